@@ -1,0 +1,283 @@
+//! How an exchange ended: the closed set of refusals and failures, with the status, the reason and the title of each.
+//!
+//! It exists so that a new way to fail does not compile until it has a status, a metric label and a sentence for the
+//! person who reads the provider's delivery log. Statuses follow the table in `docs/security.md`; never 410 and never
+//! 3xx, because senders take the first as "disable this endpoint" and the second as a failure without a retry.
+
+use hyper::StatusCode;
+
+/// Why a request was not forwarded, or why its forwarding failed. `Copy` and free of sender-chosen bytes, so it can be
+/// logged, counted and returned without a thought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// The head breaks HTTP in a way that another server might read differently (smuggling, aliasing, bad authority).
+    BadRequest,
+    /// A header that the gateway protects is nominated, aliased or duplicated.
+    HeaderConflict,
+    /// `Expect` asks for something other than `100-continue`.
+    ExpectationFailed,
+    /// A transfer coding other than `chunked`.
+    TransferCoding,
+    /// No route has this host and path.
+    NoRoute,
+    /// The route does not take this method.
+    MethodNotAllowed,
+    /// The peer's address is not on the route's allow list.
+    PeerNotAllowed,
+    /// Declared or received body over the route's limit.
+    BodyTooLarge,
+    /// A header that the scheme needs is absent.
+    SignatureMissing,
+    /// The signature header is there and cannot be what the provider sends.
+    SignatureMalformed,
+    /// Signed longer ago than the tolerance.
+    TimestampStale,
+    /// Signed further in the future than the tolerance.
+    TimestampFuture,
+    /// The body did not arrive within its deadline or above its minimum rate.
+    BodyTimeout,
+    /// The body ended early, or its framing broke.
+    BodyIncomplete,
+    /// A bound of the whole process is reached (bytes in flight, upstream connections); the sender should come back.
+    Overloaded,
+    /// No active secret explains any of the signatures.
+    SignatureMismatch,
+    /// This very request was delivered before.
+    Replayed,
+    /// This very request is being delivered at this moment.
+    InFlight,
+    /// The replay store is at its bound and none of its keys has expired.
+    ReplayStoreFull,
+    /// The replay store does not answer.
+    ReplayStoreDown,
+    /// No connection to the upstream.
+    UpstreamUnreachable,
+    /// The upstream closed the connection before it had answered.
+    UpstreamReset,
+    /// The upstream's answer is not HTTP that can be passed on.
+    UpstreamInvalid,
+    /// The upstream did not answer within the timeout.
+    UpstreamTimeout,
+    /// A bug of ours: a panic in this exchange's task.
+    Internal,
+}
+
+/// Whose fault it was; decides the `verdict` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The request was refused: it is not, or not provably, a genuine webhook.
+    Sender,
+    /// The request was genuine, or may have been, and could not be delivered; the sender should retry.
+    Delivery,
+}
+
+impl Rejection {
+    /// Every value, in the order of the request's way; metrics and documentation are generated from it.
+    pub const ALL: [Self; 25] = [
+        Self::BadRequest,
+        Self::HeaderConflict,
+        Self::ExpectationFailed,
+        Self::TransferCoding,
+        Self::NoRoute,
+        Self::MethodNotAllowed,
+        Self::PeerNotAllowed,
+        Self::BodyTooLarge,
+        Self::SignatureMissing,
+        Self::SignatureMalformed,
+        Self::TimestampStale,
+        Self::TimestampFuture,
+        Self::BodyTimeout,
+        Self::BodyIncomplete,
+        Self::Overloaded,
+        Self::SignatureMismatch,
+        Self::Replayed,
+        Self::InFlight,
+        Self::ReplayStoreFull,
+        Self::ReplayStoreDown,
+        Self::UpstreamUnreachable,
+        Self::UpstreamReset,
+        Self::UpstreamInvalid,
+        Self::UpstreamTimeout,
+        Self::Internal,
+    ];
+
+    /// The answer's status. Signature refusals may be overridden per route by `reject_status`.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest | Self::HeaderConflict | Self::BodyIncomplete => StatusCode::BAD_REQUEST,
+            Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
+            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::PeerNotAllowed => StatusCode::FORBIDDEN,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::SignatureMissing
+            | Self::SignatureMalformed
+            | Self::TimestampStale
+            | Self::TimestampFuture
+            | Self::SignatureMismatch => StatusCode::UNAUTHORIZED,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Replayed | Self::InFlight => StatusCode::CONFLICT,
+            Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamUnreachable | Self::UpstreamReset | Self::UpstreamInvalid => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The `reason` label of the metrics, the audit line and the problem document: snake case, never renamed.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::HeaderConflict => "header_conflict",
+            Self::ExpectationFailed => "expectation_failed",
+            Self::TransferCoding => "transfer_coding",
+            Self::NoRoute => "no_route",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::PeerNotAllowed => "peer_not_allowed",
+            Self::BodyTooLarge => "body_too_large",
+            Self::SignatureMissing => "signature_missing",
+            Self::SignatureMalformed => "signature_malformed",
+            Self::TimestampStale => "timestamp_stale",
+            Self::TimestampFuture => "timestamp_future",
+            Self::BodyTimeout => "body_timeout",
+            Self::BodyIncomplete => "body_incomplete",
+            Self::Overloaded => "overloaded",
+            Self::SignatureMismatch => "signature_mismatch",
+            Self::Replayed => "replayed",
+            Self::InFlight => "in_flight",
+            Self::ReplayStoreFull => "replay_store_full",
+            Self::ReplayStoreDown => "replay_store_down",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamInvalid => "upstream_invalid",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// One sentence for the person who reads the provider's delivery log.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::BadRequest => "The request is not valid HTTP for a webhook",
+            Self::HeaderConflict => "A protected header is duplicated, aliased or named by Connection",
+            Self::ExpectationFailed => "Only Expect: 100-continue is understood",
+            Self::TransferCoding => "Only the chunked transfer coding is understood",
+            Self::NoRoute => "No webhook route has this host and path",
+            Self::MethodNotAllowed => "The route does not take this method",
+            Self::PeerNotAllowed => "The source address is not on the route's allow list",
+            Self::BodyTooLarge => "The body is larger than the route allows",
+            Self::SignatureMissing => "The signature header is missing",
+            Self::SignatureMalformed => "The signature header is malformed",
+            Self::TimestampStale => "The signature is older than the tolerance",
+            Self::TimestampFuture => "The signature's timestamp lies in the future",
+            Self::BodyTimeout => "The body did not arrive in time",
+            Self::BodyIncomplete => "The body ended before its announced length",
+            Self::Overloaded => "The gateway is at a limit, retry shortly",
+            Self::SignatureMismatch => "The signature does not match the body under any active secret",
+            Self::Replayed => "This request was delivered before",
+            Self::InFlight => "This request is being delivered at this moment",
+            Self::ReplayStoreFull => "The replay store is full, retry shortly",
+            Self::ReplayStoreDown => "The replay store does not answer, retry shortly",
+            Self::UpstreamUnreachable => "The application cannot be reached",
+            Self::UpstreamReset => "The application closed the connection before it answered",
+            Self::UpstreamInvalid => "The application's answer is not valid HTTP",
+            Self::UpstreamTimeout => "The application did not answer in time",
+            Self::Internal => "The gateway failed on this request",
+        }
+    }
+
+    /// Whether a route's `reject_status` and `refusal_detail` apply: the refusals that speak about the signature.
+    #[must_use]
+    pub const fn is_about_signature(self) -> bool {
+        matches!(self.status(), StatusCode::UNAUTHORIZED)
+    }
+
+    /// Seconds for `Retry-After`, on the refusals where coming back helps.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::Overloaded | Self::InFlight | Self::ReplayStoreDown => Some(1),
+            Self::ReplayStoreFull => Some(5),
+            Self::BadRequest
+            | Self::HeaderConflict
+            | Self::ExpectationFailed
+            | Self::TransferCoding
+            | Self::NoRoute
+            | Self::MethodNotAllowed
+            | Self::PeerNotAllowed
+            | Self::BodyTooLarge
+            | Self::SignatureMissing
+            | Self::SignatureMalformed
+            | Self::TimestampStale
+            | Self::TimestampFuture
+            | Self::BodyTimeout
+            | Self::BodyIncomplete
+            | Self::SignatureMismatch
+            | Self::Replayed
+            | Self::UpstreamUnreachable
+            | Self::UpstreamReset
+            | Self::UpstreamInvalid
+            | Self::UpstreamTimeout
+            | Self::Internal => None,
+        }
+    }
+
+    /// Whose fault it was.
+    #[must_use]
+    pub const fn fault(self) -> Fault {
+        match self {
+            Self::Overloaded
+            | Self::ReplayStoreFull
+            | Self::ReplayStoreDown
+            | Self::UpstreamUnreachable
+            | Self::UpstreamReset
+            | Self::UpstreamInvalid
+            | Self::UpstreamTimeout
+            | Self::Internal => Fault::Delivery,
+            Self::BadRequest
+            | Self::HeaderConflict
+            | Self::ExpectationFailed
+            | Self::TransferCoding
+            | Self::NoRoute
+            | Self::MethodNotAllowed
+            | Self::PeerNotAllowed
+            | Self::BodyTooLarge
+            | Self::SignatureMissing
+            | Self::SignatureMalformed
+            | Self::TimestampStale
+            | Self::TimestampFuture
+            | Self::BodyTimeout
+            | Self::BodyIncomplete
+            | Self::SignatureMismatch
+            | Self::Replayed
+            | Self::InFlight => Fault::Sender,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn all_lists_every_variant_once_with_distinct_reasons() {
+        let reasons: HashSet<_> = Rejection::ALL.iter().map(|r| r.reason()).collect();
+        assert_eq!(reasons.len(), Rejection::ALL.len());
+        assert_eq!(Rejection::ALL.last(), Some(&Rejection::Internal));
+        assert_eq!(Rejection::Internal as usize + 1, Rejection::ALL.len());
+    }
+
+    #[test]
+    fn never_gone_never_a_redirect_never_a_success() {
+        for rejection in Rejection::ALL {
+            let status = rejection.status();
+            assert!(status.is_client_error() || status.is_server_error(), "{rejection:?}");
+            assert_ne!(status, StatusCode::GONE, "{rejection:?}");
+        }
+    }
+}
