@@ -1,1 +1,5 @@
 //! hookgate
+pub mod config;
+pub mod outcome;
+pub mod scheme;
+pub mod secret;

@@ -41,3 +41,64 @@ pub struct Verified {
     /// the signed payload for schemes without a MAC). Equal for two requests exactly when their signed bytes are equal.
     pub identity: [u8; 32],
 }
+
+/// A scheme with its keys: everything that is the same for all requests of a route.
+#[derive(Debug)]
+pub struct Verifier;
+
+impl Verifier {
+    /// The header that carries the signature, for the header rules (a duplicate is refused, an alias is refused).
+    #[must_use]
+    pub fn signature_headers(&self) -> &[HeaderName] {
+        &[]
+    }
+}
+
+/// What the headers claim.
+#[derive(Debug)]
+pub struct Presented<'v>(&'v Verifier);
+
+/// The running check of one body. Owns its state, so it can live across an await.
+#[derive(Debug)]
+pub struct Check;
+
+impl Verifier {
+    /// Reads the claim from the headers: signatures and timestamp. Bounded work, no allocation a sender can grow.
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`.
+    pub fn present(&self, _head: &Head<'_>) -> Result<Presented<'_>, Rejection> {
+        Ok(Presented(self))
+    }
+}
+
+impl Presented<'_> {
+    /// Judges the claimed timestamp against `now` (Unix seconds), both ways.
+    ///
+    /// # Errors
+    /// `TimestampStale`, `TimestampFuture`.
+    pub fn age(&self, _now: u64, _tolerance: Option<u64>) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    /// Starts the check: keyed states are cloned, the part of the signed payload before the body is absorbed.
+    #[must_use]
+    pub fn check(self) -> Check {
+        Check
+    }
+}
+
+impl Check {
+    /// Absorbs the next piece of the body. Called once for every byte, in order.
+    pub fn update(&mut self, _piece: &[u8]) {}
+
+    /// The verdict: every active secret against every candidate, in constant time. `body` is what was absorbed, in
+    /// pieces, for the schemes that must look inside (form, JSON pointer).
+    ///
+    /// # Errors
+    /// `SignatureMismatch`; `SignatureMissing`, `SignatureMalformed`, `TimestampStale` and `TimestampFuture` where
+    /// signature or time stand in the body.
+    pub fn finish(self, _body: &[Bytes], _now: u64) -> Result<Verified, Rejection> {
+        Err(Rejection::SignatureMismatch)
+    }
+}
