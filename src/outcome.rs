@@ -5,6 +5,8 @@
 //! 3xx, because senders take the first as "disable this endpoint" and the second as a failure without a retry.
 
 use hyper::StatusCode;
+use std::net::IpAddr;
+use std::time::Duration;
 
 /// Why a request was not forwarded, or why its forwarding failed. `Copy` and free of sender-chosen bytes, so it can be
 /// logged, counted and returned without a thought.
@@ -255,6 +257,75 @@ impl Rejection {
             | Self::SignatureMismatch
             | Self::Replayed
             | Self::InFlight => Fault::Sender,
+        }
+    }
+}
+
+/// What became of one exchange, for the metrics and the audit line. Exactly one is recorded for every request that a
+/// connection parsed.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What was decided.
+    pub verdict: Verdict,
+    /// Unix seconds, read once at the head.
+    pub received: u64,
+    /// The request's id as the upstream saw it (`X-Request-Id`): 1 to 128 visible ASCII characters.
+    pub request_id: RequestId,
+    /// Who sent it, after trusted proxies.
+    pub peer: Option<IpAddr>,
+    /// Index of the active secret that matched.
+    pub secret: Option<usize>,
+    /// Seconds between the signature's timestamp and `received`; negative when the timestamp lies in the future.
+    pub signature_age: Option<i64>,
+    /// Body bytes received.
+    pub body_bytes: u64,
+    /// The upstream's status, where it answered.
+    pub upstream_status: Option<StatusCode>,
+    /// From the first attempt to connect to the last byte of the upstream's answer.
+    pub upstream_duration: Option<Duration>,
+    /// CPU work of present, age and verify.
+    pub verification: Option<Duration>,
+    /// From the end of the head to the end of the answer.
+    pub duration: Duration,
+}
+
+/// What was decided about one exchange; the `verdict` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Genuine, and the upstream's answer (whatever its status) went back to the sender.
+    Forwarded,
+    /// Genuine, delivered before, and answered 200 without forwarding.
+    Acknowledged,
+    /// Report mode: forwarded and marked although it would have been refused for this reason.
+    Reported(Rejection),
+    /// Answered by the gateway itself.
+    Refused(Rejection),
+}
+
+/// An id for one exchange: taken from the sender's `X-Request-Id` when that is short and plain, made otherwise.
+pub type RequestId = std::sync::Arc<str>;
+
+impl Verdict {
+    /// The `verdict` label: `forwarded`, `acknowledged`, `reported`, `rejected` (the sender's fault) or `failed`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::Acknowledged => "acknowledged",
+            Self::Reported(_) => "reported",
+            Self::Refused(rejection) => match rejection.fault() {
+                Fault::Sender => "rejected",
+                Fault::Delivery => "failed",
+            },
+        }
+    }
+
+    /// The `reason` label: a [`Rejection::reason`], or `none`.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Forwarded | Self::Acknowledged => "none",
+            Self::Reported(rejection) | Self::Refused(rejection) => rejection.reason(),
         }
     }
 }
