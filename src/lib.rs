@@ -1,11 +1,19 @@
 //! hookgate
+pub mod admin;
+pub mod answer;
+pub mod clock;
 pub mod config;
 pub mod deadline;
+pub mod exchange;
+pub mod gateway;
 pub mod intake;
 pub mod outcome;
+pub mod refusal;
 pub mod replay;
 pub mod route;
 pub mod scheme;
 pub mod secret;
 pub mod settings;
+pub mod snapshot;
+pub mod telemetry;
 pub mod upstream;
