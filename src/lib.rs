@@ -1,19 +1,26 @@
 //! hookgate
 pub mod admin;
 pub mod answer;
+pub mod bind;
 pub mod clock;
 pub mod config;
+pub mod connection;
 pub mod deadline;
+pub mod drain;
 pub mod exchange;
 pub mod gateway;
 pub mod intake;
+pub mod listener;
 pub mod outcome;
 pub mod refusal;
 pub mod replay;
 pub mod route;
 pub mod scheme;
 pub mod secret;
+pub mod server;
 pub mod settings;
 pub mod snapshot;
 pub mod telemetry;
+pub mod tls;
+pub mod transport;
 pub mod upstream;

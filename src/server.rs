@@ -140,7 +140,7 @@ pub async fn serve(
         tokio::spawn(async move { admin::serve(listener, state, finished.begun()).await });
     }
     metrics.config_last_reload_success.set(clock::unix_now().cast_signed());
-    state.set_ready(admin::Readiness::Ready);
+    state.set_readiness(admin::Readiness::Ready);
     started(&Started { listeners: addresses, admin: admin_address });
 
     let mut shutdown = std::pin::pin!(shutdown);
@@ -159,7 +159,7 @@ pub async fn serve(
     }
 
     tracing::info!(delay = ?config.drain.delay, grace = ?config.drain.grace, "draining");
-    state.set_ready(admin::Readiness::Draining);
+    state.set_readiness(admin::Readiness::Draining);
     sleep(config.drain.delay).await;
     word.stop.begin();
     word.drain.begin();
