@@ -5,7 +5,7 @@
 //! first; the handle's half then never has to be woken, so it is polled with a waker that does nothing. Idle connections
 //! are polled by nobody: whether one is still alive is asked when it is taken from the pool.
 
-use super::stream::Stream;
+use super::stream::{Probe, Stream};
 use crate::deadline::Timer;
 use crate::intake::Payload;
 use crate::outcome::Rejection;
@@ -17,12 +17,16 @@ use hyper_util::rt::TokioIo;
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Bytes of an answer's head that are read before it counts as garbage.
 const ANSWER_HEAD_BYTES: usize = 64 * 1024;
 /// Header fields of an answer.
 const ANSWER_HEADERS: usize = 256;
+
+/// A connection that was in use this recently is not asked about: that would be a system call for every request.
+const TRUSTED: Duration = Duration::from_millis(50);
 
 type Driver = http1::Connection<TokioIo<Stream>, Payload>;
 
@@ -33,6 +37,7 @@ pub(super) struct Connection {
     /// Gone once the connection is closed.
     driver: Option<Pin<Box<Driver>>>,
     timer: Timer,
+    probe: Probe,
     pub(super) idle_since: Instant,
 }
 
@@ -47,6 +52,7 @@ pub(super) enum Failure {
 
 impl Connection {
     pub(super) async fn handshake(stream: Stream) -> Result<Self, Rejection> {
+        let probe = stream.probe();
         let mut builder = http1::Builder::new();
         builder.max_headers(ANSWER_HEADERS).max_header_size(ANSWER_HEAD_BYTES);
         let (sender, driver) = builder
@@ -57,8 +63,17 @@ impl Connection {
             sender,
             driver: Some(Box::pin(driver)),
             timer: Timer::default(),
+            probe,
             idle_since: Instant::now(),
         })
+    }
+
+    /// Like [`Connection::is_idle`], and asks the kernel about a connection that has been idle for a while.
+    pub(super) fn is_alive(&mut self) -> bool {
+        if self.idle_since.elapsed() > TRUSTED {
+            self.probe.ask();
+        }
+        self.is_idle()
     }
 
     /// Whether another request can be sent. Also lets the driver notice what happened while nobody polled it, and takes

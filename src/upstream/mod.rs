@@ -145,7 +145,7 @@ impl Upstream {
                 worker,
                 connection: Some(connection),
             };
-            if lease.connection.as_mut().is_some_and(Connection::is_idle) {
+            if lease.connection.as_mut().is_some_and(Connection::is_alive) {
                 return Some(lease);
             }
         }
