@@ -125,6 +125,22 @@ fn upstream_connections() {
     assert_eq!(gateway.exchange(&webhook).status, 200);
 }
 
+/// An idle connection that another worker keeps must not refuse a webhook: it gives way.
+#[test]
+fn idle_upstream_connections_give_way() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url())
+        .top("workers = 4")
+        .upstream("max_connections = 1")
+        .start();
+    // Each connection may land on another worker.
+    for number in 0..24 {
+        let response = gateway.exchange(&Webhook::new(format!("{number}")).bytes());
+        assert_eq!(response.status, 200, "webhook {number}: {response:?}");
+    }
+    assert_eq!(upstream.requests().len(), 24);
+}
+
 /// HTTP/2 streams of one connection: the bound is announced, and a client that keeps to it is served in full.
 #[test]
 fn http2_streams() {
