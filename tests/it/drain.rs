@@ -1,6 +1,6 @@
 //! SIGTERM: what is in flight finishes, what is new is refused, the exit code says that all is well.
 
-use crate::support::http2::{self, Http2};
+use crate::support::frames::{self, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, frame};
 use crate::support::upstream::answer;
 use crate::support::{Gate, Setup, Upstream, Webhook, eventually};
 use rustix::process::Signal;
@@ -47,30 +47,44 @@ fn what_is_in_flight_finishes() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
-/// HTTP/2 gets GOAWAY: the open stream finishes, the connection ends without an error, nothing new is taken.
+/// HTTP/2 gets GOAWAY: the open stream finishes, then the connection ends.
 #[test]
 fn http2_gets_goaway() {
     let gate = Gate::default();
     let upstream = held(&gate);
     let mut gateway = Setup::new(&upstream.url()).start();
-    http2::run(async {
-        let Http2 { mut sender, connection } = Http2::connect(&gateway).await;
-        let webhook = Webhook::new("over h2");
-        let in_flight = tokio::spawn(sender.send_request(http2::request(&webhook)));
-        tokio::task::yield_now().await;
-        while upstream.requests().is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let mut client = frames::connect(&gateway);
+    let webhook = Webhook::new("over h2");
+    client.send(&frame(HEADERS, END_HEADERS, 1, &frames::head(&webhook)));
+    client.send(&frame(DATA, END_STREAM, 1, &webhook.body));
+    upstream.wait_for(1);
+    gateway.signal(Signal::TERM);
+    let goaway = frames::read_until(&mut client, |frame| frame.kind == GOAWAY).expect("GOAWAY");
+    assert_eq!(
+        (goaway.stream, &goaway.payload[4..8]),
+        (0, &[0; 4][..]),
+        "NO_ERROR: {goaway:?}"
+    );
+    gate.open();
+    let head = frames::read_until(&mut client, |frame| frame.kind == HEADERS).expect("the answer");
+    assert_eq!(
+        (head.stream, head.payload[0]),
+        (1, 0x88),
+        "`:status: 200` is entry 8 of the static table: {head:?}"
+    );
+    let mut body = Vec::new();
+    loop {
+        let data = frames::read_until(&mut client, |frame| frame.kind == DATA).expect("the answer's end");
+        body.extend(data.payload);
+        if data.flags & END_STREAM != 0 {
+            break;
         }
-        gateway.signal(Signal::TERM);
-        // hyper's client closes its sender when it has read GOAWAY.
-        while !sender.is_closed() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        gate.open();
-        let answer = http2::read(in_flight.await.unwrap().unwrap()).await.unwrap();
-        assert_eq!((answer.status, &answer.body[..]), (200, &b"over h2"[..]));
-        connection.await.unwrap().unwrap();
-    });
+    }
+    assert_eq!(body, b"over h2");
+    assert!(
+        frames::read_until(&mut client, |_| false).is_none(),
+        "the connection ends"
+    );
     assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
 }
 

@@ -256,7 +256,7 @@ fn body_too_large() {
     let gateway = Setup::new(&upstream.url()).route("body_limit = \"1KiB\"").start();
     let over = Webhook::new(vec![b'x'; 1025]);
     refused(&gateway, &over.announcing(1025), 413, "body_too_large");
-    refused(&gateway, &over.announcing(usize::MAX), 413, "body_too_large");
+    refused(&gateway, &over.announcing(1 << 62), 413, "body_too_large");
     refused(&gateway, &over.chunked(100), 413, "body_too_large");
     let at_limit = Webhook::new(vec![b'x'; 1024]);
     assert_eq!(gateway.exchange(&at_limit.bytes()).status, 200);

@@ -34,7 +34,7 @@ fn a_good_file_takes_effect() {
         "tolerance = \"60s\"",
         "tolerance = \"60s\"\nbody_limit = \"10B\"",
     );
-    reload(&gateway, "success");
+    reload(&gateway, "ok");
     assert_eq!(gateway.exchange(&Webhook::new("2").bytes()).status, 200);
     assert_eq!((first.requests().len(), second.only().body.clone()), (1, b"2".to_vec()));
     assert_eq!(gateway.exchange(&Webhook::new("longer than ten").bytes()).status, 413);
@@ -45,7 +45,7 @@ fn a_good_file_takes_effect() {
     // The replay guard outlives the reload.
     let webhook = Webhook::new("3").bytes();
     assert_eq!(gateway.exchange(&webhook).status, 200);
-    reload(&gateway, "success");
+    reload(&gateway, "ok");
     assert_eq!(gateway.exchange(&webhook).status, 409);
 }
 
@@ -62,7 +62,7 @@ fn a_bad_file_changes_nothing_and_says_so() {
         ("[admin]", "[admin", "admin"),
     ] {
         replace_in_file(&gateway, from, to);
-        reload(&gateway, "failure");
+        reload(&gateway, "failed");
         gateway.logs.wait_for(&format!("a line that names {key}"), |line| {
             line.contains(key).then_some(())
         });
@@ -70,12 +70,12 @@ fn a_bad_file_changes_nothing_and_says_so() {
         std::fs::write(gateway.setup.file(), &good).unwrap();
     }
     std::fs::remove_file(gateway.setup.file()).unwrap();
-    reload(&gateway, "failure");
+    reload(&gateway, "failed");
     assert_eq!(gateway.exchange(&Webhook::new("removed").bytes()).status, 200);
     assert_eq!(gateway.readiness(), Some(200));
     assert!(gateway.runs());
     std::fs::write(gateway.setup.file(), &good).unwrap();
-    reload(&gateway, "success");
+    reload(&gateway, "ok");
 }
 
 /// An exchange ends under the configuration it began with.
@@ -93,7 +93,7 @@ fn an_exchange_in_flight_keeps_its_snapshot() {
     client.send(&Webhook::new("{}").bytes());
     first.wait_for(1);
     replace_in_file(&gateway, &first.url(), &second.url());
-    reload(&gateway, "success");
+    reload(&gateway, "ok");
     gate.open();
     assert_eq!(client.response().body, b"the first");
     // The same connection, the next request: the new configuration.
@@ -119,11 +119,11 @@ fn secrets_rotate() {
         "{ env = \"PADDLE_WEBHOOK_SECRET\", name = \"current\" }",
         both,
     );
-    reload(&gateway, "success");
+    reload(&gateway, "ok");
     assert_eq!((sent(SECRET, "b"), sent(OTHER, "c")), (200, 200));
     gateway.counted("hookgate_secret_matches_total", &[("secret", "next")], 1.0);
     replace_in_file(&gateway, both, "{ env = \"NEXT\", name = \"next\" }");
-    reload(&gateway, "success");
+    reload(&gateway, "ok");
     assert_eq!((sent(SECRET, "d"), sent(OTHER, "e")), (401, 200));
     assert_eq!(
         upstream.requests().last().unwrap().header("Hookgate-Key").as_deref(),
@@ -140,7 +140,7 @@ fn certificates_are_replaced() {
     assert_eq!(old.exchange(&Webhook::new("1").bytes()).status, 200);
     let next = Certificate::new(&["localhost"]);
     next.write(gateway.setup.directory(), "tls");
-    reload(&gateway, "success");
+    reload(&gateway, "ok");
     let mut new = Client::tls(gateway.tls(), "localhost", &next.der);
     assert_eq!(new.exchange(&Webhook::new("2").bytes()).status, 200);
     assert_eq!(
@@ -154,7 +154,7 @@ fn certificates_are_replaced() {
         Certificate::new(&["localhost"]).key_pem,
     )
     .unwrap();
-    reload(&gateway, "failure");
+    reload(&gateway, "failed");
     let mut still = Client::tls(gateway.tls(), "localhost", &next.der);
     assert_eq!(still.exchange(&Webhook::new("4").bytes()).status, 200);
 }

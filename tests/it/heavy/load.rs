@@ -113,7 +113,7 @@ fn sigterm_under_http2_load_loses_nothing() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         gateway.signal(Signal::TERM);
-        while !sender.is_closed() {
+        while gateway.readiness() == Some(200) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         gate.open();

@@ -164,6 +164,11 @@ impl Client {
         }
     }
 
+    /// Exactly `length` bytes, whatever they are; `None` when the gateway closed before.
+    pub(crate) fn exactly(&mut self, length: usize) -> Option<Vec<u8>> {
+        self.reader.exactly(length).ok()
+    }
+
     /// Waits 20 ms for anything from the gateway: an answer, an end or a reset.
     pub(crate) fn stirs(&mut self) -> bool {
         self.patience(Duration::from_millis(20));

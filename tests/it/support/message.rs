@@ -65,6 +65,11 @@ impl<S: Read> Reader<S> {
         Ok(())
     }
 
+    /// Exactly `length` bytes.
+    pub(crate) fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        self.take(length, &mut Message::default())
+    }
+
     /// Reads something more; fails at the end.
     pub(crate) fn peek(&mut self) -> io::Result<()> {
         self.fill_or_fail()

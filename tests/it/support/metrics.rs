@@ -36,8 +36,8 @@ impl Metrics {
         self.0
             .iter()
             .filter(|(series, _)| matches(series))
-            .map(|(_, value)| value)
-            .sum()
+            // Not `sum()`: that of nothing is -0.
+            .fold(0.0, |sum, (_, value)| sum + value)
     }
 
     /// The names of all series, without their values.

@@ -4,6 +4,7 @@
 pub(crate) mod apps;
 pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod logs;
