@@ -61,6 +61,7 @@ pub mod gateway;
 pub mod intake;
 pub mod listener;
 pub mod outcome;
+pub mod process;
 pub mod refusal;
 pub mod replay;
 pub mod route;
