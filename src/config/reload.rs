@@ -1,6 +1,6 @@
 //! What a reload cannot apply: things that are bound, sized or started once.
 
-use super::{Config, Listener};
+use super::{Config, Limits, Listener};
 
 impl Config {
     /// Sentences that name what differs between the configuration in force and `new` and needs a restart; the rest of
@@ -16,6 +16,12 @@ impl Config {
         changed("workers", self.workers != new.workers);
         changed("replay.capacity", self.replay.capacity != new.replay.capacity);
         changed("admin.address", self.admin != new.admin);
+        // The budget of bodies is the one limit that is asked for at every request.
+        let limits = |config: &Self| Limits {
+            in_flight_bytes: 0,
+            ..config.limits.clone()
+        };
+        changed("limits", limits(self) != limits(new));
         for listener in &self.listeners {
             let name = &listener.name;
             match new.listeners.iter().find(|other| other.name == *name) {
