@@ -62,7 +62,9 @@ impl Body {
 
 impl Rest {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Rejection>>> {
-        let Some((answer, _)) = &mut self.0 else { return Poll::Ready(None) };
+        let Some((answer, _)) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
         let piece = ready!(answer.poll(cx));
         let end = match &piece {
             Some(Ok(_)) if !answer.is_complete() => None,
@@ -105,7 +107,10 @@ impl http_body::Body for Body {
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(mem::take(bytes))))),
             Self::Relay(relay) => match relay.first.take() {
                 Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
-                None => relay.rest.poll(cx).map(|piece| piece.map(|piece| piece.map(Frame::data))),
+                None => relay
+                    .rest
+                    .poll(cx)
+                    .map(|piece| piece.map(|piece| piece.map(Frame::data))),
             },
         }
     }
@@ -120,7 +125,10 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Relay(Relay { first, rest: Rest(Some((answer, _))) }) => {
+            Self::Relay(Relay {
+                first,
+                rest: Rest(Some((answer, _))),
+            }) => {
                 let at_hand = first.as_ref().map_or(0, |first| first.len() as u64);
                 let rest = answer.remaining();
                 match rest.exact() {

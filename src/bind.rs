@@ -66,7 +66,11 @@ pub fn bind(address: &Address, workers: usize) -> io::Result<(Vec<Bound>, Addres
 }
 
 fn tcp(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share)?;
     socket.bind(&SockAddr::from(address))?;

@@ -56,7 +56,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Activity::new();
-    let service = Exchanges { gateway: gateway.clone(), downstream, activity: activity.clone() };
+    let service = Exchanges {
+        gateway: gateway.clone(),
+        downstream,
+        activity: activity.clone(),
+    };
     let mut connection = http1::Builder::new()
         .half_close(true)
         .max_headers(bounds.headers)
@@ -96,7 +100,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Activity::new();
-    let service = Exchanges { gateway: gateway.clone(), downstream, activity: activity.clone() };
+    let service = Exchanges {
+        gateway: gateway.clone(),
+        downstream,
+        activity: activity.clone(),
+    };
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .max_concurrent_streams(bounds.streams)
@@ -174,7 +182,15 @@ struct Watchdog<'a> {
 
 impl<'a> Watchdog<'a> {
     fn new(activity: &'a Activity, patience: Patience, drain: &'a Drain) -> Self {
-        Self { activity, patience, timer: Timer::default(), grace: Duration::ZERO, drain, draining: false, drained: None }
+        Self {
+            activity,
+            patience,
+            timer: Timer::default(),
+            grace: Duration::ZERO,
+            drain,
+            draining: false,
+            drained: None,
+        }
     }
 
     /// True once, when the drain begins.
@@ -241,7 +257,9 @@ impl Future for Finishing {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Some(exchange) = &mut this.exchange else { return Poll::Pending };
+        let Some(exchange) = &mut this.exchange else {
+            return Poll::Pending;
+        };
         let response = match catch_unwind(AssertUnwindSafe(|| exchange.as_mut().poll(cx))) {
             Ok(poll) => ready!(poll),
             Err(_) => {

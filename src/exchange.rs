@@ -46,13 +46,19 @@ impl Recorder {
     /// A recorder; `seed` makes its request ids distinct from those of other processes.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, audit: Option<(AuditLog, AuditScope)>, seed: u64) -> Arc<Self> {
-        Arc::new(Self { metrics, audit, ids: AtomicU64::new(seed << 32) })
+        Arc::new(Self {
+            metrics,
+            audit,
+            ids: AtomicU64::new(seed << 32),
+        })
     }
 
     /// The sender's id when it is short and plain, a new one otherwise.
     fn request_id(&self, headers: &HeaderMap) -> RequestId {
         let plain = |id: &&str| {
-            !id.is_empty() && id.len() <= REQUEST_ID_BYTES && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+            !id.is_empty()
+                && id.len() <= REQUEST_ID_BYTES
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
         };
         match headers.get(&X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(plain) {
             Some(id) => id.into(),
@@ -120,13 +126,19 @@ impl Exchange {
         let Recorder { metrics, audit, .. } = &*self.recorder;
         metrics.in_flight_requests.dec();
         let route = self.route.as_deref();
-        route.map_or(metrics.unrouted(), |route| &route.metrics).record(&self.outcome);
+        route
+            .map_or(metrics.unrouted(), |route| &route.metrics)
+            .record(&self.outcome);
         if let Some((log, scope)) = audit
             && (*scope == AuditScope::All || self.outcome.verdict != Verdict::Forwarded)
         {
             let secret = route.zip(self.outcome.secret);
             let secret = secret.and_then(|(route, index)| route.settings.verifier.key_names().get(index));
-            log.record(route.map_or("", |route| &route.settings.name), secret.map(String::as_str), &self.outcome);
+            log.record(
+                route.map_or("", |route| &route.settings.name),
+                secret.map(String::as_str),
+                &self.outcome,
+            );
         }
     }
 }
@@ -153,7 +165,12 @@ impl Settlement {
     #[must_use]
     pub fn new(mut exchange: Exchange, claim: Option<Claim>, verdict: Verdict, status: StatusCode) -> Self {
         exchange.outcome.upstream_status = Some(status);
-        Self { exchange, claim, verdict, status }
+        Self {
+            exchange,
+            claim,
+            verdict,
+            status,
+        }
     }
 
     /// Commits the claim if the whole of a 2xx answer has arrived and releases it otherwise: an answer that broke off

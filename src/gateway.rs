@@ -93,16 +93,34 @@ impl Gateway {
             return Err(Rejection::MethodNotAllowed);
         }
         let authority = authority(&parts)?;
-        let target = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let route = self.snapshot.load().find(&authority, target.path()).cloned().ok_or(Rejection::NoRoute)?;
+        let target = parts
+            .uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or(PathAndQuery::from_static("/"));
+        let route = self
+            .snapshot
+            .load()
+            .find(&authority, target.path())
+            .cloned()
+            .ok_or(Rejection::NoRoute)?;
         exchange.route = Some(route.clone());
         if !route.settings.methods.contains(&parts.method) {
             return Err(Rejection::MethodNotAllowed);
         }
 
         // admit
-        headers::vet(&parts.headers, parts.version, route.settings.verifier.signature_headers())?;
-        let trusted = |address: IpAddr| downstream.trusted_proxies.iter().any(|network| network.contains(&address));
+        headers::vet(
+            &parts.headers,
+            parts.version,
+            route.settings.verifier.signature_headers(),
+        )?;
+        let trusted = |address: IpAddr| {
+            downstream
+                .trusted_proxies
+                .iter()
+                .any(|network| network.contains(&address))
+        };
         let client = headers::client(&downstream.origin, &parts.headers, trusted);
         exchange.outcome.peer = client;
         if !route.allows(client) {
@@ -143,7 +161,11 @@ impl Gateway {
         let mut work = Stopwatch::default();
 
         // present, age: before a byte of the body is read
-        let head = Head { method: &parts.method, target, headers: &parts.headers };
+        let head = Head {
+            method: &parts.method,
+            target,
+            headers: &parts.headers,
+        };
         let mut check = work.time(|| present(route, &head, now));
         if let Err(rejection) = &check
             && !route.settings.report_only
@@ -152,7 +174,10 @@ impl Gateway {
         }
 
         // intake
-        let bounds = Bounds { bytes: route.settings.body_limit, timeout: route.settings.body_timeout };
+        let bounds = Bounds {
+            bytes: route.settings.body_limit,
+            timeout: route.settings.body_timeout,
+        };
         let received = intake::receive(body, bounds, &self.budget, |piece| {
             if let Ok(check) = &mut check {
                 work.time(|| check.update(piece));
@@ -171,18 +196,34 @@ impl Gateway {
 
         // claim
         match verified.and_then(|verified| Ok((verified.secret, self.claim(route, &verified, now)?))) {
-            Ok((secret, claim)) => Ok(Admitted { body, verdict: Verdict::Forwarded, secret: Some(secret), claim }),
-            Err(rejection) if route.settings.report_only => {
-                Ok(Admitted { body, verdict: Verdict::Reported(rejection), secret: None, claim: None })
-            }
+            Ok((secret, claim)) => Ok(Admitted {
+                body,
+                verdict: Verdict::Forwarded,
+                secret: Some(secret),
+                claim,
+            }),
+            Err(rejection) if route.settings.report_only => Ok(Admitted {
+                body,
+                verdict: Verdict::Reported(rejection),
+                secret: None,
+                claim: None,
+            }),
             Err(rejection) => Err(rejection),
         }
     }
 
     fn claim(&self, route: &Route, verified: &Verified, now: u64) -> Result<Option<Claim>, Rejection> {
-        let Some(keep) = route.remember(verified.timestamp, now) else { return Ok(None) };
-        let key = Key { route: route.id, identity: verified.identity };
-        let lifetime = Lifetime { keep, timestamp: verified.timestamp };
+        let Some(keep) = route.remember(verified.timestamp, now) else {
+            return Ok(None);
+        };
+        let key = Key {
+            route: route.id,
+            identity: verified.identity,
+        };
+        let lifetime = Lifetime {
+            keep,
+            timestamp: verified.timestamp,
+        };
         Ok(Some(self.guard.claim(key, lifetime, Instant::now())?))
     }
 }
@@ -234,7 +275,8 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 fn mark(headers: &mut HeaderMap, route: &Route, admitted: &Admitted, exchange: &Exchange) {
     let verified = match admitted.verdict {
         Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
-            HeaderValue::try_from(format!("failed; reason={}", rejection.reason())).unwrap_or(HeaderValue::from_static("failed"))
+            HeaderValue::try_from(format!("failed; reason={}", rejection.reason()))
+                .unwrap_or(HeaderValue::from_static("failed"))
         }
         Verdict::Forwarded | Verdict::Acknowledged => route.scheme.clone(),
     };

@@ -51,6 +51,7 @@ pub mod admin;
 pub mod answer;
 pub mod bind;
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod connection;

@@ -67,7 +67,10 @@ impl Connections {
     /// None open yet.
     #[must_use]
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { open: AtomicUsize::new(0), limit })
+        Arc::new(Self {
+            open: AtomicUsize::new(0),
+            limit,
+        })
     }
 
     /// How many are open.
@@ -149,7 +152,10 @@ pub async fn run(listening: Listening, listener: Arc<Listener>, stop: Arc<Drain>
 fn is_peers_fault(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::InvalidInput | io::ErrorKind::NotConnected
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotConnected
     )
 }
 

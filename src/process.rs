@@ -17,7 +17,13 @@ pub fn allow_descriptors(connections: usize) -> Option<String> {
         return None;
     }
     let raised = wanted.min(hard);
-    let now = match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum }) {
+    let now = match setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(raised),
+            maximum: limit.maximum,
+        },
+    ) {
         Ok(()) => raised,
         Err(_) => soft,
     };
@@ -29,8 +35,13 @@ pub fn allow_descriptors(connections: usize) -> Option<String> {
 /// Turns core dumps off, and attaching with a debugger by the same user. Returns a warning when the system refuses.
 #[must_use]
 pub fn hide_memory() -> Option<String> {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     let core = setrlimit(Resource::Core, none);
     let dump = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    core.and(dump).err().map(|error| format!("core dumps cannot be turned off: {error}"))
+    core.and(dump)
+        .err()
+        .map(|error| format!("core dumps cannot be turned off: {error}"))
 }

@@ -35,7 +35,10 @@ pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<Body> {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if rejection == Rejection::MethodNotAllowed {
-        headers.insert(ALLOW, route.map_or(HeaderValue::from_static("POST"), |route| route.allow.clone()));
+        headers.insert(
+            ALLOW,
+            route.map_or(HeaderValue::from_static("POST"), |route| route.allow.clone()),
+        );
     }
     response
 }

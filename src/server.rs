@@ -6,6 +6,7 @@
 
 use crate::admin;
 use crate::bind::{self, Bound};
+use crate::clock;
 use crate::connection::Bounds;
 use crate::drain::Drain;
 use crate::exchange::{AuditScope, Recorder};
@@ -19,7 +20,6 @@ use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{self, Certificate, Certificates};
 use crate::transport::Patience;
-use crate::clock;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use std::fmt;
@@ -117,7 +117,10 @@ pub async fn serve(
         let (bound, address) = bind::bind(&entrance.settings.address, workers)
             .map_err(|error| Error::Bind(entrance.settings.address.to_string(), error))?;
         for (worker, (socket, share)) in bound.into_iter().zip(&mut sockets).enumerate() {
-            share.push((socket, entrance.listener(&gateway, worker, &config.limits, &open, &word)));
+            share.push((
+                socket,
+                entrance.listener(&gateway, worker, &config.limits, &open, &word),
+            ));
         }
         addresses.push((entrance.settings.name.clone(), address));
     }
@@ -141,7 +144,10 @@ pub async fn serve(
     }
     metrics.config_last_reload_success.set(clock::unix_now().cast_signed());
     state.set_readiness(admin::Readiness::Ready);
-    started(&Started { listeners: addresses, admin: admin_address });
+    started(&Started {
+        listeners: addresses,
+        admin: admin_address,
+    });
 
     let mut shutdown = std::pin::pin!(shutdown);
     let mut housekeeping = interval(HOUSEKEEPING);
@@ -196,7 +202,11 @@ fn entrances(listeners: Vec<settings::Listener>) -> Result<(Vec<Entrance>, Vec<(
     let mut faults = Vec::new();
     for settings in listeners {
         let Some(tls) = &settings.tls else {
-            entrances.push(Entrance { settings, certificates: None, tls: None });
+            entrances.push(Entrance {
+                settings,
+                certificates: None,
+                tls: None,
+            });
             continue;
         };
         match Certificates::load(tls) {
@@ -205,12 +215,20 @@ fn entrances(listeners: Vec<settings::Listener>) -> Result<(Vec<Entrance>, Vec<(
                 shown.extend(paths.zip(certificates));
                 let resolver = Arc::new(resolver);
                 let config = tls::server(tls, resolver.clone()).map_err(|error| Error::Tls(vec![error.to_string()]))?;
-                entrances.push(Entrance { settings, certificates: Some(resolver), tls: Some(config) });
+                entrances.push(Entrance {
+                    settings,
+                    certificates: Some(resolver),
+                    tls: Some(config),
+                });
             }
             Err(found) => faults.extend(found),
         }
     }
-    if faults.is_empty() { Ok((entrances, shown)) } else { Err(Error::Tls(faults)) }
+    if faults.is_empty() {
+        Ok((entrances, shown))
+    } else {
+        Err(Error::Tls(faults))
+    }
 }
 
 impl Entrance {
@@ -231,7 +249,11 @@ impl Entrance {
                 head_bytes: limits.head_bytes,
                 headers: limits.headers,
                 streams: limits.http2_streams,
-                patience: Patience { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.write_timeout },
+                patience: Patience {
+                    head: limits.head_timeout,
+                    idle: limits.idle_timeout,
+                    write: limits.write_timeout,
+                },
             },
             handshake_timeout: limits.handshake_timeout,
             open: open.clone(),
@@ -241,7 +263,11 @@ impl Entrance {
     }
 }
 
-fn recorder(metrics: &Arc<Metrics>, audit: settings::Audit, output: impl io::Write + Send + 'static) -> io::Result<Arc<Recorder>> {
+fn recorder(
+    metrics: &Arc<Metrics>,
+    audit: settings::Audit,
+    output: impl io::Write + Send + 'static,
+) -> io::Result<Arc<Recorder>> {
     let scope = match audit {
         settings::Audit::All => Some(AuditScope::All),
         settings::Audit::Refused => Some(AuditScope::Refused),
@@ -263,27 +289,33 @@ fn spawn_worker(
 ) -> io::Result<JoinHandle<()>> {
     let (gateway, word) = (gateway.clone(), word.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        runtime.block_on(async {
-            for (socket, listener) in share {
-                match socket.listen() {
-                    Ok(listening) => drop(tokio::spawn(listener::run(listening, Arc::new(listener), word.stop.clone()))),
-                    Err(error) => tracing::error!(%error, "a worker cannot listen"),
+    std::thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            runtime.block_on(async {
+                for (socket, listener) in share {
+                    match socket.listen() {
+                        Ok(listening) => drop(tokio::spawn(listener::run(
+                            listening,
+                            Arc::new(listener),
+                            word.stop.clone(),
+                        ))),
+                        Err(error) => tracing::error!(%error, "a worker cannot listen"),
+                    }
                 }
-            }
-            let mut housekeeping = interval(HOUSEKEEPING);
-            loop {
-                tokio::select! {
-                    () = word.finish.begun() => break,
-                    _ = housekeeping.tick() => {
-                        for upstream in gateway.snapshot.load().upstreams() {
-                            upstream.sweep(index, Instant::now());
+                let mut housekeeping = interval(HOUSEKEEPING);
+                loop {
+                    tokio::select! {
+                        () = word.finish.begun() => break,
+                        _ = housekeeping.tick() => {
+                            for upstream in gateway.snapshot.load().upstreams() {
+                                upstream.sweep(index, Instant::now());
+                            }
                         }
                     }
                 }
-            }
-        });
-    })
+            });
+        })
 }
 
 /// Puts a new configuration into force as a whole, or leaves the old one as a whole.
@@ -301,15 +333,26 @@ fn reload(new: Result<Config, String>, gateway: &Gateway, entrances: &[Entrance]
     }
 }
 
-fn apply(new: Config, gateway: &Gateway, entrances: &[Entrance], metrics: &Metrics, workers: usize) -> Result<(), String> {
+fn apply(
+    new: Config,
+    gateway: &Gateway,
+    entrances: &[Entrance],
+    metrics: &Metrics,
+    workers: usize,
+) -> Result<(), String> {
     let old = gateway.snapshot.load_full();
     let snapshot = Snapshot::compile(new.routes, Some(&old), workers, metrics, tls::connector)
         .map_err(|faults| faults.join("\n"))?;
     // Everything is read before anything is swapped.
     let mut swaps = Vec::new();
     for entrance in entrances {
-        let listener = new.listeners.iter().find(|listener| listener.name == entrance.settings.name);
-        let Some(tls) = listener.and_then(|listener| listener.tls.as_ref()) else { continue };
+        let listener = new
+            .listeners
+            .iter()
+            .find(|listener| listener.name == entrance.settings.name);
+        let Some(tls) = listener.and_then(|listener| listener.tls.as_ref()) else {
+            continue;
+        };
         if let Some(current) = &entrance.certificates {
             let (resolver, certificates) = Certificates::load(tls).map_err(|faults| faults.join("\n"))?;
             let paths = tls.certificates.iter().map(|files| files.certificate.clone());
@@ -322,7 +365,11 @@ fn apply(new: Config, gateway: &Gateway, entrances: &[Entrance], metrics: &Metri
         shown.extend(certificates);
     }
     show_certificates(metrics, &shown);
-    let names: Vec<_> = snapshot.routes().iter().map(|route| route.settings.name.clone()).collect();
+    let names: Vec<_> = snapshot
+        .routes()
+        .iter()
+        .map(|route| route.settings.name.clone())
+        .collect();
     gateway.budget.resize(new.limits.in_flight_bytes);
     gateway.snapshot.store(Arc::new(snapshot));
     metrics.retain_routes(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -330,8 +377,10 @@ fn apply(new: Config, gateway: &Gateway, entrances: &[Entrance], metrics: &Metri
 }
 
 fn show_certificates(metrics: &Metrics, certificates: &[(PathBuf, Certificate)]) {
-    let shown: Vec<_> =
-        certificates.iter().map(|(path, certificate)| (path.display().to_string(), certificate.expires)).collect();
+    let shown: Vec<_> = certificates
+        .iter()
+        .map(|(path, certificate)| (path.display().to_string(), certificate.expires))
+        .collect();
     metrics.certificates(shown.iter().map(|(path, expires)| (path.as_str(), *expires)));
 }
 
@@ -353,7 +402,10 @@ fn sample(gateway: &Gateway, metrics: &Metrics) {
 async fn flush_audit(recorder: &Arc<Recorder>) {
     let recorder = recorder.clone();
     let flushed = tokio::task::spawn_blocking(move || {
-        recorder.audit.as_ref().is_none_or(|(log, _)| log.flush(Duration::from_secs(1)))
+        recorder
+            .audit
+            .as_ref()
+            .is_none_or(|(log, _)| log.flush(Duration::from_secs(1)))
     });
     if !flushed.await.unwrap_or(false) {
         tracing::warn!("the last audit lines could not be written");

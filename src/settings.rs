@@ -256,7 +256,13 @@ impl fmt::Display for Address {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bracketed = |host: &str| if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let bracketed = |host: &str| {
+            if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                host.to_owned()
+            }
+        };
         match self {
             Self::Tcp { host, port } => write!(f, "http://{}:{port}", bracketed(host)),
             Self::Tls { host, port, .. } => write!(f, "https://{}:{port}", bracketed(host)),

@@ -55,15 +55,19 @@ impl Snapshot {
         metrics: &Metrics,
         tls: impl Fn(&settings::Upstream) -> Result<Option<TlsConnector>, String>,
     ) -> Result<Self, Vec<String>> {
-        let table = Table::new(
-            routes.iter().map(|route| Pattern { host: route.host.clone(), path: route.path.clone() }),
-        );
-        let mut upstreams: Vec<Arc<Upstream>> =
-            previous.map_or_else(Vec::new, |old| old.routes.iter().map(|route| route.upstream.clone()).collect());
+        let table = Table::new(routes.iter().map(|route| Pattern {
+            host: route.host.clone(),
+            path: route.path.clone(),
+        }));
+        let mut upstreams: Vec<Arc<Upstream>> = previous.map_or_else(Vec::new, |old| {
+            old.routes.iter().map(|route| route.upstream.clone()).collect()
+        });
         let mut compiled = Vec::with_capacity(routes.len());
         let mut faults = Vec::new();
         for settings in routes {
-            let known = upstreams.iter().find(|upstream| *upstream.settings() == settings.upstream);
+            let known = upstreams
+                .iter()
+                .find(|upstream| *upstream.settings() == settings.upstream);
             let upstream = match known {
                 Some(upstream) => upstream.clone(),
                 None => match tls(&settings.upstream) {
@@ -77,7 +81,14 @@ impl Snapshot {
             upstreams.push(upstream.clone());
             compiled.push(Arc::new(Route::compile(settings, upstream, metrics)));
         }
-        if faults.is_empty() { Ok(Self { table, routes: compiled }) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(Self {
+                table,
+                routes: compiled,
+            })
+        } else {
+            Err(faults)
+        }
     }
 
     /// The route for an authority and a raw path.
@@ -143,9 +154,9 @@ impl Route {
     pub fn remember(&self, signed: Option<u64>, now: u64) -> Option<Duration> {
         match (self.settings.replay.window, signed, self.tolerance()) {
             (Some(window), ..) => Some(window).filter(|window| !window.is_zero()),
-            (None, Some(signed), Some(tolerance)) => {
-                Some(Duration::from_secs(signed.saturating_add(tolerance).saturating_sub(now)))
-            }
+            (None, Some(signed), Some(tolerance)) => Some(Duration::from_secs(
+                signed.saturating_add(tolerance).saturating_sub(now),
+            )),
             (None, ..) => None,
         }
     }
@@ -154,6 +165,10 @@ impl Route {
     #[must_use]
     pub fn target(&self, received: PathAndQuery) -> Option<PathAndQuery> {
         let base = &self.upstream.settings().base_path;
-        if base.is_empty() { Some(received) } else { PathAndQuery::try_from(format!("{base}{received}")).ok() }
+        if base.is_empty() {
+            Some(received)
+        } else {
+            PathAndQuery::try_from(format!("{base}{received}")).ok()
+        }
     }
 }

@@ -6,8 +6,8 @@
 
 use crate::settings::{CertificateFiles, Target, Tls, TlsVersion, Upstream};
 use arc_swap::ArcSwap;
-use rustls::client::danger::ServerCertVerifier;
 use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -47,23 +47,34 @@ pub fn certificate(files: &CertificateFiles) -> Result<Certificate, String> {
         .map_err(|error| format!("{} is not a PEM private key: {error}", files.key.display()))?;
     let key = CertifiedKey::from_der(chain.clone(), key, &provider())
         .map_err(|error| format!("{path} and {} do not belong together: {error}", files.key.display()))?;
-    Ok(Certificate { key: Arc::new(key), names, expires })
+    Ok(Certificate {
+        key: Arc::new(key),
+        names,
+        expires,
+    })
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let named = |error| format!("{} is not a PEM certificate: {error}", path.display());
-    CertificateDer::pem_file_iter(path).map_err(named)?.collect::<Result<_, _>>().map_err(named)
+    CertificateDer::pem_file_iter(path)
+        .map_err(named)?
+        .collect::<Result<_, _>>()
+        .map_err(named)
 }
 
 fn inspect(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, i64), String> {
     let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| format!("the first certificate: {error}"))?;
-    let names = leaf.subject_alternative_name().ok().flatten().map_or_else(Vec::new, |names| {
-        let dns = |name: &GeneralName<'_>| match name {
-            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-            _ => None,
-        };
-        names.value.general_names.iter().filter_map(dns).collect()
-    });
+    let names = leaf
+        .subject_alternative_name()
+        .ok()
+        .flatten()
+        .map_or_else(Vec::new, |names| {
+            let dns = |name: &GeneralName<'_>| match name {
+                GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+                _ => None,
+            };
+            names.value.general_names.iter().filter_map(dns).collect()
+        });
     Ok((names, leaf.validity().not_after.timestamp()))
 }
 
@@ -115,17 +126,23 @@ fn choose(certificates: &[Certificate]) -> Option<Chosen> {
             by_name.entry(name.clone()).or_insert_with(|| certificate.key.clone());
         }
     }
-    Some(Chosen { default: certificates.first()?.key.clone(), by_name })
+    Some(Chosen {
+        default: certificates.first()?.key.clone(),
+        by_name,
+    })
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let chosen = self.0.load();
-        let by_name = hello.server_name().filter(|_| chosen.by_name.len() > 1).and_then(|name| {
-            let name = name.to_ascii_lowercase();
-            let wildcard = name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
-            chosen.by_name.get(&name).or_else(|| chosen.by_name.get(&wildcard?))
-        });
+        let by_name = hello
+            .server_name()
+            .filter(|_| chosen.by_name.len() > 1)
+            .and_then(|name| {
+                let name = name.to_ascii_lowercase();
+                let wildcard = name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+                chosen.by_name.get(&name).or_else(|| chosen.by_name.get(&wildcard?))
+            });
         Some(by_name.unwrap_or(&chosen.default).clone())
     }
 }
@@ -155,11 +172,14 @@ pub fn server(tls: &Tls, certificates: Arc<Certificates>) -> Result<Arc<ServerCo
 /// # Errors
 /// One sentence that names the file or what the platform lacks.
 pub fn connector(upstream: &Upstream) -> Result<Option<TlsConnector>, String> {
-    let Target::Tls { ca, client, .. } = &upstream.target else { return Ok(None) };
+    let Target::Tls { ca, client, .. } = &upstream.target else {
+        return Ok(None);
+    };
     let roots = roots(ca.as_deref())?;
-    let verifier: Arc<dyn ServerCertVerifier> = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-        .build()
-        .map_err(|error| format!("upstream roots: {error}"))?;
+    let verifier: Arc<dyn ServerCertVerifier> =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| format!("upstream roots: {error}"))?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -181,7 +201,9 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
     match ca {
         Some(path) => {
             for certificate in chain(path)? {
-                roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
             }
         }
         None => {

@@ -38,7 +38,10 @@ impl ReadAhead {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(socket: Socket) -> Self {
-        Self { socket, buffer: BytesMut::new() }
+        Self {
+            socket,
+            buffer: BytesMut::new(),
+        }
     }
 
     /// Waits until `enough` says so of the bytes that arrived first, and leaves them to be read. Also ends at the end of
@@ -109,7 +112,11 @@ impl AsyncWrite for ReadAhead {
         delegate!(self, socket => Pin::new(socket).poll_write(cx, buf))
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         delegate!(self, socket => Pin::new(socket).poll_write_vectored(cx, bufs))
     }
 

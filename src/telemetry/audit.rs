@@ -13,7 +13,8 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// Hands lines to the writer. Cheap to clone: one per worker.
 #[derive(Clone, Debug)]

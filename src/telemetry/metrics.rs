@@ -4,10 +4,10 @@
 //! and costs twenty times as much as the increment. What a sender chooses is never a label value. Counters of families
 //! with a fixed label set are plain named fields, so that a typo in a label does not compile.
 
-use super::route_metrics::{Families, RouteMetrics};
-use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
-use prometheus::{Opts, Registry, TextEncoder};
+use super::registration::{self, counter, counters, gauge, gauges, histogram};
+use super::route_families::Families;
+use super::route_metrics::RouteMetrics;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -136,14 +136,9 @@ impl Metrics {
             "Requests that never became an exchange because their head could not be read, by kind.",
             &["kind"],
         );
-        build_info(r);
+        registration::build_info(r);
         #[cfg(target_os = "linux")]
-        register(
-            r,
-            Ok(ProcessCollector(Arc::new(
-                prometheus::process_collector::ProcessCollector::for_self(),
-            ))),
-        );
+        registration::process(r);
         Arc::new(Self {
             registry: r.clone(),
             families,
@@ -182,17 +177,13 @@ impl Metrics {
             ),
             replay_keys: gauge(r, "replay_keys", "Keys that the replay store holds now."),
             replay_store_errors: counter(r, "replay_store_errors_total", "Failed calls to the replay store."),
-            replay_store_duration: register(
+            replay_store_duration: histogram(
                 r,
-                Histogram::with_opts(
-                    HistogramOpts::new(
-                        "hookgate_replay_store_duration_seconds",
-                        "Time of one call to a remote replay store.",
-                    )
-                    .buckets(vec![
-                        0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
-                    ]),
-                ),
+                "replay_store_duration_seconds",
+                "Time of one call to a remote replay store.",
+                &[
+                    0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+                ],
             ),
             tls_handshakes: Handshakes {
                 ok: handshakes.with_label_values(&["ok"]),
@@ -320,76 +311,6 @@ impl Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
-
-/// Puts a new collector into the registry.
-#[expect(
-    clippy::expect_used,
-    reason = "names and labels are constants of this crate; every test constructs them all"
-)]
-pub(super) fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: prometheus::Result<C>) -> C {
-    let collector = collector.expect("a metric's name, labels and buckets are well formed");
-    registry
-        .register(Box::new(collector.clone()))
-        .expect("a metric is registered once");
-    collector
-}
-
-/// A counter family; `name` without the prefix.
-pub(super) fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    register(
-        registry,
-        IntCounterVec::new(Opts::new(format!("hookgate_{name}"), help), labels),
-    )
-}
-
-/// A histogram family; `name` without the prefix.
-pub(super) fn histograms(r: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-    let opts = HistogramOpts::new(format!("hookgate_{name}"), help).buckets(buckets.to_vec());
-    register(r, HistogramVec::new(opts, labels))
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
-    register(registry, IntCounter::new(format!("hookgate_{name}"), help))
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
-    register(registry, IntGauge::new(format!("hookgate_{name}"), help))
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    register(
-        registry,
-        IntGaugeVec::new(Opts::new(format!("hookgate_{name}"), help), labels),
-    )
-}
-
-/// A constant 1 whose labels say what is running. `HOOKGATE_REVISION` is set by the release build.
-fn build_info(registry: &Registry) {
-    let family = gauges(
-        registry,
-        "build_info",
-        "What is running; always 1.",
-        &["version", "revision"],
-    );
-    let revision = option_env!("HOOKGATE_REVISION").unwrap_or("unknown");
-    family.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
-}
-
-/// The crate's collector is not `Clone`, which [`register`] asks for.
-#[cfg(target_os = "linux")]
-#[derive(Clone)]
-struct ProcessCollector(Arc<prometheus::process_collector::ProcessCollector>);
-
-#[cfg(target_os = "linux")]
-impl Collector for ProcessCollector {
-    fn desc(&self) -> Vec<&prometheus::core::Desc> {
-        self.0.desc()
-    }
-
-    fn collect(&self) -> Vec<prometheus::proto::MetricFamily> {
-        self.0.collect()
     }
 }
 

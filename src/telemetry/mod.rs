@@ -7,6 +7,8 @@
 pub mod audit;
 pub mod logging;
 pub mod metrics;
+mod registration;
+mod route_families;
 mod route_metrics;
 
 pub use route_metrics::RouteMetrics;

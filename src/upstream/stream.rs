@@ -59,7 +59,10 @@ impl Stream {
             }
             Target::Unix(path) => Transport::Unix(UnixStream::connect(path).await?),
         };
-        Ok(Self { transport, probe: Probe::default() })
+        Ok(Self {
+            transport,
+            probe: Probe::default(),
+        })
     }
 }
 
