@@ -5,6 +5,7 @@
 //! 3xx, because senders take the first as "disable this endpoint" and the second as a failure without a retry.
 
 use hyper::StatusCode;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -260,6 +261,15 @@ impl Rejection {
         }
     }
 }
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.title())
+    }
+}
+
+/// So that it can end a relayed body: hyper then breaks the connection off instead of ending it cleanly.
+impl std::error::Error for Rejection {}
 
 /// What became of one exchange, for the metrics and the audit line. Exactly one is recorded for every request that a
 /// connection parsed.

@@ -1,246 +1,27 @@
 //! The configuration in force: file, environment and command line, parsed once into the shape that the gateway runs on.
 //!
-//! `load` reads through figment into the serde mirror (`file.rs`), then `resolve.rs` turns the mirror into these types,
-//! collecting every fault instead of stopping at the first. What is here is already valid: ports are numbers, secrets are
-//! keyed, certificates are parsed. Keys, defaults and units are documented in `docs/configuration.md`.
+//! It reads top to bottom: `layer.rs` puts variables and options over the `document.rs` of the file (figment merges),
+//! `decode.rs` reads the merged tree into the serde mirror of `file.rs` past every fault, `resolve` turns the mirror into
+//! the types of [`crate::settings`]. What comes out is valid: ports are numbers, secrets are keyed, certificates load and
+//! fit their keys. What does not come out is explained by [`Faults`], all at once. Keys, defaults and units are documented
+//! in `docs/configuration.md`, and a test compares the two.
 
-use crate::scheme::Verifier;
-use hyper::header::HeaderValue;
-use hyper::{Method, StatusCode};
-use ipnet::IpNet;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+mod decode;
+mod describe;
+mod document;
+mod fault;
+mod file;
+mod layer;
+mod load;
+mod reload;
+mod resolve;
+mod value;
 
-/// Everything `serve` needs. A reload replaces routes, upstreams, certificates, limits of exchanges and log settings;
-/// listeners, workers and the replay store's size are fixed at start (a reload that changes them says so).
-#[derive(Debug)]
-pub struct Config {
-    /// At least one, names distinct.
-    pub listeners: Vec<Listener>,
-    /// Where `/metrics`, `/livez` and `/readyz` are served; `None` turns the admin listener off.
-    pub admin: Option<SocketAddr>,
-    /// Worker threads, each with a runtime of its own; at least 1.
-    pub workers: usize,
-    /// Bounds of connections and of the process.
-    pub limits: Limits,
-    /// What happens on SIGTERM.
-    pub drain: Drain,
-    /// The replay guard's store.
-    pub replay: Replay,
-    /// Logs and audit lines.
-    pub log: Log,
-    /// At least one, names distinct, patterns distinct.
-    pub routes: Vec<Route>,
-    /// Faults that do not stop the start: weak secrets, schemes without a timestamp, report mode; logged once at warn.
-    pub warnings: Vec<String>,
-}
+pub use crate::settings::*;
+pub use describe::{Key, KeySource};
+pub use fault::{Fault, Faults};
+pub use layer::{RESERVED_VARIABLES, Sources};
+pub use load::{Loaded, inspect, load};
 
-/// One listening socket.
-#[derive(Debug)]
-pub struct Listener {
-    /// Label in metrics; defaults to the address.
-    pub name: String,
-    /// Where to bind.
-    pub address: Address,
-    /// `None` only with `plaintext = true`.
-    pub tls: Option<Tls>,
-    /// Peers whose `X-Forwarded-*` are believed.
-    pub trusted_proxies: Vec<IpNet>,
-}
-
-/// A TCP or Unix socket address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// `host:port`; port 0 lets the system choose.
-    Tcp(SocketAddr),
-    /// Path of a Unix stream socket, and the file mode to give it (`0o660` by default).
-    Unix(PathBuf, u32),
-}
-
-/// TLS of one listener.
-#[derive(Clone, Debug)]
-pub struct Tls {
-    /// At least one; the first is the default, the others are chosen by SNI from their subject alternative names.
-    pub certificates: Vec<CertificateFiles>,
-    /// 1.2 or 1.3.
-    pub minimum: TlsVersion,
-}
-
-/// Paths of a PEM chain and its PEM key; kept as paths because they are read again on reload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// PEM chain, leaf first.
-    pub certificate: PathBuf,
-    /// PEM private key (PKCS#8, PKCS#1 or SEC1).
-    pub key: PathBuf,
-}
-
-/// Oldest protocol version that a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// TLS 1.2 and 1.3.
-    Tls12,
-    /// TLS 1.3 only.
-    Tls13,
-}
-
-/// Bounds of connections and of the process.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Downstream connections open at once, over all listeners.
-    pub connections: usize,
-    /// Body bytes held at once, over all exchanges.
-    pub in_flight_bytes: usize,
-    /// Bytes of a request's head; at least 8 KiB.
-    pub head_bytes: usize,
-    /// Header fields of a request.
-    pub headers: usize,
-    /// TLS handshake.
-    pub handshake_timeout: Duration,
-    /// From a request's first byte to the end of its head.
-    pub head_timeout: Duration,
-    /// A kept-alive connection without a request.
-    pub idle_timeout: Duration,
-    /// A peer that does not read its answer.
-    pub write_timeout: Duration,
-    /// HTTP/2 streams of one connection at once.
-    pub http2_streams: u32,
-}
-
-/// What happens on SIGTERM.
-#[derive(Clone, Debug)]
-pub struct Drain {
-    /// `/readyz` says 503 while the listeners stay open for this long.
-    pub delay: Duration,
-    /// Then what is in flight has this long to finish.
-    pub grace: Duration,
-}
-
-/// The replay guard's store.
-#[derive(Clone, Debug)]
-pub struct Replay {
-    /// Keys held at once; full means refused, never evicted.
-    pub capacity: usize,
-}
-
-/// Logs and audit lines.
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// Human-readable or JSON.
-    pub format: LogFormat,
-    /// `tracing` filter directives (`info`, `hookgate=debug`).
-    pub filter: String,
-    /// Which exchanges get an audit line.
-    pub audit: Audit,
-}
-
-/// Shape of log lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For a person.
-    Human,
-    /// One JSON object a line.
-    Json,
-}
-
-/// Which exchanges get an audit line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audit {
-    /// Every exchange.
-    All,
-    /// Only what was not forwarded.
-    Refused,
-    /// None.
-    Off,
-}
-
-/// One webhook endpoint.
-#[derive(Debug)]
-pub struct Route {
-    /// Label in metrics and `Hookgate-Route`; defaults to the path.
-    pub name: String,
-    /// Lower-case host without port, `*.example.com`, or `None` for any.
-    pub host: Option<String>,
-    /// Raw path: exact, or a prefix when it ends with `/*`.
-    pub path: String,
-    /// Methods that the route takes; POST by default.
-    pub methods: Vec<Method>,
-    /// Peers (after trusted proxies) that may send; empty means any.
-    pub allow: Vec<IpNet>,
-    /// Scheme and keys.
-    pub verifier: Verifier,
-    /// Allowed clock difference, both ways; `None` is "unlimited" and was asked for in words.
-    pub tolerance: Option<Duration>,
-    /// What a replay is and how it is answered.
-    pub replay: ReplayPolicy,
-    /// Forward everything and mark it.
-    pub report_only: bool,
-    /// Largest body in bytes.
-    pub body_limit: usize,
-    /// From the end of the head to the end of the body.
-    pub body_timeout: Duration,
-    /// Replaces 401 in refusals about the signature.
-    pub reject_status: Option<StatusCode>,
-    /// Whether a refusal says why.
-    pub refusal_detail: bool,
-    /// Where verified requests go; shared by routes that name the same.
-    pub upstream: Arc<Upstream>,
-}
-
-/// What counts as a replay on a route.
-#[derive(Clone, Debug)]
-pub struct ReplayPolicy {
-    /// How long a delivered request is remembered: by default timestamp + tolerance, which `None` stands for; a
-    /// duration for schemes without a timestamp; zero turns the guard off.
-    pub window: Option<Duration>,
-    /// Answer 409 (`false`) or 200 without forwarding (`true`).
-    pub acknowledge: bool,
-}
-
-/// Where verified requests go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// How to connect.
-    pub target: Target,
-    /// Prefix put before the request's path (from the URL's path, without a trailing slash); usually empty.
-    pub base_path: String,
-    /// TCP connect and TLS handshake together.
-    pub connect_timeout: Duration,
-    /// From the first byte sent to the last byte of the answer.
-    pub timeout: Duration,
-    /// Idle connections kept, per worker.
-    pub idle_connections: usize,
-    /// Idle connections are closed after this.
-    pub idle_timeout: Duration,
-    /// Connections open at once, over all workers.
-    pub max_connections: usize,
-    /// Static header fields added to every request; values marked sensitive.
-    pub headers: Vec<(hyper::header::HeaderName, HeaderValue)>,
-}
-
-/// How to connect to an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// `http://host:port`.
-    Tcp {
-        /// Name or address, without brackets.
-        host: String,
-        /// Port, 80 by default.
-        port: u16,
-    },
-    /// `https://host:port`.
-    Tls {
-        /// Name or address, without brackets; also the name that the certificate must have.
-        host: String,
-        /// Port, 443 by default.
-        port: u16,
-        /// PEM file with roots in place of the platform's.
-        ca: Option<PathBuf>,
-        /// Certificate that we present.
-        client: Option<CertificateFiles>,
-    },
-    /// `unix:/path`.
-    Unix(PathBuf),
-}
+#[cfg(test)]
+mod tests;

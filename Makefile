@@ -1,0 +1,71 @@
+# What a developer and CI run. `make test` installs what the tests need (once; stamps under $(TARGET)/apps) and runs them all.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help test test-apps fmt lint docs fuzz bench demo licences
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+APPS := $(TARGET)/apps
+PYTHON ?= python3
+# Seconds that `make fuzz` spends on each fuzz target.
+FUZZ_SECONDS ?= 60
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+# Doc tests first: the last line is then the summary of everything else. `cargo test` without nextest runs the binaries
+# in an order that ends with the integration tests, for the same reason.
+test: test-apps ## install what the tests need, then run every test
+	cargo test --quiet --doc
+	@if command -v cargo-nextest >/dev/null; then \
+	  echo cargo nextest run; cargo nextest run; \
+	else \
+	  echo cargo test; cargo test --lib --bins && cargo test --test it -- --test-threads=2; \
+	fi
+
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp
+
+$(APPS)/python.stamp: tests/apps/python/requirements.txt
+	@mkdir -p $(APPS)
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/apps/packages python3-venv
+	rm -rf $(APPS)/venv
+	$(PYTHON) -m venv $(APPS)/venv
+	$(APPS)/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(APPS)/node.stamp: tests/apps/node/package.json tests/apps/node/package-lock.json
+	@command -v npm >/dev/null || tests/apps/packages nodejs npm
+	@mkdir -p $(APPS)/node
+	cp $^ $(APPS)/node/
+	cd $(APPS)/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@
+
+fmt: ## format the code
+	cargo fmt
+
+lint: ## what CI refuses: formatting, clippy, documentation that does not build
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+
+docs: ## build the API documentation
+	cargo doc --no-deps
+	@echo "open $(TARGET)/doc/hookgate/index.html"
+
+# The toolchain is stable; cargo-fuzz needs the sanitizer flags of a nightly one, which this variable unlocks.
+fuzz: ## run every fuzz target for FUZZ_SECONDS (60) each
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	@set -e; for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list); do \
+	  echo "fuzz $$target"; RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); \
+	done
+
+bench: ## criterion on the pure parts, then the run beside nginx and HAProxy
+	cargo bench
+	@if [ -x benches/beside/run ]; then benches/beside/run; fi
+
+demo: ## show in ten seconds that it works, then keep serving
+	cargo run --release -- demo
+
+licences: ## check licences, bans and sources of all dependencies (cargo-deny is installed when missing)
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check bans licenses sources

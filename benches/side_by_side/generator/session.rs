@@ -1,0 +1,204 @@
+//! One TLS connection to a contender: writes a request, reads its answer, with as few system calls as that takes.
+
+use crate::Result;
+use crate::upstream::{content_length, find};
+use mio::net::TcpStream;
+use mio::{Interest, Poll, Token};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, HandshakeKind};
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What rustls takes from the socket at a time; a shorter read has emptied it.
+const READ_BYTES: usize = 4096;
+
+/// What became of a session after an event.
+pub enum Progress {
+    /// Nothing to act on.
+    Pending,
+    /// The handshake is over and the first request may be sent.
+    Ready,
+    /// The answer to the request is complete.
+    Answered(u16),
+    /// The contender hung up.
+    Closed,
+}
+
+/// What the handshake agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// Protocol version and cipher suite.
+    pub cipher: String,
+    /// Key exchange group.
+    pub curve: String,
+    /// Application protocol.
+    pub alpn: String,
+}
+
+/// A connection and the answer it waits for.
+pub struct Session {
+    stream: TcpStream,
+    tls: ClientConnection,
+    ready: bool,
+    /// Whether a request was sent whose answer has not come.
+    pub waiting: bool,
+    answer: Vec<u8>,
+    body: Vec<u8>,
+    closing: bool,
+}
+
+impl Session {
+    /// Begins to connect; events come under `token`.
+    pub fn open(poll: &Poll, token: usize, address: SocketAddr, config: &Arc<ClientConfig>) -> Result<Self> {
+        let mut stream = TcpStream::connect(address)?;
+        poll.registry()
+            .register(&mut stream, Token(token), Interest::READABLE | Interest::WRITABLE)?;
+        let name = ServerName::try_from("hooks.example.com")?;
+        let mut tls = ClientConnection::new(config.clone(), name)?;
+        tls.set_buffer_limit(None);
+        Ok(Self {
+            stream,
+            tls,
+            ready: false,
+            waiting: false,
+            answer: Vec::new(),
+            body: Vec::new(),
+            closing: false,
+        })
+    }
+
+    /// Writes a request; its answer shows up in `advance`.
+    pub fn send(&mut self, request: &[IoSlice<'_>]) -> Result<()> {
+        self.waiting = true;
+        self.answer.clear();
+        let wanted: usize = request.iter().map(|slice| slice.len()).sum();
+        let taken = self.tls.writer().write_vectored(request)?;
+        if taken != wanted {
+            return Err("TLS took only a part of the request".into());
+        }
+        self.flush()
+    }
+
+    /// Takes what the socket has and writes what is due.
+    pub fn advance(&mut self) -> Result<Progress> {
+        self.flush()?;
+        loop {
+            let got = match self.tls.read_tls(&mut self.stream) {
+                Ok(0) => return Ok(Progress::Closed),
+                Ok(n) => n,
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
+                    return Ok(Progress::Pending);
+                }
+                Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                    return Ok(Progress::Closed);
+                }
+                Err(e) => return Err(e.into()),
+            };
+            let state = self.tls.process_new_packets()?;
+            if self.tls.wants_write() {
+                self.flush()?;
+            }
+            if state.plaintext_bytes_to_read() > 0 {
+                let before = self.answer.len();
+                self.answer.resize(before + state.plaintext_bytes_to_read(), 0);
+                self.tls.reader().read_exact(&mut self.answer[before..])?;
+                if let Some(status) = self.complete()? {
+                    self.waiting = false;
+                    self.closing |= state.peer_has_closed();
+                    return Ok(Progress::Answered(status));
+                }
+            }
+            if state.peer_has_closed() {
+                return Ok(Progress::Closed);
+            }
+            if !self.ready && !self.tls.is_handshaking() {
+                self.ready = true;
+                return Ok(Progress::Ready);
+            }
+            if got < READ_BYTES {
+                return Ok(Progress::Pending);
+            }
+        }
+    }
+
+    /// Whether the handshake is over.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Whether the contender announced that it closes after this answer.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Body of the last answer.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Cipher suite, curve and protocol of this connection; the handshake must have been a full one.
+    pub fn agreed(&self) -> Result<Agreed> {
+        if self.tls.handshake_kind() != Some(HandshakeKind::Full) {
+            return Err("the handshake was not a full one".into());
+        }
+        Ok(Agreed {
+            cipher: format!(
+                "{:?}",
+                self.tls.negotiated_cipher_suite().ok_or("no cipher suite")?.suite()
+            ),
+            curve: format!(
+                "{:?}",
+                self.tls
+                    .negotiated_key_exchange_group()
+                    .ok_or("no key exchange")?
+                    .name()
+            ),
+            alpn: String::from_utf8_lossy(self.tls.alpn_protocol().unwrap_or(b"none")).into_owned(),
+        })
+    }
+
+    /// The leaf certificate that the contender showed.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.tls.peer_certificates()?.first().map(AsRef::as_ref)
+    }
+
+    /// Says goodbye the way a well-kept client does.
+    pub fn close(mut self) {
+        self.tls.send_close_notify();
+        // The contender may have gone first.
+        let _ = self.flush();
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut self.stream) {
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => break,
+                // The read that follows says how it ended, after what the contender had to say.
+                Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => break,
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self) -> Result<Option<u16>> {
+        let Some(end) = find(&self.answer, b"\r\n\r\n") else {
+            return Ok(None);
+        };
+        let head = &self.answer[..end];
+        let length = content_length(head)?;
+        if self.answer.len() < end + 4 + length {
+            return Ok(None);
+        }
+        let status = std::str::from_utf8(head.get(9..12).ok_or("a status line is missing")?)?.parse()?;
+        self.closing = head
+            .to_ascii_lowercase()
+            .windows(17)
+            .any(|window| window == b"connection: close");
+        self.body.clear();
+        self.body.extend_from_slice(&self.answer[end + 4..]);
+        Ok(Some(status))
+    }
+}

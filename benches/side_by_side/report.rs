@@ -1,0 +1,129 @@
+//! Tables in Markdown, ready for docs/performance.md.
+
+use crate::idle::Idle;
+use crate::race::{Score, Sum};
+use crate::syscalls::Calls;
+
+/// Below this share of its turns the contender waited for the generator, and its figure says something else.
+const BUSY: f64 = 0.85;
+
+/// Median, smallest and largest of one figure over the repetitions.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = values.collect();
+        sorted.sort_by(f64::total_cmp);
+        let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
+        Self {
+            median: (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0,
+            least,
+            most,
+        }
+    }
+
+    fn show(self, digits: usize) -> String {
+        format!(
+            "{:.digits$} ({:.digits$} to {:.digits$})",
+            self.median, self.least, self.most
+        )
+    }
+}
+
+/// One row of the table: all contenders against the first.
+pub fn print_race(scores: &[Score], goals: &[(&str, f64)]) {
+    let Some(ours) = scores.first() else { return };
+    println!(
+        "| contender | CPU per request, µs | requests/s | its CPU over {}'s | goal | busy: contender, load | cores idle |",
+        ours.name
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    for score in scores {
+        let total = score.total();
+        let cpu = Spread::of(score.repetitions.iter().map(Sum::micros)).show(1);
+        let rate = Spread::of(score.repetitions.iter().map(Sum::rate)).show(0);
+        let goal = goals.iter().find(|(name, _)| *name == score.name);
+        let ratio = if score.name == ours.name {
+            "–".to_owned()
+        } else if let Some(slack) = [ours, score].into_iter().find(|s| !was_the_busy_one(&s.total())) {
+            format!("none: {}'s core was not the busy one", slack.name)
+        } else {
+            let pairs = score.repetitions.iter().zip(&ours.repetitions);
+            Spread::of(pairs.map(|(theirs, ours)| theirs.micros() / ours.micros())).show(2)
+        };
+        println!(
+            "| {} | {cpu} | {rate} | {ratio} | {} | {:.0} %, {:.0} % | {:.0} %, {:.0} % |",
+            score.name,
+            goal.map_or("–".to_owned(), |(_, at_least)| format!("≥ {at_least}")),
+            100.0 * total.contender_busy(),
+            100.0 * total.load_busy(),
+            100.0 * total.share(total.contender_core_idle),
+            100.0 * total.share(total.generator_core_idle),
+        );
+        if total.lost > 0 {
+            println!(
+                "  ({}: {} of {} requests were sent again after a hang-up)",
+                score.name, total.lost, total.answers
+            );
+        }
+    }
+    let opened: Vec<String> = scores
+        .iter()
+        .map(|score| (score, score.total()))
+        .map(|(score, total)| format!("{} {:.2}", score.name, total.opened as f64 / total.answers as f64))
+        .collect();
+    println!("\nConnections opened per request: {}.\n", opened.join(", "));
+}
+
+/// Whether the contender, not the load, set the pace.
+fn was_the_busy_one(total: &Sum) -> bool {
+    total.contender_busy() >= BUSY && total.load_busy() < total.contender_busy()
+}
+
+/// Memory of idle connections.
+pub fn print_idle(rows: &[Idle]) {
+    let Some(ours) = rows.first() else { return };
+    println!(
+        "| contender | KiB each after the handshake | {0}'s over theirs | KiB each after one request | {0}'s over theirs |",
+        ours.name
+    );
+    println!("| --- | --- | --- | --- | --- |");
+    for row in rows {
+        println!(
+            "| {} | {:.1} | {:.2} | {:.1} | {:.2} |",
+            row.name,
+            row.fresh,
+            ours.fresh / row.fresh,
+            row.used,
+            ours.used / row.used,
+        );
+    }
+    println!();
+}
+
+/// System calls per request.
+pub fn print_calls(rows: &[Calls]) {
+    println!("| contender | system calls per request | of these | counted by |");
+    println!("| --- | --- | --- | --- |");
+    for row in rows {
+        let each: Vec<String> = row
+            .each
+            .iter()
+            .filter(|(_, n)| *n >= 0.005)
+            .map(|(name, n)| format!("{name} {n:.2}"))
+            .collect();
+        println!(
+            "| {} | {:.2} | {} | {} |",
+            row.name,
+            row.total(),
+            each.join(", "),
+            row.tracer
+        );
+    }
+    println!();
+}

@@ -1,0 +1,171 @@
+//! From the merged tree to the mirror, past every fault.
+//!
+//! serde stops at the first error. So a faulty value is recorded, taken out of the tree, and the tree is read again until
+//! it reads through: the mirror stays an ordinary `deny_unknown_fields` derive and still all faults are found. Terminates
+//! because every turn makes the tree smaller. Values are never quoted; figment's own messages would.
+
+use super::fault::{Report, alternatives, closest};
+use super::file::File;
+use figment::error::{Actual, Kind};
+use figment::value::{Dict, Empty, Value};
+use serde::Deserialize;
+
+/// Reads the tree, recording faults.
+pub(super) fn decode(tree: Dict, report: &mut Report) -> File {
+    let mut tree = Value::from(tree);
+    loop {
+        let error = match File::deserialize(&tree) {
+            Ok(file) => return file,
+            Err(error) => error,
+        };
+        let mut path = error.path;
+        if let Kind::UnknownField(name, _) = &error.kind
+            && path.last() != Some(name)
+        {
+            path.push(name.clone());
+        }
+        let key = render(&tree, &path);
+        record(&key, error.kind, report);
+        if report.is_full() || !remove(&mut tree, &path) {
+            return File::default();
+        }
+    }
+}
+
+fn record(key: &str, kind: Kind, report: &mut Report) {
+    match kind {
+        Kind::UnknownField(name, known) => {
+            let problem = match explanation(key, &name) {
+                Some(explanation) => explanation.to_owned(),
+                None => match closest(&name, known.iter().copied()) {
+                    Some(meant) => format!("unknown key `{name}`, did you mean `{meant}`?"),
+                    None => format!("unknown key `{name}`"),
+                },
+            };
+            report.fault(
+                key,
+                problem,
+                format!("known here: {}", alternatives(known.iter().copied())),
+            );
+        }
+        Kind::UnknownVariant(name, known) => {
+            let hint = closest(&name, known.iter().copied()).map(|meant| format!(", did you mean `{meant}`?"));
+            report.fault(
+                key,
+                format!("not one of the words that this key takes{}", hint.unwrap_or_default()),
+                format!("write {}", alternatives(known.iter().copied())),
+            );
+        }
+        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            report.fault(key, format!("found {}, expected {expected}", kind_of(&found)), "");
+        }
+        // Leaves say the problem on the first line and the fix on the second.
+        Kind::Message(message) => match message.split_once('\n') {
+            Some((problem, fix)) => report.fault(key, problem, fix),
+            None => report.fault(key, message, ""),
+        },
+        Kind::MissingField(name) => {
+            report.missing(format!("{key}.{name}"), "this key is needed here", "");
+        }
+        Kind::InvalidLength(_, expected) => {
+            report.fault(key, format!("wrong number of items, expected {expected}"), "");
+        }
+        Kind::DuplicateField(_)
+        | Kind::ISizeOutOfRange(_)
+        | Kind::USizeOutOfRange(_)
+        | Kind::Unsupported(_)
+        | Kind::UnsupportedKey(..) => report.fault(key, "this value cannot stand here", ""),
+    }
+}
+
+/// Keys that people try, with the reason why they are not there.
+fn explanation(key: &str, name: &str) -> Option<&'static str> {
+    let in_secret = key.contains("secrets") || key.contains("public_keys") || key.contains("headers.");
+    match name {
+        "value" | "secret" | "literal" | "plain" if in_secret => Some(LITERAL_SECRET),
+        "secret" => {
+            Some("unknown key `secret`: several secrets may be active at once, so write `secrets = [{ env = \"…\" }]`")
+        }
+        "address" | "port" if !key.contains('.') => Some("unknown key at the top level: write it under `[listen]`"),
+        "ports" | "port" => Some("unknown key: the port is part of the address, such as \"0.0.0.0:8443\""),
+        "dedupe" => Some("unknown key `dedupe`: idempotency by delivery id is not part of this version"),
+        _ => None,
+    }
+}
+
+/// Why a literal secret is refused.
+pub(super) const LITERAL_SECRET: &str =
+    "a secret must not stand in the configuration itself, where backups, `git` and process lists would see it";
+
+const fn kind_of(found: &Actual) -> &'static str {
+    match found {
+        Actual::Bool(_) => "a boolean",
+        Actual::Unsigned(_) | Actual::Signed(_) => "an integer",
+        Actual::Float(_) => "a number with a fraction",
+        Actual::Char(_) | Actual::Str(_) => "a string",
+        Actual::Seq => "a list",
+        Actual::Map => "a table",
+        Actual::Bytes(_)
+        | Actual::Unit
+        | Actual::Option
+        | Actual::NewtypeStruct
+        | Actual::Enum
+        | Actual::UnitVariant
+        | Actual::NewtypeVariant
+        | Actual::TupleVariant
+        | Actual::StructVariant
+        | Actual::Other(_) => "something else",
+    }
+}
+
+/// The path as people write it: list items in brackets.
+fn render(tree: &Value, path: &[String]) -> String {
+    let mut place = Some(tree);
+    let mut text = String::new();
+    for segment in path {
+        let is_item = matches!(place, Some(Value::Array(..)));
+        match is_item {
+            true => text = format!("{text}[{segment}]"),
+            false if text.is_empty() => text.clone_from(segment),
+            false => text = format!("{text}.{segment}"),
+        }
+        place = place.and_then(|value| match value {
+            Value::Dict(_, dict) => dict.get(segment),
+            Value::Array(_, items) => segment.parse::<usize>().ok().and_then(|index| items.get(index)),
+            Value::String(..) | Value::Char(..) | Value::Bool(..) | Value::Num(..) | Value::Empty(..) => None,
+        });
+    }
+    text
+}
+
+/// Takes the value at `path` out; an item of a list leaves a hole, so that the others keep their indices. Where the path
+/// leads nowhere, the nearest value above it goes. `false` when nothing is left to take.
+fn remove(tree: &mut Value, path: &[String]) -> bool {
+    let Some((first, rest)) = path.split_first() else {
+        return false;
+    };
+    if let Some(below) = child(tree, first)
+        && remove(below, rest)
+    {
+        return true;
+    }
+    match tree {
+        Value::Dict(_, dict) => dict.remove(first).is_some(),
+        Value::Array(..) => match child(tree, first) {
+            Some(item) if !matches!(item, Value::Empty(..)) => {
+                *item = Value::from(Empty::None);
+                true
+            }
+            Some(_) | None => false,
+        },
+        Value::String(..) | Value::Char(..) | Value::Bool(..) | Value::Num(..) | Value::Empty(..) => false,
+    }
+}
+
+fn child<'t>(tree: &'t mut Value, segment: &str) -> Option<&'t mut Value> {
+    match tree {
+        Value::Dict(_, dict) => dict.get_mut(segment),
+        Value::Array(_, items) => segment.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
+        Value::String(..) | Value::Char(..) | Value::Bool(..) | Value::Num(..) | Value::Empty(..) => None,
+    }
+}

@@ -1,0 +1,217 @@
+//! The resolved configuration as a tree for `check`: every default filled in, every secret `[redacted]` with its place.
+//!
+//! Keys are those of the file, so that a person can compare the two.
+
+use super::value::Words;
+use super::{Address, CertificateFiles, Config, Listener, Route, Target, Upstream};
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where one secret or public key was read from; never the key itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Label in metrics and `Hookgate-Key`: letters, digits, `_`, `-`, `.`; by default the variable's or file's name.
+    pub name: String,
+    /// Where it is.
+    pub source: KeySource,
+}
+
+/// The place of a secret or public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// An environment variable, by name.
+    Env(String),
+    /// A file; one trailing newline is dropped.
+    File(PathBuf),
+}
+
+/// What a route's verifier no longer says.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) keys: Vec<Key>,
+    pub(super) public_url: Option<String>,
+}
+
+/// The tree. Contains no secret: those are in types that this function cannot read. `shown` belong to the routes, in order.
+pub(super) fn describe(config: &Config, shown: &[Shown]) -> Value {
+    let limits = &config.limits;
+    let routes = config
+        .routes
+        .iter()
+        .zip(shown)
+        .map(|(settings, shown)| route(settings, shown));
+    json!({
+            "workers": config.workers,
+            "listen": config.listeners.iter().map(listener).collect::<Vec<_>>(),
+            "admin": { "address": config.admin.map_or_else(|| String::from("off"), |address| address.to_string()) },
+            "limits": {
+                "connections": limits.connections,
+                "in_flight_bytes": size(limits.in_flight_bytes),
+                "head_bytes": size(limits.head_bytes),
+                "headers": limits.headers,
+                "handshake_timeout": wait(limits.handshake_timeout),
+                "head_timeout": wait(limits.head_timeout),
+                "idle_timeout": wait(limits.idle_timeout),
+                "write_timeout": wait(limits.write_timeout),
+                "http2_streams": limits.http2_streams,
+            },
+            "drain": { "delay": wait(config.drain.delay), "grace": wait(config.drain.grace) },
+            "replay": { "capacity": config.replay.capacity },
+            "log": { "format": config.log.format.word(), "filter": config.log.filter, "audit": config.log.audit.word() },
+            "route": routes.collect::<Vec<_>>(),
+    })
+}
+
+fn listener(listener: &Listener) -> Value {
+    let mut tree = Map::new();
+    tree.insert("name".into(), json!(listener.name));
+    match &listener.address {
+        Address::Tcp(address) => {
+            tree.insert("address".into(), json!(address.to_string()));
+        }
+        Address::Unix(path, mode) => {
+            tree.insert("unix".into(), json!(path.display().to_string()));
+            tree.insert("mode".into(), json!(format!("{mode:04o}")));
+        }
+    }
+    match &listener.tls {
+        Some(tls) => {
+            tree.insert("tls".into(), tls.certificates.iter().map(certificate).collect());
+            tree.insert("tls_minimum".into(), json!(tls.minimum.word()));
+        }
+        None => {
+            tree.insert("plaintext".into(), json!(true));
+        }
+    }
+    let trusted: Vec<String> = listener.trusted_proxies.iter().map(ToString::to_string).collect();
+    tree.insert("trusted_proxies".into(), json!(trusted));
+    Value::Object(tree)
+}
+
+fn certificate(files: &CertificateFiles) -> Value {
+    json!({ "certificate": files.certificate.display().to_string(), "key": files.key.display().to_string() })
+}
+
+fn route(route: &Route, shown: &Shown) -> Value {
+    let mut tree = Map::new();
+    let mut set = |key: &str, value: Value| {
+        tree.insert(key.to_owned(), value);
+    };
+    set("name", json!(route.name));
+    if let Some(host) = &route.host {
+        set("host", json!(host));
+    }
+    set("path", json!(route.path));
+    set(
+        "methods",
+        json!(route.methods.iter().map(ToString::to_string).collect::<Vec<_>>()),
+    );
+    set(
+        "allow",
+        json!(route.allow.iter().map(ToString::to_string).collect::<Vec<_>>()),
+    );
+    set("provider", json!(route.verifier.name()));
+    set("secrets", shown.keys.iter().map(key).collect());
+    if let Some(url) = &shown.public_url {
+        set("public_url", json!(url));
+    }
+    if route.verifier.has_timestamp() {
+        set(
+            "tolerance",
+            json!(route.tolerance.map_or_else(|| String::from("unlimited"), wait)),
+        );
+    }
+    set("replay", replay(route));
+    set("mode", json!(if route.report_only { "report" } else { "verify" }));
+    set("body_limit", json!(size(route.body_limit)));
+    set("body_timeout", json!(wait(route.body_timeout)));
+    set(
+        "reject_status",
+        json!(route.reject_status.map_or(401, |status| status.as_u16())),
+    );
+    set(
+        "refusal_detail",
+        json!(if route.refusal_detail { "reason" } else { "none" }),
+    );
+    set("upstream", upstream(&route.upstream));
+    Value::Object(tree)
+}
+
+fn key(key: &Key) -> Value {
+    match &key.source {
+        KeySource::Env(name) => json!({ "name": key.name, "env": name, "value": "[redacted]" }),
+        KeySource::File(path) => json!({ "name": key.name, "file": path.display().to_string(), "value": "[redacted]" }),
+    }
+}
+
+fn replay(route: &Route) -> Value {
+    let on_replay = if route.replay.acknowledge {
+        "acknowledge"
+    } else {
+        "reject"
+    };
+    match route.replay.window {
+        Some(Duration::ZERO) => json!({ "enabled": false }),
+        Some(window) => json!({ "enabled": true, "window": wait(window), "on_replay": on_replay }),
+        None => json!({ "enabled": true, "on_replay": on_replay }),
+    }
+}
+
+fn upstream(upstream: &Upstream) -> Value {
+    let mut tree = Map::new();
+    let base = &upstream.base_path;
+    let bracketed = |host: &str| {
+        if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        }
+    };
+    match &upstream.target {
+        Target::Tcp { host, port } => {
+            tree.insert("url".into(), json!(format!("http://{}:{port}{base}", bracketed(host))));
+        }
+        Target::Tls { host, port, ca, client } => {
+            tree.insert("url".into(), json!(format!("https://{}:{port}{base}", bracketed(host))));
+            if let Some(ca) = ca {
+                tree.insert("ca".into(), json!(ca.display().to_string()));
+            }
+            if let Some(client) = client {
+                tree.insert("client".into(), certificate(client));
+            }
+        }
+        Target::Unix(path) => {
+            tree.insert("url".into(), json!(format!("unix:{}", path.display())));
+        }
+    }
+    tree.insert("connect_timeout".into(), json!(wait(upstream.connect_timeout)));
+    tree.insert("timeout".into(), json!(wait(upstream.timeout)));
+    tree.insert("idle_connections".into(), json!(upstream.idle_connections));
+    tree.insert("idle_timeout".into(), json!(wait(upstream.idle_timeout)));
+    tree.insert("max_connections".into(), json!(upstream.max_connections));
+    let headers: Map<String, Value> = upstream
+        .headers
+        .iter()
+        .map(|(name, _)| (name.to_string(), json!("[redacted]")))
+        .collect();
+    tree.insert("headers".into(), Value::Object(headers));
+    Value::Object(tree)
+}
+
+/// A duration as the file writes it.
+fn wait(wait: Duration) -> String {
+    humantime::format_duration(wait).to_string()
+}
+
+/// A size as the file writes it: in the largest unit that divides it.
+pub(super) fn size(bytes: usize) -> String {
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units
+        .into_iter()
+        .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
+    {
+        Some((unit, factor)) => format!("{}{unit}", bytes / factor),
+        None => format!("{bytes}B"),
+    }
+}

@@ -1,0 +1,299 @@
+//! The file's shape: what can be written, each key once. Everything may be absent; `resolve` knows the defaults and what is
+//! needed. The meaning, unit and default of every key are in `docs/configuration.md`, and a test compares the two.
+
+use super::value::{Count, FileMode, Flag, List, Size, Tolerance, Wait, Word, Words};
+use super::{Audit, LogFormat, TlsVersion, decode};
+use crate::scheme;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) workers: Option<Count>,
+    pub(super) listen: List<Listen>,
+    pub(super) admin: Admin,
+    pub(super) limits: Limits,
+    pub(super) drain: Drain,
+    pub(super) replay: ReplayStore,
+    pub(super) log: Log,
+    pub(super) upstreams: BTreeMap<String, Upstream>,
+    pub(super) route: List<Route>,
+}
+
+/// `[listen]` or `[[listen]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Listen {
+    pub(super) name: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) unix: Option<String>,
+    pub(super) mode: Option<FileMode>,
+    pub(super) tls: List<Certificate>,
+    pub(super) tls_minimum: Option<Word<TlsVersion>>,
+    pub(super) plaintext: Option<Flag>,
+    pub(super) trusted_proxies: List<String>,
+}
+
+/// A certificate chain and its key.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Certificate {
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+}
+
+/// `[admin]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Admin {
+    pub(super) address: Option<String>,
+}
+
+/// `[limits]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) connections: Option<Count>,
+    pub(super) in_flight_bytes: Option<Size>,
+    pub(super) head_bytes: Option<Size>,
+    pub(super) headers: Option<Count>,
+    pub(super) handshake_timeout: Option<Wait>,
+    pub(super) head_timeout: Option<Wait>,
+    pub(super) idle_timeout: Option<Wait>,
+    pub(super) write_timeout: Option<Wait>,
+    pub(super) http2_streams: Option<Count>,
+}
+
+/// `[drain]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Drain {
+    pub(super) delay: Option<Wait>,
+    pub(super) grace: Option<Wait>,
+}
+
+/// `[replay]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ReplayStore {
+    pub(super) capacity: Option<Count>,
+}
+
+/// `[log]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) format: Option<Word<LogFormat>>,
+    pub(super) filter: Option<String>,
+    pub(super) audit: Option<Word<Audit>>,
+}
+
+/// `[[route]]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Route {
+    pub(super) name: Option<String>,
+    pub(super) host: Option<String>,
+    pub(super) path: Option<String>,
+    pub(super) methods: List<String>,
+    pub(super) allow: List<String>,
+    pub(super) provider: Option<String>,
+    pub(super) secrets: List<Key>,
+    pub(super) public_keys: List<Key>,
+    pub(super) public_url: Option<String>,
+    pub(super) custom: Option<scheme::Custom>,
+    pub(super) tolerance: Option<Tolerance>,
+    pub(super) replay: Replay,
+    pub(super) mode: Option<Word<Mode>>,
+    pub(super) body_limit: Option<Size>,
+    pub(super) body_timeout: Option<Wait>,
+    pub(super) reject_status: Option<Count>,
+    pub(super) refusal_detail: Option<Word<Detail>>,
+    pub(super) upstream: Option<UpstreamRef>,
+}
+
+/// `replay` of a route.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Replay {
+    pub(super) enabled: Option<Flag>,
+    pub(super) window: Option<Wait>,
+    pub(super) on_replay: Option<Word<OnReplay>>,
+}
+
+/// A secret or public key: where it is, never what it is.
+#[derive(Debug, Default)]
+pub(super) struct Key(pub(super) KeyTable);
+
+/// A [`Key`] as a table.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct KeyTable {
+    pub(super) name: Option<String>,
+    pub(super) env: Option<String>,
+    pub(super) file: Option<String>,
+}
+
+/// A URL, the name of an `[upstreams.NAME]` table, or a table.
+#[derive(Debug)]
+pub(super) enum UpstreamRef {
+    /// URL or name.
+    Text(String),
+    /// A table of its own.
+    Table(Box<Upstream>),
+}
+
+/// `[upstreams.NAME]`, or `upstream` of a route as a table.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Upstream {
+    pub(super) url: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) client: Option<Certificate>,
+    pub(super) connect_timeout: Option<Wait>,
+    pub(super) timeout: Option<Wait>,
+    pub(super) idle_connections: Option<Count>,
+    pub(super) idle_timeout: Option<Wait>,
+    pub(super) max_connections: Option<Count>,
+    pub(super) headers: BTreeMap<String, HeaderText>,
+}
+
+/// The value of a static header: a literal, or where it is.
+#[derive(Debug)]
+pub(super) enum HeaderText {
+    /// As written.
+    Literal(String),
+    /// From a variable or a file.
+    Key(KeyTable),
+}
+
+/// `mode` of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Verify,
+    Report,
+}
+
+/// `refusal_detail` of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    Reason,
+    None,
+}
+
+/// `on_replay` of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnReplay {
+    Reject,
+    Acknowledge,
+}
+
+impl Words for Mode {
+    const WORDS: &'static [(&'static str, Self)] = &[("verify", Self::Verify), ("report", Self::Report)];
+}
+
+impl Words for Detail {
+    const WORDS: &'static [(&'static str, Self)] = &[("reason", Self::Reason), ("none", Self::None)];
+}
+
+impl Words for OnReplay {
+    const WORDS: &'static [(&'static str, Self)] = &[("reject", Self::Reject), ("acknowledge", Self::Acknowledge)];
+}
+
+impl Words for TlsVersion {
+    const WORDS: &'static [(&'static str, Self)] = &[("1.2", Self::Tls12), ("1.3", Self::Tls13)];
+}
+
+impl Words for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("json", Self::Json), ("human", Self::Human)];
+}
+
+impl Words for Audit {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("all", Self::All), ("refused", Self::Refused), ("off", Self::Off)];
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(KeyVisitor)
+    }
+}
+
+struct KeyVisitor;
+
+impl<'de> Visitor<'de> for KeyVisitor {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{ env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }")
+    }
+
+    fn visit_str<E: Error>(self, _literal: &str) -> Result<Key, E> {
+        Err(E::custom(format_args!(
+            "{}\nwrite {{ env = \"NAME_OF_A_VARIABLE\" }} or {{ file = \"/path\" }}",
+            decode::LITERAL_SECRET
+        )))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Key, A::Error> {
+        KeyTable::deserialize(value::MapAccessDeserializer::new(map)).map(Key)
+    }
+}
+
+impl<'de> Deserialize<'de> for UpstreamRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UpstreamVisitor)
+    }
+}
+
+struct UpstreamVisitor;
+
+impl<'de> Visitor<'de> for UpstreamVisitor {
+    type Value = UpstreamRef;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a URL such as \"http://127.0.0.1:8000\", or a table with `url`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<UpstreamRef, E> {
+        Ok(UpstreamRef::Text(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UpstreamRef, A::Error> {
+        Upstream::deserialize(value::MapAccessDeserializer::new(map)).map(|table| UpstreamRef::Table(Box::new(table)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _seq: A) -> Result<UpstreamRef, A::Error> {
+        Err(A::Error::custom(
+            "several upstreams for one route are not part of this version\nwrite one, and balance behind it",
+        ))
+    }
+}
+
+impl<'de> Deserialize<'de> for HeaderText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(HeaderVisitor)
+    }
+}
+
+struct HeaderVisitor;
+
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = HeaderText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<HeaderText, E> {
+        Ok(HeaderText::Literal(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HeaderText, A::Error> {
+        KeyTable::deserialize(value::MapAccessDeserializer::new(map)).map(HeaderText::Key)
+    }
+}

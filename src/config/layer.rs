@@ -1,0 +1,306 @@
+//! The three layers and their order: file, then `HOOKGATE_…` variables, then the command line.
+//!
+//! figment merges; what it is given is built here, because its own environment provider would interpret values
+//! (`123456` becomes a number, quotes and spaces vanish) and print them in errors. Here text stays text: the key's type
+//! decides later. The environment comes in as an argument and is read nowhere else.
+
+use super::document::parse_inline;
+use super::fault::{Fault, Report};
+use figment::value::{Dict, Empty, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a configuration comes from.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The TOML file; `None` configures from environment and command line alone.
+    pub file: Option<PathBuf>,
+    /// The process's environment, from which `HOOKGATE_…` keys and `{ env = … }` secrets are read.
+    pub environment: Vec<(OsString, OsString)>,
+    /// `limits.connections`, `route.0.path` or `route[0].path`, each with its value; the last one wins.
+    pub overrides: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Sources {
+    /// Without values: the environment holds the secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Variables with our prefix that are not keys of the configuration: the command line reads them.
+pub const RESERVED_VARIABLES: [&str; 1] = ["HOOKGATE_CONFIG"];
+
+const PREFIX: &str = "HOOKGATE_";
+
+/// What set each key that the file did not: path to variable or option.
+pub(super) type Origins = BTreeMap<String, String>;
+
+/// Merges the layers over the file's tree.
+pub(super) fn merge(file: Dict, sources: &Sources, report: &mut Report) -> (Dict, Origins) {
+    let mut origins = Origins::new();
+    let mut figment = Figment::from(Layer {
+        name: "file",
+        tree: file.clone(),
+    });
+    let mut tree = file;
+
+    let options = command_line(sources, report);
+    let mut secrets = BTreeSet::new();
+    referenced(&Value::from(tree.clone()), &mut secrets);
+    let variables = sources
+        .environment
+        .iter()
+        .filter_map(|(name, text)| Some((name.to_str()?, text.to_str()?)));
+    for (name, text) in variables.filter(|(name, _)| name.starts_with(PREFIX)) {
+        referenced_by(name.ends_with("__ENV"), text, &mut secrets);
+    }
+    for option in &options {
+        referenced_by(
+            option.segments.last().is_some_and(|key| key == "env"),
+            &option.text,
+            &mut secrets,
+        );
+    }
+
+    for (name, assignments) in [
+        ("environment", environment(sources, &secrets, report)),
+        ("command line", options),
+    ] {
+        for assignment in assignments {
+            match assign(&mut tree, &assignment) {
+                Ok(path) => {
+                    origins.insert(path, assignment.origin);
+                }
+                Err((problem, fix)) => {
+                    report.push(Fault {
+                        key: String::new(),
+                        problem,
+                        fix,
+                        line: None,
+                        origin: Some(assignment.origin),
+                    });
+                }
+            }
+        }
+        figment = figment.merge(Layer {
+            name,
+            tree: tree.clone(),
+        });
+    }
+    (figment.extract().unwrap_or(tree), origins)
+}
+
+/// One layer as figment wants it.
+struct Layer {
+    name: &'static str,
+    tree: Dict,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.tree.clone()))
+    }
+}
+
+/// One key set from outside the file.
+struct Assignment {
+    segments: Vec<String>,
+    text: String,
+    origin: String,
+}
+
+fn command_line(sources: &Sources, report: &mut Report) -> Vec<Assignment> {
+    let mut assignments = Vec::new();
+    for (key, text) in &sources.overrides {
+        let segments: Vec<String> = key
+            .replace('[', ".")
+            .replace(']', "")
+            .split('.')
+            .map(|part| part.trim().to_owned())
+            .collect();
+        if segments.iter().any(String::is_empty) {
+            report.fault(
+                key.as_str(),
+                "is not a key",
+                "write `limits.connections` or `route[0].path`",
+            );
+        } else {
+            assignments.push(Assignment {
+                segments,
+                text: text.clone(),
+                origin: format!("command line `{key}`"),
+            });
+        }
+    }
+    assignments
+}
+
+fn environment(sources: &Sources, secrets: &BTreeSet<String>, report: &mut Report) -> Vec<Assignment> {
+    let mut assignments = Vec::new();
+    for (name, text) in &sources.environment {
+        let Some(name) = name.to_str() else { continue };
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
+        if RESERVED_VARIABLES.contains(&name) || secrets.contains(name) || is_service_link(rest) {
+            continue;
+        }
+        let segments: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
+        match text.to_str() {
+            Some(_) if segments.iter().any(String::is_empty) => {
+                report.fault(
+                    name,
+                    "is not the name of a key",
+                    "write `HOOKGATE_LIMITS__CONNECTIONS`, `HOOKGATE_ROUTE__0__PATH`",
+                );
+            }
+            Some(text) => assignments.push(Assignment {
+                segments,
+                text: text.to_owned(),
+                origin: name.to_owned(),
+            }),
+            None => report.fault(name, "the variable's value is not UTF-8", "write the value as text"),
+        }
+    }
+    // The environment has no order: shorter keys first, so that a table is set before a key in it; and list items in turn.
+    assignments.sort_by_key(|assignment| {
+        let numbered = |part: &String| {
+            part.parse::<usize>()
+                .map_or_else(|_| (0, part.clone()), |n| (n, String::new()))
+        };
+        assignment.segments.iter().map(numbered).collect::<Vec<_>>()
+    });
+    assignments
+}
+
+/// Variables that Kubernetes puts into every pod for a Service named `hookgate` or `hookgate-…`; not meant for us.
+fn is_service_link(rest: &str) -> bool {
+    if rest.contains("__") {
+        return false;
+    }
+    let is_port = |tail: &str| {
+        let mut parts = tail.split('_');
+        parts
+            .next()
+            .is_some_and(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+            && parts
+                .next()
+                .is_some_and(|protocol| matches!(protocol, "TCP" | "UDP" | "SCTP"))
+            && parts
+                .next()
+                .is_none_or(|part| matches!(part, "PROTO" | "PORT" | "ADDR"))
+            && parts.next().is_none()
+    };
+    let starts = |marker: &str| {
+        let inner = format!("_{marker}");
+        rest.strip_prefix(marker)
+            .or_else(|| rest.rfind(&inner).and_then(|at| rest.get(at + inner.len()..)))
+    };
+    starts("SERVICE_HOST").is_some_and(str::is_empty)
+        || starts("SERVICE_PORT").is_some_and(|tail| tail.is_empty() || tail.starts_with('_'))
+        || rest == "PORT"
+        || rest.ends_with("_PORT")
+        || rest.match_indices("PORT_").any(|(at, found)| {
+            (at == 0 || rest.as_bytes().get(at - 1) == Some(&b'_')) && rest.get(at + found.len()..).is_some_and(is_port)
+        })
+}
+
+/// Names of variables that `{ env = … }` refers to anywhere in the tree: they are secrets, not keys.
+fn referenced(value: &Value, names: &mut BTreeSet<String>) {
+    if let Some(dict) = value.as_dict() {
+        for (key, value) in dict {
+            match value.as_str() {
+                Some(name) if key == "env" => {
+                    names.insert(name.to_owned());
+                }
+                _ => referenced(value, names),
+            }
+        }
+    } else if let Value::Array(_, items) = value {
+        items.iter().for_each(|item| referenced(item, names));
+    }
+}
+
+/// The same for a key set from outside the file.
+fn referenced_by(is_env: bool, text: &str, names: &mut BTreeSet<String>) {
+    if is_env {
+        names.insert(text.to_owned());
+    } else {
+        referenced(&parse_inline(text), names);
+    }
+}
+
+/// Sets one key; gives back its path as faults write it.
+fn assign(tree: &mut Dict, assignment: &Assignment) -> Result<String, (String, String)> {
+    let (first, rest) = assignment
+        .segments
+        .split_first()
+        .ok_or_else(|| (String::from("no key"), String::new()))?;
+    let key = existing(tree, first);
+    let mut path = key.clone();
+    let mut place = tree.entry(key).or_insert_with(|| container(rest));
+    for (depth, segment) in rest.iter().enumerate() {
+        let after = rest.get(depth + 1..).unwrap_or_default();
+        let index = segment.parse::<usize>().ok();
+        place = match (place, index) {
+            (Value::Array(_, items), Some(index)) => {
+                path = format!("{path}[{index}]");
+                let count = items.len();
+                if index == count {
+                    items.push(container(after));
+                }
+                items.get_mut(index).ok_or_else(|| {
+                    (
+                        format!("{path} does not exist"),
+                        format!("the list has {count} items, counted from 0"),
+                    )
+                })?
+            }
+            (Value::Array(..), None) => {
+                return Err((
+                    format!("{path} is a list"),
+                    format!("name the item, as in `{path}[0].{segment}`"),
+                ));
+            }
+            (Value::Dict(_, dict), _) => {
+                let key = existing(dict, segment);
+                path = format!("{path}.{key}");
+                dict.entry(key).or_insert_with(|| container(after))
+            }
+            (Value::String(..) | Value::Char(..) | Value::Bool(..) | Value::Num(..) | Value::Empty(..), _) => {
+                return Err((
+                    format!("{path} is not a table, so it has no `{segment}`"),
+                    format!("write {path} as a table"),
+                ));
+            }
+        };
+    }
+    *place = parse_inline(&assignment.text);
+    Ok(path)
+}
+
+/// What to create for a key that is not there: a list when the next segment counts, a table when it names.
+fn container(rest: &[String]) -> Value {
+    match rest.first() {
+        Some(next) if next.parse::<usize>().is_ok() => Value::from(Vec::<Value>::new()),
+        Some(_) => Value::from(Dict::new()),
+        None => Value::from(Empty::Unit),
+    }
+}
+
+/// The spelling that the tree uses: variables are upper case, keys may be mixed.
+fn existing(dict: &Dict, segment: &str) -> String {
+    dict.keys()
+        .find(|key| key.eq_ignore_ascii_case(segment))
+        .map_or_else(|| segment.to_owned(), Clone::clone)
+}

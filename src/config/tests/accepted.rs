@@ -1,0 +1,318 @@
+//! What loads, and what it comes to.
+
+use super::super::{Address, Audit, LogFormat, Target, TlsVersion};
+use super::{Fixture, SECRET};
+use hyper::{Method, StatusCode};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The ten lines of the design, with their paths replaced.
+#[test]
+fn the_smallest_useful_file_has_every_default() {
+    let fixture = Fixture::new(
+        r#"
+[listen]
+address = "0.0.0.0:8443"
+tls = { certificate = "DIR/tls.crt", key = "DIR/tls.key" }
+
+[admin]
+address = "127.0.0.1:9464"
+
+[[route]]
+path = "/webhooks/paddle"
+provider = "paddle"
+secrets = [{ env = "PADDLE_WEBHOOK_SECRET" }]
+upstream = "http://127.0.0.1:8000"
+"#,
+    );
+    let config = fixture.config();
+    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(config.admin, Some("127.0.0.1:9464".parse().unwrap()));
+    assert!(config.workers >= 1);
+
+    let limits = &config.limits;
+    assert_eq!(
+        (limits.connections, limits.headers, limits.http2_streams),
+        (10_000, 100, 100)
+    );
+    assert_eq!((limits.in_flight_bytes, limits.head_bytes), (64 << 20, 32 << 10));
+    assert_eq!(
+        (limits.handshake_timeout, limits.head_timeout),
+        (seconds(10), seconds(10))
+    );
+    assert_eq!((limits.idle_timeout, limits.write_timeout), (seconds(75), seconds(30)));
+    assert_eq!((config.drain.delay, config.drain.grace), (Duration::ZERO, seconds(25)));
+    assert_eq!(config.replay.capacity, 1_000_000);
+    assert_eq!((config.log.format, config.log.audit), (LogFormat::Json, Audit::All));
+
+    let [listener] = &config.listeners[..] else {
+        panic!("{:?}", config.listeners)
+    };
+    assert_eq!(listener.name, "0.0.0.0:8443");
+    assert_eq!(listener.address, Address::Tcp("0.0.0.0:8443".parse().unwrap()));
+    assert_eq!(listener.tls.as_ref().unwrap().minimum, TlsVersion::Tls12);
+    assert!(listener.trusted_proxies.is_empty());
+
+    let [route] = &config.routes[..] else {
+        panic!("{:?}", config.routes)
+    };
+    assert_eq!(
+        (route.name.as_str(), &route.host, route.path.as_str()),
+        ("/webhooks/paddle", &None, "/webhooks/paddle")
+    );
+    assert_eq!(route.methods, [Method::POST]);
+    assert_eq!(
+        (route.tolerance, route.replay.window, route.replay.acknowledge),
+        (Some(seconds(5)), None, false)
+    );
+    assert_eq!((route.body_limit, route.body_timeout), (1 << 20, seconds(10)));
+    assert_eq!(
+        (route.reject_status, route.refusal_detail, route.report_only),
+        (None, true, false)
+    );
+    assert_eq!(route.verifier.key_names(), ["PADDLE_WEBHOOK_SECRET"]);
+
+    let upstream = &route.upstream;
+    assert_eq!(
+        upstream.target,
+        Target::Tcp {
+            host: "127.0.0.1".into(),
+            port: 8000
+        }
+    );
+    assert_eq!((upstream.connect_timeout, upstream.timeout), (seconds(2), seconds(30)));
+}
+
+#[test]
+fn every_key_has_its_effect() {
+    let fixture = Fixture::new(
+        r#"
+workers = 3
+
+[[listen]]
+name = "public"
+address = "[::]:8443"
+tls = [{ certificate = "DIR/tls.crt", key = "DIR/tls.key" }]
+tls_minimum = "1.3"
+trusted_proxies = ["10.0.0.0/8", "::ffff:192.0.2.1"]
+
+[[listen]]
+unix = "run/hookgate.sock"
+mode = "0600"
+plaintext = true
+
+[admin]
+address = "off"
+
+[limits]
+connections = 7
+in_flight_bytes = "2MiB"
+head_bytes = "8KiB"
+headers = 8
+handshake_timeout = "1s"
+head_timeout = "2s"
+idle_timeout = "3s"
+write_timeout = "4s"
+http2_streams = 5
+
+[drain]
+delay = "5s"
+grace = "500ms"
+
+[replay]
+capacity = 12
+
+[log]
+format = "human"
+filter = "info,hookgate=debug"
+audit = "refused"
+
+[upstreams.app]
+url = "http://[::1]:3000/base/"
+connect_timeout = "100ms"
+timeout = "4s"
+idle_connections = 0
+idle_timeout = "1m"
+max_connections = 9
+headers = { X-Gateway-Token = { env = "TOKEN" }, X-Plain = "yes" }
+
+[[route]]
+name = "first"
+host = "Hooks.Example.com"
+path = "/a/*"
+methods = ["POST", "GET", "POST"]
+allow = ["paddle-sandbox", "192.0.2.0/24"]
+provider = "paddle"
+secrets = [{ file = "DIR/secret", name = "current" }, { env = "PADDLE_WEBHOOK_SECRET" }]
+tolerance = "60s"
+replay = { window = "3m", on_replay = "acknowledge" }
+mode = "report"
+body_limit = 1024
+body_timeout = "1500ms"
+reject_status = 403
+refusal_detail = "none"
+upstream = "app"
+
+[[route]]
+host = "*.example.com"
+path = "/a/*"
+provider = "paddle"
+secrets = { env = "PADDLE_WEBHOOK_SECRET" }
+tolerance = "unlimited"
+upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout = "4s", idle_connections = 0, idle_timeout = "60s", max_connections = 9, headers = { x-gateway-token = { env = "TOKEN" }, x-plain = "yes" } }
+"#,
+    )
+    .variable("TOKEN", "token of the gateway");
+    fixture.write_private("secret", b"another_secret_of_enough_length\n");
+    let config = fixture.config();
+
+    assert_eq!(config.workers, 3);
+    assert_eq!(config.admin, None);
+    let [public, unix] = &config.listeners[..] else {
+        panic!("{:?}", config.listeners)
+    };
+    assert_eq!(
+        (public.name.as_str(), public.tls.as_ref().unwrap().minimum),
+        ("public", TlsVersion::Tls13)
+    );
+    assert_eq!(
+        public.trusted_proxies,
+        ["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()]
+    );
+    // A relative path starts at the file's directory.
+    assert_eq!(unix.address, Address::Unix(fixture.path("run/hookgate.sock"), 0o600));
+    assert!(unix.tls.is_none());
+
+    let limits = &config.limits;
+    assert_eq!((limits.connections, limits.headers, limits.http2_streams), (7, 8, 5));
+    assert_eq!((limits.in_flight_bytes, limits.head_bytes), (2 << 20, 8 << 10));
+    assert_eq!(
+        (limits.handshake_timeout, limits.head_timeout),
+        (seconds(1), seconds(2))
+    );
+    assert_eq!((limits.idle_timeout, limits.write_timeout), (seconds(3), seconds(4)));
+    assert_eq!(
+        (config.drain.delay, config.drain.grace),
+        (seconds(5), Duration::from_millis(500))
+    );
+    assert_eq!(config.replay.capacity, 12);
+    assert_eq!(
+        (config.log.format, config.log.audit),
+        (LogFormat::Human, Audit::Refused)
+    );
+    assert_eq!(config.log.filter, "info,hookgate=debug");
+
+    let [first, second] = &config.routes[..] else {
+        panic!("{:?}", config.routes)
+    };
+    assert_eq!(
+        (first.name.as_str(), first.host.as_deref()),
+        ("first", Some("hooks.example.com"))
+    );
+    assert_eq!(first.methods, [Method::POST, Method::GET]);
+    assert_eq!(first.allow.len(), 7);
+    assert!(first.allow.contains(&"34.194.127.46/32".parse().unwrap()));
+    assert_eq!(first.verifier.key_names(), ["current", "PADDLE_WEBHOOK_SECRET"]);
+    assert_eq!(
+        (first.tolerance, first.replay.window, first.replay.acknowledge),
+        (Some(seconds(60)), Some(seconds(180)), true)
+    );
+    assert_eq!(
+        (first.body_limit, first.body_timeout),
+        (1_024, Duration::from_millis(1_500))
+    );
+    assert_eq!(
+        (first.reject_status, first.refusal_detail, first.report_only),
+        (Some(StatusCode::FORBIDDEN), false, true)
+    );
+
+    let upstream = &first.upstream;
+    assert_eq!(
+        upstream.target,
+        Target::Tcp {
+            host: "::1".into(),
+            port: 3_000
+        }
+    );
+    assert_eq!(upstream.base_path, "/base");
+    assert_eq!(
+        (upstream.connect_timeout, upstream.timeout, upstream.idle_timeout),
+        (Duration::from_millis(100), seconds(4), seconds(60))
+    );
+    assert_eq!((upstream.idle_connections, upstream.max_connections), (0, 9));
+    let headers: Vec<(&str, &[u8])> = upstream
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    assert_eq!(
+        headers,
+        [("x-gateway-token", &b"token of the gateway"[..]), ("x-plain", b"yes")]
+    );
+    assert!(upstream.headers.iter().all(|(_, value)| value.is_sensitive()));
+
+    // Equal upstreams are one, however they are written: they share connections and their bound.
+    assert!(std::sync::Arc::ptr_eq(upstream, &second.upstream));
+    assert_eq!((second.name.as_str(), second.tolerance), ("*.example.com/a/*", None));
+    assert_eq!(second.replay.window, Some(seconds(300)));
+    assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
+}
+
+#[test]
+fn the_environment_overlays_the_file_and_the_command_line_both() {
+    let fixture = Fixture::minimal("workers = 2\n[limits]\nconnections = 1\nheaders = 1\n", "")
+        .variable("HOOKGATE_LIMITS__CONNECTIONS", "3")
+        .variable("HOOKGATE_LIMITS__HEADERS", "3")
+        .variable("HOOKGATE_LISTEN__ADDRESS", "[::]:9443")
+        .variable("HOOKGATE_LISTEN__TRUSTED_PROXIES", r#"["10.0.0.0/8", "192.0.2.7"]"#)
+        .variable("HOOKGATE_ROUTE__0__BODY_LIMIT", "2KiB")
+        .variable("HOOKGATE_ROUTE__1__PATH", "/second")
+        .variable("HOOKGATE_ROUTE__1__PROVIDER", "paddle")
+        .variable("HOOKGATE_ROUTE__1__SECRETS__0__ENV", "PADDLE_WEBHOOK_SECRET")
+        .variable("HOOKGATE_ROUTE__1__UPSTREAM", "unix:/run/app.sock")
+        .option("limits.connections", "4")
+        .option("route[0].name", "123")
+        .option("route.1.methods", "GET");
+    let config = fixture.config();
+    assert_eq!(
+        (config.workers, config.limits.connections, config.limits.headers),
+        (2, 4, 3)
+    );
+    assert_eq!(config.listeners[0].address, Address::Tcp("[::]:9443".parse().unwrap()));
+    assert_eq!(config.listeners[0].trusted_proxies.len(), 2);
+    assert_eq!(
+        (config.routes[0].body_limit, config.routes[0].name.as_str()),
+        (2_048, "123")
+    );
+    assert_eq!(
+        (config.routes[1].path.as_str(), &config.routes[1].methods[..]),
+        ("/second", &[Method::GET][..])
+    );
+    assert_eq!(
+        config.routes[1].upstream.target,
+        Target::Unix(PathBuf::from("/run/app.sock"))
+    );
+}
+
+/// A container may have no file at all.
+#[test]
+fn the_environment_alone_is_enough() {
+    let fixture = Fixture::new("");
+    let mut sources = fixture
+        .variable("HOOKGATE_LISTEN__ADDRESS", "0.0.0.0:8080")
+        .variable("HOOKGATE_LISTEN__PLAINTEXT", "true")
+        .variable("HOOKGATE_ROUTE__0__PATH", "/hook")
+        .variable("HOOKGATE_ROUTE__0__PROVIDER", "paddle")
+        .variable("HOOKGATE_ROUTE__0__SECRETS", r#"[{ env = "HOOKGATE_SECRET" }]"#)
+        .variable("HOOKGATE_SECRET", SECRET)
+        .variable("HOOKGATE_ROUTE__0__UPSTREAM", "http://127.0.0.1:8000")
+        .sources();
+    sources.file = None;
+    let loaded = super::inspect(&sources).unwrap();
+    assert_eq!(loaded.config.routes[0].path, "/hook");
+    assert!(loaded.files.is_empty());
+}

@@ -1,0 +1,309 @@
+//! ★ The request's way, from the end of its head to the account of its end.
+//!
+//! [`Gateway::pass`] reads top to bottom: match, admit, present, age, intake, verify, claim, forward. Each step may refuse, and
+//! then nothing after it happens; the order is the point. What headers can tell is judged before a byte of the body is
+//! read, so that an unsigned flood costs no memory; the claim comes after the verdict, so that forgeries never touch the
+//! replay store; and only what has a claim is forwarded. [`Gateway::handle`] settles and records what came of it.
+
+use crate::answer::Body;
+use crate::exchange::{Exchange, Recorder, Settlement, X_REQUEST_ID};
+use crate::intake::{self, Bounds, Budget, Received};
+use crate::outcome::{Rejection, Verdict};
+use crate::refusal;
+use crate::replay::{Claim, Key, Lifetime, Memory};
+use crate::scheme::{Check, Head, Verified};
+use crate::snapshot::{Route, Snapshot};
+use crate::upstream::headers::{self, Origin};
+use crate::upstream::{self};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::http::uri::{PathAndQuery, Uri};
+use hyper::{HeaderMap, Method, Request, Response, Version};
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const HOOKGATE_VERIFIED: HeaderName = HeaderName::from_static("hookgate-verified");
+const HOOKGATE_KEY: HeaderName = HeaderName::from_static("hookgate-key");
+const HOOKGATE_ROUTE: HeaderName = HeaderName::from_static("hookgate-route");
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The configuration in force; swapped whole by a reload.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Body bytes held by the process.
+    pub budget: Arc<Budget>,
+    /// Claims on deliveries.
+    pub guard: Arc<Memory>,
+    /// Metrics and audit lines.
+    pub recorder: Arc<Recorder>,
+}
+
+/// What all requests of one connection share.
+#[derive(Debug)]
+pub struct Downstream {
+    /// Index of the worker that owns the connection, and whose pool of upstream connections it uses.
+    pub worker: usize,
+    /// Peer, trust, and whether TLS was terminated here.
+    pub origin: Origin,
+    /// Proxies whose word on the sender's address is taken.
+    pub trusted_proxies: Arc<[IpNet]>,
+}
+
+/// A request that may be forwarded, and how it is to be marked.
+struct Admitted {
+    body: Received,
+    verdict: Verdict,
+    secret: Option<usize>,
+    claim: Option<Claim>,
+}
+
+impl Gateway {
+    /// Serves one request. Runs to its end even when the sender is gone: the caller must not drop it half-way.
+    pub async fn handle<B>(&self, downstream: &Downstream, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let mut exchange = Exchange::open(&self.recorder, request.headers(), downstream.origin.peer);
+        match self.pass(downstream, request, &mut exchange).await {
+            Ok((response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
+            Err(rejection) => refuse(rejection, exchange),
+        }
+    }
+
+    /// The request's way. Nothing reaches an upstream but through its last line.
+    async fn pass<B>(
+        &self,
+        downstream: &Downstream,
+        request: Request<B>,
+        exchange: &mut Exchange,
+    ) -> Result<(Response<upstream::Answer>, Verdict, Option<Claim>), Rejection>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let (mut parts, body) = request.into_parts();
+
+        // match
+        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+            return Err(Rejection::MethodNotAllowed);
+        }
+        let authority = authority(&parts)?;
+        let target = parts
+            .uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or(PathAndQuery::from_static("/"));
+        let route = self
+            .snapshot
+            .load()
+            .find(&authority, target.path())
+            .cloned()
+            .ok_or(Rejection::NoRoute)?;
+        exchange.route = Some(route.clone());
+        if !route.settings.methods.contains(&parts.method) {
+            return Err(Rejection::MethodNotAllowed);
+        }
+
+        // admit
+        headers::vet(
+            &parts.headers,
+            parts.version,
+            route.settings.verifier.signature_headers(),
+        )?;
+        let trusted = |address: IpAddr| {
+            downstream
+                .trusted_proxies
+                .iter()
+                .any(|network| network.contains(&address))
+        };
+        let client = headers::client(&downstream.origin, &parts.headers, trusted);
+        exchange.outcome.peer = client;
+        if !route.allows(client) {
+            return Err(Rejection::PeerNotAllowed);
+        }
+        if declared_length(&parts.headers).is_some_and(|length| length > route.settings.body_limit as u64) {
+            return Err(Rejection::BodyTooLarge);
+        }
+
+        // present, age, intake, verify, claim
+        let admitted = self.judge(&route, &parts, target.as_str(), body, exchange).await?;
+
+        // forward
+        headers::forwarded(&mut parts.headers, &downstream.origin, &authority, admitted.body.len());
+        mark(&mut parts.headers, &route, &admitted, exchange);
+        parts.uri = Uri::from(route.target(target).ok_or(Rejection::Internal)?);
+        parts.version = Version::HTTP_11;
+        parts.extensions.clear();
+        let request = Request::from_parts(parts, admitted.body.into_payload());
+        exchange.forwarding();
+        let response = route.upstream.forward(downstream.worker, request).await?;
+        Ok((response, admitted.verdict, admitted.claim))
+    }
+
+    /// Present, age, intake, verify and claim. In report mode a failed check does not stop the request: it is marked.
+    async fn judge<B>(
+        &self,
+        route: &Route,
+        parts: &Parts,
+        target: &str,
+        body: B,
+        exchange: &mut Exchange,
+    ) -> Result<Admitted, Rejection>
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let now = exchange.outcome.received;
+        let mut work = Stopwatch::default();
+
+        // present, age: before a byte of the body is read
+        let head = Head {
+            method: &parts.method,
+            target,
+            headers: &parts.headers,
+        };
+        let mut check = work.time(|| present(route, &head, now));
+        if let Err(rejection) = &check
+            && !route.settings.report_only
+        {
+            return Err(*rejection);
+        }
+
+        // intake
+        let bounds = Bounds {
+            bytes: route.settings.body_limit,
+            timeout: route.settings.body_timeout,
+        };
+        let received = intake::receive(body, bounds, &self.budget, |piece| {
+            if let Ok(check) = &mut check {
+                work.time(|| check.update(piece));
+            }
+        });
+        let body = received.await?;
+        exchange.outcome.body_bytes = body.len() as u64;
+
+        // verify
+        let verified = work.time(|| check.and_then(|check| check.finish(body.pieces(), now)));
+        exchange.outcome.verification = Some(work.total);
+        if let Ok(Verified { secret, timestamp, .. }) = verified {
+            exchange.outcome.secret = Some(secret);
+            exchange.outcome.signature_age = timestamp.map(|signed| now.cast_signed() - signed.cast_signed());
+        }
+
+        // claim
+        match verified.and_then(|verified| Ok((verified.secret, self.claim(route, &verified, now)?))) {
+            Ok((secret, claim)) => Ok(Admitted {
+                body,
+                verdict: Verdict::Forwarded,
+                secret: Some(secret),
+                claim,
+            }),
+            Err(rejection) if route.settings.report_only => Ok(Admitted {
+                body,
+                verdict: Verdict::Reported(rejection),
+                secret: None,
+                claim: None,
+            }),
+            Err(rejection) => Err(rejection),
+        }
+    }
+
+    fn claim(&self, route: &Route, verified: &Verified, now: u64) -> Result<Option<Claim>, Rejection> {
+        let Some(keep) = route.remember(verified.timestamp, now) else {
+            return Ok(None);
+        };
+        let key = Key {
+            route: route.id,
+            identity: verified.identity,
+        };
+        let lifetime = Lifetime {
+            keep,
+            timestamp: verified.timestamp,
+        };
+        Ok(Some(self.guard.claim(key, lifetime, Instant::now())?))
+    }
+}
+
+/// Present and age: what the headers alone can tell.
+fn present(route: &Route, head: &Head<'_>, now: u64) -> Result<Check, Rejection> {
+    let presented = route.settings.verifier.present(head)?;
+    presented.age(now, route.tolerance())?;
+    Ok(presented.check())
+}
+
+/// The answer to a request that was not forwarded.
+fn refuse(rejection: Rejection, exchange: Exchange) -> Response<Body> {
+    let route = exchange.route.clone();
+    if rejection == Rejection::Replayed && route.as_ref().is_some_and(|route| route.settings.replay.acknowledge) {
+        exchange.conclude(Verdict::Acknowledged);
+        return refusal::acknowledgement();
+    }
+    exchange.conclude(Verdict::Refused(rejection));
+    refusal::response(rejection, route.as_deref())
+}
+
+/// The upstream's answer on its way back, with what is to be settled at its end.
+async fn settle(
+    response: Response<upstream::Answer>,
+    verdict: Verdict,
+    claim: Option<Claim>,
+    exchange: Exchange,
+) -> Response<Body> {
+    let (mut parts, answer) = response.into_parts();
+    headers::returned(&mut parts.headers);
+    let route = exchange.route.clone();
+    match Body::relay(answer, Settlement::new(exchange, claim, verdict, parts.status)).await {
+        Ok(body) => Response::from_parts(parts, body),
+        Err(rejection) => refusal::response(rejection, route.as_deref()),
+    }
+}
+
+fn authority(parts: &Parts) -> Result<String, Rejection> {
+    let target = parts.uri.authority().map(hyper::http::uri::Authority::as_str);
+    headers::authority(&parts.headers, target, parts.version).map(str::to_owned)
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// What the upstream is told about the verdict, and what the route adds to every request.
+fn mark(headers: &mut HeaderMap, route: &Route, admitted: &Admitted, exchange: &Exchange) {
+    let verified = match admitted.verdict {
+        Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
+            HeaderValue::try_from(format!("failed; reason={}", rejection.reason()))
+                .unwrap_or(HeaderValue::from_static("failed"))
+        }
+        Verdict::Forwarded | Verdict::Acknowledged => route.scheme.clone(),
+    };
+    headers.insert(HOOKGATE_VERIFIED, verified);
+    if let Some(key) = admitted.secret.and_then(|secret| route.keys.get(secret)) {
+        headers.insert(HOOKGATE_KEY, key.clone());
+    }
+    headers.insert(HOOKGATE_ROUTE, route.name.clone());
+    if let Ok(id) = HeaderValue::from_str(&exchange.outcome.request_id) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    for (name, value) in &route.upstream.settings().headers {
+        headers.insert(name, value.clone());
+    }
+}
+
+/// Adds up the CPU work of verification, which is interleaved with waiting for the body.
+#[derive(Default)]
+struct Stopwatch {
+    total: Duration,
+}
+
+impl Stopwatch {
+    fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = work();
+        self.total += started.elapsed();
+        result
+    }
+}

@@ -1,0 +1,242 @@
+//! The accept loop of one listening socket on one worker: permits, the handshake under its deadline, and the choice of
+//! protocol. Everything after that is the connection's.
+
+use crate::connection::{self, Bounds};
+use crate::drain::Drain;
+use crate::gateway::{Downstream, Gateway};
+use crate::telemetry::metrics::ListenerMetrics;
+use crate::transport::{ReadAhead, Socket};
+use crate::upstream::headers::Origin;
+use ipnet::IpNet;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+/// What an HTTP/2 connection begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// First byte of a TLS handshake record.
+const HANDSHAKE_RECORD: u8 = 0x16;
+/// Wait after a failed accept, growing up to a second while it keeps failing (no descriptors left).
+const BACK_OFF: Duration = Duration::from_millis(10);
+
+/// A bound socket, as one worker sees it.
+#[derive(Debug)]
+pub enum Listening {
+    /// One of several sockets on the same address; the kernel spreads connections over them.
+    Tcp(TcpListener),
+    /// The one socket, shared by all workers.
+    Unix(UnixListener),
+}
+
+/// What all connections of one listener share on one worker.
+pub struct Listener {
+    /// The request's way.
+    pub gateway: Arc<Gateway>,
+    /// Index of the worker.
+    pub worker: usize,
+    /// `None` for plaintext.
+    pub tls: Option<TlsAcceptor>,
+    /// Peers whose `X-Forwarded-*` are believed.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// Bounds of each connection.
+    pub bounds: Bounds,
+    /// For the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Connections of the whole process.
+    pub open: Arc<Connections>,
+    /// This listener's counters.
+    pub metrics: ListenerMetrics,
+    /// When to finish connections.
+    pub drain: Arc<Drain>,
+}
+
+/// Connections open over all listeners and workers, and the bound on them.
+#[derive(Debug)]
+pub struct Connections {
+    open: AtomicUsize,
+    limit: usize,
+}
+
+impl Connections {
+    /// None open yet.
+    #[must_use]
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            open: AtomicUsize::new(0),
+            limit,
+        })
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn permit(self: &Arc<Self>) -> Option<Permit> {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Permit(self.clone()))
+    }
+}
+
+/// One connection's place.
+struct Permit(Arc<Connections>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Listening {
+    async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, peer) = listener.accept().await?;
+                socket.set_nodelay(true)?;
+                Ok((Socket::Tcp(socket), Some(peer.ip().to_canonical())))
+            }
+            Self::Unix(listener) => Ok((Socket::Unix(listener.accept().await?.0), None)),
+        }
+    }
+}
+
+/// Accepts until `stop` says so; what was accepted goes on by itself.
+pub async fn run(listening: Listening, listener: Arc<Listener>, stop: Arc<Drain>) {
+    let mut back_off = BACK_OFF;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.begun() => return,
+            accepted = listening.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                back_off = BACK_OFF;
+                match listener.open.permit() {
+                    Some(permit) => {
+                        let listener = listener.clone();
+                        tokio::spawn(async move {
+                            listener.metrics.accepted.inc();
+                            listener.metrics.open.inc();
+                            listener.serve(socket, peer).await;
+                            listener.metrics.open.dec();
+                            drop(permit);
+                        });
+                    }
+                    // At the bound the kernel's queue would only hide the problem from the sender.
+                    None => listener.metrics.over_limit.inc(),
+                }
+            }
+            // The peer was faster than we were.
+            Err(error) if is_peers_fault(&error) => {}
+            Err(error) => {
+                listener.gateway.recorder.metrics.accept_errors.inc();
+                tracing::error!(%error, "cannot accept connections");
+                sleep(back_off).await;
+                back_off = (back_off * 2).min(Duration::from_secs(1));
+            }
+        }
+    }
+}
+
+fn is_peers_fault(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::NotConnected
+    )
+}
+
+impl Listener {
+    async fn serve(&self, socket: Socket, peer: Option<IpAddr>) {
+        let trusted = peer.is_none_or(|peer| self.trusted_proxies.iter().any(|network| network.contains(&peer)));
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let downstream = Arc::new(Downstream {
+            worker: self.worker,
+            origin: Origin { peer, trusted, scheme },
+            trusted_proxies: self.trusted_proxies.clone(),
+        });
+        let stream = ReadAhead::new(socket);
+        match &self.tls {
+            Some(acceptor) => self.handshake(acceptor, stream, downstream).await,
+            None => self.plaintext(stream, downstream).await,
+        }
+    }
+
+    async fn handshake(&self, acceptor: &TlsAcceptor, mut stream: ReadAhead, downstream: Arc<Downstream>) {
+        let results = &self.gateway.recorder.metrics.tls_handshakes;
+        let handshake = async {
+            let spoken = match stream.peek(|bytes| !bytes.is_empty()).await {
+                Ok([HANDSHAKE_RECORD, ..]) => Spoken::Tls,
+                Ok([]) | Err(_) => Spoken::Nothing,
+                Ok([..]) => Spoken::Plaintext,
+            };
+            match spoken {
+                Spoken::Tls => acceptor.accept(stream).await.map(Some),
+                Spoken::Nothing => {
+                    results.closed.inc();
+                    Ok(None)
+                }
+                Spoken::Plaintext => {
+                    results.plaintext.inc();
+                    let _ = stream.write_all(SPEAK_TLS).await;
+                    Ok(None)
+                }
+            }
+        };
+        let stream = match timeout(self.handshake_timeout, handshake).await {
+            Ok(Ok(Some(stream))) => stream,
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => {
+                results.failed.inc();
+                return tracing::debug!(%error, "TLS handshake failed");
+            }
+            Err(_) => return results.timeout.inc(),
+        };
+        results.ok.inc();
+        let (gateway, bounds) = (self.gateway.clone(), self.bounds);
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => connection::http2(stream, gateway, downstream, bounds, &self.drain).await,
+            Some(_) | None => connection::http1(stream, gateway, downstream, bounds, &self.drain).await,
+        }
+    }
+
+    /// Without ALPN the first bytes tell HTTP/2 from HTTP/1.1.
+    async fn plaintext(&self, mut stream: ReadAhead, downstream: Arc<Downstream>) {
+        let decided = |bytes: &[u8]| bytes.len() >= PREFACE.len() || !PREFACE.starts_with(bytes);
+        let is_http2 = match timeout(self.bounds.patience.head, stream.peek(decided)).await {
+            Ok(Ok(bytes)) => bytes.starts_with(PREFACE),
+            Ok(Err(_)) => return,
+            Err(_) => return self.gateway.recorder.metrics.malformed_requests.head_timeout.inc(),
+        };
+        let (gateway, bounds) = (self.gateway.clone(), self.bounds);
+        if is_http2 {
+            connection::http2(stream, gateway, downstream, bounds, &self.drain).await;
+        } else {
+            connection::http1(stream, gateway, downstream, bounds, &self.drain).await;
+        }
+    }
+}
+
+/// What a peer begins with on a TLS listener.
+enum Spoken {
+    Tls,
+    Plaintext,
+    Nothing,
+}
+
+/// For whoever speaks plain HTTP to a TLS listener.
+const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\
+    content-length: 26\r\n\r\nThis port speaks TLS only\n";

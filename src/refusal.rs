@@ -1,0 +1,52 @@
+//! The gateway's own answers: a problem document (RFC 9457) that tells the reader of the provider's delivery log why.
+
+use crate::answer::Body;
+use crate::outcome::Rejection;
+use crate::snapshot::Route;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// What every refusal about the signature looks like on a route with `refusal_detail = "none"`.
+const WITHOUT_DETAIL: &str = "The request was refused";
+
+/// The answer to a refused request; `route` where one was found.
+#[must_use]
+pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<Body> {
+    let settings = route.map(|route| &route.settings);
+    let status = settings
+        .and_then(|settings| settings.reject_status)
+        .filter(|_| rejection.is_about_signature())
+        .unwrap_or(rejection.status());
+    let detail = !rejection.is_about_signature() || settings.is_none_or(|settings| settings.refusal_detail);
+    let code = status.as_u16();
+    let document = if detail {
+        let (title, reason) = (rejection.title(), rejection.reason());
+        format!("{{\"title\":\"{title}\",\"status\":{code},\"reason\":\"{reason}\"}}\n")
+    } else {
+        format!("{{\"title\":\"{WITHOUT_DETAIL}\",\"status\":{code}}}\n")
+    };
+    let mut response = Response::new(Body::from(document));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, PROBLEM);
+    if let Some(seconds) = rejection.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if rejection == Rejection::MethodNotAllowed {
+        headers.insert(
+            ALLOW,
+            route.map_or(HeaderValue::from_static("POST"), |route| route.allow.clone()),
+        );
+    }
+    response
+}
+
+/// The answer to a replay on a route with `on_replay = "acknowledge"`: the sender should stop, nothing was forwarded.
+#[must_use]
+pub fn acknowledgement() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::OK;
+    response
+}

@@ -1,0 +1,424 @@
+//! The audit log: one line of JSON for each exchange, on standard output, written by a thread of its own.
+//!
+//! It exists to answer "what became of the webhook of 14:02" without a body, a secret or a signature in it. A request
+//! never waits for it: lines go through a bounded channel, and when the writer falls behind (a blocked pipe, a full
+//! disk) they are dropped and counted. The writer gathers lines for a moment before it writes, so that under load a
+//! line costs neither a wake-up nor a system call. Fields are listed in `docs/operating.md`.
+
+use crate::outcome::Outcome;
+use prometheus::IntCounter;
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// Hands lines to the writer. Cheap to clone: one per worker.
+#[derive(Clone, Debug)]
+pub struct AuditLog {
+    sender: SyncSender<Message>,
+    dropped: IntCounter,
+}
+
+enum Message {
+    Line(Vec<u8>),
+    /// Everything before this message is to be written, then acknowledged.
+    Flush(SyncSender<()>),
+}
+
+impl AuditLog {
+    /// Starts the writer thread on `output` (standard output in `serve`). Dropped lines are counted in `dropped`.
+    ///
+    /// # Errors
+    /// When the system refuses another thread.
+    pub fn start(output: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(CAPACITY);
+        let lost = dropped.clone();
+        thread::Builder::new()
+            .name("audit".into())
+            .spawn(move || write_lines(&receiver, output, &lost))?;
+        Ok(Self { sender, dropped })
+    }
+
+    /// Writes one line for `outcome`; `secret` is the name of the active secret that matched. Never blocks.
+    pub fn record(&self, route: &str, secret: Option<&str>, outcome: &Outcome) {
+        let mut line = Vec::with_capacity(LINE_BYTES);
+        if write_line(&mut line, route, secret, outcome).is_err() {
+            self.dropped.inc();
+            return;
+        }
+        match self.sender.try_send(Message::Line(line)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped.inc(),
+        }
+    }
+
+    /// Waits until every line recorded before this call is written, at most for `limit`; false when that ran out.
+    /// Blocks: call it at shutdown, or from a thread that may wait.
+    #[must_use]
+    pub fn flush(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let (sender, done) = sync_channel(1);
+        let mut message = Message::Flush(sender);
+        loop {
+            match self.sender.try_send(message) {
+                Ok(()) => break,
+                Err(TrySendError::Full(back)) if Instant::now() < deadline => {
+                    message = back;
+                    thread::sleep(GATHER / 4);
+                }
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return false,
+            }
+        }
+        done.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .is_ok()
+    }
+}
+
+/// Appends the line, newline included.
+fn write_line(buffer: &mut Vec<u8>, route: &str, secret: Option<&str>, outcome: &Outcome) -> serde_json::Result<()> {
+    let received = SystemTime::UNIX_EPOCH + Duration::from_secs(outcome.received.min(LAST_SECOND));
+    let line = Line {
+        time: humantime::format_rfc3339_seconds(received),
+        request_id: &outcome.request_id,
+        route,
+        peer: outcome.peer,
+        verdict: outcome.verdict.label(),
+        reason: outcome.verdict.reason(),
+        secret,
+        signature_age_seconds: outcome.signature_age,
+        body_bytes: outcome.body_bytes,
+        upstream_status: outcome.upstream_status.map(|status| status.as_u16()),
+        upstream_seconds: outcome.upstream_duration.map(seconds),
+        verification_seconds: outcome.verification.map(seconds),
+        seconds: seconds(outcome.duration),
+    };
+    line.serialize(&mut Serializer::with_formatter(&mut *buffer, Ascii))?;
+    buffer.push(b'\n');
+    Ok(())
+}
+
+/// The line's fields, in order. Absent ones are left out.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(serialize_with = "display")]
+    time: humantime::Rfc3339Timestamp,
+    request_id: &'a str,
+    route: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<IpAddr>,
+    verdict: &'static str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_age_seconds: Option<i64>,
+    body_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification_seconds: Option<f64>,
+    seconds: f64,
+}
+
+fn display<S: serde::Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+/// Seconds with microseconds: more digits would be noise in a log.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e6
+}
+
+/// Plain ASCII JSON. JSON itself lets DEL, the C1 controls (a terminal's escape sequences in one code point) and the
+/// Unicode line separators stand as they are; a log that people read in terminals must not.
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut plain = 0;
+        for (at, c) in fragment.char_indices().filter(|(_, c)| !c.is_ascii() || *c == '\x7f') {
+            writer.write_all(fragment.get(plain..at).unwrap_or_default().as_bytes())?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            plain = at + c.len_utf8();
+        }
+        writer.write_all(fragment.get(plain..).unwrap_or_default().as_bytes())
+    }
+}
+
+/// The writer thread: ends when the last [`AuditLog`] is gone.
+fn write_lines(receiver: &Receiver<Message>, mut output: impl Write, lost: &IntCounter) {
+    let mut batch = Vec::with_capacity(BATCH_BYTES);
+    let mut gone = false;
+    while let Ok(first) = receiver.recv() {
+        let mut lines = 0;
+        let mut flushes = Vec::new();
+        let mut next = Some(first);
+        let gathered = Instant::now() + GATHER;
+        // Until the moment is over, the batch is full, or somebody waits for it.
+        while let Some(message) = next.take() {
+            match message {
+                Message::Line(line) => {
+                    batch.extend_from_slice(&line);
+                    lines += 1;
+                }
+                Message::Flush(done) => flushes.push(done),
+            }
+            if batch.len() >= BATCH_BYTES || !flushes.is_empty() {
+                break;
+            }
+            next = match receiver.try_recv() {
+                Ok(message) => Some(message),
+                Err(TryRecvError::Disconnected) => None,
+                // Asleep outside of the channel: senders that find nobody waiting in it need not wake anyone.
+                Err(TryRecvError::Empty) => {
+                    thread::sleep(gathered.saturating_duration_since(Instant::now()));
+                    receiver.try_recv().ok()
+                }
+            };
+        }
+        // A closed or full output loses these lines and nothing else; it may come back (a disk with room again).
+        if let Err(error) = output.write_all(&batch).and_then(|()| output.flush()) {
+            lost.inc_by(lines);
+            if !gone {
+                tracing::error!(%error, "audit lines cannot be written and are dropped");
+            }
+            gone = true;
+        } else {
+            gone = false;
+        }
+        batch.clear();
+        for done in flushes {
+            let _ = done.try_send(());
+        }
+    }
+}
+
+/// Lines between the workers and the writer; about 4 MiB when full.
+const CAPACITY: usize = 8192;
+/// A common line, so that its buffer is allocated once.
+const LINE_BYTES: usize = 384;
+/// How long lines are gathered before they are written together.
+const GATHER: Duration = Duration::from_millis(20);
+/// Written at once when this much has gathered.
+const BATCH_BYTES: usize = 64 * 1024;
+/// 9999-12-31T23:59:59Z, where RFC 3339 ends.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+    use super::*;
+    use crate::outcome::{Rejection, Verdict};
+    use hyper::StatusCode;
+    use serde_json::Value;
+    use std::sync::{Arc, Condvar, Mutex};
+
+    fn outcome() -> Outcome {
+        Outcome {
+            verdict: Verdict::Forwarded,
+            received: 1_671_552_777,
+            request_id: "0192-abc".into(),
+            peer: Some("2001:db8::1".parse().unwrap()),
+            secret: Some(0),
+            signature_age: Some(-1),
+            body_bytes: 2048,
+            upstream_status: Some(StatusCode::OK),
+            upstream_duration: Some(Duration::from_micros(1_234_567)),
+            verification: Some(Duration::from_nanos(4_321)),
+            duration: Duration::from_millis(1_240),
+        }
+    }
+
+    fn dropped() -> IntCounter {
+        IntCounter::new("dropped_total", "test").unwrap()
+    }
+
+    fn line(route: &str, secret: Option<&str>, outcome: &Outcome) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        write_line(&mut buffer, route, secret, outcome).unwrap();
+        buffer
+    }
+
+    /// What a test reads back; optionally fails, or waits at a gate.
+    #[derive(Clone, Default)]
+    struct Sink {
+        bytes: Arc<Mutex<Vec<u8>>>,
+        gate: Option<Arc<(Mutex<bool>, Condvar)>>,
+        broken: bool,
+    }
+
+    impl Write for Sink {
+        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+            if let Some(gate) = &self.gate {
+                let open = gate.0.lock().unwrap();
+                drop(gate.1.wait_while(open, |open| !*open).unwrap());
+            }
+            if self.broken {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            self.bytes.lock().unwrap().write(buffer)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_holds_every_field_in_order() {
+        assert_eq!(
+            String::from_utf8(line("/webhooks/paddle", Some("2026"), &outcome())).unwrap(),
+            concat!(
+                r#"{"time":"2022-12-20T16:12:57Z","request_id":"0192-abc","route":"/webhooks/paddle","#,
+                r#""peer":"2001:db8::1","verdict":"forwarded","reason":"none","secret":"2026","#,
+                r#""signature_age_seconds":-1,"body_bytes":2048,"upstream_status":200,"upstream_seconds":1.234567,"#,
+                r#""verification_seconds":4e-6,"seconds":1.24}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn absent_fields_are_left_out() {
+        let refused = Outcome {
+            verdict: Verdict::Refused(Rejection::SignatureMissing),
+            peer: None,
+            secret: None,
+            signature_age: None,
+            upstream_status: None,
+            upstream_duration: None,
+            verification: None,
+            ..outcome()
+        };
+        let value: Value = serde_json::from_slice(&line("", None, &refused)).unwrap();
+        let keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(
+            keys,
+            [
+                "time",
+                "request_id",
+                "route",
+                "verdict",
+                "reason",
+                "body_bytes",
+                "seconds"
+            ]
+        );
+        assert_eq!(value["verdict"], "rejected");
+        assert_eq!(value["reason"], "signature_missing");
+    }
+
+    /// CASES B10, for every string a line can hold: one line, printable ASCII only, and the text comes back unchanged.
+    #[test]
+    fn hostile_strings_stay_inside_one_printable_line() {
+        let hostile = [
+            "\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "\",\"verdict\":\"forwarded\"}\n{\"time\":\"",
+            "\x1b[2J\x1b]0;owned\x07",
+            "\u{9b}31m\u{85}\u{7f}\u{0}",
+            "\u{2028}\u{2029}\u{202e}gnp.exe",
+            "\\u0022\\",
+            "ünïcödé 漢字 😀",
+            "\u{feff}",
+        ];
+        for text in hostile {
+            let bytes = line(
+                text,
+                Some(text),
+                &Outcome {
+                    request_id: text.into(),
+                    ..outcome()
+                },
+            );
+            let (last, rest) = bytes.split_last().unwrap();
+            assert_eq!(*last, b'\n');
+            assert!(
+                rest.iter().all(|b| matches!(b, b' '..=b'~')),
+                "{text:?} gave {:?}",
+                String::from_utf8_lossy(rest)
+            );
+            let value: Value = serde_json::from_slice(rest).unwrap();
+            for key in ["route", "secret", "request_id"] {
+                assert_eq!(value[key], text);
+            }
+            assert_eq!(value.as_object().unwrap().len(), 13);
+        }
+    }
+
+    #[test]
+    fn a_clock_beyond_the_calendar_still_gives_a_line() {
+        let value: Value = serde_json::from_slice(&line(
+            "r",
+            None,
+            &Outcome {
+                received: u64::MAX,
+                ..outcome()
+            },
+        ))
+        .unwrap();
+        assert_eq!(value["time"], "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn flush_writes_everything_recorded_before_it() {
+        let sink = Sink::default();
+        let log = AuditLog::start(sink.clone(), dropped()).unwrap();
+        for _ in 0..1000 {
+            log.record("r", None, &outcome());
+        }
+        assert!(log.flush(Duration::from_secs(20)));
+        let bytes = sink.bytes.lock().unwrap();
+        assert_eq!(bytes.iter().filter(|b| **b == b'\n').count(), 1000);
+    }
+
+    #[test]
+    fn a_blocked_output_drops_and_counts_and_blocks_nobody() {
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let sink = Sink {
+            gate: Some(Arc::clone(&gate)),
+            ..Sink::default()
+        };
+        let dropped = dropped();
+        let log = AuditLog::start(sink.clone(), dropped.clone()).unwrap();
+        let recorded = 3 * CAPACITY;
+        for _ in 0..recorded {
+            log.record("r", None, &outcome());
+        }
+        assert!(dropped.get() > 0);
+        assert!(!log.flush(Duration::from_millis(1)));
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        assert!(log.flush(Duration::from_secs(20)));
+        let written = sink.bytes.lock().unwrap().iter().filter(|b| **b == b'\n').count();
+        assert_eq!(written + usize::try_from(dropped.get()).unwrap(), recorded);
+    }
+
+    #[test]
+    fn a_closed_output_loses_its_lines_and_nothing_else() {
+        let dropped = dropped();
+        let log = AuditLog::start(
+            Sink {
+                broken: true,
+                ..Sink::default()
+            },
+            dropped.clone(),
+        )
+        .unwrap();
+        for _ in 0..10 {
+            log.record("r", None, &outcome());
+        }
+        assert!(log.flush(Duration::from_secs(20)));
+        assert_eq!(dropped.get(), 10);
+        log.record("r", None, &outcome());
+        assert!(log.flush(Duration::from_secs(20)));
+        assert_eq!(dropped.get(), 11);
+    }
+}

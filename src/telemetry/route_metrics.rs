@@ -1,0 +1,429 @@
+//! One route's metrics: every child it can need, found once, so that recording an exchange is a handful of atomics.
+//!
+//! The combinations of verdict and reason that a route is bound to see are resolved at load, which also makes their
+//! series exist at 0 (an alert on `increase` needs that). The rare ones (report mode, acknowledged replays) resolve at
+//! their first use; from then on they are as cheap. Nothing is ever left uncounted.
+
+use super::route_families::Families;
+use crate::outcome::{Outcome, Rejection, Verdict};
+use hyper::StatusCode;
+use prometheus::{Histogram, IntCounter};
+use std::array::from_fn;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// The children of one route. Cheap to clone; lives in the snapshot's route.
+#[derive(Clone)]
+pub struct RouteMetrics(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    families: Families,
+    requests: [OnceLock<IntCounter>; VERDICTS],
+    duration: [OnceLock<Histogram>; VERDICT_LABELS.len()],
+    verification: OnceLock<Histogram>,
+    age: OnceLock<Histogram>,
+    secrets: Vec<(String, IntCounter)>,
+    body: OnceLock<Histogram>,
+    responses: [OnceLock<IntCounter>; CODE_CLASSES.len()],
+    upstream_duration: OnceLock<Histogram>,
+}
+
+impl RouteMetrics {
+    /// Resolves everything that a route with a working upstream and an ordinary sender will need.
+    pub(super) fn resolve(families: &Families, name: &str, secrets: &[String]) -> Self {
+        let resolved = Self::empty(families, name, secrets);
+        let inner = &resolved.0;
+        inner.requests(Verdict::Forwarded);
+        for rejection in Rejection::ALL.into_iter().filter(|r| *r != Rejection::NoRoute) {
+            inner.requests(Verdict::Refused(rejection));
+        }
+        for verdict in [
+            Verdict::Forwarded,
+            Verdict::Refused(Rejection::SignatureMissing),
+            Verdict::Refused(Rejection::UpstreamTimeout),
+        ] {
+            inner.duration(verdict);
+        }
+        for class in ["2xx", "3xx", "4xx", "5xx"] {
+            inner.responses(class);
+        }
+        inner.verification();
+        inner.age();
+        inner.body();
+        inner.upstream_duration();
+        resolved
+    }
+
+    /// For requests without a route: an empty route label and none of the histograms that need a route.
+    pub(super) fn unrouted(families: &Families) -> Self {
+        let unrouted = Self::empty(families, "", &[]);
+        unrouted.0.requests(Verdict::Refused(Rejection::NoRoute));
+        unrouted
+    }
+
+    /// Counts one exchange. Atomics only, apart from the first use of a rare combination.
+    pub fn record(&self, outcome: &Outcome) {
+        let inner = &*self.0;
+        if let Some(counter) = inner.requests(outcome.verdict) {
+            counter.inc();
+        }
+        if let Some(histogram) = inner.duration(outcome.verdict) {
+            histogram.observe(outcome.duration.as_secs_f64());
+        }
+        if let Some(duration) = outcome.verification {
+            inner.verification().observe(duration.as_secs_f64());
+        }
+        if let Some(age) = outcome.signature_age {
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "ages beyond 2^53 s all land in the last bucket"
+            )]
+            inner.age().observe(age as f64);
+        }
+        if let Some((_, counter)) = outcome.secret.and_then(|index| inner.secrets.get(index)) {
+            counter.inc();
+        }
+        if body_was_read(outcome) {
+            #[expect(clippy::cast_precision_loss, reason = "bodies are far below 2^53 bytes")]
+            inner.body().observe(outcome.body_bytes as f64);
+        }
+        if let Some(status) = outcome.upstream_status
+            && let Some(counter) = inner.responses(code_class(status))
+        {
+            counter.inc();
+        }
+        if let Some(duration) = outcome.upstream_duration {
+            inner.upstream_duration().observe(duration.as_secs_f64());
+        }
+    }
+
+    pub(super) fn has_secrets(&self, names: &[String]) -> bool {
+        self.0.secrets.iter().map(|(name, _)| name).eq(names)
+    }
+
+    /// Removes the series of secrets that are not in `names`.
+    pub(super) fn remove_secrets_except(&self, names: &[String]) {
+        for (secret, _) in self.0.secrets.iter().filter(|(name, _)| !names.contains(name)) {
+            let _ = self
+                .0
+                .families
+                .secrets
+                .remove_label_values(&[self.0.name.as_str(), secret]);
+        }
+    }
+
+    /// Removes every series of this route. An error of the library means "was not there" and is what we want.
+    pub(super) fn remove(&self) {
+        let Inner { name, families, .. } = &*self.0;
+        let name = name.as_str();
+        for verdict in verdicts() {
+            let _ = families
+                .requests
+                .remove_label_values(&[name, verdict.label(), verdict.reason()]);
+        }
+        for verdict in VERDICT_LABELS {
+            let _ = families.duration.remove_label_values(&[name, verdict]);
+        }
+        for class in CODE_CLASSES {
+            let _ = families.responses.remove_label_values(&[name, class]);
+        }
+        self.remove_secrets_except(&[]);
+        for family in [
+            &families.verification,
+            &families.age,
+            &families.body,
+            &families.upstream_duration,
+        ] {
+            let _ = family.remove_label_values(&[name]);
+        }
+    }
+
+    fn empty(families: &Families, name: &str, secrets: &[String]) -> Self {
+        let matches = |secret: &String| (secret.clone(), families.secrets.with_label_values(&[name, secret]));
+        Self(Arc::new(Inner {
+            name: name.to_owned(),
+            families: families.clone(),
+            requests: from_fn(|_| OnceLock::new()),
+            duration: from_fn(|_| OnceLock::new()),
+            verification: OnceLock::new(),
+            age: OnceLock::new(),
+            secrets: secrets.iter().map(matches).collect(),
+            body: OnceLock::new(),
+            responses: from_fn(|_| OnceLock::new()),
+            upstream_duration: OnceLock::new(),
+        }))
+    }
+}
+
+impl fmt::Debug for RouteMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RouteMetrics").field(&self.0.name).finish()
+    }
+}
+
+impl Inner {
+    fn requests(&self, verdict: Verdict) -> Option<&IntCounter> {
+        let resolve = || {
+            self.families
+                .requests
+                .with_label_values(&[&*self.name, verdict.label(), verdict.reason()])
+        };
+        self.requests
+            .get(verdict_index(verdict))
+            .map(|slot| slot.get_or_init(resolve))
+    }
+
+    fn duration(&self, verdict: Verdict) -> Option<&Histogram> {
+        let label = verdict.label();
+        let slot = VERDICT_LABELS
+            .iter()
+            .position(|known| *known == label)
+            .and_then(|i| self.duration.get(i));
+        slot.map(|slot| slot.get_or_init(|| self.families.duration.with_label_values(&[&*self.name, label])))
+    }
+
+    fn responses(&self, class: &'static str) -> Option<&IntCounter> {
+        let slot = CODE_CLASSES
+            .iter()
+            .position(|known| *known == class)
+            .and_then(|i| self.responses.get(i));
+        slot.map(|slot| slot.get_or_init(|| self.families.responses.with_label_values(&[&*self.name, class])))
+    }
+
+    fn verification(&self) -> &Histogram {
+        self.verification
+            .get_or_init(|| self.families.verification.with_label_values(&[&self.name]))
+    }
+
+    fn age(&self) -> &Histogram {
+        self.age
+            .get_or_init(|| self.families.age.with_label_values(&[&self.name]))
+    }
+
+    fn body(&self) -> &Histogram {
+        self.body
+            .get_or_init(|| self.families.body.with_label_values(&[&self.name]))
+    }
+
+    fn upstream_duration(&self) -> &Histogram {
+        self.upstream_duration
+            .get_or_init(|| self.families.upstream_duration.with_label_values(&[&self.name]))
+    }
+}
+
+/// Refusals that the headers suffice for leave the body unread; a genuine empty body was read.
+const fn body_was_read(outcome: &Outcome) -> bool {
+    outcome.body_bytes > 0 || matches!(outcome.verdict, Verdict::Forwarded | Verdict::Acknowledged)
+}
+
+const fn code_class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        0..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        500.. => "5xx",
+    }
+}
+
+const fn verdict_index(verdict: Verdict) -> usize {
+    match verdict {
+        Verdict::Forwarded => 0,
+        Verdict::Acknowledged => 1,
+        Verdict::Refused(rejection) => 2 + rejection as usize,
+        Verdict::Reported(rejection) => 2 + Rejection::ALL.len() + rejection as usize,
+    }
+}
+
+/// Every verdict there is, in the order of [`verdict_index`].
+fn verdicts() -> impl Iterator<Item = Verdict> {
+    [Verdict::Forwarded, Verdict::Acknowledged]
+        .into_iter()
+        .chain(Rejection::ALL.map(Verdict::Refused))
+        .chain(Rejection::ALL.map(Verdict::Reported))
+}
+
+const VERDICTS: usize = 2 + 2 * Rejection::ALL.len();
+const VERDICT_LABELS: [&str; 5] = ["forwarded", "acknowledged", "reported", "rejected", "failed"];
+const CODE_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::super::metrics::Metrics;
+    use super::*;
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    fn outcome(verdict: Verdict) -> Outcome {
+        Outcome {
+            verdict,
+            received: 1_700_000_000,
+            request_id: "id".into(),
+            peer: None,
+            secret: None,
+            signature_age: None,
+            body_bytes: 0,
+            upstream_status: None,
+            upstream_duration: None,
+            verification: None,
+            duration: Duration::from_millis(3),
+        }
+    }
+
+    fn series(text: &str, prefix: &str) -> Vec<String> {
+        text.lines()
+            .filter(|line| line.starts_with(prefix))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn slots_and_labels_cover_every_verdict() {
+        let all: Vec<_> = verdicts().collect();
+        assert_eq!(all.len(), VERDICTS);
+        for (index, verdict) in all.iter().enumerate() {
+            assert_eq!(verdict_index(*verdict), index);
+            assert!(VERDICT_LABELS.contains(&verdict.label()), "{verdict:?}");
+        }
+        let labels: HashSet<_> = all.iter().map(|v| v.label()).collect();
+        assert_eq!(labels, VERDICT_LABELS.into());
+    }
+
+    #[test]
+    fn every_verdict_is_counted_exactly_once() {
+        let metrics = Metrics::new();
+        let route = metrics.route("r", &[]);
+        for verdict in verdicts() {
+            let line = format!(
+                "hookgate_requests_total{{reason=\"{}\",route=\"r\",verdict=\"{}\"}} ",
+                verdict.reason(),
+                verdict.label()
+            );
+            let before = metrics.text();
+            assert!(
+                !before.contains(&format!("{line}1\n")),
+                "{verdict:?} was counted before"
+            );
+            route.record(&outcome(verdict));
+            assert!(
+                metrics.text().contains(&format!("{line}1\n")),
+                "{verdict:?} was not counted"
+            );
+        }
+        let text = metrics.text();
+        let durations = series(&text, "hookgate_request_duration_seconds_count");
+        let sum: u64 = durations
+            .iter()
+            .filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum();
+        assert_eq!(usize::try_from(sum).unwrap(), VERDICTS);
+    }
+
+    #[test]
+    fn a_genuine_exchange_reaches_every_family() {
+        let metrics = Metrics::new();
+        let route = metrics.route("r", &["new".into(), "old".into()]);
+        route.record(&Outcome {
+            secret: Some(1),
+            signature_age: Some(-2),
+            body_bytes: 2048,
+            upstream_status: Some(StatusCode::SERVICE_UNAVAILABLE),
+            upstream_duration: Some(Duration::from_secs(4)),
+            verification: Some(Duration::from_micros(4)),
+            ..outcome(Verdict::Forwarded)
+        });
+        let text = metrics.text();
+        for line in [
+            r#"hookgate_secret_matches_total{route="r",secret="new"} 0"#,
+            r#"hookgate_secret_matches_total{route="r",secret="old"} 1"#,
+            r#"hookgate_signature_age_seconds_bucket{route="r",le="-5"} 0"#,
+            r#"hookgate_signature_age_seconds_bucket{route="r",le="-2"} 1"#,
+            r#"hookgate_body_bytes_sum{route="r"} 2048"#,
+            r#"hookgate_upstream_responses_total{code_class="5xx",route="r"} 1"#,
+            r#"hookgate_upstream_duration_seconds_bucket{route="r",le="2.5"} 0"#,
+            r#"hookgate_upstream_duration_seconds_bucket{route="r",le="4"} 1"#,
+            r#"hookgate_verification_duration_seconds_bucket{route="r",le="0.000005"} 1"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_out_of_range_is_ignored() {
+        let metrics = Metrics::new();
+        metrics.route("r", &["only".into()]).record(&Outcome {
+            secret: Some(7),
+            ..outcome(Verdict::Forwarded)
+        });
+        assert!(
+            metrics
+                .text()
+                .contains(r#"hookgate_secret_matches_total{route="r",secret="only"} 0"#)
+        );
+    }
+
+    #[test]
+    fn reload_keeps_counts_and_drops_what_is_gone() {
+        let metrics = Metrics::new();
+        metrics
+            .route("kept", &["a".into(), "b".into()])
+            .record(&outcome(Verdict::Forwarded));
+        metrics.route("gone", &["a".into()]).record(&Outcome {
+            upstream_status: Some(StatusCode::OK),
+            body_bytes: 1,
+            signature_age: Some(0),
+            ..outcome(Verdict::Reported(Rejection::TimestampStale))
+        });
+        metrics
+            .route("kept", &["b".into(), "c".into()])
+            .record(&outcome(Verdict::Forwarded));
+        metrics.retain_routes(&["kept"]);
+        let text = metrics.text();
+        assert!(!text.contains(r#"route="gone""#), "{text}");
+        assert!(text.contains(r#"hookgate_requests_total{reason="none",route="kept",verdict="forwarded"} 2"#));
+        assert!(!text.contains(r#"secret="a""#) && text.contains(r#"secret="b""#) && text.contains(r#"secret="c""#));
+    }
+
+    /// Whatever is recorded, the series of a route stay the same in number once every verdict has been seen.
+    #[test]
+    fn label_sets_are_closed() {
+        let metrics = Metrics::new();
+        let route = metrics.route("r", &["a".into()]);
+        let mut code = 100;
+        let mut fill = |bytes: u64| {
+            for verdict in verdicts() {
+                code = if code == 999 { 100 } else { code + 1 };
+                route.record(&Outcome {
+                    secret: Some(0),
+                    signature_age: Some(i64::MIN),
+                    body_bytes: bytes,
+                    upstream_status: StatusCode::from_u16(code).ok(),
+                    ..outcome(verdict)
+                });
+                metrics.unrouted().record(&outcome(verdict));
+            }
+        };
+        for _ in 0..10 {
+            fill(1);
+        }
+        let ours = |text: &str| series(text, "hookgate_").len();
+        let before = ours(&metrics.text());
+        for bytes in 0..50 {
+            fill(bytes * 1_000_003);
+        }
+        assert_eq!(ours(&metrics.text()), before);
+    }
+
+    #[test]
+    fn a_request_without_a_route_has_an_empty_route_label() {
+        let metrics = Metrics::new();
+        metrics
+            .unrouted()
+            .record(&outcome(Verdict::Refused(Rejection::NoRoute)));
+        let text = metrics.text();
+        assert!(text.contains(r#"hookgate_requests_total{reason="no_route",route="",verdict="rejected"} 1"#));
+        assert!(!text.contains(r#"hookgate_body_bytes_count{route=""}"#));
+    }
+}

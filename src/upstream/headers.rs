@@ -1,0 +1,494 @@
+//! Header rules of both directions: what a request must not carry, what the upstream gets, what goes back. Pure.
+//!
+//! The signature covers the body, not the headers, so every header is the word of whoever sent it. Servers behind us
+//! disagree on how to read odd ones (to WSGI, Rack and CGI `Paddle_Signature` *is* `Paddle-Signature`), so what could be
+//! read in two ways is refused or removed here, once, before any of ours is added.
+
+use crate::outcome::Rejection;
+use hyper::Version;
+use hyper::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+use std::net::IpAddr;
+
+/// Where a request came from, as the upstream is to be told.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The socket's peer; `None` on a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// Whether the peer's own `X-Forwarded-*` are believed.
+    pub trusted: bool,
+    /// `https` or `http`, as seen by the listener.
+    pub scheme: &'static str,
+}
+
+/// Removed in both directions (RFC 9110, 7.6.1), with what `Connection` names.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade"
+    ) || name.starts_with("proxy-")
+}
+
+/// Never forwarded: they change what the application does, and nobody signed them.
+fn is_override(name: &str) -> bool {
+    matches!(
+        name,
+        "x-http-method-override"
+            | "x-http-method"
+            | "x-method-override"
+            | "x-original-url"
+            | "x-rewrite-url"
+            | "x-original-uri"
+            | "proxy"
+            | "http2-settings"
+            | "expect"
+    )
+}
+
+/// Who forwarded what: replaced unless the peer is a trusted proxy.
+fn is_forwarding(name: &str) -> bool {
+    name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded-")
+}
+
+/// Ours alone.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("hookgate-")
+}
+
+/// Whether `name` (lower case, hyphens) matters to us or to framing, so that nothing may alias or nominate it.
+fn is_protected(name: &str, signature: &[HeaderName]) -> bool {
+    matches!(
+        name,
+        "host" | "content-length" | "transfer-encoding" | "content-type" | "content-encoding" | "connection"
+    ) || is_ours(name)
+        || is_forwarding(name)
+        || signature.iter().any(|own| own.as_str() == name)
+}
+
+/// Refuses what two servers could read in two ways. `signature` are the scheme's headers.
+///
+/// # Errors
+/// `BadRequest`, `HeaderConflict`, `ExpectationFailed`, `TransferCoding`.
+pub fn vet(headers: &HeaderMap, version: Version, signature: &[HeaderName]) -> Result<(), Rejection> {
+    for name in headers.keys() {
+        let name = name.as_str();
+        if name.contains('_') && is_protected(&name.replace('_', "-"), signature) {
+            return Err(Rejection::HeaderConflict);
+        }
+    }
+    for value in headers.get_all(header::CONNECTION) {
+        let value = value.to_str().map_err(|_| Rejection::BadRequest)?;
+        let nominated = value.split(',').map(|name| name.trim().to_ascii_lowercase());
+        for name in nominated {
+            // `Connection: transfer-encoding` protects nothing and breaks nothing, but no sender has a reason for it.
+            if is_protected(&name.replace('_', "-"), signature) {
+                return Err(Rejection::HeaderConflict);
+            }
+        }
+    }
+    if let Some(expect) = headers.get(header::EXPECT)
+        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Rejection::ExpectationFailed);
+    }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") && version == Version::HTTP_11 => {}
+        (Some(_), _) => return Err(Rejection::TransferCoding),
+    }
+    if signature
+        .iter()
+        .any(|name| headers.get_all(name).iter().nth(1).is_some())
+    {
+        return Err(Rejection::SignatureMalformed);
+    }
+    Ok(())
+}
+
+/// The one authority that a request names: `Host`, or the target's authority, which must then agree with it.
+///
+/// # Errors
+/// `BadRequest` for a missing, repeated, disagreeing or unreadable one.
+pub fn authority<'a>(headers: &'a HeaderMap, target: Option<&'a str>, version: Version) -> Result<&'a str, Rejection> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (None, _) => None,
+        (Some(host), None) => Some(host.to_str().map_err(|_| Rejection::BadRequest)?),
+        (Some(_), Some(_)) => return Err(Rejection::BadRequest),
+    };
+    let named = match (host, target) {
+        (Some(host), Some(target)) if !host.eq_ignore_ascii_case(target) => return Err(Rejection::BadRequest),
+        (Some(host), _) => host,
+        (None, Some(target)) => target,
+        (None, None) if version == Version::HTTP_10 => "",
+        (None, None) => return Err(Rejection::BadRequest),
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~' | b'%');
+    if !named.bytes().all(plain) || (named.is_empty() && version != Version::HTTP_10) {
+        return Err(Rejection::BadRequest);
+    }
+    Ok(named)
+}
+
+/// The address that the request came from: the peer, or, behind trusted proxies, the last hop of `X-Forwarded-For`
+/// (read right to left) that is not one of them.
+#[must_use]
+pub fn client(origin: &Origin, headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    if !origin.trusted {
+        return origin.peer;
+    }
+    let mut client = origin.peer;
+    let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+    let hops = lines
+        .iter()
+        .rev()
+        .flat_map(|line| line.to_str().unwrap_or("").rsplit(','));
+    for hop in hops {
+        // What cannot be read ends the chain: the last address that a trusted proxy vouched for stands.
+        let Some(address) = parse_hop(hop.trim()) else { break };
+        client = Some(address);
+        if !trusted(address) {
+            break;
+        }
+    }
+    client
+}
+
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let address = hop
+        .parse()
+        .or_else(|_| hop.parse::<std::net::SocketAddr>().map(|socket| socket.ip()))
+        .ok()?;
+    Some(IpAddr::to_canonical(&address))
+}
+
+/// Turns a request's headers into what the upstream gets, except for ours, which the caller adds afterwards.
+/// `length` is the body's exact length, `authority` what [`authority`] gave.
+pub fn forwarded(headers: &mut HeaderMap, origin: &Origin, authority: &str, length: usize) {
+    strip(headers, |name| {
+        is_override(name) || is_ours(name) || name.contains('_') || (is_forwarding(name) && !origin.trusted)
+    });
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    if let Ok(host) = HeaderValue::from_str(authority) {
+        if let Some(peer) = origin
+            .peer
+            .and_then(|peer| HeaderValue::try_from(peer.to_string()).ok())
+        {
+            append_to_list(headers, X_FORWARDED_FOR, peer);
+        }
+        // A trusted proxy in front knows better what the sender saw.
+        headers
+            .entry(X_FORWARDED_PROTO)
+            .or_insert(HeaderValue::from_static(origin.scheme));
+        headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
+        headers.entry(header::HOST).or_insert(host);
+    }
+}
+
+/// Turns an upstream's headers into what goes back to the sender.
+pub fn returned(headers: &mut HeaderMap) {
+    strip(headers, is_ours);
+}
+
+/// Whether an answer's framing can be read in one way only.
+#[must_use]
+pub fn is_relayable(headers: &HeaderMap) -> bool {
+    let one_length = headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_none();
+    one_length && !(headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING))
+}
+
+/// Removes hop-by-hop fields, what `Connection` names, and what `also` says.
+fn strip(headers: &mut HeaderMap, also: impl Fn(&str) -> bool) {
+    let mut gone: Vec<HeaderName> = Vec::new();
+    for value in headers.get_all(header::CONNECTION) {
+        let names = value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii);
+        gone.extend(
+            names
+                .filter_map(|name| HeaderName::from_bytes(name).ok())
+                .filter(|name| *name != header::CONTENT_LENGTH),
+        );
+    }
+    gone.extend(
+        headers
+            .keys()
+            .filter(|name| is_hop_by_hop(name.as_str()) || also(name.as_str()))
+            .cloned(),
+    );
+    for name in gone {
+        headers.remove(name);
+    }
+}
+
+fn append_to_list(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    match headers.entry(name) {
+        Entry::Vacant(free) => {
+            free.insert(value);
+        }
+        Entry::Occupied(mut held) => {
+            let before: Vec<_> = held.iter().map(HeaderValue::as_bytes).collect();
+            let mut list = before.join(&b", "[..]);
+            list.extend_from_slice(b", ");
+            list.extend_from_slice(value.as_bytes());
+            held.insert(HeaderValue::from_bytes(&list).unwrap_or(value));
+        }
+    }
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const SIGNATURE: [HeaderName; 1] = [HeaderName::from_static("paddle-signature")];
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let parse = |(name, value): &(&str, &str)| {
+            (
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            )
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields.iter().map(parse) {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    fn origin(peer: &str, trusted: bool) -> Origin {
+        Origin {
+            peer: Some(peer.parse().unwrap()),
+            trusted,
+            scheme: "https",
+        }
+    }
+
+    fn vetted(fields: &[(&str, &str)]) -> Result<(), Rejection> {
+        vet(&map(fields), Version::HTTP_11, &SIGNATURE)
+    }
+
+    /// B01: to WSGI, Rack and CGI an underscore is a hyphen.
+    #[test]
+    fn aliases_of_protected_headers_are_refused_and_other_underscores_dropped() {
+        for name in [
+            "Paddle_Signature",
+            "paddle-signature_",
+            "Hookgate_Verified",
+            "X_Forwarded_For",
+            "Content_Length",
+            "Transfer_Encoding",
+            "Host_",
+            "Content_Type",
+        ] {
+            let expected = if name.ends_with('_') {
+                Ok(())
+            } else {
+                Err(Rejection::HeaderConflict)
+            };
+            assert_eq!(vetted(&[("host", "h"), (name, "1")]), expected, "{name}");
+        }
+        let mut headers = map(&[("host", "h"), ("some_thing", "1"), ("some-thing", "2")]);
+        forwarded(&mut headers, &origin("192.0.2.1", false), "h", 0);
+        assert!(!headers.contains_key("some_thing"));
+        assert_eq!(headers.get("some-thing").unwrap(), "2");
+    }
+
+    /// B04: nobody may have our headers removed.
+    #[test]
+    fn nominating_a_protected_header_is_refused() {
+        for value in [
+            "Paddle-Signature",
+            "close, paddle-signature",
+            "Hookgate-Verified",
+            "Host",
+            "keep-alive,content-length",
+            "paddle_signature",
+            "x-forwarded-for",
+        ] {
+            assert_eq!(
+                vetted(&[("connection", value)]),
+                Err(Rejection::HeaderConflict),
+                "{value}"
+            );
+        }
+        assert_eq!(vetted(&[("connection", "close, X-Custom")]), Ok(()));
+        assert_eq!(vetted(&[("connection", "\u{e9}")]), Err(Rejection::BadRequest));
+    }
+
+    /// B02: a second signature header.
+    #[test]
+    fn a_repeated_signature_header_is_refused() {
+        assert_eq!(
+            vetted(&[("Paddle-Signature", "a"), ("paddle-signature", "a")]),
+            Err(Rejection::SignatureMalformed)
+        );
+    }
+
+    /// A06, A07, A22.
+    #[test]
+    fn only_chunked_and_only_100_continue() {
+        for coding in [
+            "gzip, chunked",
+            "identity",
+            "identity, chunked",
+            "xchunked",
+            "chunked, chunked",
+            "",
+        ] {
+            assert_eq!(
+                vetted(&[("transfer-encoding", coding)]),
+                Err(Rejection::TransferCoding),
+                "{coding}"
+            );
+        }
+        let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(vetted(&twice), Err(Rejection::TransferCoding));
+        assert_eq!(vetted(&twice[..1]), Ok(()));
+        assert_eq!(
+            vet(&map(&twice[..1]), Version::HTTP_2, &SIGNATURE),
+            Err(Rejection::TransferCoding)
+        );
+        assert_eq!(vetted(&[("expect", "100-Continue")]), Ok(()));
+        assert_eq!(vetted(&[("expect", "foo")]), Err(Rejection::ExpectationFailed));
+    }
+
+    /// A15.
+    #[test]
+    fn there_is_exactly_one_authority() {
+        let read =
+            |fields: &[(&str, &str)], target| authority(&map(fields), target, Version::HTTP_11).map(str::to_owned);
+        assert_eq!(read(&[("host", "a:1")], None).unwrap(), "a:1");
+        assert_eq!(read(&[], Some("a")).unwrap(), "a");
+        assert_eq!(read(&[("host", "A")], Some("a")).unwrap(), "A");
+        for (fields, target) in [
+            (&[][..], None),
+            (&[("host", "a"), ("host", "a")], None),
+            (&[("host", "a")], Some("b")),
+            (&[("host", "a/b@c")], None),
+            (&[("host", "")], None),
+            (&[("host", "a b")], None),
+            (&[("host", "a,b")], None),
+            (&[], Some("u@a")),
+        ] {
+            assert_eq!(
+                read(fields, target),
+                Err(Rejection::BadRequest),
+                "{fields:?} {target:?}"
+            );
+        }
+        assert_eq!(authority(&map(&[]), None, Version::HTTP_10), Ok(""));
+    }
+
+    /// B03, B05, B07, B08 and A23.
+    #[test]
+    fn what_nobody_signed_and_nobody_needs_is_removed() {
+        let mut headers = map(&[
+            ("host", "h"),
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "1"),
+            ("te", "trailers"),
+            ("trailer", "x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "x"),
+            ("proxy-authorization", "x"),
+            ("proxy", "x"),
+            ("expect", "100-continue"),
+            ("x-http-method-override", "DELETE"),
+            ("x-method-override", "PUT"),
+            ("x-http-method", "PUT"),
+            ("x-original-url", "/admin"),
+            ("x-rewrite-url", "/admin"),
+            ("hookgate-verified", "paddle"),
+            ("hookgate-anything", "1"),
+            ("paddle-signature", "ts=1;h1=2"),
+            ("content-type", "application/json"),
+            ("content-length", "007"),
+            ("user-agent", "Paddle"),
+        ]);
+        forwarded(&mut headers, &origin("192.0.2.1", false), "h", 7);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        let expected = [
+            "content-length",
+            "content-type",
+            "host",
+            "paddle-signature",
+            "user-agent",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+        ];
+        assert_eq!(left, expected);
+        assert_eq!(headers.get("content-length").unwrap(), "7");
+        assert_eq!(headers.get("paddle-signature").unwrap(), "ts=1;h1=2");
+    }
+
+    /// B06.
+    #[test]
+    fn forwarding_headers_of_strangers_are_replaced_and_those_of_trusted_proxies_extended() {
+        let sent = [
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-for", "198.51.100.7, 10.1.1.1"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "evil"),
+            ("x-forwarded-prefix", "/x"),
+            ("forwarded", "for=1.2.3.4"),
+            ("x-real-ip", "1.2.3.4"),
+        ];
+        let mut headers = map(&sent);
+        forwarded(&mut headers, &origin("192.0.2.1", false), "h:8443", 0);
+        assert_eq!(headers.get("x-forwarded-for").unwrap(), "192.0.2.1");
+        assert_eq!(headers.get("x-forwarded-proto").unwrap(), "https");
+        assert_eq!(headers.get("x-forwarded-host").unwrap(), "h:8443");
+        for gone in ["forwarded", "x-real-ip", "x-forwarded-prefix"] {
+            assert!(!headers.contains_key(gone), "{gone}");
+        }
+        let mut headers = map(&sent);
+        let proxy = origin("10.9.9.9", true);
+        let private = |address: IpAddr| address.to_string().starts_with("10.");
+        assert_eq!(client(&proxy, &headers, private), Some("198.51.100.7".parse().unwrap()));
+        forwarded(&mut headers, &proxy, "h", 0);
+        assert_eq!(
+            headers.get("x-forwarded-for").unwrap(),
+            "10.0.0.1, 198.51.100.7, 10.1.1.1, 10.9.9.9"
+        );
+        assert_eq!(headers.get_all("x-forwarded-for").iter().count(), 1);
+        assert_eq!(headers.get("x-forwarded-proto").unwrap(), "http");
+        assert_eq!(
+            client(&origin("192.0.2.1", false), &headers, private),
+            Some("192.0.2.1".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn an_unreadable_hop_ends_the_chain() {
+        let headers = map(&[("x-forwarded-for", "198.51.100.7, junk, 10.1.1.1")]);
+        let private = |address: IpAddr| address.to_string().starts_with("10.");
+        assert_eq!(
+            client(&origin("10.9.9.9", true), &headers, private),
+            Some("10.1.1.1".parse().unwrap())
+        );
+    }
+
+    /// G11.
+    #[test]
+    fn an_upstream_cannot_speak_for_us() {
+        let mut headers = map(&[
+            ("hookgate-verified", "x"),
+            ("connection", "x-y"),
+            ("x-y", "1"),
+            ("server", "s"),
+            ("set-cookie", "a"),
+            ("set-cookie", "b"),
+        ]);
+        returned(&mut headers);
+        assert_eq!(headers.len(), 3);
+        assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
+    }
+}

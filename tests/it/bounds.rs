@@ -1,0 +1,231 @@
+//! Every bound of DESIGN's table, reached: a clear answer, and service for whoever comes next.
+
+use crate::support::frames::{self, CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, frame};
+use crate::support::http2::{self, Http2};
+use crate::support::upstream::answer;
+use crate::support::{Client, Gate, PATIENCE, Setup, Upstream, Webhook, eventually};
+
+#[test]
+fn connections() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).limits("connections = 8").start();
+    let mut crowd: Vec<Client> = (0..8).map(|_| gateway.connect()).collect();
+    for (number, client) in crowd.iter_mut().enumerate() {
+        assert_eq!(client.exchange(&Webhook::new(format!("{number}")).bytes()).status, 200);
+    }
+    // One more waits in the backlog or is closed; it is not served while all places are taken.
+    let mut late = gateway.connect();
+    let sent = late.try_send(&Webhook::new("late").bytes());
+    let turned_away = sent.is_err() || late.stirs();
+    assert_eq!(
+        upstream.requests().len(),
+        8,
+        "a ninth connection is served beside eight"
+    );
+    assert_eq!(
+        gateway.ask("/livez").status,
+        200,
+        "the admin listener has places of its own"
+    );
+    drop(crowd);
+    let response = eventually("a free place", || {
+        let mut client = if turned_away {
+            gateway.connect()
+        } else {
+            return late.try_response(false).ok();
+        };
+        client.try_send(&Webhook::new("late").bytes()).ok()?;
+        client.try_response(false).ok()
+    });
+    assert_eq!(response.status, 200, "{response:?}");
+}
+
+/// B09: header count, header bytes, one endless header, an endless target.
+#[test]
+fn heads() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    let webhook = Webhook::new("{}");
+    let many = (0..120).fold(webhook.clone(), |webhook, number| {
+        webhook.header(&format!("X-{number}"), "x")
+    });
+    let wide = webhook.clone().header("X-Wide", &"x".repeat(40 << 10));
+    let endless = webhook.clone().header("X-Wide", &"x".repeat(500 << 10));
+    let long = webhook
+        .clone()
+        .path(&format!("/webhooks/paddle?{}", "x".repeat(100 << 10)));
+    for (name, request) in [("many", many), ("wide", wide), ("endless", endless), ("long", long)] {
+        let before = gateway.peak_resident();
+        let response = gateway.exchange(&request.bytes());
+        assert!([431, 414].contains(&response.status), "{name}: {response:?}");
+        assert!(gateway.peak_resident() - before < 8 << 20, "{name}");
+    }
+    upstream.assert_untouched();
+    let within = (0..60).fold(webhook.header("X-Wide", &"x".repeat(20 << 10)), |w, number| {
+        w.header(&format!("X-{number}"), "x")
+    });
+    assert_eq!(gateway.exchange(&within.bytes()).status, 200);
+}
+
+/// The budget for bodies in flight, small: the one that does not fit is told to come back, and then fits.
+#[test]
+fn bytes_in_flight() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url())
+        .limits("in_flight_bytes = \"64KiB\"")
+        .route("body_limit = \"40KiB\"")
+        .start();
+    let (first, second) = (Webhook::new(vec![b'1'; 40 << 10]), Webhook::new(vec![b'2'; 40 << 10]));
+    let mut holder = gateway.connect();
+    let request = first.bytes();
+    holder.send(&request[..request.len() - 1]);
+    eventually("the first to hold its bytes", || {
+        (gateway.metrics().sum("hookgate_intake_bytes_in_flight", &[]) > 30_000.0).then_some(())
+    });
+    let response = gateway.exchange(&second.bytes());
+    assert_eq!(
+        (response.status, response.reason().as_str()),
+        (503, "overloaded"),
+        "{response:?}"
+    );
+    assert!(response.header("Retry-After").is_some());
+    holder.send(&request[request.len() - 1..]);
+    assert_eq!(holder.response().status, 200);
+    assert_eq!(gateway.exchange(&second.bytes()).status, 200);
+    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+}
+
+/// Connections to one upstream.
+#[test]
+fn upstream_connections() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::new(move |_, connection| {
+        held.pass();
+        connection.say(&answer("200 OK", &[], b""))
+    });
+    let gateway = Setup::new(&upstream.url()).upstream("max_connections = 4").start();
+    let mut holders: Vec<Client> = (0..4).map(|_| gateway.connect()).collect();
+    for (number, client) in holders.iter_mut().enumerate() {
+        client.send(&Webhook::new(format!("{number}")).bytes());
+    }
+    upstream.wait_for(4);
+    let webhook = Webhook::new("fifth").bytes();
+    let response = gateway.exchange(&webhook);
+    assert_eq!(
+        (response.status, response.reason().as_str()),
+        (503, "overloaded"),
+        "{response:?}"
+    );
+    assert_eq!(upstream.connections(), 4);
+    gate.open();
+    for client in &mut holders {
+        assert_eq!(client.response().status, 200);
+    }
+    assert_eq!(gateway.exchange(&webhook).status, 200);
+}
+
+/// An idle connection that another worker keeps must not refuse a webhook: it gives way.
+#[test]
+fn idle_upstream_connections_give_way() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url())
+        .top("workers = 4")
+        .upstream("max_connections = 1")
+        .start();
+    // Each connection may land on another worker.
+    for number in 0..24 {
+        let response = gateway.exchange(&Webhook::new(format!("{number}")).bytes());
+        assert_eq!(response.status, 200, "webhook {number}: {response:?}");
+    }
+    assert_eq!(upstream.requests().len(), 24);
+}
+
+/// HTTP/2 streams of one connection: the bound is announced, and a client that keeps to it is served in full.
+#[test]
+fn http2_streams() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::new(move |request, connection| {
+        if request.index > 0 {
+            held.pass();
+        }
+        connection.say(&answer("200 OK", &[], b""))
+    });
+    let gateway = Setup::new(&upstream.url()).limits("http2_streams = 5").start();
+    http2::run(async {
+        let mut client = Http2::connect(&gateway).await;
+        // Once answered, the client knows the bound.
+        assert_eq!(client.exchange(&Webhook::new("first")).await.unwrap().status, 200);
+        let mut sender = client.sender;
+        let streams: Vec<_> = (0..20)
+            .map(|number| tokio::spawn(sender.send_request(http2::request(&Webhook::new(format!("{number}"))))))
+            .collect();
+        while upstream.requests().len() < 6 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        // The gauge is sampled: by the time that it shows five, a sixth stream would have been there.
+        gateway.counted("hookgate_in_flight_requests", &[], 5.0);
+        assert_eq!(upstream.requests().len(), 6);
+        gate.open();
+        for stream in streams {
+            assert_eq!(stream.await.unwrap().unwrap().status(), 200);
+        }
+    });
+    assert_eq!(upstream.requests().len(), 21);
+}
+
+/// F11: rapid reset, a CONTINUATION flood, empty DATA frames: the connection is ended, memory stays, others are served.
+#[test]
+fn http2_floods_are_cut_off() {
+    type Frames<'a> = &'a dyn Fn(u32) -> Vec<u8>;
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    let block = frames::head(&Webhook::new("{}"));
+    let rapid_reset = |id: u32| {
+        [
+            frame(HEADERS, END_HEADERS, id, &block),
+            frame(RST_STREAM, 0, id, &8u32.to_be_bytes()),
+        ]
+        .concat()
+    };
+    let empty_data = |id: u32| {
+        let open = if id == 1 {
+            frame(HEADERS, END_HEADERS, 1, &block)
+        } else {
+            Vec::new()
+        };
+        [open, frame(DATA, 0, 1, b"")].concat()
+    };
+    let continuation = |id: u32| match id {
+        1 => frame(HEADERS, 0, 1, &block),
+        _ => frame(CONTINUATION, 0, 1, &frames::hpack(&[("x", "y")])),
+    };
+    let ping = |_: u32| frame(PING, 0, 0, b"01234567");
+    let floods: [(&str, Frames<'_>, bool); 4] = [
+        ("rapid reset", &rapid_reset, true),
+        ("empty DATA", &empty_data, true),
+        ("CONTINUATION", &continuation, true),
+        ("PING", &ping, false),
+    ];
+    for (name, next, must_close) in floods {
+        let before = gateway.peak_resident();
+        let mut client = frames::connect(&gateway);
+        let cut_off = (1..60_000).step_by(2).any(|id| client.try_send(&next(id)).is_err());
+        if must_close {
+            assert!(
+                cut_off || client.closed_within(PATIENCE),
+                "{name}: the connection is still open"
+            );
+        }
+        let grown = gateway.peak_resident() - before;
+        assert!(grown < 16 << 20, "{name}: grew by {grown} bytes");
+        assert_eq!(
+            gateway.exchange(&Webhook::new(name).bytes()).status,
+            200,
+            "{name}: others are served"
+        );
+    }
+    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
+    assert_eq!(upstream.requests().len(), floods.len(), "no flood reached the upstream");
+}

@@ -1,0 +1,127 @@
+//! SIGTERM: what is in flight finishes, what is new is refused, the exit code says that all is well.
+
+use crate::support::frames::{self, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, frame};
+use crate::support::upstream::answer;
+use crate::support::{Gate, Setup, Upstream, Webhook, eventually};
+use rustix::process::Signal;
+use std::net::TcpStream;
+
+/// Answers each request with its own body, once the gate is open.
+fn held(gate: &Gate) -> Upstream {
+    let gate = gate.clone();
+    Upstream::new(move |request, connection| {
+        gate.pass();
+        connection.say(&answer("200 OK", &[], &request.body))
+    })
+}
+
+#[test]
+fn what_is_in_flight_finishes() {
+    let gate = Gate::default();
+    let upstream = held(&gate);
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let mut idle = gateway.connect();
+    assert_eq!(idle.exchange(&Webhook::new("x").path("/nowhere").bytes()).status, 404);
+    let mut plain = gateway.connect();
+    plain.send(&Webhook::new("plain").bytes());
+    let mut tls = gateway.connect_tls();
+    tls.send(&Webhook::new("tls").bytes());
+    upstream.wait_for(2);
+
+    gateway.signal(Signal::TERM);
+    eventually("readiness to end", || (gateway.readiness() != Some(200)).then_some(()));
+    eventually("new connections to be refused", || {
+        TcpStream::connect(gateway.plain()).is_err().then_some(())
+    });
+    let (rest, _) = idle.rest();
+    assert!(rest.is_empty(), "an idle connection is closed without a word: {rest:?}");
+    assert!(gateway.runs(), "it waits for what is in flight");
+
+    gate.open();
+    for (client, body) in [(&mut plain, "plain"), (&mut tls, "tls")] {
+        let response = client.response();
+        assert_eq!((response.status, response.body.as_slice()), (200, body.as_bytes()));
+        assert_eq!(response.header("Connection").as_deref(), Some("close"), "{response:?}");
+    }
+    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
+    assert_eq!(upstream.requests().len(), 2);
+}
+
+/// HTTP/2 gets GOAWAY: the open stream finishes, then the connection ends.
+#[test]
+fn http2_gets_goaway() {
+    let gate = Gate::default();
+    let upstream = held(&gate);
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let mut client = frames::connect(&gateway);
+    let webhook = Webhook::new("over h2");
+    client.send(&frame(HEADERS, END_HEADERS, 1, &frames::head(&webhook)));
+    client.send(&frame(DATA, END_STREAM, 1, &webhook.body));
+    upstream.wait_for(1);
+    gateway.signal(Signal::TERM);
+    let goaway = frames::read_until(&mut client, |frame| frame.kind == GOAWAY).expect("GOAWAY");
+    assert_eq!(
+        (goaway.stream, &goaway.payload[4..8]),
+        (0, &[0; 4][..]),
+        "NO_ERROR: {goaway:?}"
+    );
+    gate.open();
+    let head = frames::read_until(&mut client, |frame| frame.kind == HEADERS).expect("the answer");
+    assert_eq!(
+        (head.stream, head.payload[0]),
+        (1, 0x88),
+        "`:status: 200` is entry 8 of the static table: {head:?}"
+    );
+    let mut body = Vec::new();
+    loop {
+        let data = frames::read_until(&mut client, |frame| frame.kind == DATA).expect("the answer's end");
+        body.extend(data.payload);
+        if data.flags & END_STREAM != 0 {
+            break;
+        }
+    }
+    assert_eq!(body, b"over h2");
+    assert!(
+        frames::read_until(&mut client, |_| false).is_none(),
+        "the connection ends"
+    );
+    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
+}
+
+/// The listeners stay open for `drain.delay`, for load balancers that are slow to learn; `/readyz` says 503 at once.
+#[test]
+fn the_delay_keeps_the_listeners_open() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).drain("delay = \"3s\"").start();
+    gateway.signal(Signal::TERM);
+    eventually("readiness to end", || (gateway.readiness() == Some(503)).then_some(()));
+    assert_eq!(gateway.ask("/livez").status, 200);
+    assert_eq!(gateway.exchange(&Webhook::new("late").bytes()).status, 200);
+    assert_eq!(gateway.ended().code(), Some(0));
+}
+
+/// I09: the grace period is over with something still in flight, or a second signal says to go now: not exit code 0.
+#[test]
+fn what_cannot_finish_is_cut_off() {
+    let gate = Gate::default();
+    let upstream = held(&gate);
+    let start = |grace: &str| {
+        let gateway = Setup::new(&upstream.url()).drain(&format!("grace = {grace:?}")).start();
+        let mut client = gateway.connect();
+        let before = upstream.requests().len();
+        client.send(&Webhook::new(grace).bytes());
+        upstream.wait_for(before + 1);
+        gateway.signal(Signal::TERM);
+        (gateway, client)
+    };
+    let (mut gateway, mut client) = start("200ms");
+    assert!(gateway.ended().code().is_some_and(|code| code != 0));
+    assert!(client.try_response(false).is_err(), "nobody may take it for delivered");
+
+    let (mut gateway, mut client) = start("600s");
+    eventually("readiness to end", || (gateway.readiness() != Some(200)).then_some(()));
+    gateway.signal(Signal::TERM);
+    assert!(!gateway.ended().success());
+    assert!(client.try_response(false).is_err(), "nobody may take it for delivered");
+    gate.open();
+}

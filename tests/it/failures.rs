@@ -1,0 +1,330 @@
+//! Upstreams that refuse, reset, dawdle, talk nonsense or die: the mapped status, the claim released, the retry let in.
+
+use crate::support::apps::App;
+use crate::support::paddle::SECRET;
+use crate::support::upstream::{Connection, Recorded, answer};
+use crate::support::{Gate, Gateway, Setup, Then, Upstream, Webhook, eventually};
+use std::io;
+
+/// The first attempt meets `fail`; then the application is well again.
+fn fails_once(fail: impl Fn(&mut Connection) -> Then + Send + Sync + 'static) -> Upstream {
+    Upstream::new(move |request: &Recorded, connection| {
+        if request.index == 0 {
+            fail(connection)
+        } else {
+            connection.say(&answer("200 OK", &[], b"well again"))
+        }
+    })
+}
+
+/// The first attempt is answered with this refusal, the identical retry is delivered, the third is a replay.
+fn refuses_then_delivers(gateway: &Gateway, status: u16, reason: &str) {
+    let webhook = Webhook::new("{}").bytes();
+    let response = gateway.exchange(&webhook);
+    assert_eq!(
+        (response.status, response.reason().as_str()),
+        (status, reason),
+        "{response:?}"
+    );
+    gateway.counted(
+        "hookgate_requests_total",
+        &[("verdict", "failed"), ("reason", reason)],
+        1.0,
+    );
+    gateway.audited(reason, 1);
+    let retry = gateway.exchange(&webhook);
+    assert_eq!(
+        (retry.status, retry.body.as_slice()),
+        (200, &b"well again"[..]),
+        "{retry:?}"
+    );
+    assert_eq!(gateway.exchange(&webhook).status, 409);
+    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
+    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+}
+
+#[test]
+fn refusing_connections() {
+    // Bound and not listening: the port is ours, and refuses.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket
+        .bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into())
+        .unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let gateway = Setup::new(&format!("http://{address}")).start();
+    let webhook = Webhook::new("{}").bytes();
+    for _ in 0..2 {
+        let response = gateway.exchange(&webhook);
+        assert_eq!(
+            (response.status, response.reason().as_str()),
+            (502, "upstream_unreachable")
+        );
+    }
+    gateway.counted("hookgate_requests_total", &[("reason", "upstream_unreachable")], 2.0);
+    // It comes up: the same webhook is delivered.
+    socket.listen(16).unwrap();
+    let mut client = gateway.connect();
+    client.send(&webhook);
+    let (stream, _) = socket.accept().unwrap();
+    let mut reader = crate::support::message::Reader::new(stream);
+    let mut message = reader.head().unwrap().unwrap();
+    reader.body(&mut message, false).unwrap();
+    assert_eq!(message.body, b"{}");
+    io::Write::write_all(&mut reader.stream, &answer("200 OK", &[], b"up")).unwrap();
+    assert_eq!(client.response().body, b"up");
+}
+
+#[test]
+fn a_missing_unix_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.sock");
+    let gateway = Setup::new(&format!("unix:{}", path.display())).start();
+    let webhook = Webhook::new("{}").bytes();
+    let response = gateway.exchange(&webhook);
+    assert_eq!(
+        (response.status, response.reason().as_str()),
+        (502, "upstream_unreachable")
+    );
+    let _upstream = Upstream::unix(&path, |_, connection| connection.say(&answer("200 OK", &[], b"there")));
+    assert_eq!(gateway.exchange(&webhook).body, b"there");
+}
+
+#[test]
+fn an_unknown_host() {
+    let gateway = Setup::new("http://name.invalid:80").start();
+    let response = gateway.exchange(&Webhook::new("{}").bytes());
+    assert!([502, 504].contains(&response.status), "{response:?}");
+    assert!(
+        ["upstream_unreachable", "upstream_timeout"].contains(&response.reason().as_str()),
+        "{response:?}"
+    );
+}
+
+#[test]
+fn resetting_before_the_answer() {
+    let upstream = fails_once(|_| Then::Reset);
+    refuses_then_delivers(&Setup::new(&upstream.url()).start(), 502, "upstream_reset");
+}
+
+#[test]
+fn closing_before_the_answer() {
+    let upstream = fails_once(|_| Then::Close);
+    refuses_then_delivers(&Setup::new(&upstream.url()).start(), 502, "upstream_reset");
+    assert_eq!(
+        upstream.requests().len(),
+        2,
+        "a request of which a byte was sent is never sent again by itself"
+    );
+}
+
+#[test]
+fn resetting_inside_the_answers_head() {
+    let upstream = fails_once(|connection| {
+        connection.say(b"HTTP/1.1 200 OK\r\nContent-Le");
+        Then::Close
+    });
+    refuses_then_delivers(&Setup::new(&upstream.url()).start(), 502, "upstream_reset");
+}
+
+#[test]
+fn answering_garbage() {
+    for garbage in [
+        &b"SSH-2.0-OpenSSH_9.2\r\n\r\n"[..],
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+        b"\x16\x03\x01\x00\x05hello",
+    ] {
+        let upstream = fails_once(move |connection| {
+            connection.say(garbage);
+            Then::Close
+        });
+        let gateway = Setup::new(&upstream.url()).start();
+        refuses_then_delivers(&gateway, 502, "upstream_invalid");
+    }
+}
+
+#[test]
+fn an_endless_answers_head() {
+    let upstream = fails_once(|connection| {
+        connection.say(b"HTTP/1.1 200 OK\r\n");
+        while connection.say(format!("X-Filler: {}\r\n", "x".repeat(8000)).as_bytes()) == Then::Keep {}
+        Then::Close
+    });
+    let gateway = Setup::new(&upstream.url()).start();
+    let before = gateway.resident();
+    refuses_then_delivers(&gateway, 502, "upstream_invalid");
+    assert!(gateway.peak_resident().saturating_sub(before) < 16 << 20);
+}
+
+#[test]
+fn dawdling_before_the_answer() {
+    let upstream = fails_once(|connection| {
+        assert!(
+            connection.hung_up(),
+            "the gateway must not keep a connection that it gave up"
+        );
+        Then::Close
+    });
+    let gateway = Setup::new(&upstream.url()).upstream("timeout = \"300ms\"").start();
+    refuses_then_delivers(&gateway, 504, "upstream_timeout");
+    eventually("the abandoned connection's end", || {
+        (upstream.open() <= 1).then_some(())
+    });
+}
+
+/// Accepts nobody: the backlog is full, so that connecting itself hangs.
+#[test]
+fn never_accepting() {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket
+        .bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into())
+        .unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let _filling: Vec<_> = (0..4)
+        .map(|_| std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_millis(200)))
+        .collect();
+    let gateway = Setup::new(&format!("http://{address}"))
+        .upstream("connect_timeout = \"200ms\", timeout = \"400ms\"")
+        .start();
+    let response = gateway.exchange(&Webhook::new("{}").bytes());
+    assert!([502, 504].contains(&response.status), "{response:?}");
+    assert!(
+        ["upstream_unreachable", "upstream_timeout"].contains(&response.reason().as_str()),
+        "{response:?}"
+    );
+}
+
+/// G02: cut off inside the body. The status is out already, so the sender must see a broken answer, never a clean end.
+#[test]
+fn dying_inside_the_answers_body() {
+    let partial: [&'static [u8]; 2] = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly a part",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nonly a part\r\n",
+    ];
+    for (bytes, then) in partial
+        .into_iter()
+        .flat_map(|bytes| [(bytes, Then::Reset), (bytes, Then::Close)])
+    {
+        let gate = Gate::default();
+        let held = gate.clone();
+        let upstream = fails_once(move |connection| {
+            connection.say(bytes);
+            held.pass();
+            then
+        });
+        let gateway = Setup::new(&upstream.url()).start();
+        let webhook = Webhook::new("{}").bytes();
+        let mut client = gateway.connect();
+        client.send(&webhook);
+        client.wait_for(b"only a part");
+        gate.open();
+        let (message, result, status, _) = client.partial_response(false).unwrap();
+        assert_eq!(status, 200);
+        assert!(result.is_err(), "a cut answer looked whole: {message:?}");
+        gateway.counted(
+            "hookgate_requests_total",
+            &[("verdict", "failed"), ("reason", "upstream_reset")],
+            1.0,
+        );
+        let retry = gateway.exchange(&webhook);
+        assert_eq!(
+            (retry.status, retry.body.as_slice()),
+            (200, &b"well again"[..]),
+            "the claim is released"
+        );
+    }
+}
+
+/// The same of a dawdler: the time of the whole exchange is over inside the body.
+#[test]
+fn dawdling_inside_the_answers_body() {
+    let upstream = fails_once(|connection| {
+        connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly a part");
+        connection.hung_up();
+        Then::Close
+    });
+    let gateway = Setup::new(&upstream.url()).upstream("timeout = \"500ms\"").start();
+    let webhook = Webhook::new("{}").bytes();
+    let mut client = gateway.connect();
+    client.send(&webhook);
+    let (message, result, status, _) = client.partial_response(false).unwrap();
+    assert_eq!(status, 200);
+    assert!(result.is_err(), "a cut answer looked whole: {message:?}");
+    gateway.counted(
+        "hookgate_requests_total",
+        &[("verdict", "failed"), ("reason", "upstream_timeout")],
+        1.0,
+    );
+    assert_eq!(gateway.exchange(&webhook).body, b"well again");
+}
+
+/// G06: an idle connection that the upstream closed is noticed, or the request goes again only because not a byte left.
+#[test]
+fn a_stale_pooled_connection_costs_nobody_a_webhook() {
+    let upstream = Upstream::new(|_, connection| {
+        connection.say(&answer("200 OK", &[], b"and goodbye"));
+        Then::Close
+    });
+    let gateway = Setup::new(&upstream.url()).start();
+    let mut client = gateway.connect();
+    for number in 0..30 {
+        let response = client.exchange(&Webhook::new(format!("{number}")).bytes());
+        assert_eq!(response.status, 200, "webhook {number}: {response:?}");
+        // The close reaches the gateway before the next webhook does.
+        eventually("the upstream's close", || (upstream.open() == 0).then_some(()));
+    }
+    assert_eq!(upstream.requests().len(), 30, "none twice");
+}
+
+/// G07: an application that answers before it has read.
+#[test]
+fn an_early_answer_is_relayed() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let early = std::thread::spawn(move || {
+        let (mut stream, _) = socket.accept().unwrap();
+        io::Read::read(&mut stream, &mut [0; 1024]).unwrap();
+        io::Write::write_all(
+            &mut stream,
+            &answer("413 Too Large", &[("Connection", "close")], b"too much"),
+        )
+        .unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        // Read the rest away, so that no reset overtakes the answer.
+        io::copy(&mut stream, &mut io::sink()).unwrap();
+    });
+    let gateway = Setup::new(&format!("http://{address}")).start();
+    let response = gateway.exchange(&Webhook::new(vec![b'x'; 1 << 20]).bytes());
+    assert_eq!(
+        (response.status, response.body.as_slice()),
+        (413, &b"too much"[..]),
+        "{response:?}"
+    );
+    early.join().unwrap();
+}
+
+/// A real application, killed with SIGKILL while it works: 502, and the retry reaches its successor.
+#[test]
+fn an_application_that_is_killed() {
+    let app = App::node("verify.cjs", SECRET);
+    let port = app.address.port();
+    let gateway = Setup::new(&app.url()).start();
+    assert_eq!(gateway.exchange(&Webhook::new("before").bytes()).status, 200);
+    let webhook = Webhook::new("{}").bytes();
+    app.stop();
+    let mut client = gateway.connect();
+    client.send(&webhook);
+    eventually("the request in flight", || {
+        (gateway.metrics().sum("hookgate_in_flight_requests", &[]) > 0.0).then_some(())
+    });
+    app.kill();
+    let response = client.response();
+    assert_eq!(response.status, 502, "{response:?}");
+    let _successor = App::node_on("verify.cjs", SECRET, port);
+    assert_eq!(gateway.exchange(&webhook).status, 200);
+}

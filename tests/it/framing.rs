@@ -1,0 +1,139 @@
+//! HTTP that two servers could read in two ways, and `Expect`: judged before a byte of body, by us as by anybody behind us.
+
+use crate::support::{Setup, Upstream, Webhook};
+
+/// A06, A07, A08, A13, A15: framing and authority that another server might read differently. The status is that of
+/// hyper's own refusal or of ours; the upstream sees nothing.
+#[test]
+fn malformed_http() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    let signature = Webhook::new("abc").signature.unwrap();
+    let head = |lines: &str| format!("POST /webhooks/paddle HTTP/1.1\r\nPaddle-Signature: {signature}\r\n{lines}\r\n");
+    let cases = [
+        (
+            "two lengths",
+            head("Host: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n") + "abc",
+        ),
+        ("a signed length", head("Host: a\r\nContent-Length: +3\r\n") + "abc"),
+        ("a negative length", head("Host: a\r\nContent-Length: -1\r\n") + "abc"),
+        (
+            "a hexadecimal length",
+            head("Host: a\r\nContent-Length: 0x3\r\n") + "abc",
+        ),
+        (
+            "an overflowing length",
+            head("Host: a\r\nContent-Length: 18446744073709551616\r\n") + "abc",
+        ),
+        (
+            "another coding",
+            head("Host: a\r\nTransfer-Encoding: xchunked\r\n") + "3\r\nabc\r\n0\r\n\r\n",
+        ),
+        (
+            "a coding below chunked",
+            head("Host: a\r\nTransfer-Encoding: gzip, chunked\r\n") + "3\r\nabc\r\n0\r\n\r\n",
+        ),
+        (
+            "identity below chunked",
+            head("Host: a\r\nTransfer-Encoding: identity, chunked\r\n") + "3\r\nabc\r\n0\r\n\r\n",
+        ),
+        (
+            "two codings",
+            head("Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + "3\r\nabc\r\n0\r\n\r\n",
+        ),
+        (
+            "a chunk size with 0x",
+            head("Host: a\r\nTransfer-Encoding: chunked\r\n") + "0x3\r\nabc\r\n0\r\n\r\n",
+        ),
+        (
+            "an overflowing chunk size",
+            head("Host: a\r\nTransfer-Encoding: chunked\r\n") + "fffffffffffffffff\r\nabc",
+        ),
+        (
+            "an aliased coding",
+            head("Host: a\r\nTransfer_Encoding: chunked\r\nContent-Length: 3\r\n") + "abc",
+        ),
+        (
+            "an aliased length",
+            head("Host: a\r\nContent_Length: 9\r\nContent-Length: 3\r\n") + "abc",
+        ),
+        (
+            "an aliased signature",
+            head("Host: a\r\nPaddle_Signature: ts=1\r\nContent-Length: 3\r\n") + "abc",
+        ),
+        ("no host", head("Content-Length: 3\r\n") + "abc"),
+        ("two hosts", head("Host: a\r\nHost: b\r\nContent-Length: 3\r\n") + "abc"),
+        (
+            "a host with a path",
+            head("Host: a/b@c\r\nContent-Length: 3\r\n") + "abc",
+        ),
+        (
+            "a folded line",
+            head("Host: a\r\nX: a\r\n b\r\nContent-Length: 3\r\n") + "abc",
+        ),
+        (
+            "a space before the colon",
+            head("Host: a\r\nX : a\r\nContent-Length: 3\r\n") + "abc",
+        ),
+        (
+            "a line without a colon",
+            head("Host: a\r\nX\r\nContent-Length: 3\r\n") + "abc",
+        ),
+        (
+            "a nominated signature",
+            head("Host: a\r\nConnection: Paddle-Signature\r\nContent-Length: 3\r\n") + "abc",
+        ),
+        (
+            "a nominated length",
+            head("Host: a\r\nConnection: close, content-length\r\nContent-Length: 3\r\n") + "abc",
+        ),
+        (
+            "a nominated host",
+            head("Host: a\r\nConnection: host\r\nContent-Length: 3\r\n") + "abc",
+        ),
+        (
+            "an unknown expectation",
+            head("Host: a\r\nExpect: foo\r\nContent-Length: 3\r\n") + "abc",
+        ),
+    ];
+    for (name, request) in &cases {
+        let response = gateway.exchange(request.as_bytes());
+        assert!(matches!(response.status, 400 | 417 | 501), "{name}: {response:?}");
+        upstream.assert_untouched();
+    }
+    assert_eq!(gateway.exchange(&Webhook::new("genuine").bytes()).status, 200);
+    assert_eq!(upstream.only().body, b"genuine");
+}
+
+/// A21: a sender that asks first learns the refusal without being told to go on.
+#[test]
+fn expect_continue_is_answered_by_the_verdict() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    let webhook = Webhook::new("0123456789").header("Expect", "100-continue");
+    for refused in [
+        webhook.clone().signature(None),
+        webhook.clone().path("/nowhere"),
+        webhook.clone().signature(Some("ts=1")),
+    ] {
+        let response = gateway.exchange(&refused.announcing(10));
+        assert!(matches!(response.status, 401 | 404), "{response:?}");
+        assert!(response.informational.is_empty(), "told to continue: {response:?}");
+    }
+    let response = gateway.exchange(&webhook.announcing(1 << 62));
+    assert_eq!(
+        (response.status, response.informational.len()),
+        (413, 0),
+        "{response:?}"
+    );
+    upstream.assert_untouched();
+
+    let mut client = gateway.connect();
+    client.send(&webhook.announcing(10));
+    // Only once we are told to: a gateway that forgot the 100 would wait for the body, and we for the 100.
+    client.wait_for(b"HTTP/1.1 100 ");
+    client.send(b"0123456789");
+    let response = client.response();
+    assert_eq!((response.status, response.informational.as_slice()), (200, &[100][..]));
+    assert_eq!(upstream.only().header("Expect"), None);
+}

@@ -1,0 +1,104 @@
+//! The byte budget of the process: many large bodies at once cost bounded memory and a clear answer.
+
+use crate::support::{Client, Setup, Upstream, Webhook, eventually};
+
+const MIB: usize = 1 << 20;
+const BUDGET: usize = 64 * MIB;
+const SENDERS: usize = 300;
+
+/// Issue: 300 concurrent unfinished bodies of 1 MiB; resident memory stays within the budget + 64 MiB. Who does not fit is
+/// answered 503 with `Retry-After`; who holds a place and finishes is served.
+#[test]
+fn three_hundred_unfinished_bodies() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).route("body_timeout = \"60s\"").start();
+    let mut body = vec![b'x'; MIB];
+    let webhooks: Vec<Webhook> = (0..SENDERS)
+        .map(|number| {
+            body[..8].copy_from_slice(format!("{number:08}").as_bytes());
+            Webhook::new(body.clone())
+        })
+        .collect();
+    // All but the last byte of each. A refused sender's connection is closed while it sends, which is no error here.
+    let clients: Vec<Client> = std::thread::scope(|scope| {
+        let senders: Vec<_> = webhooks
+            .chunks(SENDERS / 10)
+            .map(|part| {
+                let start = |webhook: &Webhook| {
+                    let mut client = gateway.connect();
+                    let request = webhook.bytes();
+                    let _ = client.try_send(&request[..request.len() - 1]);
+                    client
+                };
+                scope.spawn(move || part.iter().map(start).collect::<Vec<_>>())
+            })
+            .collect();
+        senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
+    });
+    let held = eventually("every sender to be held or refused", || {
+        let metrics = gateway.metrics();
+        let refused = metrics.sum("hookgate_requests_total", &[("reason", "overloaded")]);
+        let held = metrics.sum("hookgate_in_flight_requests", &[]);
+        // Those that are held have sent all but a byte, so that nobody else finds room.
+        let bytes = metrics.sum("hookgate_intake_bytes_in_flight", &[]);
+        (refused + held == SENDERS as f64 && bytes >= held * (MIB - 1) as f64).then_some(held)
+    });
+    let in_flight = gateway.metrics().sum("hookgate_intake_bytes_in_flight", &[]);
+    assert!(in_flight <= BUDGET as f64, "{in_flight} bytes in flight");
+    assert!(held >= 32.0, "only {held} of {SENDERS} are held within a budget for 64");
+    let peak = gateway.peak_resident();
+    assert!(peak <= (BUDGET + 64 * MIB) as u64, "{} MiB resident", peak >> 20);
+
+    let mut served = 0;
+    for mut client in clients {
+        let _ = client.try_send(b"x");
+        match client.try_response(false) {
+            Ok(response) if response.status == 200 => served += 1,
+            Ok(response) => {
+                assert_eq!(
+                    (response.status, response.reason().as_str()),
+                    (503, "overloaded"),
+                    "{response:?}"
+                );
+                assert!(response.header("Retry-After").is_some());
+            }
+            // Its answer was lost to the reset that unread bytes cause; the metric below has counted it.
+            Err(_) => {}
+        }
+    }
+    // Memory is charged in whole buffers, so that the last byte of a body may be the one that finds no room.
+    assert!(served >= 32, "only {served} of {held} were served");
+    assert_eq!(upstream.requests().len(), served);
+    gateway.counted("hookgate_requests_total", &[("verdict", "forwarded")], served as f64);
+    gateway.counted(
+        "hookgate_requests_total",
+        &[("reason", "overloaded")],
+        (SENDERS - served) as f64,
+    );
+    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+    assert!(gateway.peak_resident() <= (BUDGET + 64 * MIB) as u64);
+    // The budget is whole again.
+    assert_eq!(gateway.exchange(&Webhook::new(vec![b'y'; MIB]).bytes()).status, 200);
+}
+
+/// An unsigned flood of large bodies costs no memory: it is refused before a byte of body is read.
+#[test]
+fn an_unsigned_flood_costs_no_memory() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    let flood = Webhook::new(vec![b'x'; MIB]).signature(None).bytes();
+    assert_eq!(gateway.exchange(&Webhook::new("warm").bytes()).status, 200);
+    let before = gateway.peak_resident();
+    for _ in 0..200 {
+        let mut client = gateway.connect();
+        let _ = client.try_send(&flood);
+        if let Ok(response) = client.try_response(false) {
+            assert_eq!(response.status, 401);
+        }
+    }
+    gateway.counted("hookgate_requests_total", &[("reason", "signature_missing")], 200.0);
+    assert_eq!(gateway.metrics().sum("hookgate_intake_bytes_in_flight", &[]), 0.0);
+    let grown = gateway.peak_resident() - before;
+    assert!(grown < 8 * MIB as u64, "grew by {grown} bytes");
+    assert_eq!(upstream.requests().len(), 1);
+}

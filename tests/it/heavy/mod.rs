@@ -1,0 +1,5 @@
+//! Tests that drive a whole process to a bound. nextest runs each of them alone (`.config/nextest.toml`).
+
+mod descriptors;
+mod load;
+mod memory;

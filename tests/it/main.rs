@@ -1,0 +1,29 @@
+//! The integration tests: the real binary over real sockets. One binary, so that it links once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests wait by the clock and sign with it")]
+
+mod support;
+
+mod bounds;
+mod drain;
+mod failures;
+mod framing;
+mod heavy;
+mod judges;
+mod refusals;
+mod relay;
+mod reload;
+mod replay;
+mod report;
+mod series;
+mod slow;
+mod vectors;

@@ -1,0 +1,97 @@
+//! J01, J02: the label sets are closed; what a sender chooses never becomes a series, and the public listener tells nothing.
+
+use crate::support::{Client, Setup, Upstream, Webhook};
+use std::collections::BTreeSet;
+
+#[test]
+fn hostile_requests_make_no_series() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    let provoke = |number: usize| {
+        let webhook = Webhook::new(format!("{number}"));
+        let requests = [
+            webhook.clone(),
+            webhook.clone().path(&format!("/x/{number}")),
+            webhook
+                .clone()
+                .path(&format!("/webhooks/paddle?{number}"))
+                .signature(None),
+            webhook.clone().method(&format!("METHOD{number}")),
+            webhook
+                .clone()
+                .header("User-Agent-X", &format!("agent {number}"))
+                .signature(Some("nonsense")),
+            webhook.path(&format!("/%0d%0ahookgate_x{{a=\"{number}\"}}")),
+        ];
+        let mut client = gateway.connect();
+        for request in requests {
+            // A refusal may end the connection; what counts is that the request was judged.
+            if client
+                .try_send(&request.bytes())
+                .and_then(|()| client.try_response(false))
+                .is_err()
+            {
+                client = gateway.connect();
+            }
+        }
+        let _ = std::net::TcpStream::connect(gateway.plain());
+    };
+    provoke(0);
+    let named = |series: Vec<String>| -> BTreeSet<String> { series.into_iter().collect() };
+    let first = named(gateway.metrics().series());
+    assert!(first.len() > 20, "{first:?}");
+    for number in 1..200 {
+        provoke(number);
+    }
+    let grown: Vec<_> = named(gateway.metrics().series()).difference(&first).cloned().collect();
+    assert!(grown.is_empty(), "new series: {grown:?}");
+}
+
+/// The admin paths belong to the admin listener alone.
+#[test]
+fn the_public_listeners_have_no_admin_paths() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    for path in ["/metrics", "/livez", "/readyz", "/debug", "/"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(gateway.exchange(request.as_bytes()).status, 404, "{path}");
+    }
+    let webhook = Webhook::new("{}").bytes();
+    let status = Client::tcp(gateway.admin()).exchange(&webhook).status;
+    assert!([404, 405].contains(&status), "{status}");
+    assert_eq!(gateway.ask("/livez").status, 200);
+    upstream.assert_untouched();
+}
+
+/// I5: neither secret, signature nor body appears in logs or metrics, at any level.
+#[test]
+fn nothing_secret_is_told() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url())
+        .variable("RUST_LOG", "trace")
+        .variable("HOOKGATE_LOG__FILTER", "trace")
+        .start();
+    let genuine = Webhook::new("canary-body-7c21");
+    let wrong = Webhook::signed(
+        "canary-body-7c21 ",
+        "another secret that is long enough",
+        crate::support::paddle::now(),
+    );
+    assert_eq!(gateway.exchange(&genuine.bytes()).status, 200);
+    assert_eq!(gateway.exchange(&wrong.bytes()).status, 401);
+    gateway.audited("signature_mismatch", 1);
+    let metrics = String::from_utf8(gateway.ask("/metrics").body.clone()).unwrap();
+    let told = format!("{}\n{metrics}", gateway.logs.text());
+    let (_, mac) = genuine.signature.as_deref().unwrap().split_once("h1=").unwrap();
+    let (_, wrong_mac) = wrong.signature.as_deref().unwrap().split_once("h1=").unwrap();
+    for secret in [
+        crate::support::paddle::SECRET,
+        "hKkRiCGyyRhbFwIUuqiTBgI7gnWoV0Gr",
+        "GrOWLNef",
+        "canary-body",
+        mac,
+        wrong_mac,
+    ] {
+        assert!(!told.contains(secret), "{secret} was told");
+    }
+}

@@ -1,0 +1,143 @@
+//! Peers that dawdle or say nothing: every wait has an end, and the answer that HTTP has for it.
+
+use crate::support::{Client, Gateway, PATIENCE, Setup, Upstream, Webhook};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+/// Short deadlines, so that the tests reach them soon.
+fn impatient(upstream: &Upstream) -> Gateway {
+    let limits = "handshake_timeout = \"300ms\"\nhead_timeout = \"400ms\"\nidle_timeout = \"600ms\"";
+    Setup::new(&upstream.url())
+        .limits(limits)
+        .route("body_timeout = \"400ms\"")
+        .start()
+}
+
+/// Sends `bytes` one by one, 20 ms apart, until the gateway has answered or closed; gives what it answered.
+fn drip(mut client: Client, bytes: &[u8]) -> Vec<u8> {
+    for byte in bytes {
+        if client.try_send(&[*byte]).is_err() || client.stirs() {
+            break;
+        }
+    }
+    client.rest().0
+}
+
+/// F01, F02, F03: silence, or the beginning of something, on either listener.
+#[test]
+fn silence_is_ended() {
+    let upstream = Upstream::ok();
+    let gateway = impatient(&upstream);
+    let hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
+    let cases: [(&str, std::net::SocketAddr, &[u8]); 6] = [
+        ("silent TCP", gateway.plain(), b""),
+        ("one letter", gateway.plain(), b"P"),
+        ("half of the HTTP/2 preface", gateway.plain(), b"PRI * HTTP/2.0\r\n"),
+        ("silent TCP to TLS", gateway.tls(), b""),
+        ("half a ClientHello", gateway.tls(), &hello),
+        ("no ClientHello at all", gateway.tls(), b"GET / HTTP/1.1\r\n"),
+    ];
+    for (name, address, bytes) in cases {
+        let mut client = Client::tcp(address);
+        client.send(bytes);
+        assert!(client.closed_within(PATIENCE), "{name} is still open");
+    }
+    // A finished handshake, and then nothing.
+    let mut client = gateway.connect_tls();
+    assert!(client.closed_within(PATIENCE), "a silent TLS session is still open");
+    gateway.counted("hookgate_requests_total", &[], 0.0);
+    assert!(gateway.metrics().sum("hookgate_tls_handshakes_total", &[]) >= 4.0);
+    upstream.assert_untouched();
+}
+
+/// F04: a head that never ends, and one that comes too slowly to end in time.
+#[test]
+fn a_slow_head_is_408() {
+    let upstream = Upstream::ok();
+    let gateway = impatient(&upstream);
+    let mut client = gateway.connect();
+    client.send(b"POST /webhooks/paddle HTTP/1.1\r\nHost: a\r\nX-A");
+    let (rest, _) = client.rest();
+    assert!(rest.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&rest));
+    let dripping = drip(gateway.connect(), &Webhook::new("{}").bytes());
+    assert!(
+        dripping.starts_with(b"HTTP/1.1 408 "),
+        "{}",
+        String::from_utf8_lossy(&dripping)
+    );
+    upstream.assert_untouched();
+}
+
+/// F05: a body that stops, one that drips, one that never begins; framed either way.
+#[test]
+fn a_slow_body_is_408() {
+    let upstream = Upstream::ok();
+    let gateway = impatient(&upstream);
+    let webhook = Webhook::new("0123456789".repeat(10));
+    let mut requests = vec![webhook.announcing(100), webhook.bytes()];
+    requests[1].pop();
+    let mut chunked = webhook.chunked(10);
+    chunked.truncate(chunked.len() - 5);
+    requests.push(chunked);
+    for request in &requests {
+        let response = gateway.exchange(request);
+        assert_eq!(
+            (response.status, response.reason().as_str()),
+            (408, "body_timeout"),
+            "{response:?}"
+        );
+    }
+    let mut client = gateway.connect();
+    client.send(&webhook.announcing(100));
+    let dripping = drip(client, &webhook.body);
+    assert!(
+        dripping.starts_with(b"HTTP/1.1 408 "),
+        "{}",
+        String::from_utf8_lossy(&dripping)
+    );
+    gateway.counted("hookgate_requests_total", &[("reason", "body_timeout")], 4.0);
+    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+    upstream.assert_untouched();
+}
+
+/// F06: a kept-alive connection that asks nothing more.
+#[test]
+fn an_idle_connection_is_closed() {
+    let upstream = Upstream::ok();
+    let gateway = impatient(&upstream);
+    for (body, connect) in [
+        ("plain", Gateway::connect as fn(&Gateway) -> Client),
+        ("tls", Gateway::connect_tls),
+    ] {
+        let mut client = connect(&gateway);
+        assert_eq!(client.exchange(&Webhook::new(body).bytes()).status, 200);
+        assert!(client.closed_within(PATIENCE), "{body} is still open");
+    }
+}
+
+/// F07: a sender that does not read its answer holds neither memory nor the upstream for ever.
+#[test]
+fn a_sender_that_does_not_read_is_cut_off() {
+    let upstream = Upstream::new(|_, connection| {
+        connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let piece = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+        // Endless: only the gateway's hanging up ends it.
+        while connection.say(&piece) == crate::support::Then::Keep {}
+        crate::support::Then::Close
+    });
+    let gateway = Setup::new(&upstream.url())
+        .limits("write_timeout = \"300ms\"")
+        .upstream("timeout = \"1s\"")
+        .start();
+    let before = gateway.resident();
+    let mut stream = TcpStream::connect(gateway.plain()).unwrap();
+    stream.write_all(&Webhook::new("{}").bytes()).unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    crate::support::eventually("the upstream to be let go", || {
+        (upstream.wait_for(1).len() == 1 && upstream.open() == 0).then_some(())
+    });
+    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
+    assert!(gateway.peak_resident().saturating_sub(before) < 16 << 20);
+}

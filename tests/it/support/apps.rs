@@ -1,0 +1,117 @@
+//! Real applications as upstreams: processes in Python and Node, installed by `make test-apps`.
+
+use super::logs::Logs;
+use rustix::process::{Pid, Signal};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A running application; killed on drop.
+pub(crate) struct App {
+    child: Child,
+    pub(crate) logs: Logs,
+    pub(crate) address: SocketAddr,
+}
+
+impl App {
+    /// `tests/apps/python/MODULE.py` under gunicorn, one worker.
+    pub(crate) fn python(module: &str, secret: &str) -> Self {
+        let mut command = Command::new(installed("venv/bin/gunicorn"));
+        command.args([
+            "--bind",
+            "127.0.0.1:0",
+            "--workers",
+            "1",
+            "--worker-tmp-dir",
+            "/dev/shm",
+            "--chdir",
+        ]);
+        command
+            .arg(apps().join("python"))
+            .arg(format!("{module}:app"))
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        Self::start(command, secret)
+    }
+
+    /// `tests/apps/node/SCRIPT`.
+    pub(crate) fn node(script: &str, secret: &str) -> Self {
+        Self::node_on(script, secret, 0)
+    }
+
+    /// The same on a given port, for the successor of one that was killed.
+    pub(crate) fn node_on(script: &str, secret: &str, port: u16) -> Self {
+        let mut command = Command::new("node");
+        command
+            .arg(apps().join("node").join(script))
+            .env("NODE_PATH", installed("node/node_modules"));
+        command.env("PORT", port.to_string());
+        Self::start(command, secret)
+    }
+
+    fn start(mut command: Command, secret: &str) -> Self {
+        command
+            .env("JUDGE_SECRET", secret)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let logs = Logs::default();
+        logs.follow(child.stdout.take().unwrap());
+        logs.follow(child.stderr.take().unwrap());
+        // The process is owned before anything can fail, so that it is killed in every case.
+        let mut app = Self {
+            child,
+            logs,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        app.address = app.logs.wait_for("the application's address", |line| {
+            line.split("Listening at: http://")
+                .nth(1)?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        });
+        app
+    }
+
+    /// Stops its process where it is: it accepts and reads no more, and its sockets stay.
+    pub(crate) fn stop(&self) {
+        rustix::process::kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+    }
+
+    /// Kills its process at once.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        // gunicorn's master ends its worker on SIGTERM; a kill would leave the worker behind.
+        let _ = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("--- the application's lines ---\n{}", self.logs.text());
+        }
+    }
+}
+
+fn apps() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps")
+}
+
+/// Something below the `apps` folder of the target directory, which `make test-apps` fills.
+fn installed(path: &str) -> PathBuf {
+    let found = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("apps").join(path);
+    assert!(
+        found.exists(),
+        "{} is missing: run `make test-apps` once",
+        found.display()
+    );
+    found
+}

@@ -1,0 +1,63 @@
+//! Self-signed P-256 certificates for the listeners and upstreams of the tests, and clients that trust exactly one of them.
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A certificate for the given names, and its key.
+pub(crate) struct Certificate {
+    pub(crate) chain_pem: String,
+    pub(crate) key_pem: String,
+    pub(crate) der: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Certificate {
+    pub(crate) fn new(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        Self {
+            chain_pem: made.cert.pem(),
+            key_pem: made.signing_key.serialize_pem(),
+            der: made.cert.der().clone(),
+            key: PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap(),
+        }
+    }
+
+    /// Writes `NAME.crt` and `NAME.key` into `directory`.
+    pub(crate) fn write(&self, directory: &Path, name: &str) {
+        std::fs::write(directory.join(format!("{name}.crt")), &self.chain_pem).unwrap();
+        std::fs::write(directory.join(format!("{name}.key")), &self.key_pem).unwrap();
+    }
+
+    /// A server that presents it.
+    pub(crate) fn server(&self) -> Arc<ServerConfig> {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let chain = vec![self.der.clone()];
+        Arc::new(
+            builder
+                .with_no_client_auth()
+                .with_single_cert(chain, self.key.clone_key())
+                .unwrap(),
+        )
+    }
+}
+
+/// A client that trusts `certificate` alone and offers `alpn`.
+pub(crate) fn client(certificate: &CertificateDer<'static>, alpn: &[&str]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}

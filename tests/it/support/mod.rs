@@ -1,0 +1,23 @@
+//! What the tests drive hookgate with: the real binary, recording upstreams, clients that send any bytes, and an
+//! independent signer. Nothing here calls into the crate under test: what it computes, it computes apart.
+
+pub(crate) mod apps;
+pub(crate) mod certificates;
+pub(crate) mod client;
+pub(crate) mod frames;
+pub(crate) mod gateway;
+pub(crate) mod http2;
+pub(crate) mod logs;
+pub(crate) mod message;
+pub(crate) mod metrics;
+pub(crate) mod paddle;
+pub(crate) mod setup;
+pub(crate) mod upstream;
+pub(crate) mod wait;
+
+pub(crate) use client::Client;
+pub(crate) use gateway::Gateway;
+pub(crate) use paddle::Webhook;
+pub(crate) use setup::Setup;
+pub(crate) use upstream::{Then, Upstream};
+pub(crate) use wait::{Gate, PATIENCE, eventually};

@@ -1,0 +1,217 @@
+//! A configuration file in a temporary directory: two listeners (plain and TLS) and an admin listener on ports that the
+//! system chooses, one Paddle route, and whatever lines a test adds to each table.
+
+use super::certificates::Certificate;
+use super::gateway::Gateway;
+use super::paddle::{PATH, SECRET};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// What to start a gateway with.
+pub(crate) struct Setup {
+    directory: TempDir,
+    pub(crate) certificate: Certificate,
+    top: String,
+    listener: String,
+    limits: String,
+    drain: String,
+    replay: String,
+    secrets: String,
+    route: String,
+    upstream: String,
+    more: String,
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) descriptors: Option<u32>,
+}
+
+impl Setup {
+    /// One route `paddle` on [`PATH`] to `upstream` (what [`super::Upstream::url`] gives), keyed with [`SECRET`]. The
+    /// tolerance is a minute, because a loaded machine may take more than Paddle's five seconds between two lines of a
+    /// test; the tests of the default set it back with `tolerance(None)`.
+    pub(crate) fn new(upstream: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let certificate = Certificate::new(&["localhost"]);
+        certificate.write(directory.path(), "tls");
+        Self {
+            directory,
+            certificate,
+            top: String::new(),
+            listener: String::new(),
+            limits: String::new(),
+            drain: String::new(),
+            replay: String::new(),
+            secrets: r#"{ env = "PADDLE_WEBHOOK_SECRET", name = "current" }"#.into(),
+            route: r#"tolerance = "60s""#.into(),
+            upstream: format!("{upstream:?}"),
+            more: String::new(),
+            environment: vec![("PADDLE_WEBHOOK_SECRET".into(), SECRET.into())],
+            descriptors: None,
+        }
+    }
+
+    /// Lines before the first table.
+    pub(crate) fn top(mut self, lines: &str) -> Self {
+        push(&mut self.top, lines);
+        self
+    }
+
+    /// Lines of the plain listener's table.
+    pub(crate) fn listener(mut self, lines: &str) -> Self {
+        push(&mut self.listener, lines);
+        self
+    }
+
+    /// Lines of `[limits]`.
+    pub(crate) fn limits(mut self, lines: &str) -> Self {
+        push(&mut self.limits, lines);
+        self
+    }
+
+    /// Lines of `[drain]`.
+    pub(crate) fn drain(mut self, lines: &str) -> Self {
+        push(&mut self.drain, lines);
+        self
+    }
+
+    /// Lines of `[replay]`.
+    pub(crate) fn replay(mut self, lines: &str) -> Self {
+        push(&mut self.replay, lines);
+        self
+    }
+
+    /// Lines of the route's table, its tolerance excepted.
+    pub(crate) fn route(mut self, lines: &str) -> Self {
+        push(&mut self.route, lines);
+        self
+    }
+
+    /// The route's tolerance; `None` leaves the provider's default.
+    pub(crate) fn tolerance(mut self, tolerance: Option<&str>) -> Self {
+        let rest: Vec<&str> = self
+            .route
+            .lines()
+            .filter(|line| !line.starts_with("tolerance"))
+            .collect();
+        self.route = rest.join("\n");
+        if let Some(tolerance) = tolerance {
+            push(&mut self.route, &format!("tolerance = {tolerance:?}"));
+        }
+        self
+    }
+
+    /// The route's secrets, in order, in place of [`SECRET`]; each gets the name `secret-N`.
+    pub(crate) fn secrets(mut self, secrets: &[&str]) -> Self {
+        let mut entries = Vec::new();
+        for (at, secret) in secrets.iter().enumerate() {
+            entries.push(format!(r#"{{ env = "PADDLE_SECRET_{at}", name = "secret-{at}" }}"#));
+            self = self.variable(&format!("PADDLE_SECRET_{at}"), secret);
+        }
+        self.secrets = entries.join(", ");
+        self
+    }
+
+    /// The route's upstream as a table: `url` and the given lines, comma-separated.
+    pub(crate) fn upstream(mut self, settings: &str) -> Self {
+        self.upstream = format!("{{ url = {}, {settings} }}", self.upstream);
+        self
+    }
+
+    /// Anything else, at the file's end (more routes).
+    pub(crate) fn more(mut self, text: &str) -> Self {
+        push(&mut self.more, text);
+        self
+    }
+
+    /// A variable of the gateway's environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Open files that the process may have.
+    pub(crate) fn descriptors(mut self, limit: u32) -> Self {
+        self.descriptors = Some(limit);
+        self
+    }
+
+    /// The directory that holds `gateway.toml`, `tls.crt` and `tls.key`.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory().join("gateway.toml")
+    }
+
+    /// Writes the file; again after a change, for a reload.
+    pub(crate) fn write(&self) {
+        std::fs::write(self.file(), self.text()).unwrap();
+    }
+
+    /// Starts the binary and waits until it is ready.
+    pub(crate) fn start(self) -> Gateway {
+        self.write();
+        Gateway::start(self)
+    }
+
+    fn text(&self) -> String {
+        let Self {
+            top,
+            listener,
+            limits,
+            drain,
+            replay,
+            secrets,
+            route,
+            upstream,
+            more,
+            ..
+        } = self;
+        let directory = self.directory().display();
+        format!(
+            r#"{top}
+
+[[listen]]
+name = "plain"
+address = "127.0.0.1:0"
+plaintext = true
+{listener}
+
+[[listen]]
+name = "tls"
+address = "127.0.0.1:0"
+tls = {{ certificate = "{directory}/tls.crt", key = "{directory}/tls.key" }}
+
+[admin]
+address = "127.0.0.1:0"
+
+[log]
+format = "json"
+
+[limits]
+{limits}
+
+[drain]
+{drain}
+
+[replay]
+{replay}
+
+[[route]]
+name = "paddle"
+path = "{PATH}"
+provider = "paddle"
+secrets = [{secrets}]
+upstream = {upstream}
+{route}
+
+{more}
+"#
+        )
+    }
+}
+
+fn push(text: &mut String, lines: &str) {
+    text.push('\n');
+    text.push_str(lines);
+}
