@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,11 +22,14 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// What the admin listener tells.
-#[derive(Debug)]
 pub struct State {
     metrics: Arc<Metrics>,
+    sample: Sample,
     readiness: AtomicU8,
 }
+
+/// Brings sampled gauges up to date; called before every scrape.
+pub type Sample = Box<dyn Fn() + Send + Sync>;
 
 /// Whether webhooks should be sent here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +44,21 @@ pub enum Readiness {
     Draining,
 }
 
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("readiness", &self.readiness())
+            .finish_non_exhaustive()
+    }
+}
+
 impl State {
     /// A process that is starting.
     #[must_use]
-    pub const fn new(metrics: Arc<Metrics>) -> Self {
+    pub fn new(metrics: Arc<Metrics>, sample: Sample) -> Self {
         Self {
             metrics,
+            sample,
             readiness: AtomicU8::new(Readiness::Starting as u8),
         }
     }
@@ -160,6 +173,7 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
 }
 
 fn metrics(state: &State) -> Response<Full<Bytes>> {
+    (state.sample)();
     let mut response = plain(StatusCode::OK, state.metrics.text());
     response
         .headers_mut()
@@ -209,7 +223,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     fn state() -> Arc<State> {
-        Arc::new(State::new(Metrics::new()))
+        Arc::new(State::new(Metrics::new(), Box::new(|| ())))
     }
 
     async fn text(response: Response<Full<Bytes>>) -> String {

@@ -38,7 +38,7 @@ pub struct Config {
 }
 
 /// One listening socket.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Label in metrics; defaults to the address.
     pub name: String,
@@ -87,7 +87,7 @@ pub enum TlsVersion {
 }
 
 /// Bounds of connections and of the process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Downstream connections open at once, over all listeners.
     pub connections: usize,

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
@@ -69,9 +69,12 @@ fn inspect(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, i64), String> {
         .ok()
         .flatten()
         .map_or_else(Vec::new, |names| {
-            let dns = |name: &GeneralName<'_>| match name {
-                GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-                _ => None,
+            let dns = |name: &GeneralName<'_>| {
+                if let GeneralName::DNSName(name) = name {
+                    Some(name.to_ascii_lowercase())
+                } else {
+                    None
+                }
             };
             names.value.general_names.iter().filter_map(dns).collect()
         });
@@ -86,6 +89,7 @@ pub struct Certificates(ArcSwap<Chosen>);
 struct Chosen {
     default: Arc<CertifiedKey>,
     by_name: HashMap<String, Arc<CertifiedKey>>,
+    expiries: Vec<(PathBuf, i64)>,
 }
 
 impl Certificates {
@@ -93,12 +97,18 @@ impl Certificates {
     ///
     /// # Errors
     /// One sentence for each pair that cannot be used.
-    pub fn load(tls: &Tls) -> Result<(Self, Vec<Certificate>), Vec<String>> {
+    pub fn load(tls: &Tls) -> Result<Self, Vec<String>> {
         let (certificates, faults) = read_all(tls);
-        match choose(&certificates) {
-            Some(chosen) if faults.is_empty() => Ok((Self(ArcSwap::from_pointee(chosen)), certificates)),
+        match choose(tls, &certificates) {
+            Some(chosen) if faults.is_empty() => Ok(Self(ArcSwap::from_pointee(chosen))),
             Some(_) | None => Err(faults),
         }
+    }
+
+    /// Path and `notAfter` (Unix seconds) of each.
+    #[must_use]
+    pub fn expiries(&self) -> Vec<(PathBuf, i64)> {
+        self.0.load().expiries.clone()
     }
 
     /// Serves what `new` holds from the next handshake on.
@@ -119,16 +129,22 @@ fn read_all(tls: &Tls) -> (Vec<Certificate>, Vec<String>) {
     (certificates, faults)
 }
 
-fn choose(certificates: &[Certificate]) -> Option<Chosen> {
+fn choose(tls: &Tls, certificates: &[Certificate]) -> Option<Chosen> {
     let mut by_name = HashMap::new();
     for certificate in certificates {
         for name in &certificate.names {
             by_name.entry(name.clone()).or_insert_with(|| certificate.key.clone());
         }
     }
+    let paths = tls.certificates.iter().map(|files| files.certificate.clone());
+    let expiries = paths
+        .zip(certificates.iter().map(|certificate| certificate.expires))
+        .collect();
+    let default = certificates.first()?.key.clone();
     Some(Chosen {
-        default: certificates.first()?.key.clone(),
+        default,
         by_name,
+        expiries,
     })
 }
 

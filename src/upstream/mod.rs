@@ -26,7 +26,7 @@ use tokio_rustls::TlsConnector;
 pub struct Upstream {
     settings: Arc<settings::Upstream>,
     tls: Option<TlsConnector>,
-    /// One a worker; the lock is never contended, since a worker is one thread.
+    /// One a worker; the lock is contended only when one worker makes room by closing another's.
     idle: Vec<Mutex<Vec<Connection>>>,
     open: AtomicUsize,
     up: AtomicBool,
@@ -151,8 +151,20 @@ impl Upstream {
         }
     }
 
+    /// Closes the connection that has been idle longest in some worker's pool, to make room for a new one.
+    fn evict(&self) -> bool {
+        self.idle.iter().any(|pool| {
+            let mut pool = lock(pool);
+            let oldest = if pool.is_empty() { None } else { Some(pool.remove(0)) };
+            if oldest.is_some() {
+                self.open.fetch_sub(1, Ordering::Relaxed);
+            }
+            oldest.is_some()
+        })
+    }
+
     async fn connect(self: &Arc<Self>, worker: usize) -> Result<Lease, Rejection> {
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.settings.max_connections {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.settings.max_connections && !self.evict() {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Rejection::Overloaded);
         }

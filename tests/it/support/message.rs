@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read};
 
 /// One message's head and body as read, with the raw bytes of both.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Message {
     /// Request or status line, without its line end.
     pub(crate) start: String,
@@ -15,6 +15,20 @@ pub(crate) struct Message {
     pub(crate) raw: Vec<u8>,
     /// Whether the body came to the end that its framing announced.
     pub(crate) complete: bool,
+}
+
+impl std::fmt::Debug for Message {
+    /// The raw bytes as text, as far as a failed test needs them.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = self.raw.get(..1500).unwrap_or(&self.raw);
+        write!(
+            f,
+            "{:?} ({} bytes, complete: {})",
+            String::from_utf8_lossy(shown),
+            self.raw.len(),
+            self.complete
+        )
+    }
 }
 
 impl Message {

@@ -1,0 +1,254 @@
+//! The composition root: binds, starts the workers, applies reloads, drains.
+//!
+//! Every worker is a thread with a single-threaded runtime, its own listening sockets and its own upstream connections;
+//! what they share is counters, the budget and the replay guard. The calling task keeps the control plane: admin
+//! listener, reloads and shutdown, so that a busy gateway still answers its probes.
+
+mod entrance;
+mod reload;
+mod worker;
+
+use crate::admin;
+use crate::bind::{self, Bound};
+use crate::clock;
+use crate::drain::Drain;
+use crate::exchange::{AuditScope, Recorder};
+use crate::gateway::Gateway;
+use crate::intake::Budget;
+use crate::listener::{Connections, Listener};
+use crate::replay::Memory;
+use crate::settings::{self, Address, Config};
+use crate::snapshot::Snapshot;
+use crate::telemetry::audit::AuditLog;
+use crate::telemetry::metrics::Metrics;
+use crate::tls;
+use arc_swap::ArcSwap;
+use entrance::{Entrance, show_certificates};
+use reload::reload;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+/// How often expired keys are swept and idle connections looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How often a draining process looks whether it is done.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+/// Where the process listens, ports resolved.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Name and address of each listener.
+    pub listeners: Vec<(String, Address)>,
+    /// The admin listener.
+    pub admin: Option<SocketAddr>,
+}
+
+/// How the process ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// Exchanges that were cut off when the grace period was over.
+    pub abandoned: i64,
+}
+
+/// Why the process did not start.
+#[derive(Debug)]
+pub enum Error {
+    /// A socket cannot be bound.
+    Bind(String, io::Error),
+    /// Certificates, roots or keys cannot be used; one sentence each.
+    Tls(Vec<String>),
+    /// A thread or a runtime cannot be made.
+    Thread(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Tls(faults) => f.write_str(&faults.join("\n")),
+            Self::Thread(error) => write!(f, "cannot start a worker: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Runs the gateway until `shutdown` is ready and the drain is over. `reloads` brings new configurations, or why there
+/// is none; `started` is called once everything is bound and serving. `audit` is where audit lines go.
+///
+/// # Errors
+/// See [`Error`]; nothing has been served then.
+pub async fn serve(
+    config: Config,
+    audit: impl io::Write + Send + 'static,
+    mut reloads: mpsc::Receiver<Result<Config, String>>,
+    started: impl FnOnce(&Started),
+    shutdown: impl Future<Output = ()>,
+) -> Result<Report, Error> {
+    let metrics = Metrics::new();
+    let mut config = config;
+    let routes = std::mem::take(&mut config.routes);
+    let entrances = open_entrances(&config.listeners)?;
+    show_certificates(&metrics, &entrances);
+    let snapshot = Snapshot::compile(routes, None, config.workers, &metrics, tls::connector).map_err(Error::Tls)?;
+    let gateway = Arc::new(Gateway {
+        snapshot: ArcSwap::from_pointee(snapshot),
+        budget: Budget::new(config.limits.in_flight_bytes),
+        guard: Memory::new(config.replay.capacity, Instant::now()),
+        recorder: recorder(&metrics, config.log.audit, audit).map_err(Error::Thread)?,
+    });
+
+    let open = Connections::new(config.limits.connections);
+    let word = Word::default();
+    let mut addresses = Vec::new();
+    let mut sockets: Vec<Vec<(Bound, Listener)>> = (0..config.workers).map(|_| Vec::new()).collect();
+    for entrance in &entrances {
+        let (bound, address) = bind::bind(&entrance.settings.address, config.workers)
+            .map_err(|error| Error::Bind(entrance.settings.address.to_string(), error))?;
+        for (worker, (socket, share)) in bound.into_iter().zip(&mut sockets).enumerate() {
+            share.push((
+                socket,
+                entrance.listener(&gateway, worker, &config.limits, &open, &word),
+            ));
+        }
+        addresses.push((entrance.settings.name.clone(), address));
+    }
+    let admin = match config.admin {
+        Some(address) => {
+            let bound = tokio::net::TcpListener::bind(address).await;
+            Some(bound.map_err(|error| Error::Bind(address.to_string(), error))?)
+        }
+        None => None,
+    };
+    let mut threads = Vec::with_capacity(config.workers);
+    for (index, share) in sockets.into_iter().enumerate() {
+        threads.push(worker::spawn(index, share, &gateway, &word).map_err(Error::Thread)?);
+    }
+
+    let sampled = gateway.clone();
+    let state = Arc::new(admin::State::new(metrics.clone(), Box::new(move || sample(&sampled))));
+    let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+    if let Some(listener) = admin {
+        let (state, finished) = (state.clone(), word.finish.clone());
+        tokio::spawn(async move { admin::serve(listener, state, finished.begun()).await });
+    }
+    metrics.config_last_reload_success.set(clock::unix_now().cast_signed());
+    state.set_readiness(admin::Readiness::Ready);
+    started(&Started {
+        listeners: addresses,
+        admin: admin_address,
+    });
+
+    let mut shutdown = std::pin::pin!(shutdown);
+    let mut housekeeping = interval(HOUSEKEEPING);
+    housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reloading = true;
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            new = reloads.recv(), if reloading => match new {
+                Some(new) => reload(new, &config, &gateway, &entrances),
+                None => reloading = false,
+            },
+            _ = housekeeping.tick() => gateway.guard.sweep(Instant::now()),
+        }
+    }
+
+    tracing::info!(delay = ?config.drain.delay, grace = ?config.drain.grace, "draining");
+    state.set_readiness(admin::Readiness::Draining);
+    sleep(config.drain.delay).await;
+    word.stop.begin();
+    word.drain.begin();
+    let in_flight = || metrics.in_flight_requests.get();
+    let drained = async {
+        while open.open() > 0 || in_flight() > 0 {
+            sleep(DRAIN_POLL).await;
+        }
+    };
+    let abandoned = match timeout(config.drain.grace, drained).await {
+        Ok(()) => 0,
+        Err(_) => in_flight(),
+    };
+    word.finish.begin();
+    let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+    flush_audit(&gateway.recorder).await;
+    Ok(Report { abandoned })
+}
+
+fn open_entrances(listeners: &[settings::Listener]) -> Result<Vec<Entrance>, Error> {
+    let mut entrances = Vec::with_capacity(listeners.len());
+    let mut faults = Vec::new();
+    for settings in listeners {
+        match Entrance::open(settings.clone()) {
+            Ok(entrance) => entrances.push(entrance),
+            Err(found) => faults.extend(found),
+        }
+    }
+    if faults.is_empty() {
+        Ok(entrances)
+    } else {
+        Err(Error::Tls(faults))
+    }
+}
+
+/// What goes round at the end, in this order.
+#[derive(Clone, Default)]
+struct Word {
+    /// Stop accepting.
+    stop: Arc<Drain>,
+    /// Finish connections.
+    drain: Arc<Drain>,
+    /// Leave.
+    finish: Arc<Drain>,
+}
+
+fn recorder(
+    metrics: &Arc<Metrics>,
+    audit: settings::Audit,
+    output: impl io::Write + Send + 'static,
+) -> io::Result<Arc<Recorder>> {
+    let scope = match audit {
+        settings::Audit::All => Some(AuditScope::All),
+        settings::Audit::Refused => Some(AuditScope::Refused),
+        settings::Audit::Off => None,
+    };
+    let audit = match scope {
+        Some(scope) => Some((AuditLog::start(output, metrics.audit_lines_dropped.clone())?, scope)),
+        None => None,
+    };
+    let seed = clock::unix_now() ^ (u64::from(std::process::id()) << 16);
+    Ok(Recorder::new(metrics.clone(), audit, seed))
+}
+
+/// Brings the gauges up to date that nobody counts along the way; called for every scrape.
+fn sample(gateway: &Gateway) {
+    let metrics = &gateway.recorder.metrics;
+    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    metrics.replay_keys.set(count(gateway.guard.len()));
+    metrics.intake_bytes_in_flight.set(count(gateway.budget.used()));
+    for upstream in gateway.snapshot.load().upstreams() {
+        let (open, idle) = (upstream.open(), upstream.idle());
+        let gauges = metrics.upstream(&upstream.settings().target.to_string());
+        gauges.up.set(i64::from(upstream.is_up()));
+        gauges.idle.set(count(idle));
+        gauges.active.set(count(open.saturating_sub(idle)));
+    }
+}
+
+async fn flush_audit(recorder: &Arc<Recorder>) {
+    let recorder = recorder.clone();
+    let flushed = tokio::task::spawn_blocking(move || {
+        recorder
+            .audit
+            .as_ref()
+            .is_none_or(|(log, _)| log.flush(Duration::from_secs(1)))
+    });
+    if !flushed.await.unwrap_or(false) {
+        tracing::warn!("the last audit lines could not be written");
+    }
+}

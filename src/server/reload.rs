@@ -1,0 +1,73 @@
+//! Reload: a new configuration comes into force as a whole, or the old one stays as a whole.
+
+use super::entrance::{Entrance, show_certificates};
+use crate::clock;
+use crate::gateway::Gateway;
+use crate::settings::Config;
+use crate::snapshot::Snapshot;
+use crate::tls::{self, Certificates};
+use std::sync::Arc;
+
+/// Applies `new`, or says in log and metric why not. `started` is the configuration that the process started with: what
+/// differs from it in a way that only a restart can apply is named in the log, and the rest is applied.
+pub(super) fn reload(new: Result<Config, String>, started: &Config, gateway: &Gateway, entrances: &[Entrance]) {
+    let metrics = &gateway.recorder.metrics;
+    match new.and_then(|new| apply(new, started, gateway, entrances)) {
+        Ok(()) => {
+            metrics.config_reloads.ok.inc();
+            metrics.config_last_reload_success.set(clock::unix_now().cast_signed());
+            tracing::info!("configuration reloaded");
+        }
+        Err(faults) => {
+            metrics.config_reloads.failed.inc();
+            tracing::error!(%faults, "reload failed, the previous configuration stays in force");
+        }
+    }
+}
+
+fn apply(new: Config, started: &Config, gateway: &Gateway, entrances: &[Entrance]) -> Result<(), String> {
+    let metrics = &gateway.recorder.metrics;
+    for change in started.restart_needed(&new) {
+        tracing::warn!("{change}: that takes effect at the next restart");
+    }
+    for warning in &new.warnings {
+        tracing::warn!("{warning}");
+    }
+    let in_force = gateway.snapshot.load_full();
+    let snapshot = Snapshot::compile(new.routes, Some(&in_force), started.workers, metrics, tls::connector)
+        .map_err(|faults| faults.join("\n"))?;
+    // Everything is read before anything is swapped.
+    let mut swaps = Vec::new();
+    for entrance in entrances {
+        let listener = new
+            .listeners
+            .iter()
+            .find(|listener| listener.name == entrance.settings.name);
+        let tls = listener.and_then(|listener| listener.tls.as_ref());
+        if let (Some(tls), Some(certificates)) = (tls, entrance.certificates()) {
+            swaps.push((
+                certificates,
+                Certificates::load(tls).map_err(|faults| faults.join("\n"))?,
+            ));
+        }
+    }
+    for (certificates, new) in swaps {
+        certificates.replace(new);
+    }
+    show_certificates(metrics, entrances);
+    gateway.budget.resize(new.limits.in_flight_bytes);
+    let names: Vec<_> = snapshot
+        .routes()
+        .iter()
+        .map(|route| route.settings.name.clone())
+        .collect();
+    let snapshot = Arc::new(snapshot);
+    for gone in in_force.upstreams() {
+        if !snapshot.upstreams().iter().any(|kept| Arc::ptr_eq(kept, gone)) {
+            metrics.remove_upstream(&gone.settings().target.to_string());
+        }
+    }
+    gateway.snapshot.store(snapshot);
+    metrics.retain_routes(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    Ok(())
+}
