@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
 /// Bytes of one read from a socket: four full TLS records.
 const READ_AHEAD: usize = 64 * 1024;
@@ -66,13 +67,6 @@ impl ReadAhead {
             self.buffer = BytesMut::new();
         }
         filled
-    }
-
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.socket {
-            Socket::Tcp(socket) => socket.poll_read_ready(cx),
-            Socket::Unix(socket) => socket.poll_read_ready(cx),
-        }
     }
 }
 
@@ -130,6 +124,37 @@ impl AsyncWrite for ReadAhead {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         delegate!(self, socket => Pin::new(socket).poll_shutdown(cx))
+    }
+}
+
+/// A stream that can say that bytes have arrived without reading them.
+pub trait Readable {
+    /// Ready when a read would find bytes, the end of the stream, or an error.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Readable for ReadAhead {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.buffer.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match &self.socket {
+            Socket::Tcp(socket) => socket.poll_read_ready(cx),
+            Socket::Unix(socket) => socket.poll_read_ready(cx),
+        }
+    }
+}
+
+/// Ciphertext counts: what it decrypts to is found by reading. Whoever asks has read all plaintext before.
+impl Readable for Box<TlsStream<ReadAhead>> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_ref().0.poll_readable(cx)
+    }
+}
+
+impl<S: Readable> Readable for Observed<S> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_readable(cx)
     }
 }
 
