@@ -76,7 +76,10 @@ where
             Poll::Ready(_) => Poll::Ready(true),
             Poll::Pending => watchdog.poll(cx).map(|_| false),
         });
-        if !awake.await {
+        gateway.recorder.metrics.connections_resting.inc();
+        let awake = awake.await;
+        gateway.recorder.metrics.connections_resting.dec();
+        if !awake {
             return Box::pin(linger(stream)).await;
         }
     }
