@@ -1,9 +1,10 @@
 //! `hookgate serve`: loads the configuration, runs the gateway, and turns signals into reload and drain.
 
-use crate::config::{self, Config, Sources};
+use super::watch::Watch;
+use crate::config::{self, Config, Loaded, Sources};
+use crate::process;
 use crate::server::{self, Started};
 use crate::telemetry::logging;
-use crate::{process, settings};
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,8 +16,8 @@ const USAGE: u8 = 2;
 /// Serves until SIGTERM or SIGINT. Exit code 0 after a clean drain, 1 when it could not serve or cut something off, 2 for
 /// a configuration that cannot be used.
 pub fn run(sources: Sources) -> ExitCode {
-    let config = match config::load(&sources) {
-        Ok(config) => config,
+    let Loaded { config, files, .. } = match config::inspect(&sources) {
+        Ok(loaded) => loaded,
         Err(faults) => {
             complain(&faults.to_string());
             return ExitCode::from(USAGE);
@@ -29,10 +30,10 @@ pub fn run(sources: Sources) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(serve(config, sources))
+    runtime.block_on(serve(config, sources, Watch::new(files)))
 }
 
-async fn serve(config: Config, sources: Sources) -> ExitCode {
+async fn serve(config: Config, sources: Sources, watch: Watch) -> ExitCode {
     let logging = match logging::init(&config.log, io::stderr().is_terminal()) {
         Ok(logging) => logging,
         Err(error) => {
@@ -56,7 +57,7 @@ async fn serve(config: Config, sources: Sources) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let (reload, reloads) = mpsc::channel(1);
-    tokio::spawn(reload_on(hangup, sources, logging, reload));
+    tokio::spawn(reload_on(hangup, watch, sources, logging, reload));
     match server::serve(config, io::stdout(), reloads, announce, stop(terminate, interrupt)).await {
         Ok(report) if report.abandoned == 0 => ExitCode::SUCCESS,
         Ok(report) => {
@@ -95,19 +96,32 @@ async fn stop(mut terminate: Signal, mut interrupt: Signal) {
     });
 }
 
+/// Loads the configuration again at every SIGHUP and whenever one of its files has changed.
 async fn reload_on(
     mut hangup: Signal,
+    mut watch: Watch,
     sources: Sources,
     logging: logging::LogControl,
     reload: mpsc::Sender<Result<Config, String>>,
 ) {
-    while hangup.recv().await.is_some() {
-        let new = config::load(&sources).map_err(|faults| faults.to_string());
-        if let Ok(settings::Config { log, .. }) = &new
-            && let Err(error) = logging.reload(log)
-        {
-            tracing::error!(%error, "the log filter stays as it was");
+    loop {
+        tokio::select! {
+            signal = hangup.recv() => match signal {
+                Some(()) => tracing::info!("SIGHUP: reloading"),
+                None => return,
+            },
+            () = watch.changed() => tracing::info!("a file of the configuration has changed: reloading"),
         }
+        let new = match config::inspect(&sources) {
+            Ok(Loaded { config, files, .. }) => {
+                watch = Watch::new(files);
+                if let Err(error) = logging.reload(&config.log) {
+                    tracing::error!(%error, "the log filter stays as it was");
+                }
+                Ok(config)
+            }
+            Err(faults) => Err(faults.to_string()),
+        };
         if reload.send(new).await.is_err() {
             return;
         }
