@@ -58,7 +58,7 @@ pub async fn http1<S>(stream: S, gateway: Arc<Gateway>, downstream: Arc<Downstre
 where
     S: AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static,
 {
-    let activity = Activity::new();
+    let activity = Activity::http1();
     let mut stream = Observed::new(stream, activity.clone());
     loop {
         let exchanges = Exchanges {
@@ -139,7 +139,7 @@ pub async fn http2<S>(stream: S, gateway: Arc<Gateway>, downstream: Arc<Downstre
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Activity::new();
+    let activity = Activity::http2();
     let service = Exchanges {
         gateway: gateway.clone(),
         downstream,

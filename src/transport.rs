@@ -163,6 +163,8 @@ impl<S: Readable> Readable for Observed<S> {
 #[derive(Debug)]
 pub struct Activity {
     began: Instant,
+    /// Whether bytes between two exchanges begin a head. On HTTP/2 they may be pings and window updates.
+    bytes_begin_heads: bool,
     /// Exchanges that are not finished.
     exchanges: AtomicU32,
     /// When the connection last became idle.
@@ -198,11 +200,22 @@ pub enum Stalled {
 const NEVER: u64 = u64::MAX;
 
 impl Activity {
-    /// A connection that begins now: its first head is due.
+    /// An HTTP/1.1 connection that begins now: its first head is due.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub fn http1() -> Arc<Self> {
+        Self::new(true)
+    }
+
+    /// An HTTP/2 connection that begins now: its first head is due.
+    #[must_use]
+    pub fn http2() -> Arc<Self> {
+        Self::new(false)
+    }
+
+    fn new(bytes_begin_heads: bool) -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
+            bytes_begin_heads,
             exchanges: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
@@ -242,7 +255,10 @@ impl Activity {
     }
 
     fn bytes_arrived(&self) {
-        if self.exchanges.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
+        if self.bytes_begin_heads
+            && self.exchanges.load(Ordering::Relaxed) == 0
+            && self.head_since.load(Ordering::Relaxed) == NEVER
+        {
             self.head_since.store(self.now(), Ordering::Relaxed);
         }
     }
