@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
 /// Bytes of one read from a socket: four full TLS records.
 const READ_AHEAD: usize = 64 * 1024;
@@ -66,13 +67,6 @@ impl ReadAhead {
             self.buffer = BytesMut::new();
         }
         filled
-    }
-
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.socket {
-            Socket::Tcp(socket) => socket.poll_read_ready(cx),
-            Socket::Unix(socket) => socket.poll_read_ready(cx),
-        }
     }
 }
 
@@ -133,11 +127,44 @@ impl AsyncWrite for ReadAhead {
     }
 }
 
+/// A stream that can say that bytes have arrived without reading them.
+pub trait Readable {
+    /// Ready when a read would find bytes, the end of the stream, or an error.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Readable for ReadAhead {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.buffer.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match &self.socket {
+            Socket::Tcp(socket) => socket.poll_read_ready(cx),
+            Socket::Unix(socket) => socket.poll_read_ready(cx),
+        }
+    }
+}
+
+/// Ciphertext counts: what it decrypts to is found by reading. Whoever asks has read all plaintext before.
+impl Readable for Box<TlsStream<ReadAhead>> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_ref().0.poll_readable(cx)
+    }
+}
+
+impl<S: Readable> Readable for Observed<S> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_readable(cx)
+    }
+}
+
 /// What a connection is waiting for, noted by the stream and by the exchanges on it, read by the connection's watchdog.
 /// Times are milliseconds since the connection began.
 #[derive(Debug)]
 pub struct Activity {
     began: Instant,
+    /// Whether bytes between two exchanges begin a head. On HTTP/2 they may be pings and window updates.
+    bytes_begin_heads: bool,
     /// Exchanges that are not finished.
     exchanges: AtomicU32,
     /// When the connection last became idle.
@@ -173,11 +200,22 @@ pub enum Stalled {
 const NEVER: u64 = u64::MAX;
 
 impl Activity {
-    /// A connection that begins now: its first head is due.
+    /// An HTTP/1.1 connection that begins now: its first head is due.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub fn http1() -> Arc<Self> {
+        Self::new(true)
+    }
+
+    /// An HTTP/2 connection that begins now: its first head is due.
+    #[must_use]
+    pub fn http2() -> Arc<Self> {
+        Self::new(false)
+    }
+
+    fn new(bytes_begin_heads: bool) -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
+            bytes_begin_heads,
             exchanges: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
@@ -217,7 +255,10 @@ impl Activity {
     }
 
     fn bytes_arrived(&self) {
-        if self.exchanges.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
+        if self.bytes_begin_heads
+            && self.exchanges.load(Ordering::Relaxed) == 0
+            && self.head_since.load(Ordering::Relaxed) == NEVER
+        {
             self.head_since.store(self.now(), Ordering::Relaxed);
         }
     }

@@ -14,6 +14,7 @@ mod serve;
 mod sign;
 mod signing;
 mod terminal;
+mod watch;
 
 use crate::config::Sources;
 use clap::{Parser, Subcommand};

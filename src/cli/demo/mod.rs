@@ -6,6 +6,7 @@
 //! makes (certificate, secrets, configuration) lies in a directory that only its user can read and is gone at the end.
 
 mod application;
+mod judge;
 mod scenes;
 mod stage;
 mod table;

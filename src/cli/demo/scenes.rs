@@ -1,15 +1,16 @@
 //! The scenes: what is sent, what must come of it, and the verdict on what did.
 
-use super::application::{self, Application, FAILS_ONCE, Seen};
-use super::stage::{BODY_LIMIT, CURRENT, KEYS, PATH, PREVIOUS, STRANGER};
+use super::application::{Application, FAILS_ONCE};
+use super::judge::{self, Expected, Request};
+use super::stage::{BODY_LIMIT, CURRENT, PATH, PREVIOUS, STRANGER};
 use crate::cli::client::{Answer, Endpoint};
 use crate::clock;
 use crate::outcome::Rejection;
 use crate::scheme::{SignRequest, Verifier};
+use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
 /// One scene.
@@ -45,24 +46,6 @@ enum Mischief {
     Tamper,
     /// The signature is sent again under a name that many applications take for the same.
     Alias,
-}
-
-#[derive(Clone, Copy)]
-enum Expected {
-    /// The application saw it, unchanged, verified by this key, and its answer came back.
-    Delivered(usize),
-    /// The same, but the application failed, and its failure came back.
-    ApplicationFailed(usize),
-    /// The gateway refused it and the application saw nothing.
-    Refused(Rejection),
-}
-
-/// A request as it went out.
-#[derive(Clone)]
-struct Request {
-    path: &'static str,
-    headers: HeaderMap,
-    body: Bytes,
 }
 
 /// One line of the table.
@@ -101,14 +84,14 @@ impl Troupe<'_> {
             };
             let saw = self.application.seen();
             let problems = match (&request, &answer) {
-                (Ok(request), Ok(answer)) => judge(expected, request, answer, &saw),
+                (Ok(request), Ok(answer)) => judge::judge(expected, request, answer, &saw),
                 (Err(problem), _) | (_, Err(problem)) => vec![problem.clone()],
             };
             rows.push(Row {
                 sent: title.to_owned(),
                 expected: expected.told(),
-                came: answer.as_ref().map_or_else(|_| "no answer".to_owned(), came),
-                saw: told(&saw),
+                came: answer.as_ref().map_or_else(|_| "no answer".to_owned(), judge::came),
+                saw: judge::told(&saw),
                 problems,
             });
             last = request.ok();
@@ -144,7 +127,7 @@ impl Troupe<'_> {
             sent: "GET /metrics".into(),
             expected: format!("{sent} requests counted"),
             came: counted.map_or_else(|_| "no answer".into(), |counted| format!("{counted} requests counted")),
-            saw: told(&self.application.seen()),
+            saw: judge::told(&self.application.seen()),
             problems,
         }
     }
@@ -331,98 +314,6 @@ impl Webhook {
     }
 }
 
-impl Expected {
-    fn told(self) -> String {
-        match self {
-            Self::Delivered(_) => "200".into(),
-            Self::ApplicationFailed(_) => "500 of the application".into(),
-            Self::Refused(rejection) => format!("{} {}", rejection.status().as_u16(), rejection.reason()),
-        }
-    }
-}
-
-/// Everything that is not as it must be.
-fn judge(expected: Expected, request: &Request, answer: &Answer, saw: &[Seen]) -> Vec<String> {
-    let mut problems = Vec::new();
-    let mut must = |holds: bool, problem: &str| {
-        if !holds {
-            problems.push(problem.to_owned());
-        }
-    };
-    let (key, status, text) = match expected {
-        Expected::Delivered(key) => (key, StatusCode::OK, application::thanks(&request.body)),
-        Expected::ApplicationFailed(key) => (key, StatusCode::INTERNAL_SERVER_ERROR, application::FAILURE.to_owned()),
-        Expected::Refused(rejection) => {
-            must(answer.status == rejection.status(), "the status is another");
-            must(
-                reason(answer).as_deref() == Some(rejection.reason()),
-                "the reason is another",
-            );
-            must(saw.is_empty(), "the application saw it");
-            return problems;
-        }
-    };
-    must(answer.status == status, "the status is another");
-    must(answer.body == text, "the application's answer was changed");
-    let [seen] = saw else {
-        must(false, "the application did not see it exactly once");
-        return problems;
-    };
-    must(
-        seen.method == Method::POST && seen.target == request.path,
-        "the application saw another method or path",
-    );
-    must(seen.body == request.body, "the application saw another body");
-    must(
-        request
-            .headers
-            .iter()
-            .all(|(name, value)| seen.headers.get_all(name).iter().eq([value])),
-        "the application saw other headers than were sent",
-    );
-    must(
-        only(seen, "hookgate-verified") == Some("paddle"),
-        "Hookgate-Verified is not `paddle`",
-    );
-    must(
-        only(seen, "hookgate-key") == KEYS.get(key).copied(),
-        "Hookgate-Key names another secret",
-    );
-    problems
-}
-
-/// The one value of a header.
-fn only<'a>(seen: &'a Seen, name: &str) -> Option<&'a str> {
-    let mut values = seen.headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())?.to_str().ok()
-}
-
-/// The `reason` of a problem document.
-fn reason(answer: &Answer) -> Option<String> {
-    let document: Value = serde_json::from_slice(&answer.body).ok()?;
-    Some(document.get("reason")?.as_str()?.to_owned())
-}
-
-fn came(answer: &Answer) -> String {
-    let status = answer.status.as_u16();
-    match reason(answer) {
-        Some(reason) => format!("{status} {reason}"),
-        None if answer.body == application::FAILURE => format!("{status} of the application"),
-        None => status.to_string(),
-    }
-}
-
-fn told(saw: &[Seen]) -> String {
-    match saw {
-        [] => "nothing".into(),
-        [seen] => {
-            let key = only(seen, "hookgate-key").map_or("not verified".into(), |key| format!("signed by {key}"));
-            format!("{} {} bytes, {key}", seen.method, seen.body.len())
-        }
-        [..] => format!("{} requests", saw.len()),
-    }
-}
-
 const PATIENCE: Duration = Duration::from_secs(5);
 const METRICS_TRIES: u32 = 100;
 const METRICS_PAUSE: Duration = Duration::from_millis(20);
@@ -431,87 +322,6 @@ const METRICS_PAUSE: Duration = Duration::from_millis(20);
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-
-    fn request() -> Request {
-        let mut headers = HeaderMap::new();
-        headers.insert("paddle-signature", HeaderValue::from_static("ts=1;h1=ab"));
-        Request {
-            path: PATH,
-            headers,
-            body: event(1),
-        }
-    }
-
-    fn seen() -> Seen {
-        let mut headers = request().headers;
-        headers.insert("hookgate-verified", HeaderValue::from_static("paddle"));
-        headers.insert("hookgate-key", HeaderValue::from_static("current"));
-        Seen {
-            method: Method::POST,
-            target: PATH.into(),
-            headers,
-            body: event(1),
-        }
-    }
-
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer {
-            status: StatusCode::from_u16(status).unwrap(),
-            body: body.to_owned().into(),
-        }
-    }
-
-    /// Every deviation is a problem: a demonstration that cannot fail shows nothing.
-    #[test]
-    fn the_judge_sees_every_deviation_from_a_delivery() {
-        let delivered = Expected::Delivered(CURRENT);
-        let thanks = application::thanks(&event(1));
-        let good = answer(200, &thanks);
-        assert_eq!(judge(delivered, &request(), &good, &[seen()]), Vec::<String>::new());
-        let with = |change: fn(&mut Seen)| {
-            let mut seen = seen();
-            change(&mut seen);
-            seen
-        };
-        for saw in [
-            vec![],
-            vec![seen(), seen()],
-            vec![with(|seen| seen.body = event(2))],
-            vec![with(|seen| seen.method = Method::GET)],
-            vec![with(|seen| seen.target = "/".into())],
-            vec![with(|seen| drop(seen.headers.remove("paddle-signature")))],
-            vec![with(|seen| {
-                drop(seen.headers.append("paddle-signature", HeaderValue::from_static("x")))
-            })],
-            vec![with(|seen| drop(seen.headers.remove("hookgate-verified")))],
-            vec![with(|seen| {
-                drop(
-                    seen.headers
-                        .insert("hookgate-key", HeaderValue::from_static("previous")),
-                )
-            })],
-        ] {
-            assert!(!judge(delivered, &request(), &good, &saw).is_empty(), "{saw:?}");
-        }
-        for bad in [answer(201, &thanks), answer(200, ""), answer(401, &thanks)] {
-            assert!(!judge(delivered, &request(), &bad, &[seen()]).is_empty(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn the_judge_sees_every_deviation_from_a_refusal() {
-        let refused = Expected::Refused(Rejection::TimestampStale);
-        let good = answer(401, r#"{"title":"x","status":401,"reason":"timestamp_stale"}"#);
-        assert_eq!(judge(refused, &request(), &good, &[]), Vec::<String>::new());
-        assert!(!judge(refused, &request(), &good, &[seen()]).is_empty());
-        for bad in [
-            answer(401, ""),
-            answer(401, r#"{"reason":"signature_mismatch"}"#),
-            answer(200, r#"{"reason":"timestamp_stale"}"#),
-        ] {
-            assert!(!judge(refused, &request(), &bad, &[]).is_empty(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn scenes_are_distinct_and_never_share_a_body_that_would_make_a_replay() {
