@@ -39,6 +39,7 @@ pub struct Arguments {
         long,
         short,
         global = true,
+        help_heading = "Configuration",
         value_name = "FILE",
         env = "HOOKGATE_CONFIG",
         hide_env_values = true,
@@ -46,7 +47,7 @@ pub struct Arguments {
     )]
     config: PathBuf,
     /// Set a key of the configuration, such as limits.connections=500 (repeatable)
-    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = assignment)]
+    #[arg(long = "set", global = true, help_heading = "Configuration", value_name = "KEY=VALUE", value_parser = assignment)]
     overrides: Vec<(String, String)>,
 }
 

@@ -1,7 +1,7 @@
 //! `hookgate send`: signs a body and delivers it, as the provider would, once or many times.
 //!
 //! Every delivery is signed at the moment it is sent. The same body twice within a second would be the same webhook
-//! twice, which a replay guard refuses; so when many are sent, `{{n}}` in the body stands for the delivery's number.
+//! twice, which a replay guard refuses; so when many are sent, `{{number}}` in the body stands for the delivery's number.
 
 use super::client::{Answer, Endpoint, Session, Trust};
 use super::signing::{self, Signer, Signing};
@@ -34,7 +34,7 @@ pub(super) struct SendArguments {
     url: Uri,
     #[command(flatten)]
     signing: Signing,
-    /// File with the exact body, - for standard input; by default a small sample event. {{n}} becomes the delivery's number
+    /// File with the exact body, - for standard input; by default a small sample event. {{number}} becomes the delivery's number
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
     /// Another header, such as 'X-Environment: test' (repeatable)
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: SendArguments, environment: &Environment) -> Ended 
     let count = arguments.count.get();
     if count > 1 && find(&template, PLACEHOLDER).is_none() {
         return Err(Failure::Usage(
-            "the same body many times is a replay, which is refused; put {{n}} into it where a number can stand".into(),
+            "the same body many times is a replay, which is refused; put {{number}} into it where one can stand".into(),
         ));
     }
     let job = Arc::new(Job {
@@ -233,10 +233,10 @@ impl Sent {
             } else {
                 Paint::red
             };
-            let _ = writeln!(text, "{} {}", painted(paint, &status.to_string()), times(*count));
+            let _ = writeln!(text, "{}{}", painted(paint, &status.to_string()), times(*count));
         }
         for (problem, count) in &self.problems {
-            let _ = writeln!(text, "{} {}", paint.red(&terminal::harmless(problem)), times(*count));
+            let _ = writeln!(text, "{}{}", paint.red(&terminal::harmless(problem)), times(*count));
         }
         if self.total() == 1 {
             if let Some(answer) = &self.last {
@@ -291,7 +291,7 @@ fn times(count: u32) -> String {
     if count == 1 {
         String::new()
     } else {
-        format!("× {count}")
+        format!(" × {count}")
     }
 }
 
@@ -331,10 +331,10 @@ fn find<'a>(text: &'a [u8], part: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
 /// A small event of the provider's shape; `run` sets it apart from those of another run in the same second.
 fn sample(run: u32) -> Vec<u8> {
     let event = json!({
-        "event_id": format!("evt_{run}_{{{{n}}}}"),
+        "event_id": format!("evt_{run}_{{{{number}}}}"),
         "event_type": "transaction.completed",
         "occurred_at": "2026-01-01T00:00:00Z",
-        "data": { "id": format!("txn_{run}_{{{{n}}}}"), "status": "completed" },
+        "data": { "id": format!("txn_{run}_{{{{number}}}}"), "status": "completed" },
     });
     event.to_string().into_bytes()
 }
@@ -346,7 +346,7 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     Ok((name, value))
 }
 
-const PLACEHOLDER: &[u8] = b"{{n}}";
+const PLACEHOLDER: &[u8] = b"{{number}}";
 
 #[cfg(test)]
 mod tests {
@@ -356,8 +356,8 @@ mod tests {
 
     #[test]
     fn every_delivery_has_a_body_of_its_own() {
-        assert_eq!(numbered(b"a{{n}}b{{n}}\xff", 12), &b"a12b12\xff"[..]);
-        assert_eq!(numbered(b"{{n}", 1), &b"{{n}"[..]);
+        assert_eq!(numbered(b"a{{number}}b{{number}}\xff", 12), &b"a12b12\xff"[..]);
+        assert_eq!(numbered(b"{{number}", 1), &b"{{number}"[..]);
         assert_eq!(numbered(b"", 1), &b""[..]);
         let sample: Value = serde_json::from_slice(&numbered(&sample(42), 7)).unwrap();
         assert_eq!(sample.get("event_id").unwrap(), "evt_42_7");
@@ -415,7 +415,7 @@ mod tests {
     #[test]
     fn a_single_answer_is_shown_harmlessly() {
         let one = sent(&[(200, 1)], &[]);
-        assert_eq!(one.human(Paint::new(false, &Vec::new())), "200 \nfine\u{fffd}[2J\n");
+        assert_eq!(one.human(Paint::new(false, &Vec::new())), "200\nfine\u{fffd}[2J\n");
         assert_eq!(
             serde_json::from_str::<Value>(&one.json()).unwrap().get("body").unwrap(),
             "fine\x1b[2J"

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 /// The scheme and where its secrets are. Several secrets sign as a provider does during a rotation.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("secret source").args(["secret_env", "secret_file"]).required(true).multiple(true))]
 pub(super) struct Signing {
     /// The provider whose convention is followed
     #[arg(long, value_name = "NAME", default_value = "paddle")]
     provider: String,
     /// Environment variable that holds the signing secret (repeatable: sign with several, as during a rotation)
-    #[arg(long, value_name = "NAME", required_unless_present = "secret_file")]
+    #[arg(long, value_name = "NAME")]
     secret_env: Vec<String>,
     /// File that holds the signing secret; one newline at its end is dropped (repeatable)
     #[arg(long, value_name = "FILE")]
