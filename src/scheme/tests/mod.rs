@@ -7,6 +7,7 @@
 )]
 
 mod classic;
+mod custom;
 mod paddle;
 mod providers;
 
