@@ -9,6 +9,7 @@
 mod classic;
 mod custom;
 mod paddle;
+mod property;
 mod providers;
 
 use super::*;
