@@ -1,6 +1,8 @@
 //! `hookgate serve`: loads the configuration, runs the gateway, and turns signals into reload and drain.
 
+use super::terminal::Paint;
 use super::watch::Watch;
+use super::{Ended, Failure, block_on};
 use crate::config::{self, Config, Loaded, Sources};
 use crate::process;
 use crate::server::{self, Started};
@@ -10,37 +12,17 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// A usage or configuration fault.
-const USAGE: u8 = 2;
-
 /// Serves until SIGTERM or SIGINT. Exit code 0 after a clean drain, 1 when it could not serve or cut something off, 2 for
 /// a configuration that cannot be used.
-pub fn run(sources: Sources) -> ExitCode {
-    let Loaded { config, files, .. } = match config::inspect(&sources) {
-        Ok(loaded) => loaded,
-        Err(faults) => {
-            complain(&faults.to_string());
-            return ExitCode::from(USAGE);
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("cannot start: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    runtime.block_on(serve(config, sources, Watch::new(files)))
+pub(super) fn run(sources: Sources) -> Ended {
+    let Loaded { config, files, .. } =
+        config::inspect(&sources).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    block_on(serve(config, sources, Watch::new(files)))?
 }
 
-async fn serve(config: Config, sources: Sources, watch: Watch) -> ExitCode {
-    let logging = match logging::init(&config.log, io::stderr().is_terminal()) {
-        Ok(logging) => logging,
-        Err(error) => {
-            complain(&error.to_string());
-            return ExitCode::from(USAGE);
-        }
-    };
+async fn serve(config: Config, sources: Sources, watch: Watch) -> Ended {
+    let paint = Paint::new(io::stderr().is_terminal(), &sources.environment);
+    let logging = logging::init(&config.log, paint.is_enabled()).map_err(|error| Failure::Usage(error.to_string()))?;
     let refused = [
         process::allow_descriptors(config.limits.connections),
         process::hide_memory(),
@@ -53,21 +35,17 @@ async fn serve(config: Config, sources: Sources, watch: Watch) -> ExitCode {
         signal(SignalKind::interrupt()),
         signal(SignalKind::hangup()),
     ) else {
-        complain("cannot listen for signals");
-        return ExitCode::FAILURE;
+        return Err(Failure::Failed("cannot listen for signals".into()));
     };
     let (reload, reloads) = mpsc::channel(1);
     tokio::spawn(reload_on(hangup, watch, sources, logging, reload));
     match server::serve(config, io::stdout(), reloads, announce, stop(terminate, interrupt)).await {
-        Ok(report) if report.abandoned == 0 => ExitCode::SUCCESS,
+        Ok(report) if report.abandoned == 0 => Ok(ExitCode::SUCCESS),
         Ok(report) => {
             tracing::error!(abandoned = report.abandoned, "the grace period is over");
-            ExitCode::FAILURE
+            Ok(ExitCode::FAILURE)
         }
-        Err(error) => {
-            complain(&error.to_string());
-            ExitCode::FAILURE
-        }
+        Err(error) => Err(Failure::Failed(error.to_string())),
     }
 }
 
@@ -125,13 +103,5 @@ async fn reload_on(
         if reload.send(new).await.is_err() {
             return;
         }
-    }
-}
-
-/// For what happens before there is a log.
-fn complain(message: &str) {
-    #[expect(clippy::print_stderr, reason = "there is no log yet")]
-    {
-        eprintln!("hookgate: {message}");
     }
 }
