@@ -1,6 +1,7 @@
 //! What the head of a request claims: candidate signatures, the time, and the parts of the payload that it holds.
 
-use super::compile::{Layout, Scheme, Shape, Time, TimePlace};
+use super::compile::Scheme;
+use super::place::{Layout, Shape, Time, TimePlace};
 use super::template::Part;
 use super::{Head, header, time};
 use crate::outcome::Rejection;

@@ -4,10 +4,11 @@
 //! whether the body can be hashed as it arrives or must be complete first.
 
 use super::NamedSecret;
-use super::custom::{self, Algorithm, Custom, Encoding, Fields, FormDigest, SecretPosition, Unit};
+use super::custom::{self, Algorithm, Custom, Encoding, Fields, FormDigest, SecretPosition};
 use super::json::Pointer;
 use super::keys::{self, Key};
 use super::mac::Hash;
+use super::place::{self, Layout, Place, Shape, Time, TimePlace};
 use super::template::{self, Names, Part};
 use super::url::PublicUrl;
 use hyper::header::HeaderName;
@@ -69,49 +70,6 @@ impl Payload {
     }
 }
 
-/// Where signatures stand.
-#[derive(Debug)]
-pub(super) enum Layout {
-    Header(HeaderName, Shape),
-    Json(Pointer),
-    Form(String),
-}
-
-/// What a signature header looks like.
-#[derive(Debug)]
-pub(super) enum Shape {
-    /// One signature.
-    One,
-    /// Signatures with this between them.
-    Many(char),
-    /// `key=value` with the second between them; the first is the key of a signature.
-    List(String, char),
-}
-
-/// The signed time.
-#[derive(Debug)]
-pub(super) struct Time {
-    pub(super) place: TimePlace,
-    pub(super) unit: Unit,
-}
-
-/// Where the signed time stands.
-#[derive(Debug)]
-pub(super) enum TimePlace {
-    Header(HeaderName),
-    Field(String),
-    Json(Pointer),
-    Form(String),
-}
-
-/// Where a text stands.
-#[derive(Debug)]
-pub(super) enum Place {
-    Header(HeaderName),
-    Json(Pointer),
-    Form(String),
-}
-
 /// The form digest's options.
 #[derive(Debug)]
 pub(super) struct Values {
@@ -138,16 +96,16 @@ pub(super) fn compile(
     let algorithm = description.algorithm.unwrap_or(Algorithm::HmacSha256);
     let signature = description.signature.take().unwrap_or_default();
     let prefix = signature.prefix.clone().unwrap_or_default();
-    let layout = faults.keep(layout(signature));
+    let layout = faults.keep(place::layout(signature));
     let listed = matches!(layout, Some(Layout::Header(_, Shape::List(..))));
     let time = description
         .timestamp
         .take()
-        .and_then(|time| faults.keep(self::time(time, listed)));
+        .and_then(|time| faults.keep(place::time(time, listed)));
     let delivery_id = description
         .delivery_id
         .take()
-        .and_then(|id| faults.keep(place("delivery_id", id)));
+        .and_then(|id| faults.keep(place::place("delivery_id", id)));
     let tolerance = description
         .tolerance
         .take()
@@ -168,8 +126,8 @@ pub(super) fn compile(
     });
 
     let names = Names {
-        timestamp: time.as_ref().map(timestamp_part),
-        id: delivery_id.as_ref().map(id_part),
+        timestamp: time.as_ref().map(place::timestamp_part),
+        id: delivery_id.as_ref().map(place::id_part),
         url: public_url.is_some(),
     };
     let template = match (description.payload.as_deref(), algorithm) {
@@ -310,87 +268,11 @@ const fn is_digest(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::Md5 | Algorithm::Sha1 | Algorithm::Sha256)
 }
 
-fn layout(signature: custom::Signature) -> Result<Layout, String> {
-    let custom::Signature {
-        header,
-        pointer,
-        form,
-        field,
-        separator,
-        ..
-    } = signature;
-    if let Some(bad) = separator.filter(|c| c.is_ascii_alphanumeric() || *c == '=' || !c.is_ascii()) {
-        return Err(format!(
-            "`signature.separator` cannot be `{bad}`: write a sign such as `,` or `;`."
-        ));
-    }
-    match (header, pointer, form, field) {
-        (Some(header), None, None, Some(field)) => {
-            Ok(Layout::Header(template::header(&header)?, Shape::List(field, separator.unwrap_or(','))))
-        }
-        (Some(header), None, None, None) => {
-            let shape = separator.map_or(Shape::One, Shape::Many);
-            Ok(Layout::Header(template::header(&header)?, shape))
-        }
-        (None, Some(pointer), None, None) => Ok(Layout::Json(Pointer::parse(&pointer)?)),
-        (None, None, Some(form), None) => Ok(Layout::Form(form)),
-        _ => Err("`signature` says where the signature stands: write one of `{ header = \"X-Signature\" }`, `{ header = …, field = \"v1\" }`, `{ pointer = \"/signature\" }`, `{ form = \"signature\" }`.".to_owned()),
-    }
-}
-
-fn time(time: custom::Timestamp, listed: bool) -> Result<Time, String> {
-    let custom::Timestamp {
-        header,
-        field,
-        pointer,
-        form,
-        unit,
-    } = time;
-    let place = match (header, field, pointer, form) {
-        (Some(header), None, None, None) => TimePlace::Header(template::header(&header)?),
-        (None, Some(field), None, None) if listed => TimePlace::Field(field),
-        (None, None, Some(pointer), None) => TimePlace::Json(Pointer::parse(&pointer)?),
-        (None, None, None, Some(form)) => TimePlace::Form(form),
-        _ => return Err("`timestamp` says where the time stands: write one of `{ header = \"X-Timestamp\" }`, `{ field = \"t\" }` (of a signature header with `field`), `{ pointer = \"/timestamp\" }`, `{ form = \"time\" }`.".to_owned()),
-    };
-    Ok(Time {
-        place,
-        unit: unit.unwrap_or(Unit::Seconds),
-    })
-}
-
-fn place(key: &str, place: custom::Place) -> Result<Place, String> {
-    match (place.header, place.pointer, place.form) {
-        (Some(header), None, None) => Ok(Place::Header(template::header(&header)?)),
-        (None, Some(pointer), None) => Ok(Place::Json(Pointer::parse(&pointer)?)),
-        (None, None, Some(form)) => Ok(Place::Form(form)),
-        _ => Err(format!(
-            "`{key}` is one of `{{ header = \"X-Id\" }}`, `{{ pointer = \"/id\" }}`, `{{ form = \"id\" }}`."
-        )),
-    }
-}
-
 fn tolerance(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .ok()
         .filter(|duration| duration.as_secs() > 0);
     duration.ok_or_else(|| format!("`{text}` is no tolerance: write a duration such as `\"300s\"`."))
-}
-
-fn timestamp_part(time: &Time) -> Part {
-    match &time.place {
-        TimePlace::Header(_) | TimePlace::Field(_) => Part::Timestamp,
-        TimePlace::Json(pointer) => Part::Json(pointer.clone(), false),
-        TimePlace::Form(name) => Part::FormField(name.clone()),
-    }
-}
-
-fn id_part(place: &Place) -> Part {
-    match place {
-        Place::Header(name) => Part::Header(name.clone()),
-        Place::Json(pointer) => Part::Json(pointer.clone(), false),
-        Place::Form(name) => Part::FormField(name.clone()),
-    }
 }
 
 /// Streams when everything before and after the body is known from the head and every key is an HMAC key of one hash.

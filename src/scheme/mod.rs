@@ -14,6 +14,7 @@ mod header;
 mod json;
 mod keys;
 mod mac;
+mod place;
 pub mod presets;
 mod sign;
 mod stream;

@@ -4,8 +4,9 @@
 //! providers' own libraries do.
 
 use super::claim::Claim;
-use super::compile::{Layout, Place, Scheme, Shape, Time, TimePlace};
+use super::compile::Scheme;
 use super::keys::Key;
+use super::place::{Layout, Place, Shape, Time, TimePlace};
 use super::template::Part;
 use super::whole::Whole;
 use super::{Head, SignRequest, header, time};

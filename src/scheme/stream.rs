@@ -2,10 +2,11 @@
 //!
 //! One MAC per active secret, never per candidate; no allocation with one secret and one candidate.
 
-use super::compile::{Scheme, Time, TimePlace};
+use super::compile::Scheme;
 use super::header::{self, Candidates};
 use super::keys::Key;
 use super::mac::{Hash, Mac};
+use super::place::{Time, TimePlace};
 use super::template::{Part, Text};
 use super::{Head, Verified, contiguous, time};
 use crate::outcome::Rejection;

@@ -2,12 +2,13 @@
 //! public key, a URL with variants). Bounded by the route's body limit; nothing a sender sends can multiply it.
 
 use super::claim::Claim;
-use super::compile::{Layout, Place, Scheme, Time, TimePlace, Values};
+use super::compile::{Scheme, Values};
 use super::custom::{FieldOrder, Fields, SecretPosition};
 use super::form::{self, Pair};
 use super::header::{self, MAX_CANDIDATES};
 use super::keys::Key;
 use super::mac::Tag;
+use super::place::{Layout, Place, Time, TimePlace};
 use super::template::Part;
 use super::{Head, Verified, contiguous, time};
 use crate::outcome::Rejection;

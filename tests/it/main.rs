@@ -26,4 +26,6 @@ mod replay;
 mod report;
 mod series;
 mod slow;
+mod smuggling;
+mod targets;
 mod vectors;

@@ -124,6 +124,69 @@ fn nothing_but_the_signed_fields_gets_through() {
     assert_eq!(get(vector, "", form.as_bytes()), Err(Rejection::SignatureMalformed));
 }
 
+/// A real PHP read, sorted, serialised and signed these forms (`tests/php/classic.php`).
+#[test]
+fn agrees_with_a_real_php() {
+    use base64::Engine as _;
+    let document: Value = serde_json::from_str(include_str!("../../../tests/vectors/php-classic.json")).unwrap();
+    let verifier = Verifier::new(
+        "paddle-classic",
+        None,
+        keys(&[document["public_key"].as_str().unwrap()]),
+        None,
+    )
+    .unwrap();
+    let headers = HeaderMap::new();
+    let head = Head {
+        method: &Method::POST,
+        target: "/",
+        headers: &headers,
+    };
+    let cases = document["cases"].as_array().unwrap();
+    let (mut plain, mut odd_accepted, mut odd_refused) = (0, 0, 0);
+    for case in cases {
+        let form = case["form"].as_str().unwrap();
+        let expected = base64::engine::general_purpose::STANDARD
+            .decode(case["serialized"].as_str().unwrap())
+            .unwrap();
+        let serialized = form::php_serialized(&form::decode(form.as_bytes()).unwrap(), "p_signature");
+        let verdict = judge(&verifier, &head, form.as_bytes(), 0, None);
+        match (case["kind"].as_str().unwrap(), serialized) {
+            ("plain", Ok(serialized)) => {
+                assert_eq!(
+                    String::from_utf8_lossy(&serialized),
+                    String::from_utf8_lossy(&expected),
+                    "{form}"
+                );
+                assert!(verdict.is_ok(), "{form}: {verdict:?}");
+                plain += 1;
+            }
+            ("odd", Ok(serialized)) => {
+                assert_eq!(
+                    String::from_utf8_lossy(&serialized),
+                    String::from_utf8_lossy(&expected),
+                    "{form}"
+                );
+                assert!(verdict.is_ok(), "{form}: {verdict:?}");
+                odd_accepted += 1;
+            }
+            ("odd", Err(refusal)) => {
+                assert_eq!(
+                    (refusal, verdict),
+                    (Rejection::SignatureMalformed, Err(refusal)),
+                    "{form}"
+                );
+                odd_refused += 1;
+            }
+            (kind, result) => panic!("{kind} {form}: {result:?}"),
+        }
+    }
+    assert!(
+        plain >= 30 && odd_accepted >= 3 && odd_refused >= 3,
+        "{plain} {odd_accepted} {odd_refused}"
+    );
+}
+
 #[test]
 fn a_broken_or_weak_key_is_refused_at_start() {
     let bad = [

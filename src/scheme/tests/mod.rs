@@ -7,7 +7,9 @@
 )]
 
 mod classic;
+mod custom;
 mod paddle;
+mod property;
 mod providers;
 
 use super::*;

@@ -187,11 +187,15 @@ impl Client {
         );
     }
 
-    /// Ends our direction, and goes on reading.
+    /// Ends our direction, and goes on reading. A gateway that has closed already is no error.
     pub(crate) fn finish_sending(&mut self) {
+        let ended = |result: io::Result<()>| match result {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            other => other,
+        };
         self.socket(
-            |stream| stream.shutdown(Shutdown::Write),
-            |stream| stream.shutdown(Shutdown::Write),
+            |stream| ended(stream.shutdown(Shutdown::Write)),
+            |stream| ended(stream.shutdown(Shutdown::Write)),
         );
     }
 
