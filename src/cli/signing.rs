@@ -22,6 +22,9 @@ pub(super) struct Signing {
     /// File that holds the signing secret; one newline at its end is dropped (repeatable)
     #[arg(long, value_name = "FILE")]
     secret_file: Vec<PathBuf>,
+    /// The URL that the provider was given, for those that sign it (twilio, square, hubspot-v3)
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
 }
 
 /// A scheme with its keys, ready to sign.
@@ -37,19 +40,23 @@ impl Signing {
     /// # Errors
     /// A usage failure that shows no secret, not even one that was mistaken for a variable's name.
     pub(super) fn signer(&self, environment: &Environment) -> Result<Signer, Failure> {
-        let mut secrets = Vec::new();
+        let mut named = Vec::new();
         for name in &self.secret_env {
-            secrets.push(variable(name, environment)?);
+            let secret = variable(name, environment)?;
+            named.push(NamedSecret {
+                name: name.clone(),
+                secret,
+            });
         }
         for path in &self.secret_file {
-            secrets.push(file(path)?);
+            let secret = file(path)?;
+            named.push(NamedSecret {
+                name: path.display().to_string(),
+                secret,
+            });
         }
-        let keys = (0..secrets.len()).collect();
-        let named = secrets.into_iter().enumerate().map(|(index, secret)| NamedSecret {
-            name: index.to_string(),
-            secret,
-        });
-        let verifier = Verifier::new(&self.provider, None, named.collect(), None)
+        let keys = (0..named.len()).collect();
+        let verifier = Verifier::new(&self.provider, None, named, self.public_url.clone())
             .map_err(|faults| Failure::Usage(faults.join("\n")))?;
         Ok(Signer { verifier, keys })
     }
@@ -134,6 +141,7 @@ mod tests {
             provider: "paddle".into(),
             secret_env: env.iter().map(|name| (*name).to_owned()).collect(),
             secret_file: files.iter().map(|path| path.to_path_buf()).collect(),
+            public_url: None,
         }
     }
 

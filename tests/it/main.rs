@@ -14,6 +14,7 @@
 mod support;
 
 mod bounds;
+mod commands;
 mod drain;
 mod failures;
 mod framing;
