@@ -2,7 +2,7 @@
 //! and an end at which the sender can still read its answer.
 //!
 //! A verified request is finished even when its sender hangs up. hyper drops an exchange with its connection, so every
-//! exchange runs inside [`Finishing`], which moves to a task of its own when it is dropped half-way.
+//! exchange runs inside `Finishing`, which moves to a task of its own when it is dropped half-way.
 
 use crate::answer::Body;
 use crate::deadline::Timer;
