@@ -13,6 +13,8 @@
 
 mod support;
 
+mod aliasing;
+mod answers;
 mod bounds;
 mod commands;
 mod drain;
