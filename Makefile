@@ -56,7 +56,8 @@ docs: ## build the API documentation
 fuzz: ## run every fuzz target for FUZZ_SECONDS (60) each
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	@set -e; for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list); do \
-	  echo "fuzz $$target"; RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); \
+	  echo "fuzz $$target"; mkdir -p fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS); \
 	done
 
 bench: ## criterion on the pure parts, then the run beside nginx and HAProxy
