@@ -10,7 +10,7 @@ use crate::drain::Drain;
 use crate::gateway::{Downstream, Gateway};
 use crate::outcome::Rejection;
 use crate::refusal;
-use crate::transport::{Activity, Busy, Observed, Patience, Readable, Stalled};
+use crate::transport::{Activity, Busy, Observed, Patience, Protocol, Readable, Stalled};
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
@@ -58,7 +58,7 @@ pub async fn http1<S>(stream: S, gateway: Arc<Gateway>, downstream: Arc<Downstre
 where
     S: AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static,
 {
-    let activity = Activity::http1();
+    let activity = Activity::new(Protocol::Http1);
     let mut stream = Observed::new(stream, activity.clone());
     loop {
         let exchanges = Exchanges {
@@ -139,7 +139,7 @@ pub async fn http2<S>(stream: S, gateway: Arc<Gateway>, downstream: Arc<Downstre
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Activity::http2();
+    let activity = Activity::new(Protocol::Http2);
     let service = Exchanges {
         gateway: gateway.clone(),
         downstream,
@@ -165,8 +165,9 @@ where
                 return Poll::Ready(End::Http(end));
             }
             match ready!(watchdog.poll(cx)) {
-                // First a GOAWAY; whoever does not react to that within another period is cut off.
-                Stalled::Idle if !idle => {
+                // First a GOAWAY; whoever does not react to that soon is cut off. What looks like the beginning of a head
+                // may be a PING or a WINDOW_UPDATE of a connection that is merely idle.
+                Stalled::Idle | Stalled::Head if !idle => {
                     idle = true;
                     connection.as_mut().graceful_shutdown();
                     watchdog.grant_more_time();
@@ -251,6 +252,7 @@ impl<'a> Watchdog<'a> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Stalled> {
+        self.activity.watch(cx.waker());
         match self.activity.waiting(&self.patience) {
             Some((stalled, deadline)) => self.timer.poll(cx, deadline + self.grace).map(|()| stalled),
             None => Poll::Pending,
@@ -258,7 +260,7 @@ impl<'a> Watchdog<'a> {
     }
 
     fn grant_more_time(&mut self) {
-        self.grace = self.patience.head;
+        self.grace = LINGER;
     }
 }
 
@@ -309,7 +311,7 @@ impl Future for Finishing {
         };
         this.exchange = None;
         let busy = this.busy.take();
-        Poll::Ready(Ok(response.map(|body| Tracked { body, _busy: busy })))
+        Poll::Ready(Ok(response.map(|body| Tracked::new(body, busy))))
     }
 }
 
@@ -326,7 +328,24 @@ impl Drop for Finishing {
 /// An answer's body that keeps its connection busy until it has been handed over.
 struct Tracked {
     body: Body,
-    _busy: Option<Busy>,
+    busy: Option<Busy>,
+}
+
+impl Tracked {
+    fn new(body: Body, busy: Option<Busy>) -> Self {
+        let mut tracked = Self { body, busy };
+        tracked.note(true);
+        tracked
+    }
+
+    /// Whether it is the peer's turn, or ours to wait for the upstream.
+    fn note(&mut self, at_hand: bool) {
+        match &mut self.busy {
+            Some(busy) if at_hand => busy.offer(),
+            Some(busy) => busy.taken(),
+            None => {}
+        }
+    }
 }
 
 impl hyper::body::Body for Tracked {
@@ -334,7 +353,9 @@ impl hyper::body::Body for Tracked {
     type Error = Rejection;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Rejection>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let piece = Pin::new(&mut self.body).poll_frame(cx);
+        self.note(piece.is_ready());
+        piece
     }
 
     fn is_end_stream(&self) -> bool {

@@ -8,9 +8,9 @@ use bytes::{Buf as _, BytesMut};
 use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -170,8 +170,7 @@ impl<S: Readable> Readable for Observed<S> {
 #[derive(Debug)]
 pub struct Activity {
     began: Instant,
-    /// Whether bytes between two exchanges begin a head. On HTTP/2 they may be pings and window updates.
-    bytes_begin_heads: bool,
+    protocol: Protocol,
     /// Exchanges that are not finished.
     exchanges: AtomicU32,
     /// When the connection last became idle.
@@ -180,6 +179,21 @@ pub struct Activity {
     head_since: AtomicU64,
     /// Since when a write has been waiting for the peer; [`NEVER`] while none is.
     write_since: AtomicU64,
+    /// Answers on HTTP/2 streams with bytes that the peer's flow control may be holding back.
+    offered: AtomicU32,
+    /// When any of them last moved.
+    offered_since: AtomicU64,
+    /// The watchdog: streams have tasks of their own, and what they note may concern it.
+    watcher: Mutex<Option<Waker>>,
+}
+
+/// Whether one exchange at a time has the connection, or many share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// A peer that does not read makes a write wait.
+    Http1,
+    /// A peer holds back a stream (a window of zero) without any write waiting.
+    Http2,
 }
 
 /// How long each kind of waiting may last.
@@ -207,26 +221,19 @@ pub enum Stalled {
 const NEVER: u64 = u64::MAX;
 
 impl Activity {
-    /// An HTTP/1.1 connection that begins now: its first head is due.
+    /// A connection that begins now: its first head is due.
     #[must_use]
-    pub fn http1() -> Arc<Self> {
-        Self::new(true)
-    }
-
-    /// An HTTP/2 connection that begins now: its first head is due.
-    #[must_use]
-    pub fn http2() -> Arc<Self> {
-        Self::new(false)
-    }
-
-    fn new(bytes_begin_heads: bool) -> Arc<Self> {
+    pub fn new(protocol: Protocol) -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
-            bytes_begin_heads,
+            protocol,
             exchanges: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             write_since: AtomicU64::new(NEVER),
+            offered: AtomicU32::new(0),
+            offered_since: AtomicU64::new(NEVER),
+            watcher: Mutex::default(),
         })
     }
 
@@ -239,6 +246,9 @@ impl Activity {
         };
         if let Some(since) = at(&self.write_since) {
             return Some((Stalled::Write, since + patience.write));
+        }
+        if self.offered.load(Ordering::Relaxed) > 0 {
+            return at(&self.offered_since).map(|since| (Stalled::Write, since + patience.write));
         }
         if self.exchanges.load(Ordering::Relaxed) > 0 {
             return None;
@@ -254,7 +264,26 @@ impl Activity {
     pub fn exchange(self: &Arc<Self>) -> Busy {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NEVER, Ordering::Relaxed);
-        Busy(self.clone())
+        Busy {
+            activity: self.clone(),
+            offers: false,
+        }
+    }
+
+    /// Leaves the watchdog's waker, to be called before it asks what the connection waits for.
+    pub fn watch(&self, waker: &Waker) {
+        if self.protocol == Protocol::Http2 {
+            let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+            if !watcher.as_ref().is_some_and(|held| held.will_wake(waker)) {
+                *watcher = Some(waker.clone());
+            }
+        }
+    }
+
+    fn wake_watcher(&self) {
+        if let Some(waker) = &*self.watcher.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
+        }
     }
 
     fn now(&self) -> u64 {
@@ -262,10 +291,7 @@ impl Activity {
     }
 
     fn bytes_arrived(&self) {
-        if self.bytes_begin_heads
-            && self.exchanges.load(Ordering::Relaxed) == 0
-            && self.head_since.load(Ordering::Relaxed) == NEVER
-        {
+        if self.exchanges.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
             self.head_since.store(self.now(), Ordering::Relaxed);
         }
     }
@@ -282,11 +308,40 @@ impl Activity {
 
 /// An exchange in progress on a connection.
 #[derive(Debug)]
-pub struct Busy(Arc<Activity>);
+pub struct Busy {
+    activity: Arc<Activity>,
+    offers: bool,
+}
+
+impl Busy {
+    /// Notes that bytes of the answer are at hand and it is the peer's turn to take them.
+    pub fn offer(&mut self) {
+        if self.activity.protocol == Protocol::Http1 {
+            return;
+        }
+        self.activity
+            .offered_since
+            .store(self.activity.now(), Ordering::Relaxed);
+        if !self.offers {
+            self.offers = true;
+            self.activity.offered.fetch_add(1, Ordering::Relaxed);
+            self.activity.wake_watcher();
+        }
+    }
+
+    /// Notes that the peer has taken everything so far.
+    pub fn taken(&mut self) {
+        if self.offers {
+            self.offers = false;
+            self.activity.offered.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let activity = &self.0;
+        self.taken();
+        let activity = &self.activity;
         if activity.exchanges.fetch_sub(1, Ordering::Relaxed) == 1 {
             activity.head_since.store(NEVER, Ordering::Relaxed);
             activity.idle_since.store(activity.now(), Ordering::Relaxed);

@@ -21,6 +21,7 @@ mod drain;
 mod failures;
 mod framing;
 mod heavy;
+mod http2_stalls;
 mod judges;
 mod refusals;
 mod relay;

@@ -82,6 +82,15 @@ impl Client {
         self.reader.stream.flush()
     }
 
+    /// The same, giving up when the gateway takes nothing for `patience`.
+    pub(crate) fn try_send_within(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
+        self.socket(
+            |stream| stream.set_write_timeout(Some(patience)),
+            |stream| stream.set_write_timeout(Some(patience)),
+        );
+        self.try_send(bytes)
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).unwrap();
     }
