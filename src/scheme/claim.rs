@@ -46,7 +46,7 @@ impl Scheme {
                 Shape::List(field, separator) => {
                     for part in header::fields(text, *separator) {
                         match part? {
-                            (key, value) if key == field => take(value)?,
+                            (key, value) if header::is(key, field) => take(value)?,
                             (key, value) if self.is_time_field(key) && written.replace(value).is_some() => {
                                 return Err(Rejection::SignatureMalformed);
                             }
@@ -83,7 +83,7 @@ impl Scheme {
     }
 
     fn is_time_field(&self, key: &str) -> bool {
-        matches!(&self.time, Some(Time { place: TimePlace::Field(field), .. }) if field == key)
+        matches!(&self.time, Some(Time { place: TimePlace::Field(field), .. }) if header::is(field, key))
     }
 
     /// Hands a part of the payload that the head holds to `into`; `false` for a part that it does not hold.

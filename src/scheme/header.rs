@@ -32,16 +32,18 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
 /// [`MAX_HEADER`] or has a byte that is not printable ASCII.
 pub(super) fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Rejection> {
     let mut values = headers.get_all(name).iter();
-    let value = values.next().ok_or(Rejection::SignatureMissing)?;
-    if values.next().is_some() || value.len() > MAX_HEADER {
-        return Err(Rejection::SignatureMalformed);
-    }
+    let value = values.next().ok_or(Rejection::SignatureMissing)?.as_bytes();
     // Also refuses the tab, which `HeaderValue` allows and a trimming upstream might treat as a space.
-    let text = value.to_str().map_err(|_| Rejection::SignatureMalformed)?;
-    if text.contains('\t') {
+    let printable = value
+        .iter()
+        .fold(true, |printable, byte| printable & (0x20..0x7f).contains(byte));
+    if values.next().is_some() || value.len() > MAX_HEADER || !printable {
         return Err(Rejection::SignatureMalformed);
     }
-    match text.trim_matches(' ') {
+    match std::str::from_utf8(value)
+        .map_err(|_| Rejection::SignatureMalformed)?
+        .trim_matches(' ')
+    {
         "" => Err(Rejection::SignatureMissing),
         text => Ok(text),
     }
@@ -49,13 +51,48 @@ pub(super) fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h 
 
 /// The `key=value` parts of a list, in order: spaces around a part and one trailing separator are tolerated, a part
 /// without `=`, without a key, or without anything is an error.
-pub(super) fn fields(text: &str, separator: char) -> impl Iterator<Item = Result<(&str, &str), Rejection>> {
-    let text = text.strip_suffix(separator).unwrap_or(text);
-    text.split(separator)
-        .map(|part| match part.trim_matches(' ').split_once('=') {
-            None | Some(("", _)) => Err(Rejection::SignatureMalformed),
-            Some(field) => Ok(field),
+pub(super) fn fields(text: &str, separator: char) -> Fields<'_> {
+    Fields {
+        rest: Some(text.strip_suffix(separator).unwrap_or(text)),
+        separator,
+    }
+}
+
+/// See [`fields`]. Written out, because the general searchers of `str` cost more than the short texts they search.
+#[derive(Debug)]
+pub(super) struct Fields<'h> {
+    rest: Option<&'h str>,
+    separator: char,
+}
+
+impl<'h> Iterator for Fields<'h> {
+    type Item = Result<(&'h str, &'h str), Rejection>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let part = match split(self.rest.take()?, self.separator) {
+            (part, None) => part,
+            (part, rest) => {
+                self.rest = rest;
+                part
+            }
+        };
+        Some(match split(part.trim_matches(' '), '=') {
+            (_, None) | ("", _) => Err(Rejection::SignatureMalformed),
+            (key, Some(value)) => Ok((key, value)),
         })
+    }
+}
+
+/// What stands before the first such sign, and what after it. The sign is ASCII.
+fn split(text: &str, at: char) -> (&str, Option<&str>) {
+    let found = text.bytes().position(|byte| char::from(byte) == at);
+    let halves = found.and_then(|found| Some((text.get(..found)?, text.get(found + 1..)?)));
+    halves.map_or((text, None), |(before, after)| (before, Some(after)))
+}
+
+/// Whether two short texts are the same; neither is secret.
+pub(super) fn is(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| a == b)
 }
 
 /// One to [`MAX_CANDIDATES`] decoded signatures; the common single one needs no allocation.
@@ -126,24 +163,42 @@ pub(super) fn encode(bytes: &[u8], encoding: Encoding) -> String {
     }
 }
 
+/// The value of every lower-case hex digit; [`NO_DIGIT`] for any other byte.
+const DIGITS: [u8; 256] = {
+    let mut table = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        #[allow(clippy::indexing_slicing)] // Evaluated by the compiler.
+        {
+            table[b"0123456789abcdef"[value as usize] as usize] = value;
+        }
+        value += 1;
+    }
+    table
+};
+
+const NO_DIGIT: u8 = 0xf0;
+
 /// Lower-case hex to bytes; `None` for any other digit or an odd number of them. Upper case is refused because every
 /// official library compares text, so a header that has it is not the provider's.
 fn hex_lower(text: &str, into: &mut [u8]) -> Option<()> {
-    const fn digit(byte: u8) -> Option<u8> {
-        match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
-        }
-    }
     if text.len() != into.len() * 2 {
         return None;
     }
+    // Judged once at the end: a branch for every digit costs more than the digits.
+    let mut all = 0;
     for (to, pair) in into.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
         let [high, low] = *pair else { return None };
-        *to = digit(high)? << 4 | digit(low)?;
+        let (high, low) = (digit(high), digit(low));
+        all |= high | low;
+        *to = high << 4 | low;
     }
-    Some(())
+    (all & NO_DIGIT == 0).then_some(())
+}
+
+#[allow(clippy::indexing_slicing)] // A byte cannot be out of a table of 256.
+const fn digit(byte: u8) -> u8 {
+    DIGITS[byte as usize]
 }
 
 #[cfg(test)]

@@ -100,12 +100,14 @@ impl Tag {
     /// Takes the first [`Self::MAX`] bytes.
     pub(super) fn new(from: &[u8]) -> Self {
         let mut bytes = [0; Self::MAX];
-        let mut len = 0;
-        for (to, byte) in bytes.iter_mut().zip(from) {
-            *to = *byte;
-            len += 1;
+        let from = from.get(..Self::MAX).unwrap_or(from);
+        if let Some(to) = bytes.get_mut(..from.len()) {
+            to.copy_from_slice(from);
         }
-        Self { len, bytes }
+        Self {
+            len: u8::try_from(from.len()).unwrap_or_default(),
+            bytes,
+        }
     }
 
     /// The code.
@@ -118,7 +120,18 @@ impl Tag {
         self.bytes.first_chunk().copied().unwrap_or_default()
     }
 
-    /// Whether two codes are the same, in a time that depends on their lengths only.
+    /// Whether two codes are the same, in a time that depends on their lengths only; eight bytes at a time, because
+    /// `subtle` pays for its fence with every single one.
+    pub(super) fn same(&self, presented: &Self) -> Choice {
+        let words = usize::from(self.len).div_ceil(8);
+        let (ours, theirs) = (self.bytes.as_chunks::<8>().0, presented.bytes.as_chunks::<8>().0);
+        let pairs = ours.iter().zip(theirs).take(words);
+        pairs.fold(self.len.ct_eq(&presented.len), |same, (ours, theirs)| {
+            same & u64::from_ne_bytes(*ours).ct_eq(&u64::from_ne_bytes(*theirs))
+        })
+    }
+
+    /// [`Tag::same`] for bytes of any length.
     pub(super) fn matches(&self, presented: &[u8]) -> Choice {
         self.as_slice().ct_eq(presented)
     }
@@ -155,6 +168,16 @@ mod tests {
             let tag = mac.finish();
             assert_eq!(hex::encode(tag.as_slice()), expected);
             assert_eq!(tag.as_slice().len(), hash.len());
+            let presented = hex::decode(expected).unwrap();
+            assert!(bool::from(tag.same(&Tag::new(&presented))));
+            assert!(!bool::from(tag.same(&Tag::new(&presented[1..]))));
+            for at in 0..presented.len() {
+                for bit in 0..8 {
+                    let mut wrong = presented.clone();
+                    wrong[at] ^= 1 << bit;
+                    assert!(!bool::from(tag.same(&Tag::new(&wrong))));
+                }
+            }
             assert!(bool::from(tag.matches(&hex::decode(expected).unwrap())));
             assert!(!bool::from(tag.matches(&hex::decode(expected).unwrap()[1..])));
         }

@@ -125,9 +125,10 @@ impl Stream {
             if index == 0 {
                 identity = tag.identity();
             }
-            let hit = self.candidates.iter().fold(Choice::from(0), |hit, candidate| {
-                hit | tag.matches(candidate.as_slice())
-            });
+            let hit = self
+                .candidates
+                .iter()
+                .fold(Choice::from(0), |hit, candidate| hit | tag.same(candidate));
             secret.conditional_assign(&index, hit & !found);
             found |= hit;
         }
