@@ -16,6 +16,8 @@ mod support;
 mod aliasing;
 mod answers;
 mod bounds;
+mod canary;
+mod clock;
 mod drain;
 mod failures;
 mod framing;
