@@ -23,7 +23,14 @@ test: test-apps ## install what the tests need, then run every test
 	  echo cargo test; cargo test --lib --bins && cargo test --test it -- --test-threads=2; \
 	fi
 
-test-apps: $(APPS)/python.stamp $(APPS)/node.stamp
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp
+
+# libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
+# server should take; puma and WEBrick judge what reaches an application.
+$(APPS)/debian.stamp: tests/apps/packages
+	@mkdir -p $(APPS)
+	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick
+	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt
 	@mkdir -p $(APPS)

@@ -366,3 +366,38 @@ impl hyper::body::Body for Tracked {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::exchange::Recorder;
+    use crate::intake::Budget;
+    use crate::replay::Memory;
+    use crate::snapshot::Snapshot;
+    use crate::telemetry::metrics::Metrics;
+    use crate::tls;
+    use arc_swap::ArcSwap;
+    use tokio::time::Instant;
+
+    /// I13: a panic is one exchange's: answered 500 and counted, and the task that serves the connection lives on.
+    #[tokio::test]
+    async fn a_panic_is_answered_and_counted() {
+        let metrics = Metrics::new();
+        let snapshot = Snapshot::compile(Vec::new(), None, 1, &metrics, tls::connector).unwrap();
+        let gateway = Arc::new(Gateway {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            budget: Budget::new(0),
+            guard: Memory::new(1, Instant::now()),
+            recorder: Recorder::new(metrics.clone(), None, 0),
+        });
+        let finishing = Finishing {
+            exchange: Some(Box::pin(async { panic!("a bug") })),
+            gateway,
+            busy: None,
+        };
+        let response = finishing.await.unwrap();
+        assert_eq!(response.status(), hyper::StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(metrics.panics.get(), 1);
+    }
+}

@@ -3,3 +3,4 @@
 mod descriptors;
 mod load;
 mod memory;
+mod stalls;
