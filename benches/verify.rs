@@ -44,8 +44,8 @@ fn main() {
     );
     for kib in SIZES {
         let case = Case::new(kib * 1024);
-        let [hmac, paddle] = turns([&|| drop(black_box(case.hmac())), &|| {
-            drop(black_box(case.paddle(&case.headers)))
+        let [hmac, paddle] = turns([&|| _ = black_box(case.hmac()), &|| {
+            _ = black_box(case.paddle(&case.headers));
         }]);
         println!(
             "{kib:>3} KiB {hmac:>9.0} ns {paddle:>9.0} ns {:>7.0} ns {:>7.3}",
@@ -56,8 +56,8 @@ fn main() {
     let case = Case::new(1024);
     let [first, last] = [0, 63].map(|digit| case.wrong_in(digit));
     assert!(case.paddle(&first).is_err() && case.paddle(&last).is_err());
-    let [first, last] = turns([&|| drop(black_box(case.paddle(&first))), &|| {
-        drop(black_box(case.paddle(&last)))
+    let [first, last] = turns([&|| _ = black_box(case.paddle(&first)), &|| {
+        _ = black_box(case.paddle(&last));
     }]);
     println!(
         "wrong in the first digit {first:.0} ns, in the last {last:.0} ns: ratio {:.3}",
