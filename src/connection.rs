@@ -2,7 +2,7 @@
 //! and an end at which the sender can still read its answer.
 //!
 //! A verified request is finished even when its sender hangs up. hyper drops an exchange with its connection, so every
-//! exchange runs inside [`Finishing`], which moves to a task of its own when it is dropped half-way.
+//! exchange runs inside `Finishing`, which moves to a task of its own when it is dropped half-way.
 
 use crate::answer::Body;
 use crate::deadline::Timer;
@@ -10,7 +10,7 @@ use crate::drain::Drain;
 use crate::gateway::{Downstream, Gateway};
 use crate::outcome::Rejection;
 use crate::refusal;
-use crate::transport::{Activity, Busy, Observed, Patience, Protocol, Stalled};
+use crate::transport::{Activity, Busy, Observed, Patience, Protocol, Readable, Stalled};
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
@@ -33,6 +33,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 1024 * 1024;
 /// Largest step in which hyper reads a body.
 const READ_BUFFER: usize = 64 * 1024;
+/// How long an idle HTTP/1.1 connection keeps its parser and buffers.
+const REST_AFTER: Duration = Duration::from_secs(1);
 /// HTTP/2 flow control: what a stream and a connection may send before we have read it.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
@@ -50,24 +52,61 @@ pub struct Bounds {
     pub patience: Patience,
 }
 
-/// Serves HTTP/1.1 until either side is done.
+/// Serves HTTP/1.1 until either side is done. A connection that is idle for a moment gives its parser, its buffers and
+/// its bookkeeping back, and keeps only its stream until the next byte arrives: most connections are idle most of the time.
 pub async fn http1<S>(stream: S, gateway: Arc<Gateway>, downstream: Arc<Downstream>, bounds: Bounds, drain: &Drain)
+where
+    S: AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static,
+{
+    let activity = Activity::new(Protocol::Http1);
+    let mut stream = Observed::new(stream, activity.clone());
+    loop {
+        let exchanges = Exchanges {
+            gateway: gateway.clone(),
+            downstream: downstream.clone(),
+            activity: activity.clone(),
+        };
+        stream = match Box::pin(http1_active(stream, exchanges, bounds, drain)).await {
+            Some(idle) => idle,
+            None => return,
+        };
+        let mut watchdog = Watchdog::new(&activity, bounds.patience, drain);
+        let awake = poll_fn(|cx| match stream.poll_readable(cx) {
+            _ if watchdog.must_drain(cx) => Poll::Ready(false),
+            Poll::Ready(_) => Poll::Ready(true),
+            Poll::Pending => watchdog.poll(cx).map(|_| false),
+        });
+        gateway.recorder.metrics.connections_resting.inc();
+        let awake = awake.await;
+        gateway.recorder.metrics.connections_resting.dec();
+        if !awake {
+            return Box::pin(linger(stream)).await;
+        }
+    }
+}
+
+/// Serves HTTP/1.1 as long as there is something to do; gives the stream back when there is not.
+async fn http1_active<S>(
+    stream: Observed<S>,
+    exchanges: Exchanges,
+    bounds: Bounds,
+    drain: &Drain,
+) -> Option<Observed<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Activity::new(Protocol::Http1);
-    let service = Exchanges {
-        gateway: gateway.clone(),
-        downstream,
-        activity: activity.clone(),
-    };
+    let (gateway, activity) = (exchanges.gateway.clone(), exchanges.activity.clone());
     let mut connection = http1::Builder::new()
         .half_close(true)
         .max_headers(bounds.headers)
         .max_header_size(bounds.head_bytes)
         .max_buf_size(READ_BUFFER.max(bounds.head_bytes))
-        .serve_connection(TokioIo::new(Observed::new(stream, activity.clone())), service);
-    let mut watchdog = Watchdog::new(&activity, bounds.patience, drain);
+        .serve_connection(TokioIo::new(stream), exchanges);
+    let patience = Patience {
+        idle: REST_AFTER.min(bounds.patience.idle),
+        ..bounds.patience
+    };
+    let mut watchdog = Watchdog::new(&activity, patience, drain);
     let end = poll_fn(|cx| {
         if watchdog.must_drain(cx) {
             Pin::new(&mut connection).graceful_shutdown();
@@ -87,11 +126,12 @@ where
             // The peer may be gone; then there is nobody to tell.
             let _ = timeout(LINGER, stream.write_all(goodbye)).await;
         }
-        End::Stalled(Stalled::Idle) => {}
+        End::Stalled(Stalled::Idle) => return Some(stream),
         // It does not read, so there is no use in a polite end.
-        End::Stalled(Stalled::Write) => return,
+        End::Stalled(Stalled::Write) => return None,
     }
     linger(stream).await;
+    None
 }
 
 /// Serves HTTP/2 until either side is done.

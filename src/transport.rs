@@ -1,7 +1,8 @@
 //! The sender's byte stream: a TCP or Unix socket that is read in large steps, and an observer that notes when bytes move.
 //!
 //! The TLS layer asks for 4 KiB at a time; reading ahead makes one system call of what would be sixteen for a large body.
-//! The buffer exists only while there is something in it, so an idle connection holds none.
+//! It begins when a read came back full, so that a small webhook costs neither a buffer nor a copy, and the buffer exists only
+//! while there is something in it.
 
 use bytes::{Buf as _, BytesMut};
 use std::future::{Future as _, poll_fn};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
 /// Bytes of one read from a socket: four full TLS records.
 const READ_AHEAD: usize = 64 * 1024;
@@ -32,6 +34,8 @@ pub enum Socket {
 pub struct ReadAhead {
     socket: Socket,
     buffer: BytesMut,
+    /// The last read left nothing to be desired: there is probably more.
+    more: bool,
 }
 
 impl ReadAhead {
@@ -41,6 +45,7 @@ impl ReadAhead {
         Self {
             socket,
             buffer: BytesMut::new(),
+            more: false,
         }
     }
 
@@ -67,26 +72,22 @@ impl ReadAhead {
         }
         filled
     }
-
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.socket {
-            Socket::Tcp(socket) => socket.poll_read_ready(cx),
-            Socket::Unix(socket) => socket.poll_read_ready(cx),
-        }
-    }
 }
 
 impl AsyncRead for ReadAhead {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.buffer.is_empty() {
-            if buf.remaining() >= READ_AHEAD {
-                return match &mut this.socket {
+            if !this.more || buf.remaining() >= READ_AHEAD {
+                let before = buf.filled().len();
+                let read = match &mut this.socket {
                     Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
                     Socket::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
                 };
+                this.more = buf.filled().len() > before && buf.remaining() == 0;
+                return read;
             }
-            ready!(this.poll_fill(cx))?;
+            this.more = ready!(this.poll_fill(cx))? >= READ_AHEAD / 2;
         }
         let some = this.buffer.len().min(buf.remaining());
         buf.put_slice(this.buffer.get(..some).unwrap_or_default());
@@ -130,6 +131,37 @@ impl AsyncWrite for ReadAhead {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         delegate!(self, socket => Pin::new(socket).poll_shutdown(cx))
+    }
+}
+
+/// A stream that can say that bytes have arrived without reading them.
+pub trait Readable {
+    /// Ready when a read would find bytes, the end of the stream, or an error.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Readable for ReadAhead {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.buffer.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match &self.socket {
+            Socket::Tcp(socket) => socket.poll_read_ready(cx),
+            Socket::Unix(socket) => socket.poll_read_ready(cx),
+        }
+    }
+}
+
+/// Ciphertext counts: what it decrypts to is found by reading. Whoever asks has read all plaintext before.
+impl Readable for Box<TlsStream<ReadAhead>> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_ref().0.poll_readable(cx)
+    }
+}
+
+impl<S: Readable> Readable for Observed<S> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_readable(cx)
     }
 }
 

@@ -3,8 +3,13 @@
 //! Everything a sender can write here is bounded: one header, 1 KiB, eight candidates. Two readers must never see two
 //! different things in it, so a second header of the name, a second timestamp and anything but plain ASCII is refused.
 
-use super::mac::Tag;
+use super::asymmetric::MAX_SIGNATURE;
+use super::custom::Encoding;
+use super::mac::{Hash, Tag};
 use crate::outcome::Rejection;
+use base64::engine::general_purpose::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
 
@@ -13,6 +18,12 @@ pub(super) const MAX_HEADER: usize = 1024;
 
 /// Most candidate signatures of one request. Rotation needs two.
 pub(super) const MAX_CANDIDATES: usize = 8;
+
+/// RFC 4648 §5; some senders pad it and some do not.
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The only value of a header, without spaces around it.
 ///
@@ -79,9 +90,45 @@ impl Candidates {
     }
 }
 
+/// A MAC of this hash as a sender writes it; `None` unless it is exactly that.
+pub(super) fn decode_tag(text: &str, encoding: Encoding, hash: Hash) -> Option<Tag> {
+    // base64 wants room for its estimate, which is up to two bytes more than it writes.
+    let mut room = [0; Tag::MAX + 2];
+    let len = match encoding {
+        Encoding::Hex => hex_lower(text, room.get_mut(..hash.len())?).map(|()| hash.len())?,
+        Encoding::Base64 => STANDARD.decode_slice(text, &mut room).ok()?,
+        Encoding::Base64url => URL_SAFE.decode_slice(text, &mut room).ok()?,
+    };
+    (len == hash.len()).then(|| Tag::new(room.get(..len).unwrap_or_default()))
+}
+
+/// Any signature as a sender writes it, up to [`MAX_SIGNATURE`] bytes.
+pub(super) fn decode(text: &str, encoding: Encoding) -> Option<Vec<u8>> {
+    if text.is_empty() || text.len() > 2 * MAX_SIGNATURE {
+        return None;
+    }
+    match encoding {
+        Encoding::Hex => {
+            let mut bytes = vec![0; text.len() / 2];
+            hex_lower(text, &mut bytes).map(|()| bytes)
+        }
+        Encoding::Base64 => STANDARD.decode(text).ok(),
+        Encoding::Base64url => URL_SAFE.decode(text).ok(),
+    }
+}
+
+/// A signature as a sender would write it.
+pub(super) fn encode(bytes: &[u8], encoding: Encoding) -> String {
+    match encoding {
+        Encoding::Hex => hex::encode(bytes),
+        Encoding::Base64 => STANDARD.encode(bytes),
+        Encoding::Base64url => URL_SAFE.encode(bytes),
+    }
+}
+
 /// Lower-case hex to bytes; `None` for any other digit or an odd number of them. Upper case is refused because every
 /// official library compares text, so a header that has it is not the provider's.
-pub(super) fn hex_lower(text: &str, into: &mut [u8]) -> Option<()> {
+fn hex_lower(text: &str, into: &mut [u8]) -> Option<()> {
     const fn digit(byte: u8) -> Option<u8> {
         match byte {
             b'0'..=b'9' => Some(byte - b'0'),
@@ -101,6 +148,7 @@ pub(super) fn hex_lower(text: &str, into: &mut [u8]) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     #[test]
@@ -111,6 +159,32 @@ mod tests {
         for bad in ["", ";", "ts", "ts=1;;h1=a", "ts=1;;", ";ts=1", "=1", "ts=1; ;h1=a"] {
             assert_eq!(read(bad), Err(Rejection::SignatureMalformed), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_tag_is_written_in_one_way() {
+        for hash in [Hash::Sha1, Hash::Sha256, Hash::Sha512] {
+            let bytes: Vec<u8> = (0..=255).take(hash.len()).collect();
+            for encoding in [Encoding::Hex, Encoding::Base64, Encoding::Base64url] {
+                let text = encode(&bytes, encoding);
+                let read = |text: &str| decode_tag(text, encoding, hash).map(|tag| tag.as_slice().to_vec());
+                assert_eq!(read(&text).as_ref(), Some(&bytes));
+                assert_eq!(decode(&text, encoding).as_ref(), Some(&bytes));
+                for bad in [
+                    format!("{text}="),
+                    format!("{text}A"),
+                    format!(" {text}"),
+                    text[1..].to_owned(),
+                    String::new(),
+                ] {
+                    assert_eq!(read(&bad), None, "{bad}");
+                }
+            }
+        }
+        // Bits beyond the last byte must be zero, or one signature would have four spellings.
+        assert_eq!(decode("AB==", Encoding::Base64), None);
+        assert_eq!(decode("AA==", Encoding::Base64), Some(vec![0]));
+        assert_eq!(decode(&"00".repeat(MAX_SIGNATURE + 1), Encoding::Hex), None);
     }
 
     #[test]

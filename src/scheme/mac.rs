@@ -20,7 +20,6 @@ pub(super) enum Mac {
     Sha512(Box<Hmac<Sha512>>),
 }
 
-#[allow(dead_code)] // Only Paddle is here yet; the other rows use the rest.
 /// Hash function under the HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hash {
@@ -41,6 +40,15 @@ impl Hash {
 }
 
 impl Mac {
+    /// The hash under it.
+    pub(super) const fn hash(&self) -> Hash {
+        match self {
+            Self::Sha1(_) => Hash::Sha1,
+            Self::Sha256(_) => Hash::Sha256,
+            Self::Sha512(_) => Hash::Sha512,
+        }
+    }
+
     /// Expands a key. `None` for an empty key, which must never authenticate anything.
     pub(super) fn new(hash: Hash, key: &[u8]) -> Option<Self> {
         if key.is_empty() {

@@ -5,25 +5,38 @@
 //! absorbs the body as it arrives, [`Check::finish`] gives the verdict. The first two need no byte of the body.
 //! The rows of providers are data in `presets`; facts and sources are in `docs/schemes.md`.
 
+mod asymmetric;
+mod claim;
+mod compile;
 mod custom;
+mod form;
 mod header;
+mod json;
+mod keys;
 mod mac;
-mod paddle;
+mod place;
 pub mod presets;
+mod sign;
+mod stream;
+mod template;
 mod time;
+mod url;
+mod whole;
 
 pub use custom::*;
 
 use crate::outcome::Rejection;
 use crate::secret::Secret;
 use bytes::Bytes;
-use header::Candidates;
+use compile::{Payload, Scheme};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method};
-use mac::{Hash, Mac};
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
-use subtle::{Choice, ConditionallySelectable};
+use stream::Stream;
+use whole::Whole;
 
 /// What a verifier may look at before the body: borrowed from the request, never copied.
 #[derive(Clone, Copy, Debug)]
@@ -71,17 +84,18 @@ pub struct SignRequest<'a> {
 }
 
 /// A scheme with its keys: everything that is the same for all requests of a route.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Verifier {
-    name: String,
-    key_names: Vec<String>,
-    /// Expanded keys, in configuration order; never empty.
-    keys: Vec<Mac>,
-    header: HeaderName,
+    scheme: Arc<Scheme>,
 }
 
+/// The replay window of schemes that sign no time: short, because a redelivery by hand must still get through.
+const REPLAY_WINDOW: Duration = Duration::from_secs(300);
+
 impl Verifier {
-    /// Compiles a scheme: a preset by name, or `custom` with its description.
+    /// Compiles a scheme: a preset by name, or `custom` with its description. `public_url` is what the provider calls,
+    /// for schemes that sign the URL: an origin, or an origin with a path that replaces the request's; the query is
+    /// always the request's own.
     ///
     /// # Errors
     /// Every fault at once, each a sentence that says what to write instead and shows no secret.
@@ -92,69 +106,67 @@ impl Verifier {
         keys: Vec<NamedSecret>,
         public_url: Option<String>,
     ) -> Result<Self, Vec<String>> {
-        let mut faults = Vec::new();
-        if let Err(fault) = presets::find(provider) {
-            faults.push(fault);
-        }
-        if custom.is_some() {
-            faults.push(format!("`custom` describes a scheme of your own: write `provider = \"custom\"` in place of `{provider}`, or remove `custom`."));
-        }
-        if public_url.is_some() {
-            faults.push(format!(
-                "`public_url` belongs to schemes that sign the URL; remove it, `{provider}` does not."
-            ));
-        }
-        faults.extend(key_faults(&keys));
-        let expanded: Vec<Mac> = keys
-            .iter()
-            .filter_map(|key| Mac::new(Hash::Sha256, key.secret.expose()))
-            .collect();
-        if !faults.is_empty() || expanded.len() != keys.len() {
-            return Err(faults);
-        }
+        let description = match (provider, custom) {
+            (presets::CUSTOM, Some(custom)) => Ok(custom),
+            (presets::CUSTOM, None) => {
+                Err("`provider = \"custom\"` needs a description: write a table `[route.custom]`, see docs/schemes.md.".to_owned())
+            }
+            (preset, None) => presets::find(preset),
+            (preset, Some(_)) => presets::find(preset).and_then(|_| {
+                Err(format!("`custom` describes a scheme of your own: write `provider = \"custom\"` in place of `{preset}`, or remove it."))
+            }),
+        };
+        let scheme = match description {
+            Ok(description) => compile::compile(provider, description, &keys, public_url.as_deref())?,
+            Err(fault) => return Err([vec![fault], keys::faults(&keys)].concat()),
+        };
         Ok(Self {
-            name: provider.to_owned(),
-            key_names: keys.into_iter().map(|key| key.name).collect(),
-            keys: expanded,
-            header: HeaderName::from_static("paddle-signature"),
+            scheme: Arc::new(scheme),
         })
     }
 
     /// The scheme's name, for `Hookgate-Verified`.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.scheme.name
     }
 
     /// Names of the keys, in configuration order: `Verified::secret` is an index into them.
     #[must_use]
     pub fn key_names(&self) -> &[String] {
-        &self.key_names
+        &self.scheme.key_names
     }
 
-    /// The header that carries the signature, for the header rules (a duplicate is refused, an alias is refused).
+    /// The headers that the verdict depends on, the one with the signature first (a duplicate is refused, an alias is
+    /// refused). Empty for schemes that sign inside the body.
     #[must_use]
-    pub const fn signature_headers(&self) -> &[HeaderName] {
-        std::slice::from_ref(&self.header)
+    pub fn signature_headers(&self) -> &[HeaderName] {
+        &self.scheme.headers
+    }
+
+    /// What an operator should know at start: no signed time, a body that is not covered, a short secret.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.scheme.warnings
     }
 
     /// Whether a signed time exists, so that a request can be stale and `tolerance` means something.
     #[must_use]
-    pub const fn has_timestamp(&self) -> bool {
-        true
+    pub fn has_timestamp(&self) -> bool {
+        self.scheme.time.is_some()
     }
 
     /// The tolerance of a route that names none; `None` where the scheme has no time.
     #[must_use]
-    pub const fn default_tolerance(&self) -> Option<Duration> {
-        Some(paddle::TOLERANCE)
+    pub fn default_tolerance(&self) -> Option<Duration> {
+        self.scheme.tolerance
     }
 
     /// How long a delivered request is remembered on a route that does not say: `None` stands for the timestamp plus
-    /// tolerance; schemes without a time have five minutes, because a redelivery by hand must still get through.
+    /// tolerance; schemes without a time have five minutes.
     #[must_use]
-    pub const fn default_replay_window(&self) -> Option<Duration> {
-        None
+    pub fn default_replay_window(&self) -> Option<Duration> {
+        (!self.has_timestamp()).then_some(REPLAY_WINDOW)
     }
 
     /// Reads the claim from the headers: signatures and timestamp. Bounded work, no allocation a sender can grow.
@@ -162,24 +174,35 @@ impl Verifier {
     /// # Errors
     /// `SignatureMissing`, `SignatureMalformed`.
     pub fn present(&self, head: &Head<'_>) -> Result<Presented<'_>, Rejection> {
-        let claim = paddle::read(header::only(head.headers, &self.header)?)?;
-        Ok(Presented { verifier: self, claim })
+        let claim = match &self.scheme.payload {
+            Payload::Stream { before, after, hash } => {
+                Claimed::Stream(stream::Claimed::read(&self.scheme, head, (before, after, *hash))?)
+            }
+            Payload::Whole(_) => Claimed::Whole(Box::new(Whole::read(&self.scheme, head)?)),
+        };
+        let tolerance = Cell::new(self.scheme.tolerance.map(|tolerance| tolerance.as_secs()));
+        Ok(Presented {
+            verifier: self,
+            claim,
+            tolerance,
+        })
     }
 
     /// The provider's id of this delivery, where the scheme has one and the request carries it. `body` in pieces.
     #[must_use]
-    pub fn delivery_id<'a>(&self, _head: &Head<'a>, body: &'a [Bytes]) -> Option<Cow<'a, [u8]>> {
-        paddle::delivery_id(body)
+    pub fn delivery_id<'a>(&self, head: &Head<'a>, body: &'a [Bytes]) -> Option<Cow<'a, [u8]>> {
+        self.scheme.find_id(head, body)
     }
 
     /// The headers that a sender with the key of this index would set at `now` (Unix seconds). `None` when there is no
-    /// such key, or when this scheme cannot be signed with what is configured (a public key).
+    /// such key, or when this scheme cannot be signed with what is configured (a public key, a signature in the body).
     #[must_use]
     pub fn sign(&self, key: usize, request: &SignRequest<'_>, now: u64) -> Option<Vec<(HeaderName, HeaderValue)>> {
         self.sign_with(&[key], request, now)
     }
 
-    /// Like [`Verifier::sign`], with several keys at once, as a sender does during a rotation.
+    /// Like [`Verifier::sign`], with several keys at once, as a sender does during a rotation; `None` also where the
+    /// scheme has room for one signature only.
     #[must_use]
     pub fn sign_with(
         &self,
@@ -187,53 +210,25 @@ impl Verifier {
         request: &SignRequest<'_>,
         now: u64,
     ) -> Option<Vec<(HeaderName, HeaderValue)>> {
-        let macs = keys.iter().map(|&key| self.keys.get(key)).collect::<Option<Vec<_>>>()?;
-        let value = HeaderValue::try_from(paddle::sign(&macs, request.body, now)?).ok()?;
-        Some(vec![(self.header.clone(), value)])
+        sign::sign(&self.scheme, keys, request, now)
     }
-}
-
-/// Faults of keys that no scheme can work with.
-fn key_faults(keys: &[NamedSecret]) -> Vec<String> {
-    let mut faults = Vec::new();
-    if keys.is_empty() {
-        faults.push(
-            "No secret is configured: write `secrets = [{ env = \"NAME\" }]` or `[{ file = \"/path\" }]`.".to_owned(),
-        );
-    }
-    for (index, key) in keys.iter().enumerate() {
-        let bytes = key.secret.expose();
-        if bytes.trim_ascii().is_empty() {
-            faults.push(format!(
-                "The secret `{}` is empty: put the provider's whole signing secret there.",
-                key.name
-            ));
-        } else if bytes.eq_ignore_ascii_case(b"changeme") {
-            faults.push(format!(
-                "The secret `{}` is a placeholder: put the provider's signing secret there.",
-                key.name
-            ));
-        } else if let Some(other) = keys.iter().take(index).find(|other| other.secret == key.secret) {
-            faults.push(format!(
-                "The secrets `{}` and `{}` are the same: remove one of them.",
-                other.name, key.name
-            ));
-        }
-        if keys.iter().take(index).any(|other| other.name == key.name) {
-            faults.push(format!(
-                "Two secrets are named `{}`: give each a `name` of its own.",
-                key.name
-            ));
-        }
-    }
-    faults
 }
 
 /// What the headers claim.
 #[derive(Debug)]
 pub struct Presented<'v> {
     verifier: &'v Verifier,
-    claim: paddle::Claim,
+    claim: Claimed,
+    /// What [`Presented::age`] was told, for a time that stands in the body and is judged at the end; the scheme's own
+    /// until then, so that leaving `age` out cannot switch the judgement off.
+    tolerance: Cell<Option<u64>>,
+}
+
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // The large one is the common one, and its point is not to allocate.
+enum Claimed {
+    Stream(stream::Claimed),
+    Whole(Box<Whole>),
 }
 
 impl Presented<'_> {
@@ -241,43 +236,46 @@ impl Presented<'_> {
     ///
     /// # Errors
     /// `TimestampStale`, `TimestampFuture`.
-    pub const fn age(&self, now: u64, tolerance: Option<u64>) -> Result<(), Rejection> {
-        time::judge(self.claim.seconds, now, tolerance)
+    pub fn age(&self, now: u64, tolerance: Option<u64>) -> Result<(), Rejection> {
+        self.tolerance.set(tolerance);
+        let seconds = match &self.claim {
+            Claimed::Stream(claim) => claim.seconds,
+            Claimed::Whole(whole) => whole.seconds,
+        };
+        seconds.map_or(Ok(()), |seconds| time::judge(seconds, now, tolerance))
     }
 
     /// Starts the check: keyed states are cloned, the part of the signed payload before the body is absorbed.
     #[must_use]
     pub fn check(self) -> Check {
-        let Self { verifier, claim } = self;
-        let prefix = claim.prefix();
-        let mut macs = verifier.keys.iter().cloned().map(|mut mac| {
-            mac.update(prefix);
-            mac
-        });
-        Check {
-            first: macs.next(),
-            more: macs.collect(),
-            timestamp: claim.seconds,
-            candidates: claim.candidates,
-        }
+        let tolerance = self.tolerance.get();
+        Check(match self.claim {
+            Claimed::Stream(claim) => Running::Stream(claim.start(&self.verifier.scheme, tolerance)),
+            Claimed::Whole(mut whole) => {
+                whole.tolerance = tolerance;
+                Running::Whole(whole)
+            }
+        })
     }
 }
 
 /// The running check of one body. Owns its state, so it can live across an await.
 #[derive(Debug)]
-pub struct Check {
-    first: Option<Mac>,
-    /// States of the other active secrets; empty, and so without an allocation, for the common single one.
-    more: Vec<Mac>,
-    timestamp: u64,
-    candidates: Candidates,
+pub struct Check(Running);
+
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // As above.
+enum Running {
+    Stream(Stream),
+    Whole(Box<Whole>),
 }
 
 impl Check {
     /// Absorbs the next piece of the body. Called once for every byte, in order.
     pub fn update(&mut self, piece: &[u8]) {
-        for mac in self.first.iter_mut().chain(&mut self.more) {
-            mac.update(piece);
+        match &mut self.0 {
+            Running::Stream(stream) => stream.update(piece),
+            Running::Whole(_) => {}
         }
     }
 
@@ -287,31 +285,19 @@ impl Check {
     /// # Errors
     /// `SignatureMismatch`; `SignatureMissing`, `SignatureMalformed`, `TimestampStale` and `TimestampFuture` where
     /// signature or time stand in the body.
-    pub fn finish(self, _body: &[Bytes], _now: u64) -> Result<Verified, Rejection> {
-        let mut identity = [0; 32];
-        let mut found = Choice::from(0);
-        let mut secret = 0u64;
-        for (index, mac) in (0u64..).zip(self.first.into_iter().chain(self.more)) {
-            let tag = mac.finish();
-            if index == 0 {
-                identity = tag.identity();
-            }
-            let hit = self.candidates.iter().fold(Choice::from(0), |hit, candidate| {
-                hit | tag.matches(candidate.as_slice())
-            });
-            secret.conditional_assign(&index, hit & !found);
-            found |= hit;
+    pub fn finish(self, body: &[Bytes], now: u64) -> Result<Verified, Rejection> {
+        match self.0 {
+            Running::Stream(stream) => stream.finish(body, now),
+            Running::Whole(whole) => whole.finish(body, now),
         }
-        let secret = usize::try_from(secret).unwrap_or_default();
-        if found.into() {
-            Ok(Verified {
-                secret,
-                timestamp: Some(self.timestamp),
-                identity,
-            })
-        } else {
-            Err(Rejection::SignatureMismatch)
-        }
+    }
+}
+
+/// The pieces of a body as one; copied only when there are several.
+fn contiguous(body: &[Bytes]) -> Cow<'_, [u8]> {
+    match body {
+        [one] => Cow::Borrowed(one),
+        pieces => Cow::Owned(pieces.concat()),
     }
 }
 

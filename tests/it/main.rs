@@ -19,6 +19,7 @@ mod bounds;
 mod canary;
 mod cases_list;
 mod clock;
+mod commands;
 mod drain;
 mod failures;
 mod framing;

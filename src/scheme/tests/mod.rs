@@ -1,7 +1,16 @@
 //! The scheme as its callers see it, against published bytes and against checks written apart from the code.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm
+)]
 
+mod classic;
+mod custom;
 mod paddle;
+mod property;
+mod providers;
 
 use super::*;
 

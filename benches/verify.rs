@@ -1,0 +1,148 @@
+//! What verifying costs over the bare HMAC of the same bytes, and whether two wrong signatures take equal time.
+//!
+//!     cargo bench --bench verify
+//!
+//! `paddle/…` is present + age + check + update + finish; `hmac/…` the MAC of `ts:body` with the key expanded once. The
+//! table at the end divides medians of interleaved turns, so that the machine's noise is common to both; the criterion
+//! figures are for following one of them over time.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hookgate::outcome::Rejection;
+use hookgate::scheme::{Head, NamedSecret, SignRequest, Verified, Verifier};
+use hookgate::secret::Secret;
+use hyper::{HeaderMap, Method};
+use sha2::Sha256;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+const SECRET: &str = "pdl_ntfset_01hs0t3tw21j988db1pam5xg8m_GrOWLNef+vmtjJYq4mSnHNzvc8uWoJ1I";
+const NOW: u64 = 1_700_000_000;
+const SIZES: [usize; 3] = [1, 16, 64];
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_secs(1))
+        .configure_from_args();
+    for kib in SIZES {
+        let case = Case::new(kib * 1024);
+        let mut group = criterion.benchmark_group(format!("{kib} KiB"));
+        group.throughput(Throughput::Bytes(kib as u64 * 1024));
+        group.bench_function(BenchmarkId::from_parameter("hmac"), |b| b.iter(|| case.hmac()));
+        group.bench_function(BenchmarkId::from_parameter("paddle"), |b| {
+            b.iter(|| case.paddle(&case.headers).unwrap())
+        });
+        group.finish();
+    }
+    criterion.final_summary();
+
+    println!(
+        "\n{:>7} {:>12} {:>12} {:>10} {:>7}",
+        "body", "hmac", "paddle", "more by", "ratio"
+    );
+    for kib in SIZES {
+        let case = Case::new(kib * 1024);
+        let [hmac, paddle] = turns([&|| drop(black_box(case.hmac())), &|| {
+            drop(black_box(case.paddle(&case.headers)))
+        }]);
+        println!(
+            "{kib:>3} KiB {hmac:>9.0} ns {paddle:>9.0} ns {:>7.0} ns {:>7.3}",
+            paddle - hmac,
+            paddle / hmac
+        );
+    }
+    let case = Case::new(1024);
+    let [first, last] = [0, 63].map(|digit| case.wrong_in(digit));
+    assert!(case.paddle(&first).is_err() && case.paddle(&last).is_err());
+    let [first, last] = turns([&|| drop(black_box(case.paddle(&first))), &|| {
+        drop(black_box(case.paddle(&last)))
+    }]);
+    println!(
+        "wrong in the first digit {first:.0} ns, in the last {last:.0} ns: ratio {:.3}",
+        first / last
+    );
+}
+
+/// One genuine request.
+struct Case {
+    verifier: Verifier,
+    keyed: Hmac<Sha256>,
+    body: [Bytes; 1],
+    headers: HeaderMap,
+}
+
+impl Case {
+    fn new(size: usize) -> Self {
+        let key = NamedSecret {
+            name: "primary".to_owned(),
+            secret: Secret::new(SECRET.into()),
+        };
+        let verifier = Verifier::new("paddle", None, vec![key], None).unwrap();
+        let body = vec![b'x'; size];
+        let request = SignRequest {
+            method: &Method::POST,
+            target: "/",
+            delivery_id: None,
+            body: &body,
+        };
+        let headers = verifier.sign(0, &request, NOW).unwrap().into_iter().collect();
+        let keyed = Hmac::new_from_slice(SECRET.as_bytes()).unwrap();
+        Self {
+            verifier,
+            keyed,
+            body: [Bytes::from(body)],
+            headers,
+        }
+    }
+
+    fn hmac(&self) -> [u8; 32] {
+        let mut mac = self.keyed.clone();
+        mac.update(b"1700000000:");
+        mac.update(&self.body[0]);
+        mac.finalize().into_bytes().into()
+    }
+
+    fn paddle(&self, headers: &HeaderMap) -> Result<Verified, Rejection> {
+        let head = Head {
+            method: &Method::POST,
+            target: "/webhooks/paddle",
+            headers,
+        };
+        let presented = self.verifier.present(&head)?;
+        presented.age(NOW, Some(5))?;
+        let mut check = presented.check();
+        check.update(&self.body[0]);
+        check.finish(&self.body, NOW)
+    }
+
+    /// The headers with one digit of the signature changed.
+    fn wrong_in(&self, digit: usize) -> HeaderMap {
+        let mut value = self.headers["paddle-signature"].to_str().unwrap().to_owned();
+        let at = value.find("h1=").unwrap() + 3 + digit;
+        let other = if &value[at..=at] == "0" { "1" } else { "0" };
+        value.replace_range(at..=at, other);
+        let mut headers = self.headers.clone();
+        headers.insert("paddle-signature", value.parse().unwrap());
+        headers
+    }
+}
+
+/// Median nanoseconds per call of each, in turns of a few hundred calls.
+fn turns<const N: usize>(work: [&dyn Fn(); N]) -> [f64; N] {
+    const TURNS: usize = 401;
+    const CALLS: u32 = 300;
+    let mut samples = work.map(|_| Vec::with_capacity(TURNS));
+    for _ in 0..TURNS {
+        for (work, samples) in work.iter().zip(&mut samples) {
+            let start = Instant::now();
+            (0..CALLS).for_each(|_| work());
+            samples.push(start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS));
+        }
+    }
+    samples.map(|mut samples| {
+        samples.sort_by(f64::total_cmp);
+        samples[TURNS / 2]
+    })
+}

@@ -1,0 +1,27 @@
+//! Any body as a form: decoding, PHP's serialisation, Twilio's concatenation and the digest; nothing is ever genuine.
+#![no_main]
+use hookgate::scheme::{Head, Verifier};
+use hookgate_fuzz::{custom, judge, preset};
+use hyper::header::HeaderValue;
+use hyper::{HeaderMap, Method};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+static VERIFIERS: LazyLock<Vec<Verifier>> = LazyLock::new(|| {
+    let php = "signature = { form = \"p_signature\" }\nencoding = \"base64\"\npayload = \"{php}{url}\"";
+    let digest = "signature = { form = \"p_signature\" }\nencoding = \"base64\"\nalgorithm = \"md5\"\npayload = \"{url}{form}{secret}\"";
+    let verifiers = [custom(php, b"a key"), custom(digest, b"a key"), preset("twilio", b"a key")];
+    verifiers.into_iter().flatten().collect()
+});
+
+fuzz_target!(|body: &[u8]| {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-twilio-signature", HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAAAAAAA="));
+    let signed = [body, b"&p_signature=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA%3D"].concat();
+    for verifier in VERIFIERS.iter() {
+        for body in [body, &signed] {
+            let head = Head { method: &Method::POST, target: "/", headers: &headers };
+            assert!(judge(verifier, &head, body).is_err());
+        }
+    }
+});

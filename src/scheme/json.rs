@@ -1,0 +1,269 @@
+//! One value out of a JSON body by its pointer (RFC 6901), without building the document.
+//!
+//! Strict where two readers could differ: a key on the path that stands twice, and a number that is not a plain
+//! integer, are errors, because the application behind us may read the other one.
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+
+/// A parsed pointer; never the whole document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pointer(Vec<String>);
+
+impl Pointer {
+    /// Parses `/a/0/b~1c`.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let tokens = text.strip_prefix('/').ok_or_else(|| {
+            format!("`{text}` is not a JSON pointer: write it with a leading slash, such as `/data/id`.")
+        })?;
+        Ok(Self(
+            tokens
+                .split('/')
+                .map(|token| token.replace("~1", "/").replace("~0", "~"))
+                .collect(),
+        ))
+    }
+
+    /// The text, integer or truth value there; `None` when nothing (or `null`) stands there.
+    ///
+    /// # Errors
+    /// `()` when the body is not JSON, or what stands there is not one plain value.
+    pub(super) fn text(&self, body: &[u8]) -> Result<Option<String>, ()> {
+        match self.seek(body, Leaf::Text)? {
+            Found::Text(text) => Ok(Some(text)),
+            Found::Nothing | Found::Elements(_) => Ok(None),
+        }
+    }
+
+    /// The number of elements of the array there.
+    ///
+    /// # Errors
+    /// `()` when the body is not JSON.
+    pub(super) fn elements(&self, body: &[u8]) -> Result<Option<usize>, ()> {
+        match self.seek(body, Leaf::Elements)? {
+            Found::Elements(count) => Ok(Some(count)),
+            Found::Nothing | Found::Text(_) => Ok(None),
+        }
+    }
+
+    fn seek(&self, body: &[u8], leaf: Leaf) -> Result<Found, ()> {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let found = Seek { path: &self.0, leaf }.deserialize(&mut reader).map_err(drop)?;
+        reader.end().map_err(drop)?;
+        Ok(found)
+    }
+}
+
+/// What is wanted at the end of the path.
+#[derive(Clone, Copy)]
+enum Leaf {
+    Text,
+    Elements,
+}
+
+enum Found {
+    Nothing,
+    Text(String),
+    Elements(usize),
+}
+
+#[derive(Clone, Copy)]
+struct Seek<'p> {
+    path: &'p [String],
+    leaf: Leaf,
+}
+
+impl Seek<'_> {
+    /// A value that has no inside: it is what was wanted only at the end of the path.
+    fn scalar(self, text: impl Into<String>) -> Found {
+        match self.leaf {
+            Leaf::Text if self.path.is_empty() => Found::Text(text.into()),
+            Leaf::Text | Leaf::Elements => Found::Nothing,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seek<'_> {
+    type Value = Found;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Found, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seek<'_> {
+    type Value = Found;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, an integer or a truth value")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Found, E> {
+        Ok(self.scalar(value))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Found, E> {
+        Ok(self.scalar(value.to_string()))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Found, E> {
+        Ok(self.scalar(value.to_string()))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Found, E> {
+        Ok(self.scalar(value.to_string()))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Found, E> {
+        if self.path.is_empty() {
+            Err(E::custom("not an integer"))
+        } else {
+            Ok(Found::Nothing)
+        }
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Found, E> {
+        Ok(Found::Nothing)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
+        let Some((wanted, path)) = self.path.split_first() else {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return match self.leaf {
+                Leaf::Text => Err(A::Error::custom("an object")),
+                Leaf::Elements => Ok(Found::Nothing),
+            };
+        };
+        let mut found = None;
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if key != wanted.as_str() {
+                map.next_value::<IgnoredAny>()?;
+            } else if found.is_some() {
+                return Err(A::Error::custom("a key stands twice"));
+            } else {
+                found = Some(map.next_value_seed(Seek { path, ..self })?);
+            }
+        }
+        Ok(found.unwrap_or(Found::Nothing))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Found, A::Error> {
+        let Some((wanted, path)) = self.path.split_first() else {
+            let mut count = 0;
+            while seq.next_element::<IgnoredAny>()?.is_some() {
+                count += 1;
+            }
+            return match self.leaf {
+                Leaf::Text => Err(A::Error::custom("an array")),
+                Leaf::Elements => Ok(Found::Elements(count)),
+            };
+        };
+        // RFC 6901: digits without a leading zero; anything else names no element.
+        let wanted = wanted
+            .parse::<usize>()
+            .ok()
+            .filter(|index| index.to_string() == *wanted);
+        let mut found = Found::Nothing;
+        for index in 0.. {
+            if Some(index) == wanted {
+                match seq.next_element_seed(Seek { path, ..self })? {
+                    Some(value) => found = value,
+                    None => break,
+                }
+            } else if seq.next_element::<IgnoredAny>()?.is_none() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(pointer: &str, body: &str) -> Result<Option<String>, ()> {
+        Pointer::parse(pointer).unwrap().text(body.as_bytes())
+    }
+
+    #[test]
+    fn finds_what_stands_there() {
+        let body = r#"{"a":{"b":[1,{"c":"x"},true,-5,null]},"m~n":"t","o/p":"s","":"e","a\u0062":"esc"}"#;
+        for (pointer, expected) in [
+            ("/a/b/0", Some("1")),
+            ("/a/b/1/c", Some("x")),
+            ("/a/b/2", Some("true")),
+            ("/a/b/3", Some("-5")),
+            ("/a/b/4", None),
+            ("/a/b/5", None),
+            ("/a/b/01", None),
+            ("/a/b/x", None),
+            ("/m~0n", Some("t")),
+            ("/o~1p", Some("s")),
+            ("/", Some("e")),
+            ("/ab", Some("esc")),
+            ("/zz", None),
+            ("/m~0n/deeper", None),
+        ] {
+            assert_eq!(text(pointer, body), Ok(expected.map(str::to_owned)), "{pointer}");
+        }
+        assert!(Pointer::parse("a").is_err() && Pointer::parse("").is_err());
+    }
+
+    #[test]
+    fn refuses_what_two_readers_could_see_differently() {
+        for body in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1}x"#,
+            r#"{"a":1.0}"#,
+            r#"{"a":1e3}"#,
+            r#"{"a":{}}"#,
+            r#"{"a":[1]}"#,
+            "",
+            "{",
+        ] {
+            assert_eq!(text("/a", body), Err(()), "{body}");
+        }
+        assert_eq!(text("/a", r#"{"a":99999999999999999999}"#), Err(()));
+        assert_eq!(text("/b", &"[".repeat(100_000)), Err(()));
+        assert_eq!(text("/b", r#"{"a":1,"a":2,"b":3}"#), Ok(Some("3".into())));
+    }
+
+    #[test]
+    fn counts_elements() {
+        let count = |pointer, body: &str| Pointer::parse(pointer).unwrap().elements(body.as_bytes());
+        assert_eq!(count("/a", r#"{"a":[{},{}]}"#), Ok(Some(2)));
+        assert_eq!(count("/a", r#"{"a":[]}"#), Ok(Some(0)));
+        assert_eq!(count("/a", r#"{"a":{"0":1}}"#), Ok(None));
+        assert_eq!(count("/a", r#"{"b":[]}"#), Ok(None));
+    }
+
+    proptest! {
+        /// serde_json's own pointer over the built document agrees.
+        #[test]
+        fn agrees_with_the_built_document(key in "[a-z~/]{0,3}", other in "[a-z~/]{0,3}", value in "\\PC{0,8}", index in 0usize..4) {
+            let mut object = serde_json::Map::new();
+            object.insert(key.clone(), serde_json::json!([1, "two", {&other: value}]));
+            let document = serde_json::Value::Object(object);
+            let escape = |token: &str| token.replace('~', "~0").replace('/', "~1");
+            for pointer in [
+                format!("/{}/{index}", escape(&key)),
+                format!("/{}/{index}/{}", escape(&key), escape(&other)),
+                format!("/{}", escape(&other)),
+            ] {
+                let expected = document.pointer(&pointer).map(|v| match v {
+                    serde_json::Value::String(text) => Ok(text.clone()),
+                    serde_json::Value::Number(number) => Ok(number.to_string()),
+                    _ => Err(()),
+                }).transpose();
+                prop_assert_eq!(text(&pointer, &document.to_string()), expected, "{}", pointer);
+            }
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! What an operator can write and what is refused at start; and the sender's side of every preset.
+
+use super::*;
+use base64::Engine as _;
+
+const HMAC_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const NOW: u64 = 1_700_000_000;
+
+fn new(description: &str, secret: &str, url: Option<&str>) -> Result<Verifier, Vec<String>> {
+    let custom = toml::from_str(description).unwrap_or_else(|error| panic!("{description}: {error}"));
+    Verifier::new("custom", Some(custom), keys(&[secret]), url.map(str::to_owned))
+}
+
+/// The example of docs/schemes.md, with a signature made by another implementation.
+#[test]
+fn the_documented_example_works() {
+    let docs = include_str!("../../../docs/schemes.md");
+    let example = docs
+        .split_once("[route.custom]\n")
+        .unwrap()
+        .1
+        .split_once("```")
+        .unwrap()
+        .0;
+    let verifier = new(example, "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0", None).unwrap();
+    let key = base64::engine::general_purpose::STANDARD
+        .decode("c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")
+        .unwrap();
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA512, &key);
+    let signed = b"POST /hooks/acme\n1700000000123\nd-1\n{\"a\":1}";
+    let signature = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed));
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        "x-acme-signature",
+        format!("time=1700000000123; sig=s1:{signature}; sig=s1:")
+            .parse()
+            .unwrap(),
+    );
+    headers.insert("x-acme-delivery", "d-1".parse().unwrap());
+    let head = Head {
+        method: &Method::POST,
+        target: "/hooks/acme?x=1",
+        headers: &headers,
+    };
+    let verified = judge(&verifier, &head, b"{\"a\":1}", NOW, Some(60)).unwrap();
+    assert_eq!(verified.timestamp, Some(NOW));
+    assert_eq!(verifier.default_tolerance(), Some(Duration::from_secs(120)));
+    assert_eq!(verifier.signature_headers(), ["x-acme-signature", "x-acme-delivery"]);
+    assert_eq!(verifier.delivery_id(&head, &[]).as_deref(), Some(&b"d-1"[..]));
+    assert_eq!(
+        judge(&verifier, &head, b"{\"a\":2}", NOW, Some(60)),
+        Err(Rejection::SignatureMismatch)
+    );
+}
+
+#[test]
+fn faults_come_all_at_once_and_say_what_to_write() {
+    let faults = new(
+        "signature = { field = 'v1' }\ntimestamp = {}\ntolerance = 'soon'\npayload = '{bodi}'\ndelivery_id = {}\nkey = { encoding = 'base64' }",
+        "not base64!",
+        Some("example.com"),
+    )
+    .unwrap_err();
+    assert_eq!(faults.len(), 7, "{faults:#?}");
+    for (description, secret, url, hint) in [
+        ("", "a secret", None, "`signature` says where"),
+        ("signature = { header = 'a b' }", "s", None, "not a header name"),
+        (
+            "signature = { header = 'S', separator = 'x' }",
+            "s",
+            None,
+            "`signature.separator` cannot be `x`",
+        ),
+        (
+            "signature = { header = 'S' }\npayload = '{url}'",
+            "s",
+            None,
+            "public_url",
+        ),
+        (
+            "signature = { header = 'S' }",
+            "s",
+            Some("https://a.example"),
+            "remove it",
+        ),
+        (
+            "signature = { header = 'S' }\ntolerance = '5s'",
+            "s",
+            None,
+            "`tolerance` needs a time",
+        ),
+        (
+            "signature = { header = 'S' }\ntimestamp = { header = 'T' }\ntolerance = '0s'",
+            "s",
+            None,
+            "no tolerance",
+        ),
+        (
+            "signature = { header = 'S' }\ntimestamp = { field = 't' }",
+            "s",
+            None,
+            "`timestamp` says where",
+        ),
+        (
+            "signature = { header = 'S' }\npayload = '{field:h}'",
+            "s",
+            None,
+            "the signature header's list",
+        ),
+        (
+            "signature = { header = 'S' }\npayload = '{secret}{body}'",
+            "s",
+            None,
+            "needs `{secret}`",
+        ),
+        (
+            "signature = { header = 'S' }\nalgorithm = 'md5'",
+            "s",
+            None,
+            "needs `{secret}`",
+        ),
+        (
+            "signature = { header = 'S' }\nalgorithm = 'token'\npayload = '{body}'",
+            "s",
+            None,
+            "A token signs nothing",
+        ),
+        (
+            "signature = { header = 'S' }\nalgorithm = 'ed25519'",
+            "s",
+            None,
+            "not an Ed25519 public key",
+        ),
+        (
+            "signature = { header = 'S' }\nkey = { encoding = 'hex' }",
+            "xyz",
+            None,
+            "not hex",
+        ),
+        (
+            "signature = { header = 'S' }\nkey = { prefix = 'whsec_' }",
+            "whsec_",
+            None,
+            "after its prefix",
+        ),
+        (
+            "signature = { header = 'S' }\nform_digest = {}",
+            "s",
+            None,
+            "`form_digest` says all",
+        ),
+        ("form_digest = { algorithm = 'hmac-sha256' }", "s", None, "one of `md5`"),
+        ("signature = { header = 'S' }", " ", None, "is empty"),
+    ] {
+        let faults = new(description, secret, url).unwrap_err();
+        assert!(
+            faults.iter().any(|fault| fault.contains(hint)),
+            "{description}: {faults:#?}"
+        );
+        assert!(faults.iter().all(|fault| fault.ends_with(['.', '?'])), "{faults:#?}");
+    }
+    assert!(toml::from_str::<Custom>("signatur = { header = 'S' }").is_err());
+    for (provider, described, hint) in [
+        ("custom", false, "[route.custom]"),
+        ("stripe", true, "`provider = \"custom\"`"),
+        ("strip", false, "did you mean `stripe`?"),
+        ("Git_Hub", false, "did you mean `github`?"),
+        ("qqq", false, "write one of `adyen`, "),
+    ] {
+        let faults = Verifier::new(provider, described.then(Custom::default), keys(&["s"]), None).unwrap_err();
+        assert!(faults[0].contains(hint), "{faults:?}");
+    }
+    // URL-signed presets name what is missing.
+    assert!(Verifier::new("twilio", None, keys(&["s"]), None).unwrap_err()[0].contains("public_url = \"https://"));
+}
+
+#[test]
+fn warnings_tell_what_a_scheme_cannot_do() {
+    let long = "a-secret-that-is-long-enough-for-anybody";
+    let of = |provider: &str, secret: &str| Verifier::new(provider, None, keys(&[secret]), None).unwrap();
+    assert_eq!(of("paddle", long).warnings(), [""; 0]);
+    assert!(of("paddle", "short").warnings()[0].contains("is short (5 bytes)"));
+    assert!(of("paddle", &format!("{long}\n")).warnings()[0].contains("white space"));
+    let timeless = of("github", long);
+    assert!(timeless.warnings()[0].contains("replay.window"));
+    assert_eq!(
+        (timeless.has_timestamp(), timeless.default_replay_window()),
+        (false, Some(Duration::from_secs(300)))
+    );
+    assert!(of("mailgun", long).warnings()[0].contains("does not sign the whole body"));
+    assert!(of("gitlab-token", long).warnings()[1].contains("signs nothing"));
+    assert!(new("form_digest = {}", long, None).unwrap().warnings()[1].contains("MD5"));
+}
+
+/// Every preset that can be signed with a secret: signed, verified, and refused when anything is changed.
+#[test]
+fn presets_verify_what_they_sign() {
+    let body = format!("{{\"event_id\":\"e\",\"webhookTimestamp\":{NOW}000}}");
+    let mut signed = Vec::new();
+    for provider in presets::names() {
+        let secret = if provider.starts_with("adyen") {
+            "74F490DD33F7327BAECC88B2947C011F"
+        } else {
+            HMAC_KEY
+        };
+        let url = ["twilio", "square", "hubspot-v3"]
+            .contains(&provider)
+            .then(|| "https://hooks.example.com".to_owned());
+        let Ok(verifier) = Verifier::new(provider, None, keys(&[secret]), url) else {
+            assert!(
+                ["discord", "sendgrid", "paddle-classic"].contains(&provider),
+                "{provider}"
+            );
+            continue;
+        };
+        let request = SignRequest {
+            method: &Method::POST,
+            target: "/h%3Ak?a=1",
+            delivery_id: Some("id-1"),
+            body: body.as_bytes(),
+        };
+        let Some(fields) = verifier.sign(0, &request, NOW) else {
+            assert!(["mailgun", "adyen"].contains(&provider), "{provider}");
+            continue;
+        };
+        assert_eq!(Some(&fields[0].0), verifier.signature_headers().first(), "{provider}");
+        let headers: HeaderMap = fields.into_iter().collect();
+        let head = Head {
+            method: &Method::POST,
+            target: "/h%3Ak?a=1",
+            headers: &headers,
+        };
+        let verified =
+            judge(&verifier, &head, body.as_bytes(), NOW, Some(5)).unwrap_or_else(|e| panic!("{provider}: {e:?}"));
+        assert_eq!(
+            verified.timestamp,
+            verifier.has_timestamp().then_some(NOW),
+            "{provider}"
+        );
+        let other = judge(&verifier, &head, body.replace("e\"", "f\"").as_bytes(), NOW, Some(5));
+        if provider == "gitlab-token" {
+            assert_ne!(other.unwrap().identity, verified.identity);
+        } else {
+            assert_eq!(other, Err(Rejection::SignatureMismatch), "{provider}");
+        }
+        if verifier.has_timestamp() {
+            assert_eq!(
+                judge(&verifier, &head, body.as_bytes(), NOW + 6, Some(5)),
+                Err(Rejection::TimestampStale)
+            );
+            assert_eq!(
+                judge(&verifier, &head, body.as_bytes(), NOW - 6, Some(5)),
+                Err(Rejection::TimestampFuture)
+            );
+            assert!(judge(&verifier, &head, body.as_bytes(), NOW * 2, None).is_ok());
+        }
+        for name in verifier.signature_headers() {
+            let mut twice = headers.clone();
+            twice.append(name, "x".parse().unwrap());
+            let refused = |headers: &HeaderMap| verifier.present(&Head { headers, ..head }).unwrap_err();
+            assert_eq!(refused(&twice), Rejection::SignatureMalformed, "{provider} {name}");
+            twice.remove(name);
+            assert_eq!(refused(&twice), Rejection::SignatureMissing, "{provider} {name}");
+        }
+        signed.push(provider);
+    }
+    assert!(signed.len() >= 24, "{signed:?}");
+}
+
+/// A time inside the body is judged even when a caller never asked for the age.
+#[test]
+fn a_time_in_the_body_is_always_judged() {
+    let verifier = Verifier::new("linear", None, keys(&[HMAC_KEY]), None).unwrap();
+    let body = format!("{{\"webhookTimestamp\":{NOW}000}}");
+    let request = SignRequest {
+        method: &Method::POST,
+        target: "/",
+        delivery_id: None,
+        body: body.as_bytes(),
+    };
+    let headers: HeaderMap = verifier.sign(0, &request, NOW).unwrap().into_iter().collect();
+    let head = Head {
+        method: &Method::POST,
+        target: "/",
+        headers: &headers,
+    };
+    for (now, expected) in [(NOW + 60, Ok(Some(NOW))), (NOW + 61, Err(Rejection::TimestampStale))] {
+        let mut check = verifier.present(&head).unwrap().check();
+        check.update(body.as_bytes());
+        let got = check
+            .finish(&[Bytes::from(body.clone())], now)
+            .map(|verified| verified.timestamp);
+        assert_eq!(got, expected);
+    }
+}
+
+/// SHA-1 of the values and the secret, in every order the options allow.
+#[test]
+fn form_digests_follow_their_options() {
+    let sha1 = |text: &str| {
+        hex::encode(aws_lc_rs::digest::digest(
+            &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
+            text.as_bytes(),
+        ))
+    };
+    let headers = HeaderMap::new();
+    let fields = "b=2&a=1+x&skip=z";
+    for (options, signed) in [
+        ("", "21 xzKEY"),
+        (", fields = 'sorted'", "1 x2zKEY"),
+        (
+            ", fields = 'sorted', leave_out = ['skip'], separator = '|'",
+            "1 x|2|KEY",
+        ),
+        (
+            ", fields = ['a', 'none', 'b'], separator = ',', secret_position = 'first'",
+            "KEY,1 x,,2",
+        ),
+    ] {
+        let description = format!("form_digest = {{ hash_field = 'hash', algorithm = 'sha1'{options} }}");
+        let verifier = new(&description, "KEY", None).unwrap();
+        let form = format!("{fields}&hash={}", sha1(signed));
+        let post = Head {
+            method: &Method::POST,
+            target: "/",
+            headers: &headers,
+        };
+        let verified = judge(&verifier, &post, form.as_bytes(), 0, None).unwrap();
+        let target = format!("/?{form}");
+        let get = Head {
+            method: &Method::GET,
+            target: &target,
+            headers: &headers,
+        };
+        assert_eq!(judge(&verifier, &get, b"", 0, None), Ok(verified));
+        assert_eq!(
+            judge(&verifier, &post, form.replace("b=2", "b=3").as_bytes(), 0, None),
+            Err(Rejection::SignatureMismatch)
+        );
+        assert_eq!(
+            judge(&verifier, &post, format!("b=3&{form}").as_bytes(), 0, None),
+            Err(Rejection::SignatureMalformed)
+        );
+        assert_eq!(
+            judge(&verifier, &post, fields.as_bytes(), 0, None),
+            Err(Rejection::SignatureMissing)
+        );
+    }
+}
+
+/// What one reader takes from a body and another does not must not carry a signature.
+#[test]
+fn bodies_that_read_two_ways_are_refused() {
+    let verifier = Verifier::new("mailgun", None, keys(&[HMAC_KEY]), None).unwrap();
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, HMAC_KEY.as_bytes());
+    let signature = hex::encode(aws_lc_rs::hmac::sign(&key, format!("{NOW}tok").as_bytes()));
+    let headers = HeaderMap::new();
+    let head = Head {
+        method: &Method::POST,
+        target: "/",
+        headers: &headers,
+    };
+    let inner = format!("\"timestamp\":\"{NOW}\",\"token\":\"tok\",\"signature\":\"{signature}\"");
+    let verdict = |body: String| judge(&verifier, &head, body.as_bytes(), NOW, Some(5)).map(drop);
+    assert_eq!(verdict(format!("{{\"signature\":{{{inner}}}}}")), Ok(()));
+    for body in [
+        format!("{{\"signature\":{{}},\"signature\":{{{inner}}}}}"),
+        format!("{{\"signature\":{{{inner},\"token\":\"tok\"}}}}"),
+        format!("{{\"signature\":{{{inner}}}}} x"),
+    ] {
+        assert_eq!(verdict(body.clone()), Err(Rejection::SignatureMalformed), "{body}");
+    }
+    assert_eq!(verdict("{}".into()), Err(Rejection::SignatureMissing));
+    // Adyen signs one item: a second one beside it would be nobody's.
+    let adyen = Verifier::new("adyen", None, keys(&["44782DEF547AAA06C910C43932B1EB0C"]), None).unwrap();
+    let two = r#"{"notificationItems":[{"NotificationRequestItem":{"additionalData":{"hmacSignature":"AA=="}}},{}]}"#;
+    assert_eq!(
+        judge(&adyen, &head, two.as_bytes(), 0, None),
+        Err(Rejection::SignatureMalformed)
+    );
+}
