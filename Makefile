@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-apps fmt lint docs fuzz bench demo licences
+.PHONY: help test test-apps soak fmt lint docs fuzz bench demo licences
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 APPS := $(TARGET)/apps
@@ -46,6 +46,12 @@ $(APPS)/node.stamp: tests/apps/node/package.json tests/apps/node/package-lock.js
 	cp $^ $(APPS)/node/
 	cd $(APPS)/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
+
+# Seconds of `make soak`.
+SOAK_SECONDS ?= 600
+
+soak: ## good and bad traffic, upstream restarts and reloads for SOAK_SECONDS (600), in a release build
+	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test it -- --exact heavy::soak::good_and_bad_traffic --nocapture
 
 fmt: ## format the code
 	cargo fmt

@@ -71,7 +71,7 @@ fn signature_headers() {
     }
     nothing_passed(&mut gateway, &upstream);
     // The name's case is nothing to HTTP.
-    let lower = webhook.clone().signature(None).header("paddle-signature", &value);
+    let lower = webhook.signature(None).header("paddle-signature", &value);
     assert_eq!(gateway.exchange(&lower.bytes()).status, 200);
     hold(&mut gateway, &upstream);
 }
@@ -393,7 +393,7 @@ fn http2_fields() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("abc");
-    let signature = webhook.signature.clone().unwrap();
+    let signature = webhook.signature.unwrap();
     let pseudo: [(&str, &str); 4] = [
         (":method", "POST"),
         (":scheme", "https"),

@@ -196,7 +196,7 @@ const ROWS: [(&str, &str, &str); 131] = [
     (
         "D13",
         "fuzzing",
-        "The fuzz targets and their corpora are listed in `CONTRIBUTING.md`; what they found is a test.",
+        "A run, not a test: `make fuzz` over `fuzz/fuzz_targets`, with the seeds kept beside them.",
     ),
     ("E01", "the same request twice", ""),
     ("E02", "the same, written differently", ""),

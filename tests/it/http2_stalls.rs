@@ -156,8 +156,8 @@ fn zero_windows() {
         );
     };
     let forged = Webhook::new("forged").signature(None);
-    stall(&[forged.clone()], false);
-    stall(&[forged.clone()], true);
+    stall(std::slice::from_ref(&forged), false);
+    stall(std::slice::from_ref(&forged), true);
     stall(&vec![forged; 50], false);
     stall(&[Webhook::new("small")], false);
     stall(&[Webhook::new("big")], false);
