@@ -24,6 +24,7 @@ mod drain;
 mod failures;
 mod framing;
 mod heavy;
+mod http2_fields;
 mod http2_stalls;
 mod judges;
 mod refusals;
