@@ -291,7 +291,9 @@ impl Activity {
     }
 
     fn bytes_arrived(&self) {
-        if self.exchanges.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
+        // On HTTP/2 they may be pings and window updates.
+        let begin_a_head = self.protocol == Protocol::Http1 && self.exchanges.load(Ordering::Relaxed) == 0;
+        if begin_a_head && self.head_since.load(Ordering::Relaxed) == NEVER {
             self.head_since.store(self.now(), Ordering::Relaxed);
         }
     }

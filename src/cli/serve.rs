@@ -15,18 +15,17 @@ use tokio::sync::mpsc;
 /// Serves until SIGTERM or SIGINT. Exit code 0 after a clean drain, 1 when it could not serve or cut something off, 2 for
 /// a configuration that cannot be used.
 pub(super) fn run(sources: Sources) -> Ended {
+    // Before a secret is read.
+    let exposed = process::hide_memory();
     let Loaded { config, files, .. } =
         config::inspect(&sources).map_err(|faults| Failure::Usage(faults.to_string()))?;
-    block_on(serve(config, sources, Watch::new(files)))?
+    block_on(serve(config, sources, Watch::new(files), exposed))?
 }
 
-async fn serve(config: Config, sources: Sources, watch: Watch) -> Ended {
+async fn serve(config: Config, sources: Sources, watch: Watch, exposed: Option<String>) -> Ended {
     let paint = Paint::new(io::stderr().is_terminal(), &sources.environment);
     let logging = logging::init(&config.log, paint.is_enabled()).map_err(|error| Failure::Usage(error.to_string()))?;
-    let refused = [
-        process::allow_descriptors(config.limits.connections),
-        process::hide_memory(),
-    ];
+    let refused = [process::allow_descriptors(config.limits.connections), exposed];
     for warning in config.warnings.iter().chain(refused.iter().flatten()) {
         tracing::warn!("{warning}");
     }
