@@ -31,10 +31,12 @@ impl Claimed {
         let prefix = scheme.prefixes.first().map_or("", String::as_str);
         let mut candidates = Candidates::default();
         let claim = scheme.read(head, |text| {
-            match text
-                .strip_prefix(prefix)
-                .and_then(|text| header::decode_tag(text, scheme.encoding, hash))
-            {
+            let bare = if prefix.is_empty() {
+                Some(text)
+            } else {
+                text.strip_prefix(prefix)
+            };
+            match bare.and_then(|text| header::decode_tag(text, scheme.encoding, hash)) {
                 Some(tag) => candidates.push(tag),
                 None if scheme.strict => Err(Rejection::SignatureMalformed),
                 None => Ok(()),
