@@ -367,6 +367,31 @@ fn unix_and_tls_upstreams() {
     assert_eq!(over_tls.requests().len(), 1);
 }
 
+/// An upstream that asks who we are: with the configured certificate it is reached, without one it is not.
+#[test]
+fn an_upstream_that_asks_for_a_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let (application, ours) = (Certificate::new(&["localhost"]), Certificate::new(&["hookgate"]));
+    application.write(directory.path(), "app");
+    ours.write(directory.path(), "client");
+    let upstream = Upstream::tls(application.server_for(&ours), |_, connection| {
+        connection.say(&answer("200 OK", &[], b"ok"))
+    });
+    let file = |name: &str| directory.path().join(name);
+    let ca = format!("ca = {:?}", file("app.crt"));
+    let client = format!(
+        "{ca}, client = {{ certificate = {:?}, key = {:?} }}",
+        file("client.crt"),
+        file("client.key")
+    );
+    let gateway = Setup::new(&upstream.url()).upstream(&client).start();
+    assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).body, b"ok");
+    assert_eq!(upstream.only().body, b"{}");
+    let gateway = Setup::new(&upstream.url()).upstream(&ca).start();
+    assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).status, 502);
+    assert_eq!(upstream.requests().len(), 1);
+}
+
 /// A secret for the application goes with every request, and is nowhere else to be seen.
 #[test]
 fn static_headers_reach_the_upstream() {

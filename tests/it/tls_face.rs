@@ -1,6 +1,7 @@
 //! Group H: what a TLS listener accepts, asked with OpenSSL's client, which can still offer what nobody should take.
 
-use crate::support::{Setup, Upstream, Webhook};
+use crate::support::certificates::Certificate;
+use crate::support::{Client, Setup, Upstream, Webhook};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -144,5 +145,67 @@ fn odd_hellos() {
     assert_eq!(response.status, 400);
     assert!(gateway.runs());
     assert!(!gateway.logs.text().contains("ERROR"));
+    upstream.assert_untouched();
+}
+
+/// Of several certificates the name that is asked for chooses, wildcards included; each client here trusts one alone.
+#[test]
+fn the_name_chooses_the_certificate() {
+    let upstream = Upstream::ok();
+    let setup = Setup::new(&upstream.url());
+    let certificates = [("one", "one.test"), ("two", "*.two.test"), ("three", "three.test")];
+    let certificates = certificates.map(|(file, name)| (file, Certificate::new(&[name])));
+    let mut pairs = Vec::new();
+    for (file, certificate) in &certificates {
+        certificate.write(setup.directory(), file);
+        let path = |extension: &str| setup.directory().join(format!("{file}.{extension}"));
+        pairs.push(format!(
+            "{{ certificate = {:?}, key = {:?} }}",
+            path("crt"),
+            path("key")
+        ));
+    }
+    let listener = format!(
+        "[[listen]]\nname = \"named\"\naddress = \"127.0.0.1:0\"\ntls = [{}]",
+        pairs.join(", ")
+    );
+    let gateway = setup.more(&listener).start();
+    let address = gateway.address("named");
+    for (asked, (_, certificate)) in ["one.test", "a.two.test", "THREE.test"].into_iter().zip(&certificates) {
+        let mut client = Client::tls(address, asked, &certificate.der);
+        assert_eq!(client.exchange(&Webhook::new(asked).bytes()).status, 200, "{asked}");
+    }
+    // Whoever names something else, or nothing, gets the first.
+    for options in [&["-noservername"][..], &["-servername", "other.test"]] {
+        let printed = client(address, &[options, &["-showcerts"]].concat(), b"");
+        let first: String = certificates[0].1.chain_pem.lines().nth(1).unwrap().to_owned();
+        assert!(printed.contains(&first), "{options:?}:\n{printed}");
+    }
+}
+
+/// A second connection resumes the first one's session, under both versions, and is judged like any other.
+#[test]
+fn sessions_are_resumed() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    let directory = tempfile::tempdir().unwrap();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let session = directory.path().join(version);
+        let session = session.to_str().unwrap();
+        let unsigned = Webhook::new(version)
+            .signature(None)
+            .header("Connection", "close")
+            .bytes();
+        let first = client(gateway.tls(), &[version, "-ign_eof", "-sess_out", session], &unsigned);
+        assert!(
+            first.contains("New, TLSv1") && first.contains("signature_missing"),
+            "{version}:\n{first}"
+        );
+        let second = client(gateway.tls(), &[version, "-ign_eof", "-sess_in", session], &unsigned);
+        assert!(
+            second.contains("Reused, TLSv1") && second.contains("signature_missing"),
+            "{version}:\n{second}"
+        );
+    }
     upstream.assert_untouched();
 }

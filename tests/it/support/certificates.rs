@@ -1,6 +1,7 @@
 //! Self-signed P-256 certificates for the listeners and upstreams of the tests, and clients that trust exactly one of them.
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +41,27 @@ impl Certificate {
         Arc::new(
             builder
                 .with_no_client_auth()
+                .with_single_cert(chain, self.key.clone_key())
+                .unwrap(),
+        )
+    }
+}
+
+impl Certificate {
+    /// A server that presents it and takes nobody but the holder of `client`.
+    pub(crate) fn server_for(&self, client: &Certificate) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(client.der.clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .unwrap();
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let chain = vec![self.der.clone()];
+        Arc::new(
+            builder
+                .with_client_cert_verifier(verifier)
                 .with_single_cert(chain, self.key.clone_key())
                 .unwrap(),
         )

@@ -88,6 +88,13 @@ impl Gateway {
         self.addresses["admin"]
     }
 
+    /// The address of any other listener, by name.
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
+        eventually(&format!("the address of listener {name}"), || {
+            self.logs.lines().iter().find_map(|line| listening(line, name))
+        })
+    }
+
     /// A connection to the plaintext listener.
     pub(crate) fn connect(&self) -> Client {
         Client::tcp(self.plain())
