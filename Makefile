@@ -73,9 +73,10 @@ fuzz: ## run every fuzz target for FUZZ_SECONDS (60) each
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS); \
 	done
 
-bench: ## criterion on the pure parts, then the run beside nginx and HAProxy
-	cargo bench
-	@if [ -x benches/beside/run ]; then benches/beside/run; fi
+bench: ## the pure parts against a bare HMAC, then hookgate beside nginx and HAProxy (ROWS="2k idle" for some rows)
+	cargo bench --bench verify
+	benches/side_by_side/install.sh
+	cargo bench --bench side_by_side -- $(ROWS)
 
 demo: ## show in ten seconds that it works, then keep serving
 	cargo run --release -- demo
