@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-apps fmt lint docs fuzz bench demo licences
+.PHONY: help test test-apps soak fmt lint docs fuzz bench demo licences
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 APPS := $(TARGET)/apps
@@ -23,7 +23,14 @@ test: test-apps ## install what the tests need, then run every test
 	  echo cargo test; cargo test --lib --bins && cargo test --test it -- --test-threads=2; \
 	fi
 
-test-apps: $(APPS)/python.stamp $(APPS)/node.stamp
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp
+
+# libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
+# server should take; puma and WEBrick judge what reaches an application.
+$(APPS)/debian.stamp: tests/apps/packages
+	@mkdir -p $(APPS)
+	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick
+	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt
 	@mkdir -p $(APPS)
@@ -39,6 +46,12 @@ $(APPS)/node.stamp: tests/apps/node/package.json tests/apps/node/package-lock.js
 	cp $^ $(APPS)/node/
 	cd $(APPS)/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
+
+# Seconds of `make soak`.
+SOAK_SECONDS ?= 600
+
+soak: ## good and bad traffic, upstream restarts and reloads for SOAK_SECONDS (600), in a release build
+	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test it -- --exact heavy::soak::good_and_bad_traffic --nocapture
 
 fmt: ## format the code
 	cargo fmt
@@ -56,7 +69,8 @@ docs: ## build the API documentation
 fuzz: ## run every fuzz target for FUZZ_SECONDS (60) each
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	@set -e; for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list); do \
-	  echo "fuzz $$target"; RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); \
+	  echo "fuzz $$target"; mkdir -p fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS); \
 	done
 
 bench: ## criterion on the pure parts, then the run beside nginx and HAProxy

@@ -19,7 +19,7 @@ pub enum Body {
     /// At hand.
     Whole(Bytes),
     /// Still arriving.
-    Relay(Relay),
+    Relay(Box<Relay>),
 }
 
 /// An upstream's answer that is still arriving.
@@ -54,7 +54,7 @@ impl Body {
         });
         let first = first.await?;
         Ok(match (first, rest.0.is_some()) {
-            (first, true) => Self::Relay(Relay { first, rest }),
+            (first, true) => Self::Relay(Box::new(Relay { first, rest })),
             (first, false) => Self::Whole(first.unwrap_or_default()),
         })
     }
@@ -125,18 +125,11 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Relay(Relay {
-                first,
-                rest: Rest(Some((answer, _))),
-            }) => {
-                let at_hand = first.as_ref().map_or(0, |first| first.len() as u64);
-                let rest = answer.remaining();
-                match rest.exact() {
-                    Some(rest) => SizeHint::with_exact(rest + at_hand),
-                    None => SizeHint::default(),
-                }
+            Self::Relay(relay) => {
+                let at_hand = relay.first.as_ref().map_or(0, |first| first.len() as u64);
+                let rest = relay.rest.0.as_ref().and_then(|(answer, _)| answer.remaining().exact());
+                rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + at_hand))
             }
-            Self::Relay(_) => SizeHint::default(),
         }
     }
 }

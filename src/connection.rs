@@ -2,7 +2,7 @@
 //! and an end at which the sender can still read its answer.
 //!
 //! A verified request is finished even when its sender hangs up. hyper drops an exchange with its connection, so every
-//! exchange runs inside [`Finishing`], which moves to a task of its own when it is dropped half-way.
+//! exchange runs inside `Finishing`, which moves to a task of its own when it is dropped half-way.
 
 use crate::answer::Body;
 use crate::deadline::Timer;
@@ -10,7 +10,7 @@ use crate::drain::Drain;
 use crate::gateway::{Downstream, Gateway};
 use crate::outcome::Rejection;
 use crate::refusal;
-use crate::transport::{Activity, Busy, Observed, Patience, Stalled};
+use crate::transport::{Activity, Busy, Observed, Patience, Protocol, Readable, Stalled};
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
@@ -33,6 +33,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 1024 * 1024;
 /// Largest step in which hyper reads a body.
 const READ_BUFFER: usize = 64 * 1024;
+/// How long an idle HTTP/1.1 connection keeps its parser and buffers.
+const REST_AFTER: Duration = Duration::from_secs(1);
 /// HTTP/2 flow control: what a stream and a connection may send before we have read it.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
@@ -50,24 +52,61 @@ pub struct Bounds {
     pub patience: Patience,
 }
 
-/// Serves HTTP/1.1 until either side is done.
+/// Serves HTTP/1.1 until either side is done. A connection that is idle for a moment gives its parser, its buffers and
+/// its bookkeeping back, and keeps only its stream until the next byte arrives: most connections are idle most of the time.
 pub async fn http1<S>(stream: S, gateway: Arc<Gateway>, downstream: Arc<Downstream>, bounds: Bounds, drain: &Drain)
+where
+    S: AsyncRead + AsyncWrite + Readable + Unpin + Send + 'static,
+{
+    let activity = Activity::new(Protocol::Http1);
+    let mut stream = Observed::new(stream, activity.clone());
+    loop {
+        let exchanges = Exchanges {
+            gateway: gateway.clone(),
+            downstream: downstream.clone(),
+            activity: activity.clone(),
+        };
+        stream = match Box::pin(http1_active(stream, exchanges, bounds, drain)).await {
+            Some(idle) => idle,
+            None => return,
+        };
+        let mut watchdog = Watchdog::new(&activity, bounds.patience, drain);
+        let awake = poll_fn(|cx| match stream.poll_readable(cx) {
+            _ if watchdog.must_drain(cx) => Poll::Ready(false),
+            Poll::Ready(_) => Poll::Ready(true),
+            Poll::Pending => watchdog.poll(cx).map(|_| false),
+        });
+        gateway.recorder.metrics.connections_resting.inc();
+        let awake = awake.await;
+        gateway.recorder.metrics.connections_resting.dec();
+        if !awake {
+            return Box::pin(linger(stream)).await;
+        }
+    }
+}
+
+/// Serves HTTP/1.1 as long as there is something to do; gives the stream back when there is not.
+async fn http1_active<S>(
+    stream: Observed<S>,
+    exchanges: Exchanges,
+    bounds: Bounds,
+    drain: &Drain,
+) -> Option<Observed<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Activity::new();
-    let service = Exchanges {
-        gateway: gateway.clone(),
-        downstream,
-        activity: activity.clone(),
-    };
+    let (gateway, activity) = (exchanges.gateway.clone(), exchanges.activity.clone());
     let mut connection = http1::Builder::new()
         .half_close(true)
         .max_headers(bounds.headers)
         .max_header_size(bounds.head_bytes)
         .max_buf_size(READ_BUFFER.max(bounds.head_bytes))
-        .serve_connection(TokioIo::new(Observed::new(stream, activity.clone())), service);
-    let mut watchdog = Watchdog::new(&activity, bounds.patience, drain);
+        .serve_connection(TokioIo::new(stream), exchanges);
+    let patience = Patience {
+        idle: REST_AFTER.min(bounds.patience.idle),
+        ..bounds.patience
+    };
+    let mut watchdog = Watchdog::new(&activity, patience, drain);
     let end = poll_fn(|cx| {
         if watchdog.must_drain(cx) {
             Pin::new(&mut connection).graceful_shutdown();
@@ -87,11 +126,12 @@ where
             // The peer may be gone; then there is nobody to tell.
             let _ = timeout(LINGER, stream.write_all(goodbye)).await;
         }
-        End::Stalled(Stalled::Idle) => {}
+        End::Stalled(Stalled::Idle) => return Some(stream),
         // It does not read, so there is no use in a polite end.
-        End::Stalled(Stalled::Write) => return,
+        End::Stalled(Stalled::Write) => return None,
     }
     linger(stream).await;
+    None
 }
 
 /// Serves HTTP/2 until either side is done.
@@ -99,7 +139,7 @@ pub async fn http2<S>(stream: S, gateway: Arc<Gateway>, downstream: Arc<Downstre
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Activity::new();
+    let activity = Activity::new(Protocol::Http2);
     let service = Exchanges {
         gateway: gateway.clone(),
         downstream,
@@ -125,8 +165,9 @@ where
                 return Poll::Ready(End::Http(end));
             }
             match ready!(watchdog.poll(cx)) {
-                // First a GOAWAY; whoever does not react to that within another period is cut off.
-                Stalled::Idle if !idle => {
+                // First a GOAWAY; whoever does not react to that soon is cut off. What looks like the beginning of a head
+                // may be a PING or a WINDOW_UPDATE of a connection that is merely idle.
+                Stalled::Idle | Stalled::Head if !idle => {
                     idle = true;
                     connection.as_mut().graceful_shutdown();
                     watchdog.grant_more_time();
@@ -211,6 +252,7 @@ impl<'a> Watchdog<'a> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Stalled> {
+        self.activity.watch(cx.waker());
         match self.activity.waiting(&self.patience) {
             Some((stalled, deadline)) => self.timer.poll(cx, deadline + self.grace).map(|()| stalled),
             None => Poll::Pending,
@@ -218,7 +260,7 @@ impl<'a> Watchdog<'a> {
     }
 
     fn grant_more_time(&mut self) {
-        self.grace = self.patience.head;
+        self.grace = LINGER;
     }
 }
 
@@ -269,7 +311,7 @@ impl Future for Finishing {
         };
         this.exchange = None;
         let busy = this.busy.take();
-        Poll::Ready(Ok(response.map(|body| Tracked { body, _busy: busy })))
+        Poll::Ready(Ok(response.map(|body| Tracked::new(body, busy))))
     }
 }
 
@@ -286,7 +328,24 @@ impl Drop for Finishing {
 /// An answer's body that keeps its connection busy until it has been handed over.
 struct Tracked {
     body: Body,
-    _busy: Option<Busy>,
+    busy: Option<Busy>,
+}
+
+impl Tracked {
+    fn new(body: Body, busy: Option<Busy>) -> Self {
+        let mut tracked = Self { body, busy };
+        tracked.note(true);
+        tracked
+    }
+
+    /// Whether it is the peer's turn, or ours to wait for the upstream.
+    fn note(&mut self, at_hand: bool) {
+        match &mut self.busy {
+            Some(busy) if at_hand => busy.offer(),
+            Some(busy) => busy.taken(),
+            None => {}
+        }
+    }
 }
 
 impl hyper::body::Body for Tracked {
@@ -294,7 +353,9 @@ impl hyper::body::Body for Tracked {
     type Error = Rejection;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Rejection>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let piece = Pin::new(&mut self.body).poll_frame(cx);
+        self.note(piece.is_ready());
+        piece
     }
 
     fn is_end_stream(&self) -> bool {
@@ -303,5 +364,40 @@ impl hyper::body::Body for Tracked {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::exchange::Recorder;
+    use crate::intake::Budget;
+    use crate::replay::Memory;
+    use crate::snapshot::Snapshot;
+    use crate::telemetry::metrics::Metrics;
+    use crate::tls;
+    use arc_swap::ArcSwap;
+    use tokio::time::Instant;
+
+    /// I13: a panic is one exchange's: answered 500 and counted, and the task that serves the connection lives on.
+    #[tokio::test]
+    async fn a_panic_is_answered_and_counted() {
+        let metrics = Metrics::new();
+        let snapshot = Snapshot::compile(Vec::new(), None, 1, &metrics, tls::connector).unwrap();
+        let gateway = Arc::new(Gateway {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            budget: Budget::new(0),
+            guard: Memory::new(1, Instant::now()),
+            recorder: Recorder::new(metrics.clone(), None, 0),
+        });
+        let finishing = Finishing {
+            exchange: Some(Box::pin(async { panic!("a bug") })),
+            gateway,
+            busy: None,
+        };
+        let response = finishing.await.unwrap();
+        assert_eq!(response.status(), hyper::StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(metrics.panics.get(), 1);
     }
 }

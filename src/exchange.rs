@@ -62,7 +62,15 @@ impl Recorder {
         };
         match headers.get(&X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(plain) {
             Some(id) => id.into(),
-            None => format!("{:016x}", self.ids.fetch_add(1, Ordering::Relaxed)).into(),
+            None => {
+                let mut digits = [0; 16];
+                let number = self.ids.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+                // Eight bytes are sixteen ASCII digits: neither step can fail.
+                let id = hex::encode_to_slice(number, &mut digits).ok();
+                id.and_then(|()| str::from_utf8(&digits).ok())
+                    .unwrap_or_default()
+                    .into()
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! ★ The request's way, from the end of its head to the account of its end.
 //!
-//! [`Gateway::pass`] reads top to bottom: match, admit, present, age, intake, verify, claim, forward. Each step may refuse, and
+//! `Gateway::pass` reads top to bottom: match, admit, present, age, intake, verify, claim, forward. Each step may refuse, and
 //! then nothing after it happens; the order is the point. What headers can tell is judged before a byte of the body is
 //! read, so that an unsigned flood costs no memory; the claim comes after the verdict, so that forgeries never touch the
 //! replay store; and only what has a claim is forwarded. [`Gateway::handle`] settles and records what came of it.

@@ -277,7 +277,7 @@ mod tests {
             let expected: Vec<u8> = script(&sizes, End::Clean).0.into_iter().flatten().collect();
             let mut absorbed = Vec::new();
             let received = receive(script(&sizes, End::Clean), BOUNDS, &budget, |b| {
-                absorbed.extend_from_slice(b)
+                absorbed.extend_from_slice(b);
             })
             .await
             .unwrap();

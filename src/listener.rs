@@ -196,8 +196,9 @@ impl Listener {
                 }
             }
         };
-        let stream = match timeout(self.handshake_timeout, handshake).await {
-            Ok(Ok(Some(stream))) => stream,
+        // Both boxes keep the connection's task small: it lives long after the handshake.
+        let stream = match Box::pin(timeout(self.handshake_timeout, handshake)).await {
+            Ok(Ok(Some(stream))) => Box::new(stream),
             Ok(Ok(None)) => return,
             Ok(Err(error)) => {
                 results.failed.inc();

@@ -193,6 +193,16 @@ impl Rejection {
         }
     }
 
+    /// Whether the connection ends with the answer: where the head could be read in two ways, so can what follows it
+    /// (RFC 9112, 6.3 and 11.2).
+    #[must_use]
+    pub const fn ends_connection(self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest | Self::HeaderConflict | Self::ExpectationFailed | Self::TransferCoding
+        )
+    }
+
     /// Whether a route's `reject_status` and `refusal_detail` apply: the refusals that speak about the signature.
     #[must_use]
     pub const fn is_about_signature(self) -> bool {

@@ -3,7 +3,7 @@
 use crate::answer::Body;
 use crate::outcome::Rejection;
 use crate::snapshot::Route;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -33,6 +33,10 @@ pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<Body> {
     headers.insert(CONTENT_TYPE, PROBLEM);
     if let Some(seconds) = rejection.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if rejection.ends_connection() {
+        // Over HTTP/2 hyper takes it out again: there, framing is not the head's business.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if rejection == Rejection::MethodNotAllowed {
         headers.insert(

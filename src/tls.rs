@@ -69,9 +69,12 @@ fn inspect(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, i64), String> {
         .ok()
         .flatten()
         .map_or_else(Vec::new, |names| {
-            let dns = |name: &GeneralName<'_>| match name {
-                GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-                _ => None,
+            let dns = |name: &GeneralName<'_>| {
+                if let GeneralName::DNSName(name) = name {
+                    Some(name.to_ascii_lowercase())
+                } else {
+                    None
+                }
             };
             names.value.general_names.iter().filter_map(dns).collect()
         });

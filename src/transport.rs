@@ -1,19 +1,21 @@
 //! The sender's byte stream: a TCP or Unix socket that is read in large steps, and an observer that notes when bytes move.
 //!
 //! The TLS layer asks for 4 KiB at a time; reading ahead makes one system call of what would be sixteen for a large body.
-//! The buffer exists only while there is something in it, so an idle connection holds none.
+//! It begins when a read came back full, so that a small webhook costs neither a buffer nor a copy, and the buffer exists only
+//! while there is something in it.
 
 use bytes::{Buf as _, BytesMut};
 use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
 /// Bytes of one read from a socket: four full TLS records.
 const READ_AHEAD: usize = 64 * 1024;
@@ -32,6 +34,8 @@ pub enum Socket {
 pub struct ReadAhead {
     socket: Socket,
     buffer: BytesMut,
+    /// The last read left nothing to be desired: there is probably more.
+    more: bool,
 }
 
 impl ReadAhead {
@@ -41,6 +45,7 @@ impl ReadAhead {
         Self {
             socket,
             buffer: BytesMut::new(),
+            more: false,
         }
     }
 
@@ -67,26 +72,22 @@ impl ReadAhead {
         }
         filled
     }
-
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.socket {
-            Socket::Tcp(socket) => socket.poll_read_ready(cx),
-            Socket::Unix(socket) => socket.poll_read_ready(cx),
-        }
-    }
 }
 
 impl AsyncRead for ReadAhead {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.buffer.is_empty() {
-            if buf.remaining() >= READ_AHEAD {
-                return match &mut this.socket {
+            if !this.more || buf.remaining() >= READ_AHEAD {
+                let before = buf.filled().len();
+                let read = match &mut this.socket {
                     Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
                     Socket::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
                 };
+                this.more = buf.filled().len() > before && buf.remaining() == 0;
+                return read;
             }
-            ready!(this.poll_fill(cx))?;
+            this.more = ready!(this.poll_fill(cx))? >= READ_AHEAD / 2;
         }
         let some = this.buffer.len().min(buf.remaining());
         buf.put_slice(this.buffer.get(..some).unwrap_or_default());
@@ -133,11 +134,43 @@ impl AsyncWrite for ReadAhead {
     }
 }
 
+/// A stream that can say that bytes have arrived without reading them.
+pub trait Readable {
+    /// Ready when a read would find bytes, the end of the stream, or an error.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl Readable for ReadAhead {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.buffer.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match &self.socket {
+            Socket::Tcp(socket) => socket.poll_read_ready(cx),
+            Socket::Unix(socket) => socket.poll_read_ready(cx),
+        }
+    }
+}
+
+/// Ciphertext counts: what it decrypts to is found by reading. Whoever asks has read all plaintext before.
+impl Readable for Box<TlsStream<ReadAhead>> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_ref().0.poll_readable(cx)
+    }
+}
+
+impl<S: Readable> Readable for Observed<S> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_readable(cx)
+    }
+}
+
 /// What a connection is waiting for, noted by the stream and by the exchanges on it, read by the connection's watchdog.
 /// Times are milliseconds since the connection began.
 #[derive(Debug)]
 pub struct Activity {
     began: Instant,
+    protocol: Protocol,
     /// Exchanges that are not finished.
     exchanges: AtomicU32,
     /// When the connection last became idle.
@@ -146,6 +179,21 @@ pub struct Activity {
     head_since: AtomicU64,
     /// Since when a write has been waiting for the peer; [`NEVER`] while none is.
     write_since: AtomicU64,
+    /// Answers on HTTP/2 streams with bytes that the peer's flow control may be holding back.
+    offered: AtomicU32,
+    /// When any of them last moved.
+    offered_since: AtomicU64,
+    /// The watchdog: streams have tasks of their own, and what they note may concern it.
+    watcher: Mutex<Option<Waker>>,
+}
+
+/// Whether one exchange at a time has the connection, or many share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// A peer that does not read makes a write wait.
+    Http1,
+    /// A peer holds back a stream (a window of zero) without any write waiting.
+    Http2,
 }
 
 /// How long each kind of waiting may last.
@@ -175,13 +223,17 @@ const NEVER: u64 = u64::MAX;
 impl Activity {
     /// A connection that begins now: its first head is due.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub fn new(protocol: Protocol) -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
+            protocol,
             exchanges: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             write_since: AtomicU64::new(NEVER),
+            offered: AtomicU32::new(0),
+            offered_since: AtomicU64::new(NEVER),
+            watcher: Mutex::default(),
         })
     }
 
@@ -194,6 +246,9 @@ impl Activity {
         };
         if let Some(since) = at(&self.write_since) {
             return Some((Stalled::Write, since + patience.write));
+        }
+        if self.offered.load(Ordering::Relaxed) > 0 {
+            return at(&self.offered_since).map(|since| (Stalled::Write, since + patience.write));
         }
         if self.exchanges.load(Ordering::Relaxed) > 0 {
             return None;
@@ -209,7 +264,26 @@ impl Activity {
     pub fn exchange(self: &Arc<Self>) -> Busy {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NEVER, Ordering::Relaxed);
-        Busy(self.clone())
+        Busy {
+            activity: self.clone(),
+            offers: false,
+        }
+    }
+
+    /// Leaves the watchdog's waker, to be called before it asks what the connection waits for.
+    pub fn watch(&self, waker: &Waker) {
+        if self.protocol == Protocol::Http2 {
+            let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+            if !watcher.as_ref().is_some_and(|held| held.will_wake(waker)) {
+                *watcher = Some(waker.clone());
+            }
+        }
+    }
+
+    fn wake_watcher(&self) {
+        if let Some(waker) = &*self.watcher.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
+        }
     }
 
     fn now(&self) -> u64 {
@@ -234,11 +308,40 @@ impl Activity {
 
 /// An exchange in progress on a connection.
 #[derive(Debug)]
-pub struct Busy(Arc<Activity>);
+pub struct Busy {
+    activity: Arc<Activity>,
+    offers: bool,
+}
+
+impl Busy {
+    /// Notes that bytes of the answer are at hand and it is the peer's turn to take them.
+    pub fn offer(&mut self) {
+        if self.activity.protocol == Protocol::Http1 {
+            return;
+        }
+        self.activity
+            .offered_since
+            .store(self.activity.now(), Ordering::Relaxed);
+        if !self.offers {
+            self.offers = true;
+            self.activity.offered.fetch_add(1, Ordering::Relaxed);
+            self.activity.wake_watcher();
+        }
+    }
+
+    /// Notes that the peer has taken everything so far.
+    pub fn taken(&mut self) {
+        if self.offers {
+            self.offers = false;
+            self.activity.offered.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let activity = &self.0;
+        self.taken();
+        let activity = &self.activity;
         if activity.exchanges.fetch_sub(1, Ordering::Relaxed) == 1 {
             activity.head_since.store(NEVER, Ordering::Relaxed);
             activity.idle_since.store(activity.now(), Ordering::Relaxed);

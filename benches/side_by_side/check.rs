@@ -6,12 +6,12 @@
 use crate::Result;
 use crate::contender::{Contender, Workshop};
 use crate::generator::{Agreed, Progress, Session, Tickets, client_config};
-use crate::upstream::{ask, content_length, count, find};
+use crate::upstream::{Upstream, content_length, find, recorded};
 use crate::webhook::{Claim, Webhooks};
 use mio::{Events, Poll};
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What must be the same for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub struct Terms {
 }
 
 /// Runs every probe against one contender.
-pub fn check(contender: &Contender, workshop: &Workshop, body_bytes: usize) -> Result<Terms> {
-    examine(contender, workshop, body_bytes)
+pub fn check(contender: &Contender, upstream: &mut Upstream, workshop: &Workshop, body_bytes: usize) -> Result<Terms> {
+    examine(contender, upstream, workshop, body_bytes)
         .map_err(|problem| format!("{}: {problem}\nIt said:\n{}", contender.name, contender.said(workshop)).into())
 }
 
@@ -40,26 +40,26 @@ pub fn same_terms(all: &[(String, Terms)]) -> Result<()> {
     Ok(())
 }
 
-fn examine(contender: &Contender, workshop: &Workshop, body_bytes: usize) -> Result<Terms> {
+fn examine(contender: &Contender, upstream: &mut Upstream, workshop: &Workshop, body_bytes: usize) -> Result<Terms> {
     let tickets = Arc::new(Tickets::default());
-    ask(contender.upstream, "record")?;
+    let at = contender.upstream;
+    upstream.seen[at].recording = true;
     let mut terms = None;
     for claim in [Claim::Signed, Claim::Tampered, Claim::Stale, Claim::Unsigned] {
-        let before = count(contender.upstream)?;
+        let before = upstream.seen[at].requests;
         let sent = Webhooks::new(body_bytes, claim)?.next_whole()?;
         let tickets_before = tickets.count();
-        let (status, answer, session) = exchange(contender, &tickets, &sent)?;
-        let forwarded = count(contender.upstream)? - before;
+        let (status, answer, session) = exchange(contender, upstream, &tickets, &sent)?;
+        let forwarded = upstream.seen[at].requests - before;
         let genuine = claim == Claim::Signed || !contender.verifies;
         if (status, forwarded) != if genuine { (200, 1) } else { (401, 0) } {
             return Err(format!("{claim:?} got {status} and was forwarded {forwarded} times").into());
         }
         if genuine {
-            let expected = format!("recorded {}\n", before + 1);
-            if answer != expected.as_bytes() {
+            if answer != recorded(before + 1).as_bytes() {
                 return Err("the upstream's answer did not come back as it was".into());
             }
-            arrived_whole(&sent, &ask(contender.upstream, "last")?)?;
+            arrived_whole(&sent, &upstream.seen[at].last)?;
         }
         if session.certificate() != Some(workshop.certificate.as_slice()) {
             return Err("another certificate was shown".into());
@@ -70,19 +70,29 @@ fn examine(contender: &Contender, workshop: &Workshop, body_bytes: usize) -> Res
         });
         session.close();
     }
-    ask(contender.upstream, "forget")?;
+    upstream.seen[at].recording = false;
     terms.ok_or_else(|| "nothing was checked".into())
 }
 
 /// One request over a connection of its own.
-fn exchange(contender: &Contender, tickets: &Arc<Tickets>, request: &[u8]) -> Result<(u16, Vec<u8>, Session)> {
+fn exchange(
+    contender: &Contender,
+    upstream: &mut Upstream,
+    tickets: &Arc<Tickets>,
+    request: &[u8],
+) -> Result<(u16, Vec<u8>, Session)> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(8);
     let mut session = Session::open(&poll, 0, contender.address, &client_config(tickets.clone())?)?;
+    let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        poll.poll(&mut events, Some(Duration::from_secs(10)))?;
-        if events.is_empty() {
+        upstream.pump()?;
+        poll.poll(&mut events, Some(Duration::from_millis(1)))?;
+        if Instant::now() > deadline {
             return Err("no answer within ten seconds".into());
+        }
+        if events.is_empty() {
+            continue;
         }
         match session.advance()? {
             Progress::Pending => {}

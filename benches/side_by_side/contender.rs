@@ -1,14 +1,15 @@
 //! The contenders: how each is configured, started on its core, and stopped.
 
+use crate::Result;
 use crate::place::{CONTENDER_CORE, pinned};
 use crate::process::Tree;
+use crate::upstream::Upstream;
 use crate::webhook::SECRET;
-use crate::{Result, upstream};
 use base64::Engine;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -80,8 +81,8 @@ pub struct Contender {
     pub verifies: bool,
     /// Where it listens.
     pub address: SocketAddr,
-    /// Port of the upstream listener that only it forwards to.
-    pub upstream: u16,
+    /// Index of the upstream's listener that only it forwards to.
+    pub upstream: usize,
     /// Its processes.
     pub tree: Tree,
     _child: Running,
@@ -89,7 +90,7 @@ pub struct Contender {
 
 impl Contender {
     /// Writes the configuration, starts the program on its core and waits until it accepts connections.
-    pub fn start(entry: &Entry, workshop: &Workshop, upstream: u16) -> Result<Self> {
+    pub fn start(entry: &Entry, workshop: &Workshop, upstream: &Upstream, listener: usize) -> Result<Self> {
         let port = free_port()?;
         let directory = workshop.path();
         let at = |name: &str| directory.join(name).to_string_lossy().into_owned();
@@ -115,7 +116,7 @@ impl Contender {
             .replace("@VERIFY@", verify)
             .replace("@PORT@", &port.to_string())
             .replace("@ADMIN@", &free_port()?.to_string())
-            .replace("@UPSTREAM@", &upstream.to_string())
+            .replace("@UPSTREAM@", &upstream.port(listener)?.to_string())
             .replace("@CERTIFICATE@", &at("tls.crt"))
             .replace("@KEY@", &at("tls.key"))
             .replace("@PEM@", &at("tls.pem"))
@@ -151,7 +152,7 @@ impl Contender {
             name: entry.name.clone(),
             verifies: entry.verifies(),
             address,
-            upstream,
+            upstream: listener,
             tree,
             _child: child,
         })
@@ -164,45 +165,6 @@ impl Contender {
             .iter()
             .filter_map(|name| fs::read_to_string(directory.join(name)).ok())
             .collect()
-    }
-}
-
-/// The upstream, in a process of its own on the generator's core.
-pub struct Upstream {
-    /// One port for each contender.
-    pub ports: Vec<u16>,
-    /// Its process.
-    pub tree: Tree,
-    _child: Running,
-}
-
-impl Upstream {
-    /// Starts it with `listeners` listeners.
-    pub fn start(listeners: usize) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command
-            .args(["upstream", &listeners.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        let mut child = Running(command.spawn()?);
-        let output = child.0.stdout.take().ok_or("the upstream has no output")?;
-        let mut ports = Vec::new();
-        for line in std::io::BufRead::lines(std::io::BufReader::new(output)) {
-            let line = line?;
-            if line.is_empty() {
-                break;
-            }
-            ports.push(line.parse()?);
-        }
-        let tree = Tree::of(child.0.id())?;
-        for &port in &ports {
-            upstream::count(port)?;
-        }
-        Ok(Self {
-            ports,
-            tree,
-            _child: child,
-        })
     }
 }
 

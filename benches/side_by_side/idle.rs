@@ -4,6 +4,7 @@ use crate::Result;
 use crate::contender::Contender;
 use crate::generator::Reuse;
 use crate::race::{Work, fleet};
+use crate::upstream::Upstream;
 use crate::webhook::Claim;
 
 /// Connections that stay open.
@@ -20,7 +21,7 @@ pub struct Idle {
 }
 
 /// Opens the connections to a contender that has served next to nothing yet.
-pub fn measure(contender: &Contender) -> Result<Idle> {
+pub fn measure(contender: &Contender, upstream: &mut Upstream) -> Result<Idle> {
     let work = Work {
         claim: Claim::Signed,
         body_bytes: 2048,
@@ -30,10 +31,10 @@ pub fn measure(contender: &Contender) -> Result<Idle> {
     let before = contender.tree.memory_kib()?;
     let each = |now: u64| (now as f64 - before as f64) / CONNECTIONS as f64;
     let mut fleet = fleet(contender, work)?;
-    fleet.connect_all()?;
+    fleet.connect_all(upstream)?;
     contender.tree.settled()?;
     let fresh = each(contender.tree.memory_kib()?);
-    fleet.request_each()?;
+    fleet.request_each(upstream)?;
     contender.tree.settled()?;
     let used = each(contender.tree.memory_kib()?);
     Ok(Idle {

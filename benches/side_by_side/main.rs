@@ -1,8 +1,8 @@
 //! Side by side: CPU per request of hookgate and of what could stand in its place, measured in one run.
 //!
 //! `cargo bench --bench side_by_side -- [row…]` runs the rows of `rows.rs` (all of them when none is named). One worker of
-//! each contender has one core; the load generator (this process) and the upstream have the other; everything is on
-//! loopback. All contenders stay up and take turns of 80 ms in random order (`race.rs`), so that the machine's noise
+//! each contender has one core; the load generator and the upstream (this process) have the other; everything is
+//! on loopback. All contenders stay up and take turns of 80 ms in random order (`race.rs`), so that the machine's noise
 //! falls on all alike; the figure is the kernel's account of the contender's CPU over the requests answered, and what is
 //! printed is a ratio. Each contender is checked before it is timed (`check.rs`), and a ratio is refused when the
 //! contender was not what set the pace (`report.rs`). Contenders are Debian's packages (`install.sh`).
@@ -13,6 +13,8 @@
 #![allow(unreachable_pub, clippy::print_stdout)]
 // It measures by ending with an error or a panic where a server must go on.
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+// Measuring is about real time.
+#![allow(clippy::disallowed_methods)]
 
 mod check;
 mod contender;
@@ -27,12 +29,13 @@ mod syscalls;
 mod upstream;
 mod webhook;
 
-use contender::{Contender, Entry, Kind, Upstream, Workshop};
+use contender::{Contender, Entry, Kind, Workshop};
 use rows::{Measure, ROWS, Row};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
+use upstream::Upstream;
 
 /// Any failure ends the run with its text.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -54,7 +57,6 @@ fn dispatch() -> Result<()> {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["upstream", listeners] => upstream::run(listeners.parse()?),
         ["pin", core, ..] => place::become_pinned(core.parse()?, &arguments[2..]),
         // `cargo test --benches` starts this without `--bench`, and a test must not take minutes.
         _ if !words.iter().any(|word| word == "--bench") => {
@@ -174,16 +176,19 @@ fn run(options: &Options) -> Result<()> {
 fn measure(options: &Options, row: &Row) -> Result<()> {
     let workshop = Workshop::new()?;
     let entries = options.entries(row);
-    let upstream = Upstream::start(entries.len())?;
+    let mut upstream = Upstream::new(entries.len())?;
     let mut contenders = Vec::new();
     let mut terms = Vec::new();
-    for (entry, &port) in entries.iter().zip(&upstream.ports) {
-        let contender = Contender::start(entry, &workshop, port)?;
+    for (listener, entry) in entries.iter().enumerate() {
+        let contender = Contender::start(entry, &workshop, &upstream, listener)?;
         let body_bytes = match &row.measure {
             Measure::Race(work) | Measure::Calls(work) => work.body_bytes,
             Measure::Idle => 2048,
         };
-        terms.push((entry.name.clone(), check::check(&contender, &workshop, body_bytes)?));
+        terms.push((
+            entry.name.clone(),
+            check::check(&contender, &mut upstream, &workshop, body_bytes)?,
+        ));
         contenders.push(contender);
     }
     check::same_terms(&terms)?;
@@ -196,18 +201,22 @@ fn measure(options: &Options, row: &Row) -> Result<()> {
     }
     match &row.measure {
         Measure::Race(work) => {
-            report::print_race(&race::race(&contenders, &upstream, *work, options.effort)?, row.goals);
+            report::print_race(
+                &race::race(&contenders, &mut upstream, *work, options.effort)?,
+                row.goals,
+            );
         }
         Measure::Idle => {
-            report::print_idle(&contenders.iter().map(idle::measure).collect::<Result<Vec<_>>>()?);
+            let rows = contenders
+                .iter()
+                .map(|contender| idle::measure(contender, &mut upstream));
+            report::print_idle(&rows.collect::<Result<Vec<_>>>()?);
         }
         Measure::Calls(work) => {
-            report::print_calls(
-                &contenders
-                    .iter()
-                    .map(|contender| syscalls::measure(contender, *work))
-                    .collect::<Result<Vec<_>>>()?,
-            );
+            let rows = contenders
+                .iter()
+                .map(|contender| syscalls::measure(contender, &mut upstream, *work));
+            report::print_calls(&rows.collect::<Result<Vec<_>>>()?);
         }
     }
     Ok(())
@@ -225,16 +234,16 @@ fn load(options: &Options, name: &str, span: Duration) -> Result<()> {
         .find(|entry| entry.name == name)
         .ok_or("no such contender in this row")?;
     let workshop = Workshop::new()?;
-    let upstream = Upstream::start(1)?;
-    let contender = Contender::start(entry, &workshop, upstream.ports[0])?;
-    check::check(&contender, &workshop, work.body_bytes)?;
+    let mut upstream = Upstream::new(1)?;
+    let contender = Contender::start(entry, &workshop, &upstream, 0)?;
+    check::check(&contender, &mut upstream, &workshop, work.body_bytes)?;
     println!("{name} runs as {:?}", contender.tree.0);
     let mut fleet = race::fleet(&contender, *work)?;
     let end = Instant::now() + span;
     let before = contender.tree.settled()?;
     let mut answers = 0;
     while Instant::now() < end {
-        answers += fleet.turn(Duration::from_secs(1))?.answers();
+        answers += fleet.turn(&mut upstream, Duration::from_secs(1))?.answers();
     }
     let used = contender.tree.settled()?.since(&before);
     println!(

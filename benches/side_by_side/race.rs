@@ -2,11 +2,11 @@
 //! falls on all of them alike.
 
 use crate::Result;
-use crate::contender::{Contender, Upstream};
+use crate::contender::Contender;
 use crate::generator::{Fleet, Reuse, Tickets, Turn, client_config};
-use crate::place::{CONTENDER_CORE, GENERATOR_CORE};
-use crate::process::{Tree, Used, core_idle};
-use crate::upstream::count;
+use crate::place::CONTENDER_CORE;
+use crate::process::{Used, core_idle};
+use crate::upstream::Upstream;
 use crate::webhook::{Claim, Webhooks};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -48,12 +48,10 @@ pub struct Sum {
     pub wall: Duration,
     /// CPU of the contender, draining included.
     pub contender: Used,
-    /// CPU of generator and upstream.
-    pub load: Used,
+    /// Time in which generator and upstream had nothing to do.
+    pub load_idle: Duration,
     /// Idle time of the contender's core.
-    pub contender_core_idle: Duration,
-    /// Idle time of the generator's core.
-    pub generator_core_idle: Duration,
+    pub core_idle: Duration,
 }
 
 impl Sum {
@@ -72,9 +70,9 @@ impl Sum {
         self.share(self.contender.run + self.contender.wait)
     }
 
-    /// Share of the turns that generator and upstream ran for.
+    /// Share of its turns in which generator or upstream had work to do.
     pub fn load_busy(&self) -> f64 {
-        self.share(self.load.run)
+        1.0 - self.share(self.load_idle)
     }
 
     /// `part` of the turns.
@@ -89,10 +87,8 @@ impl Sum {
         self.wall += other.wall;
         self.contender.run += other.contender.run;
         self.contender.wait += other.contender.wait;
-        self.load.run += other.load.run;
-        self.load.wait += other.load.wait;
-        self.contender_core_idle += other.contender_core_idle;
-        self.generator_core_idle += other.generator_core_idle;
+        self.load_idle += other.load_idle;
+        self.core_idle += other.core_idle;
     }
 }
 
@@ -122,8 +118,7 @@ struct Runner<'a> {
 }
 
 /// Runs the work on all contenders.
-pub fn race(contenders: &[Contender], upstream: &Upstream, work: Work, effort: Effort) -> Result<Vec<Score>> {
-    let load = Tree(upstream.tree.0.iter().copied().chain([std::process::id()]).collect());
+pub fn race(contenders: &[Contender], upstream: &mut Upstream, work: Work, effort: Effort) -> Result<Vec<Score>> {
     let mut runners = Vec::new();
     for contender in contenders {
         runners.push(Runner {
@@ -146,7 +141,7 @@ pub fn race(contenders: &[Contender], upstream: &Upstream, work: Work, effort: E
         for _ in 0..if repetition == 0 { 4 } else { effort.turns } {
             dice.shuffle(&mut order);
             for &at in &order {
-                sums[at].add(&runners[at].turn(work, effort.turn, &load)?);
+                sums[at].add(&runners[at].turn(upstream, work, effort.turn)?);
             }
         }
         if repetition > 0 {
@@ -181,26 +176,23 @@ pub fn believe(contender: &Contender, work: Work, turn: &Turn, forwarded: u64) -
 }
 
 impl Runner<'_> {
-    fn turn(&mut self, work: Work, length: Duration, load: &Tree) -> Result<Sum> {
-        let forwarded = count(self.contender.upstream)?;
-        let contender = self.contender.tree.settled()?;
-        let others = load.ledger()?;
-        let (idle, generator_idle) = (core_idle(CONTENDER_CORE)?, core_idle(GENERATOR_CORE)?);
-        let turn = self.fleet.turn(length)?;
-        let contender_core_idle = core_idle(CONTENDER_CORE)?.saturating_sub(idle);
-        let generator_core_idle = core_idle(GENERATOR_CORE)?.saturating_sub(generator_idle);
-        let load = load.ledger()?.since(&others);
-        let contender = self.contender.tree.settled()?.since(&contender);
-        believe(self.contender, work, &turn, count(self.contender.upstream)? - forwarded)?;
+    fn turn(&mut self, upstream: &mut Upstream, work: Work, length: Duration) -> Result<Sum> {
+        let at = self.contender.upstream;
+        let forwarded = upstream.seen[at].requests;
+        let before = self.contender.tree.settled()?;
+        let idle = core_idle(CONTENDER_CORE)?;
+        let turn = self.fleet.turn(upstream, length)?;
+        let core_idle = core_idle(CONTENDER_CORE)?.saturating_sub(idle);
+        let contender = self.contender.tree.settled()?.since(&before);
+        believe(self.contender, work, &turn, upstream.seen[at].requests - forwarded)?;
         Ok(Sum {
             answers: turn.answers(),
             opened: turn.opened,
             lost: turn.lost,
             wall: turn.wall,
             contender,
-            load,
-            contender_core_idle,
-            generator_core_idle,
+            load_idle: turn.idle,
+            core_idle,
         })
     }
 }

@@ -39,7 +39,7 @@ impl Spread {
 pub fn print_race(scores: &[Score], goals: &[(&str, f64)]) {
     let Some(ours) = scores.first() else { return };
     println!(
-        "| contender | CPU per request, µs | requests/s | its CPU over {}'s | goal | busy: contender, load | cores idle |",
+        "| contender | CPU per request, µs | requests/s | its CPU over {}'s | goal | busy: contender, load | its core idle |",
         ours.name
     );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
@@ -57,13 +57,12 @@ pub fn print_race(scores: &[Score], goals: &[(&str, f64)]) {
             Spread::of(pairs.map(|(theirs, ours)| theirs.micros() / ours.micros())).show(2)
         };
         println!(
-            "| {} | {cpu} | {rate} | {ratio} | {} | {:.0} %, {:.0} % | {:.0} %, {:.0} % |",
+            "| {} | {cpu} | {rate} | {ratio} | {} | {:.0} %, {:.0} % | {:.0} % |",
             score.name,
             goal.map_or("–".to_owned(), |(_, at_least)| format!("≥ {at_least}")),
             100.0 * total.contender_busy(),
             100.0 * total.load_busy(),
-            100.0 * total.share(total.contender_core_idle),
-            100.0 * total.share(total.generator_core_idle),
+            100.0 * total.share(total.core_idle),
         );
         if total.lost > 0 {
             println!(

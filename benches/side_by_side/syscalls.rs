@@ -6,6 +6,7 @@
 use crate::Result;
 use crate::contender::Contender;
 use crate::race::{Work, fleet};
+use crate::upstream::Upstream;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -35,7 +36,7 @@ impl Calls {
 }
 
 /// Loads the contender with `work` while a tracer counts.
-pub fn measure(contender: &Contender, work: Work) -> Result<Calls> {
+pub fn measure(contender: &Contender, upstream: &mut Upstream, work: Work) -> Result<Calls> {
     let perf = Command::new("perf")
         .args(["trace", "-s", "true"])
         .stdout(Stdio::null())
@@ -55,11 +56,11 @@ pub fn measure(contender: &Contender, work: Work) -> Result<Calls> {
         }
     }
     let mut fleet = fleet(contender, work)?;
-    fleet.turn(Duration::from_millis(300))?;
+    fleet.turn(upstream, Duration::from_millis(300))?;
     let mut tracer = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     // Idle while the tracer attaches and detaches: it counts whole turns only.
     sleep(ATTACH);
-    let turn = fleet.turn(SPAN)?;
+    let turn = fleet.turn(upstream, SPAN)?;
     contender.tree.settled()?;
     let pid = rustix::process::Pid::from_raw(tracer.id().cast_signed()).ok_or("the tracer has no process id")?;
     rustix::process::kill_process(pid, rustix::process::Signal::INT)?;

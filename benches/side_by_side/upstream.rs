@@ -1,14 +1,16 @@
 //! The protected application: answers every request with a fixed 200 and counts it, per listener.
 //!
-//! It must cost next to nothing, or the generator's core becomes the busy one. A body is thrown away inside the kernel
-//! (`MSG_TRUNC`) unless the listener was told to record, which the check before timing does to see what arrived.
-//! The paths under `/.bench/` are for the benchmark itself and no contender forwards them.
+//! It lives in the generator's thread and is polled without ever sleeping: waking a sleeping process on another core
+//! costs a contender more than the rest of a write, and how often that happens would depend on how fast the contender is.
+//! It must cost next to nothing, or the generator's core becomes the busy one, so a body is thrown away inside the
+//! kernel (`MSG_TRUNC`) unless the listener was told to record, which the check before timing does to see what arrived.
 
 use crate::Result;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::RecvFlags;
-use std::io::{BufRead, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::time::Duration;
 
 /// One request's head and its answer fit in this by far.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -16,10 +18,24 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-L
 
 /// What one listener got.
 #[derive(Default)]
-struct Seen {
-    requests: u64,
-    recording: bool,
-    last: Vec<u8>,
+pub struct Seen {
+    /// Requests answered.
+    pub requests: u64,
+    /// Keep whole requests, and say in the answer which one it was.
+    pub recording: bool,
+    /// The last request, head and body, while recording.
+    pub last: Vec<u8>,
+}
+
+/// The application, with one listener for each contender.
+pub struct Upstream {
+    poll: Poll,
+    events: Events,
+    listeners: Vec<TcpListener>,
+    /// By listener.
+    pub seen: Vec<Seen>,
+    connections: Vec<Option<Connection>>,
+    scratch: Vec<u8>,
 }
 
 struct Connection {
@@ -31,58 +47,69 @@ struct Connection {
     in_body: bool,
 }
 
-/// Runs until its parent ends. Prints the ports it listens on, one a line, and then an empty line.
-pub fn run(listeners: usize) -> Result<()> {
-    let mut poll = Poll::new()?;
-    let mut sockets = Vec::new();
-    for index in 0..listeners {
-        let mut socket = TcpListener::bind("127.0.0.1:0".parse()?)?;
-        poll.registry()
-            .register(&mut socket, Token(index), Interest::READABLE)?;
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{}", socket.local_addr()?.port())?;
-        sockets.push(socket);
+impl Upstream {
+    /// Listens on `count` ports of its own.
+    pub fn new(count: usize) -> Result<Self> {
+        let poll = Poll::new()?;
+        let mut listeners = Vec::new();
+        for index in 0..count {
+            let mut listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
+            poll.registry()
+                .register(&mut listener, Token(index), Interest::READABLE)?;
+            listeners.push(listener);
+        }
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(1024),
+            listeners,
+            seen: (0..count).map(|_| Seen::default()).collect(),
+            connections: Vec::new(),
+            scratch: vec![0; 1024 * 1024],
+        })
     }
-    writeln!(std::io::stdout())?;
-    let mut seen: Vec<Seen> = (0..listeners).map(|_| Seen::default()).collect();
-    let mut connections: Vec<Option<Connection>> = Vec::new();
-    let mut events = Events::with_capacity(1024);
-    let mut scratch = vec![0; 1024 * 1024];
-    loop {
-        match poll.poll(&mut events, None) {
-            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+
+    /// Port of one listener.
+    pub fn port(&self, listener: usize) -> Result<u16> {
+        Ok(self.listeners[listener].local_addr()?.port())
+    }
+
+    /// Answers what has arrived and does not wait; whether there was anything.
+    pub fn pump(&mut self) -> Result<bool> {
+        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => return Ok(false),
             other => other?,
         }
-        for event in &events {
+        for event in &self.events {
             let token = event.token().0;
-            if let Some(socket) = sockets.get(token) {
-                while let Ok((mut stream, _)) = socket.accept() {
+            let Some(slot) = token.checked_sub(self.listeners.len()) else {
+                while let Ok((mut stream, _)) = self.listeners[token].accept() {
                     stream.set_nodelay(true)?;
-                    let slot = connections.iter().position(Option::is_none).unwrap_or_else(|| {
-                        connections.push(None);
-                        connections.len() - 1
+                    let slot = self.connections.iter().position(Option::is_none).unwrap_or_else(|| {
+                        self.connections.push(None);
+                        self.connections.len() - 1
                     });
-                    poll.registry()
-                        .register(&mut stream, Token(listeners + slot), Interest::READABLE)?;
-                    connections[slot] = Some(Connection {
+                    let name = Token(self.listeners.len() + slot);
+                    self.poll.registry().register(&mut stream, name, Interest::READABLE)?;
+                    let head = Vec::with_capacity(HEAD_BYTES);
+                    self.connections[slot] = Some(Connection {
                         stream,
                         listener: token,
-                        head: Vec::with_capacity(HEAD_BYTES),
+                        head,
                         remaining: 0,
                         in_body: false,
                     });
                 }
                 continue;
-            }
-            let slot = &mut connections[token - listeners];
-            let Some(connection) = slot else { continue };
-            if !connection
-                .serve(&mut seen[connection.listener], &mut scratch)
-                .unwrap_or(false)
-            {
-                *slot = None;
+            };
+            let Some(connection) = &mut self.connections[slot] else {
+                continue;
+            };
+            let seen = &mut self.seen[connection.listener];
+            if !connection.serve(seen, &mut self.scratch).unwrap_or(false) {
+                self.connections[slot] = None;
             }
         }
+        Ok(!self.events.is_empty())
     }
 }
 
@@ -123,7 +150,7 @@ impl Connection {
                 let arrived = self.head.len() - end - 4;
                 self.remaining = length.checked_sub(arrived).ok_or("bytes beyond the declared body")?;
                 self.in_body = true;
-                if seen.recording && !self.head.starts_with(b"GET /.bench/") {
+                if seen.recording {
                     seen.last.clone_from(&self.head);
                 }
             }
@@ -139,64 +166,26 @@ impl Connection {
 
     fn answer(&mut self, seen: &mut Seen) -> Result<()> {
         self.in_body = false;
-        let dynamic;
-        let answer = if self.head.starts_with(b"GET /.bench/record ") {
-            seen.recording = true;
-            ANSWER
-        } else if self.head.starts_with(b"GET /.bench/forget ") {
-            *seen = Seen {
-                requests: seen.requests,
-                ..Seen::default()
-            };
-            ANSWER
-        } else if self.head.starts_with(b"GET /.bench/count ") {
-            dynamic = text(seen.requests.to_string().as_bytes());
-            &dynamic
-        } else if self.head.starts_with(b"GET /.bench/last ") {
-            dynamic = text(&seen.last);
-            &dynamic
-        } else {
-            seen.requests += 1;
-            if seen.recording {
-                dynamic = text(format!("recorded {}\n", seen.requests).as_bytes());
-                &dynamic
-            } else {
-                ANSWER
-            }
-        };
         self.head.clear();
+        seen.requests += 1;
         // The answer is smaller than any socket buffer, so it never blocks.
-        self.stream.write_all(answer)?;
+        if seen.recording {
+            let body = recorded(seen.requests);
+            write!(
+                self.stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )?;
+        } else {
+            self.stream.write_all(ANSWER)?;
+        }
         Ok(())
     }
 }
 
-/// The benchmark's side: asks one listener of a running upstream.
-pub fn ask(port: u16, what: &str) -> Result<Vec<u8>> {
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
-    stream.write_all(format!("GET /.bench/{what} HTTP/1.1\r\nHost: upstream\r\n\r\n").as_bytes())?;
-    let mut reader = std::io::BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Err("the upstream hung up".into());
-        }
-        if line == "\r\n" {
-            break;
-        }
-        if let Some(value) = line.strip_prefix("Content-Length: ") {
-            length = value.trim().parse()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(body)
-}
-
-/// Requests that this listener has answered.
-pub fn count(port: u16) -> Result<u64> {
-    Ok(String::from_utf8(ask(port, "count")?)?.parse()?)
+/// Body of the answer to the `n`th request of a listener, while it records.
+pub fn recorded(n: u64) -> String {
+    format!("recorded {n}\n")
 }
 
 /// Where `needle` begins.
@@ -206,20 +195,11 @@ pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 
 /// The declared length of a head without its empty line; 0 when there is none.
 pub fn content_length(head: &[u8]) -> Result<usize> {
+    const NAME: &[u8] = b"content-length:";
     for line in head.split(|&byte| byte == b'\n') {
-        if line.len() > 15 && line[..15].eq_ignore_ascii_case(b"content-length:") {
-            return Ok(std::str::from_utf8(&line[15..])?.trim().parse()?);
+        if line.len() > NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME) {
+            return Ok(std::str::from_utf8(&line[NAME.len()..])?.trim().parse()?);
         }
     }
     Ok(0)
-}
-
-fn text(body: &[u8]) -> Vec<u8> {
-    let mut answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
-    answer.extend_from_slice(body);
-    answer
 }

@@ -1,45 +1,28 @@
 //! `hookgate serve`: loads the configuration, runs the gateway, and turns signals into reload and drain.
 
-use crate::config::{self, Config, Sources};
+use super::terminal::Paint;
+use super::watch::Watch;
+use super::{Ended, Failure, block_on};
+use crate::config::{self, Config, Loaded, Sources};
+use crate::process;
 use crate::server::{self, Started};
 use crate::telemetry::logging;
-use crate::{process, settings};
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// A usage or configuration fault.
-const USAGE: u8 = 2;
-
 /// Serves until SIGTERM or SIGINT. Exit code 0 after a clean drain, 1 when it could not serve or cut something off, 2 for
 /// a configuration that cannot be used.
-pub fn run(sources: Sources) -> ExitCode {
-    let config = match config::load(&sources) {
-        Ok(config) => config,
-        Err(faults) => {
-            complain(&faults.to_string());
-            return ExitCode::from(USAGE);
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("cannot start: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    runtime.block_on(serve(config, sources))
+pub(super) fn run(sources: Sources) -> Ended {
+    let Loaded { config, files, .. } =
+        config::inspect(&sources).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    block_on(serve(config, sources, Watch::new(files)))?
 }
 
-async fn serve(config: Config, sources: Sources) -> ExitCode {
-    let logging = match logging::init(&config.log, io::stderr().is_terminal()) {
-        Ok(logging) => logging,
-        Err(error) => {
-            complain(&error.to_string());
-            return ExitCode::from(USAGE);
-        }
-    };
+async fn serve(config: Config, sources: Sources, watch: Watch) -> Ended {
+    let paint = Paint::new(io::stderr().is_terminal(), &sources.environment);
+    let logging = logging::init(&config.log, paint.is_enabled()).map_err(|error| Failure::Usage(error.to_string()))?;
     let refused = [
         process::allow_descriptors(config.limits.connections),
         process::hide_memory(),
@@ -52,21 +35,17 @@ async fn serve(config: Config, sources: Sources) -> ExitCode {
         signal(SignalKind::interrupt()),
         signal(SignalKind::hangup()),
     ) else {
-        complain("cannot listen for signals");
-        return ExitCode::FAILURE;
+        return Err(Failure::Failed("cannot listen for signals".into()));
     };
     let (reload, reloads) = mpsc::channel(1);
-    tokio::spawn(reload_on(hangup, sources, logging, reload));
+    tokio::spawn(reload_on(hangup, watch, sources, logging, reload));
     match server::serve(config, io::stdout(), reloads, announce, stop(terminate, interrupt)).await {
-        Ok(report) if report.abandoned == 0 => ExitCode::SUCCESS,
+        Ok(report) if report.abandoned == 0 => Ok(ExitCode::SUCCESS),
         Ok(report) => {
             tracing::error!(abandoned = report.abandoned, "the grace period is over");
-            ExitCode::FAILURE
+            Ok(ExitCode::FAILURE)
         }
-        Err(error) => {
-            complain(&error.to_string());
-            ExitCode::FAILURE
-        }
+        Err(error) => Err(Failure::Failed(error.to_string())),
     }
 }
 
@@ -95,29 +74,34 @@ async fn stop(mut terminate: Signal, mut interrupt: Signal) {
     });
 }
 
+/// Loads the configuration again at every SIGHUP and whenever one of its files has changed.
 async fn reload_on(
     mut hangup: Signal,
+    mut watch: Watch,
     sources: Sources,
     logging: logging::LogControl,
     reload: mpsc::Sender<Result<Config, String>>,
 ) {
-    while hangup.recv().await.is_some() {
-        let new = config::load(&sources).map_err(|faults| faults.to_string());
-        if let Ok(settings::Config { log, .. }) = &new
-            && let Err(error) = logging.reload(log)
-        {
-            tracing::error!(%error, "the log filter stays as it was");
+    loop {
+        tokio::select! {
+            signal = hangup.recv() => match signal {
+                Some(()) => tracing::info!("SIGHUP: reloading"),
+                None => return,
+            },
+            () = watch.changed() => tracing::info!("a file of the configuration has changed: reloading"),
         }
+        let new = match config::inspect(&sources) {
+            Ok(Loaded { config, files, .. }) => {
+                watch = Watch::new(files);
+                if let Err(error) = logging.reload(&config.log) {
+                    tracing::error!(%error, "the log filter stays as it was");
+                }
+                Ok(config)
+            }
+            Err(faults) => Err(faults.to_string()),
+        };
         if reload.send(new).await.is_err() {
             return;
         }
-    }
-}
-
-/// For what happens before there is a log.
-fn complain(message: &str) {
-    #[expect(clippy::print_stderr, reason = "there is no log yet")]
-    {
-        eprintln!("hookgate: {message}");
     }
 }

@@ -35,25 +35,19 @@ pub(super) fn decode(tree: Dict, report: &mut Report) -> File {
 fn record(key: &str, kind: Kind, report: &mut Report) {
     match kind {
         Kind::UnknownField(name, known) => {
-            let problem = match explanation(key, &name) {
-                Some(explanation) => explanation.to_owned(),
-                None => match closest(&name, known.iter().copied()) {
-                    Some(meant) => format!("unknown key `{name}`, did you mean `{meant}`?"),
-                    None => format!("unknown key `{name}`"),
-                },
-            };
-            report.fault(
-                key,
-                problem,
-                format!("known here: {}", alternatives(known.iter().copied())),
-            );
+            let known_here = || format!("known here: {}", alternatives(known.iter().copied(), "and"));
+            match (explanation(key, &name), closest(&name, known.iter().copied())) {
+                (Some(explanation), _) => report.fault(key, explanation, ""),
+                (None, Some(meant)) => report.fault(key, format!("unknown key `{name}`, did you mean `{meant}`?"), ""),
+                (None, None) => report.fault(key, format!("unknown key `{name}`"), known_here()),
+            }
         }
         Kind::UnknownVariant(name, known) => {
             let hint = closest(&name, known.iter().copied()).map(|meant| format!(", did you mean `{meant}`?"));
             report.fault(
                 key,
                 format!("not one of the words that this key takes{}", hint.unwrap_or_default()),
-                format!("write {}", alternatives(known.iter().copied())),
+                format!("write {}", alternatives(known.iter().copied(), "or")),
             );
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {

@@ -199,9 +199,19 @@ fn upstream(upstream: &Upstream) -> Value {
     Value::Object(tree)
 }
 
-/// A duration as the file writes it.
+/// A duration as the file writes it: in the largest unit that divides it.
 fn wait(wait: Duration) -> String {
-    humantime::format_duration(wait).to_string()
+    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let milliseconds = wait.as_millis();
+    let is_exact = wait == Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX));
+    match units
+        .into_iter()
+        .find(|(_, factor)| milliseconds > 0 && milliseconds.is_multiple_of(*factor))
+    {
+        Some((unit, factor)) if is_exact => format!("{}{unit}", milliseconds / factor),
+        None if wait.is_zero() => String::from("0s"),
+        Some(_) | None => humantime::format_duration(wait).to_string(),
+    }
 }
 
 /// A size as the file writes it: in the largest unit that divides it.

@@ -38,6 +38,9 @@ pub const RESERVED_VARIABLES: [&str; 1] = ["HOOKGATE_CONFIG"];
 
 const PREFIX: &str = "HOOKGATE_";
 
+/// Where a fault says that an option comes from.
+const COMMAND_LINE: &str = "command line";
+
 /// What set each key that the file did not: path to variable or option.
 pub(super) type Origins = BTreeMap<String, String>;
 
@@ -79,7 +82,7 @@ pub(super) fn merge(file: Dict, sources: &Sources, report: &mut Report) -> (Dict
                 }
                 Err((problem, fix)) => {
                     report.push(Fault {
-                        key: String::new(),
+                        key: assignment.segments.join("."),
                         problem,
                         fix,
                         line: None,
@@ -129,16 +132,18 @@ fn command_line(sources: &Sources, report: &mut Report) -> Vec<Assignment> {
             .map(|part| part.trim().to_owned())
             .collect();
         if segments.iter().any(String::is_empty) {
-            report.fault(
-                key.as_str(),
-                "is not a key",
-                "write `limits.connections` or `route[0].path`",
-            );
+            report.push(Fault {
+                key: key.clone(),
+                problem: String::from("is not a key"),
+                fix: String::from("write `limits.connections` or `route[0].path`"),
+                line: None,
+                origin: Some(String::from(COMMAND_LINE)),
+            });
         } else {
             assignments.push(Assignment {
                 segments,
                 text: text.clone(),
-                origin: format!("command line `{key}`"),
+                origin: String::from(COMMAND_LINE),
             });
         }
     }

@@ -82,10 +82,10 @@ pub(super) struct Wait(pub(super) Duration);
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl Leaf for Wait {
-    const PROBLEM: &'static str = "not a duration of at most a year";
+    const PROBLEM: &'static str = "not a duration";
 
     fn fix() -> String {
-        String::from("write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\"")
+        String::from("write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\" (a year at most)")
     }
 
     fn from_text(text: &str) -> Option<Self> {

@@ -145,7 +145,8 @@ impl fmt::Debug for Tag {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+    #![allow(clippy::disallowed_methods, reason = "a test of time reads the clock")]
     use super::*;
 
     /// RFC 2202 (SHA-1) and RFC 4231 (SHA-2), test case 2.
@@ -181,6 +182,65 @@ mod tests {
             assert!(bool::from(tag.matches(&hex::decode(expected).unwrap())));
             assert!(!bool::from(tag.matches(&hex::decode(expected).unwrap()[1..])));
         }
+    }
+
+    /// Welch's t between the times of two classes of input, after dudect (Reparaz, Balasch, Verbauwhede: "Dude, is my code
+    /// constant time?"): classes interleaved at random, the slowest tenth of all samples cropped as the machine's noise.
+    fn welch(samples: usize, mut compare: impl FnMut(bool) -> bool) -> f64 {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut times: Vec<(bool, f64)> = Vec::with_capacity(samples);
+        for _ in 0..samples {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let class = random & 1 == 1;
+            let begun = std::time::Instant::now();
+            for _ in 0..4 {
+                assert!(!std::hint::black_box(compare(std::hint::black_box(class))));
+            }
+            times.push((class, begun.elapsed().as_nanos() as f64));
+        }
+        let mut sorted: Vec<f64> = times.iter().map(|(_, time)| *time).collect();
+        sorted.sort_by(f64::total_cmp);
+        let crop = sorted.get(samples / 10 * 9).copied().unwrap();
+        let moments = |wanted: bool| {
+            let kept = || {
+                times
+                    .iter()
+                    .filter(|(class, time)| *class == wanted && *time <= crop)
+                    .map(|(_, time)| *time)
+            };
+            let count = kept().count() as f64;
+            let mean = kept().sum::<f64>() / count;
+            let variance = kept().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0);
+            (mean, variance / count)
+        };
+        let ((a, va), (b, vb)) = (moments(false), moments(true));
+        (a - b) / (va + vb).sqrt()
+    }
+
+    /// D10: a million comparisons cannot tell a difference in the first byte from one in the last; a comparison that
+    /// stops at the first difference is told at once, so that the test itself is known to see. A shared machine may
+    /// disturb one measurement; a leak shows in each.
+    #[test]
+    fn comparison_takes_the_same_time_wherever_the_difference_is() {
+        let tag = Tag::new(&[0x5a; 32]);
+        let (mut first, mut last) = ([0x5a; 32], [0x5a; 32]);
+        first[0] ^= 1;
+        last[31] ^= 1;
+        let presented = |class: bool| if class { &first } else { &last };
+        let stops_early = |class| tag.as_slice().iter().zip(presented(class)).all(|(a, b)| a == b);
+        let leak = welch(100_000, stops_early).abs();
+        assert!(leak > 4.5, "the measurement does not see a leak: t = {leak}");
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            let t = welch(1_000_000, |class| bool::from(tag.matches(presented(class)))).abs();
+            if t < 4.5 {
+                return;
+            }
+            seen.push(t);
+        }
+        panic!("t in five measurements: {seen:?}");
     }
 
     /// Case D09: an HMAC with an empty key cannot come to be.

@@ -4,7 +4,7 @@
 //! events, header values among it, and no filter that an operator writes in a hurry may put a signature into a log.
 //! Exchanges are not logged here but in [`audit`](super::audit).
 
-use crate::config::{Log, LogFormat};
+use crate::settings::{Log, LogFormat};
 use std::fmt;
 use std::io;
 use tracing::{Metadata, Subscriber, level_filters::LevelFilter};
@@ -115,7 +115,7 @@ const OURS_BELOW: &str = "hookgate::";
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::config::Audit;
+    use crate::settings::Audit;
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 

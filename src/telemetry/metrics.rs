@@ -26,6 +26,8 @@ pub struct Metrics {
     certificate_expiry: IntGaugeVec,
     /// Exchanges between the end of the head and the end of the answer.
     pub in_flight_requests: IntGauge,
+    /// HTTP/1.1 connections that have been idle long enough to give their buffers back.
+    pub connections_resting: IntGauge,
     /// Body bytes held in memory over all exchanges.
     pub intake_bytes_in_flight: IntGauge,
     /// Keys that the replay store holds.
@@ -170,6 +172,11 @@ impl Metrics {
                 &["certificate"],
             ),
             in_flight_requests: gauge(r, "in_flight_requests", "Requests being served now."),
+            connections_resting: gauge(
+                r,
+                "connections_resting",
+                "Idle HTTP/1.1 connections that hold no buffers.",
+            ),
             intake_bytes_in_flight: gauge(
                 r,
                 "intake_bytes_in_flight",

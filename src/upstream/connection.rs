@@ -22,6 +22,8 @@ use tokio::time::Instant;
 
 /// Bytes of an answer's head that are read before it counts as garbage.
 const ANSWER_HEAD_BYTES: usize = 64 * 1024;
+/// What is read of an answer before the sender has taken it; hyper's own bound is six times that.
+const READ_BUFFER: usize = ANSWER_HEAD_BYTES;
 /// Header fields of an answer.
 const ANSWER_HEADERS: usize = 256;
 
@@ -54,7 +56,10 @@ impl Connection {
     pub(super) async fn handshake(stream: Stream) -> Result<Self, Rejection> {
         let probe = stream.probe();
         let mut builder = http1::Builder::new();
-        builder.max_headers(ANSWER_HEADERS).max_header_size(ANSWER_HEAD_BYTES);
+        builder
+            .max_headers(ANSWER_HEADERS)
+            .max_header_size(ANSWER_HEAD_BYTES)
+            .max_buf_size(READ_BUFFER);
         let (sender, driver) = builder
             .handshake(TokioIo::new(stream))
             .await

@@ -168,6 +168,7 @@ pub fn forwarded(headers: &mut HeaderMap, origin: &Origin, authority: &str, leng
     strip(headers, |name| {
         is_override(name) || is_ours(name) || name.contains('_') || (is_forwarding(name) && !origin.trusted)
     });
+    headers.reserve(ADDED);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     if let Ok(host) = HeaderValue::from_str(authority) {
         if let Some(peer) = origin
@@ -234,6 +235,8 @@ fn append_to_list(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue)
     }
 }
 
+/// Fields that a forwarded request usually gets, the caller's included: room for them is made once.
+const ADDED: usize = 9;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

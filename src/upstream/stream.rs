@@ -38,7 +38,7 @@ impl Probe {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    fn is_closed(&self, socket: SockRef<'_>) -> bool {
+    fn is_closed(&self, socket: &SockRef<'_>) -> bool {
         self.0.swap(false, Ordering::Relaxed) && matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(0))
     }
 }
@@ -90,7 +90,7 @@ impl AsyncRead for Stream {
             Transport::Tls(stream) => SockRef::from(stream.get_ref().0),
             Transport::Unix(stream) => SockRef::from(stream),
         };
-        if self.probe.is_closed(socket) {
+        if self.probe.is_closed(&socket) {
             return Poll::Ready(Ok(()));
         }
         delegate!(self, stream => Pin::new(stream).poll_read(cx, buf))

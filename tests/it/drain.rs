@@ -15,6 +15,7 @@ fn held(gate: &Gate) -> Upstream {
     })
 }
 
+/// I08: what is in flight finishes, what is idle is closed.
 #[test]
 fn what_is_in_flight_finishes() {
     let gate = Gate::default();
@@ -47,7 +48,7 @@ fn what_is_in_flight_finishes() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
-/// HTTP/2 gets GOAWAY: the open stream finishes, then the connection ends.
+/// I08: HTTP/2 gets GOAWAY: the open stream finishes, then the connection ends.
 #[test]
 fn http2_gets_goaway() {
     let gate = Gate::default();
@@ -88,7 +89,7 @@ fn http2_gets_goaway() {
     assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
 }
 
-/// The listeners stay open for `drain.delay`, for load balancers that are slow to learn; `/readyz` says 503 at once.
+/// I08: The listeners stay open for `drain.delay`, for load balancers that are slow to learn; `/readyz` says 503 at once.
 #[test]
 fn the_delay_keeps_the_listeners_open() {
     let upstream = Upstream::ok();

@@ -43,6 +43,7 @@ fn refuses_then_delivers(gateway: &Gateway, status: u16, reason: &str) {
     gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
 }
 
+/// G01: refused, and up later.
 #[test]
 fn refusing_connections() {
     // Bound and not listening: the port is ours, and refuses.
@@ -75,6 +76,7 @@ fn refusing_connections() {
     assert_eq!(client.response().body, b"up");
 }
 
+/// G10: a socket that is not there yet.
 #[test]
 fn a_missing_unix_socket() {
     let directory = tempfile::tempdir().unwrap();
@@ -90,6 +92,7 @@ fn a_missing_unix_socket() {
     assert_eq!(gateway.exchange(&webhook).body, b"there");
 }
 
+/// G01: a name that does not exist.
 #[test]
 fn an_unknown_host() {
     let gateway = Setup::new("http://name.invalid:80").start();
@@ -101,12 +104,14 @@ fn an_unknown_host() {
     );
 }
 
+/// G02: a reset before the head.
 #[test]
 fn resetting_before_the_answer() {
     let upstream = fails_once(|_| Then::Reset);
     refuses_then_delivers(&Setup::new(&upstream.url()).start(), 502, "upstream_reset");
 }
 
+/// G02: an end before the head.
 #[test]
 fn closing_before_the_answer() {
     let upstream = fails_once(|_| Then::Close);
@@ -118,6 +123,7 @@ fn closing_before_the_answer() {
     );
 }
 
+/// G02: an end inside the head.
 #[test]
 fn resetting_inside_the_answers_head() {
     let upstream = fails_once(|connection| {
@@ -127,6 +133,7 @@ fn resetting_inside_the_answers_head() {
     refuses_then_delivers(&Setup::new(&upstream.url()).start(), 502, "upstream_reset");
 }
 
+/// G05: what is not HTTP.
 #[test]
 fn answering_garbage() {
     for garbage in [
@@ -147,6 +154,7 @@ fn answering_garbage() {
     }
 }
 
+/// G05: a head without an end.
 #[test]
 fn an_endless_answers_head() {
     let upstream = fails_once(|connection| {
@@ -160,6 +168,7 @@ fn an_endless_answers_head() {
     assert!(gateway.peak_resident().saturating_sub(before) < 16 << 20);
 }
 
+/// G03: no answer in time.
 #[test]
 fn dawdling_before_the_answer() {
     let upstream = fails_once(|connection| {
@@ -176,7 +185,7 @@ fn dawdling_before_the_answer() {
     });
 }
 
-/// Accepts nobody: the backlog is full, so that connecting itself hangs.
+/// G01: Accepts nobody: the backlog is full, so that connecting itself hangs.
 #[test]
 fn never_accepting() {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -240,7 +249,7 @@ fn dying_inside_the_answers_body() {
     }
 }
 
-/// The same of a dawdler: the time of the whole exchange is over inside the body.
+/// G03: The same of a dawdler: the time of the whole exchange is over inside the body.
 #[test]
 fn dawdling_inside_the_answers_body() {
     let upstream = fails_once(|connection| {

@@ -2,7 +2,7 @@
 
 use crate::support::{Setup, Upstream, Webhook};
 
-/// A06, A07, A08, A13, A15: framing and authority that another server might read differently. The status is that of
+/// A02, A06, A07, A08, A13, A15: framing and authority that another server might read differently. The status is that of
 /// hyper's own refusal or of ours; the upstream sees nothing.
 #[test]
 fn malformed_http() {
@@ -105,7 +105,7 @@ fn malformed_http() {
     assert_eq!(upstream.only().body, b"genuine");
 }
 
-/// A21: a sender that asks first learns the refusal without being told to go on.
+/// A22, A21: a sender that asks first learns the refusal without being told to go on.
 #[test]
 fn expect_continue_is_answered_by_the_verdict() {
     let upstream = Upstream::ok();

@@ -13,11 +13,19 @@
 
 mod support;
 
+mod aliasing;
+mod answers;
 mod bounds;
+mod canary;
+mod cases_list;
+mod clock;
+mod commands;
 mod drain;
 mod failures;
 mod framing;
 mod heavy;
+mod http2_fields;
+mod http2_stalls;
 mod judges;
 mod refusals;
 mod relay;
@@ -25,5 +33,9 @@ mod reload;
 mod replay;
 mod report;
 mod series;
+mod servers;
 mod slow;
+mod smuggling;
+mod targets;
+mod tls_face;
 mod vectors;

@@ -36,6 +36,7 @@ fn only_the_genuine_arrives(gateway: &Gateway, upstream: &Upstream) {
     assert!(upstream.broken().is_empty(), "the upstream saw {:?}", upstream.broken());
 }
 
+/// C01, C02, C03: no route, or not by this method.
 #[test]
 fn no_route_and_method() {
     let upstream = Upstream::ok();
@@ -176,6 +177,7 @@ fn a_duplicated_signature_header_is_refused() {
     only_the_genuine_arrives(&gateway, &upstream);
 }
 
+/// D07: beyond the tolerance, both ways.
 #[test]
 fn stale_and_future_by_the_default_tolerance() {
     let upstream = Upstream::ok();

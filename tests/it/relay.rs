@@ -5,7 +5,7 @@ use crate::support::http2::{self, Http2};
 use crate::support::upstream::answer;
 use crate::support::{Client, Gate, Setup, Then, Upstream, Webhook};
 
-/// The request, as the upstream gets it: method, path and query, body, signature and ordinary headers unchanged; one exact
+/// B05, B07: The request, as the upstream gets it: method, path and query, body, signature and ordinary headers unchanged; one exact
 /// `Content-Length`; hop-by-hop headers gone; ours added.
 #[test]
 fn the_request_arrives_as_signed() {
@@ -103,7 +103,7 @@ fn the_forwarded_body_is_never_chunked() {
     assert!(seen[2].start.ends_with("HTTP/1.1"), "{}", seen[2].start);
 }
 
-/// What the upstream answered comes back: status, reason, end-to-end headers in order and number, body.
+/// G08: What the upstream answered comes back: status, reason, end-to-end headers in order and number, body.
 #[test]
 fn the_answer_returns_byte_for_byte() {
     let body = "Dear Zoë,\r\nyour licence: \x00\x7f".as_bytes().to_vec();

@@ -49,6 +49,7 @@ fn a_good_file_takes_effect() {
     assert_eq!(gateway.exchange(&webhook).status, 409);
 }
 
+/// I07: the old configuration stays whole, and a line and a metric say so.
 #[test]
 fn a_bad_file_changes_nothing_and_says_so() {
     let upstream = Upstream::ok();

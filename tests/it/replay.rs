@@ -230,3 +230,32 @@ fn the_guard_can_be_switched_off() {
     );
     assert_eq!(upstream.requests().len(), 2);
 }
+
+/// E04, E10: the memory store is one process's: another replica, or this one's successor, may deliver the same webhook
+/// once more within the tolerance. `docs/security.md` says so; this pins it down.
+#[test]
+fn the_memory_store_is_one_processs_own() {
+    let upstream = Upstream::ok();
+    let (first, second) = (Setup::new(&upstream.url()).start(), Setup::new(&upstream.url()).start());
+    let webhook = Webhook::new("{}").bytes();
+    for gateway in [&first, &second] {
+        assert_eq!(gateway.exchange(&webhook).status, 200);
+        assert_eq!(gateway.exchange(&webhook).status, 409);
+    }
+    drop(first);
+    let successor = Setup::new(&upstream.url()).start();
+    assert_eq!(successor.exchange(&webhook).status, 200);
+    assert_eq!(upstream.requests().len(), 3);
+}
+
+/// E14: the sender's own retry of an event carries a fresh signature: another request, and let in.
+#[test]
+fn a_retry_with_a_fresh_signature_passes() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    for age in [0, 1, 2] {
+        let webhook = Webhook::signed("{\"event_id\":\"evt_1\"}", SECRET, paddle::now() - age);
+        assert_eq!(gateway.exchange(&webhook.bytes()).status, 200);
+    }
+    assert_eq!(upstream.requests().len(), 3);
+}

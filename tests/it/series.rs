@@ -3,6 +3,7 @@
 use crate::support::{Client, Setup, Upstream, Webhook};
 use std::collections::BTreeSet;
 
+/// J02: what a sender chooses never becomes a series.
 #[test]
 fn hostile_requests_make_no_series() {
     let upstream = Upstream::ok();
@@ -47,7 +48,7 @@ fn hostile_requests_make_no_series() {
     assert!(grown.is_empty(), "new series: {grown:?}");
 }
 
-/// The admin paths belong to the admin listener alone.
+/// J01: The admin paths belong to the admin listener alone.
 #[test]
 fn the_public_listeners_have_no_admin_paths() {
     let upstream = Upstream::ok();
@@ -63,7 +64,7 @@ fn the_public_listeners_have_no_admin_paths() {
     upstream.assert_untouched();
 }
 
-/// I5: neither secret, signature nor body appears in logs or metrics, at any level.
+/// I15, I5: neither secret, signature nor body appears in logs or metrics, at any level.
 #[test]
 fn nothing_secret_is_told() {
     let upstream = Upstream::ok();

@@ -115,6 +115,27 @@ fn an_idle_connection_is_closed() {
     }
 }
 
+/// An idle connection gives its buffers back, and serves again as if it had not.
+#[test]
+fn a_resting_connection_wakes_up() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    for (name, connect) in [
+        ("plain", Gateway::connect as fn(&Gateway) -> Client),
+        ("tls", Gateway::connect_tls),
+    ] {
+        let mut client = connect(&gateway);
+        for turn in 0..3 {
+            let webhook = Webhook::new(format!("{turn} from {name}"));
+            assert_eq!(client.exchange(&webhook.bytes()).status, 200);
+            assert_eq!(upstream.requests().last().unwrap().body, webhook.body);
+            gateway.counted("hookgate_connections_resting", &[], 1.0);
+        }
+        drop(client);
+        gateway.counted("hookgate_connections_resting", &[], 0.0);
+    }
+}
+
 /// F07: a sender that does not read its answer holds neither memory nor the upstream for ever.
 #[test]
 fn a_sender_that_does_not_read_is_cut_off() {

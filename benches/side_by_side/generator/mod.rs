@@ -1,7 +1,8 @@
 //! The load: a closed loop over many TLS connections that runs for one turn at a time and then drains.
 //!
 //! Between turns nothing is in flight, so a contender's CPU of a turn belongs to that turn's requests. This gate does
-//! what stopping and continuing a generator process would, without half-sent requests in the pause.
+//! what stopping and continuing a generator process would, without half-sent requests in the pause. Generator and
+//! upstream take turns on one thread that never sleeps; see `upstream.rs` for why.
 
 mod session;
 mod tls;
@@ -10,6 +11,7 @@ pub use session::{Agreed, Progress, Session};
 pub use tls::{Tickets, client_config};
 
 use crate::Result;
+use crate::upstream::Upstream;
 use crate::webhook::Webhooks;
 use mio::{Events, Poll};
 use rustls::ClientConfig;
@@ -20,6 +22,9 @@ use std::time::{Duration, Instant};
 
 /// A contender that leaves a request unanswered for this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Pauses between two looks that found nothing, so that looking does not slow down whoever is to bring something.
+const PAUSES: usize = 32;
 
 /// How long connections live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub struct Turn {
     pub lost: u64,
     /// From the first request to the last answer.
     pub wall: Duration,
+    /// Share of that in which neither generator nor upstream had anything to do.
+    pub idle: Duration,
 }
 
 impl Turn {
@@ -86,7 +93,7 @@ impl Fleet {
     }
 
     /// Keeps every connection busy for `length`, then waits for what is in flight.
-    pub fn turn(&mut self, length: Duration) -> Result<Turn> {
+    pub fn turn(&mut self, upstream: &mut Upstream, length: Duration) -> Result<Turn> {
         let mut turn = Turn::default();
         let start = Instant::now();
         let end = start + length;
@@ -101,7 +108,7 @@ impl Fleet {
             busy += 1;
         }
         while busy > 0 {
-            self.wait(end)?;
+            turn.idle += self.wait(upstream, end)?;
             self.webhooks.refresh()?;
             let more = Instant::now() < end;
             let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
@@ -118,7 +125,7 @@ impl Fleet {
     }
 
     /// Opens every closed slot and returns when all handshakes are over; sends nothing.
-    pub fn connect_all(&mut self) -> Result<()> {
+    pub fn connect_all(&mut self, upstream: &mut Upstream) -> Result<()> {
         // A backlog's worth at a time, so that no connection waits for a retransmitted SYN.
         let slots: Vec<usize> = (0..self.sessions.len())
             .filter(|&slot| self.sessions[slot].is_none())
@@ -130,7 +137,7 @@ impl Fleet {
             let end = Instant::now();
             let mut ready = 0;
             while ready < batch.len() {
-                self.wait(end)?;
+                self.wait(upstream, end)?;
                 for event in &self.events {
                     let Some(session) = &mut self.sessions[event.token().0] else {
                         continue;
@@ -147,7 +154,7 @@ impl Fleet {
     }
 
     /// One request on every connection, one batch after the other.
-    pub fn request_each(&mut self) -> Result<()> {
+    pub fn request_each(&mut self, upstream: &mut Upstream) -> Result<()> {
         for batch in (0..self.sessions.len()).collect::<Vec<_>>().chunks(64) {
             self.webhooks.refresh()?;
             for &slot in batch {
@@ -157,7 +164,7 @@ impl Fleet {
             let end = Instant::now();
             let mut answered = 0;
             while answered < batch.len() {
-                self.wait(end)?;
+                self.wait(upstream, end)?;
                 for event in &self.events {
                     let Some(session) = &mut self.sessions[event.token().0] else {
                         continue;
@@ -224,14 +231,26 @@ impl Fleet {
         Ok(())
     }
 
-    fn wait(&mut self, end: Instant) -> Result<()> {
-        match self.poll.poll(&mut self.events, Some(PATIENCE)) {
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            other => other?,
+    /// Serves the upstream until there are events here; returns how long there was nothing to do.
+    fn wait(&mut self, upstream: &mut Upstream, end: Instant) -> Result<Duration> {
+        let mut idle = Duration::ZERO;
+        loop {
+            let looked = Instant::now();
+            let worked = upstream.pump()?;
+            match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                other => other?,
+            }
+            if !self.events.is_empty() {
+                return Ok(idle);
+            }
+            if !worked {
+                (0..PAUSES).for_each(|_| std::hint::spin_loop());
+                idle += looked.elapsed();
+            }
+            if looked.saturating_duration_since(end) > PATIENCE {
+                return Err(format!("{} left requests unanswered", self.address).into());
+            }
         }
-        if end.elapsed() > PATIENCE {
-            return Err(format!("{} left requests unanswered", self.address).into());
-        }
-        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! Variables are looked up by name in the environment that was passed in and go nowhere near a value parser, so `123456`,
 //! `"quoted"` and `[abc]` are the secrets that they look like. A file loses exactly one trailing newline and nothing else.
 
-use super::super::fault::{alternatives, unreadable};
+use super::super::fault::unreadable;
 use super::super::file::KeyTable;
 use super::super::value::List;
 use super::super::{Key, KeySource};
@@ -62,8 +62,8 @@ impl Resolver<'_> {
             let Some((source, secret)) = self.key(&key, table, are_secret) else {
                 continue;
             };
-            if are_secret {
-                self.judge(&key, &source, &secret);
+            if are_secret && !self.judge(&key, &source, &secret) {
+                continue;
             }
             let name = name.unwrap_or_else(|| default_name(&source));
             if !is_name(&name) {
@@ -73,18 +73,18 @@ impl Resolver<'_> {
                     "write 1 to 64 letters, digits, `_`, `-` or `.`, such as `name = \"current\"`",
                 );
             }
-            if let Some(twin) = named.iter().position(|other| other.secret == secret) {
+            if let Some(twin) = named.iter().find(|other| other.secret == secret) {
                 self.report.fault(
                     &key,
-                    format!("the same secret as number {twin} of this route, counted from 0"),
+                    format!("the same secret as `{}`", twin.name),
                     "remove one of the two",
                 );
-            } else if named.iter().any(|other| other.name == name) {
-                self.report.fault(
-                    &key,
-                    format!("two secrets of this route are named `{name}`"),
-                    "give one of them another `name`",
-                );
+                continue;
+            }
+            if named.iter().any(|other| other.name == name) {
+                let problem = format!("two secrets of this route are named `{name}`");
+                self.report.fault(&key, problem, "give one of them another `name`");
+                continue;
             }
             sources.push(Key {
                 name: name.clone(),
@@ -174,8 +174,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Faults and warnings about what a secret is.
-    fn judge(&mut self, key: &str, source: &KeySource, secret: &Secret) {
+    /// Faults and warnings about what a secret is; whether it can be one at all.
+    fn judge(&mut self, key: &str, source: &KeySource, secret: &Secret) -> bool {
         let bytes = secret.expose();
         let text = String::from_utf8_lossy(bytes).trim().to_ascii_lowercase();
         if text.is_empty() {
@@ -188,7 +188,7 @@ impl Resolver<'_> {
                 format!("{place} is empty"),
                 "put the provider's secret there: an empty key would verify anyone's signature",
             );
-            return;
+            return false;
         }
         let is_one_character = bytes.iter().all(|byte| Some(byte) == bytes.first());
         let is_placeholder = PLACEHOLDERS.contains(&text.as_str())
@@ -199,7 +199,9 @@ impl Resolver<'_> {
         if is_placeholder {
             self.report
                 .fault(key, "a placeholder, not a secret", "put the provider's secret there");
-        } else if bytes.len() < SHORT {
+            return false;
+        }
+        if bytes.len() < SHORT {
             self.report.warn(
                 key,
                 format_args!("the secret is shorter than {SHORT} bytes, which is easy to guess"),
@@ -220,16 +222,7 @@ impl Resolver<'_> {
             self.report
                 .warn(key, "the secret stands in quotes, which count as part of the key");
         }
-    }
-
-    /// Says that exactly one of `present` kinds of key is needed.
-    pub(super) fn no_keys(&mut self, key: &str) {
-        let kinds = alternatives(["secrets", "public_keys"]);
-        self.report.missing(
-            format!("{key}.secrets"),
-            format!("this route has neither {kinds}"),
-            "write `secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]`",
-        );
+        true
     }
 }
 
@@ -240,7 +233,8 @@ fn read_bounded(path: &Path) -> Result<(Vec<u8>, u32), String> {
         return Err(String::from("is not a regular file"));
     }
     let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
-    let mut bytes = Vec::new();
+    // Of the right size from the start: growing would leave copies of a secret behind.
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default() + 1);
     file.take(LARGEST + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| unreadable(&error))?;

@@ -8,12 +8,13 @@ mod network;
 mod pattern;
 mod route;
 mod upstream;
+mod url;
 
 use super::describe::Shown;
 use super::fault::Report;
 use super::file::{self, File};
 use super::value::{Count, Size, Wait, Word};
-use super::{Audit, Config, Drain, Limits, Log, LogFormat, Replay};
+use super::{Address, Audit, Config, Drain, Limits, Log, LogFormat, Replay};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,8 +40,9 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
     let listeners = resolver.listeners(file.listen);
     let admin = resolver.admin(&file.admin, &listeners);
     let upstreams = resolver.named_upstreams(file.upstreams);
-    let routes = resolver.routes(file.route, upstreams, &limits);
-    resolver.loops(&routes, &listeners, admin);
+    let own = listeners.iter().map(|listener| listener.address.clone());
+    let own: Vec<Address> = own.chain(admin.map(Address::Tcp)).collect();
+    let routes = resolver.routes(file.route, upstreams, &limits, &own);
     let (shown, routes) = routes.into_iter().map(|(_, shown, route)| (shown, route)).unzip();
     let config = Config {
         workers: resolver.count("workers", file.workers, default_workers(), 1, 1_024),

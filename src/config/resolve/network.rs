@@ -63,7 +63,10 @@ impl Resolver<'_> {
                 let hint = closest(text, names.clone())
                     .map(|name| format!(", did you mean `{name}`?"))
                     .unwrap_or_default();
-                let fix = format!("write \"203.0.113.0/24\", \"203.0.113.7\", or {}", alternatives(names));
+                let fix = format!(
+                    "write \"203.0.113.0/24\", \"203.0.113.7\", or one of {}",
+                    alternatives(names, "and")
+                );
                 self.report
                     .fault(key, format!("`{text}` is neither a network nor an address{hint}"), fix);
                 None

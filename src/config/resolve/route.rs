@@ -4,7 +4,7 @@ use super::super::describe::{Key, Shown};
 use super::super::fault::{alternatives, closest};
 use super::super::file::{self, Detail, Mode, OnReplay};
 use super::super::value::{Count, Flag, List, Tolerance, Wait, Word};
-use super::super::{Limits, ReplayPolicy, Route};
+use super::super::{Address, Limits, ReplayPolicy, Route};
 use super::Resolver;
 use super::upstream::Named;
 use crate::scheme::{Verifier, presets};
@@ -22,6 +22,7 @@ impl Resolver<'_> {
         list: List<file::Route>,
         mut named: Named,
         limits: &Limits,
+        own: &[Address],
     ) -> Vec<(String, Shown, Route)> {
         if list.is_empty() {
             let fix = "write `[[route]]` with `path`, `provider`, `secrets` and `upstream`";
@@ -63,6 +64,17 @@ impl Resolver<'_> {
                 &mut shared,
             );
             let scheme = self.scheme(&key, &mut written);
+            if let Some(upstream) = &upstream {
+                let key = format!("{key}.upstream");
+                self.no_loop(&key, upstream, own);
+                self.no_signature(
+                    &key,
+                    upstream,
+                    scheme
+                        .as_ref()
+                        .map_or(&[], |scheme| scheme.verifier.signature_headers()),
+                );
+            }
             let settings = self.settings(&key, &written, scheme.as_ref(), limits);
             if let (Some(path), Some(upstream), Some(scheme)) = (path, upstream, scheme) {
                 let route = Route {
@@ -111,7 +123,12 @@ impl Resolver<'_> {
             std::mem::take(&mut written.public_keys),
         ];
         if lists.iter().all(List::is_empty) {
-            self.no_keys(key);
+            let fix = "write `secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]`";
+            self.report.missing(
+                format!("{key}.secrets"),
+                "this route has neither `secrets` nor `public_keys`",
+                fix,
+            );
         }
         let [secrets, public_keys] = lists;
         let (mut named, mut keys) = self.keys(&format!("{key}.secrets"), secrets, true);
@@ -162,7 +179,7 @@ impl Resolver<'_> {
         self.report.fault(
             format!("{key}.provider"),
             format!("unknown provider `{provider}`{hint}"),
-            format!("write {}", alternatives(known())),
+            format!("write {}", alternatives(known(), "or")),
         );
         false
     }

@@ -1,6 +1,13 @@
 //! Configuration, from text to verdict: real files, real certificates, an environment passed in.
 
 mod accepted;
+mod checked;
+mod documented;
+mod hostile;
+mod overlaid;
+mod refused;
+mod reloaded;
+mod secrets;
 
 use super::{Config, Faults, Loaded, Sources, inspect};
 use std::ffi::OsString;
@@ -94,7 +101,6 @@ upstream = "http://127.0.0.1:8000"
     }
 
     #[track_caller]
-    #[allow(dead_code)]
     fn faults(&self) -> Faults {
         match self.inspect() {
             Ok(_) => panic!("no fault was found"),

@@ -4,6 +4,7 @@ use crate::support::{Setup, Upstream, Webhook, eventually};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+/// F10: an accept loop without descriptors waits.
 #[test]
 fn running_out_of_descriptors_is_survived() {
     let upstream = Upstream::ok();

@@ -49,6 +49,7 @@ fn sender(gateway: &Gateway, number: usize, sent: &AtomicUsize, answers: &Answer
     }
 }
 
+/// I08: under load.
 #[test]
 fn sigterm_under_load_loses_nothing() {
     let upstream = Upstream::new(|request, connection| connection.say(&answer("200 OK", &[], &request.body)));
@@ -89,7 +90,7 @@ fn sigterm_under_load_loses_nothing() {
     assert_eq!(audited, delivered.len(), "one audit line per delivery");
 }
 
-/// The same over HTTP/2: a connection with many streams open when the signal comes.
+/// I08: The same over HTTP/2: a connection with many streams open when the signal comes.
 #[test]
 fn sigterm_under_http2_load_loses_nothing() {
     const STREAMS: usize = 60;

@@ -6,7 +6,7 @@ const MIB: usize = 1 << 20;
 const BUDGET: usize = 64 * MIB;
 const SENDERS: usize = 300;
 
-/// Issue: 300 concurrent unfinished bodies of 1 MiB; resident memory stays within the budget + 64 MiB. Who does not fit is
+/// F09: Issue: 300 concurrent unfinished bodies of 1 MiB; resident memory stays within the budget + 64 MiB. Who does not fit is
 /// answered 503 with `Retry-After`; who holds a place and finishes is served.
 #[test]
 fn three_hundred_unfinished_bodies() {
@@ -81,7 +81,7 @@ fn three_hundred_unfinished_bodies() {
     assert_eq!(gateway.exchange(&Webhook::new(vec![b'y'; MIB]).bytes()).status, 200);
 }
 
-/// An unsigned flood of large bodies costs no memory: it is refused before a byte of body is read.
+/// F09: An unsigned flood of large bodies costs no memory: it is refused before a byte of body is read.
 #[test]
 fn an_unsigned_flood_costs_no_memory() {
     let upstream = Upstream::ok();

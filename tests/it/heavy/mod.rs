@@ -3,3 +3,5 @@
 mod descriptors;
 mod load;
 mod memory;
+mod soak;
+mod stalls;

@@ -6,6 +6,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+/// Servers that [`App::parsing`] can run under: five of WSGI, two of Rack.
+pub(crate) const SERVERS: [&str; 7] = [
+    "gunicorn", "uwsgi", "waitress", "werkzeug", "wsgiref", "puma", "webrick",
+];
+
 /// A running application; killed on drop.
 pub(crate) struct App {
     child: Child,
@@ -48,6 +53,49 @@ impl App {
         Self::start(command, secret)
     }
 
+    /// The application that tells what a server parsed, under one of [`SERVERS`].
+    pub(crate) fn parsing(server: &str) -> Self {
+        let python = apps().join("python");
+        let ruby = apps().join("ruby");
+        let mut command = match server {
+            "gunicorn" => return Self::python("parsed", ""),
+            "uwsgi" => {
+                let mut command = Command::new(installed("venv/bin/pyuwsgi"));
+                command.args([
+                    "--http-socket",
+                    "127.0.0.1:0",
+                    "--need-app",
+                    "--die-on-term",
+                    "--wsgi-file",
+                ]);
+                command.arg(python.join("parsed.py")).args(["--callable", "app"]);
+                // Without it a request of one connection waits for the end of another.
+                command.args(["--threads", "4", "--virtualenv"]).arg(installed("venv"));
+                command
+            }
+            "waitress" | "werkzeug" | "wsgiref" => {
+                let mut command = Command::new(installed("venv/bin/python"));
+                command.arg(python.join("parsed.py")).arg(server);
+                command
+            }
+            "puma" => {
+                let mut command = Command::new("puma");
+                command
+                    .args(["-b", "tcp://127.0.0.1:0", "-t", "1:4"])
+                    .arg(ruby.join("parsed.ru"));
+                command
+            }
+            "webrick" => {
+                let mut command = Command::new("ruby");
+                command.arg(ruby.join("webrick.rb"));
+                command
+            }
+            other => panic!("{other} is not a server"),
+        };
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        Self::start(command, "")
+    }
+
     fn start(mut command: Command, secret: &str) -> Self {
         command
             .env("JUDGE_SECRET", secret)
@@ -65,12 +113,10 @@ impl App {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
         };
         app.address = app.logs.wait_for("the application's address", |line| {
-            line.split("Listening at: http://")
-                .nth(1)?
-                .split_whitespace()
-                .next()?
-                .parse()
-                .ok()
+            // gunicorn and ours, puma, uWSGI.
+            ["Listening at: http://", "Listening on http://", "bound to TCP address "]
+                .iter()
+                .find_map(|words| line.split(words).nth(1)?.split_whitespace().next()?.parse().ok())
         });
         app
     }

@@ -82,6 +82,15 @@ impl Client {
         self.reader.stream.flush()
     }
 
+    /// The same, giving up when the gateway takes nothing for `patience`.
+    pub(crate) fn try_send_within(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
+        self.socket(
+            |stream| stream.set_write_timeout(Some(patience)),
+            |stream| stream.set_write_timeout(Some(patience)),
+        );
+        self.try_send(bytes)
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.try_send(bytes).unwrap();
     }
@@ -187,11 +196,15 @@ impl Client {
         );
     }
 
-    /// Ends our direction, and goes on reading.
+    /// Ends our direction, and goes on reading. A gateway that has closed already is no error.
     pub(crate) fn finish_sending(&mut self) {
+        let ended = |result: io::Result<()>| match result {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            other => other,
+        };
         self.socket(
-            |stream| stream.shutdown(Shutdown::Write),
-            |stream| stream.shutdown(Shutdown::Write),
+            |stream| ended(stream.shutdown(Shutdown::Write)),
+            |stream| ended(stream.shutdown(Shutdown::Write)),
         );
     }
 

@@ -6,10 +6,12 @@ use super::paddle::Webhook;
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
@@ -25,8 +27,19 @@ pub(crate) struct Frame {
 
 /// A TLS connection that speaks HTTP/2 only as far as it is told; preface and empty settings are sent.
 pub(crate) fn connect(gateway: &Gateway) -> Client {
+    connect_with(gateway, b"")
+}
+
+/// The same with settings: pairs of identifier and value (RFC 9113, 6.5.1).
+pub(crate) fn connect_with(gateway: &Gateway, settings: &[u8]) -> Client {
     let mut client = Client::tls_offering(gateway.tls(), "localhost", &gateway.setup.certificate.der, "h2");
-    client.send(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, b"")].concat());
+    client.send(
+        &[
+            &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+            &frame(SETTINGS, 0, 0, settings),
+        ]
+        .concat(),
+    );
     client
 }
 

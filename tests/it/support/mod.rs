@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod http2;
+pub(crate) mod invariants;
 pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod metrics;
@@ -17,6 +18,7 @@ pub(crate) mod wait;
 
 pub(crate) use client::Client;
 pub(crate) use gateway::Gateway;
+pub(crate) use invariants::{hold, nothing_passed, passes};
 pub(crate) use paddle::Webhook;
 pub(crate) use setup::Setup;
 pub(crate) use upstream::{Then, Upstream};

@@ -79,8 +79,8 @@ impl Webhook {
         self
     }
 
-    /// Request line and headers up to and with the empty line, without any framing header.
-    fn head(&self, framing: &str) -> Vec<u8> {
+    /// Request line and headers up to and with the empty line; `framing` are the lines that frame the body.
+    pub(crate) fn head(&self, framing: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -96,6 +96,11 @@ impl Webhook {
     /// The head alone, announcing `length` body bytes.
     pub(crate) fn announcing(&self, length: usize) -> Vec<u8> {
         self.head(&format!("Content-Length: {length}\r\n"))
+    }
+
+    /// Any framing lines, followed by any bytes.
+    pub(crate) fn framed(&self, framing: &str, body: &[u8]) -> Vec<u8> {
+        [&self.head(framing), body].concat()
     }
 
     /// The whole request with `Content-Length`.

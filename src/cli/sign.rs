@@ -1,0 +1,153 @@
+//! `hookgate sign`: the headers that a provider would send with a body, for tests by hand and in scripts.
+
+use super::signing::{self, Signing};
+use super::{Ended, Environment, Failure, terminal};
+use crate::clock;
+use crate::scheme::SignRequest;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Method, Uri};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Arguments of `sign`.
+#[derive(Debug, clap::Args)]
+pub(super) struct SignArguments {
+    /// File with the exact body, - for standard input
+    #[arg(value_name = "BODY")]
+    body: PathBuf,
+    #[command(flatten)]
+    signing: Signing,
+    /// Sign for this time (Unix seconds) in place of now
+    #[arg(long, value_name = "SECONDS")]
+    timestamp: Option<u64>,
+    /// Print a curl command that posts the body to URL
+    #[arg(long, value_name = "URL", conflicts_with = "json")]
+    curl: Option<Uri>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints header lines, JSON or a command.
+pub(super) fn run(arguments: &SignArguments, environment: &Environment) -> Ended {
+    let signer = arguments.signing.signer(environment)?;
+    let body = signing::body(&arguments.body)?;
+    let target = arguments
+        .curl
+        .as_ref()
+        .map_or("/", |url| url.path_and_query().map_or("/", |target| target.as_str()));
+    let request = SignRequest {
+        method: &Method::POST,
+        target,
+        delivery_id: None,
+        body: &body,
+    };
+    let now = arguments.timestamp.unwrap_or_else(clock::unix_now);
+    let headers = signer.headers(&request, now)?;
+    terminal::emit(&match &arguments.curl {
+        Some(url) => curl(url, &headers, &arguments.body)?,
+        None if arguments.json => json(&headers, now),
+        None => headers
+            .iter()
+            .map(|(name, value)| format!("{}: {}\n", spelled(name), shown(value)))
+            .collect(),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json(headers: &[(HeaderName, HeaderValue)], now: u64) -> String {
+    let headers: Map<String, Value> = headers
+        .iter()
+        .map(|(name, value)| (spelled(name), Value::from(shown(value))))
+        .collect();
+    format!("{:#}\n", json!({ "timestamp": now, "headers": headers }))
+}
+
+fn curl(url: &Uri, headers: &[(HeaderName, HeaderValue)], body: &Path) -> Result<String, Failure> {
+    if url.scheme().is_none() {
+        return Err(Failure::Usage(
+            "--curl takes a whole URL, such as https://localhost:8443/webhooks/paddle".into(),
+        ));
+    }
+    let mut command = "curl".to_owned();
+    for (name, value) in headers {
+        command += &format!(" -H {}", quoted(&format!("{}: {}", spelled(name), shown(value))));
+    }
+    let source = format!("@{}", body.display());
+    command += &format!(
+        " -H 'Content-Type: application/json' --data-binary {} {}\n",
+        quoted(&source),
+        quoted(&url.to_string())
+    );
+    Ok(command)
+}
+
+/// As providers write it: `Paddle-Signature`.
+fn spelled(name: &HeaderName) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map_or_else(String::new, |first| {
+            first.to_ascii_uppercase().to_string() + letters.as_str()
+        })
+    };
+    name.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
+}
+
+fn shown(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+/// One word for a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    fn headers() -> Vec<(HeaderName, HeaderValue)> {
+        vec![(
+            HeaderName::from_static("paddle-signature"),
+            HeaderValue::from_static("ts=1;h1=ab"),
+        )]
+    }
+
+    #[test]
+    fn names_are_spelled_as_providers_do() {
+        for (name, expected) in [
+            ("paddle-signature", "Paddle-Signature"),
+            ("webhook-id", "Webhook-Id"),
+            ("x-", "X-"),
+        ] {
+            assert_eq!(spelled(&HeaderName::from_static(name)), expected);
+        }
+    }
+
+    #[test]
+    fn json_is_an_object_of_headers() {
+        let value: Value = serde_json::from_str(&json(&headers(), 1)).unwrap();
+        assert_eq!(
+            value,
+            json!({ "timestamp": 1, "headers": { "Paddle-Signature": "ts=1;h1=ab" } })
+        );
+    }
+
+    #[test]
+    fn the_curl_command_survives_a_shell() {
+        let url = "https://localhost:8443/hook?a='$(id)'".parse::<Uri>().unwrap();
+        let command = curl(&url, &headers(), Path::new("it's $HOME.json")).unwrap();
+        let printed = std::process::Command::new("sh")
+            .args(["-c", &command.replacen("curl", r"printf '%s\n'", 1)])
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(printed.stdout).unwrap(),
+            "-H\nPaddle-Signature: ts=1;h1=ab\n-H\nContent-Type: application/json\n--data-binary\n\
+             @it's $HOME.json\nhttps://localhost:8443/hook?a='$(id)'\n"
+        );
+        assert!(curl(&"/hook".parse().unwrap(), &headers(), Path::new("-")).is_err());
+    }
+}

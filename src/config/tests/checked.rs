@@ -1,0 +1,98 @@
+//! `check`: its exit code is the verdict, its output is the configuration in force.
+
+use super::{Fixture, SECRET};
+use crate::cli::check::{self, FAULTY, VALID};
+use serde_json::{Value, json};
+
+fn run(fixture: &Fixture, json: bool) -> (u8, String) {
+    let mut out = Vec::new();
+    let code = check::run(&fixture.sources(), json, &mut out).unwrap();
+    (code, String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn a_valid_configuration_is_printed_with_its_defaults() {
+    let (code, text) = run(&Fixture::minimal("", ""), false);
+    assert_eq!(code, VALID);
+    let tree: toml::Table = text.parse().unwrap();
+    assert_eq!(tree["limits"]["idle_timeout"].as_str(), Some("75s"));
+    assert_eq!(tree["route"][0]["body_limit"].as_str(), Some("1MiB"));
+    assert_eq!(tree["route"][0]["secrets"][0]["value"].as_str(), Some("[redacted]"));
+    assert_eq!(
+        tree["route"][0]["secrets"][0]["env"].as_str(),
+        Some("PADDLE_WEBHOOK_SECRET")
+    );
+    assert!(text.ends_with("is valid\n") && !text.contains(SECRET), "{text}");
+}
+
+/// What is printed is a configuration: without the redacted values it loads again, to the same.
+#[test]
+fn what_is_printed_loads_again_to_the_same() {
+    let route = "host = \"*.example.com\"\nallow = \"paddle-live\"\ntolerance = \"unlimited\"\nreplay = { window = \"90s\" }\nmode = \"report\"";
+    for (top, route) in [
+        ("", ""),
+        (
+            "workers = 3\n[drain]\ndelay = \"1500ms\"\n[log]\nformat = \"human\"",
+            route,
+        ),
+    ] {
+        let fixture = Fixture::minimal(top, route);
+        let (_, first) = run(&fixture, false);
+        std::fs::write(
+            fixture.path("gateway.toml"),
+            first.replace("value = \"[redacted]\"\n", ""),
+        )
+        .unwrap();
+        let (code, second) = run(&fixture, false);
+        assert_eq!((code, &second), (VALID, &first));
+    }
+}
+
+#[test]
+fn faults_are_printed_and_end_with_2() {
+    let fixture = Fixture::minimal("wrokers = 1", "");
+    let (code, text) = run(&fixture, false);
+    assert_eq!(code, FAULTY);
+    let expected = "gateway.toml has 1 fault:\n  line 1: wrokers: unknown key `wrokers`, did you mean `workers`?\n";
+    assert!(text.ends_with(expected), "{text}");
+    let (code, text) = run(&fixture, true);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (code, &report["valid"], &report["configuration"]),
+        (FAULTY, &json!(false), &Value::Null)
+    );
+    assert_eq!(report["faults"][0]["key"], json!("wrokers"));
+    assert_eq!(report["faults"][0]["line"], json!(1));
+}
+
+#[test]
+fn warnings_and_notes_are_printed_and_do_not_change_the_verdict() {
+    let fixture = Fixture::minimal("", "mode = \"report\"").option("route.0.upstream", "http://app.internal:8000");
+    let (code, text) = run(&fixture, false);
+    assert_eq!(code, VALID);
+    assert!(text.contains("# warning: route[0].mode: report mode"), "{text}");
+    // CASES G12.
+    assert!(
+        text.contains("# note: route[0].upstream: `app.internal` is not loopback"),
+        "{text}"
+    );
+    let (code, text) = run(&fixture, true);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let length = |key: &str| report[key].as_array().unwrap().len();
+    assert_eq!((code, length("warnings"), length("notes")), (VALID, 1, 1));
+    for upstream in ["http://localhost:8000", "http://[::1]:8000", "unix:/run/app.sock"] {
+        let fixture = Fixture::minimal("", "").option("route.0.upstream", upstream);
+        assert_eq!(fixture.inspect().unwrap().notes, Vec::<String>::new(), "{upstream}");
+    }
+}
+
+#[test]
+fn every_file_that_was_read_is_known_to_the_watch() {
+    let fixture = Fixture::minimal("", "").option("route.0.secrets.1.file", "secret");
+    fixture.write_private("secret", b"another secret that is long enough");
+    let files = fixture.inspect().unwrap().files;
+    assert_eq!(
+        files,
+        ["gateway.toml", "secret", "tls.crt", "tls.key"].map(|name| fixture.path(name))
+    );
+}

@@ -1,0 +1,114 @@
+//! Whatever stands in the file or the environment: no panic, no end without a verdict, and no secret in any output.
+
+use super::{Fixture, SECRET, inspect};
+use crate::cli::check;
+use proptest::prelude::*;
+
+/// Everything that `check` and `Debug` say about a fixture.
+fn said(fixture: &Fixture) -> String {
+    let mut out = Vec::new();
+    for json in [false, true] {
+        check::run(&fixture.sources(), json, &mut out).unwrap();
+    }
+    let debug = match fixture.inspect() {
+        Ok(loaded) => format!("{loaded:?}"),
+        Err(faults) => format!("{faults:?}"),
+    };
+    format!("{}\n{debug}\n{:?}", String::from_utf8(out).unwrap(), fixture.sources())
+}
+
+/// Keys of every shape: tables, lists, leaves of every type.
+const KEYS: [&str; 31] = [
+    "workers",
+    "listen",
+    "listen.tls",
+    "listen.plaintext",
+    "listen.mode",
+    "listen.tls_minimum",
+    "limits",
+    "limits.connections",
+    "limits.head_bytes",
+    "limits.head_timeout",
+    "drain.delay",
+    "log",
+    "log.format",
+    "log.audit",
+    "replay.capacity",
+    "route.0.secrets",
+    "route.0.secrets.0",
+    "route.0.secrets.0.env",
+    "route.0.public_keys",
+    "route.0.custom",
+    "route.0.tolerance",
+    "route.0.replay",
+    "route.0.replay.window",
+    "route.0.mode",
+    "route.0.body_limit",
+    "route.0.reject_status",
+    "route.0.refusal_detail",
+    "route.0.methods",
+    "upstreams",
+    "upstreams.a",
+    "upstreams.a.client",
+];
+
+/// CASES I03, I15: the canary in every place where a value could be printed.
+#[test]
+fn no_output_shows_a_secret() {
+    for key in KEYS {
+        for shape in [
+            "VALUE",
+            "{ a = \"VALUE\" }",
+            "[\"VALUE\"]",
+            "[[\"VALUE\"]]",
+            "{ env = \"VALUE\" }",
+            "{ value = \"VALUE\" }",
+        ] {
+            let text = said(&Fixture::minimal("", "").option(key, &shape.replace("VALUE", SECRET)));
+            assert!(!text.contains("canary"), "{key} = {shape}: {text}");
+        }
+    }
+}
+
+/// The same for a good configuration: keyed, described, debugged.
+#[test]
+fn a_good_configuration_shows_no_secret_either() {
+    let upstream =
+        r#"{ url = "http://127.0.0.1:8000", headers = { X-A = { env = "PADDLE_WEBHOOK_SECRET" }, X-B = "canary" } }"#;
+    let fixture = Fixture::minimal("", "").option("route.0.upstream", upstream);
+    fixture.config();
+    let text = said(&fixture);
+    assert!(text.contains("[redacted]") && !text.contains("canary"), "{text}");
+}
+
+/// More faults than anyone reads cost no more than the bound.
+#[test]
+fn a_flood_of_faults_is_cut_off() {
+    let lines: String = (0..20_000).map(|at| format!("k{at} = {at}\n")).collect();
+    assert_eq!(Fixture::new(&lines).faults().faults.len(), 100);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_text_has_a_verdict(text in "\\PC*") {
+        let _ = inspect(&Fixture::new(&text).sources());
+    }
+
+    /// The shipped file with a piece replaced by something from a TOML writer's nightmares.
+    #[test]
+    fn any_damage_has_a_verdict(from in 0_usize..100, to in 0_usize..100, with in prop::sample::select(vec![
+        "", "[", "]]", "{", "}", "\"", "\u{27}\u{27}\u{27}", "=", "\n[[route]]\n", "\n[listen]\n", "0x", "1e400", "nan", "-0",
+        "9223372036854775808", "1979-05-27T07:32:00Z", "\u{0}", "\u{feff}", "a.b.c = 1", "\"\\uD800\"", "[[[[[[[[[[[[[[[[", "true", "= {}",
+        "= []", "= [{}, 1, \"a\"]",
+    ])) {
+        let text = include_str!("../../../gateway.toml");
+        let at = |percent: usize| {
+            text.char_indices().nth(text.chars().count() * percent / 100).map_or(text.len(), |(at, _)| at)
+        };
+        let (from, to) = (at(from.min(to)), at(from.max(to)));
+        let fixture = Fixture::new(&format!("{}{with}{}", &text[..from], &text[to..]));
+        prop_assert!(!said(&fixture).contains("canary"));
+    }
+}

@@ -1,0 +1,225 @@
+//! Secrets: verbatim, judged, never shown.
+
+use super::{Fixture, SECRET};
+use crate::config::Config;
+use crate::scheme::SignRequest;
+use hmac::{Hmac, KeyInit, Mac};
+use hyper::Method;
+use sha2::Sha256;
+use std::os::unix::fs::PermissionsExt;
+
+const NOW: u64 = 1_671_552_777;
+
+/// What the configured key signs, against an HMAC made here with the bytes that it must be.
+#[track_caller]
+fn assert_key_is(config: &Config, key: &[u8]) {
+    let request = SignRequest {
+        method: &Method::POST,
+        target: "/",
+        delivery_id: None,
+        body: b"{}",
+    };
+    let headers = config.routes[0].verifier.sign(0, &request, NOW).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(format!("{NOW}:{{}}").as_bytes());
+    let expected = format!("ts={NOW};h1={}", hex::encode(mac.finalize().into_bytes()));
+    assert_eq!(
+        headers[0].1.to_str().unwrap(),
+        expected,
+        "{}",
+        String::from_utf8_lossy(key)
+    );
+}
+
+/// CASES I01, I02: whatever a value parser would make of it, the secret is its bytes.
+#[test]
+fn a_secret_from_a_variable_is_verbatim() {
+    for secret in [
+        "123456",
+        "0123",
+        "+5",
+        "true",
+        "[abc]",
+        "{a=b}",
+        "\"quoted\"",
+        "'q'",
+        "  lead",
+        "trail  ",
+        "trail\n",
+        "a,b",
+        "1e9",
+        "\u{fc}ber",
+        "{ env = \"HOME\" }",
+    ] {
+        let fixture = Fixture::minimal("", "").variable("OTHER_SECRET", secret);
+        let fixture = fixture.option("route.0.secrets.0.env", "OTHER_SECRET");
+        assert_key_is(&fixture.config(), secret.as_bytes());
+    }
+}
+
+/// The same when the variable's own name begins like ours: it is a secret, not a key.
+#[test]
+fn a_secret_may_live_in_a_variable_with_our_prefix() {
+    let fixture = Fixture::minimal("", "").variable("HOOKGATE_SECRET", "[abc]");
+    assert_key_is(
+        &fixture.option("route.0.secrets.0.env", "HOOKGATE_SECRET").config(),
+        b"[abc]",
+    );
+}
+
+#[test]
+fn a_secret_need_not_be_text() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let mut fixture = Fixture::minimal("", "").option("route.0.secrets.0.env", "BINARY");
+    fixture.environment.push((
+        "BINARY".into(),
+        std::ffi::OsString::from_vec(b"\xff\xfe\x80 binary".to_vec()),
+    ));
+    assert_key_is(&fixture.config(), b"\xff\xfe\x80 binary");
+}
+
+/// CASES I05: one trailing newline is dropped and nothing else; what looks like an accident is a warning.
+#[test]
+fn a_secret_file_loses_one_newline_and_nothing_else() {
+    for (content, key, warning) in [
+        (&b"0123456789abcdef01234567"[..], &b"0123456789abcdef01234567"[..], None),
+        (b"0123456789abcdef01234567\n", b"0123456789abcdef01234567", None),
+        (
+            b"0123456789abcdef01234567\n\n",
+            b"0123456789abcdef01234567\n",
+            Some("line end"),
+        ),
+        (
+            b"0123456789abcdef01234567\r\n",
+            b"0123456789abcdef01234567\r",
+            Some("line end"),
+        ),
+        (
+            b" 0123456789abcdef01234567\n",
+            b" 0123456789abcdef01234567",
+            Some("space"),
+        ),
+        (
+            b"\xef\xbb\xbf0123456789abcdef01234567",
+            b"\xef\xbb\xbf0123456789abcdef01234567",
+            Some("byte order mark"),
+        ),
+        (
+            b"\"0123456789abcdef01234567\"",
+            b"\"0123456789abcdef01234567\"",
+            Some("quotes"),
+        ),
+        (
+            b"0123456789abcdef0123456",
+            b"0123456789abcdef0123456",
+            Some("shorter than 24 bytes"),
+        ),
+    ] {
+        let fixture = Fixture::minimal("", "").option("route.0.secrets", "{ file = \"secret\" }");
+        fixture.write_private("secret", content);
+        let config = fixture.config();
+        assert_key_is(&config, key);
+        match warning {
+            None => assert!(config.warnings.is_empty(), "{:?}", config.warnings),
+            Some(words) => assert!(
+                config.warnings.len() == 1 && config.warnings[0].contains(words),
+                "{:?}",
+                config.warnings
+            ),
+        }
+    }
+}
+
+#[test]
+fn a_file_that_everyone_can_read_is_a_warning() {
+    let fixture = Fixture::minimal("", "").option("route.0.secrets", "[{ file = \"secret\" }]");
+    fixture.write_private("secret", SECRET.as_bytes());
+    assert_eq!(fixture.config().warnings, Vec::<String>::new());
+    std::fs::set_permissions(fixture.path("secret"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let warnings = fixture.config().warnings;
+    assert!(
+        warnings.len() == 1 && warnings[0].starts_with("route[0].secrets[0].file: "),
+        "{warnings:?}"
+    );
+}
+
+/// CASES D09.
+#[test]
+fn empty_placeholder_and_duplicate_secrets_are_refused() {
+    for (secret, words) in [
+        ("", "empty"),
+        (" \n", "empty"),
+        ("changeme", "placeholder"),
+        ("CHANGEME\n", "placeholder"),
+        ("your-secret-here", "placeholder"),
+        ("<paste the secret here>", "placeholder"),
+        ("pdl_ntfset_...", "placeholder"),
+        ("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "placeholder"),
+    ] {
+        let fixture = Fixture::minimal("", "")
+            .variable("BAD", secret)
+            .option("route.0.secrets.0.env", "BAD");
+        let faults = fixture.faults();
+        assert!(
+            faults.faults.len() == 1 && faults.to_string().contains(words),
+            "{secret:?}: {faults}"
+        );
+        assert_eq!(faults.faults[0].key, "route[0].secrets[0]");
+    }
+    let twice = r#"[{ env = "PADDLE_WEBHOOK_SECRET" }, { env = "COPY" }]"#;
+    let faults = Fixture::minimal("", "")
+        .variable("COPY", SECRET)
+        .option("route.0.secrets", twice)
+        .faults();
+    assert!(
+        faults.faults.len() == 1 && faults.to_string().contains("the same secret as"),
+        "{faults}"
+    );
+    let named = r#"[{ env = "PADDLE_WEBHOOK_SECRET", name = "a" }, { env = "OTHER", name = "a" }]"#;
+    let faults = Fixture::minimal("", "")
+        .variable("OTHER", "another secret that is long enough")
+        .option("route.0.secrets", named)
+        .faults();
+    assert!(
+        faults.faults.len() == 1 && faults.to_string().contains("named `a`"),
+        "{faults}"
+    );
+}
+
+#[test]
+fn where_a_secret_is_must_be_said_once_and_be_readable() {
+    for (secrets, key, words) in [
+        (r#"[{ env = "PADDLE_WEBHOOK_SECRET", file = "a" }]"#, "[0]", "both"),
+        (r#"[{ name = "a" }]"#, "[0]", "neither"),
+        (r#"[{ env = "" }]"#, "[0].env", "name of a variable"),
+        (r#"[{ env = "pdl_ntfset_canary+/=" }]"#, "[0].env", "name of a variable"),
+        (
+            r#"[{ env = "PADDLE_WEBHOOK_SECRET", name = "a b" }]"#,
+            "[0].name",
+            "letters",
+        ),
+        (r#"[{ value = "canary" }]"#, "[0].value", "must not stand"),
+        (r#"["canary"]"#, "[0]", "must not stand"),
+        (r#""canary""#, "", "must not stand"),
+        (r#"[{ file = "missing" }]"#, "[0].file", "does not exist"),
+        (r#"[{ file = "." }]"#, "[0].file", "not a regular file"),
+        (r#"[{ file = "large" }]"#, "[0].file", "larger than 64 KiB"),
+        (r#"[{ file = "empty" }]"#, "[0]", "empty"),
+        ("[]", "", "neither `secrets` nor `public_keys`"),
+        ("[5]", "[0]", "found an integer"),
+    ] {
+        let fixture = Fixture::minimal("", "").option("route.0.secrets", secrets);
+        fixture.write_private("large", &[b'a'; (64 << 10) + 1]);
+        fixture.write_private("empty", b"\n");
+        let faults = fixture.faults();
+        let found = faults.faults.iter().find(|fault| fault.to_string().contains(words));
+        assert!(
+            found.is_some_and(|fault| fault.key == format!("route[0].secrets{key}")),
+            "{secrets}: {faults}"
+        );
+        assert!(
+            faults.faults.len() == 1 && !faults.to_string().contains("canary"),
+            "{secrets}: {faults}"
+        );
+    }
+}

@@ -1,0 +1,387 @@
+//! Group B: headers that a server behind us would take for others, that remove others, or that nobody signed.
+
+use crate::support::upstream::answer;
+use crate::support::{Setup, Upstream, Webhook, hold, nothing_passed};
+
+/// B01: to WSGI, Rack and CGI an underscore is a hyphen. What could be taken for a name that matters is refused, any
+/// other is dropped.
+#[test]
+fn underscores() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let webhook = Webhook::new("abc");
+    for name in [
+        "Paddle_Signature",
+        "paddle_signature",
+        "PADDLE_SIGNATURE",
+        "Hookgate_Verified",
+        "Hookgate-Verified_",
+        "hookgate_key",
+        "Hookgate_Route",
+        "X_Forwarded_For",
+        "X-Forwarded_For",
+        "X_Forwarded-Proto",
+        "X_Real_IP",
+        "Content_Length",
+        "Transfer_Encoding",
+        "Content_Type",
+    ] {
+        let response = gateway.exchange(&webhook.clone().header(name, "forged").bytes());
+        assert_eq!(
+            (response.status, response.reason().as_str()),
+            (400, "header_conflict"),
+            "{name}"
+        );
+    }
+    nothing_passed(&mut gateway, &upstream);
+    let dropped = webhook
+        .header("X_Request_Id", "forged")
+        .header("Remote_User", "admin")
+        .header("REMOTE_ADDR", "10.0.0.1")
+        .header("X_HTTP_METHOD_OVERRIDE", "DELETE")
+        .header("_", "1")
+        .header("Custom_Name", "1");
+    assert_eq!(gateway.exchange(&dropped.bytes()).status, 200);
+    // `hold` looks for any name with an underscore.
+    hold(&mut gateway, &upstream);
+}
+
+/// B02: the signature header twice, joined, empty, in another case.
+#[test]
+fn signature_headers() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let webhook = Webhook::new("abc");
+    let value = webhook.signature.clone().unwrap();
+    for twice in ["Paddle-Signature", "paddle-signature", "PADDLE-SIGNATURE"] {
+        for second in [&value, "", "ts=1;h1=00"] {
+            let response = gateway.exchange(&webhook.clone().header(twice, second).bytes());
+            assert_eq!(response.status, 401, "{twice}: {second}");
+        }
+    }
+    for joined in [
+        format!("{value},{value}"),
+        format!("{value}, ts=1"),
+        format!("x,{value}"),
+        String::new(),
+    ] {
+        let response = gateway.exchange(&webhook.clone().signature(Some(&joined)).bytes());
+        assert_eq!(response.status, 401, "{joined}");
+    }
+    nothing_passed(&mut gateway, &upstream);
+    // The name's case is nothing to HTTP.
+    let lower = webhook.signature(None).header("paddle-signature", &value);
+    assert_eq!(gateway.exchange(&lower.bytes()).status, 200);
+    hold(&mut gateway, &upstream);
+}
+
+/// B03: what only we may say is removed, however it is spelled, before we say it.
+#[test]
+fn our_own_names() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let webhook = [
+        "Hookgate-Verified",
+        "hookgate-verified",
+        "HOOKGATE-VERIFIED",
+        "Hookgate-Key",
+        "Hookgate-Route",
+        "Hookgate-Anything",
+        "X-Request-Id-2",
+    ]
+    .iter()
+    .fold(Webhook::new("abc"), |webhook, name| webhook.header(name, "forged"));
+    assert_eq!(gateway.exchange(&webhook.bytes()).status, 200);
+    let seen = upstream.only();
+    for (name, value) in [
+        ("Hookgate-Verified", "paddle"),
+        ("Hookgate-Key", "current"),
+        ("Hookgate-Route", "paddle"),
+    ] {
+        assert_eq!(seen.header(name).as_deref(), Some(value));
+    }
+    assert_eq!(seen.header("Hookgate-Anything"), None);
+    assert_eq!(
+        seen.header("X-Request-Id-2").as_deref(),
+        Some("forged"),
+        "others' names are theirs"
+    );
+    // A dot is a dot to every server that was tried, but a trailing space is no name at all.
+    let spaced = Webhook::new("abc").framed("Hookgate-Verified : forged\r\nContent-Length: 3\r\n", b"abc");
+    assert_eq!(gateway.exchange(&spaced).status, 400);
+    hold(&mut gateway, &upstream);
+}
+
+/// B04: nobody can have a header removed that matters, and what is nominated is removed before ours are added.
+#[test]
+fn nominated_names() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let webhook = Webhook::new("abc");
+    for nominated in [
+        "Paddle-Signature",
+        "close, paddle-signature",
+        "Paddle_Signature",
+        "Hookgate-Verified",
+        "Hookgate-Anything",
+        "Host",
+        "Content-Length, Host",
+        "Content-Type",
+        "Transfer-Encoding",
+        "X-Forwarded-For",
+        ",,host,,",
+        "close,\thost",
+    ] {
+        let response = gateway.exchange(&webhook.clone().header("Connection", nominated).bytes());
+        assert_eq!(
+            (response.status, response.reason().as_str()),
+            (400, "header_conflict"),
+            "{nominated}"
+        );
+    }
+    let twice = webhook
+        .clone()
+        .header("Connection", "close")
+        .header("Connection", "Paddle-Signature");
+    assert_eq!(gateway.exchange(&twice.bytes()).status, 400);
+    nothing_passed(&mut gateway, &upstream);
+    let nominating = webhook
+        .header("Connection", "keep-alive, X-Request-Id, X-Nominated")
+        .header("X-Request-Id", "theirs")
+        .header("X-Nominated", "1");
+    assert_eq!(gateway.exchange(&nominating.bytes()).status, 200);
+    let seen = upstream.requests().remove(1);
+    assert_eq!(seen.header("X-Nominated"), None);
+    assert_eq!(
+        seen.all("X-Request-Id").len(),
+        1,
+        "ours is there whatever was nominated"
+    );
+    hold(&mut gateway, &upstream);
+}
+
+/// A23, B05, B07, B08: hop-by-hop fields in both directions, upgrades, overrides of the method or the target, and
+/// `Proxy` go no further; what belongs to the application goes on.
+#[test]
+fn what_goes_no_further() {
+    let hops = [
+        ("Connection", "upgrade, http2-settings, x-hop"),
+        ("X-Hop", "1"),
+        ("Keep-Alive", "timeout=5"),
+        ("Proxy-Authenticate", "x"),
+        ("Proxy-Authorization", "x"),
+        ("Proxy-Connection", "keep-alive"),
+        ("TE", "trailers, deflate"),
+        ("Trailer", "X-Last"),
+        ("Upgrade", "h2c, websocket"),
+    ];
+    let upstream = Upstream::answering(answer("200 OK", &hops[1..], b"ok"));
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let more = [
+        ("HTTP2-Settings", "AAMAAABkAAQCAAAAAAIAAAAA"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("X-HTTP-Method-Override", "DELETE"),
+        ("X-HTTP-Method", "DELETE"),
+        ("X-Method-Override", "DELETE"),
+        ("X-Original-URL", "/admin"),
+        ("X-Rewrite-URL", "/admin"),
+        ("Proxy", "http://evil.example"),
+        ("X-Forwarded-Prefix", "/admin"),
+    ];
+    let kept = [
+        ("Cookie", "a=1"),
+        ("Authorization", "Bearer x"),
+        ("Range", "bytes=0-1"),
+        ("If-None-Match", "*"),
+        ("Accept-Encoding", "gzip"),
+    ];
+    let webhook = hops
+        .iter()
+        .chain(&more)
+        .chain(&kept)
+        .fold(Webhook::new("abc"), |webhook, (name, value)| {
+            webhook.header(name, value)
+        });
+    let response = gateway.exchange(&webhook.bytes());
+    assert_eq!(
+        (response.status, response.body.as_slice()),
+        (200, &b"ok"[..]),
+        "{response:?}"
+    );
+    assert!(response.informational.is_empty(), "no upgrade: {response:?}");
+    let seen = upstream.only();
+    for (name, _) in hops[1..].iter().chain(&more) {
+        if *name != "Sec-WebSocket-Key" {
+            assert_eq!(seen.header(name), None, "{name} reached the upstream");
+        }
+    }
+    for (name, _) in &hops[2..] {
+        assert_eq!(response.header(name), None, "{name} came back");
+    }
+    for (name, value) in kept {
+        assert_eq!(seen.header(name).as_deref(), Some(value), "{name}");
+    }
+    hold(&mut gateway, &upstream);
+}
+
+/// B06: where a request came from is ours to say.
+#[test]
+fn forwarding_headers_of_strangers() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let webhook = [
+        ("X-Forwarded-For", "10.0.0.1"),
+        ("X-Forwarded-For", "127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("X-Forwarded-Host", "evil.example"),
+        ("X-Forwarded-Port", "443"),
+        ("X-Forwarded-Prefix", "/admin"),
+        ("X-Forwarded-Server", "evil"),
+        ("X-Forwarded-Scheme", "https"),
+        ("Forwarded", "for=10.0.0.1;host=evil.example"),
+        ("X-Real-IP", "10.0.0.1"),
+    ]
+    .iter()
+    .fold(Webhook::new("abc"), |webhook, (name, value)| {
+        webhook.header(name, value)
+    });
+    assert_eq!(gateway.exchange(&webhook.bytes()).status, 200);
+    let seen = upstream.only();
+    let told: Vec<_> = seen
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_lowercase(), String::from_utf8_lossy(value).into_owned()))
+        .filter(|(name, _)| name.contains("forwarded") || name == "x-real-ip")
+        .collect();
+    let told: std::collections::BTreeMap<_, _> = told.into_iter().collect();
+    let expected = [
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-host", "shop.example"),
+        ("x-forwarded-proto", "http"),
+    ];
+    assert_eq!(told, expected.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect());
+    hold(&mut gateway, &upstream);
+}
+
+/// B10: nothing that a sender writes can break a line of the log, steer a terminal, or fill the disk.
+#[test]
+fn log_lines() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url())
+        .variable("HOOKGATE_LOG__FILTER", "trace")
+        .start();
+    let long = "A".repeat(20 << 10);
+    let hostile = [
+        Webhook::new("a").path("/x%0d%0a{\"verdict\":\"forwarded\"}"),
+        Webhook::new("b").path("/x?\"},{\"verdict\":\"forged\""),
+        Webhook::new("c")
+            .header("User-Agent", "\"}\u{1b}[2J\u{9b}2J")
+            .signature(None),
+        Webhook::new("d").header("User-Agent", &long).signature(None),
+        Webhook::new("e")
+            .header("X-Request-Id", "\"}{\"forged\":\"")
+            .signature(None),
+        Webhook::new("f").header("X-Request-Id", &long).signature(None),
+        Webhook::new("g")
+            .header("X-Request-Id", "a\u{1b}b\u{2028}c")
+            .signature(None),
+        Webhook::new("h").method("FORGED\u{7f}").signature(None),
+        Webhook::new("i").signature(Some("ts=\u{1b}[31m;h1=\"}")),
+        Webhook::new("j").path(&format!("/{long}")),
+    ];
+    for webhook in &hostile {
+        let _ = gateway.connect().exchange(&webhook.bytes());
+    }
+    nothing_passed(&mut gateway, &upstream);
+    gateway.audited("none", 1);
+    for line in gateway.logs.lines() {
+        assert!(line.len() < 1000, "{} bytes: {}", line.len(), &line[..200]);
+        assert!(line.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{line:?}");
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        assert!(
+            object.get("forged").is_none() && object["verdict"] != "forged",
+            "{line}"
+        );
+    }
+}
+
+/// B11: a compressed body is bytes like any other: verified and forwarded as they are, never unpacked.
+#[test]
+fn compressed_bodies() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    // The beginning of a stream that unpacks to a thousand times its size: 64 KiB of zeros' code, again and again.
+    let bomb = [&b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03"[..], &[0; 200_000]].concat();
+    let before = gateway.peak_resident();
+    for body in [b"\x1f\x8b\x08\x00 not really".to_vec(), bomb] {
+        let webhook = Webhook::new(body.clone()).header("Content-Encoding", "gzip");
+        assert_eq!(gateway.exchange(&webhook.bytes()).status, 200);
+        let seen = upstream.requests().pop().unwrap();
+        assert!(seen.body == body);
+        assert_eq!(seen.header("Content-Encoding").as_deref(), Some("gzip"));
+    }
+    assert!(gateway.peak_resident() - before < 8 << 20);
+    hold(&mut gateway, &upstream);
+}
+
+/// B12: what a body is called and what is in it makes no difference to its bytes.
+#[test]
+fn bodies_of_any_kind() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let bodies: [&[u8]; 5] = [b"", b"\xef\xbb\xbf{}", b"\xff\xfe\xfd", b"\0\0\0", b"{}\r\n\r\n"];
+    let kinds = [
+        None,
+        Some("application/json; charset=utf-16"),
+        Some("x"),
+        Some("multipart/form-data; boundary=\"a\""),
+    ];
+    for (number, body) in bodies.iter().enumerate() {
+        for (at, kind) in kinds.iter().enumerate() {
+            let body = [body, format!("{number}{at}").as_bytes()].concat();
+            let mut webhook = Webhook::new(body.clone());
+            if let Some(kind) = kind {
+                webhook = webhook.header("Content-Type", kind);
+            }
+            assert_eq!(gateway.exchange(&webhook.bytes()).status, 200, "{body:?} {kind:?}");
+            let seen = upstream.requests().pop().unwrap();
+            assert_eq!((&seen.body, seen.header("Content-Type").as_deref()), (&body, *kind));
+        }
+    }
+    assert_eq!(
+        gateway.exchange(&Webhook::new("").bytes()).status,
+        200,
+        "an empty body, signed"
+    );
+    hold(&mut gateway, &upstream);
+}
+
+/// J05: ids of the sender's that are not short and plain are replaced; `traceparent` is the application's.
+#[test]
+fn request_ids() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    for (at, (id, kept)) in [
+        ("abc-123_x.y:z", true),
+        ("", false),
+        ("a b", false),
+        ("\u{e9}", false),
+        ("<script>", false),
+        (&"x".repeat(129), false),
+        (&"x".repeat(20_000), false),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let webhook = Webhook::new(format!("{at}"))
+            .header("X-Request-Id", id)
+            .header("traceparent", "00-zz-x");
+        assert_eq!(gateway.exchange(&webhook.bytes()).status, 200);
+        let seen = upstream.requests().pop().unwrap();
+        let told = seen.header("X-Request-Id").unwrap();
+        assert_eq!(told == *id, *kept, "{id} became {told}");
+        assert!((1..=128).contains(&told.len()));
+        assert_eq!(seen.header("traceparent").as_deref(), Some("00-zz-x"));
+    }
+    hold(&mut gateway, &upstream);
+}

@@ -1,0 +1,265 @@
+//! Group G: what an upstream answers, well formed or not. What can be read in one way only is relayed; anything else is
+//! 502, and nothing of it reaches the sender or the next webhook.
+
+use crate::support::upstream::answer;
+use crate::support::{Gate, Setup, Then, Upstream, Webhook, eventually};
+
+/// Sends two webhooks over one connection to an upstream that answers the first with `bytes`; the second must get its own.
+fn first_and_second(bytes: &'static [u8]) -> (u16, Vec<u8>, Vec<u16>) {
+    let upstream = Upstream::new(move |request, connection| {
+        if request.body == b"first" {
+            connection.say(bytes)
+        } else {
+            connection.say(&answer("200 OK", &[], b"the second's own"))
+        }
+    });
+    let mut gateway = Setup::new(&upstream.url())
+        .top("workers = 1")
+        .upstream("timeout = \"2s\"")
+        .start();
+    let first = gateway.exchange(&Webhook::new("first").bytes());
+    let shown = String::from_utf8_lossy(bytes).into_owned();
+    let second = gateway.exchange(&Webhook::new("second").bytes());
+    assert_eq!(
+        (second.status, second.body.as_slice()),
+        (200, &b"the second's own"[..]),
+        "after {shown:?}: {second:?}"
+    );
+    assert_eq!(upstream.requests().len(), 2, "{shown:?}");
+    assert!(gateway.runs());
+    (first.status, first.body.clone(), first.informational.clone())
+}
+
+/// G04: answers before the answer.
+#[test]
+fn informational_answers() {
+    for (bytes, informational) in [
+        (
+            &b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"[..],
+            100,
+        ),
+        (
+            b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            102,
+        ),
+        (
+            b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            103,
+        ),
+    ] {
+        let (status, body, told) = first_and_second(bytes);
+        assert_eq!((status, body.as_slice()), (200, &b"ok"[..]));
+        assert!(told.is_empty() || told == [103], "{informational}: {told:?}");
+    }
+    let (status, ..) =
+        first_and_second(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nanything");
+    assert_eq!(status, 502);
+}
+
+/// G05: answers whose end two readers would see in two places.
+#[test]
+fn answers_that_can_be_read_in_two_ways() {
+    let refused: [&'static [u8]; 10] = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2, 9\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
+        b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 -200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"<html>an answer of HTTP/0.9</html>\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok",
+    ];
+    for bytes in refused {
+        let (status, body, _) = first_and_second(bytes);
+        assert_eq!(status, 502, "{:?}", String::from_utf8_lossy(bytes));
+        assert!(body.starts_with(b"{\"title\""), "{:?}", String::from_utf8_lossy(&body));
+    }
+    // Both framings: refused, or read as RFC 9112, 6.3 says.
+    for bytes in [
+        &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ] {
+        let (status, body, _) = first_and_second(bytes);
+        assert!((status, body.as_slice()) == (200, b"ok") || status == 502, "{status}");
+    }
+}
+
+/// G05: bytes after an answer's end are nobody's answer.
+#[test]
+fn an_answer_behind_an_answer() {
+    for bytes in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"[..],
+        b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\nevil",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\nevil",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    ] {
+        let (status, body, _) = first_and_second(bytes);
+        assert!([200, 204, 304].contains(&status), "{status}");
+        assert!(!body.windows(4).any(|part| part == b"evil"), "{:?}", String::from_utf8_lossy(&body));
+    }
+}
+
+/// G05: line ends and control characters in an answer's head cannot split it for the sender.
+#[test]
+fn answers_are_not_split() {
+    for bytes in [
+        &b"HTTP/1.1 200 OK\nX-A: 1\nContent-Length: 2\n\nok\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nX-A: 1\rX-B: 2\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\rX-Evil: 1\r\nContent-Length: 2\r\n\r\nok",
+    ] {
+        let upstream = Upstream::new(move |_, connection| {
+            connection.say(bytes);
+            Then::Close
+        });
+        let gateway = Setup::new(&upstream.url()).start();
+        let response = gateway.exchange(&Webhook::new("{}").bytes());
+        assert!([200, 502].contains(&response.status), "{response:?}");
+        let head = &response.message.raw[..response.message.raw.len() - response.body.len()];
+        let text = String::from_utf8_lossy(head).replace("\r\n", "");
+        assert!(!text.contains(['\r', '\n']), "{text:?}");
+    }
+}
+
+/// G01: TLS to an upstream that does not speak it, speaks it never to the end, or is somebody else.
+#[test]
+fn tls_that_fails() {
+    let plain = Upstream::ok();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let stranger = crate::support::certificates::Certificate::new(&["localhost"]);
+    let stranger = Upstream::tls(stranger.server(), |_, connection| {
+        connection.say(&answer("200 OK", &[], b""))
+    });
+    let silent_port = silent.local_addr().unwrap().port();
+    for (url, statuses) in [
+        (plain.url().replace("http://127.0.0.1", "https://localhost"), [502, 504]),
+        (format!("https://localhost:{silent_port}"), [502, 504]),
+        (stranger.url(), [502, 502]),
+    ] {
+        let gateway = Setup::new(&url).upstream("connect_timeout = \"300ms\"").start();
+        let webhook = Webhook::new("{}").bytes();
+        for _ in 0..2 {
+            let response = gateway.exchange(&webhook);
+            assert!(statuses.contains(&response.status), "{url}: {response:?}");
+        }
+        gateway.counted("hookgate_replay_keys", &[], 0.0);
+    }
+    assert!(stranger.requests().is_empty() && plain.requests().is_empty());
+}
+
+/// G03: one deadline for the whole of an answer, however steadily it drips.
+#[test]
+fn a_dripping_answer() {
+    let upstream = Upstream::new(|request, connection| {
+        if request.index > 0 {
+            return connection.say(&answer("200 OK", &[], b"well again"));
+        }
+        connection.say(b"HTTP/1.1 200 OK\r\nX-Drip: ");
+        // Ends when the gateway hangs up.
+        while connection.say(b"x") == Then::Keep {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Then::Close
+    });
+    let gateway = Setup::new(&upstream.url()).upstream("timeout = \"500ms\"").start();
+    let webhook = Webhook::new("{}").bytes();
+    let response = gateway.exchange(&webhook);
+    assert_eq!(
+        (response.status, response.reason().as_str()),
+        (504, "upstream_timeout"),
+        "{response:?}"
+    );
+    eventually("the upstream to be let go", || (upstream.open() == 0).then_some(()));
+    assert_eq!(gateway.exchange(&webhook).body, b"well again");
+}
+
+/// G11: an application cannot speak for the gateway.
+#[test]
+fn our_names_in_an_answer() {
+    let headers = [
+        ("Hookgate-Verified", "forged"),
+        ("hookgate-anything", "forged"),
+        ("Server", "theirs"),
+        ("Connection", "x-hop"),
+        ("X-Hop", "1"),
+    ];
+    let upstream = Upstream::answering(answer("200 OK", &headers, b"ok"));
+    let gateway = Setup::new(&upstream.url()).start();
+    let response = gateway.exchange(&Webhook::new("{}").bytes());
+    assert_eq!(response.header("Server").as_deref(), Some("theirs"));
+    for gone in ["Hookgate-Verified", "Hookgate-Anything", "X-Hop"] {
+        assert_eq!(response.header(gone), None, "{gone}");
+    }
+}
+
+/// G10: a Unix socket that goes and comes back.
+#[test]
+fn a_unix_socket_that_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.sock");
+    let serve = |text: &'static str| {
+        Upstream::unix(&path, move |_, connection| {
+            connection.say(&answer("200 OK", &[], text.as_bytes()))
+        })
+    };
+    let first = serve("first");
+    let gateway = Setup::new(&first.url()).start();
+    assert_eq!(gateway.exchange(&Webhook::new("1").bytes()).body, b"first");
+    std::fs::remove_file(&path).unwrap();
+    // The pooled connection may live on; a new one finds nothing.
+    let second = serve("second");
+    drop(first);
+    eventually("its successor", || {
+        let response = gateway.exchange(&Webhook::new("2").bytes());
+        (response.body == b"second" || response.status == 409).then_some(())
+    });
+    assert!(!second.requests().is_empty() || gateway.exchange(&Webhook::new("3").bytes()).status == 200);
+}
+
+/// I11, I12: the application is stopped before the gateway, or comes up after it: the sender is told to come back, nothing
+/// is acknowledged, and the retry is delivered.
+#[test]
+fn an_application_that_is_not_there_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.sock");
+    let gateway = Setup::new(&format!("unix:{}", path.display())).start();
+    let webhook = Webhook::new("{}").bytes();
+    for _ in 0..3 {
+        let response = gateway.exchange(&webhook);
+        assert_eq!(
+            (response.status, response.reason().as_str()),
+            (502, "upstream_unreachable")
+        );
+    }
+    gateway.counted("hookgate_upstream_up", &[], 0.0);
+    let upstream = Upstream::unix(&path, |_, connection| connection.say(&answer("200 OK", &[], b"there")));
+    assert_eq!(gateway.exchange(&webhook).body, b"there");
+    gateway.counted("hookgate_upstream_up", &[], 1.0);
+    assert_eq!(upstream.only().body, b"{}");
+}
+
+/// I10: killed between the application's request and its answer: the sender sees a broken connection, and the retry to the
+/// successor is let in (the memory store forgets; the application must expect a webhook twice).
+#[test]
+fn killed_between_request_and_answer() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::new(move |_, connection| {
+        held.pass();
+        connection.say(&answer("200 OK", &[], b"done"))
+    });
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let webhook = Webhook::new("{}").bytes();
+    let mut client = gateway.connect();
+    client.send(&webhook);
+    upstream.wait_for(1);
+    gateway.signal(rustix::process::Signal::KILL);
+    assert!(!gateway.ended().success());
+    assert!(client.try_response(false).is_err(), "nobody may take it for delivered");
+    gate.open();
+    let successor = Setup::new(&upstream.url()).start();
+    assert_eq!(successor.exchange(&webhook).body, b"done");
+    assert_eq!(upstream.requests().len(), 2);
+}

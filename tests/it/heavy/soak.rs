@@ -1,0 +1,151 @@
+//! Good and bad traffic, upstream restarts and reloads at once: some seconds as a test, as long as `make soak` says else.
+
+use crate::support::paddle::{self, SECRET};
+use crate::support::upstream::answer;
+use crate::support::{Client, Gateway, Setup, Then, Upstream, Webhook, eventually};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Answered requests by what the sender saw.
+#[derive(Default)]
+struct Tally {
+    delivered: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+}
+
+fn serve(path: &Path) -> Upstream {
+    let _ = std::fs::remove_file(path);
+    Upstream::unix(path, |request, connection| match request.index % 100 {
+        // Dies with the request in its hands.
+        99 => Then::Close,
+        // Ends in order, so that a pooled connection is stale.
+        49 => {
+            connection.say(&answer("200 OK", &[], b"ok"));
+            Then::Close
+        }
+        _ => connection.say(&answer("200 OK", &[], b"ok")),
+    })
+}
+
+/// One sender: genuine, forged, stale, unsigned, unrouted and oversized in turn, each on its own or a kept connection.
+fn sender(gateway: &Gateway, number: usize, over: &AtomicBool, tally: &Tally) {
+    let mut client: Option<Client> = None;
+    let mut count = 0_usize;
+    while !over.load(Ordering::Relaxed) {
+        count += 1;
+        let body = format!("{number}-{count}");
+        let webhook = match count % 8 {
+            0 => Webhook::signed(body, "another secret that is long enough", paddle::now()),
+            1 => Webhook::signed(body, SECRET, 1_600_000_000),
+            2 => Webhook::new(body).signature(None),
+            3 => Webhook::new(body).path("/nowhere"),
+            4 => Webhook::new("x".repeat(20_000)),
+            _ => Webhook::new(body),
+        };
+        let wanted = [5, 6, 7].contains(&(count % 8));
+        let kept = client.take();
+        let mut connection = kept.unwrap_or_else(|| {
+            if number.is_multiple_of(2) {
+                gateway.connect()
+            } else {
+                gateway.connect_tls()
+            }
+        });
+        // Kept connections may be closed by a refusal before: then the request goes on a new one.
+        let request = webhook.bytes();
+        let answered = connection
+            .try_send(&request)
+            .and_then(|()| connection.try_response(false));
+        let response = answered.unwrap_or_else(|_| {
+            connection = gateway.connect();
+            connection.exchange(&request)
+        });
+        match (wanted, response.status) {
+            (true, 200) => &tally.delivered,
+            (true, 502) => &tally.failed,
+            (false, 401 | 404 | 413) => &tally.refused,
+            (_, status) => panic!("{body_kind}: {status}: {response:?}", body_kind = count % 8),
+        }
+        .fetch_add(1, Ordering::Relaxed);
+        if response.status == 200 && response.header("Connection").is_none() {
+            client = Some(connection);
+        }
+    }
+}
+
+/// F14, F15: every request is answered, the counters add up, memory and descriptors are flat at the end, and scrapes are
+/// answered all the while.
+#[test]
+fn good_and_bad_traffic() {
+    let seconds = std::env::var("SOAK_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(4);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.sock");
+    let mut upstream = serve(&path);
+    let mut gateway = Setup::new(&format!("unix:{}", path.display()))
+        .route("body_limit = \"10KiB\"")
+        .replay("capacity = 10000000")
+        .start();
+    let (over, tally) = (AtomicBool::new(false), Tally::default());
+    let (mut delivered, mut settled) = (0, None);
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let (gateway, over, tally) = (&gateway, &over, &tally);
+            scope.spawn(move || sender(gateway, number, over, tally));
+        }
+        let begun = Instant::now();
+        let end = Duration::from_secs(seconds);
+        while begun.elapsed() < end {
+            let round = Instant::now();
+            eventually("a round", || {
+                (round.elapsed() > Duration::from_millis(700)).then_some(())
+            });
+            assert_eq!(gateway.ask("/metrics").status, 200);
+            assert_eq!(gateway.readiness(), Some(200));
+            gateway.signal(rustix::process::Signal::HUP);
+            // The application's place is taken by another; what it has recorded is let go.
+            let next = serve(&path);
+            delivered += std::mem::replace(&mut upstream, next).requests().len();
+            if settled.is_none() && begun.elapsed() * 4 > end {
+                settled = Some((gateway.resident(), gateway.open_files()));
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+    let (good, bad, broken) = (count(&tally.delivered), count(&tally.refused), count(&tally.failed));
+    println!("{good} delivered, {bad} refused, {broken} failed in {seconds} s");
+    assert!(good > 100.0 && bad > 100.0 && broken > 0.0 && delivered > 0);
+    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
+    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+    gateway.counted("hookgate_requests_total", &[("verdict", "forwarded")], good);
+    let metrics = gateway.metrics();
+    let all = metrics.sum("hookgate_requests_total", &[]);
+    let by = |verdict: &str| metrics.sum("hookgate_requests_total", &[("verdict", verdict)]);
+    assert!(
+        (all - by("forwarded") - by("rejected") - by("failed")).abs() < 0.5,
+        "{all} do not add up"
+    );
+    assert!(by("rejected") >= bad && by("failed") >= broken);
+    assert_eq!(metrics.sum("hookgate_panics_total", &[]), 0.0);
+    let (resident, files) = settled.unwrap();
+    // A delivered webhook leaves its key for the tolerance: about a hundred bytes each.
+    let keys = metrics.sum("hookgate_replay_keys", &[]) as u64 * 256;
+    let grown = gateway.resident().saturating_sub(resident);
+    println!(
+        "resident {} KiB, grown by {} KiB since the first quarter",
+        gateway.resident() >> 10,
+        grown >> 10
+    );
+    assert!(grown < (16 << 20) + keys, "grew by {} KiB", grown >> 10);
+    assert!(
+        gateway.open_files() <= files + 32,
+        "{} descriptors after {files}",
+        gateway.open_files()
+    );
+    assert!(gateway.runs());
+}

@@ -1,0 +1,100 @@
+//! Group F over HTTP/2: heads that the protocol forbids, written frame by frame.
+
+use crate::support::frames;
+use crate::support::{Setup, Upstream, Webhook, hold};
+
+/// F13, A11: fields that HTTP/2 forbids or that are malformed there: the stream or the connection is refused.
+#[test]
+fn http2_fields() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let webhook = Webhook::new("abc");
+    let signature = webhook.signature.unwrap();
+    let pseudo: [(&str, &str); 4] = [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":path", "/webhooks/paddle"),
+        (":authority", "localhost"),
+    ];
+    let signed = ("paddle-signature", signature.as_str());
+    let with = |more: &[(&'static str, &'static str)]| [&pseudo[..], &[signed], more].concat();
+    let without = |name: &str| -> Vec<(&str, &str)> {
+        pseudo
+            .iter()
+            .copied()
+            .filter(|(own, _)| *own != name)
+            .chain([signed])
+            .collect()
+    };
+    let instead =
+        |name: &'static str, value: &'static str| [&without(name)[..1], &[(name, value)], &without(name)[1..]].concat();
+    let cases = [
+        with(&[("connection", "close")]),
+        with(&[("transfer-encoding", "chunked")]),
+        with(&[("keep-alive", "1")]),
+        with(&[("upgrade", "h2c")]),
+        with(&[("te", "gzip")]),
+        with(&[("X-Upper", "1")]),
+        with(&[("Paddle-Signature", "x")]),
+        with(&[("content-length", "4")]),
+        with(&[("content-length", "2")]),
+        with(&[("content-length", "+3")]),
+        with(&[("content-length", "3"), ("content-length", "4")]),
+        with(&[("x-crlf", "a\r\nhookgate-verified: forged")]),
+        with(&[("x-nul", "a\0b")]),
+        with(&[("x name", "1")]),
+        with(&[("", "1")]),
+        with(&[("host", "elsewhere")]),
+        with(&[(":path", "/webhooks/paddle")]),
+        with(&[(":unknown", "1")]),
+        with(&[("paddle-signature", "ts=1;h1=00")]),
+        with(&[("paddle_signature", "1")]),
+        with(&[("expect", "foo")]),
+        [&[signed][..], &pseudo].concat(),
+        [&pseudo[..], &[(":method", "GET"), signed]].concat(),
+        [&pseudo[..], &[(":authority", "other"), signed]].concat(),
+        without(":method"),
+        without(":path"),
+        without(":scheme"),
+        instead(":path", ""),
+        instead(":path", "webhooks/paddle"),
+        instead(":path", "https://localhost/webhooks/paddle"),
+        instead(":path", "/webhooks/paddle HTTP/1.1\r\nx: y"),
+        instead(":method", "POST /admin HTTP/1.1\r\nx: y"),
+        instead(":method", "CONNECT"),
+        instead(":authority", "a@b"),
+        instead(":authority", ""),
+    ];
+    for fields in &cases {
+        let mut client = frames::connect(&gateway);
+        let head = frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &frames::hpack(fields));
+        let data = frames::frame(frames::DATA, frames::END_STREAM, 1, b"abc");
+        let _ = client.try_send(&[head, data].concat());
+        let end = frames::read_until(&mut client, |frame| {
+            matches!(frame.kind, frames::RST_STREAM | frames::GOAWAY | frames::HEADERS)
+        });
+        let answered_200 = end.is_some_and(|frame| frame.kind == frames::HEADERS && frame.payload[0] == 0x88);
+        assert!(!answered_200, "{fields:?}");
+        assert!(upstream.requests().is_empty(), "{fields:?} reached the upstream");
+    }
+    // The same connection form, with nothing wrong: what refused the others was not the form.
+    let mut client = frames::connect(&gateway);
+    let head = frames::frame(
+        frames::HEADERS,
+        frames::END_HEADERS,
+        1,
+        &frames::hpack(&with(&[("content-length", "3")])),
+    );
+    client.send(&[head, frames::frame(frames::DATA, 0, 1, b"abc")].concat());
+    let trailers = frames::hpack(&[
+        ("paddle-signature", "forged"),
+        ("hookgate-verified", "forged"),
+        ("content-length", "9"),
+    ]);
+    let flags = frames::END_HEADERS | frames::END_STREAM;
+    client.send(&frames::frame(frames::HEADERS, flags, 1, &trailers));
+    let head = frames::read_until(&mut client, |frame| frame.kind == frames::HEADERS).unwrap();
+    assert_eq!(head.payload[0], 0x88);
+    assert_eq!(upstream.only().body, b"abc");
+    hold(&mut gateway, &upstream);
+}

@@ -1,0 +1,193 @@
+//! Group F over HTTP/2: floods that h2 itself does not end, and peers that hold back what they asked for. Memory stays flat,
+//! and genuine traffic on another connection is served meanwhile.
+
+use crate::support::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, PING, SETTINGS, frame};
+use crate::support::{Client, Gateway, PATIENCE, Setup, Then, Upstream, Webhook, eventually, hold, passes};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// `SETTINGS_INITIAL_WINDOW_SIZE` of 0: nothing of any answer may be sent.
+const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
+
+/// Runs `flood` until it ends while webhooks pass on connections of their own; RSS stays flat.
+fn meanwhile(gateway: &Gateway, name: &str, flood: impl FnOnce() + Send) {
+    passes(gateway, &format!("{name} before"));
+    let before = gateway.peak_resident();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let over = &over;
+        scope.spawn(move || {
+            flood();
+            over.store(true, Ordering::SeqCst);
+        });
+        let mut number = 0;
+        while number < 10 || !over.load(Ordering::SeqCst) {
+            passes(gateway, &format!("{name} {number}"));
+            number += 1;
+        }
+    });
+    let grown = gateway.peak_resident() - before;
+    assert!(grown < 16 << 20, "{name}: grew by {} KiB", grown >> 10);
+}
+
+fn request(id: u32, webhook: &Webhook) -> Vec<u8> {
+    let head = frame(HEADERS, END_HEADERS, id, &frames::head(webhook));
+    [head, frame(DATA, END_STREAM, id, &webhook.body)].concat()
+}
+
+/// F12: PING, SETTINGS, PRIORITY and WINDOW_UPDATE floods, from a peer that never reads what it provokes.
+#[test]
+fn control_frames() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).limits("write_timeout = \"1s\"").start();
+    let floods = [
+        ("PING", frame(PING, 0, 0, b"01234567")),
+        ("SETTINGS", frame(SETTINGS, 0, 0, &NO_WINDOW)),
+        ("PRIORITY", frame(frames::PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
+        ("WINDOW_UPDATE", frame(frames::WINDOW_UPDATE, 0, 0, &1u32.to_be_bytes())),
+    ];
+    for (name, bytes) in floods {
+        let mut client = frames::connect(&gateway);
+        let many = bytes.repeat(1000);
+        meanwhile(&gateway, name, move || {
+            // Ends when the gateway closes, or stops reading because we do.
+            for _ in 0..300 {
+                if client
+                    .try_send_within(&many, std::time::Duration::from_secs(3))
+                    .is_err()
+                {
+                    break;
+                }
+            }
+        });
+    }
+    gateway.counted("hookgate_connections_open", &[("listener", "tls")], 0.0);
+    hold(&mut gateway, &upstream);
+}
+
+/// F12: a header block of 17 KiB that unpacks to 64 MiB (RFC 7541: one large entry, named again by one byte each).
+#[test]
+fn hpack_bomb() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let gateway_ref = &gateway;
+    meanwhile(gateway_ref, "bomb", move || {
+        for _ in 0..20 {
+            let mut client = frames::connect(gateway_ref);
+            let mut block = frames::head(&Webhook::new("abc"));
+            // Literal with incremental indexing: name `x`, a value of 3,900 bytes, length in HPACK's 7-bit prefix form.
+            block.extend([
+                0x40,
+                1,
+                b'x',
+                0x7f,
+                (3900 - 127) as u8 & 0x7f | 0x80,
+                ((3900 - 127) >> 7) as u8,
+            ]);
+            block.extend([b'v'; 3900]);
+            // Entry 62 is the newest of the dynamic table.
+            block.extend([0xbe; 12_000]);
+            let sent = client.try_send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block));
+            let end = frames::read_until(&mut client, |frame| {
+                matches!(frame.kind, HEADERS | frames::RST_STREAM | frames::GOAWAY)
+            });
+            let accepted = end.is_some_and(|frame| frame.kind == HEADERS && frame.payload[0] == 0x88);
+            assert!(!accepted, "{sent:?}");
+        }
+    });
+    hold(&mut gateway, &upstream);
+}
+
+/// F12: 10,000 streams on one connection, none ever finished.
+#[test]
+fn ten_thousand_streams() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).route("body_timeout = \"2s\"").start();
+    let block = frames::head(&Webhook::new("abc"));
+    let gateway_ref = &gateway;
+    meanwhile(gateway_ref, "streams", move || {
+        let mut client = frames::connect(gateway_ref);
+        for number in 0..10_000 {
+            if client
+                .try_send_within(&frame(HEADERS, END_HEADERS, number * 2 + 1, &block), PATIENCE)
+                .is_err()
+            {
+                break;
+            }
+        }
+        assert!(gateway_ref.metrics().sum("hookgate_in_flight_requests", &[]) <= 110.0);
+    });
+    hold(&mut gateway, &upstream);
+}
+
+/// F12, F07: answers that the peer's flow control holds back, refusals as well as the upstream's: the connection is cut
+/// off, and the upstream is let go.
+#[test]
+fn zero_windows() {
+    let upstream = Upstream::new(|request, connection| {
+        if request.body != b"big" {
+            return connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+        connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let piece = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+        while connection.say(&piece) == Then::Keep {}
+        Then::Close
+    });
+    let mut gateway = Setup::new(&upstream.url())
+        .limits("write_timeout = \"500ms\"")
+        .upstream("timeout = \"2s\"")
+        .start();
+    let stall = |webhooks: &[Webhook], pinging: bool| {
+        let mut client: Client = frames::connect_with(&gateway, &NO_WINDOW);
+        for (at, webhook) in webhooks.iter().enumerate() {
+            client.send(&request(at as u32 * 2 + 1, webhook));
+        }
+        if pinging {
+            // Busy with something else all the time, which is no excuse.
+            let ping = frame(PING, 0, 0, b"01234567");
+            eventually("a pinging peer to be cut off", || {
+                (client.try_send(&ping).is_err() || client.closed_within(std::time::Duration::from_millis(5)))
+                    .then_some(())
+            });
+        }
+        assert!(
+            client.closed_within(PATIENCE),
+            "{} streams held back for ever",
+            webhooks.len()
+        );
+    };
+    let forged = Webhook::new("forged").signature(None);
+    stall(std::slice::from_ref(&forged), false);
+    stall(std::slice::from_ref(&forged), true);
+    stall(&vec![forged; 50], false);
+    stall(&[Webhook::new("small")], false);
+    stall(&[Webhook::new("big")], false);
+    eventually("the upstream to be let go", || (upstream.open() <= 1).then_some(()));
+    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
+    gateway.counted("hookgate_connections_open", &[("listener", "tls")], 0.0);
+    passes(&gateway, "after");
+    assert!(gateway.runs());
+}
+
+/// F06: an idle HTTP/2 connection is told to go, and cut off when it does not answer; PINGs without requests keep nothing
+/// open.
+#[test]
+fn idle_connections() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url())
+        .limits("idle_timeout = \"400ms\"\nhead_timeout = \"400ms\"")
+        .start();
+    let mut silent = frames::connect(&gateway);
+    silent.send(&request(1, &Webhook::new("first")));
+    assert!(frames::read_until(&mut silent, |frame| frame.kind == frames::GOAWAY).is_some());
+    assert!(silent.closed_within(PATIENCE));
+    // Half a head, and then only PINGs.
+    let mut half = frames::connect(&gateway);
+    half.send(&frame(HEADERS, 0, 1, &frames::head(&Webhook::new("half"))));
+    assert!(half.closed_within(PATIENCE));
+    let mut pinging = frames::connect(&gateway);
+    eventually("a connection that only pings to be closed", || {
+        let sent = pinging.try_send(&frame(PING, 0, 0, b"01234567"));
+        (sent.is_err() || pinging.closed_within(std::time::Duration::from_millis(5))).then_some(())
+    });
+    hold(&mut gateway, &upstream);
+}

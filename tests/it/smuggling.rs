@@ -1,0 +1,365 @@
+//! Group A: bytes that two servers could cut into requests in two ways. Whatever hookgate answers, the upstream sees each
+//! genuine request once, framed anew, and nothing that was hidden in or behind one.
+
+use crate::support::{Client, Setup, Upstream, Webhook, hold, nothing_passed, passes};
+
+/// Sends `bytes` on a connection of its own; everything that came back until the gateway closed or said nothing more.
+fn converse(mut client: Client, bytes: &[u8]) -> (Vec<u16>, bool) {
+    // A gateway that refuses early closes while we still send.
+    let _ = client.try_send(bytes);
+    client.finish_sending();
+    let mut statuses = Vec::new();
+    loop {
+        match client.try_response(false) {
+            Ok(response) => statuses.push(response.status),
+            Err(_) => return (statuses, client.closed_within(crate::support::PATIENCE)),
+        }
+    }
+}
+
+/// A second request, hidden: unsigned, and to a place that is not there.
+const HIDDEN: &str = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A01: both framings, in both orders, with each length that an attacker would choose: chunked wins (RFC 9112, 6.3), the
+/// length is dropped, and the connection ends, so that what follows is nobody's request.
+#[test]
+fn chunked_and_a_length() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let wire = format!("3\r\nabc\r\n0\r\n\r\n{HIDDEN}");
+    let mut delivered = 0;
+    for length in [0, 3, 13, wire.len()] {
+        for (at, framing) in [
+            format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"),
+            format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let webhook = Webhook::new("abc").path(&format!("/webhooks/paddle?{length}-{at}"));
+            let webhook = Webhook {
+                signature: Webhook::signed(
+                    "abc",
+                    crate::support::paddle::SECRET,
+                    crate::support::paddle::now() - delivered,
+                )
+                .signature,
+                ..webhook
+            };
+            let (statuses, closed) = converse(gateway.connect(), &webhook.framed(framing, wire.as_bytes()));
+            assert!(closed, "{framing}");
+            match statuses[..] {
+                [200] => delivered += 1,
+                [400] => {}
+                _ => panic!("{framing}: {statuses:?}"),
+            }
+        }
+    }
+    assert_eq!(upstream.requests().len() as u64, delivered);
+    assert!(upstream.requests().iter().all(|request| request.body == b"abc"));
+    // Signed over the bytes that a server going by the length would take for the body.
+    let other = Webhook::new("3\r\nabc\r\n0\r\n\r\n");
+    let framing = "Content-Length: 13\r\nTransfer-Encoding: chunked\r\n";
+    let (statuses, _) = converse(gateway.connect(), &other.framed(framing, &other.body));
+    assert!(matches!(statuses[..], [400 | 401]), "{statuses:?}");
+    assert_eq!(upstream.requests().len() as u64, delivered);
+    hold(&mut gateway, &upstream);
+}
+
+/// A02, A03, A04: lengths that contradict one another or are no number. What is forwarded carries the one exact length.
+#[test]
+fn lengths_that_are_none() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    for lengths in [
+        "Content-Length: 3\r\nContent-Length: 4\r\n",
+        "Content-Length: 4\r\nContent-Length: 3\r\n",
+        "Content-Length: 3, 4\r\n",
+        "Content-Length: 3, 3\r\n",
+        "Content-Length: +3\r\n",
+        "Content-Length: -1\r\n",
+        "Content-Length: -0\r\n",
+        "Content-Length: 0x3\r\n",
+        "Content-Length: 3_0\r\n",
+        "Content-Length: 3 0\r\n",
+        "Content-Length: 3.0\r\n",
+        "Content-Length: 3;\r\n",
+        "Content-Length: \r\n",
+        "Content-Length:\r\n",
+        "Content-Length: 18446744073709551616\r\n",
+        "Content-Length: 99999999999999999999999999999999\r\n",
+    ] {
+        let request = Webhook::new("abc").framed(lengths, b"abc");
+        let (statuses, closed) = converse(gateway.connect(), &request);
+        assert_eq!((&statuses[..], closed), (&[400][..], true), "{lengths:?}");
+    }
+    nothing_passed(&mut gateway, &upstream);
+    let same = Webhook::new("abc").framed("Content-Length: 3\r\nContent-Length: 3\r\n", b"abc");
+    let (statuses, _) = converse(gateway.connect(), &same);
+    assert!(matches!(statuses[..], [200 | 400]), "{statuses:?}");
+    hold(&mut gateway, &upstream);
+}
+
+/// A05: a length with leading zeros, and one with spaces around it, arrive as the number they are.
+#[test]
+fn a_length_is_written_anew() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    for (body, length) in [("abc", "003"), ("def", "  3 "), ("ghi", "\t3\t")] {
+        let (statuses, _) = converse(
+            gateway.connect(),
+            &Webhook::new(body).framed(&format!("Content-Length:{length}\r\n"), body.as_bytes()),
+        );
+        assert_eq!(statuses, [200], "{length:?}");
+    }
+    for request in upstream.wait_for(3) {
+        assert_eq!(request.header("Content-Length").as_deref(), Some("3"));
+    }
+    hold(&mut gateway, &upstream);
+}
+
+/// A06, A07: transfer codings other than `chunked` alone, and any in HTTP/1.0.
+#[test]
+fn codings_that_are_not_chunked() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let wire = format!("3\r\nabc\r\n0\r\n\r\n{HIDDEN}");
+    for coding in [
+        "xchunked",
+        "chunked, identity",
+        "identity, chunked",
+        "gzip, chunked",
+        "chunked, chunked",
+        "chunked;x",
+        "\u{b}chunked",
+        "chunked\u{b}",
+        "\"chunked\"",
+        "identity",
+        "gzip",
+        "",
+    ] {
+        for length in ["", "Content-Length: 3\r\n"] {
+            let framing = format!("{length}Transfer-Encoding: {coding}\r\n");
+            let (statuses, closed) = converse(
+                gateway.connect(),
+                &Webhook::new("abc").framed(&framing, wire.as_bytes()),
+            );
+            assert!(
+                matches!(statuses[..], [400 | 501]) && closed,
+                "{framing:?}: {statuses:?}"
+            );
+        }
+    }
+    for framing in [
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding:\r\n chunked\r\n",
+    ] {
+        let (statuses, closed) = converse(gateway.connect(), &Webhook::new("abc").framed(framing, wire.as_bytes()));
+        assert!(
+            matches!(statuses[..], [400 | 501]) && closed,
+            "{framing:?}: {statuses:?}"
+        );
+    }
+    let old = Webhook::new("abc").framed("Transfer-Encoding: chunked\r\n", wire.as_bytes());
+    let old = String::from_utf8(old).unwrap().replacen("HTTP/1.1", "HTTP/1.0", 1);
+    let (statuses, closed) = converse(gateway.connect(), old.as_bytes());
+    assert!(matches!(statuses[..], [400 | 501]) && closed, "HTTP/1.0: {statuses:?}");
+    nothing_passed(&mut gateway, &upstream);
+}
+
+/// A09: chunks that are not what RFC 9112, 7.1 says.
+#[test]
+fn broken_chunks() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    for wire in [
+        "3\nabc\r\n0\r\n\r\n",
+        "3\r\nabc\n0\r\n\r\n",
+        "3;ext\nabc\r\n0\r\n\r\n",
+        "3;a=\"\n\"\r\nabc\r\n0\r\n\r\n",
+        "0x3\r\nabc\r\n0\r\n\r\n",
+        "+3\r\nabc\r\n0\r\n\r\n",
+        "-3\r\nabc\r\n0\r\n\r\n",
+        "\r\nabc\r\n0\r\n\r\n",
+        "g\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabc0\r\n\r\n",
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "2\r\nabc\r\n0\r\n\r\n",
+        "10000000000000003\r\nabc\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\nabc\r\n0\r\n\r\n",
+        "ffffffffffffffff\r\nabc\r\n0\r\n\r\n",
+    ] {
+        let wire = format!("{wire}{HIDDEN}");
+        let request = Webhook::new("abc").framed("Transfer-Encoding: chunked\r\n", wire.as_bytes());
+        let (statuses, closed) = converse(gateway.connect(), &request);
+        assert!(
+            matches!(statuses[..], [] | [400 | 413]) && closed,
+            "{wire:?}: {statuses:?}"
+        );
+    }
+    nothing_passed(&mut gateway, &upstream);
+}
+
+/// A10: chunk extensions are read over, and a flood of them is cut off.
+#[test]
+fn chunk_extensions() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let (statuses, _) = converse(
+        gateway.connect(),
+        &Webhook::new("abc").framed(chunked, b"3;name=\"value; x\";y\r\nabc\r\n0;last\r\n\r\n"),
+    );
+    assert_eq!(statuses, [200]);
+    assert_eq!(upstream.only().body, b"abc");
+    let before = gateway.peak_resident();
+    let one = format!("3;{}\r\nabd\r\n0\r\n\r\n", "x".repeat(1 << 20));
+    let each = format!("1;{}\r\na\r\n", "x".repeat(200)).repeat(8000) + "0\r\n\r\n";
+    for (wire, body) in [(one, "abd".to_owned()), (each, "a".repeat(8000))] {
+        let (statuses, closed) = converse(gateway.connect(), &Webhook::new(body).framed(chunked, wire.as_bytes()));
+        assert!(matches!(statuses[..], [] | [400]) && closed, "{statuses:?}");
+    }
+    assert!(gateway.peak_resident() - before < 8 << 20);
+    assert_eq!(upstream.requests().len(), 1);
+    hold(&mut gateway, &upstream);
+}
+
+/// A12, A13: lines that end, begin or are made in a way that some servers read differently.
+#[test]
+fn odd_lines() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    for lines in [
+        "X: a\r\n b\r\n",
+        "X: a\r\n\tb\r\n",
+        "X : a\r\n",
+        "X\t: a\r\n",
+        ": a\r\n",
+        "X\r\n",
+        "X: a\0b\r\n",
+        "X\0Y: a\r\n",
+        "X: a\rY: b\r\n",
+        "X: a\r\r\n",
+        "X(): a\r\n",
+        "Content-Length : 4\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Transfer-Encoding\u{b}: chunked\r\n",
+    ] {
+        let framing = format!("{lines}Content-Length: 3\r\n");
+        let (statuses, closed) = converse(gateway.connect(), &Webhook::new("abc").framed(&framing, b"abc"));
+        assert_eq!((&statuses[..], closed), (&[400][..], true), "{lines:?}");
+    }
+    let leading = Webhook::new("abc").bytes();
+    let leading = String::from_utf8(leading)
+        .unwrap()
+        .replacen("\r\n", "\r\n X: first\r\n", 1);
+    let (statuses, _) = converse(gateway.connect(), leading.as_bytes());
+    assert_eq!(statuses, [400], "a first header that begins with a space");
+    upstream.assert_untouched();
+    // Bare line feeds: either refused, or the head is written anew with CRLF.
+    let bare = Webhook::new("abc").framed("X-A: 1\nX-B: 2\nContent-Length: 3\r\n", b"abc");
+    let (statuses, _) = converse(gateway.connect(), &bare);
+    if statuses == [200] {
+        let seen = upstream.only();
+        let head = &seen.raw[..seen.raw.len() - 3];
+        let feeds = head.iter().filter(|&&byte| byte == b'\n').count();
+        assert_eq!(
+            feeds,
+            head.windows(2).filter(|pair| pair == b"\r\n").count(),
+            "{seen:?}"
+        );
+        assert_eq!(seen.header("X-B").as_deref(), Some("2"));
+    } else {
+        assert_eq!(statuses, [400]);
+    }
+    passes(&gateway, "still serving");
+    hold(&mut gateway, &upstream);
+}
+
+/// A14: bytes that are not ASCII: in the signature header refused, elsewhere passed as they are.
+#[test]
+fn bytes_above_ascii() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let webhook = Webhook::new("abc");
+    let value = webhook.signature.clone().unwrap();
+    for spoiled in [
+        [value.as_bytes(), b"\xff"].concat(),
+        [b"\xff;", value.as_bytes()].concat(),
+        value.replace(';', ";\u{e9};").into_bytes(),
+        value.replace("h1", "h\u{ff11}").into_bytes(),
+    ] {
+        let line = [
+            b"Paddle-Signature: ".as_slice(),
+            &spoiled,
+            b"\r\nContent-Length: 3\r\n\r\nabc",
+        ]
+        .concat();
+        let head = webhook.clone().signature(None).head("");
+        let request = [&head[..head.len() - 2], &line].concat();
+        let (statuses, _) = converse(gateway.connect(), &request);
+        assert_eq!(statuses, [401], "{}", String::from_utf8_lossy(&request));
+    }
+    upstream.assert_untouched();
+    let head = webhook.head("");
+    let line = b"X-Name: Zo\xc3\xab\t\xff!\r\nContent-Length: 3\r\n\r\nabc";
+    let (statuses, _) = converse(gateway.connect(), &[&head[..head.len() - 2], line].concat());
+    if statuses == [200] {
+        let seen = upstream.only();
+        let name = seen
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("x-name"));
+        assert_eq!(name.unwrap().1, b"Zo\xc3\xab\t\xff!");
+    } else {
+        assert_eq!(statuses, [400]);
+    }
+    hold(&mut gateway, &upstream);
+}
+
+/// A18: what is signed does not vouch for what follows, and what follows a refusal is not read as a request.
+#[test]
+fn pipelining() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let unsigned = Webhook::new("unsigned").signature(None).bytes();
+    let signed = Webhook::new("signed").bytes();
+    let (statuses, _) = converse(gateway.connect(), &[&signed[..], &unsigned, HIDDEN.as_bytes()].concat());
+    assert_eq!(statuses[0], 200, "{statuses:?}");
+    assert!(
+        statuses[1..].iter().all(|status| [401, 404].contains(status)),
+        "{statuses:?}"
+    );
+    assert_eq!(upstream.requests().len(), 1);
+
+    // A genuine request as the body of a forged one, of each size that may or may not be drained.
+    for padding in [0, 100, 100_000, 2_000_000] {
+        let inner = Webhook::new(format!("inner {padding}")).bytes();
+        let outer = Webhook::new([vec![b' '; padding], inner.clone()].concat()).signature(None);
+        let (statuses, _) = converse(gateway.connect(), &[outer.bytes(), HIDDEN.into()].concat());
+        assert!(
+            statuses.iter().all(|status| [401, 413, 404].contains(status)),
+            "{padding}: {statuses:?}"
+        );
+        assert_eq!(upstream.requests().len(), 1, "the body of a refused request was served");
+    }
+    hold(&mut gateway, &upstream);
+}
+
+/// A20: more bytes than announced are another request, and judged as one.
+#[test]
+fn a_body_longer_than_its_length() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let request = Webhook::new("abc").framed("Content-Length: 3\r\n", b"abcdef\r\n\r\n");
+    let (statuses, closed) = converse(gateway.connect(), &request);
+    assert_eq!((&statuses[..], closed), (&[200, 400][..], true));
+    assert_eq!(upstream.only().body, b"abc");
+    let longer = Webhook::new("abcdef").framed("Content-Length: 3\r\n", b"abcdef");
+    let (statuses, _) = converse(gateway.connect(), &longer);
+    assert_eq!(statuses[0], 401, "{statuses:?}");
+    assert_eq!(upstream.requests().len(), 1);
+    hold(&mut gateway, &upstream);
+}

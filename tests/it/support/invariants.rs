@@ -1,0 +1,73 @@
+//! What must hold after every hostile case, whatever the answer was: read from what the recording upstream kept and from
+//! the metrics, with a MAC of our own.
+
+use super::paddle::{SECRET, Webhook, mac};
+use super::upstream::Recorded;
+use super::{Gateway, Upstream};
+use std::collections::BTreeSet;
+
+/// Whether this request may have passed: signed over exactly its body, framed by one exact length, marked once by us,
+/// without a name that another server could take for one of ours.
+fn genuine(request: &Recorded) {
+    let signature = request.header("Paddle-Signature").expect("unsigned, and forwarded");
+    let ts = signature
+        .split(';')
+        .find_map(|part| part.trim().strip_prefix("ts="))
+        .unwrap();
+    let expected = format!("h1={}", mac(SECRET, ts, &request.body));
+    assert!(signature.contains(&expected), "not what was signed: {request:?}");
+    assert_eq!(
+        request.header("Content-Length"),
+        Some(request.body.len().to_string()),
+        "{request:?}"
+    );
+    assert_eq!(request.header("Transfer-Encoding"), None, "{request:?}");
+    assert_eq!(
+        request.header("Hookgate-Verified").as_deref(),
+        Some("paddle"),
+        "{request:?}"
+    );
+    assert_eq!(request.all("Host").len(), 1, "{request:?}");
+    for (name, _) in &request.headers {
+        assert!(!name.contains('_'), "{name} in {request:?}");
+    }
+}
+
+/// I1, I2, I3 and I6: each forwarded request is genuine, none came twice, nothing half-sent, and the counters and gauges
+/// agree. For routes without report mode, keyed with [`SECRET`].
+pub(crate) fn hold(gateway: &mut Gateway, upstream: &Upstream) {
+    let requests = upstream.requests();
+    let mut seen = BTreeSet::new();
+    for request in &requests {
+        genuine(request);
+        let signature = request.header("Paddle-Signature");
+        assert!(
+            seen.insert((signature, request.body.clone())),
+            "delivered twice: {request:?}"
+        );
+    }
+    assert!(upstream.broken().is_empty(), "half-forwarded: {:?}", upstream.broken());
+    gateway.counted(
+        "hookgate_requests_total",
+        &[("verdict", "forwarded")],
+        requests.len() as f64,
+    );
+    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
+    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+    assert_eq!(gateway.metrics().sum("hookgate_panics_total", &[]), 0.0);
+    assert!(gateway.runs());
+}
+
+/// The upstream saw nothing, and the gateway still serves: a genuine webhook is the first that arrives.
+pub(crate) fn nothing_passed(gateway: &mut Gateway, upstream: &Upstream) {
+    upstream.assert_untouched();
+    passes(gateway, "nothing passed before");
+    assert_eq!(upstream.only().body, b"nothing passed before");
+    hold(gateway, upstream);
+}
+
+/// A genuine webhook passes.
+pub(crate) fn passes(gateway: &Gateway, body: &str) {
+    let response = gateway.exchange(&Webhook::new(body).bytes());
+    assert_eq!(response.status, 200, "{response:?}");
+}

@@ -1,0 +1,148 @@
+//! Group H: what a TLS listener accepts, asked with OpenSSL's client, which can still offer what nobody should take.
+
+use crate::support::{Setup, Upstream, Webhook};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+/// What Mozilla's "intermediate" profile (version 5.7) lets a server choose from.
+const INTERMEDIATE: [&str; 9] = [
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+];
+
+/// `openssl s_client` with these options; what it printed. A handshake that failed has no cipher.
+fn client(address: SocketAddr, options: &[&str], send: &[u8]) -> String {
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-connect", &address.to_string()])
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the openssl command is missing: run `make test-apps` once");
+    let _ = child.stdin.take().unwrap().write_all(send);
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+fn chosen(printed: &str) -> Option<&str> {
+    let cipher = printed.split("Cipher is ").nth(1)?.split_whitespace().next()?;
+    (cipher != "(NONE)").then_some(cipher)
+}
+
+/// H01, H02: of everything that OpenSSL can offer, one by one, only Mozilla's intermediate ciphers are taken, under TLS 1.2
+/// and 1.3 alone, without compression and without renegotiation.
+#[test]
+fn only_modern_tls() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    for version in ["-tls1", "-tls1_1"] {
+        let printed = client(gateway.tls(), &[version, "-cipher", "ALL:@SECLEVEL=0"], b"");
+        assert_eq!(chosen(&printed), None, "{version}:\n{printed}");
+    }
+    let all = Command::new("openssl")
+        .args(["ciphers", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"])
+        .output()
+        .unwrap();
+    let all = String::from_utf8(all.stdout).unwrap();
+    let mut offered: Vec<&str> = all
+        .trim()
+        .split(':')
+        .filter(|cipher| !cipher.starts_with("TLS_"))
+        .collect();
+    assert!(offered.len() > 50, "OpenSSL has little to offer: {offered:?}");
+    let mut taken = Vec::new();
+    // Everything at once, and again without what was taken, until nothing is.
+    loop {
+        let ciphers = format!("{}:@SECLEVEL=0", offered.join(":"));
+        let printed = client(gateway.tls(), &["-tls1_2", "-cipher", &ciphers], b"");
+        let Some(cipher) = chosen(&printed) else { break };
+        taken.push(cipher.to_owned());
+        offered.retain(|other| *other != cipher);
+    }
+    let printed = client(gateway.tls(), &["-tls1_3"], b"");
+    taken.extend(chosen(&printed).map(str::to_owned));
+    assert!(taken.len() >= 3, "{taken:?}");
+    assert!(
+        taken.iter().all(|cipher| INTERMEDIATE.contains(&cipher.as_str())),
+        "{taken:?}"
+    );
+    let printed = client(gateway.tls(), &["-tls1_2"], b"");
+    assert!(
+        printed.contains("Compression: NONE") && printed.contains("Secure Renegotiation IS supported"),
+        "{printed}"
+    );
+    // `R` asks for a renegotiation.
+    let printed = client(gateway.tls(), &["-tls1_2"], b"R\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(
+        !printed.contains("HTTP/1.1 "),
+        "served after a renegotiation:\n{printed}"
+    );
+    assert_eq!(gateway.connect_tls().exchange(&Webhook::new("{}").bytes()).status, 200);
+}
+
+/// H03: no early data: a webhook is not idempotent, and 0-RTT can be replayed by anybody.
+#[test]
+fn no_early_data() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    let directory = tempfile::tempdir().unwrap();
+    let session = directory.path().join("session");
+    let session = session.to_str().unwrap();
+    // Tickets come after the handshake: an answered request makes sure that they have been read.
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let printed = client(gateway.tls(), &["-tls1_3", "-ign_eof", "-sess_out", session], request);
+    assert!(printed.contains("HTTP/1.1 404"), "{printed}");
+    assert!(!printed.contains("Max Early Data: 1"), "{printed}");
+    let early = directory.path().join("early");
+    std::fs::write(&early, Webhook::new("early").bytes()).unwrap();
+    let printed = client(
+        gateway.tls(),
+        &[
+            "-tls1_3",
+            "-ign_eof",
+            "-sess_in",
+            session,
+            "-early_data",
+            early.to_str().unwrap(),
+        ],
+        request,
+    );
+    assert!(!printed.contains("Early data was accepted"), "{printed}");
+    upstream.assert_untouched();
+}
+
+/// H06, H08: names that are not the certificate's, no name, protocols that nobody speaks, and the wrong port.
+#[test]
+fn odd_hellos() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    for options in [
+        &["-noservername"][..],
+        &["-servername", "elsewhere.example"],
+        &["-alpn", "http/1.0"],
+        &["-alpn", "h3"],
+    ] {
+        let options: Vec<&str> = options.iter().chain(&["-tls1_3"]).copied().collect();
+        let printed = client(gateway.tls(), &options, b"");
+        assert!(
+            chosen(&printed).is_some() || printed.contains("alert"),
+            "{options:?}:\n{printed}"
+        );
+    }
+    let printed = client(gateway.plain(), &["-tls1_3"], b"");
+    assert_eq!(chosen(&printed), None);
+    let response = crate::support::Client::tcp(gateway.tls()).exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(response.status, 400);
+    assert!(gateway.runs());
+    assert!(!gateway.logs.text().contains("ERROR"));
+    upstream.assert_untouched();
+}
