@@ -15,12 +15,18 @@ use connection::{Connection, Failure};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use stream::Stream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
+
+/// A connection that is closed this soon after an answer was never meant to be kept.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// For how long such an upstream's connections are not used again.
+const DISTRUST: Duration = Duration::from_secs(60);
 
 /// An upstream with its pool.
 pub struct Upstream {
@@ -30,6 +36,9 @@ pub struct Upstream {
     idle: Vec<Mutex<Vec<Connection>>>,
     open: AtomicUsize,
     up: AtomicBool,
+    made: Instant,
+    /// Seconds after `made` until which connections are not used again.
+    distrusted: AtomicU64,
 }
 
 impl fmt::Debug for Upstream {
@@ -52,6 +61,8 @@ impl Upstream {
             idle,
             open: AtomicUsize::new(0),
             up: AtomicBool::new(true),
+            made: Instant::now(),
+            distrusted: AtomicU64::new(0),
         })
     }
 
@@ -115,7 +126,12 @@ impl Upstream {
                 }
                 Err(Failure::NotSent(unsent)) if pooled => request = *unsent,
                 Err(Failure::NotSent(_)) => return Err(self.failed(Rejection::UpstreamReset)),
-                Err(Failure::Lost(rejection)) => return Err(self.failed(rejection)),
+                Err(Failure::Lost(rejection)) => {
+                    if pooled && rejection == Rejection::UpstreamReset {
+                        self.distrust();
+                    }
+                    return Err(self.failed(rejection));
+                }
             }
         }
     }
@@ -129,6 +145,17 @@ impl Upstream {
             now.saturating_duration_since(connection.idle_since) < self.settings.idle_timeout && connection.is_idle()
         });
         self.open.fetch_sub(before - pool.len(), Ordering::Relaxed);
+    }
+
+    /// Some servers promise to keep a connection and close it behind their answer: a request that is already written to
+    /// it is lost. Where that was seen, every request gets a connection of its own for a while.
+    fn distrust(&self) {
+        let until = self.made.elapsed().saturating_add(DISTRUST).as_secs();
+        self.distrusted.store(until, Ordering::Relaxed);
+    }
+
+    fn is_distrusted(&self) -> bool {
+        self.made.elapsed().as_secs() < self.distrusted.load(Ordering::Relaxed)
     }
 
     fn failed(&self, rejection: Rejection) -> Rejection {
@@ -145,8 +172,14 @@ impl Upstream {
                 worker,
                 connection: Some(connection),
             };
-            if lease.connection.as_mut().is_some_and(Connection::is_alive) {
+            let Some(connection) = &mut lease.connection else {
+                continue;
+            };
+            if connection.is_alive() {
                 return Some(lease);
+            }
+            if connection.idle_since.elapsed() < AT_ONCE {
+                self.distrust();
             }
         }
     }
@@ -211,7 +244,7 @@ impl Lease {
             return;
         };
         let mut pool = lock(pool);
-        if pool.len() < upstream.settings.idle_connections {
+        if pool.len() < upstream.settings.idle_connections && !upstream.is_distrusted() {
             pool.push(connection);
             // The place goes with the connection: the pool holds it now.
             upstream.open.fetch_add(1, Ordering::Relaxed);

@@ -127,11 +127,13 @@ impl Show<'_> {
             () = &mut interrupted => return Ok(ExitCode::FAILURE),
         };
         let good = rows.iter().filter(|row| row.problems.is_empty()).count();
-        terminal::emit(&self.told(&rows, good, &place))?;
         if !self.arguments.exit {
-            // The audit lines of the play itself are on their way; those that follow are the visitor's.
+            // The audit lines of the play itself are on their way; those that follow the invitation are the visitor's.
             sleep(SETTLED).await;
             curtain.open();
+        }
+        terminal::emit(&self.told(&rows, good, &place))?;
+        if !self.arguments.exit {
             interrupted.await;
         }
         Ok(if good == rows.len() {
