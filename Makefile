@@ -23,7 +23,7 @@ test: test-apps ## install what the tests need, then run every test
 	  echo cargo test; cargo test --lib --bins && cargo test --test it -- --test-threads=2; \
 	fi
 
-test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/oracles.stamp
 
 # libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
 # server should take; puma and WEBrick judge what reaches an application.
@@ -45,6 +45,19 @@ $(APPS)/node.stamp: tests/apps/node/package.json tests/apps/node/package-lock.js
 	@mkdir -p $(APPS)/node
 	cp $^ $(APPS)/node/
 	cd $(APPS)/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@
+
+# The providers' own libraries, which sign and judge (tests/oracles).
+ORACLES := tests/oracles/package.json tests/oracles/package-lock.json tests/oracles/requirements.txt
+$(APPS)/oracles.stamp: $(ORACLES)
+	@command -v npm >/dev/null || tests/apps/packages nodejs npm
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/apps/packages python3-venv
+	rm -rf $(APPS)/oracles
+	@mkdir -p $(APPS)/oracles
+	cp $^ $(APPS)/oracles/
+	cd $(APPS)/oracles && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	$(PYTHON) -m venv $(APPS)/oracles/venv
+	$(APPS)/oracles/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/oracles/requirements.txt
 	@touch $@
 
 # Seconds of `make soak`.

@@ -11,6 +11,7 @@ pub(crate) mod invariants;
 pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod metrics;
+pub(crate) mod oracle;
 pub(crate) mod paddle;
 pub(crate) mod setup;
 pub(crate) mod upstream;
