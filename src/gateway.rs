@@ -7,6 +7,7 @@
 
 use crate::answer::Body;
 use crate::exchange::{Exchange, Recorder, Settlement, X_REQUEST_ID};
+use crate::handshake::{self, Reply};
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
@@ -63,6 +64,27 @@ struct Admitted {
     claim: Option<Claim>,
 }
 
+/// What became of a request that was not refused.
+#[allow(clippy::large_enum_variant)] // The large one is the common one, and lives for one call.
+enum Passed {
+    /// The upstream's answer, the verdict, and the claim to settle.
+    Forwarded(Response<upstream::Answer>, Verdict, Option<Claim>),
+    /// Answered here; a claim that it had is released.
+    Handshake(Reply),
+}
+
+impl Admitted {
+    /// The answer to a verified request that is the provider's handshake.
+    fn handshake(&self, route: &Route) -> Option<Reply> {
+        let (handshake, key) = (route.settings.handshake.as_ref()?, self.secret?);
+        if self.body.len() > handshake::LARGEST {
+            return None;
+        }
+        let body = self.body.pieces().concat();
+        handshake.answer(&body, &route.settings.verifier, key)
+    }
+}
+
 impl Gateway {
     /// Serves one request. Runs to its end even when the sender is gone: the caller must not drop it half-way.
     pub async fn handle<B>(&self, downstream: &Downstream, request: Request<B>) -> Response<Body>
@@ -71,7 +93,11 @@ impl Gateway {
     {
         let mut exchange = Exchange::open(&self.recorder, request.headers(), downstream.origin.peer);
         match self.pass(downstream, request, &mut exchange).await {
-            Ok((response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
+            Ok(Passed::Forwarded(response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
+            Ok(Passed::Handshake(reply)) => {
+                exchange.conclude(Verdict::Acknowledged);
+                refusal::handshake(reply)
+            }
             Err(rejection) => refuse(rejection, exchange),
         }
     }
@@ -82,7 +108,7 @@ impl Gateway {
         downstream: &Downstream,
         request: Request<B>,
         exchange: &mut Exchange,
-    ) -> Result<(Response<upstream::Answer>, Verdict, Option<Claim>), Rejection>
+    ) -> Result<Passed, Rejection>
     where
         B: http_body::Body<Data = Bytes>,
     {
@@ -105,7 +131,11 @@ impl Gateway {
             .cloned()
             .ok_or(Rejection::NoRoute)?;
         exchange.route = Some(route.clone());
-        if !route.settings.methods.contains(&parts.method) {
+        let handshake = route.settings.handshake.as_ref();
+        let challenged = handshake
+            .filter(|_| body.is_end_stream())
+            .and_then(|handshake| handshake.challenged(&parts.method, target.query().unwrap_or_default()));
+        if challenged.is_none() && !route.settings.methods.contains(&parts.method) {
             return Err(Rejection::MethodNotAllowed);
         }
 
@@ -130,8 +160,16 @@ impl Gateway {
             return Err(Rejection::BodyTooLarge);
         }
 
+        // A challenge that is not signed asks for nothing but an answer, and gets no further.
+        if let Some(answer) = challenged {
+            return answer.map(Passed::Handshake);
+        }
+
         // present, age, intake, verify, claim
         let admitted = self.judge(&route, &parts, target.as_str(), body, exchange).await?;
+        if let Some(reply) = admitted.handshake(&route) {
+            return Ok(Passed::Handshake(reply));
+        }
 
         // forward
         headers::forwarded(&mut parts.headers, &downstream.origin, &authority, admitted.body.len());
@@ -142,7 +180,7 @@ impl Gateway {
         let request = Request::from_parts(parts, admitted.body.into_payload());
         exchange.forwarding();
         let response = route.upstream.forward(downstream.worker, request).await?;
-        Ok((response, admitted.verdict, admitted.claim))
+        Ok(Passed::Forwarded(response, admitted.verdict, admitted.claim))
     }
 
     /// Present, age, intake, verify and claim. In report mode a failed check does not stop the request: it is marked.

@@ -314,7 +314,7 @@ pub struct Outcome {
 pub enum Verdict {
     /// Genuine, and the upstream's answer (whatever its status) went back to the sender.
     Forwarded,
-    /// Genuine, delivered before, and answered 200 without forwarding.
+    /// Answered 200 here and not forwarded: genuine and delivered before, or a provider's handshake.
     Acknowledged,
     /// Report mode: forwarded and marked although it would have been refused for this reason.
     Reported(Rejection),

@@ -169,7 +169,7 @@ fn header(random: &mut Random, body: &str) -> String {
         4 => {
             text = (0..random.below(40))
                 .map(|_| *random.of(&['t', 's', 'h', '1', '=', ';', '0', '9', 'a', ' ']))
-                .collect()
+                .collect();
         }
         _ => {}
     }

@@ -24,6 +24,7 @@ mod differential;
 mod drain;
 mod failures;
 mod framing;
+mod handshakes;
 mod heavy;
 mod http2_fields;
 mod http2_stalls;
