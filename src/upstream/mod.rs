@@ -5,14 +5,16 @@
 //! another; only the count of open ones is shared.
 
 mod connection;
+mod framing;
 pub mod headers;
+mod message;
 mod stream;
 
 use crate::intake::Payload;
 use crate::outcome::Rejection;
 use crate::settings;
-use connection::{Connection, Failure};
-use hyper::body::{Bytes, Incoming};
+use connection::{Connection, Failure, Incoming};
+use hyper::body::Bytes;
 use hyper::{Request, Response, StatusCode};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -113,9 +115,7 @@ impl Upstream {
             match connection.send(request, deadline).await {
                 Ok(response) => {
                     self.up.store(true, Ordering::Relaxed);
-                    if response.status() == StatusCode::SWITCHING_PROTOCOLS
-                        || !headers::is_relayable(response.headers())
-                    {
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                         return Err(Rejection::UpstreamInvalid);
                     }
                     return Ok(response.map(|body| Answer {
@@ -216,7 +216,7 @@ impl Upstream {
             }
             Err(_) => return Err(self.failed(Rejection::UpstreamTimeout)),
         };
-        lease.connection = Some(Connection::handshake(stream).await?);
+        lease.connection = Some(Connection::new(stream));
         Ok(lease)
     }
 }
@@ -284,13 +284,13 @@ impl Answer {
     /// Whether the last byte has been read.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.lease.is_none() || http_body::Body::is_end_stream(&self.body)
+        self.lease.is_none() || self.body.is_end_stream()
     }
 
     /// Bytes still to come, where the upstream said so.
     #[must_use]
     pub fn remaining(&self) -> http_body::SizeHint {
-        http_body::Body::size_hint(&self.body)
+        self.body.size_hint()
     }
 }
 
