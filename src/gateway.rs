@@ -141,7 +141,10 @@ impl Gateway {
         parts.extensions.clear();
         let request = Request::from_parts(parts, admitted.body.into_payload());
         exchange.forwarding();
-        let response = route.upstream.forward(downstream.worker, request).await?;
+        let response = {
+            let server = &mut exchange.outcome.upstream;
+            route.upstream.forward(downstream.worker, request, server).await?
+        };
         Ok((response, admitted.verdict, admitted.claim))
     }
 

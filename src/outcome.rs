@@ -299,6 +299,8 @@ pub struct Outcome {
     pub signature_age: Option<i64>,
     /// Body bytes received.
     pub body_bytes: u64,
+    /// Index of the upstream's server that the request went to, or was tried to be sent to last.
+    pub upstream: Option<usize>,
     /// The upstream's status, where it answered.
     pub upstream_status: Option<StatusCode>,
     /// From the first attempt to connect to the last byte of the upstream's answer.

@@ -6,6 +6,7 @@
 
 mod entrance;
 mod reload;
+mod upstreams;
 mod worker;
 
 use crate::admin;
@@ -96,6 +97,7 @@ pub async fn serve(
     let entrances = open_entrances(&config.listeners)?;
     show_certificates(&metrics, &entrances);
     let snapshot = Snapshot::compile(routes, None, config.workers, &metrics, tls::connector).map_err(Error::Tls)?;
+    upstreams::take_up(&snapshot, None).await;
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         budget: Budget::new(config.limits.in_flight_bytes),
@@ -152,10 +154,16 @@ pub async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             new = reloads.recv(), if reloading => match new {
-                Some(new) => reload(new, &config, &gateway, &entrances),
+                Some(new) => reload(new, &config, &gateway, &entrances).await,
                 None => reloading = false,
             },
-            _ = housekeeping.tick() => gateway.guard.sweep(Instant::now()),
+            _ = housekeeping.tick() => {
+                gateway.guard.sweep(Instant::now());
+                state.set_readiness(match upstreams::are_up(&gateway.snapshot.load(), config.readiness) {
+                    true => admin::Readiness::Ready,
+                    false => admin::Readiness::UpstreamDown,
+                });
+            }
         }
     }
 
@@ -231,13 +239,7 @@ fn sample(gateway: &Gateway) {
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     metrics.replay_keys.set(count(gateway.guard.len()));
     metrics.intake_bytes_in_flight.set(count(gateway.budget.used()));
-    for upstream in gateway.snapshot.load().upstreams() {
-        let (open, idle) = (upstream.open(), upstream.idle());
-        let gauges = metrics.upstream(&upstream.settings().target.to_string());
-        gauges.up.set(i64::from(upstream.is_up()));
-        gauges.idle.set(count(idle));
-        gauges.active.set(count(open.saturating_sub(idle)));
-    }
+    metrics.upstreams(&upstreams::sample(&gateway.snapshot.load()));
 }
 
 async fn flush_audit(recorder: &Arc<Recorder>) {

@@ -265,6 +265,7 @@ mod tests {
             secret: None,
             signature_age: None,
             body_bytes: 0,
+            upstream: None,
             upstream_status: None,
             upstream_duration: None,
             verification: None,

@@ -5,6 +5,7 @@ use rustls_pki_types::ServerName;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,14 +22,19 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Opens a stream to `target`; the caller bounds the time. `tls` is there for [`Target::Tls`].
-    pub(super) async fn open(target: &Target, tls: Option<&TlsConnector>) -> io::Result<Self> {
+    /// Opens a stream to `target`, whose host was found to have `addresses`; the caller bounds the time. `tls` is there
+    /// for [`Target::Tls`].
+    pub(super) async fn open(
+        target: &Target,
+        addresses: &[SocketAddr],
+        tls: Option<&TlsConnector>,
+    ) -> io::Result<Self> {
         Ok(match target {
-            Target::Tcp { host, port } => Self::Tcp(tcp(host, *port).await?),
-            Target::Tls { host, port, .. } => {
+            Target::Tcp { .. } => Self::Tcp(tcp(addresses).await?),
+            Target::Tls { host, .. } => {
                 let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
                 let connector = tls.ok_or_else(|| io::Error::other("no TLS configuration"))?;
-                Self::Tls(Box::new(connector.connect(name, tcp(host, *port).await?).await?))
+                Self::Tls(Box::new(connector.connect(name, tcp(addresses).await?).await?))
             }
             Target::Unix(path) => Self::Unix(UnixStream::connect(path).await?),
         })
@@ -46,9 +52,9 @@ impl Stream {
     }
 }
 
-/// Addresses are tried in the resolver's order until one answers.
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
+/// Addresses are tried in their order until one answers.
+async fn tcp(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addresses).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
