@@ -396,6 +396,7 @@ mod tests {
             budget: Budget::new(0),
             guard: Memory::new(1, Instant::now()),
             recorder: Recorder::new(metrics.clone(), None, 0),
+            stopping: Arc::default(),
         });
         let finishing = Finishing {
             exchange: Some(Box::pin(async { panic!("a bug") })),

@@ -6,6 +6,7 @@
 //! replay store; and only what has a claim is forwarded. [`Gateway::handle`] settles and records what came of it.
 
 use crate::answer::Body;
+use crate::drain::Drain;
 use crate::exchange::{Exchange, Recorder, Settlement, X_REQUEST_ID};
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::outcome::{Rejection, Verdict};
@@ -42,6 +43,8 @@ pub struct Gateway {
     pub guard: Arc<Memory>,
     /// Metrics and audit lines.
     pub recorder: Arc<Recorder>,
+    /// Spoken when the applications are being stopped or the process is, before the listeners close.
+    pub stopping: Arc<Drain>,
 }
 
 /// What all requests of one connection share.
@@ -72,7 +75,7 @@ impl Gateway {
         let mut exchange = Exchange::open(&self.recorder, request.headers(), downstream.origin.peer);
         match self.pass(downstream, request, &mut exchange).await {
             Ok((response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
-            Err(rejection) => refuse(rejection, exchange),
+            Err(rejection) => refuse(self.excused(rejection), exchange),
         }
     }
 
@@ -212,6 +215,17 @@ impl Gateway {
                 claim: None,
             }),
             Err(rejection) => Err(rejection),
+        }
+    }
+
+    /// Where a pod ends its application before its gateway, an upstream that is gone is no fault of the application:
+    /// the sender is told to come back, and nobody is told that the application fails.
+    fn excused(&self, rejection: Rejection) -> Rejection {
+        let gone = matches!(rejection, Rejection::UpstreamUnreachable | Rejection::UpstreamReset);
+        if gone && self.stopping.has_begun() {
+            Rejection::Draining
+        } else {
+            rejection
         }
     }
 

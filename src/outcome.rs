@@ -61,6 +61,8 @@ pub enum Rejection {
     UpstreamInvalid,
     /// The upstream did not answer within the timeout.
     UpstreamTimeout,
+    /// The upstream is gone and so, in a moment, is the gateway: a pod ends, its application first.
+    Draining,
     /// A bug of ours: a panic in this exchange's task.
     Internal,
 }
@@ -76,7 +78,7 @@ pub enum Fault {
 
 impl Rejection {
     /// Every value, in the order of the request's way; metrics and documentation are generated from it.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::BadRequest,
         Self::HeaderConflict,
         Self::ExpectationFailed,
@@ -101,6 +103,7 @@ impl Rejection {
         Self::UpstreamReset,
         Self::UpstreamInvalid,
         Self::UpstreamTimeout,
+        Self::Draining,
         Self::Internal,
     ];
 
@@ -122,7 +125,9 @@ impl Rejection {
             | Self::SignatureMismatch => StatusCode::UNAUTHORIZED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Replayed | Self::InFlight => StatusCode::CONFLICT,
-            Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown | Self::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::UpstreamUnreachable | Self::UpstreamReset | Self::UpstreamInvalid => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -157,6 +162,7 @@ impl Rejection {
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamInvalid => "upstream_invalid",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::Draining => "draining",
             Self::Internal => "internal",
         }
     }
@@ -189,6 +195,7 @@ impl Rejection {
             Self::UpstreamReset => "The application closed the connection before it answered",
             Self::UpstreamInvalid => "The application's answer is not valid HTTP",
             Self::UpstreamTimeout => "The application did not answer in time",
+            Self::Draining => "The application and the gateway in front of it are being stopped, retry shortly",
             Self::Internal => "The gateway failed on this request",
         }
     }
@@ -214,7 +221,8 @@ impl Rejection {
     pub const fn retry_after(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::InFlight | Self::ReplayStoreDown => Some(1),
-            Self::ReplayStoreFull => Some(5),
+            // For `Draining`: a successor's start.
+            Self::ReplayStoreFull | Self::Draining => Some(5),
             Self::BadRequest
             | Self::HeaderConflict
             | Self::ExpectationFailed
@@ -250,6 +258,7 @@ impl Rejection {
             | Self::UpstreamReset
             | Self::UpstreamInvalid
             | Self::UpstreamTimeout
+            | Self::Draining
             | Self::Internal => Fault::Delivery,
             Self::BadRequest
             | Self::HeaderConflict

@@ -103,6 +103,7 @@ pub async fn serve(
         budget: Budget::new(config.limits.in_flight_bytes),
         guard: Memory::new(config.replay.capacity, Instant::now()),
         recorder: recorder(&metrics, config.log.audit, audit).map_err(Error::Thread)?,
+        stopping: Arc::default(),
     });
 
     let open = Connections::new(config.limits.connections);
@@ -133,7 +134,8 @@ pub async fn serve(
     }
 
     let sampled = gateway.clone();
-    let state = Arc::new(admin::State::new(metrics.clone(), Box::new(move || sample(&sampled))));
+    let state = admin::State::new(metrics.clone(), Box::new(move || sample(&sampled)));
+    let state = Arc::new(state.with_stopping(gateway.stopping.clone()));
     let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = admin {
         let (state, finished) = (state.clone(), word.finish.clone());
@@ -169,6 +171,7 @@ pub async fn serve(
 
     tracing::info!(delay = ?config.drain.delay, grace = ?config.drain.grace, "draining");
     state.set_readiness(admin::Readiness::Draining);
+    gateway.stopping.begin();
     sleep(config.drain.delay).await;
     word.stop.begin();
     word.drain.begin();
