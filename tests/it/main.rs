@@ -39,3 +39,4 @@ mod smuggling;
 mod targets;
 mod tls_face;
 mod vectors;
+mod verify;
