@@ -379,7 +379,7 @@ mod tests {
     use super::*;
     use crate::exchange::Recorder;
     use crate::intake::Budget;
-    use crate::replay::Memory;
+    use crate::replay::{Guard, Memory};
     use crate::snapshot::Snapshot;
     use crate::telemetry::metrics::Metrics;
     use crate::tls;
@@ -394,7 +394,7 @@ mod tests {
         let gateway = Arc::new(Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             budget: Budget::new(0),
-            guard: Memory::new(1, Instant::now()),
+            guard: Guard::Memory(Memory::new(1, Instant::now())),
             recorder: Recorder::new(metrics.clone(), None, 0),
             stopping: Arc::default(),
         });

@@ -20,6 +20,7 @@ mod canary;
 mod cases_list;
 mod clock;
 mod commands;
+mod dedupe;
 mod drain;
 mod failures;
 mod framing;
