@@ -90,9 +90,7 @@ async fn ask(endpoint: &Endpoint, check: &HealthCheck) -> Result<(), String> {
     let deadline = Instant::now() + check.timeout;
     let answered = async {
         let stream = endpoint.open_stream().await.map_err(|error| error.to_string())?;
-        let mut connection = Connection::handshake(stream)
-            .await
-            .map_err(|rejection| rejection.to_string())?;
+        let mut connection = Connection::new(stream);
         let request = request(endpoint, check)
             .await
             .map_err(|rejection| rejection.to_string())?;

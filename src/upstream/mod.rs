@@ -7,8 +7,10 @@
 
 mod balance;
 mod connection;
+mod framing;
 pub mod headers;
 mod health;
+mod message;
 mod pool;
 mod resolve;
 mod standing;
@@ -21,7 +23,8 @@ use crate::outcome::Rejection;
 use crate::settings;
 use arc_swap::ArcSwap;
 use balance::{Candidate, Random};
-use hyper::body::{Bytes, Incoming};
+use connection::Incoming;
+use hyper::body::Bytes;
 use hyper::{Request, Response};
 use pool::{Endpoint, Lease, Missed, Server, Shared};
 use std::cell::RefCell;
@@ -394,12 +397,12 @@ impl Answer {
     /// Whether the last byte has been read.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.lease.is_none() || http_body::Body::is_end_stream(&self.body)
+        self.lease.is_none() || self.body.is_end_stream()
     }
 
     /// Bytes still to come, where the upstream said so.
     #[must_use]
     pub fn remaining(&self) -> http_body::SizeHint {
-        http_body::Body::size_hint(&self.body)
+        self.body.size_hint()
     }
 }

@@ -163,9 +163,7 @@ impl Endpoint {
             let deadline = Instant::now() + self.shared.settings.timeout;
             match connection.send(request, deadline).await {
                 Ok(response) => {
-                    if response.status() == StatusCode::SWITCHING_PROTOCOLS
-                        || !super::headers::is_relayable(response.headers())
-                    {
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                         return Err(Missed::Lost(self.failed(Rejection::UpstreamInvalid)));
                     }
                     if response.status().is_server_error() {
@@ -314,7 +312,7 @@ impl Endpoint {
             }
             Err(_) => return Err(self.unreachable(Rejection::UpstreamTimeout)),
         };
-        lease.connection = Some(Connection::handshake(stream).await?);
+        lease.connection = Some(Connection::new(stream));
         Ok(lease)
     }
 }
