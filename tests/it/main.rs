@@ -38,4 +38,5 @@ mod slow;
 mod smuggling;
 mod targets;
 mod tls_face;
+mod upstreams;
 mod vectors;
