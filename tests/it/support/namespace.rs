@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 /// Set inside.
 const INSIDE: &str = "HOOKGATE_TEST_INSIDE";
 
-/// What is prepared inside before the test goes on: loopback, a resolver at 127.0.0.1 that is asked once and for a second,
+/// What is prepared inside before the test goes on: loopback, a resolver at 127.0.0.1 that is asked once and for two seconds,
 /// and hosts by file and DNS alone.
 const PREPARE: &str = r#"
 set -e
 ip link set lo up
-printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' > "$SCRATCH/resolv.conf"
+printf 'nameserver 127.0.0.1\noptions timeout:2 attempts:1\n' > "$SCRATCH/resolv.conf"
 mount --bind "$SCRATCH/resolv.conf" /etc/resolv.conf
 if [ -e /etc/nsswitch.conf ]; then
   echo 'hosts: files dns' > "$SCRATCH/nsswitch.conf"

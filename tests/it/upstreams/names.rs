@@ -223,7 +223,7 @@ fn a_reload_to_a_name_loses_nothing() {
     inside("upstreams::names::a_reload_to_a_name_loses_nothing", || {
         let dns = Dns::new("127.0.0.1:53");
         dns.addresses("app.test", &["127.0.0.2"]);
-        dns.addresses("next.test", &["127.0.0.3"]);
+        dns.say("next.test", Says::Slowly(vec!["127.0.0.3".parse().unwrap()]));
         let (_two, _three) = (pod("127.0.0.2"), pod("127.0.0.3"));
         let gateway = start("");
         assert_eq!(ask(&gateway), (200, "127.0.0.2".into()));
