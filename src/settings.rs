@@ -3,7 +3,7 @@
 //! `config` makes it from file, environment and command line; nothing here parses, and nothing here is optional for lack
 //! of a default. Keys, defaults and units are documented in `docs/configuration.md`.
 
-use crate::scheme::Verifier;
+use crate::scheme::{DeliveryId, Verifier};
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use ipnet::IpNet;
@@ -186,6 +186,8 @@ pub struct Route {
     pub tolerance: Option<Duration>,
     /// What a replay is and how it is answered.
     pub replay: ReplayPolicy,
+    /// What a delivery is named by, where each is to be forwarded once.
+    pub dedupe: Option<Dedupe>,
     /// Forward everything and mark it.
     pub report_only: bool,
     /// Largest body in bytes.
@@ -208,6 +210,19 @@ pub struct ReplayPolicy {
     pub window: Option<Duration>,
     /// Answer 409 (`false`) or 200 without forwarding (`true`).
     pub acknowledge: bool,
+}
+
+/// Idempotency across the sender's own retries, which are signed anew each time.
+#[derive(Clone, Debug)]
+pub struct Dedupe {
+    /// Where the id of the delivery stands.
+    pub id: DeliveryId,
+    /// How long a delivered id is remembered.
+    pub window: Duration,
+    /// Answer a duplicate 200 without forwarding (`true`) or 409 (`false`).
+    pub acknowledge: bool,
+    /// Refuse a request without an id (`true`) or forward it (`false`).
+    pub reject_missing: bool,
 }
 
 /// Where verified requests go.

@@ -3,7 +3,7 @@
 //! Keys are those of the file, so that a person can compare the two.
 
 use super::value::Words;
-use super::{Address, CertificateFiles, Config, Listener, Route, Server, Target, Upstream};
+use super::{Address, CertificateFiles, Config, Dedupe, Listener, Route, Server, Target, Upstream};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -126,6 +126,9 @@ fn route(route: &Route, shown: &Shown) -> Value {
         );
     }
     set("replay", replay(route));
+    if let Some(written) = &route.dedupe {
+        set("dedupe", dedupe(written));
+    }
     set("mode", json!(if route.report_only { "report" } else { "verify" }));
     set("body_limit", json!(size(route.body_limit)));
     set("body_timeout", json!(wait(route.body_timeout)));
@@ -159,6 +162,13 @@ fn replay(route: &Route) -> Value {
         Some(window) => json!({ "enabled": true, "window": wait(window), "on_replay": on_replay }),
         None => json!({ "enabled": true, "on_replay": on_replay }),
     }
+}
+
+fn dedupe(dedupe: &Dedupe) -> Value {
+    let (place, which) = dedupe.id.written();
+    let on_duplicate = if dedupe.acknowledge { "acknowledge" } else { "reject" };
+    let on_missing_id = if dedupe.reject_missing { "reject" } else { "forward" };
+    json!({ place: which, "window": wait(dedupe.window), "on_duplicate": on_duplicate, "on_missing_id": on_missing_id })
 }
 
 fn upstream(upstream: &Upstream) -> Value {
@@ -222,7 +232,13 @@ fn upstream(upstream: &Upstream) -> Value {
 
 /// A duration as the file writes it: in the largest unit that divides it.
 fn wait(wait: Duration) -> String {
-    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let units = [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ];
     let milliseconds = wait.as_millis();
     let is_exact = wait == Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX));
     match units

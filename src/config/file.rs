@@ -109,6 +109,7 @@ pub(super) struct Route {
     pub(super) custom: Option<scheme::Custom>,
     pub(super) tolerance: Option<Tolerance>,
     pub(super) replay: Replay,
+    pub(super) dedupe: Option<Dedupe>,
     pub(super) mode: Option<Word<Mode>>,
     pub(super) body_limit: Option<Size>,
     pub(super) body_timeout: Option<Wait>,
@@ -124,6 +125,18 @@ pub(super) struct Replay {
     pub(super) enabled: Option<Flag>,
     pub(super) window: Option<Wait>,
     pub(super) on_replay: Option<Word<OnReplay>>,
+}
+
+/// `dedupe` of a route; there, even empty, it is on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Dedupe {
+    pub(super) header: Option<String>,
+    pub(super) pointer: Option<String>,
+    pub(super) form: Option<String>,
+    pub(super) window: Option<Wait>,
+    pub(super) on_duplicate: Option<Word<OnReplay>>,
+    pub(super) on_missing_id: Option<Word<OnMissingId>>,
 }
 
 /// A secret or public key: where it is, never what it is.
@@ -232,6 +245,17 @@ pub(super) enum Detail {
 pub(super) enum OnReplay {
     Reject,
     Acknowledge,
+}
+
+/// `on_missing_id` of a route's `dedupe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnMissingId {
+    Forward,
+    Reject,
+}
+
+impl Words for OnMissingId {
+    const WORDS: &'static [(&'static str, Self)] = &[("forward", Self::Forward), ("reject", Self::Reject)];
 }
 
 impl Words for Mode {

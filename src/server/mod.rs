@@ -17,7 +17,7 @@ use crate::exchange::{AuditScope, Recorder};
 use crate::gateway::Gateway;
 use crate::intake::Budget;
 use crate::listener::{Connections, Listener};
-use crate::replay::Memory;
+use crate::replay::{Guard, Memory};
 use crate::settings::{self, Address, Config};
 use crate::snapshot::Snapshot;
 use crate::telemetry::audit::AuditLog;
@@ -101,8 +101,9 @@ pub async fn serve(
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         budget: Budget::new(config.limits.in_flight_bytes),
-        guard: Memory::new(config.replay.capacity, Instant::now()),
+        guard: Guard::Memory(Memory::new(config.replay.capacity, Instant::now())),
         recorder: recorder(&metrics, config.log.audit, audit).map_err(Error::Thread)?,
+        stopping: Arc::default(),
     });
 
     let open = Connections::new(config.limits.connections);
@@ -133,7 +134,8 @@ pub async fn serve(
     }
 
     let sampled = gateway.clone();
-    let state = Arc::new(admin::State::new(metrics.clone(), Box::new(move || sample(&sampled))));
+    let state = admin::State::new(metrics.clone(), Box::new(move || sample(&sampled)));
+    let state = Arc::new(state.with_stopping(gateway.stopping.clone()));
     let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = admin {
         let (state, finished) = (state.clone(), word.finish.clone());
@@ -169,6 +171,7 @@ pub async fn serve(
 
     tracing::info!(delay = ?config.drain.delay, grace = ?config.drain.grace, "draining");
     state.set_readiness(admin::Readiness::Draining);
+    gateway.stopping.begin();
     sleep(config.drain.delay).await;
     word.stop.begin();
     word.drain.begin();
@@ -237,7 +240,7 @@ fn recorder(
 fn sample(gateway: &Gateway) {
     let metrics = &gateway.recorder.metrics;
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    metrics.replay_keys.set(count(gateway.guard.len()));
+    metrics.replay_keys.set(count(gateway.guard.keys()));
     metrics.intake_bytes_in_flight.set(count(gateway.budget.used()));
     metrics.upstreams(&upstreams::sample(&gateway.snapshot.load()));
 }

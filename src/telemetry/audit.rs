@@ -3,7 +3,7 @@
 //! It exists to answer "what became of the webhook of 14:02" without a body, a secret or a signature in it. A request
 //! never waits for it: lines go through a bounded channel, and when the writer falls behind (a blocked pipe, a full
 //! disk) they are dropped and counted. The writer gathers lines for a moment before it writes, so that under load a
-//! line costs neither a wake-up nor a system call. Fields are listed in `docs/operating.md`.
+//! line costs neither a wake-up nor a system call. Fields are listed in `docs/monitoring.md`.
 
 use crate::outcome::Outcome;
 use prometheus::IntCounter;

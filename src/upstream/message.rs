@@ -156,6 +156,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use hyper::Request;
+    use proptest::prelude::*;
 
     fn read(wire: &str) -> Result<Option<(Head, Bytes)>, Malformed> {
         let mut input = Bytes::copy_from_slice(wire.as_bytes());
@@ -268,5 +269,36 @@ mod tests {
         assert_eq!(read(&endless).err(), Some(Malformed));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(HEADERS + 1));
         assert_eq!(read(&many).err(), Some(Malformed));
+    }
+
+    proptest! {
+        /// D13: whatever an upstream says is an answer, not yet one, or none; and what is read is gone from the input.
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            lines in prop::collection::vec(
+                prop_oneof![
+                    Just("HTTP/1.1 200 OK\r\n".to_owned()),
+                    Just("HTTP/1.0 103 \r\n".to_owned()),
+                    Just("Content-Length: 7\r\n".to_owned()),
+                    Just("Transfer-Encoding: chunked\r\n".to_owned()),
+                    Just("Empty:\r\n".to_owned()),
+                    Just("\r\n".to_owned()),
+                    ".{0,20}\r\n",
+                    "[!-~]{1,9}: ?[ -~\t]{0,30}\r?\n",
+                ],
+                0..12,
+            ),
+            junk in prop::collection::vec(any::<u8>(), 0..40),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let mut wire = lines.concat().into_bytes();
+            let at = at.index(wire.len() + 1);
+            wire.splice(at..at, junk);
+            let mut input = Bytes::from(wire.clone());
+            if let Ok(Some(head)) = read_head(&mut input, &Method::POST) {
+                prop_assert!(!head.response.status().is_informational() || head.response.status() == 101);
+                prop_assert!(wire.ends_with(&input) && input.len() < wire.len());
+            }
+        }
     }
 }

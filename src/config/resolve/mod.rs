@@ -2,6 +2,7 @@
 //! files, certificates). Every fault is recorded and the work goes on with something harmless in its place, so that one
 //! run finds them all; the result is used only when nothing was recorded.
 
+mod dedupe;
 mod key;
 mod listen;
 mod network;

@@ -225,6 +225,7 @@ provider = "paddle"
 secrets = [{ file = "DIR/secret", name = "current" }, { env = "PADDLE_WEBHOOK_SECRET" }]
 tolerance = "60s"
 replay = { window = "3m", on_replay = "acknowledge" }
+dedupe = { header = "X-Event", window = "7d", on_duplicate = "reject", on_missing_id = "reject" }
 mode = "report"
 body_limit = 1024
 body_timeout = "1500ms"
