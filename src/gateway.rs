@@ -6,31 +6,30 @@
 //! replay store; and only what has a claim is forwarded. [`Gateway::handle`] settles and records what came of it.
 
 use crate::answer::Body;
-use crate::exchange::{Exchange, Recorder, Settlement, X_REQUEST_ID};
+use crate::drain::Drain;
+use crate::exchange::{Exchange, Recorder, Settlement};
 use crate::handshake::{self, Reply};
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
-use crate::replay::{Claim, Key, Lifetime, Memory};
+use crate::replay::{Claim, Guard};
 use crate::scheme::{Check, Head, Verified};
 use crate::snapshot::{Route, Snapshot};
+use crate::upstream::forwarding::{Forwarding, Mark};
 use crate::upstream::headers::{self, Origin};
-use crate::upstream::{self};
+use crate::upstream::{self, Message};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::header::CONTENT_LENGTH;
 use hyper::http::request::Parts;
-use hyper::http::uri::{PathAndQuery, Uri};
-use hyper::{HeaderMap, Method, Request, Response, Version};
+use hyper::http::uri::PathAndQuery;
+use hyper::{HeaderMap, Method, Request, Response};
 use ipnet::IpNet;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-const HOOKGATE_VERIFIED: HeaderName = HeaderName::from_static("hookgate-verified");
-const HOOKGATE_KEY: HeaderName = HeaderName::from_static("hookgate-key");
-const HOOKGATE_ROUTE: HeaderName = HeaderName::from_static("hookgate-route");
 
 /// What all requests share.
 #[derive(Debug)]
@@ -40,9 +39,11 @@ pub struct Gateway {
     /// Body bytes held by the process.
     pub budget: Arc<Budget>,
     /// Claims on deliveries.
-    pub guard: Arc<Memory>,
+    pub guard: Guard,
     /// Metrics and audit lines.
     pub recorder: Arc<Recorder>,
+    /// Spoken when the applications are being stopped or the process is, before the listeners close.
+    pub stopping: Arc<Drain>,
 }
 
 /// What all requests of one connection share.
@@ -62,6 +63,8 @@ struct Admitted {
     verdict: Verdict,
     secret: Option<usize>,
     claim: Option<Claim>,
+    /// It is the provider's handshake, which goes no further.
+    handshake: Option<Reply>,
 }
 
 /// What became of a request that was not refused.
@@ -69,20 +72,8 @@ struct Admitted {
 enum Passed {
     /// The upstream's answer, the verdict, and the claim to settle.
     Forwarded(Response<upstream::Answer>, Verdict, Option<Claim>),
-    /// Answered here; a claim that it had is released.
+    /// Answered here.
     Handshake(Reply),
-}
-
-impl Admitted {
-    /// The answer to a verified request that is the provider's handshake.
-    fn handshake(&self, route: &Route) -> Option<Reply> {
-        let (handshake, key) = (route.settings.handshake.as_ref()?, self.secret?);
-        if self.body.len() > handshake::LARGEST {
-            return None;
-        }
-        let body = self.body.pieces().concat();
-        handshake.answer(&body, &route.settings.verifier, key)
-    }
 }
 
 impl Gateway {
@@ -95,10 +86,10 @@ impl Gateway {
         match self.pass(downstream, request, &mut exchange).await {
             Ok(Passed::Forwarded(response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
             Ok(Passed::Handshake(reply)) => {
-                exchange.conclude(Verdict::Acknowledged);
+                exchange.conclude(Verdict::Handshake);
                 refusal::handshake(reply)
             }
-            Err(rejection) => refuse(rejection, exchange),
+            Err(rejection) => refuse(self.excused(rejection), exchange),
         }
     }
 
@@ -112,7 +103,7 @@ impl Gateway {
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
 
         // match
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
@@ -167,19 +158,36 @@ impl Gateway {
 
         // present, age, intake, verify, claim
         let admitted = self.judge(&route, &parts, target.as_str(), body, exchange).await?;
-        if let Some(reply) = admitted.handshake(&route) {
+        if let Some(reply) = admitted.handshake {
             return Ok(Passed::Handshake(reply));
         }
 
         // forward
-        headers::forwarded(&mut parts.headers, &downstream.origin, &authority, admitted.body.len());
-        mark(&mut parts.headers, &route, &admitted, exchange);
-        parts.uri = Uri::from(route.target(target).ok_or(Rejection::Internal)?);
-        parts.version = Version::HTTP_11;
-        parts.extensions.clear();
-        let request = Request::from_parts(parts, admitted.body.into_payload());
+        let head = Forwarding {
+            method: &parts.method,
+            target: &route.target(&target),
+            headers: &parts.headers,
+            origin: &downstream.origin,
+            authority: &authority,
+            length: admitted.body.len(),
+            request_id: &exchange.outcome.request_id,
+            mark: Mark {
+                verified: &verified(admitted.verdict, &route),
+                key: admitted.secret.and_then(|secret| route.keys.get(secret)),
+                route: &route.name,
+            },
+            fixed: &route.upstream.settings().headers,
+        };
+        let request = Message {
+            head: head.write(),
+            body: admitted.body.into_payload(),
+            is_head: parts.method == Method::HEAD,
+        };
         exchange.forwarding();
-        let response = route.upstream.forward(downstream.worker, request).await?;
+        let response = {
+            let server = &mut exchange.outcome.upstream;
+            route.upstream.forward(downstream.worker, request, server).await?
+        };
         Ok(Passed::Forwarded(response, admitted.verdict, admitted.claim))
     }
 
@@ -232,37 +240,46 @@ impl Gateway {
             exchange.outcome.signature_age = timestamp.map(|signed| now.cast_signed() - signed.cast_signed());
         }
 
-        // claim
-        match verified.and_then(|verified| Ok((verified.secret, self.claim(route, &verified, now)?))) {
+        // claim; a handshake delivers nothing
+        let answer = |verified: &Verified| answer(route, &body, verified.secret);
+        let handshake = verified.as_ref().ok().and_then(answer);
+        let claimed = match verified {
+            Ok(verified) if handshake.is_some() => Ok((verified.secret, None)),
+            Ok(verified) => match route.wanted(&verified, &head, body.pieces(), now) {
+                Ok(wanted) => self.guard.claim(&wanted, Instant::now()).await,
+                Err(rejection) => Err(rejection),
+            }
+            .map(|claim| (verified.secret, claim)),
+            Err(rejection) => Err(rejection),
+        };
+        match claimed {
             Ok((secret, claim)) => Ok(Admitted {
                 body,
                 verdict: Verdict::Forwarded,
                 secret: Some(secret),
                 claim,
+                handshake,
             }),
             Err(rejection) if route.settings.report_only => Ok(Admitted {
                 body,
                 verdict: Verdict::Reported(rejection),
                 secret: None,
                 claim: None,
+                handshake: None,
             }),
             Err(rejection) => Err(rejection),
         }
     }
 
-    fn claim(&self, route: &Route, verified: &Verified, now: u64) -> Result<Option<Claim>, Rejection> {
-        let Some(keep) = route.remember(verified.timestamp, now) else {
-            return Ok(None);
-        };
-        let key = Key {
-            route: route.id,
-            identity: verified.identity,
-        };
-        let lifetime = Lifetime {
-            keep,
-            timestamp: verified.timestamp,
-        };
-        Ok(Some(self.guard.claim(key, lifetime, Instant::now())?))
+    /// Where a pod ends its application before its gateway, an upstream that is gone is no fault of the application:
+    /// the sender is told to come back, and nobody is told that the application fails.
+    fn excused(&self, rejection: Rejection) -> Rejection {
+        let gone = matches!(rejection, Rejection::UpstreamUnreachable | Rejection::UpstreamReset);
+        if gone && self.stopping.has_begun() {
+            Rejection::Draining
+        } else {
+            rejection
+        }
     }
 }
 
@@ -273,11 +290,20 @@ fn present(route: &Route, head: &Head<'_>, now: u64) -> Result<Check, Rejection>
     Ok(presented.check())
 }
 
+/// The answer to a verified request that is the provider's handshake.
+fn answer(route: &Route, body: &Received, key: usize) -> Option<Reply> {
+    let handshake = route.settings.handshake.as_ref()?;
+    if body.len() > handshake::LARGEST {
+        return None;
+    }
+    handshake.answer(&body.pieces().concat(), &route.settings.verifier, key)
+}
+
 /// The answer to a request that was not forwarded.
 fn refuse(rejection: Rejection, exchange: Exchange) -> Response<Body> {
     let route = exchange.route.clone();
-    if rejection == Rejection::Replayed && route.as_ref().is_some_and(|route| route.settings.replay.acknowledge) {
-        exchange.conclude(Verdict::Acknowledged);
+    if let Some(repeat) = route.as_ref().and_then(|route| route.acknowledges(rejection)) {
+        exchange.conclude(Verdict::Acknowledged(repeat));
         return refusal::acknowledgement();
     }
     exchange.conclude(Verdict::Refused(rejection));
@@ -309,25 +335,13 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What the upstream is told about the verdict, and what the route adds to every request.
-fn mark(headers: &mut HeaderMap, route: &Route, admitted: &Admitted, exchange: &Exchange) {
-    let verified = match admitted.verdict {
+/// What the upstream is told about the verdict.
+fn verified(verdict: Verdict, route: &Route) -> Cow<'_, [u8]> {
+    match verdict {
         Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
-            HeaderValue::try_from(format!("failed; reason={}", rejection.reason()))
-                .unwrap_or(HeaderValue::from_static("failed"))
+            Cow::Owned(format!("failed; reason={}", rejection.reason()).into_bytes())
         }
-        Verdict::Forwarded | Verdict::Acknowledged => route.scheme.clone(),
-    };
-    headers.insert(HOOKGATE_VERIFIED, verified);
-    if let Some(key) = admitted.secret.and_then(|secret| route.keys.get(secret)) {
-        headers.insert(HOOKGATE_KEY, key.clone());
-    }
-    headers.insert(HOOKGATE_ROUTE, route.name.clone());
-    if let Ok(id) = HeaderValue::from_str(&exchange.outcome.request_id) {
-        headers.insert(X_REQUEST_ID, id);
-    }
-    for (name, value) in &route.upstream.settings().headers {
-        headers.insert(name, value.clone());
+        Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Handshake => Cow::Borrowed(route.scheme.as_bytes()),
     }
 }
 

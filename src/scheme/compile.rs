@@ -5,10 +5,11 @@
 
 use super::NamedSecret;
 use super::custom::{self, Algorithm, Custom, Encoding, Fields, FormDigest, SecretPosition};
+use super::delivery::DeliveryId;
 use super::json::Pointer;
 use super::keys::{self, Key};
 use super::mac::Hash;
-use super::place::{self, Layout, Place, Shape, Time, TimePlace};
+use super::place::{self, Layout, Shape, Time, TimePlace};
 use super::template::{self, Names, Part};
 use super::url::PublicUrl;
 use hyper::header::HeaderName;
@@ -28,7 +29,7 @@ pub(super) struct Scheme {
     pub(super) strict: bool,
     pub(super) time: Option<Time>,
     pub(super) tolerance: Option<Duration>,
-    pub(super) delivery_id: Option<Place>,
+    pub(super) delivery_id: Option<DeliveryId>,
     pub(super) payload: Payload,
     pub(super) url: Option<PublicUrl>,
     pub(super) body_digest: Option<String>,
@@ -104,7 +105,7 @@ pub(super) fn compile(
     let delivery_id = description
         .delivery_id
         .take()
-        .and_then(|id| faults.keep(place::place("delivery_id", id)));
+        .and_then(|id| faults.keep(DeliveryId::new("delivery_id", id)));
     let tolerance = description
         .tolerance
         .take()
@@ -126,7 +127,7 @@ pub(super) fn compile(
 
     let names = Names {
         timestamp: time.as_ref().map(place::timestamp_part),
-        id: delivery_id.as_ref().map(place::id_part),
+        id: delivery_id.as_ref().map(|id| place::id_part(&id.0)),
         url: public_url.is_some(),
     };
     let template = match (description.payload.as_deref(), algorithm) {

@@ -4,7 +4,7 @@ use super::super::describe::{Key, Shown};
 use super::super::fault::{alternatives, closest};
 use super::super::file::{self, Detail, Mode, OnReplay};
 use super::super::value::{Count, Flag, List, Tolerance, Wait, Word};
-use super::super::{Address, Limits, ReplayPolicy, Route};
+use super::super::{Address, Dedupe, Limits, ReplayPolicy, Route};
 use super::Resolver;
 use super::upstream::Named;
 use crate::handshake::Handshake;
@@ -91,6 +91,7 @@ impl Resolver<'_> {
                     verifier: scheme.verifier,
                     tolerance: settings.tolerance,
                     replay: settings.replay,
+                    dedupe: settings.dedupe,
                     report_only: settings.report_only,
                     body_limit: settings.body_limit,
                     body_timeout: settings.body_timeout,
@@ -218,6 +219,10 @@ impl Resolver<'_> {
             methods: self.methods(&format!("{key}.methods"), &written.methods),
             tolerance,
             replay: self.replay(&format!("{key}.replay"), &written.replay, has_timestamp, tolerance),
+            dedupe: written
+                .dedupe
+                .as_ref()
+                .and_then(|written| self.dedupe(&format!("{key}.dedupe"), written, scheme)),
             report_only,
             body_limit,
             body_timeout: self.wait(&format!("{key}.body_timeout"), written.body_timeout, 10),
@@ -422,9 +427,9 @@ impl Resolver<'_> {
 }
 
 /// What a route's scheme and keys come to.
-struct Scheme {
-    verifier: Verifier,
-    provider: String,
+pub(super) struct Scheme {
+    pub(super) verifier: Verifier,
+    pub(super) provider: String,
     keys: Vec<Key>,
 }
 
@@ -433,6 +438,7 @@ struct Settings {
     methods: Vec<Method>,
     tolerance: Option<Duration>,
     replay: ReplayPolicy,
+    dedupe: Option<Dedupe>,
     report_only: bool,
     body_limit: usize,
     body_timeout: Duration,

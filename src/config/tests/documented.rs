@@ -171,6 +171,7 @@ fn the_defaults_in_the_annotated_file_are_the_defaults() {
         "#custom",
         "#verify_token",
         "#replay = {",
+        "#dedupe = {",
         "#workers",
     ];
     let mut uncommented = String::new();

@@ -4,6 +4,7 @@
 pub(crate) mod apps;
 pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod dns;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod http2;
@@ -11,6 +12,7 @@ pub(crate) mod invariants;
 pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod metrics;
+pub(crate) mod namespace;
 pub(crate) mod oracle;
 pub(crate) mod paddle;
 pub(crate) mod setup;
