@@ -20,6 +20,8 @@ mod canary;
 mod cases_list;
 mod clock;
 mod commands;
+mod deploy_container;
+mod deploy_kubernetes;
 mod drain;
 mod failures;
 mod framing;
