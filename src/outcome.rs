@@ -47,7 +47,11 @@ pub enum Rejection {
     SignatureMismatch,
     /// This very request was delivered before.
     Replayed,
-    /// This very request is being delivered at this moment.
+    /// Another request brought a delivery of this id before (`[route.dedupe]`).
+    Duplicate,
+    /// The route deduplicates by delivery id, this request has none, and `on_missing_id` refuses it.
+    DeliveryIdMissing,
+    /// This very request, or another of the same delivery id, is being delivered at this moment.
     InFlight,
     /// The replay store is at its bound and none of its keys has expired.
     ReplayStoreFull,
@@ -78,7 +82,7 @@ pub enum Fault {
 
 impl Rejection {
     /// Every value, in the order of the request's way; metrics and documentation are generated from it.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::HeaderConflict,
         Self::ExpectationFailed,
@@ -96,6 +100,8 @@ impl Rejection {
         Self::Overloaded,
         Self::SignatureMismatch,
         Self::Replayed,
+        Self::Duplicate,
+        Self::DeliveryIdMissing,
         Self::InFlight,
         Self::ReplayStoreFull,
         Self::ReplayStoreDown,
@@ -111,7 +117,9 @@ impl Rejection {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::HeaderConflict | Self::BodyIncomplete => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::HeaderConflict | Self::BodyIncomplete | Self::DeliveryIdMissing => {
+                StatusCode::BAD_REQUEST
+            }
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
@@ -124,7 +132,7 @@ impl Rejection {
             | Self::TimestampFuture
             | Self::SignatureMismatch => StatusCode::UNAUTHORIZED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Replayed | Self::InFlight => StatusCode::CONFLICT,
+            Self::Replayed | Self::Duplicate | Self::InFlight => StatusCode::CONFLICT,
             Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown | Self::Draining => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -155,6 +163,8 @@ impl Rejection {
             Self::Overloaded => "overloaded",
             Self::SignatureMismatch => "signature_mismatch",
             Self::Replayed => "replayed",
+            Self::Duplicate => "duplicate",
+            Self::DeliveryIdMissing => "delivery_id_missing",
             Self::InFlight => "in_flight",
             Self::ReplayStoreFull => "replay_store_full",
             Self::ReplayStoreDown => "replay_store_down",
@@ -188,6 +198,8 @@ impl Rejection {
             Self::Overloaded => "The gateway is at a limit, retry shortly",
             Self::SignatureMismatch => "The signature does not match the body under any active secret",
             Self::Replayed => "This request was delivered before",
+            Self::Duplicate => "A request with this delivery id was delivered before",
+            Self::DeliveryIdMissing => "The request has no delivery id",
             Self::InFlight => "This request is being delivered at this moment",
             Self::ReplayStoreFull => "The replay store is full, retry shortly",
             Self::ReplayStoreDown => "The replay store does not answer, retry shortly",
@@ -239,6 +251,8 @@ impl Rejection {
             | Self::BodyIncomplete
             | Self::SignatureMismatch
             | Self::Replayed
+            | Self::Duplicate
+            | Self::DeliveryIdMissing
             | Self::UpstreamUnreachable
             | Self::UpstreamReset
             | Self::UpstreamInvalid
@@ -276,6 +290,8 @@ impl Rejection {
             | Self::BodyIncomplete
             | Self::SignatureMismatch
             | Self::Replayed
+            | Self::Duplicate
+            | Self::DeliveryIdMissing
             | Self::InFlight => Fault::Sender,
         }
     }
@@ -308,6 +324,8 @@ pub struct Outcome {
     pub signature_age: Option<i64>,
     /// Body bytes received.
     pub body_bytes: u64,
+    /// Index of the upstream's server that the request went to, or was tried to be sent to last.
+    pub upstream: Option<usize>,
     /// The upstream's status, where it answered.
     pub upstream_status: Option<StatusCode>,
     /// From the first attempt to connect to the last byte of the upstream's answer.
@@ -324,11 +342,20 @@ pub enum Verdict {
     /// Genuine, and the upstream's answer (whatever its status) went back to the sender.
     Forwarded,
     /// Genuine, delivered before, and answered 200 without forwarding.
-    Acknowledged,
+    Acknowledged(Repeat),
     /// Report mode: forwarded and marked although it would have been refused for this reason.
     Reported(Rejection),
     /// Answered by the gateway itself.
     Refused(Rejection),
+}
+
+/// What a genuine request repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// The very same signed bytes.
+    Request,
+    /// Another request's delivery id: the sender's own retry.
+    Delivery,
 }
 
 /// An id for one exchange: taken from the sender's `X-Request-Id` when that is short and plain, made otherwise.
@@ -340,7 +367,7 @@ impl Verdict {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
-            Self::Acknowledged => "acknowledged",
+            Self::Acknowledged(_) => "acknowledged",
             Self::Reported(_) => "reported",
             Self::Refused(rejection) => match rejection.fault() {
                 Fault::Sender => "rejected",
@@ -353,7 +380,9 @@ impl Verdict {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Forwarded | Self::Acknowledged => "none",
+            Self::Forwarded => "none",
+            Self::Acknowledged(Repeat::Request) => Rejection::Replayed.reason(),
+            Self::Acknowledged(Repeat::Delivery) => Rejection::Duplicate.reason(),
             Self::Reported(rejection) | Self::Refused(rejection) => rejection.reason(),
         }
     }
