@@ -21,6 +21,7 @@ mod cases_list;
 mod clock;
 mod commands;
 mod dedupe;
+mod deploy_compose;
 mod deploy_container;
 mod deploy_kubernetes;
 mod drain;
