@@ -4,6 +4,7 @@ use super::certificates::Certificate;
 use super::gateway::binary;
 use super::tools::{repository, run, succeeds, tool};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Where the pod mounts what hookgate reads.
@@ -208,10 +209,11 @@ pub(crate) fn are_valid(clusters: &[Cluster]) {
             version.starts_with("monitoring.coreos.com/") || version.starts_with("cert-manager.io/")
         });
     let mut files = Vec::new();
+    // What two sets of values have in common is judged once; JSON is YAML.
+    let core: BTreeSet<String> = core.iter().map(ToString::to_string).collect();
     for (at, resource) in core.iter().enumerate() {
-        // JSON is YAML.
         let file = place.path().join(format!("{at}.yaml"));
-        std::fs::write(&file, resource.to_string()).unwrap();
+        std::fs::write(&file, resource).unwrap();
         files.push(file);
     }
     assert!(!files.is_empty());
