@@ -154,6 +154,8 @@ fn the_chart_is_valid_over_a_matrix_of_values() {
     let full: toml::Table = clusters[6].gateway_toml().parse().unwrap();
     assert_eq!(full["replay"]["capacity"].as_integer(), Some(1_000_000), "not 1e+06");
     assert_eq!(clusters[6].pod()["terminationGracePeriodSeconds"], 90);
+    let image = concat!("hookgate:", env!("CARGO_PKG_VERSION"));
+    assert_eq!(clusters[0].container()["image"], image, "appVersion in Chart.yaml");
     assert_eq!(clusters[0].pod()["terminationGracePeriodSeconds"], 35, "5 + 25 + 5");
     let application = clusters[6]
         .of("NetworkPolicy")
