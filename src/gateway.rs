@@ -30,6 +30,7 @@ use tokio::time::Instant;
 const HOOKGATE_VERIFIED: HeaderName = HeaderName::from_static("hookgate-verified");
 const HOOKGATE_KEY: HeaderName = HeaderName::from_static("hookgate-key");
 const HOOKGATE_ROUTE: HeaderName = HeaderName::from_static("hookgate-route");
+const HOOKGATE_CLIENT_SUBJECT: HeaderName = HeaderName::from_static("hookgate-client-subject");
 
 /// What all requests share.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub struct Downstream {
     pub origin: Origin,
     /// Proxies whose word on the sender's address is taken.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Subject of the certificate that the sender showed and that was verified, where the listener says to tell it.
+    pub client_subject: Option<HeaderValue>,
 }
 
 /// A request that may be forwarded, and how it is to be marked.
@@ -136,6 +139,9 @@ impl Gateway {
         // forward
         headers::forwarded(&mut parts.headers, &downstream.origin, &authority, admitted.body.len());
         mark(&mut parts.headers, &route, &admitted, exchange);
+        if let Some(subject) = &downstream.client_subject {
+            parts.headers.insert(HOOKGATE_CLIENT_SUBJECT, subject.clone());
+        }
         parts.uri = Uri::from(route.target(target).ok_or(Rejection::Internal)?);
         parts.version = Version::HTTP_11;
         parts.extensions.clear();

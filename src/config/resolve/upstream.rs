@@ -168,7 +168,17 @@ impl Resolver<'_> {
         };
         let (target, base_path) = target?;
         let target = match target {
-            Target::Tls { host, port, .. } => Target::Tls { host, port, ca, client },
+            Target::Tls { host, port, .. } => {
+                let pair = client.iter().flat_map(|files| [&files.certificate, &files.key]);
+                let content = tls::content(pair.chain(&ca));
+                Target::Tls {
+                    host,
+                    port,
+                    ca,
+                    client,
+                    content,
+                }
+            }
             Target::Tcp { .. } | Target::Unix(_) => target,
         };
         if let Target::Tcp { host, .. } | Target::Tls { host, .. } = &target
