@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-apps examples soak fmt lint docs fuzz bench demo licences
+.PHONY: help test test-apps test-static examples soak fmt lint docs fuzz bench demo licences
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 APPS := $(TARGET)/apps
@@ -23,7 +23,7 @@ test: test-apps ## install what the tests need, then run every test
 	  echo cargo test; cargo test --lib --bins && cargo test --test it -- --test-threads=2; \
 	fi
 
-test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp examples
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/deploy.stamp test-static examples
 
 # What each example's own `run` installs, kept here: it looks by itself whether anything has changed.
 EXAMPLES := flask rails nextjs fastapi django
@@ -53,6 +53,19 @@ $(APPS)/node.stamp: tests/apps/node/package.json tests/apps/node/package-lock.js
 	cp $^ $(APPS)/node/
 	cd $(APPS)/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
+
+# helm, kubectl, schemas, hadolint, and what builds and runs an image without an engine.
+$(APPS)/deploy.stamp: $(wildcard tests/deploy/*)
+	@mkdir -p $(APPS)
+	PYTHON=$(PYTHON) tests/deploy/install $(APPS)/deploy
+	@touch $@
+
+# The binary of the image FROM scratch. Only the last crate is compiled for it; the plain binary is put back behind it.
+test-static:
+	@mkdir -p $(APPS)/static
+	cargo rustc --quiet --bin hookgate -- -C target-feature=+crt-static -C strip=symbols
+	cp --remove-destination $(TARGET)/debug/hookgate $(APPS)/static/hookgate
+	cargo build --quiet --bin hookgate
 
 # Seconds of `make soak`.
 SOAK_SECONDS ?= 600
