@@ -15,6 +15,7 @@ mod support;
 
 mod aliasing;
 mod answers;
+mod applications;
 mod bounds;
 mod canary;
 mod cases_list;
