@@ -23,7 +23,7 @@ test: test-apps ## install what the tests need, then run every test
 	  echo cargo test; cargo test --lib --bins && cargo test --test it -- --test-threads=2; \
 	fi
 
-test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/deploy.stamp test-static examples
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/oracles.stamp $(APPS)/deploy.stamp test-static examples
 
 # What each example's own `run` installs, kept here: it looks by itself whether anything has changed.
 EXAMPLES := flask rails nextjs fastapi django
@@ -67,6 +67,19 @@ test-static:
 	cargo rustc --quiet --bin hookgate -- -C target-feature=+crt-static -C strip=symbols
 	cp --remove-destination $(TARGET)/debug/hookgate $(APPS)/static/hookgate
 	cargo build --quiet --bin hookgate
+
+# The providers' own libraries, which sign and judge (tests/oracles).
+ORACLES := tests/oracles/package.json tests/oracles/package-lock.json tests/oracles/requirements.txt
+$(APPS)/oracles.stamp: $(ORACLES)
+	@command -v npm >/dev/null || tests/apps/packages nodejs npm
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/apps/packages python3-venv
+	rm -rf $(APPS)/oracles
+	@mkdir -p $(APPS)/oracles
+	cp $^ $(APPS)/oracles/
+	cd $(APPS)/oracles && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	$(PYTHON) -m venv $(APPS)/oracles/venv
+	$(APPS)/oracles/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/oracles/requirements.txt
+	@touch $@
 
 # Seconds of `make soak`.
 SOAK_SECONDS ?= 600

@@ -3,6 +3,7 @@
 //! `config` makes it from file, environment and command line; nothing here parses, and nothing here is optional for lack
 //! of a default. Keys, defaults and units are documented in `docs/configuration.md`.
 
+use crate::handshake::Handshake;
 use crate::scheme::{DeliveryId, Verifier};
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
@@ -208,6 +209,8 @@ pub struct Route {
     pub body_limit: usize,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
+    /// Answered here in place of the application; `None` unless the route opts in.
+    pub handshake: Option<Handshake>,
     /// Replaces 401 in refusals about the signature.
     pub reject_status: Option<StatusCode>,
     /// Whether a refusal says why.

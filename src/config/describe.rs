@@ -34,6 +34,7 @@ pub enum KeySource {
 pub(super) struct Shown {
     pub(super) keys: Vec<Key>,
     pub(super) public_url: Option<String>,
+    pub(super) verify_token: Option<Key>,
 }
 
 /// The tree. Contains no secret: those are in types that this function cannot read. `shown` belong to the routes, in order.
@@ -154,6 +155,12 @@ fn route(route: &Route, shown: &Shown) -> Value {
         "refusal_detail",
         json!(if route.refusal_detail { "reason" } else { "none" }),
     );
+    if route.handshake.is_some() {
+        set("handshake", json!(true));
+    }
+    if let Some(token) = &shown.verify_token {
+        set("verify_token", key(token));
+    }
     set("upstream", upstream(&route.upstream));
     Value::Object(tree)
 }

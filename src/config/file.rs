@@ -132,6 +132,8 @@ pub(super) struct Route {
     pub(super) body_timeout: Option<Wait>,
     pub(super) reject_status: Option<Count>,
     pub(super) refusal_detail: Option<Word<Detail>>,
+    pub(super) handshake: Option<Flag>,
+    pub(super) verify_token: Option<Key>,
     pub(super) upstream: Option<UpstreamRef>,
 }
 
