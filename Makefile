@@ -26,10 +26,11 @@ test: test-apps ## install what the tests need, then run every test
 test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp
 
 # libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
-# server should take; puma and WEBrick judge what reaches an application.
+# server should take; puma and WEBrick judge what reaches an application; replicas share a redis-server, which one test
+# cuts off in a network namespace.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick
+	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick redis-server iproute2
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt

@@ -10,7 +10,7 @@ use crate::exchange::{Exchange, Recorder, Settlement, X_REQUEST_ID};
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
-use crate::replay::{Claim, Guard};
+use crate::replay::{Claim, Guard, Wanted};
 use crate::scheme::{Check, Head, Verified};
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::headers::{self, Origin};
@@ -131,7 +131,9 @@ impl Gateway {
         }
 
         // present, age, intake, verify, claim
-        let admitted = self.judge(&route, &parts, target.as_str(), body, exchange).await?;
+        let admitted = self
+            .judge(&route, downstream.worker, &parts, target.as_str(), body, exchange)
+            .await?;
 
         // forward
         headers::forwarded(&mut parts.headers, &downstream.origin, &authority, admitted.body.len());
@@ -149,6 +151,7 @@ impl Gateway {
     async fn judge<B>(
         &self,
         route: &Route,
+        worker: usize,
         parts: &Parts,
         target: &str,
         body: B,
@@ -196,13 +199,15 @@ impl Gateway {
 
         // claim
         let claimed = match verified {
-            Ok(verified) => match route.wanted(&verified, &head, body.pieces(), now) {
-                Ok(wanted) => self.guard.claim(&wanted, Instant::now()).await,
-                Err(rejection) => Err(rejection),
+            Ok(verified) => {
+                let claim = self.claim(worker, route, route.wanted(&verified, &head, body.pieces(), now));
+                claim.await.map(|claim| (verified.secret, claim))
             }
-            .map(|claim| (verified.secret, claim)),
             Err(rejection) => Err(rejection),
         };
+        if let Ok((_, claim)) = &claimed {
+            exchange.outcome.unshared = self.guard.fell_back(claim.as_ref());
+        }
         match claimed {
             Ok((secret, claim)) => Ok(Admitted {
                 body,
@@ -218,6 +223,15 @@ impl Gateway {
             }),
             Err(rejection) => Err(rejection),
         }
+    }
+
+    async fn claim(
+        &self,
+        worker: usize,
+        route: &Route,
+        wanted: Result<Wanted, Rejection>,
+    ) -> Result<Option<Claim>, Rejection> {
+        self.guard.claim(worker, &wanted?, route.lease(), Instant::now()).await
     }
 }
 
