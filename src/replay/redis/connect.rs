@@ -30,6 +30,8 @@ pub(super) struct Ready {
     pub(super) input: BytesMut,
     /// In the order of [`Operation::ALL`].
     pub(super) scripts: Vec<Loaded>,
+    /// Whether the server is of 7.0 or later, where one command claims a single key.
+    pub(super) sets_and_gets: bool,
     /// Where it is, for the log.
     pub(super) address: String,
     /// The policy by which the server would drop our keys, if it has one and a limit to apply it at.
@@ -90,7 +92,8 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &Server) 
     for _ in &texts {
         loaded.push(session.reply().await?);
     }
-    if matches!(loaded.first(), Some(Reply::Error(error)) if is_syntax(error)) {
+    let old = matches!(loaded.first(), Some(Reply::Error(error)) if is_syntax(error));
+    if old {
         // Before 7.0 the first line is no Lua.
         texts = Operation::ALL.map(|operation| script::text(operation).to_owned());
         for text in &texts {
@@ -111,6 +114,7 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &Server) 
         scripts: scripts.collect::<Result<_, _>>()?,
         wire: session.wire,
         input: session.input,
+        sets_and_gets: !old,
         address: server.to_string(),
         evicts,
     })

@@ -177,6 +177,7 @@ async fn converse(ready: Ready, queue: &mut mpsc::Receiver<Job>, shared: &Shared
         wire,
         mut input,
         scripts,
+        sets_and_gets,
         ..
     } = ready;
     let (mut reader, mut writer) = tokio::io::split(wire);
@@ -205,7 +206,10 @@ async fn converse(ready: Ready, queue: &mut mpsc::Receiver<Job>, shared: &Shared
                     // Nobody waits for it any more: what is not sent need not be undone.
                     if !job.answer.is_closed() {
                         let hash = loaded(&scripts, job.call.script).map_or(&b""[..], |script| &script.hash);
-                        encode(&mut output, &job.call, (b"EVALSHA", hash), &shared.settings.prefix);
+                        let prefix = &shared.settings.prefix;
+                        if !(sets_and_gets && claim_one(&mut output, &job.call, prefix)) {
+                            encode(&mut output, &job.call, (b"EVALSHA", hash), prefix);
+                        }
                         asked.push_back(Asked { at, job: Some(job) });
                     }
                     batch += 1;
@@ -257,6 +261,12 @@ fn answers(
         };
         let (answer, end) = match reply {
             Reply::Integer(number) => (Ok(number), None),
+            // To `SET … NX GET`: what was there before.
+            Reply::Bulk(held) => match held.as_deref() {
+                None => (Ok(0), None),
+                Some(b"1") => (Ok(1), None),
+                Some(_) => (Ok(2), None),
+            },
             Reply::Error(error) if error.starts_with("NOSCRIPT") => {
                 let text = loaded(scripts, job.call.script).map_or("", |script| &script.text);
                 encode(output, &job.call, (b"EVAL", text.as_bytes()), &shared.settings.prefix);
@@ -269,7 +279,7 @@ fn answers(
                 let end = matches!(answer, Answer::NotMaster | Answer::Denied).then_some(error);
                 (Err(answer), end)
             }
-            Reply::Status(_) | Reply::Bulk(_) | Reply::Array(_) => (Err(Answer::Error), None),
+            Reply::Status(_) | Reply::Array(_) => (Err(Answer::Error), None),
         };
         let _ = job.answer.send(answer);
         if let Some(error) = end {
@@ -281,6 +291,28 @@ fn answers(
 
 fn loaded(scripts: &[Loaded], operation: Operation) -> Option<&Loaded> {
     scripts.get(operation as usize)
+}
+
+/// A claim of a single key as one command, which costs the server a third of a script; `false` for anything else.
+fn claim_one(output: &mut Vec<u8>, call: &Call, prefix: &str) -> bool {
+    let (Operation::Claim, [Some((key, _)), None] | [None, Some((key, _))]) = (call.script, &call.keys) else {
+        return false;
+    };
+    let lease = call.lease.as_millis().max(1).to_string();
+    let key = name(prefix, key);
+    resp::command(
+        output,
+        &[
+            b"SET",
+            key.as_bytes(),
+            &call.token,
+            b"NX",
+            b"GET",
+            b"PX",
+            lease.as_bytes(),
+        ],
+    );
+    true
 }
 
 /// `EVALSHA hash keys… arguments…`

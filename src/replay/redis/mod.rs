@@ -1,6 +1,7 @@
 //! The shared store: one guard for all replicas, in Redis or Valkey.
 //!
-//! One round trip claims, one settles, each a script over all keys of the claim (`script.rs`). A claim has a lease a little
+//! One round trip claims, one settles: a script over all keys of the claim (`script.rs`), or one command where a claim has a
+//! single key. A claim has a lease a little
 //! longer than the upstream may take, so that a replica that dies cannot hold a webhook back for long, and a token that only
 //! its owner knows. Settling runs beside the answer: until it is done a copy finds the claim in flight, which is refused
 //! as well. When the store does not answer in time the exchange is decided without it (`on_store_failure`). Keys expire by
