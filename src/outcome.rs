@@ -65,6 +65,8 @@ pub enum Rejection {
     UpstreamInvalid,
     /// The upstream did not answer within the timeout.
     UpstreamTimeout,
+    /// The upstream is gone and so, in a moment, is the gateway: a pod ends, its application first.
+    Draining,
     /// A bug of ours: a panic in this exchange's task.
     Internal,
 }
@@ -80,7 +82,7 @@ pub enum Fault {
 
 impl Rejection {
     /// Every value, in the order of the request's way; metrics and documentation are generated from it.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::HeaderConflict,
         Self::ExpectationFailed,
@@ -107,6 +109,7 @@ impl Rejection {
         Self::UpstreamReset,
         Self::UpstreamInvalid,
         Self::UpstreamTimeout,
+        Self::Draining,
         Self::Internal,
     ];
 
@@ -130,7 +133,9 @@ impl Rejection {
             | Self::SignatureMismatch => StatusCode::UNAUTHORIZED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Replayed | Self::Duplicate | Self::InFlight => StatusCode::CONFLICT,
-            Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown | Self::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::UpstreamUnreachable | Self::UpstreamReset | Self::UpstreamInvalid => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -167,6 +172,7 @@ impl Rejection {
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamInvalid => "upstream_invalid",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::Draining => "draining",
             Self::Internal => "internal",
         }
     }
@@ -201,6 +207,7 @@ impl Rejection {
             Self::UpstreamReset => "The application closed the connection before it answered",
             Self::UpstreamInvalid => "The application's answer is not valid HTTP",
             Self::UpstreamTimeout => "The application did not answer in time",
+            Self::Draining => "The application and the gateway in front of it are being stopped, retry shortly",
             Self::Internal => "The gateway failed on this request",
         }
     }
@@ -226,7 +233,8 @@ impl Rejection {
     pub const fn retry_after(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::InFlight | Self::ReplayStoreDown => Some(1),
-            Self::ReplayStoreFull => Some(5),
+            // For `Draining`: a successor's start.
+            Self::ReplayStoreFull | Self::Draining => Some(5),
             Self::BadRequest
             | Self::HeaderConflict
             | Self::ExpectationFailed
@@ -264,6 +272,7 @@ impl Rejection {
             | Self::UpstreamReset
             | Self::UpstreamInvalid
             | Self::UpstreamTimeout
+            | Self::Draining
             | Self::Internal => Fault::Delivery,
             Self::BadRequest
             | Self::HeaderConflict
@@ -317,6 +326,8 @@ pub struct Outcome {
     pub signature_age: Option<i64>,
     /// Body bytes received.
     pub body_bytes: u64,
+    /// Index of the upstream's server that the request went to, or was tried to be sent to last.
+    pub upstream: Option<usize>,
     /// The upstream's status, where it answered.
     pub upstream_status: Option<StatusCode>,
     /// From the first attempt to connect to the last byte of the upstream's answer.

@@ -22,6 +22,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Where `/metrics`, `/livez` and `/readyz` are served; `None` turns the admin listener off.
     pub admin: Option<SocketAddr>,
+    /// When `/readyz` says yes.
+    pub readiness: ReadyWhen,
     /// Worker threads, each with a runtime of its own; at least 1.
     pub workers: usize,
     /// Bounds of connections and of the process.
@@ -87,6 +89,15 @@ pub enum TlsVersion {
     Tls13,
 }
 
+/// When `/readyz` says yes, between start and drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadyWhen {
+    /// As soon as webhooks are taken in: an application that is down gives a 502, which the sender sees and retries.
+    Serving,
+    /// And not while the health checks of every route say that its upstream is down.
+    Upstream,
+}
+
 /// Bounds of connections and of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -132,7 +143,7 @@ pub struct Replay {
 #[derive(Clone, Debug)]
 pub struct Redis {
     /// At least one. Several: the first that is a master is used, or they are Sentinels.
-    pub servers: Vec<Server>,
+    pub servers: Vec<StoreServer>,
     /// Whether `servers` are reached over TLS.
     pub tls: bool,
     /// PEM file with roots in place of the platform's.
@@ -155,7 +166,7 @@ pub struct Redis {
 
 /// A server of a shared replay store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Server {
+pub enum StoreServer {
     /// `host:port`.
     Tcp {
         /// Name or address, without brackets.
@@ -259,22 +270,65 @@ pub struct Dedupe {
 /// Where verified requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// How to connect.
-    pub target: Target,
+    /// At least one, targets distinct. Their `ca` and `client` are the same.
+    pub servers: Vec<Server>,
     /// Prefix put before the request's path (from the URL's path, without a trailing slash); usually empty.
     pub base_path: String,
-    /// TCP connect and TLS handshake together.
+    /// TCP connect and TLS handshake together, over all endpoints that are tried for one request.
     pub connect_timeout: Duration,
     /// From the first byte sent to the last byte of the answer.
     pub timeout: Duration,
-    /// Idle connections kept, per worker.
+    /// Idle connections kept to one endpoint, per worker.
     pub idle_connections: usize,
     /// Idle connections are closed after this.
     pub idle_timeout: Duration,
-    /// Connections open at once, over all workers.
+    /// Connections open at once to one endpoint, over all workers.
     pub max_connections: usize,
+    /// How often names are looked up.
+    pub resolve_interval: Duration,
+    /// When an endpoint is left alone because of what requests saw; means nothing where there is only one.
+    pub ejection: Ejection,
+    /// Asks every endpoint whether it is well.
+    pub health_check: Option<HealthCheck>,
     /// Static header fields added to every request; values marked sensitive.
     pub headers: Vec<(hyper::header::HeaderName, HeaderValue)>,
+}
+
+/// One of the servers that share an upstream's requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// How to connect.
+    pub target: Target,
+    /// Its share, and that of each address its name has; 1 to 1000.
+    pub weight: u32,
+}
+
+/// When an endpoint is left alone because of what requests saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// Failures in a row (no connection, no answer, 5xx) after which it is; zero never.
+    pub failures: u32,
+    /// For how long at first; twice as long at each time that follows closely.
+    pub backoff: Duration,
+    /// And never longer than this.
+    pub backoff_limit: Duration,
+    /// Percent of the endpoints: when fewer are well, all are used as if they were.
+    pub panic_below: u32,
+}
+
+/// Asks every endpoint whether it is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Path and query of a GET; 200 to 399 is well.
+    pub path: String,
+    /// From the end of one check to the begin of the next.
+    pub interval: Duration,
+    /// From the first attempt to connect to the answer's head.
+    pub timeout: Duration,
+    /// Failed checks in a row after which it is not used.
+    pub unhealthy_after: u32,
+    /// Passed checks in a row after which it is used again.
+    pub healthy_after: u32,
 }
 
 /// How to connect to an upstream.
@@ -311,7 +365,7 @@ impl fmt::Display for Address {
     }
 }
 
-impl fmt::Display for Server {
+impl fmt::Display for StoreServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
@@ -321,6 +375,18 @@ impl fmt::Display for Server {
     }
 }
 
+impl Target {
+    /// Name or address; `None` for a Unix socket.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Tcp { host, .. } | Self::Tls { host, .. } => Some(host),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// The URL without its path: what stands in metrics, audit lines and logs.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bracketed = |host: &str| {

@@ -146,7 +146,8 @@ impl Verifier {
         &self.scheme.headers
     }
 
-    /// What an operator should know at start: no signed time, a body that is not covered, a short secret.
+    /// What an operator should know of this scheme at start: a body that is not covered, a weak algorithm. That a scheme
+    /// signs no time is [`Verifier::has_timestamp`]; what is odd about a secret, the configuration says.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.scheme.warnings

@@ -6,6 +6,7 @@
 
 mod entrance;
 mod reload;
+mod upstreams;
 mod worker;
 
 use crate::admin;
@@ -96,11 +97,13 @@ pub async fn serve(
     let entrances = open_entrances(&config.listeners)?;
     show_certificates(&metrics, &entrances);
     let snapshot = Snapshot::compile(routes, None, config.workers, &metrics, tls::connector).map_err(Error::Tls)?;
+    upstreams::take_up(&snapshot, None).await;
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         budget: Budget::new(config.limits.in_flight_bytes),
         guard: guard(&config, &metrics)?,
         recorder: recorder(&metrics, config.log.audit, audit).map_err(Error::Thread)?,
+        stopping: Arc::default(),
     });
 
     let open = Connections::new(config.limits.connections);
@@ -132,6 +135,7 @@ pub async fn serve(
 
     let sampled = gateway.clone();
     let state = admin::State::new(metrics.clone(), Box::new(move || sample(&sampled)));
+    let state = state.with_stopping(gateway.stopping.clone());
     let state = Arc::new(state.with_store(store_state(&gateway)));
     let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = admin {
@@ -153,15 +157,22 @@ pub async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             new = reloads.recv(), if reloading => match new {
-                Some(new) => reload(new, &config, &gateway, &entrances),
+                Some(new) => reload(new, &config, &gateway, &entrances).await,
                 None => reloading = false,
             },
-            _ = housekeeping.tick() => gateway.guard.sweep(Instant::now()),
+            _ = housekeeping.tick() => {
+                gateway.guard.sweep(Instant::now());
+                state.set_readiness(match upstreams::are_up(&gateway.snapshot.load(), config.readiness) {
+                    true => admin::Readiness::Ready,
+                    false => admin::Readiness::UpstreamDown,
+                });
+            }
         }
     }
 
     tracing::info!(delay = ?config.drain.delay, grace = ?config.drain.grace, "draining");
     state.set_readiness(admin::Readiness::Draining);
+    gateway.stopping.begin();
     sleep(config.drain.delay).await;
     word.stop.begin();
     word.drain.begin();
@@ -265,13 +276,7 @@ fn sample(gateway: &Gateway) {
     let store_up = gateway.guard.shared().is_none_or(Redis::is_up);
     metrics.replay_store_up.set(i64::from(store_up));
     metrics.intake_bytes_in_flight.set(count(gateway.budget.used()));
-    for upstream in gateway.snapshot.load().upstreams() {
-        let (open, idle) = (upstream.open(), upstream.idle());
-        let gauges = metrics.upstream(&upstream.settings().target.to_string());
-        gauges.up.set(i64::from(upstream.is_up()));
-        gauges.idle.set(count(idle));
-        gauges.active.set(count(open.saturating_sub(idle)));
-    }
+    metrics.upstreams(&upstreams::sample(&gateway.snapshot.load()));
 }
 
 async fn flush_audit(recorder: &Arc<Recorder>) {

@@ -268,6 +268,7 @@ mod tests {
             unshared: false,
             signature_age: None,
             body_bytes: 0,
+            upstream: None,
             upstream_status: None,
             upstream_duration: None,
             verification: None,

@@ -9,6 +9,7 @@ mod network;
 mod pattern;
 mod replay;
 mod route;
+mod servers;
 mod upstream;
 mod url;
 
@@ -16,7 +17,7 @@ use super::describe::Shown;
 use super::fault::Report;
 use super::file::{self, File};
 use super::value::{Count, Size, Wait, Word};
-use super::{Address, Audit, Config, Drain, Limits, Log, LogFormat};
+use super::{Address, Audit, Config, Drain, Limits, Log, LogFormat, ReadyWhen};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -53,6 +54,10 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
         log: resolver.log(file.log),
         listeners,
         admin,
+        readiness: file
+            .admin
+            .readiness
+            .map_or(ReadyWhen::Serving, |Word(readiness)| readiness),
         limits,
         routes,
         warnings: resolver.report.warnings.clone(),

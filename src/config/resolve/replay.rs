@@ -2,7 +2,7 @@
 
 use super::super::file::{self, HeaderText, OnStoreFailure};
 use super::super::value::{Wait, Word};
-use super::super::{Redis, Replay, Server};
+use super::super::{Redis, Replay, StoreServer};
 use super::Resolver;
 use super::pattern::is_host;
 use crate::secret::Secret;
@@ -14,7 +14,7 @@ const FIX: &str =
 
 /// What one URL says.
 struct Parsed {
-    server: Server,
+    server: StoreServer,
     tls: bool,
     database: u16,
 }
@@ -157,7 +157,7 @@ fn parse(url: &str, is_sentinel: bool) -> Result<Parsed, String> {
             return Err(String::from("`redis+unix://` is followed by an absolute path"));
         }
         return Ok(Parsed {
-            server: Server::Unix(path.into()),
+            server: StoreServer::Unix(path.into()),
             tls: false,
             database: number(database)?,
         });
@@ -193,7 +193,7 @@ fn parse(url: &str, is_sentinel: bool) -> Result<Parsed, String> {
         return Err(String::from("the URL's host is not a name or an address"));
     }
     Ok(Parsed {
-        server: Server::Tcp {
+        server: StoreServer::Tcp {
             host: host.to_owned(),
             port,
         },

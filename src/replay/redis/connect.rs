@@ -6,7 +6,7 @@
 use super::super::metrics::Operation;
 use super::resp::{self, Reply};
 use super::script;
-use crate::settings::{Redis, Server};
+use crate::settings::{Redis, StoreServer};
 use bytes::{Buf as _, BytesMut};
 use rustls_pki_types::ServerName;
 use std::io;
@@ -63,7 +63,7 @@ pub(super) async fn connect(settings: &Redis, tls: Option<&TlsConnector>) -> Res
     Err(problems.join("; "))
 }
 
-async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &Server) -> Result<Ready, String> {
+async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreServer) -> Result<Ready, String> {
     let wire = open(server, tls).await.map_err(|error| error.to_string())?;
     let mut session = Session::new(wire);
     let database = settings.database.to_string();
@@ -147,7 +147,7 @@ fn evicting(info: &str) -> Option<String> {
 }
 
 /// The master's address by the first Sentinel that knows it.
-async fn ask_sentinels(settings: &Redis, tls: Option<&TlsConnector>, master: &str) -> Result<Server, String> {
+async fn ask_sentinels(settings: &Redis, tls: Option<&TlsConnector>, master: &str) -> Result<StoreServer, String> {
     let mut problems = Vec::new();
     for sentinel in &settings.servers {
         let asked = async {
@@ -165,7 +165,7 @@ async fn ask_sentinels(settings: &Redis, tls: Option<&TlsConnector>, master: &st
                     let port = std::str::from_utf8(port).ok().and_then(|port| port.parse().ok());
                     let host = String::from_utf8(host.clone()).ok();
                     if let (Some(host), Some(port)) = (host, port) {
-                        return Ok(Server::Tcp { host, port });
+                        return Ok(StoreServer::Tcp { host, port });
                     }
                     problems.push(format!("{sentinel}: no address"));
                 }
@@ -180,11 +180,11 @@ async fn ask_sentinels(settings: &Redis, tls: Option<&TlsConnector>, master: &st
     Err(problems.join("; "))
 }
 
-async fn open(server: &Server, tls: Option<&TlsConnector>) -> io::Result<Box<dyn Bytes>> {
+async fn open(server: &StoreServer, tls: Option<&TlsConnector>) -> io::Result<Box<dyn Bytes>> {
     match (server, tls) {
-        (Server::Unix(path), _) => Ok(Box::new(UnixStream::connect(path).await?)),
-        (Server::Tcp { host, port }, None) => Ok(Box::new(tcp(host, *port).await?)),
-        (Server::Tcp { host, port }, Some(tls)) => {
+        (StoreServer::Unix(path), _) => Ok(Box::new(UnixStream::connect(path).await?)),
+        (StoreServer::Tcp { host, port }, None) => Ok(Box::new(tcp(host, *port).await?)),
+        (StoreServer::Tcp { host, port }, Some(tls)) => {
             let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
             Ok(Box::new(tls.connect(name, tcp(host, *port).await?).await?))
         }
