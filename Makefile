@@ -33,11 +33,11 @@ example-%: $(APPS)/debian.stamp
 	EXAMPLE_INSTALLED=$(abspath $(APPS))/examples/$* deploy/examples/$*/run install
 
 # libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
-# server should take; puma and WEBrick judge what reaches an application; iproute2
-# and util-linux make the networks with a name server of the test's own.
+# server should take; puma and WEBrick judge what reaches an application; replicas share a redis-server; iproute2
+# and util-linux make the networks with a name server of the test's own, and those that are cut.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick iproute2 util-linux
+	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick iproute2 util-linux redis-server
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt
