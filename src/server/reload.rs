@@ -9,18 +9,21 @@ use crate::tls::{self, Certificates};
 use std::sync::Arc;
 
 /// Applies `new`, or says in log and metric why not. `started` is the configuration that the process started with: what
-/// differs from it in a way that only a restart can apply is named in the log, and the rest is applied.
-pub(super) fn reload(new: Result<Config, String>, started: &Config, gateway: &Gateway, entrances: &[Entrance]) {
+/// differs from it in a way that only a restart can apply is named in the log, and the rest is applied. Returns whether it is
+/// in force.
+pub(super) fn reload(new: Result<Config, String>, started: &Config, gateway: &Gateway, entrances: &[Entrance]) -> bool {
     let metrics = &gateway.recorder.metrics;
     match new.and_then(|new| apply(new, started, gateway, entrances)) {
         Ok(()) => {
             metrics.config_reloads.ok.inc();
             metrics.config_last_reload_success.set(clock::unix_now().cast_signed());
             tracing::info!("configuration reloaded");
+            true
         }
         Err(faults) => {
             metrics.config_reloads.failed.inc();
             tracing::error!(%faults, "reload failed, the previous configuration stays in force");
+            false
         }
     }
 }
