@@ -36,6 +36,8 @@ mod series;
 mod servers;
 mod slow;
 mod smuggling;
+mod supply;
+mod systemd;
 mod targets;
 mod tls_face;
 mod vectors;
