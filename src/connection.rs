@@ -24,15 +24,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 /// After our last byte the sender may still be sending; closing at once would destroy the answer on its way. So what
 /// comes is read and thrown away, for this long at most.
 const LINGER: Duration = Duration::from_secs(2);
 /// And this many bytes at most.
 const LINGER_BYTES: u64 = 1024 * 1024;
+/// What a connection without a request has when the drain begins.
+const FIRST_REQUEST: Duration = Duration::from_secs(5);
 /// Largest step in which hyper reads a body.
 const READ_BUFFER: usize = 64 * 1024;
+/// Header fields that hyper takes when it is not told.
+const HYPER_HEADERS: usize = 100;
 /// How long an idle HTTP/1.1 connection keeps its parser and buffers.
 const REST_AFTER: Duration = Duration::from_secs(1);
 /// HTTP/2 flow control: what a stream and a connection may send before we have read it.
@@ -96,24 +100,35 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (gateway, activity) = (exchanges.gateway.clone(), exchanges.activity.clone());
-    let mut connection = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    builder
         .half_close(true)
-        .max_headers(bounds.headers)
         .max_header_size(bounds.head_bytes)
-        .max_buf_size(READ_BUFFER.max(bounds.head_bytes))
-        .serve_connection(TokioIo::new(stream), exchanges);
+        .max_buf_size(READ_BUFFER.max(bounds.head_bytes));
+    // hyper's own bound is checked on the stack, any other one in an allocation for every head.
+    if bounds.headers != HYPER_HEADERS {
+        builder.max_headers(bounds.headers);
+    }
+    let mut connection = builder.serve_connection(TokioIo::new(stream), exchanges);
     let patience = Patience {
         idle: REST_AFTER.min(bounds.patience.idle),
         ..bounds.patience
     };
     let mut watchdog = Watchdog::new(&activity, patience, drain);
+    let mut farewell = Farewell::default();
     let end = poll_fn(|cx| {
         if watchdog.must_drain(cx) {
-            Pin::new(&mut connection).graceful_shutdown();
+            farewell.is_due = true;
         }
-        match connection.poll_without_shutdown(cx) {
-            Poll::Ready(end) => Poll::Ready(End::Http(end)),
-            Poll::Pending => watchdog.poll(cx).map(End::Stalled),
+        loop {
+            if farewell.is_ready(&activity, cx) {
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            match connection.poll_without_shutdown(cx) {
+                Poll::Ready(end) => return Poll::Ready(End::Http(end)),
+                Poll::Pending if farewell.is_pending() && !activity.is_silent() => {}
+                Poll::Pending => return watchdog.poll(cx).map(End::Stalled),
+            }
         }
     })
     .await;
@@ -181,6 +196,31 @@ where
     .await;
     if let End::Http(end) = end {
         count_malformed(&gateway, end);
+    }
+}
+
+/// When a draining HTTP/1.1 connection hears of it. hyper closes one on which nothing has come yet at once, and would so
+/// turn away a sender whose first request is on its way: that one has [`FIRST_REQUEST`] to arrive.
+#[derive(Default)]
+struct Farewell {
+    is_due: bool,
+    said: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Farewell {
+    fn is_pending(&self) -> bool {
+        self.is_due && !self.said
+    }
+
+    /// True once.
+    fn is_ready(&mut self, activity: &Activity, cx: &mut Context<'_>) -> bool {
+        if !self.is_pending() {
+            return false;
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(FIRST_REQUEST)));
+        self.said = !activity.is_silent() || timer.as_mut().poll(cx).is_ready();
+        self.said
     }
 }
 
@@ -373,7 +413,7 @@ mod tests {
     use super::*;
     use crate::exchange::Recorder;
     use crate::intake::Budget;
-    use crate::replay::Memory;
+    use crate::replay::{Guard, Memory};
     use crate::snapshot::Snapshot;
     use crate::telemetry::metrics::Metrics;
     use crate::tls;
@@ -388,8 +428,9 @@ mod tests {
         let gateway = Arc::new(Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             budget: Budget::new(0),
-            guard: Memory::new(1, Instant::now()),
+            guard: Guard::Memory(Memory::new(1, Instant::now())),
             recorder: Recorder::new(metrics.clone(), None, 0),
+            stopping: Arc::default(),
         });
         let finishing = Finishing {
             exchange: Some(Box::pin(async { panic!("a bug") })),

@@ -6,11 +6,12 @@
 //! replay store; and only what has a claim is forwarded. [`Gateway::handle`] settles and records what came of it.
 
 use crate::answer::Body;
+use crate::drain::Drain;
 use crate::exchange::{Exchange, Recorder, Settlement, X_REQUEST_ID};
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
-use crate::replay::{Claim, Key, Lifetime, Memory};
+use crate::replay::{Claim, Guard};
 use crate::scheme::{Check, Head, Verified};
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::headers::{self, Origin};
@@ -39,9 +40,11 @@ pub struct Gateway {
     /// Body bytes held by the process.
     pub budget: Arc<Budget>,
     /// Claims on deliveries.
-    pub guard: Arc<Memory>,
+    pub guard: Guard,
     /// Metrics and audit lines.
     pub recorder: Arc<Recorder>,
+    /// Spoken when the applications are being stopped or the process is, before the listeners close.
+    pub stopping: Arc<Drain>,
 }
 
 /// What all requests of one connection share.
@@ -72,7 +75,7 @@ impl Gateway {
         let mut exchange = Exchange::open(&self.recorder, request.headers(), downstream.origin.peer);
         match self.pass(downstream, request, &mut exchange).await {
             Ok((response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
-            Err(rejection) => refuse(rejection, exchange),
+            Err(rejection) => refuse(self.excused(rejection), exchange),
         }
     }
 
@@ -141,7 +144,10 @@ impl Gateway {
         parts.extensions.clear();
         let request = Request::from_parts(parts, admitted.body.into_payload());
         exchange.forwarding();
-        let response = route.upstream.forward(downstream.worker, request).await?;
+        let response = {
+            let server = &mut exchange.outcome.upstream;
+            route.upstream.forward(downstream.worker, request, server).await?
+        };
         Ok((response, admitted.verdict, admitted.claim))
     }
 
@@ -195,7 +201,15 @@ impl Gateway {
         }
 
         // claim
-        match verified.and_then(|verified| Ok((verified.secret, self.claim(route, &verified, now)?))) {
+        let claimed = match verified {
+            Ok(verified) => match route.wanted(&verified, &head, body.pieces(), now) {
+                Ok(wanted) => self.guard.claim(&wanted, Instant::now()).await,
+                Err(rejection) => Err(rejection),
+            }
+            .map(|claim| (verified.secret, claim)),
+            Err(rejection) => Err(rejection),
+        };
+        match claimed {
             Ok((secret, claim)) => Ok(Admitted {
                 body,
                 verdict: Verdict::Forwarded,
@@ -212,19 +226,15 @@ impl Gateway {
         }
     }
 
-    fn claim(&self, route: &Route, verified: &Verified, now: u64) -> Result<Option<Claim>, Rejection> {
-        let Some(keep) = route.remember(verified.timestamp, now) else {
-            return Ok(None);
-        };
-        let key = Key {
-            route: route.id,
-            identity: verified.identity,
-        };
-        let lifetime = Lifetime {
-            keep,
-            timestamp: verified.timestamp,
-        };
-        Ok(Some(self.guard.claim(key, lifetime, Instant::now())?))
+    /// Where a pod ends its application before its gateway, an upstream that is gone is no fault of the application:
+    /// the sender is told to come back, and nobody is told that the application fails.
+    fn excused(&self, rejection: Rejection) -> Rejection {
+        let gone = matches!(rejection, Rejection::UpstreamUnreachable | Rejection::UpstreamReset);
+        if gone && self.stopping.has_begun() {
+            Rejection::Draining
+        } else {
+            rejection
+        }
     }
 }
 
@@ -238,8 +248,8 @@ fn present(route: &Route, head: &Head<'_>, now: u64) -> Result<Check, Rejection>
 /// The answer to a request that was not forwarded.
 fn refuse(rejection: Rejection, exchange: Exchange) -> Response<Body> {
     let route = exchange.route.clone();
-    if rejection == Rejection::Replayed && route.as_ref().is_some_and(|route| route.settings.replay.acknowledge) {
-        exchange.conclude(Verdict::Acknowledged);
+    if let Some(repeat) = route.as_ref().and_then(|route| route.acknowledges(rejection)) {
+        exchange.conclude(Verdict::Acknowledged(repeat));
         return refusal::acknowledgement();
     }
     exchange.conclude(Verdict::Refused(rejection));
@@ -278,7 +288,7 @@ fn mark(headers: &mut HeaderMap, route: &Route, admitted: &Admitted, exchange: &
             HeaderValue::try_from(format!("failed; reason={}", rejection.reason()))
                 .unwrap_or(HeaderValue::from_static("failed"))
         }
-        Verdict::Forwarded | Verdict::Acknowledged => route.scheme.clone(),
+        Verdict::Forwarded | Verdict::Acknowledged(_) => route.scheme.clone(),
     };
     headers.insert(HOOKGATE_VERIFIED, verified);
     if let Some(key) = admitted.secret.and_then(|secret| route.keys.get(secret)) {

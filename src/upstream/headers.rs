@@ -191,13 +191,6 @@ pub fn returned(headers: &mut HeaderMap) {
     strip(headers, is_ours);
 }
 
-/// Whether an answer's framing can be read in one way only.
-#[must_use]
-pub fn is_relayable(headers: &HeaderMap) -> bool {
-    let one_length = headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_none();
-    one_length && !(headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING))
-}
-
 /// Removes hop-by-hop fields, what `Connection` names, and what `also` says.
 fn strip(headers: &mut HeaderMap, also: impl Fn(&str) -> bool) {
     let mut gone: Vec<HeaderName> = Vec::new();

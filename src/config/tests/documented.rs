@@ -168,6 +168,7 @@ fn the_defaults_in_the_annotated_file_are_the_defaults() {
         "#public_",
         "#custom",
         "#replay = {",
+        "#dedupe = {",
         "#workers",
     ];
     let mut uncommented = String::new();

@@ -2,6 +2,7 @@
 //! systemd that runs it.
 
 mod activation;
+mod boot;
 mod notify;
 mod package;
 mod units;

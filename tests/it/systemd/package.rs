@@ -153,6 +153,9 @@ fn bash_completes_and_the_manual_page_is_well_formed() {
     assert_eq!(completed.trim(), "healthcheck");
     let page = root.join("usr/share/man/man1/hookgate.1.gz");
     run(Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(&page));
-    let text = run(Command::new("mandoc").args(["-T", "ascii"]).arg(&page));
-    assert!(text.contains("EXIT STATUS") && text.contains("healthcheck"), "{text}");
+    let text = run(Command::new("mandoc").args(["-T", "html"]).arg(&page));
+    assert!(
+        text.contains("id=\"EXIT_STATUS\"") && text.contains("id=\"hookgate_healthcheck"),
+        "{text}"
+    );
 }
