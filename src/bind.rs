@@ -115,8 +115,7 @@ pub fn bind(address: &Address, workers: usize) -> io::Result<(Vec<Bound>, Addres
 /// somebody's. Returns the workers' shares, and the address.
 ///
 /// A worker that shares a socket has a descriptor of its own for it, and the kernel wakes all of them for a connection that
-/// one will get; with as many sockets as workers (`ReusePort=` of a socket unit, the same `ListenStream=` several times) it
-/// spreads connections as it does for sockets of our own.
+/// one will get; over several sockets of one address (`SO_REUSEPORT`) it spreads connections as it does for our own.
 ///
 /// # Errors
 /// When the system refuses another descriptor, or there is no socket.
@@ -157,4 +156,28 @@ fn unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Whatever the numbers: no worker without a socket, no socket without a worker.
+    #[test]
+    fn handed_over_sockets_are_shared_out() {
+        for (sockets, workers) in [(1, 1), (1, 4), (2, 3), (3, 2), (4, 4)] {
+            let first = tcp("127.0.0.1:0".parse().unwrap(), true).unwrap();
+            let address = first.local_addr().unwrap();
+            let mut bound = vec![Bound::Tcp(first)];
+            bound.extend((1..sockets).map(|_| Bound::Tcp(tcp(address, true).unwrap())));
+            let (shares, found) = share(&bound, workers).unwrap();
+            assert_eq!(found, Address::Tcp(address));
+            assert_eq!(shares.len(), workers);
+            assert!(shares.iter().all(|share| !share.is_empty()));
+            let total: usize = shares.iter().map(Vec::len).sum();
+            assert_eq!(total, sockets.max(workers));
+        }
+        assert!(share(&[], 2).is_err());
+    }
 }
