@@ -291,11 +291,7 @@ const ROWS: [(&str, &str, &str); 131] = [
         "sockets",
         "A socket that cannot be bound ends the start with a message; addresses are made canonical before they are compared.",
     ),
-    (
-        "I18",
-        "systemd",
-        "Socket activation and notification are not in this version.",
-    ),
+    ("I18", "systemd", ""),
     (
         "I19",
         "PROXY protocol",

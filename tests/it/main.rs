@@ -49,6 +49,8 @@ mod smuggling;
 mod store;
 mod store_faults;
 mod store_replicas;
+mod supply;
+mod systemd;
 mod targets;
 mod tls_face;
 mod upstreams;

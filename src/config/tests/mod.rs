@@ -2,6 +2,7 @@
 
 mod accepted;
 mod checked;
+mod credentials;
 mod documented;
 mod hostile;
 mod overlaid;
