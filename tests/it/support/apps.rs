@@ -162,7 +162,7 @@ fn apps() -> PathBuf {
 }
 
 /// Something below the `apps` folder of the target directory, which `make test-apps` fills.
-fn installed(path: &str) -> PathBuf {
+pub(crate) fn installed(path: &str) -> PathBuf {
     let found = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("apps").join(path);
     assert!(
         found.exists(),

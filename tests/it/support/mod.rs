@@ -4,6 +4,7 @@
 pub(crate) mod apps;
 pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod dns;
 pub(crate) mod frames;
 pub(crate) mod gateway;
@@ -15,6 +16,7 @@ pub(crate) mod metrics;
 pub(crate) mod namespace;
 pub(crate) mod paddle;
 pub(crate) mod setup;
+pub(crate) mod tools;
 pub(crate) mod upstream;
 pub(crate) mod wait;
 
