@@ -19,7 +19,7 @@ use crate::upstream::headers::{self, Origin};
 use crate::upstream::{self, Message};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::header::CONTENT_LENGTH;
+use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Method, Request, Response};
@@ -54,6 +54,8 @@ pub struct Downstream {
     pub origin: Origin,
     /// Proxies whose word on the sender's address is taken.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Subject of the certificate that the sender showed and that was verified, where the listener says to tell it.
+    pub client_subject: Option<HeaderValue>,
 }
 
 /// A request that may be forwarded, and how it is to be marked.
@@ -147,6 +149,7 @@ impl Gateway {
                 verified: &verified(admitted.verdict, &route),
                 key: admitted.secret.and_then(|secret| route.keys.get(secret)),
                 route: &route.name,
+                client_subject: downstream.client_subject.as_ref(),
             },
             fixed: &route.upstream.settings().headers,
         };

@@ -93,6 +93,12 @@ impl Resolver<'_> {
                     body_timeout: settings.body_timeout,
                     reject_status: settings.reject_status,
                     refusal_detail: settings.refusal_detail,
+                    retired: scheme
+                        .keys
+                        .iter()
+                        .filter(|key| key.retired)
+                        .map(|key| key.name.clone())
+                        .collect(),
                 };
                 let shown = Shown {
                     keys: scheme.keys,

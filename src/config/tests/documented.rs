@@ -166,6 +166,7 @@ fn the_defaults_in_the_annotated_file_are_the_defaults() {
         "#name",
         "#host",
         "#public_",
+        "#client_auth",
         "#custom",
         "#replay = {",
         "#dedupe = {",
