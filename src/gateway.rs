@@ -10,9 +10,9 @@ use crate::drain::Drain;
 use crate::exchange::{Exchange, Recorder, Settlement};
 use crate::handshake::{self, Reply};
 use crate::intake::{self, Bounds, Budget, Received};
-use crate::outcome::{Rejection, Verdict};
+use crate::outcome::{Acknowledged, Rejection, Verdict};
 use crate::refusal;
-use crate::replay::{Claim, Guard};
+use crate::replay::{Claim, Guard, Wanted};
 use crate::scheme::{Check, Head, Verified};
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::forwarding::{Forwarding, Mark};
@@ -20,7 +20,7 @@ use crate::upstream::headers::{self, Origin};
 use crate::upstream::{self, Message};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::header::CONTENT_LENGTH;
+use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{HeaderMap, Method, Request, Response};
@@ -55,6 +55,8 @@ pub struct Downstream {
     pub origin: Origin,
     /// Proxies whose word on the sender's address is taken.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Subject of the certificate that the sender showed and that was verified, where the listener says to tell it.
+    pub client_subject: Option<HeaderValue>,
 }
 
 /// A request that may be forwarded, and how it is to be marked.
@@ -86,7 +88,7 @@ impl Gateway {
         match self.pass(downstream, request, &mut exchange).await {
             Ok(Passed::Forwarded(response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
             Ok(Passed::Handshake(reply)) => {
-                exchange.conclude(Verdict::Handshake);
+                exchange.conclude(Verdict::Acknowledged(Acknowledged::Handshake));
                 refusal::handshake(reply)
             }
             Err(rejection) => refuse(self.excused(rejection), exchange),
@@ -157,7 +159,9 @@ impl Gateway {
         }
 
         // present, age, intake, verify, claim
-        let admitted = self.judge(&route, &parts, target.as_str(), body, exchange).await?;
+        let admitted = self
+            .judge(&route, downstream.worker, &parts, target.as_str(), body, exchange)
+            .await?;
         if let Some(reply) = admitted.handshake {
             return Ok(Passed::Handshake(reply));
         }
@@ -175,6 +179,7 @@ impl Gateway {
                 verified: &verified(admitted.verdict, &route),
                 key: admitted.secret.and_then(|secret| route.keys.get(secret)),
                 route: &route.name,
+                client_subject: downstream.client_subject.as_ref(),
             },
             fixed: &route.upstream.settings().headers,
         };
@@ -195,6 +200,7 @@ impl Gateway {
     async fn judge<B>(
         &self,
         route: &Route,
+        worker: usize,
         parts: &Parts,
         target: &str,
         body: B,
@@ -241,17 +247,21 @@ impl Gateway {
         }
 
         // claim; a handshake delivers nothing
-        let answer = |verified: &Verified| answer(route, &body, verified.secret);
-        let handshake = verified.as_ref().ok().and_then(answer);
+        let handshake = verified
+            .as_ref()
+            .ok()
+            .and_then(|verified| answer(route, &body, verified.secret));
         let claimed = match verified {
             Ok(verified) if handshake.is_some() => Ok((verified.secret, None)),
-            Ok(verified) => match route.wanted(&verified, &head, body.pieces(), now) {
-                Ok(wanted) => self.guard.claim(&wanted, Instant::now()).await,
-                Err(rejection) => Err(rejection),
+            Ok(verified) => {
+                let claim = self.claim(worker, route, route.wanted(&verified, &head, body.pieces(), now));
+                claim.await.map(|claim| (verified.secret, claim))
             }
-            .map(|claim| (verified.secret, claim)),
             Err(rejection) => Err(rejection),
         };
+        if let Ok((_, claim)) = &claimed {
+            exchange.outcome.unshared = self.guard.fell_back(claim.as_ref());
+        }
         match claimed {
             Ok((secret, claim)) => Ok(Admitted {
                 body,
@@ -269,6 +279,15 @@ impl Gateway {
             }),
             Err(rejection) => Err(rejection),
         }
+    }
+
+    async fn claim(
+        &self,
+        worker: usize,
+        route: &Route,
+        wanted: Result<Wanted, Rejection>,
+    ) -> Result<Option<Claim>, Rejection> {
+        self.guard.claim(worker, &wanted?, route.lease(), Instant::now()).await
     }
 
     /// Where a pod ends its application before its gateway, an upstream that is gone is no fault of the application:
@@ -341,7 +360,7 @@ fn verified(verdict: Verdict, route: &Route) -> Cow<'_, [u8]> {
         Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
             Cow::Owned(format!("failed; reason={}", rejection.reason()).into_bytes())
         }
-        Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Handshake => Cow::Borrowed(route.scheme.as_bytes()),
+        Verdict::Forwarded | Verdict::Acknowledged(_) => Cow::Borrowed(route.scheme.as_bytes()),
     }
 }
 

@@ -98,6 +98,12 @@ impl Resolver<'_> {
                     handshake,
                     reject_status: settings.reject_status,
                     refusal_detail: settings.refusal_detail,
+                    retired: scheme
+                        .keys
+                        .iter()
+                        .filter(|key| key.retired)
+                        .map(|key| key.name.clone())
+                        .collect(),
                 };
                 let shown = Shown {
                     keys: scheme.keys,
@@ -277,7 +283,14 @@ impl Resolver<'_> {
             .filter(|_| enabled)
             .map(|provider| Handshake::of(provider, Some(&secret)))
         {
-            Some(Ok(handshake)) => (Some(handshake), Some(Key { name, source })),
+            Some(Ok(handshake)) => {
+                let key = Key {
+                    name,
+                    source,
+                    retired: false,
+                };
+                (Some(handshake), Some(key))
+            }
             Some(Err(fix)) => {
                 self.report.fault(token_key, "means nothing here", fix);
                 (None, None)

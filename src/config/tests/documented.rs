@@ -168,6 +168,7 @@ fn the_defaults_in_the_annotated_file_are_the_defaults() {
         "#name",
         "#host",
         "#public_",
+        "#client_auth",
         "#custom",
         "#verify_token",
         "#replay = {",
