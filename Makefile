@@ -26,10 +26,11 @@ test: test-apps ## install what the tests need, then run every test
 test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/deploy.stamp test-static
 
 # libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
-# server should take; puma and WEBrick judge what reaches an application.
+# server should take; puma and WEBrick judge what reaches an application; iproute2
+# and util-linux make the networks with a name server of the test's own.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick
+	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick iproute2 util-linux
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt

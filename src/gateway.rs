@@ -7,30 +7,28 @@
 
 use crate::answer::Body;
 use crate::drain::Drain;
-use crate::exchange::{Exchange, Recorder, Settlement, X_REQUEST_ID};
+use crate::exchange::{Exchange, Recorder, Settlement};
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
 use crate::replay::{Claim, Guard};
 use crate::scheme::{Check, Head, Verified};
 use crate::snapshot::{Route, Snapshot};
+use crate::upstream::forwarding::{Forwarding, Mark};
 use crate::upstream::headers::{self, Origin};
-use crate::upstream::{self};
+use crate::upstream::{self, Message};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::header::CONTENT_LENGTH;
 use hyper::http::request::Parts;
-use hyper::http::uri::{PathAndQuery, Uri};
-use hyper::{HeaderMap, Method, Request, Response, Version};
+use hyper::http::uri::PathAndQuery;
+use hyper::{HeaderMap, Method, Request, Response};
 use ipnet::IpNet;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-const HOOKGATE_VERIFIED: HeaderName = HeaderName::from_static("hookgate-verified");
-const HOOKGATE_KEY: HeaderName = HeaderName::from_static("hookgate-key");
-const HOOKGATE_ROUTE: HeaderName = HeaderName::from_static("hookgate-route");
 
 /// What all requests share.
 #[derive(Debug)]
@@ -89,7 +87,7 @@ impl Gateway {
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
 
         // match
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
@@ -137,12 +135,26 @@ impl Gateway {
         let admitted = self.judge(&route, &parts, target.as_str(), body, exchange).await?;
 
         // forward
-        headers::forwarded(&mut parts.headers, &downstream.origin, &authority, admitted.body.len());
-        mark(&mut parts.headers, &route, &admitted, exchange);
-        parts.uri = Uri::from(route.target(target).ok_or(Rejection::Internal)?);
-        parts.version = Version::HTTP_11;
-        parts.extensions.clear();
-        let request = Request::from_parts(parts, admitted.body.into_payload());
+        let head = Forwarding {
+            method: &parts.method,
+            target: &route.target(&target),
+            headers: &parts.headers,
+            origin: &downstream.origin,
+            authority: &authority,
+            length: admitted.body.len(),
+            request_id: &exchange.outcome.request_id,
+            mark: Mark {
+                verified: &verified(admitted.verdict, &route),
+                key: admitted.secret.and_then(|secret| route.keys.get(secret)),
+                route: &route.name,
+            },
+            fixed: &route.upstream.settings().headers,
+        };
+        let request = Message {
+            head: head.write(),
+            body: admitted.body.into_payload(),
+            is_head: parts.method == Method::HEAD,
+        };
         exchange.forwarding();
         let response = {
             let server = &mut exchange.outcome.upstream;
@@ -281,25 +293,13 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What the upstream is told about the verdict, and what the route adds to every request.
-fn mark(headers: &mut HeaderMap, route: &Route, admitted: &Admitted, exchange: &Exchange) {
-    let verified = match admitted.verdict {
+/// What the upstream is told about the verdict.
+fn verified(verdict: Verdict, route: &Route) -> Cow<'_, [u8]> {
+    match verdict {
         Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
-            HeaderValue::try_from(format!("failed; reason={}", rejection.reason()))
-                .unwrap_or(HeaderValue::from_static("failed"))
+            Cow::Owned(format!("failed; reason={}", rejection.reason()).into_bytes())
         }
-        Verdict::Forwarded | Verdict::Acknowledged(_) => route.scheme.clone(),
-    };
-    headers.insert(HOOKGATE_VERIFIED, verified);
-    if let Some(key) = admitted.secret.and_then(|secret| route.keys.get(secret)) {
-        headers.insert(HOOKGATE_KEY, key.clone());
-    }
-    headers.insert(HOOKGATE_ROUTE, route.name.clone());
-    if let Ok(id) = HeaderValue::from_str(&exchange.outcome.request_id) {
-        headers.insert(X_REQUEST_ID, id);
-    }
-    for (name, value) in &route.upstream.settings().headers {
-        headers.insert(name, value.clone());
+        Verdict::Forwarded | Verdict::Acknowledged(_) => Cow::Borrowed(route.scheme.as_bytes()),
     }
 }
 

@@ -202,6 +202,21 @@ pub struct Payload {
     _charge: Charge,
 }
 
+impl Payload {
+    /// Not a byte.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            pieces: Vec::new().into_iter(),
+            remaining: 0,
+            _charge: Charge {
+                budget: Budget::new(0),
+                bytes: 0,
+            },
+        }
+    }
+}
+
 impl Buf for Payload {
     fn remaining(&self) -> usize {
         self.remaining

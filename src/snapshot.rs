@@ -13,6 +13,7 @@ use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -214,12 +215,12 @@ impl Route {
 
     /// The target that the upstream is asked for: the raw path and query, below the upstream's base path.
     #[must_use]
-    pub fn target(&self, received: PathAndQuery) -> Option<PathAndQuery> {
+    pub fn target<'a>(&self, received: &'a PathAndQuery) -> Cow<'a, str> {
         let base = &self.upstream.settings().base_path;
         if base.is_empty() {
-            Some(received)
+            Cow::Borrowed(received.as_str())
         } else {
-            PathAndQuery::try_from(format!("{base}{received}")).ok()
+            Cow::Owned(format!("{base}{received}"))
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod balance;
 mod connection;
+pub mod forwarding;
 mod framing;
 pub mod headers;
 mod health;
@@ -18,14 +19,14 @@ mod stream;
 mod tally;
 
 use crate::drain::Drain;
-use crate::intake::Payload;
 use crate::outcome::Rejection;
 use crate::settings;
 use arc_swap::ArcSwap;
 use balance::{Candidate, Random};
 use connection::Incoming;
+use hyper::Response;
 use hyper::body::Bytes;
-use hyper::{Request, Response};
+pub use message::Message;
 use pool::{Endpoint, Lease, Missed, Server, Shared};
 use std::cell::RefCell;
 use std::fmt;
@@ -197,7 +198,7 @@ impl Upstream {
     pub async fn forward(
         &self,
         worker: usize,
-        request: Request<Payload>,
+        request: Message,
         server: &mut Option<usize>,
     ) -> Result<Response<Answer>, Rejection> {
         let whole = self.shared.settings.connect_timeout;
@@ -220,7 +221,7 @@ impl Upstream {
                 Err(Missed::Lost(rejection)) => return Err(rejection),
                 Err(Missed::Unsent(why, unsent)) => {
                     rejection = why;
-                    request = *unsent;
+                    request = unsent;
                     if !has_alternative || !tried.add(endpoint.id) || Instant::now() >= deadline {
                         break;
                     }

@@ -42,5 +42,6 @@ mod slow;
 mod smuggling;
 mod targets;
 mod tls_face;
+mod upstreams;
 mod vectors;
 mod verify;
