@@ -24,7 +24,7 @@ use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 use crate::tls;
 use arc_swap::ArcSwap;
-use entrance::{Entrance, show_certificates};
+use entrance::{Entrance, show};
 use reload::reload;
 use std::fmt;
 use std::future::Future;
@@ -95,9 +95,9 @@ pub async fn serve(
     let mut config = config;
     let routes = std::mem::take(&mut config.routes);
     let entrances = open_entrances(&config.listeners)?;
-    show_certificates(&metrics, &entrances);
     let snapshot = Snapshot::compile(routes, None, config.workers, &metrics, tls::connector).map_err(Error::Tls)?;
     upstreams::take_up(&snapshot, None).await;
+    show(&metrics, &entrances, &snapshot);
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         budget: Budget::new(config.limits.in_flight_bytes),
@@ -106,6 +106,9 @@ pub async fn serve(
         stopping: Arc::default(),
     });
 
+    let most = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    metrics.limits.connections.set(most(config.limits.connections));
+    metrics.limits.replay_keys.set(most(config.replay.capacity));
     let open = Connections::new(config.limits.connections);
     let word = Word::default();
     let mut addresses = Vec::new();
@@ -141,6 +144,7 @@ pub async fn serve(
         let (state, finished) = (state.clone(), word.finish.clone());
         tokio::spawn(async move { admin::serve(listener, state, finished.begun()).await });
     }
+    metrics.config_last_reload_successful.set(1);
     metrics.config_last_reload_success.set(clock::unix_now().cast_signed());
     state.set_readiness(admin::Readiness::Ready);
     started(&Started {
@@ -243,6 +247,7 @@ fn sample(gateway: &Gateway) {
     metrics.replay_keys.set(count(gateway.guard.keys()));
     metrics.intake_bytes_in_flight.set(count(gateway.budget.used()));
     metrics.upstreams(&upstreams::sample(&gateway.snapshot.load()));
+    metrics.limits.intake_bytes.set(count(gateway.budget.limit()));
 }
 
 async fn flush_audit(recorder: &Arc<Recorder>) {

@@ -58,7 +58,7 @@ reject_status = 410
         "line 14: route[0].provider: unknown provider `padle`, did you mean `paddle`?; write ",
         "line 15: route[0].tolerence: unknown key `tolerence`, did you mean `tolerance`?",
         "line 16: route[0].secrets[0]: a secret must not stand in the configuration itself, where backups, `git` and process lists would see it; write { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }",
-        "line 16: route[0].secrets[2].vaule: unknown key `vaule`; known here: `name`, `env` and `file`",
+        "line 16: route[0].secrets[2].vaule: unknown key `vaule`; known here: `name`, `env`, `file` and `retired`",
         "line 16: route[0].secrets[1].env: the variable `NOT_SET` is not set; set it, or remove this entry",
         "line 16: route[0].secrets[2].env: the variable `NOT_SET_EITHER` is not set; set it, or remove this entry",
         "line 18: route[0].allow[0]: `10.0.0.1/8` has bits set beyond its prefix length; write \"10.0.0.0/8\", or \"10.0.0.1\" for the one address",
@@ -420,6 +420,26 @@ fn single_faults_of_listeners() {
             "file mode",
         ),
         ("unix = \"/a\"\nmode = 660\nTLS", "listen.mode", "\"0660\""),
+        (
+            "unix = \"/a\"\nplaintext = true\nclient_auth = { ca = \"DIR/tls.crt\" }",
+            "listen.client_auth",
+            "without `tls`",
+        ),
+        (
+            "unix = \"/a\"\nclient_auth = {}\nTLS",
+            "listen.client_auth.ca",
+            "missing",
+        ),
+        (
+            "unix = \"/a\"\nclient_auth = { ca = \"DIR/gone.pem\" }\nTLS",
+            "listen.client_auth.ca",
+            "gone.pem",
+        ),
+        (
+            "unix = \"/a\"\nclient_auth = { ca = \"DIR/tls.crt\", mode = \"maybe\" }\nTLS",
+            "listen.client_auth.mode",
+            "`optional`",
+        ),
         ("unix = \"/a\"\nmode = \"0999\"\nTLS", "listen.mode", "octal"),
         (
             "address = \"0.0.0.0:1\"\nplaintext = true\nTLS",

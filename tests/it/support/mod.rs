@@ -14,6 +14,7 @@ pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod metrics;
 pub(crate) mod namespace;
+pub(crate) mod oracle;
 pub(crate) mod paddle;
 pub(crate) mod setup;
 pub(crate) mod tools;
