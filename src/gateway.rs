@@ -10,7 +10,7 @@ use crate::drain::Drain;
 use crate::exchange::{Exchange, Recorder, Settlement};
 use crate::handshake::{self, Reply};
 use crate::intake::{self, Bounds, Budget, Received};
-use crate::outcome::{Acknowledged, Rejection, Verdict};
+use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
 use crate::replay::{Claim, Guard, Wanted};
 use crate::scheme::{Check, Head, Verified};
@@ -65,6 +65,8 @@ struct Admitted {
     verdict: Verdict,
     secret: Option<usize>,
     claim: Option<Claim>,
+    /// It is the provider's handshake, which goes no further.
+    handshake: Option<Reply>,
 }
 
 /// What became of a request that was not refused.
@@ -72,20 +74,8 @@ struct Admitted {
 enum Passed {
     /// The upstream's answer, the verdict, and the claim to settle.
     Forwarded(Response<upstream::Answer>, Verdict, Option<Claim>),
-    /// Answered here; a claim that it had is released.
+    /// Answered here.
     Handshake(Reply),
-}
-
-impl Admitted {
-    /// The answer to a verified request that is the provider's handshake.
-    fn handshake(&self, route: &Route) -> Option<Reply> {
-        let (handshake, key) = (route.settings.handshake.as_ref()?, self.secret?);
-        if self.body.len() > handshake::LARGEST {
-            return None;
-        }
-        let body = self.body.pieces().concat();
-        handshake.answer(&body, &route.settings.verifier, key)
-    }
 }
 
 impl Gateway {
@@ -98,7 +88,7 @@ impl Gateway {
         match self.pass(downstream, request, &mut exchange).await {
             Ok(Passed::Forwarded(response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
             Ok(Passed::Handshake(reply)) => {
-                exchange.conclude(Verdict::Acknowledged(Acknowledged::Handshake));
+                exchange.conclude(Verdict::Handshake);
                 refusal::handshake(reply)
             }
             Err(rejection) => refuse(self.excused(rejection), exchange),
@@ -172,7 +162,7 @@ impl Gateway {
         let admitted = self
             .judge(&route, downstream.worker, &parts, target.as_str(), body, exchange)
             .await?;
-        if let Some(reply) = admitted.handshake(&route) {
+        if let Some(reply) = admitted.handshake {
             return Ok(Passed::Handshake(reply));
         }
 
@@ -256,8 +246,11 @@ impl Gateway {
             exchange.outcome.signature_age = timestamp.map(|signed| now.cast_signed() - signed.cast_signed());
         }
 
-        // claim
+        // claim; a handshake delivers nothing
+        let answer = |verified: &Verified| answer(route, &body, verified.secret);
+        let handshake = verified.as_ref().ok().and_then(answer);
         let claimed = match verified {
+            Ok(verified) if handshake.is_some() => Ok((verified.secret, None)),
             Ok(verified) => {
                 let claim = self.claim(worker, route, route.wanted(&verified, &head, body.pieces(), now));
                 claim.await.map(|claim| (verified.secret, claim))
@@ -273,12 +266,14 @@ impl Gateway {
                 verdict: Verdict::Forwarded,
                 secret: Some(secret),
                 claim,
+                handshake,
             }),
             Err(rejection) if route.settings.report_only => Ok(Admitted {
                 body,
                 verdict: Verdict::Reported(rejection),
                 secret: None,
                 claim: None,
+                handshake: None,
             }),
             Err(rejection) => Err(rejection),
         }
@@ -310,6 +305,15 @@ fn present(route: &Route, head: &Head<'_>, now: u64) -> Result<Check, Rejection>
     let presented = route.settings.verifier.present(head)?;
     presented.age(now, route.tolerance())?;
     Ok(presented.check())
+}
+
+/// The answer to a verified request that is the provider's handshake.
+fn answer(route: &Route, body: &Received, key: usize) -> Option<Reply> {
+    let handshake = route.settings.handshake.as_ref()?;
+    if body.len() > handshake::LARGEST {
+        return None;
+    }
+    handshake.answer(&body.pieces().concat(), &route.settings.verifier, key)
 }
 
 /// The answer to a request that was not forwarded.
@@ -354,7 +358,7 @@ fn verified(verdict: Verdict, route: &Route) -> Cow<'_, [u8]> {
         Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
             Cow::Owned(format!("failed; reason={}", rejection.reason()).into_bytes())
         }
-        Verdict::Forwarded | Verdict::Acknowledged(_) => Cow::Borrowed(route.scheme.as_bytes()),
+        Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Handshake => Cow::Borrowed(route.scheme.as_bytes()),
     }
 }
 
