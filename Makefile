@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-apps soak fmt lint docs fuzz bench demo licences
+.PHONY: help test test-apps soak picture fmt lint docs fuzz bench demo licences
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 APPS := $(TARGET)/apps
@@ -26,10 +26,10 @@ test: test-apps ## install what the tests need, then run every test
 test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp
 
 # libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
-# server should take; puma and WEBrick judge what reaches an application.
+# server should take; puma and WEBrick judge what reaches an application; Prometheus judges metrics, rules and dashboard.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick
+	tests/apps/packages libfaketime openssl prometheus puma ruby-rack ruby-webrick
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt
@@ -52,6 +52,12 @@ SOAK_SECONDS ?= 600
 
 soak: ## good and bad traffic, upstream restarts and reloads for SOAK_SECONDS (600), in a release build
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test it -- --exact heavy::soak::good_and_bad_traffic --nocapture
+
+# Seconds of traffic in the picture.
+PICTURE_SECONDS ?= 240
+
+picture: test-apps ## draw docs/dashboard.svg: hookgate under PICTURE_SECONDS (240) of traffic, scraped by Prometheus
+	PICTURE_SECONDS=$(PICTURE_SECONDS) cargo test --test it -- --exact monitoring::dashboard::every_query_returns_data --nocapture
 
 fmt: ## format the code
 	cargo fmt

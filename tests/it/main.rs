@@ -28,6 +28,7 @@ mod heavy;
 mod http2_fields;
 mod http2_stalls;
 mod judges;
+mod monitoring;
 mod refusals;
 mod relay;
 mod reload;

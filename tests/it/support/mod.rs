@@ -12,6 +12,7 @@ pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod metrics;
 pub(crate) mod paddle;
+pub(crate) mod prometheus;
 pub(crate) mod setup;
 pub(crate) mod upstream;
 pub(crate) mod wait;

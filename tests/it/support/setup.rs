@@ -110,6 +110,12 @@ impl Setup {
         self
     }
 
+    /// The route's secrets as the file writes them.
+    pub(crate) fn secret_list(mut self, entries: &str) -> Self {
+        self.secrets = entries.into();
+        self
+    }
+
     /// The route's upstream as a table: `url` and the given lines, comma-separated.
     pub(crate) fn upstream(mut self, settings: &str) -> Self {
         self.upstream = format!("{{ url = {}, {settings} }}", self.upstream);
