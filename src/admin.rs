@@ -3,6 +3,7 @@
 //! It exists apart from the gateway's listeners so that a scrape answers while senders flood them, and so that nothing
 //! here is reachable from where webhooks come. It has small bounds of its own for the same reason.
 
+use crate::drain::Drain;
 use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -26,6 +27,8 @@ pub struct State {
     metrics: Arc<Metrics>,
     sample: Sample,
     readiness: AtomicU8,
+    /// Where `/stopping` says that the applications are being stopped.
+    stopping: Arc<Drain>,
 }
 
 /// Brings sampled gauges up to date; called before every scrape.
@@ -60,7 +63,15 @@ impl State {
             metrics,
             sample,
             readiness: AtomicU8::new(Readiness::Starting as u8),
+            stopping: Arc::default(),
         }
+    }
+
+    /// Lets `/stopping` speak the gateway's own word.
+    #[must_use]
+    pub fn with_stopping(mut self, stopping: Arc<Drain>) -> Self {
+        self.stopping = stopping;
+        self
     }
 
     /// Whether webhooks should be sent here.
@@ -106,6 +117,7 @@ pub fn respond(state: &State, method: &Method, path: &str) -> Response<Full<Byte
         "/metrics" => metrics,
         "/livez" => |_| plain(StatusCode::OK, "alive\n"),
         "/readyz" => readyz,
+        "/stopping" => stopping,
         _ => return plain(StatusCode::NOT_FOUND, "not found; try /metrics, /livez or /readyz\n"),
     };
     if method != Method::GET && method != Method::HEAD {
@@ -179,6 +191,16 @@ fn metrics(state: &State) -> Response<Full<Bytes>> {
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(TEXT_FORMAT));
     response
+}
+
+/// The pre-stop hook of a sidecar, which is told to stop only after its application has ended: from here on an
+/// application that is gone is no failure. It is final, and whoever else asks for it changes a 502 into a 503, no more.
+fn stopping(state: &State) -> Response<Full<Bytes>> {
+    state.stopping.begin();
+    plain(
+        StatusCode::OK,
+        "an application that is gone is now answered for with 503\n",
+    )
 }
 
 fn readyz(state: &State) -> Response<Full<Bytes>> {

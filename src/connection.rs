@@ -33,6 +33,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 1024 * 1024;
 /// Largest step in which hyper reads a body.
 const READ_BUFFER: usize = 64 * 1024;
+/// Header fields that hyper takes when it is not told.
+const HYPER_HEADERS: usize = 100;
 /// How long an idle HTTP/1.1 connection keeps its parser and buffers.
 const REST_AFTER: Duration = Duration::from_secs(1);
 /// HTTP/2 flow control: what a stream and a connection may send before we have read it.
@@ -96,12 +98,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (gateway, activity) = (exchanges.gateway.clone(), exchanges.activity.clone());
-    let mut connection = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    builder
         .half_close(true)
-        .max_headers(bounds.headers)
         .max_header_size(bounds.head_bytes)
-        .max_buf_size(READ_BUFFER.max(bounds.head_bytes))
-        .serve_connection(TokioIo::new(stream), exchanges);
+        .max_buf_size(READ_BUFFER.max(bounds.head_bytes));
+    // hyper's own bound is checked on the stack, any other one in an allocation for every head.
+    if bounds.headers != HYPER_HEADERS {
+        builder.max_headers(bounds.headers);
+    }
+    let mut connection = builder.serve_connection(TokioIo::new(stream), exchanges);
     let patience = Patience {
         idle: REST_AFTER.min(bounds.patience.idle),
         ..bounds.patience
@@ -373,7 +379,7 @@ mod tests {
     use super::*;
     use crate::exchange::Recorder;
     use crate::intake::Budget;
-    use crate::replay::Memory;
+    use crate::replay::{Guard, Memory};
     use crate::snapshot::Snapshot;
     use crate::telemetry::metrics::Metrics;
     use crate::tls;
@@ -388,8 +394,9 @@ mod tests {
         let gateway = Arc::new(Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             budget: Budget::new(0),
-            guard: Memory::new(1, Instant::now()),
+            guard: Guard::Memory(Memory::new(1, Instant::now())),
             recorder: Recorder::new(metrics.clone(), None, 0),
+            stopping: Arc::default(),
         });
         let finishing = Finishing {
             exchange: Some(Box::pin(async { panic!("a bug") })),

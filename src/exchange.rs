@@ -8,7 +8,7 @@ use crate::clock;
 use crate::outcome::{Outcome, Rejection, RequestId, Verdict};
 use crate::replay::Claim;
 use crate::snapshot::Route;
-use crate::telemetry::audit::AuditLog;
+use crate::telemetry::audit::{AuditLog, Names};
 use crate::telemetry::metrics::Metrics;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName};
@@ -104,6 +104,7 @@ impl Exchange {
                 secret: None,
                 signature_age: None,
                 body_bytes: 0,
+                upstream: None,
                 upstream_status: None,
                 upstream_duration: None,
                 verification: None,
@@ -142,11 +143,14 @@ impl Exchange {
         {
             let secret = route.zip(self.outcome.secret);
             let secret = secret.and_then(|(route, index)| route.settings.verifier.key_names().get(index));
-            log.record(
-                route.map_or("", |route| &route.settings.name),
-                secret.map(String::as_str),
-                &self.outcome,
-            );
+            let names = Names {
+                route: route.map_or("", |route| &route.settings.name),
+                secret: secret.map(String::as_str),
+                upstream: route
+                    .zip(self.outcome.upstream)
+                    .and_then(|(route, server)| route.upstream.name(server)),
+            };
+            log.record(names, &self.outcome);
         }
     }
 }

@@ -6,31 +6,29 @@
 //! replay store; and only what has a claim is forwarded. [`Gateway::handle`] settles and records what came of it.
 
 use crate::answer::Body;
-use crate::exchange::{Exchange, Recorder, Settlement, X_REQUEST_ID};
+use crate::drain::Drain;
+use crate::exchange::{Exchange, Recorder, Settlement};
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
-use crate::replay::{Claim, Key, Lifetime, Memory};
+use crate::replay::{Claim, Guard};
 use crate::scheme::{Check, Head, Verified};
 use crate::snapshot::{Route, Snapshot};
+use crate::upstream::forwarding::{Forwarding, Mark};
 use crate::upstream::headers::{self, Origin};
-use crate::upstream::{self};
+use crate::upstream::{self, Message};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::http::uri::{PathAndQuery, Uri};
-use hyper::{HeaderMap, Method, Request, Response, Version};
+use hyper::http::uri::PathAndQuery;
+use hyper::{HeaderMap, Method, Request, Response};
 use ipnet::IpNet;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-const HOOKGATE_VERIFIED: HeaderName = HeaderName::from_static("hookgate-verified");
-const HOOKGATE_KEY: HeaderName = HeaderName::from_static("hookgate-key");
-const HOOKGATE_ROUTE: HeaderName = HeaderName::from_static("hookgate-route");
-const HOOKGATE_CLIENT_SUBJECT: HeaderName = HeaderName::from_static("hookgate-client-subject");
 
 /// What all requests share.
 #[derive(Debug)]
@@ -40,9 +38,11 @@ pub struct Gateway {
     /// Body bytes held by the process.
     pub budget: Arc<Budget>,
     /// Claims on deliveries.
-    pub guard: Arc<Memory>,
+    pub guard: Guard,
     /// Metrics and audit lines.
     pub recorder: Arc<Recorder>,
+    /// Spoken when the applications are being stopped or the process is, before the listeners close.
+    pub stopping: Arc<Drain>,
 }
 
 /// What all requests of one connection share.
@@ -75,7 +75,7 @@ impl Gateway {
         let mut exchange = Exchange::open(&self.recorder, request.headers(), downstream.origin.peer);
         match self.pass(downstream, request, &mut exchange).await {
             Ok((response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
-            Err(rejection) => refuse(rejection, exchange),
+            Err(rejection) => refuse(self.excused(rejection), exchange),
         }
     }
 
@@ -89,7 +89,7 @@ impl Gateway {
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
 
         // match
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
@@ -137,17 +137,32 @@ impl Gateway {
         let admitted = self.judge(&route, &parts, target.as_str(), body, exchange).await?;
 
         // forward
-        headers::forwarded(&mut parts.headers, &downstream.origin, &authority, admitted.body.len());
-        mark(&mut parts.headers, &route, &admitted, exchange);
-        if let Some(subject) = &downstream.client_subject {
-            parts.headers.insert(HOOKGATE_CLIENT_SUBJECT, subject.clone());
-        }
-        parts.uri = Uri::from(route.target(target).ok_or(Rejection::Internal)?);
-        parts.version = Version::HTTP_11;
-        parts.extensions.clear();
-        let request = Request::from_parts(parts, admitted.body.into_payload());
+        let head = Forwarding {
+            method: &parts.method,
+            target: &route.target(&target),
+            headers: &parts.headers,
+            origin: &downstream.origin,
+            authority: &authority,
+            length: admitted.body.len(),
+            request_id: &exchange.outcome.request_id,
+            mark: Mark {
+                verified: &verified(admitted.verdict, &route),
+                key: admitted.secret.and_then(|secret| route.keys.get(secret)),
+                route: &route.name,
+                client: downstream.client_subject.as_ref(),
+            },
+            fixed: &route.upstream.settings().headers,
+        };
+        let request = Message {
+            head: head.write(),
+            body: admitted.body.into_payload(),
+            is_head: parts.method == Method::HEAD,
+        };
         exchange.forwarding();
-        let response = route.upstream.forward(downstream.worker, request).await?;
+        let response = {
+            let server = &mut exchange.outcome.upstream;
+            route.upstream.forward(downstream.worker, request, server).await?
+        };
         Ok((response, admitted.verdict, admitted.claim))
     }
 
@@ -201,7 +216,15 @@ impl Gateway {
         }
 
         // claim
-        match verified.and_then(|verified| Ok((verified.secret, self.claim(route, &verified, now)?))) {
+        let claimed = match verified {
+            Ok(verified) => match route.wanted(&verified, &head, body.pieces(), now) {
+                Ok(wanted) => self.guard.claim(&wanted, Instant::now()).await,
+                Err(rejection) => Err(rejection),
+            }
+            .map(|claim| (verified.secret, claim)),
+            Err(rejection) => Err(rejection),
+        };
+        match claimed {
             Ok((secret, claim)) => Ok(Admitted {
                 body,
                 verdict: Verdict::Forwarded,
@@ -218,19 +241,15 @@ impl Gateway {
         }
     }
 
-    fn claim(&self, route: &Route, verified: &Verified, now: u64) -> Result<Option<Claim>, Rejection> {
-        let Some(keep) = route.remember(verified.timestamp, now) else {
-            return Ok(None);
-        };
-        let key = Key {
-            route: route.id,
-            identity: verified.identity,
-        };
-        let lifetime = Lifetime {
-            keep,
-            timestamp: verified.timestamp,
-        };
-        Ok(Some(self.guard.claim(key, lifetime, Instant::now())?))
+    /// Where a pod ends its application before its gateway, an upstream that is gone is no fault of the application:
+    /// the sender is told to come back, and nobody is told that the application fails.
+    fn excused(&self, rejection: Rejection) -> Rejection {
+        let gone = matches!(rejection, Rejection::UpstreamUnreachable | Rejection::UpstreamReset);
+        if gone && self.stopping.has_begun() {
+            Rejection::Draining
+        } else {
+            rejection
+        }
     }
 }
 
@@ -244,8 +263,8 @@ fn present(route: &Route, head: &Head<'_>, now: u64) -> Result<Check, Rejection>
 /// The answer to a request that was not forwarded.
 fn refuse(rejection: Rejection, exchange: Exchange) -> Response<Body> {
     let route = exchange.route.clone();
-    if rejection == Rejection::Replayed && route.as_ref().is_some_and(|route| route.settings.replay.acknowledge) {
-        exchange.conclude(Verdict::Acknowledged);
+    if let Some(repeat) = route.as_ref().and_then(|route| route.acknowledges(rejection)) {
+        exchange.conclude(Verdict::Acknowledged(repeat));
         return refusal::acknowledgement();
     }
     exchange.conclude(Verdict::Refused(rejection));
@@ -277,25 +296,13 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What the upstream is told about the verdict, and what the route adds to every request.
-fn mark(headers: &mut HeaderMap, route: &Route, admitted: &Admitted, exchange: &Exchange) {
-    let verified = match admitted.verdict {
+/// What the upstream is told about the verdict.
+fn verified(verdict: Verdict, route: &Route) -> Cow<'_, [u8]> {
+    match verdict {
         Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
-            HeaderValue::try_from(format!("failed; reason={}", rejection.reason()))
-                .unwrap_or(HeaderValue::from_static("failed"))
+            Cow::Owned(format!("failed; reason={}", rejection.reason()).into_bytes())
         }
-        Verdict::Forwarded | Verdict::Acknowledged => route.scheme.clone(),
-    };
-    headers.insert(HOOKGATE_VERIFIED, verified);
-    if let Some(key) = admitted.secret.and_then(|secret| route.keys.get(secret)) {
-        headers.insert(HOOKGATE_KEY, key.clone());
-    }
-    headers.insert(HOOKGATE_ROUTE, route.name.clone());
-    if let Ok(id) = HeaderValue::from_str(&exchange.outcome.request_id) {
-        headers.insert(X_REQUEST_ID, id);
-    }
-    for (name, value) in &route.upstream.settings().headers {
-        headers.insert(name, value.clone());
+        Verdict::Forwarded | Verdict::Acknowledged(_) => Cow::Borrowed(route.scheme.as_bytes()),
     }
 }
 

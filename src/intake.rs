@@ -7,14 +7,14 @@
 
 use crate::deadline::Timer;
 use crate::outcome::Rejection;
-use bytes::{Bytes, BytesMut};
-use http_body::{Body as _, Frame, SizeHint};
-use std::convert::Infallible;
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::Body as _;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::io::IoSlice;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -131,7 +131,7 @@ impl Received {
     pub fn into_payload(self) -> Payload {
         Payload {
             pieces: self.pieces.into_iter(),
-            remaining: self.length as u64,
+            remaining: self.length,
             _charge: self.charge,
         }
     }
@@ -174,6 +174,9 @@ where
         let Ok(piece) = frame.map_err(|_| Rejection::BodyIncomplete)?.into_data() else {
             continue;
         };
+        if piece.is_empty() {
+            continue;
+        }
         length += piece.len();
         if length > bounds.bytes {
             return Err(Rejection::BodyTooLarge);
@@ -196,32 +199,56 @@ where
     Ok(Received { pieces, length, charge })
 }
 
-/// The body of a forwarded request: known length, no trailers, never fails.
+/// The body of a forwarded request, as bytes to be written. Holds its share of the budget until it is dropped.
 #[derive(Debug)]
 pub struct Payload {
+    /// None of them empty.
     pieces: std::vec::IntoIter<Bytes>,
-    remaining: u64,
+    remaining: usize,
     _charge: Charge,
 }
 
-impl http_body::Body for Payload {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.pieces.next();
-        if let Some(piece) = &piece {
-            self.remaining -= piece.len() as u64;
+impl Payload {
+    /// Not a byte.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            pieces: Vec::new().into_iter(),
+            remaining: 0,
+            _charge: Charge {
+                budget: Budget::new(0),
+                bytes: 0,
+            },
         }
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+impl Buf for Payload {
+    fn remaining(&self) -> usize {
+        self.remaining
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.remaining == 0
+    fn chunk(&self) -> &[u8] {
+        self.pieces.as_slice().first().map_or(&[], |piece| piece)
     }
 
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.remaining)
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let filled = slices.iter_mut().zip(self.pieces.as_slice());
+        filled.map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.remaining = self.remaining.saturating_sub(count);
+        let mut left = count;
+        while let Some(piece) = self.pieces.as_mut_slice().first_mut() {
+            if left < piece.len() {
+                piece.advance(left);
+                return;
+            }
+            left -= piece.len();
+            // Written: its buffer is free for the next read.
+            self.pieces.next();
+        }
     }
 }
 
@@ -229,7 +256,10 @@ impl http_body::Body for Payload {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use http_body::Frame;
     use http_body_util::{BodyExt as _, Full};
+    use std::pin::Pin;
+    use std::task::Context;
 
     const BOUNDS: Bounds = Bounds {
         bytes: 1 << 20,
@@ -289,9 +319,24 @@ mod tests {
             .unwrap();
             assert_eq!(received.len(), expected.len());
             assert_eq!(absorbed, expected);
-            let payload = received.into_payload();
-            assert_eq!(payload.size_hint().exact(), Some(expected.len() as u64));
-            assert_eq!(payload.collect().await.unwrap().to_bytes(), expected);
+            let mut payload = received.into_payload();
+            assert_eq!(payload.remaining(), expected.len());
+            let mut slices = [IoSlice::new(&[]); 64];
+            let count = payload.chunks_vectored(&mut slices);
+            assert_eq!(
+                slices[..count]
+                    .iter()
+                    .flat_map(|slice| slice.to_vec())
+                    .collect::<Vec<_>>(),
+                expected
+            );
+            // Written in steps that fit no piece.
+            let mut written = Vec::new();
+            while payload.has_remaining() {
+                let some = payload.chunk().len().min(7).max(payload.remaining().min(5000) / 3);
+                written.extend_from_slice(&payload.copy_to_bytes(some));
+            }
+            assert_eq!(written, expected);
         }
         assert_eq!(budget.used(), 0);
     }
@@ -344,8 +389,6 @@ mod tests {
         };
         let body = Full::new(Bytes::from_static(b"x")).with_trailers(trailer);
         let received = receive(body, BOUNDS, &Budget::new(usize::MAX), |_| ()).await.unwrap();
-        let collected = received.into_payload().collect().await.unwrap();
-        assert!(collected.trailers().is_none());
-        assert_eq!(collected.to_bytes(), "x");
+        assert_eq!(received.into_payload().copy_to_bytes(1), "x");
     }
 }

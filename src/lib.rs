@@ -23,7 +23,8 @@
 //!
 //! # Terms
 //!
-//! *Downstream* is the sender's side, *upstream* the protected application. An *exchange* is one request and its answer. A
+//! *Downstream* is the sender's side, *upstream* the protected application: one *server* or several, each with one *endpoint* for
+//! every address that it has. An *exchange* is one request and its answer. A
 //! *scheme* is a provider's signing convention; what its signature covers is the *signed payload*; a header may carry several
 //! *candidate signatures*, and several secrets may be *active* during a rotation. *Tolerance* is the allowed clock difference,
 //! both ways. A *claim* is the right to deliver one webhook: *committed* when the application answered 2xx, *released*

@@ -47,7 +47,11 @@ pub enum Rejection {
     SignatureMismatch,
     /// This very request was delivered before.
     Replayed,
-    /// This very request is being delivered at this moment.
+    /// Another request brought a delivery of this id before (`[route.dedupe]`).
+    Duplicate,
+    /// The route deduplicates by delivery id, this request has none, and `on_missing_id` refuses it.
+    DeliveryIdMissing,
+    /// This very request, or another of the same delivery id, is being delivered at this moment.
     InFlight,
     /// The replay store is at its bound and none of its keys has expired.
     ReplayStoreFull,
@@ -61,6 +65,8 @@ pub enum Rejection {
     UpstreamInvalid,
     /// The upstream did not answer within the timeout.
     UpstreamTimeout,
+    /// The upstream is gone and so, in a moment, is the gateway: a pod ends, its application first.
+    Draining,
     /// A bug of ours: a panic in this exchange's task.
     Internal,
 }
@@ -76,7 +82,7 @@ pub enum Fault {
 
 impl Rejection {
     /// Every value, in the order of the request's way; metrics and documentation are generated from it.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::HeaderConflict,
         Self::ExpectationFailed,
@@ -94,6 +100,8 @@ impl Rejection {
         Self::Overloaded,
         Self::SignatureMismatch,
         Self::Replayed,
+        Self::Duplicate,
+        Self::DeliveryIdMissing,
         Self::InFlight,
         Self::ReplayStoreFull,
         Self::ReplayStoreDown,
@@ -101,6 +109,7 @@ impl Rejection {
         Self::UpstreamReset,
         Self::UpstreamInvalid,
         Self::UpstreamTimeout,
+        Self::Draining,
         Self::Internal,
     ];
 
@@ -108,7 +117,9 @@ impl Rejection {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::HeaderConflict | Self::BodyIncomplete => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::HeaderConflict | Self::BodyIncomplete | Self::DeliveryIdMissing => {
+                StatusCode::BAD_REQUEST
+            }
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
@@ -121,8 +132,10 @@ impl Rejection {
             | Self::TimestampFuture
             | Self::SignatureMismatch => StatusCode::UNAUTHORIZED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Replayed | Self::InFlight => StatusCode::CONFLICT,
-            Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Replayed | Self::Duplicate | Self::InFlight => StatusCode::CONFLICT,
+            Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown | Self::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::UpstreamUnreachable | Self::UpstreamReset | Self::UpstreamInvalid => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -150,6 +163,8 @@ impl Rejection {
             Self::Overloaded => "overloaded",
             Self::SignatureMismatch => "signature_mismatch",
             Self::Replayed => "replayed",
+            Self::Duplicate => "duplicate",
+            Self::DeliveryIdMissing => "delivery_id_missing",
             Self::InFlight => "in_flight",
             Self::ReplayStoreFull => "replay_store_full",
             Self::ReplayStoreDown => "replay_store_down",
@@ -157,6 +172,7 @@ impl Rejection {
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamInvalid => "upstream_invalid",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::Draining => "draining",
             Self::Internal => "internal",
         }
     }
@@ -182,6 +198,8 @@ impl Rejection {
             Self::Overloaded => "The gateway is at a limit, retry shortly",
             Self::SignatureMismatch => "The signature does not match the body under any active secret",
             Self::Replayed => "This request was delivered before",
+            Self::Duplicate => "A request with this delivery id was delivered before",
+            Self::DeliveryIdMissing => "The request has no delivery id",
             Self::InFlight => "This request is being delivered at this moment",
             Self::ReplayStoreFull => "The replay store is full, retry shortly",
             Self::ReplayStoreDown => "The replay store does not answer, retry shortly",
@@ -189,6 +207,7 @@ impl Rejection {
             Self::UpstreamReset => "The application closed the connection before it answered",
             Self::UpstreamInvalid => "The application's answer is not valid HTTP",
             Self::UpstreamTimeout => "The application did not answer in time",
+            Self::Draining => "The application and the gateway in front of it are being stopped, retry shortly",
             Self::Internal => "The gateway failed on this request",
         }
     }
@@ -214,7 +233,8 @@ impl Rejection {
     pub const fn retry_after(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::InFlight | Self::ReplayStoreDown => Some(1),
-            Self::ReplayStoreFull => Some(5),
+            // For `Draining`: a successor's start.
+            Self::ReplayStoreFull | Self::Draining => Some(5),
             Self::BadRequest
             | Self::HeaderConflict
             | Self::ExpectationFailed
@@ -231,6 +251,8 @@ impl Rejection {
             | Self::BodyIncomplete
             | Self::SignatureMismatch
             | Self::Replayed
+            | Self::Duplicate
+            | Self::DeliveryIdMissing
             | Self::UpstreamUnreachable
             | Self::UpstreamReset
             | Self::UpstreamInvalid
@@ -250,6 +272,7 @@ impl Rejection {
             | Self::UpstreamReset
             | Self::UpstreamInvalid
             | Self::UpstreamTimeout
+            | Self::Draining
             | Self::Internal => Fault::Delivery,
             Self::BadRequest
             | Self::HeaderConflict
@@ -267,6 +290,8 @@ impl Rejection {
             | Self::BodyIncomplete
             | Self::SignatureMismatch
             | Self::Replayed
+            | Self::Duplicate
+            | Self::DeliveryIdMissing
             | Self::InFlight => Fault::Sender,
         }
     }
@@ -299,6 +324,8 @@ pub struct Outcome {
     pub signature_age: Option<i64>,
     /// Body bytes received.
     pub body_bytes: u64,
+    /// Index of the upstream's server that the request went to, or was tried to be sent to last.
+    pub upstream: Option<usize>,
     /// The upstream's status, where it answered.
     pub upstream_status: Option<StatusCode>,
     /// From the first attempt to connect to the last byte of the upstream's answer.
@@ -315,11 +342,20 @@ pub enum Verdict {
     /// Genuine, and the upstream's answer (whatever its status) went back to the sender.
     Forwarded,
     /// Genuine, delivered before, and answered 200 without forwarding.
-    Acknowledged,
+    Acknowledged(Repeat),
     /// Report mode: forwarded and marked although it would have been refused for this reason.
     Reported(Rejection),
     /// Answered by the gateway itself.
     Refused(Rejection),
+}
+
+/// What a genuine request repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// The very same signed bytes.
+    Request,
+    /// Another request's delivery id: the sender's own retry.
+    Delivery,
 }
 
 /// An id for one exchange: taken from the sender's `X-Request-Id` when that is short and plain, made otherwise.
@@ -331,7 +367,7 @@ impl Verdict {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
-            Self::Acknowledged => "acknowledged",
+            Self::Acknowledged(_) => "acknowledged",
             Self::Reported(_) => "reported",
             Self::Refused(rejection) => match rejection.fault() {
                 Fault::Sender => "rejected",
@@ -344,7 +380,9 @@ impl Verdict {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Forwarded | Self::Acknowledged => "none",
+            Self::Forwarded => "none",
+            Self::Acknowledged(Repeat::Request) => Rejection::Replayed.reason(),
+            Self::Acknowledged(Repeat::Delivery) => Rejection::Duplicate.reason(),
             Self::Reported(rejection) | Self::Refused(rejection) => rejection.reason(),
         }
     }

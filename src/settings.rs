@@ -3,7 +3,7 @@
 //! `config` makes it from file, environment and command line; nothing here parses, and nothing here is optional for lack
 //! of a default. Keys, defaults and units are documented in `docs/configuration.md`.
 
-use crate::scheme::Verifier;
+use crate::scheme::{DeliveryId, Verifier};
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use ipnet::IpNet;
@@ -21,6 +21,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Where `/metrics`, `/livez` and `/readyz` are served; `None` turns the admin listener off.
     pub admin: Option<SocketAddr>,
+    /// When `/readyz` says yes.
+    pub readiness: ReadyWhen,
     /// Worker threads, each with a runtime of its own; at least 1.
     pub workers: usize,
     /// Bounds of connections and of the process.
@@ -98,6 +100,15 @@ pub enum TlsVersion {
     Tls12,
     /// TLS 1.3 only.
     Tls13,
+}
+
+/// When `/readyz` says yes, between start and drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadyWhen {
+    /// As soon as webhooks are taken in: an application that is down gives a 502, which the sender sees and retries.
+    Serving,
+    /// And not while the health checks of every route say that its upstream is down.
+    Upstream,
 }
 
 /// Bounds of connections and of the process.
@@ -189,6 +200,8 @@ pub struct Route {
     pub tolerance: Option<Duration>,
     /// What a replay is and how it is answered.
     pub replay: ReplayPolicy,
+    /// What a delivery is named by, where each is to be forwarded once.
+    pub dedupe: Option<Dedupe>,
     /// Forward everything and mark it.
     pub report_only: bool,
     /// Largest body in bytes.
@@ -215,25 +228,81 @@ pub struct ReplayPolicy {
     pub acknowledge: bool,
 }
 
+/// Idempotency across the sender's own retries, which are signed anew each time.
+#[derive(Clone, Debug)]
+pub struct Dedupe {
+    /// Where the id of the delivery stands.
+    pub id: DeliveryId,
+    /// How long a delivered id is remembered.
+    pub window: Duration,
+    /// Answer a duplicate 200 without forwarding (`true`) or 409 (`false`).
+    pub acknowledge: bool,
+    /// Refuse a request without an id (`true`) or forward it (`false`).
+    pub reject_missing: bool,
+}
+
 /// Where verified requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// How to connect.
-    pub target: Target,
+    /// At least one, targets distinct. Their `ca` and `client` are the same.
+    pub servers: Vec<Server>,
     /// Prefix put before the request's path (from the URL's path, without a trailing slash); usually empty.
     pub base_path: String,
-    /// TCP connect and TLS handshake together.
+    /// TCP connect and TLS handshake together, over all endpoints that are tried for one request.
     pub connect_timeout: Duration,
     /// From the first byte sent to the last byte of the answer.
     pub timeout: Duration,
-    /// Idle connections kept, per worker.
+    /// Idle connections kept to one endpoint, per worker.
     pub idle_connections: usize,
     /// Idle connections are closed after this.
     pub idle_timeout: Duration,
-    /// Connections open at once, over all workers.
+    /// Connections open at once to one endpoint, over all workers.
     pub max_connections: usize,
+    /// How often names are looked up.
+    pub resolve_interval: Duration,
+    /// When an endpoint is left alone because of what requests saw; means nothing where there is only one.
+    pub ejection: Ejection,
+    /// Asks every endpoint whether it is well.
+    pub health_check: Option<HealthCheck>,
     /// Static header fields added to every request; values marked sensitive.
     pub headers: Vec<(hyper::header::HeaderName, HeaderValue)>,
+}
+
+/// One of the servers that share an upstream's requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// How to connect.
+    pub target: Target,
+    /// Its share, and that of each address its name has; 1 to 1000.
+    pub weight: u32,
+}
+
+/// When an endpoint is left alone because of what requests saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// Failures in a row (no connection, no answer, 5xx) after which it is; zero never.
+    pub failures: u32,
+    /// For how long at first; twice as long at each time that follows closely.
+    pub backoff: Duration,
+    /// And never longer than this.
+    pub backoff_limit: Duration,
+    /// Percent of the endpoints: when fewer are well, all are used as if they were.
+    pub panic_below: u32,
+}
+
+/// Asks every endpoint whether it is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Path and query of a GET; 200 to 399 is well.
+    pub path: String,
+    /// From the end of one check to the begin of the next.
+    pub interval: Duration,
+    /// From the first attempt to connect to the answer's head.
+    pub timeout: Duration,
+    /// Failed checks in a row after which it is not used.
+    pub unhealthy_after: u32,
+    /// Passed checks in a row after which it is used again.
+    pub healthy_after: u32,
 }
 
 /// How to connect to an upstream.
@@ -273,6 +342,18 @@ impl fmt::Display for Address {
     }
 }
 
+impl Target {
+    /// Name or address; `None` for a Unix socket.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Tcp { host, .. } | Self::Tls { host, .. } => Some(host),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// The URL without its path: what stands in metrics, audit lines and logs.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bracketed = |host: &str| {

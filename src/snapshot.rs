@@ -1,14 +1,19 @@
 //! The configuration in force, compiled for the request's way: route table, and for every route what never changes
 //! between two requests. An exchange holds one snapshot from its head to its end; a reload swaps the whole.
 
+use crate::outcome::{Rejection, Repeat};
+use crate::replay::{self, Key, Kind, Lifetime, Wanted};
 use crate::route::{Pattern, Table};
+use crate::scheme::{Head, Verified};
 use crate::settings;
 use crate::telemetry::RouteMetrics;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstream;
+use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +35,10 @@ pub struct Route {
     pub upstream: Arc<Upstream>,
     /// Resolved children.
     pub metrics: RouteMetrics,
-    /// Names this route in the replay store; the same after a reload and on every replica.
-    pub id: u64,
+    /// Of its requests' keys in the replay store.
+    requests: u64,
+    /// Of its deliveries' keys in the replay store.
+    deliveries: u64,
     /// The `Allow` of a 405.
     pub allow: HeaderValue,
     /// `Hookgate-Verified` of a verified request.
@@ -120,12 +127,11 @@ impl Route {
     fn compile(settings: settings::Route, upstream: Arc<Upstream>, metrics: &Metrics) -> Self {
         let text = |value: &str| HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static("unnamed"));
         let methods: Vec<_> = settings.methods.iter().map(hyper::Method::as_str).collect();
-        let mut hasher = DefaultHasher::new();
-        settings.name.hash(&mut hasher);
         let keys = settings.verifier.key_names();
         Self {
             metrics: metrics.route(&settings.name, keys),
-            id: hasher.finish(),
+            requests: replay::space(&settings.name, Kind::Request),
+            deliveries: replay::space(&settings.name, Kind::Delivery),
             allow: text(&methods.join(", ")),
             scheme: text(settings.verifier.name()),
             keys: keys.iter().map(|name| text(name)).collect(),
@@ -148,10 +154,43 @@ impl Route {
         self.settings.tolerance.map(|tolerance| tolerance.as_secs())
     }
 
+    /// What a verified request must claim before it is forwarded at `now` (Unix seconds); `body` in pieces.
+    ///
+    /// # Errors
+    /// `DeliveryIdMissing` on a route that refuses such requests.
+    pub fn wanted(&self, verified: &Verified, head: &Head<'_>, body: &[Bytes], now: u64) -> Result<Wanted, Rejection> {
+        let request = self.remember(verified.timestamp, now).map(|keep| {
+            let key = Key {
+                space: self.requests,
+                identity: verified.identity,
+            };
+            let timestamp = verified.timestamp;
+            (key, Lifetime { keep, timestamp })
+        });
+        let delivery = match &self.settings.dedupe {
+            None => None,
+            Some(dedupe) => match dedupe.id.find(head, body) {
+                Some(id) => {
+                    let key = Key {
+                        space: self.deliveries,
+                        identity: Sha256::digest(&id).into(),
+                    };
+                    let lifetime = Lifetime {
+                        keep: dedupe.window,
+                        timestamp: None,
+                    };
+                    Some((key, lifetime))
+                }
+                None if dedupe.reject_missing => return Err(Rejection::DeliveryIdMissing),
+                None => None,
+            },
+        };
+        Ok(Wanted { request, delivery })
+    }
+
     /// How long a delivered request is remembered: until a copy would be stale, or the route's window; `None` when
     /// the guard is off or there is nothing to tell two deliveries apart by time.
-    #[must_use]
-    pub fn remember(&self, signed: Option<u64>, now: u64) -> Option<Duration> {
+    fn remember(&self, signed: Option<u64>, now: u64) -> Option<Duration> {
         match (self.settings.replay.window, signed, self.tolerance()) {
             (Some(window), ..) => Some(window).filter(|window| !window.is_zero()),
             (None, Some(signed), Some(tolerance)) => Some(Duration::from_secs(
@@ -161,14 +200,27 @@ impl Route {
         }
     }
 
+    /// What this refusal is answered 200 as, on a route that acknowledges such repetitions.
+    #[must_use]
+    pub fn acknowledges(&self, rejection: Rejection) -> Option<Repeat> {
+        let dedupe = self.settings.dedupe.as_ref();
+        if rejection == Rejection::Replayed && self.settings.replay.acknowledge {
+            Some(Repeat::Request)
+        } else if rejection == Rejection::Duplicate && dedupe.is_some_and(|dedupe| dedupe.acknowledge) {
+            Some(Repeat::Delivery)
+        } else {
+            None
+        }
+    }
+
     /// The target that the upstream is asked for: the raw path and query, below the upstream's base path.
     #[must_use]
-    pub fn target(&self, received: PathAndQuery) -> Option<PathAndQuery> {
+    pub fn target<'a>(&self, received: &'a PathAndQuery) -> Cow<'a, str> {
         let base = &self.upstream.settings().base_path;
         if base.is_empty() {
-            Some(received)
+            Cow::Borrowed(received.as_str())
         } else {
-            PathAndQuery::try_from(format!("{base}{received}")).ok()
+            Cow::Owned(format!("{base}{received}"))
         }
     }
 }

@@ -14,6 +14,7 @@ mod serve;
 mod sign;
 mod signing;
 mod terminal;
+mod verify;
 mod watch;
 
 use crate::config::Sources;
@@ -63,6 +64,8 @@ enum Command {
     Sign(sign::SignArguments),
     /// Sign a body and deliver it to a URL, as the provider would
     Send(send::SendArguments),
+    /// Judge a captured request offline, and say why it is not genuine
+    Verify(verify::VerifyArguments),
     /// Ask a running gateway whether it is ready, for container probes
     Healthcheck(healthcheck::HealthcheckArguments),
     /// Print a completion script for a shell
@@ -80,7 +83,7 @@ struct CheckArguments {
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done; for serve: everything in flight was finished
-  1  failed: could not serve or deliver, not ready, an answer other than 2xx, a demo row that is not as it must be
+  1  failed: could not serve or deliver, not ready, not genuine, an answer other than 2xx, a demo row that is not as it must be
   2  usage or configuration: nothing was started
 
 Environment:
@@ -102,6 +105,7 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments, &sources.environment),
         Command::Sign(arguments) => sign::run(&arguments, &sources.environment),
         Command::Send(arguments) => send::run(arguments, &sources.environment),
+        Command::Verify(arguments) => verify::run(&arguments, &sources),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &sources),
         Command::Completions(arguments) => completions::run(&arguments),
     };

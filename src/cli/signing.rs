@@ -1,4 +1,4 @@
-//! What `sign` and `send` share: secrets from variables and files, bodies from files and standard input.
+//! What `sign`, `send` and `verify` share: secrets from variables and files, bodies from files and standard input.
 
 use super::{Environment, Failure};
 use crate::scheme::{NamedSecret, SignRequest, Verifier};
@@ -86,7 +86,11 @@ pub(super) fn body(source: &Path) -> Result<Vec<u8>, Failure> {
     read.map_err(|error| Failure::Usage(format!("cannot read the body from {}: {error}", source.display())))
 }
 
-fn variable(name: &str, environment: &Environment) -> Result<Secret, Failure> {
+/// The secret in a variable.
+///
+/// # Errors
+/// A usage failure that echoes the name only when it looks like one.
+pub(super) fn variable(name: &str, environment: &Environment) -> Result<Secret, Failure> {
     if let Some((_, value)) = environment.iter().find(|(key, _)| key == name) {
         return Ok(Secret::new(value.as_bytes().to_vec()));
     }
@@ -103,7 +107,8 @@ fn variable(name: &str, environment: &Environment) -> Result<Secret, Failure> {
     }))
 }
 
-fn file(path: &Path) -> Result<Secret, Failure> {
+/// The secret in a file, without one newline at its end.
+pub(super) fn file(path: &Path) -> Result<Secret, Failure> {
     let mut bytes = File::open(path)
         .and_then(|file| bounded(file, LARGEST_SECRET))
         .map_err(|error| Failure::Usage(format!("cannot read the secret from {}: {error}", path.display())))?;

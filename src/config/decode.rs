@@ -82,7 +82,7 @@ fn explanation(key: &str, name: &str) -> Option<&'static str> {
         }
         "address" | "port" if !key.contains('.') => Some("unknown key at the top level: write it under `[listen]`"),
         "ports" | "port" => Some("unknown key: the port is part of the address, such as \"0.0.0.0:8443\""),
-        "dedupe" => Some("unknown key `dedupe`: idempotency by delivery id is not part of this version"),
+        "dedupe" => Some("unknown key at this place: `dedupe` belongs to a route, `[route.dedupe]`"),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@
 
 use super::file::ClientMode;
 use super::value::Words;
-use super::{Address, CertificateFiles, ClientAuth, Config, Listener, Route, Target, Upstream};
+use super::{Address, CertificateFiles, ClientAuth, Config, Dedupe, Listener, Route, Server, Target, Upstream};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,7 +47,10 @@ pub(super) fn describe(config: &Config, shown: &[Shown]) -> Value {
     json!({
             "workers": config.workers,
             "listen": config.listeners.iter().map(listener).collect::<Vec<_>>(),
-            "admin": { "address": config.admin.map_or_else(|| String::from("off"), |address| address.to_string()) },
+            "admin": {
+                "address": config.admin.map_or_else(|| String::from("off"), |address| address.to_string()),
+                "readiness": config.readiness.word(),
+            },
             "limits": {
                 "connections": limits.connections,
                 "in_flight_bytes": size(limits.in_flight_bytes),
@@ -137,6 +140,9 @@ fn route(route: &Route, shown: &Shown) -> Value {
         );
     }
     set("replay", replay(route));
+    if let Some(written) = &route.dedupe {
+        set("dedupe", dedupe(written));
+    }
     set("mode", json!(if route.report_only { "report" } else { "verify" }));
     set("body_limit", json!(size(route.body_limit)));
     set("body_timeout", json!(wait(route.body_timeout)));
@@ -179,33 +185,33 @@ fn replay(route: &Route) -> Value {
     }
 }
 
+fn dedupe(dedupe: &Dedupe) -> Value {
+    let (place, which) = dedupe.id.written();
+    let on_duplicate = if dedupe.acknowledge { "acknowledge" } else { "reject" };
+    let on_missing_id = if dedupe.reject_missing { "reject" } else { "forward" };
+    json!({ place: which, "window": wait(dedupe.window), "on_duplicate": on_duplicate, "on_missing_id": on_missing_id })
+}
+
 fn upstream(upstream: &Upstream) -> Value {
     let mut tree = Map::new();
-    let base = &upstream.base_path;
-    let bracketed = |host: &str| {
-        if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
+    let url = |server: &Server| format!("{}{}", server.target, upstream.base_path);
+    match &upstream.servers[..] {
+        [one] if one.weight == 1 => tree.insert("url".into(), json!(url(one))),
+        servers => {
+            let described = |server| json!({ "url": url(server), "weight": server.weight });
+            tree.insert("url".into(), servers.iter().map(described).collect())
         }
     };
-    match &upstream.target {
-        Target::Tcp { host, port } => {
-            tree.insert("url".into(), json!(format!("http://{}:{port}{base}", bracketed(host))));
+    let of_tls = upstream.servers.iter().find_map(|server| match &server.target {
+        Target::Tls { ca, client, .. } => Some((ca, client)),
+        Target::Tcp { .. } | Target::Unix(_) => None,
+    });
+    if let Some((ca, client)) = of_tls {
+        if let Some(ca) = ca {
+            tree.insert("ca".into(), json!(ca.display().to_string()));
         }
-        Target::Tls {
-            host, port, ca, client, ..
-        } => {
-            tree.insert("url".into(), json!(format!("https://{}:{port}{base}", bracketed(host))));
-            if let Some(ca) = ca {
-                tree.insert("ca".into(), json!(ca.display().to_string()));
-            }
-            if let Some(client) = client {
-                tree.insert("client".into(), certificate(client));
-            }
-        }
-        Target::Unix(path) => {
-            tree.insert("url".into(), json!(format!("unix:{}", path.display())));
+        if let Some(client) = client {
+            tree.insert("client".into(), certificate(client));
         }
     }
     tree.insert("connect_timeout".into(), json!(wait(upstream.connect_timeout)));
@@ -213,6 +219,29 @@ fn upstream(upstream: &Upstream) -> Value {
     tree.insert("idle_connections".into(), json!(upstream.idle_connections));
     tree.insert("idle_timeout".into(), json!(wait(upstream.idle_timeout)));
     tree.insert("max_connections".into(), json!(upstream.max_connections));
+    tree.insert("resolve_interval".into(), json!(wait(upstream.resolve_interval)));
+    let ejection = &upstream.ejection;
+    tree.insert(
+        "ejection".into(),
+        json!({
+            "failures": ejection.failures,
+            "backoff": wait(ejection.backoff),
+            "backoff_limit": wait(ejection.backoff_limit),
+            "panic_below": ejection.panic_below,
+        }),
+    );
+    if let Some(check) = &upstream.health_check {
+        tree.insert(
+            "health_check".into(),
+            json!({
+                "path": check.path,
+                "interval": wait(check.interval),
+                "timeout": wait(check.timeout),
+                "unhealthy_after": check.unhealthy_after,
+                "healthy_after": check.healthy_after,
+            }),
+        );
+    }
     let headers: Map<String, Value> = upstream
         .headers
         .iter()
@@ -224,7 +253,13 @@ fn upstream(upstream: &Upstream) -> Value {
 
 /// A duration as the file writes it: in the largest unit that divides it.
 fn wait(wait: Duration) -> String {
-    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let units = [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ];
     let milliseconds = wait.as_millis();
     let is_exact = wait == Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX));
     match units

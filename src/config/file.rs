@@ -2,7 +2,7 @@
 //! needed. The meaning, unit and default of every key are in `docs/configuration.md`, and a test compares the two.
 
 use super::value::{Count, FileMode, Flag, List, Size, Tolerance, Wait, Word, Words};
-use super::{Audit, LogFormat, TlsVersion, decode};
+use super::{Audit, LogFormat, ReadyWhen, TlsVersion, decode};
 use crate::scheme;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
@@ -68,6 +68,7 @@ pub(super) enum ClientMode {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Admin {
     pub(super) address: Option<String>,
+    pub(super) readiness: Option<Word<ReadyWhen>>,
 }
 
 /// `[limits]`.
@@ -125,6 +126,7 @@ pub(super) struct Route {
     pub(super) custom: Option<scheme::Custom>,
     pub(super) tolerance: Option<Tolerance>,
     pub(super) replay: Replay,
+    pub(super) dedupe: Option<Dedupe>,
     pub(super) mode: Option<Word<Mode>>,
     pub(super) body_limit: Option<Size>,
     pub(super) body_timeout: Option<Wait>,
@@ -142,6 +144,18 @@ pub(super) struct Replay {
     pub(super) on_replay: Option<Word<OnReplay>>,
 }
 
+/// `dedupe` of a route; there, even empty, it is on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Dedupe {
+    pub(super) header: Option<String>,
+    pub(super) pointer: Option<String>,
+    pub(super) form: Option<String>,
+    pub(super) window: Option<Wait>,
+    pub(super) on_duplicate: Option<Word<OnReplay>>,
+    pub(super) on_missing_id: Option<Word<OnMissingId>>,
+}
+
 /// A secret or public key: where it is, never what it is.
 #[derive(Debug, Default)]
 pub(super) struct Key(pub(super) KeyTable);
@@ -156,11 +170,13 @@ pub(super) struct KeyTable {
     pub(super) retired: Option<Flag>,
 }
 
-/// A URL, the name of an `[upstreams.NAME]` table, or a table.
+/// A URL, the name of an `[upstreams.NAME]` table, several URLs, or a table.
 #[derive(Debug)]
 pub(super) enum UpstreamRef {
     /// URL or name.
     Text(String),
+    /// Several servers, and every setting at its default.
+    List(List<Server>),
     /// A table of its own.
     Table(Box<Upstream>),
 }
@@ -169,7 +185,7 @@ pub(super) enum UpstreamRef {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Upstream {
-    pub(super) url: Option<String>,
+    pub(super) url: List<Server>,
     pub(super) ca: Option<String>,
     pub(super) client: Option<Certificate>,
     pub(super) connect_timeout: Option<Wait>,
@@ -177,7 +193,46 @@ pub(super) struct Upstream {
     pub(super) idle_connections: Option<Count>,
     pub(super) idle_timeout: Option<Wait>,
     pub(super) max_connections: Option<Count>,
+    pub(super) resolve_interval: Option<Wait>,
+    pub(super) ejection: Ejection,
+    pub(super) health_check: Option<HealthCheck>,
     pub(super) headers: BTreeMap<String, HeaderText>,
+}
+
+/// One of an upstream's servers: a URL, or a table with one.
+#[derive(Debug, Default)]
+pub(super) struct Server(pub(super) ServerTable);
+
+/// A [`Server`] as a table.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ServerTable {
+    pub(super) url: Option<String>,
+    pub(super) weight: Option<Count>,
+    /// Whether `url` is the whole item, and has no key of its own.
+    #[serde(skip)]
+    pub(super) is_text: bool,
+}
+
+/// `ejection` of an upstream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Ejection {
+    pub(super) failures: Option<Count>,
+    pub(super) backoff: Option<Wait>,
+    pub(super) backoff_limit: Option<Wait>,
+    pub(super) panic_below: Option<Count>,
+}
+
+/// `health_check` of an upstream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HealthCheck {
+    pub(super) path: Option<String>,
+    pub(super) interval: Option<Wait>,
+    pub(super) timeout: Option<Wait>,
+    pub(super) unhealthy_after: Option<Count>,
+    pub(super) healthy_after: Option<Count>,
 }
 
 /// The value of a static header: a literal, or where it is.
@@ -210,6 +265,17 @@ pub(super) enum OnReplay {
     Acknowledge,
 }
 
+/// `on_missing_id` of a route's `dedupe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnMissingId {
+    Forward,
+    Reject,
+}
+
+impl Words for OnMissingId {
+    const WORDS: &'static [(&'static str, Self)] = &[("forward", Self::Forward), ("reject", Self::Reject)];
+}
+
 impl Words for Mode {
     const WORDS: &'static [(&'static str, Self)] = &[("verify", Self::Verify), ("report", Self::Report)];
 }
@@ -228,6 +294,10 @@ impl Words for TlsVersion {
 
 impl Words for ClientMode {
     const WORDS: &'static [(&'static str, Self)] = &[("required", Self::Required), ("optional", Self::Optional)];
+}
+
+impl Words for ReadyWhen {
+    const WORDS: &'static [(&'static str, Self)] = &[("serving", Self::Serving), ("upstream", Self::Upstream)];
 }
 
 impl Words for LogFormat {
@@ -278,7 +348,7 @@ impl<'de> Visitor<'de> for UpstreamVisitor {
     type Value = UpstreamRef;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a URL such as \"http://127.0.0.1:8000\", or a table with `url`")
+        f.write_str("a URL such as \"http://127.0.0.1:8000\", a list of them, or a table with `url`")
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<UpstreamRef, E> {
@@ -289,10 +359,36 @@ impl<'de> Visitor<'de> for UpstreamVisitor {
         Upstream::deserialize(value::MapAccessDeserializer::new(map)).map(|table| UpstreamRef::Table(Box::new(table)))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, _seq: A) -> Result<UpstreamRef, A::Error> {
-        Err(A::Error::custom(
-            "several upstreams for one route are not part of this version\nwrite one, and balance behind it",
-        ))
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<UpstreamRef, A::Error> {
+        List::deserialize(value::SeqAccessDeserializer::new(seq)).map(UpstreamRef::List)
+    }
+}
+
+impl<'de> Deserialize<'de> for Server {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ServerVisitor)
+    }
+}
+
+struct ServerVisitor;
+
+impl<'de> Visitor<'de> for ServerVisitor {
+    type Value = Server;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a URL such as \"http://127.0.0.1:8000\", or { url = \"…\", weight = 2 }")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Server, E> {
+        Ok(Server(ServerTable {
+            url: Some(text.to_owned()),
+            is_text: true,
+            ..ServerTable::default()
+        }))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Server, A::Error> {
+        ServerTable::deserialize(value::MapAccessDeserializer::new(map)).map(Server)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The in-process store: exact, bounded, sharded. It never evicts a key that is still worth something: a full store
 //! refuses, because a guard that forgets under load is no guard.
 
-use super::{Claim, Key, Lifetime, Refused};
+use super::{Key, Lifetime, Refused};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ struct Shard {
     claims: HashMap<Key, State>,
     /// Committed keys by the whole second (since the epoch) after which they may be forgotten.
     expiry: BTreeMap<u64, Vec<Key>>,
-    /// Per route, the newest signed timestamp that was forgotten.
+    /// Per space, the newest signed timestamp that was forgotten.
     horizon: HashMap<u64, u64>,
 }
 
@@ -66,13 +66,13 @@ impl Memory {
     ///
     /// # Errors
     /// See [`Refused`].
-    pub fn claim(self: &Arc<Self>, key: Key, lifetime: Lifetime, now: Instant) -> Result<Claim, Refused> {
+    pub fn claim(self: &Arc<Self>, key: Key, lifetime: Lifetime, now: Instant) -> Result<Held, Refused> {
         let second = now.saturating_duration_since(self.epoch).as_secs();
         let mut shard = self.shard(&key);
         self.forget(&mut shard, second);
         if lifetime
             .timestamp
-            .is_some_and(|signed| shard.horizon.get(&key.route).is_some_and(|newest| signed <= *newest))
+            .is_some_and(|signed| shard.horizon.get(&key.space).is_some_and(|newest| signed <= *newest))
         {
             return Err(Refused::Forgotten);
         }
@@ -96,7 +96,7 @@ impl Memory {
                     timestamp: lifetime.timestamp,
                 });
                 self.keys.fetch_add(1, Ordering::Relaxed);
-                Ok(Claim {
+                Ok(Held {
                     store: self.clone(),
                     key,
                     settled: false,
@@ -113,7 +113,7 @@ impl Memory {
         }
     }
 
-    pub(super) fn commit(&self, key: &Key) {
+    fn commit(&self, key: &Key) {
         let mut shard = self.shard(key);
         let Some(state) = shard.claims.get_mut(key) else { return };
         state.delivered = true;
@@ -121,7 +121,7 @@ impl Memory {
         shard.expiry.entry(forget_after).or_default().push(*key);
     }
 
-    pub(super) fn release(&self, key: &Key) {
+    fn release(&self, key: &Key) {
         if self.shard(key).claims.remove(key).is_some() {
             self.keys.fetch_sub(1, Ordering::Relaxed);
         }
@@ -146,13 +146,37 @@ impl Memory {
                 };
                 self.keys.fetch_sub(1, Ordering::Relaxed);
                 if let Some(signed) = state.timestamp {
-                    let newest = shard.horizon.entry(key.route).or_default();
+                    let newest = shard.horizon.entry(key.space).or_default();
                     *newest = signed.max(*newest);
                 }
             }
             if shard.claims.capacity() > 1024 && shard.claims.len() < shard.claims.capacity() / 8 {
                 shard.claims.shrink_to_fit();
             }
+        }
+    }
+}
+
+/// A key that is reserved. Dropping it without [`Held::commit`] releases it.
+#[derive(Debug)]
+pub struct Held {
+    store: Arc<Memory>,
+    key: Key,
+    settled: bool,
+}
+
+impl Held {
+    /// Delivered: every claim of this key is refused for its lifetime.
+    pub fn commit(mut self) {
+        self.settled = true;
+        self.store.commit(&self.key);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.store.release(&self.key);
         }
     }
 }
@@ -171,7 +195,7 @@ mod tests {
     fn key(n: u16) -> Key {
         let mut identity = [0; 32];
         identity[..2].copy_from_slice(&n.to_le_bytes());
-        Key { route: 1, identity }
+        Key { space: 1, identity }
     }
 
     fn lifetime(keep: u64, timestamp: u64) -> Lifetime {
@@ -197,8 +221,8 @@ mod tests {
             store.claim(key(1), lifetime(5, 100), now).unwrap_err(),
             Refused::Delivered
         );
-        let other_route = Key { route: 2, ..key(1) };
-        assert!(store.claim(other_route, lifetime(5, 100), now).is_ok());
+        let other_space = Key { space: 2, ..key(1) };
+        assert!(store.claim(other_space, lifetime(5, 100), now).is_ok());
     }
 
     #[test]
@@ -280,7 +304,7 @@ mod tests {
             let tries: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
-                        let won = |n| store.claim(key(n), lifetime(5, 100), now).map(Claim::commit).is_ok();
+                        let won = |n| store.claim(key(n), lifetime(5, 100), now).map(Held::commit).is_ok();
                         (0..200).filter(|n| won(*n)).count()
                     })
                 })

@@ -1,34 +1,76 @@
-//! The replay guard: remembers what was delivered, in two steps, so that a retry after a failure is not a replay.
+//! The guard: remembers what was delivered, in two steps, so that a retry after a failure is not a repetition.
 //!
 //! A request is *claimed* before it is forwarded and *committed* when the upstream answered 2xx; anything else, a panic
 //! included, releases the claim, and the sender's retry is let in. A plain "seen before" set would lose that webhook.
-//! Only verified requests are claimed, so a flood of forgeries never touches the store.
+//! One claim has up to two keys: the *request* (its signed bytes, against replays) and the *delivery* (the provider's id,
+//! against the sender's own retries, `[route.dedupe]`). Only verified requests are claimed, so a flood of forgeries never
+//! touches the store.
 
 mod memory;
 
 pub use memory::Memory;
 
 use crate::outcome::Rejection;
+use memory::Held;
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// What one claim is about.
+/// Where claims are kept.
+#[derive(Debug)]
+pub enum Guard {
+    /// In this process. Claims never wait and never allocate beyond the store's own growth.
+    Memory(Arc<Memory>),
+}
+
+/// One thing that is delivered once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The route, so that the same bytes on two routes are two webhooks. Stable over reloads.
-    pub route: u64,
-    /// [`crate::scheme::Verified::identity`].
+    /// The route and the kind of identity, see [`space`]; so that the same bytes on two routes are two webhooks.
+    pub space: u64,
+    /// [`crate::scheme::Verified::identity`], or the hash of a delivery's id.
     pub identity: [u8; 32],
+}
+
+/// What the identities of a space are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What was signed.
+    Request,
+    /// The provider's id of the delivery.
+    Delivery,
+}
+
+/// Names the identities of one kind on the route of this name: the same after a reload, on every replica, in every version.
+#[must_use]
+pub fn space(route: &str, kind: Kind) -> u64 {
+    let kind: &[u8] = match kind {
+        Kind::Request => b"request\0",
+        Kind::Delivery => b"delivery\0",
+    };
+    let digest: [u8; 32] = Sha256::new().chain_update(kind).chain_update(route).finalize().into();
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// When a claim may be forgotten, and what must not come back once it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetime {
-    /// From now until a copy of the request would be refused as stale anyway (or the route's replay window).
+    /// From now until a copy of the request would be refused as stale anyway (or the route's window).
     pub keep: Duration,
     /// The signed timestamp, Unix seconds. Once a key is forgotten nothing that is signed as old or older is let in
     /// again, even if the wall clock steps back.
     pub timestamp: Option<u64>,
+}
+
+/// What is to be claimed, all of it or nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The signed bytes; `None` where the replay guard is off.
+    pub request: Option<(Key, Lifetime)>,
+    /// The delivery's id; `None` where the route does not deduplicate, or the request has none.
+    pub delivery: Option<(Key, Lifetime)>,
 }
 
 /// Why there is no claim.
@@ -44,37 +86,77 @@ pub enum Refused {
     Full,
 }
 
-impl From<Refused> for Rejection {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Delivered => Self::Replayed,
-            Refused::InFlight => Self::InFlight,
-            Refused::Forgotten => Self::TimestampStale,
-            Refused::Full => Self::ReplayStoreFull,
+impl Refused {
+    /// The rejection, for a claim of this kind.
+    const fn of(self, kind: Kind) -> Rejection {
+        match (self, kind) {
+            (Self::Delivered, Kind::Request) => Rejection::Replayed,
+            (Self::Delivered, Kind::Delivery) => Rejection::Duplicate,
+            (Self::InFlight, _) => Rejection::InFlight,
+            (Self::Forgotten, _) => Rejection::TimestampStale,
+            (Self::Full, _) => Rejection::ReplayStoreFull,
         }
     }
 }
 
 /// The right to deliver one webhook. Dropping it without [`Claim::commit`] releases it.
 #[derive(Debug)]
-pub struct Claim {
-    store: Arc<Memory>,
-    key: Key,
-    settled: bool,
+pub enum Claim {
+    /// In this process.
+    Memory {
+        /// The request's key.
+        request: Option<Held>,
+        /// The delivery's key.
+        delivery: Option<Held>,
+    },
 }
 
 impl Claim {
-    /// The upstream took it: every copy is a replay from now on.
-    pub fn commit(mut self) {
-        self.settled = true;
-        self.store.commit(&self.key);
+    /// The upstream took it: every copy is a repetition from now on.
+    pub fn commit(self) {
+        match self {
+            Self::Memory { request, delivery } => request.into_iter().chain(delivery).for_each(Held::commit),
+        }
     }
 }
 
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.store.release(&self.key);
+impl Guard {
+    /// Claims what is wanted; `None` when that is nothing.
+    ///
+    /// # Errors
+    /// `Replayed`, `Duplicate`, `InFlight`, `TimestampStale`, `ReplayStoreFull`.
+    pub async fn claim(&self, wanted: &Wanted, now: Instant) -> Result<Option<Claim>, Rejection> {
+        if wanted.request.is_none() && wanted.delivery.is_none() {
+            return Ok(None);
+        }
+        match self {
+            Self::Memory(store) => memory_claim(store, wanted, now).map(Some),
         }
     }
+
+    /// Forgets what has expired. Called now and then.
+    pub fn sweep(&self, now: Instant) {
+        match self {
+            Self::Memory(store) => store.sweep(now),
+        }
+    }
+
+    /// Keys held in this process, for the gauge.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        match self {
+            Self::Memory(store) => store.len(),
+        }
+    }
+}
+
+fn memory_claim(store: &Arc<Memory>, wanted: &Wanted, now: Instant) -> Result<Claim, Rejection> {
+    let hold = |wanted: Option<(Key, Lifetime)>, kind| {
+        let hold = |(key, lifetime)| store.claim(key, lifetime, now).map_err(|refused| refused.of(kind));
+        wanted.map(hold).transpose()
+    };
+    let request = hold(wanted.request, Kind::Request)?;
+    // A refusal here drops, and so releases, the request's key.
+    let delivery = hold(wanted.delivery, Kind::Delivery)?;
+    Ok(Claim::Memory { request, delivery })
 }

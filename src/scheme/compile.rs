@@ -5,10 +5,11 @@
 
 use super::NamedSecret;
 use super::custom::{self, Algorithm, Custom, Encoding, Fields, FormDigest, SecretPosition};
+use super::delivery::DeliveryId;
 use super::json::Pointer;
 use super::keys::{self, Key};
 use super::mac::Hash;
-use super::place::{self, Layout, Place, Shape, Time, TimePlace};
+use super::place::{self, Layout, Shape, Time, TimePlace};
 use super::template::{self, Names, Part};
 use super::url::PublicUrl;
 use hyper::header::HeaderName;
@@ -28,7 +29,7 @@ pub(super) struct Scheme {
     pub(super) strict: bool,
     pub(super) time: Option<Time>,
     pub(super) tolerance: Option<Duration>,
-    pub(super) delivery_id: Option<Place>,
+    pub(super) delivery_id: Option<DeliveryId>,
     pub(super) payload: Payload,
     pub(super) url: Option<PublicUrl>,
     pub(super) body_digest: Option<String>,
@@ -91,7 +92,6 @@ pub(super) fn compile(
     public_url: Option<&str>,
 ) -> Result<Scheme, Vec<String>> {
     let mut faults = Faults(keys::faults(secrets));
-    let mut warnings = Vec::new();
     let values = digest_values(&mut description, &mut faults);
     let algorithm = description.algorithm.unwrap_or(Algorithm::HmacSha256);
     let signature = description.signature.take().unwrap_or_default();
@@ -105,7 +105,7 @@ pub(super) fn compile(
     let delivery_id = description
         .delivery_id
         .take()
-        .and_then(|id| faults.keep(place::place("delivery_id", id)));
+        .and_then(|id| faults.keep(DeliveryId::new("delivery_id", id)));
     let tolerance = description
         .tolerance
         .take()
@@ -127,7 +127,7 @@ pub(super) fn compile(
 
     let names = Names {
         timestamp: time.as_ref().map(place::timestamp_part),
-        id: delivery_id.as_ref().map(place::id_part),
+        id: delivery_id.as_ref().map(|id| place::id_part(&id.0)),
         url: public_url.is_some(),
     };
     let template = match (description.payload.as_deref(), algorithm) {
@@ -189,15 +189,7 @@ pub(super) fn compile(
     );
     let streams = in_time && !description.url_ports && description.body_digest.is_none() && single.is_none();
     let payload = payload(parts, &expanded, streams && matches!(layout, Layout::Header(..)));
-    warn(
-        &mut warnings,
-        name,
-        algorithm,
-        &payload,
-        time.is_some(),
-        secrets,
-        &expanded,
-    );
+    let warnings = warnings(name, algorithm, &payload);
     Ok(Scheme {
         name: name.to_owned(),
         key_names: secrets.iter().map(|key| key.name.clone()).collect(),
@@ -321,18 +313,9 @@ fn headers(layout: &Layout, time: Option<&Time>, payload: &Payload) -> Vec<Heade
     headers
 }
 
-fn warn(
-    warnings: &mut Vec<String>,
-    name: &str,
-    algorithm: Algorithm,
-    payload: &Payload,
-    timed: bool,
-    secrets: &[NamedSecret],
-    keys: &[SchemeKey],
-) {
-    if !timed {
-        warnings.push(format!("`{name}` signs no time, so an old request cannot be told from a new one: replay protection rests on `replay.window`."));
-    }
+/// What an operator should know of the scheme itself, whatever the keys are.
+fn warnings(name: &str, algorithm: Algorithm, payload: &Payload) -> Vec<String> {
+    let mut warnings = Vec::new();
     if algorithm == Algorithm::Token {
         warnings.push(format!(
             "`{name}` compares a token and signs nothing: whoever has seen one request can send any other."
@@ -345,26 +328,24 @@ fn warn(
             "`{name}` does not sign the whole body: only the values in its payload can be trusted."
         ));
     }
-    if algorithm == Algorithm::Md5 {
-        warnings.push(format!(
-            "`{name}` uses a plain MD5 digest, which is weak: there is no separation of key and text, and no freshness."
-        ));
-    }
-    for (secret, key) in secrets.iter().zip(keys) {
-        let bytes = secret.secret.expose();
-        let public = matches!(key.key, Key::Public(_));
-        if !public && bytes.len() < 24 {
-            warnings.push(format!(
-                "The secret `{}` is short ({} bytes): is it the provider's whole signing secret?",
-                secret.name,
-                bytes.len()
-            ));
+    let weak = match algorithm {
+        Algorithm::Md5 => {
+            "a plain MD5 digest, which is broken: whoever can choose what a sender signs may forge other requests"
         }
-        if !public && bytes.trim_ascii().len() != bytes.len() {
-            warnings.push(format!(
-                "The secret `{}` begins or ends with white space, and that is part of the key: is it meant?",
-                secret.name
-            ));
+        Algorithm::Sha1 => "a plain SHA-1 digest, which is weak: an HMAC would separate the key from the text",
+        Algorithm::Sha256 => {
+            "a plain SHA-256 digest: with the secret first, whoever has seen one request can append to it; an HMAC would prevent that"
         }
-    }
+        Algorithm::RsaSha1 => {
+            "RSA with SHA-1, for which collisions can be bought: prefer a newer scheme where the provider offers one"
+        }
+        Algorithm::HmacSha1 => "HMAC-SHA1: no attack on it is known, but prefer SHA-256 where the provider offers it",
+        Algorithm::HmacSha256
+        | Algorithm::HmacSha512
+        | Algorithm::Ed25519
+        | Algorithm::EcdsaP256
+        | Algorithm::Token => return warnings,
+    };
+    warnings.push(format!("`{name}` uses {weak}."));
+    warnings
 }

@@ -12,6 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
+use memchr::memchr;
 
 /// Longest signature header that is looked at, in bytes; the longest genuine one has about 600.
 pub(super) const MAX_HEADER: usize = 1024;
@@ -85,7 +86,7 @@ impl<'h> Iterator for Fields<'h> {
 
 /// What stands before the first such sign, and what after it. The sign is ASCII.
 fn split(text: &str, at: char) -> (&str, Option<&str>) {
-    let found = text.bytes().position(|byte| char::from(byte) == at);
+    let found = u8::try_from(at).ok().and_then(|at| memchr(at, text.as_bytes()));
     let halves = found.and_then(|found| Some((text.get(..found)?, text.get(found + 1..)?)));
     halves.map_or((text, None), |(before, after)| (before, Some(after)))
 }

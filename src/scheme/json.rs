@@ -58,6 +58,14 @@ impl Pointer {
     }
 }
 
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|token| write!(f, "/{}", token.replace('~', "~0").replace('/', "~1")))
+    }
+}
+
 /// What is wanted at the end of the path.
 #[derive(Clone, Copy)]
 enum Leaf {
@@ -213,6 +221,7 @@ mod tests {
         ] {
             assert_eq!(text(pointer, body), Ok(expected.map(str::to_owned)), "{pointer}");
         }
+        assert_eq!(Pointer::parse("/m~0n/o~1p/").unwrap().to_string(), "/m~0n/o~1p/");
         assert!(Pointer::parse("a").is_err() && Pointer::parse("").is_err());
     }
 

@@ -9,6 +9,7 @@ mod asymmetric;
 mod claim;
 mod compile;
 mod custom;
+mod delivery;
 mod form;
 mod header;
 mod json;
@@ -24,6 +25,7 @@ mod url;
 mod whole;
 
 pub use custom::*;
+pub use delivery::DeliveryId;
 
 use crate::outcome::Rejection;
 use crate::secret::Secret;
@@ -144,7 +146,8 @@ impl Verifier {
         &self.scheme.headers
     }
 
-    /// What an operator should know at start: no signed time, a body that is not covered, a short secret.
+    /// What an operator should know of this scheme at start: a body that is not covered, a weak algorithm. That a scheme
+    /// signs no time is [`Verifier::has_timestamp`]; what is odd about a secret, the configuration says.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.scheme.warnings
@@ -190,8 +193,14 @@ impl Verifier {
 
     /// The provider's id of this delivery, where the scheme has one and the request carries it. `body` in pieces.
     #[must_use]
-    pub fn delivery_id<'a>(&self, head: &Head<'a>, body: &'a [Bytes]) -> Option<Cow<'a, [u8]>> {
-        self.scheme.find_id(head, body)
+    pub fn delivery_id<'a>(&self, head: &Head<'a>, body: &[Bytes]) -> Option<Cow<'a, [u8]>> {
+        self.scheme.delivery_id.as_ref()?.find(head, body)
+    }
+
+    /// Where the provider's id of a delivery stands, for the schemes that have one.
+    #[must_use]
+    pub fn delivery_place(&self) -> Option<&DeliveryId> {
+        self.scheme.delivery_id.as_ref()
     }
 
     /// The headers that a sender with the key of this index would set at `now` (Unix seconds). `None` when there is no

@@ -41,7 +41,7 @@ pub(super) enum TimePlace {
 }
 
 /// Where a text stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Place {
     Header(HeaderName),
     Json(Pointer),

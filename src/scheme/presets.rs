@@ -38,3 +38,15 @@ pub(super) fn find(provider: &str) -> Result<Custom, String> {
         }
     })
 }
+
+/// The header that a preset's signature stands in, as the provider writes it; `None` for signatures in the body.
+#[must_use]
+pub fn signature_header(provider: &str) -> Option<String> {
+    find(provider).ok()?.signature?.header
+}
+
+/// What a preset's signatures begin with, such as `sha256=`.
+#[must_use]
+pub fn signature_prefix(provider: &str) -> Option<String> {
+    find(provider).ok()?.signature?.prefix
+}

@@ -5,6 +5,7 @@
 
 use super::claim::Claim;
 use super::compile::Scheme;
+use super::delivery::DeliveryId;
 use super::keys::Key;
 use super::place::{Layout, Place, Shape, Time, TimePlace};
 use super::template::Part;
@@ -31,7 +32,7 @@ pub(super) fn sign(
     let id = HeaderValue::try_from(id).ok()?;
     let mut headers = HeaderMap::new();
     let mut fields = Vec::new();
-    if let Some(Place::Header(name)) = &scheme.delivery_id {
+    if let Some(DeliveryId(Place::Header(name))) = &scheme.delivery_id {
         headers.insert(name, id.clone());
     }
     let mut written = String::new();

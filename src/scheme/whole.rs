@@ -8,7 +8,7 @@ use super::form::{self, Pair};
 use super::header::{self, MAX_CANDIDATES};
 use super::keys::Key;
 use super::mac::Tag;
-use super::place::{Layout, Place, Time, TimePlace};
+use super::place::{Layout, Time, TimePlace};
 use super::template::Part;
 use super::{Head, Verified, contiguous, time};
 use crate::outcome::Rejection;
@@ -16,7 +16,6 @@ use crate::secret::Secret;
 use bytes::Bytes;
 use hyper::Method;
 use sha2::{Digest as _, Sha256};
-use std::borrow::Cow;
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
@@ -345,29 +344,6 @@ impl Scheme {
             })
         );
         in_payload || time || matches!(self.layout, Layout::Form(_))
-    }
-
-    /// The delivery's id.
-    pub(super) fn find_id<'a>(&self, head: &Head<'a>, body: &[Bytes]) -> Option<Cow<'a, [u8]>> {
-        let id: Cow<'a, [u8]> = match self.delivery_id.as_ref()? {
-            Place::Header(name) => {
-                let mut values = head.headers.get_all(name).iter();
-                let value = values.next().filter(|value| !value.is_empty())?;
-                values.next().is_none().then(|| Cow::Borrowed(value.as_bytes()))?
-            }
-            Place::Json(pointer) => Cow::Owned(pointer.text(&contiguous(body)).ok()??.into_bytes()),
-            Place::Form(name) => {
-                let query = head.target.split_once('?').map_or("", |(_, query)| query);
-                let body = contiguous(body);
-                let form = if *head.method == Method::GET {
-                    query.as_bytes()
-                } else {
-                    &body
-                };
-                Cow::Owned(form::value(&form::decode(form).ok()?, name).ok()??.to_vec())
-            }
-        };
-        (!id.is_empty()).then_some(id)
     }
 }
 

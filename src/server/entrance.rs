@@ -77,9 +77,15 @@ fn show_certificates(metrics: &Metrics, entrances: &[Entrance], snapshot: &Snaps
     let served = entrances.iter().filter_map(|entrance| entrance.tls.as_deref());
     let mut shown: Vec<_> = served.flat_map(tls::Server::expiries).collect();
     for upstream in snapshot.upstreams() {
-        if let Target::Tls {
-            client: Some(files), ..
-        } = &upstream.settings().target
+        let ours = upstream
+            .settings()
+            .servers
+            .iter()
+            .find_map(|server| match &server.target {
+                Target::Tls { client, .. } => client.as_ref(),
+                Target::Tcp { .. } | Target::Unix(_) => None,
+            });
+        if let Some(files) = ours
             && let Ok(certificate) = tls::certificate(files)
         {
             shown.push((files.certificate.clone(), certificate.expires));

@@ -6,6 +6,7 @@
 
 mod entrance;
 mod reload;
+mod upstreams;
 mod worker;
 
 use crate::admin;
@@ -16,7 +17,7 @@ use crate::exchange::{AuditScope, Recorder};
 use crate::gateway::Gateway;
 use crate::intake::Budget;
 use crate::listener::{Connections, Listener};
-use crate::replay::Memory;
+use crate::replay::{Guard, Memory};
 use crate::settings::{self, Address, Config};
 use crate::snapshot::Snapshot;
 use crate::telemetry::audit::AuditLog;
@@ -95,12 +96,14 @@ pub async fn serve(
     let routes = std::mem::take(&mut config.routes);
     let entrances = open_entrances(&config.listeners)?;
     let snapshot = Snapshot::compile(routes, None, config.workers, &metrics, tls::connector).map_err(Error::Tls)?;
+    upstreams::take_up(&snapshot, None).await;
     show(&metrics, &entrances, &snapshot);
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         budget: Budget::new(config.limits.in_flight_bytes),
-        guard: Memory::new(config.replay.capacity, Instant::now()),
+        guard: Guard::Memory(Memory::new(config.replay.capacity, Instant::now())),
         recorder: recorder(&metrics, config.log.audit, audit).map_err(Error::Thread)?,
+        stopping: Arc::default(),
     });
 
     let most = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
@@ -134,7 +137,8 @@ pub async fn serve(
     }
 
     let sampled = gateway.clone();
-    let state = Arc::new(admin::State::new(metrics.clone(), Box::new(move || sample(&sampled))));
+    let state = admin::State::new(metrics.clone(), Box::new(move || sample(&sampled)));
+    let state = Arc::new(state.with_stopping(gateway.stopping.clone()));
     let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = admin {
         let (state, finished) = (state.clone(), word.finish.clone());
@@ -156,15 +160,22 @@ pub async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             new = reloads.recv(), if reloading => match new {
-                Some(new) => reload(new, &config, &gateway, &entrances),
+                Some(new) => reload(new, &config, &gateway, &entrances).await,
                 None => reloading = false,
             },
-            _ = housekeeping.tick() => gateway.guard.sweep(Instant::now()),
+            _ = housekeeping.tick() => {
+                gateway.guard.sweep(Instant::now());
+                state.set_readiness(match upstreams::are_up(&gateway.snapshot.load(), config.readiness) {
+                    true => admin::Readiness::Ready,
+                    false => admin::Readiness::UpstreamDown,
+                });
+            }
         }
     }
 
     tracing::info!(delay = ?config.drain.delay, grace = ?config.drain.grace, "draining");
     state.set_readiness(admin::Readiness::Draining);
+    gateway.stopping.begin();
     sleep(config.drain.delay).await;
     word.stop.begin();
     word.drain.begin();
@@ -233,16 +244,10 @@ fn recorder(
 fn sample(gateway: &Gateway) {
     let metrics = &gateway.recorder.metrics;
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    metrics.replay_keys.set(count(gateway.guard.len()));
+    metrics.replay_keys.set(count(gateway.guard.keys()));
     metrics.intake_bytes_in_flight.set(count(gateway.budget.used()));
     metrics.limits.intake_bytes.set(count(gateway.budget.limit()));
-    for upstream in gateway.snapshot.load().upstreams() {
-        let (open, idle) = (upstream.open(), upstream.idle());
-        let gauges = metrics.upstream(&upstream.settings().target.to_string());
-        gauges.up.set(i64::from(upstream.is_up()));
-        gauges.idle.set(count(idle));
-        gauges.active.set(count(open.saturating_sub(idle)));
-    }
+    metrics.upstreams(&upstreams::sample(&gateway.snapshot.load()));
 }
 
 async fn flush_audit(recorder: &Arc<Recorder>) {

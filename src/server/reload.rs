@@ -1,6 +1,7 @@
 //! Reload: a new configuration comes into force as a whole, or the old one stays as a whole.
 
 use super::entrance::{Entrance, show};
+use super::upstreams;
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::settings::Config;
@@ -10,9 +11,13 @@ use std::sync::Arc;
 
 /// Applies `new`, or says in log and metric why not. `started` is the configuration that the process started with: what
 /// differs from it in a way that only a restart can apply is named in the log, and the rest is applied.
-pub(super) fn reload(new: Result<Config, String>, started: &Config, gateway: &Gateway, entrances: &[Entrance]) {
+pub(super) async fn reload(new: Result<Config, String>, started: &Config, gateway: &Gateway, entrances: &[Entrance]) {
     let metrics = &gateway.recorder.metrics;
-    match new.and_then(|new| apply(new, started, gateway, entrances)) {
+    let applied = match new {
+        Ok(new) => apply(new, started, gateway, entrances).await,
+        Err(faults) => Err(faults),
+    };
+    match applied {
         Ok(()) => {
             metrics.config_reloads.ok.inc();
             metrics.config_last_reload_successful.set(1);
@@ -27,7 +32,7 @@ pub(super) fn reload(new: Result<Config, String>, started: &Config, gateway: &Ga
     }
 }
 
-fn apply(new: Config, started: &Config, gateway: &Gateway, entrances: &[Entrance]) -> Result<(), String> {
+async fn apply(new: Config, started: &Config, gateway: &Gateway, entrances: &[Entrance]) -> Result<(), String> {
     let metrics = &gateway.recorder.metrics;
     for change in started.restart_needed(&new) {
         tracing::warn!("{change}: that takes effect at the next restart");
@@ -50,6 +55,7 @@ fn apply(new: Config, started: &Config, gateway: &Gateway, entrances: &[Entrance
             swaps.push((server, tls::Server::load(tls).map_err(|faults| faults.join("\n"))?));
         }
     }
+    upstreams::take_up(&snapshot, Some(&in_force)).await;
     for (server, new) in swaps {
         server.replace(new);
     }
@@ -60,13 +66,11 @@ fn apply(new: Config, started: &Config, gateway: &Gateway, entrances: &[Entrance
         .iter()
         .map(|route| route.settings.name.clone())
         .collect();
+    // Once more, so that no count of what goes is lost.
+    metrics.upstreams(&upstreams::sample(&in_force));
     let snapshot = Arc::new(snapshot);
-    for gone in in_force.upstreams() {
-        if !snapshot.upstreams().iter().any(|kept| Arc::ptr_eq(kept, gone)) {
-            metrics.remove_upstream(&gone.settings().target.to_string());
-        }
-    }
-    gateway.snapshot.store(snapshot);
+    gateway.snapshot.store(snapshot.clone());
+    upstreams::give_up(&in_force, &snapshot);
     metrics.retain_routes(&names.iter().map(String::as_str).collect::<Vec<_>>());
     Ok(())
 }

@@ -23,6 +23,17 @@ pub struct AuditLog {
     dropped: IntCounter,
 }
 
+/// What an outcome has as an index, by its name in the configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names<'a> {
+    /// The route; empty without one.
+    pub route: &'a str,
+    /// The active secret that matched.
+    pub secret: Option<&'a str>,
+    /// The upstream's server.
+    pub upstream: Option<&'a str>,
+}
+
 enum Message {
     Line(Vec<u8>),
     /// Everything before this message is to be written, then acknowledged.
@@ -43,10 +54,10 @@ impl AuditLog {
         Ok(Self { sender, dropped })
     }
 
-    /// Writes one line for `outcome`; `secret` is the name of the active secret that matched. Never blocks.
-    pub fn record(&self, route: &str, secret: Option<&str>, outcome: &Outcome) {
+    /// Writes one line for `outcome`. Never blocks.
+    pub fn record(&self, names: Names<'_>, outcome: &Outcome) {
         let mut line = Vec::with_capacity(LINE_BYTES);
-        if write_line(&mut line, route, secret, outcome).is_err() {
+        if write_line(&mut line, names, outcome).is_err() {
             self.dropped.inc();
             return;
         }
@@ -79,18 +90,19 @@ impl AuditLog {
 }
 
 /// Appends the line, newline included.
-fn write_line(buffer: &mut Vec<u8>, route: &str, secret: Option<&str>, outcome: &Outcome) -> serde_json::Result<()> {
+fn write_line(buffer: &mut Vec<u8>, names: Names<'_>, outcome: &Outcome) -> serde_json::Result<()> {
     let received = SystemTime::UNIX_EPOCH + Duration::from_secs(outcome.received.min(LAST_SECOND));
     let line = Line {
         time: humantime::format_rfc3339_seconds(received),
         request_id: &outcome.request_id,
-        route,
+        route: names.route,
         peer: outcome.peer,
         verdict: outcome.verdict.label(),
         reason: outcome.verdict.reason(),
-        secret,
+        secret: names.secret,
         signature_age_seconds: outcome.signature_age,
         body_bytes: outcome.body_bytes,
+        upstream: names.upstream,
         upstream_status: outcome.upstream_status.map(|status| status.as_u16()),
         upstream_seconds: outcome.upstream_duration.map(seconds),
         verification_seconds: outcome.verification.map(seconds),
@@ -117,6 +129,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     signature_age_seconds: Option<i64>,
     body_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream_status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -204,7 +218,7 @@ fn write_lines(receiver: &Receiver<Message>, mut output: impl Write, lost: &IntC
 /// Lines between the workers and the writer; about 4 MiB when full.
 const CAPACITY: usize = 8192;
 /// A common line, so that its buffer is allocated once.
-const LINE_BYTES: usize = 384;
+const LINE_BYTES: usize = 448;
 /// How long lines are gathered before they are written together.
 const GATHER: Duration = Duration::from_millis(20);
 /// Written at once when this much has gathered.
@@ -230,6 +244,7 @@ mod tests {
             secret: Some(0),
             signature_age: Some(-1),
             body_bytes: 2048,
+            upstream: Some(0),
             upstream_status: Some(StatusCode::OK),
             upstream_duration: Some(Duration::from_micros(1_234_567)),
             verification: Some(Duration::from_nanos(4_321)),
@@ -237,13 +252,24 @@ mod tests {
         }
     }
 
+    const NAMES: Names<'_> = Names {
+        route: "r",
+        secret: None,
+        upstream: None,
+    };
+
     fn dropped() -> IntCounter {
         IntCounter::new("dropped_total", "test").unwrap()
     }
 
     fn line(route: &str, secret: Option<&str>, outcome: &Outcome) -> Vec<u8> {
         let mut buffer = Vec::new();
-        write_line(&mut buffer, route, secret, outcome).unwrap();
+        let names = Names {
+            route,
+            secret,
+            upstream: secret.and(Some("http://127.0.0.1:8000")),
+        };
+        write_line(&mut buffer, names, outcome).unwrap();
         buffer
     }
 
@@ -279,7 +305,7 @@ mod tests {
             concat!(
                 r#"{"time":"2022-12-20T16:12:57Z","request_id":"0192-abc","route":"/webhooks/paddle","#,
                 r#""peer":"2001:db8::1","verdict":"forwarded","reason":"none","secret":"2026","#,
-                r#""signature_age_seconds":-1,"body_bytes":2048,"upstream_status":200,"upstream_seconds":1.234567,"#,
+                r#""signature_age_seconds":-1,"body_bytes":2048,"upstream":"http://127.0.0.1:8000","upstream_status":200,"upstream_seconds":1.234567,"#,
                 r#""verification_seconds":4e-6,"seconds":1.24}"#,
                 "\n"
             )
@@ -349,7 +375,7 @@ mod tests {
             for key in ["route", "secret", "request_id"] {
                 assert_eq!(value[key], text);
             }
-            assert_eq!(value.as_object().unwrap().len(), 13);
+            assert_eq!(value.as_object().unwrap().len(), 14);
         }
     }
 
@@ -372,7 +398,7 @@ mod tests {
         let sink = Sink::default();
         let log = AuditLog::start(sink.clone(), dropped()).unwrap();
         for _ in 0..1000 {
-            log.record("r", None, &outcome());
+            log.record(NAMES, &outcome());
         }
         assert!(log.flush(Duration::from_secs(20)));
         let bytes = sink.bytes.lock().unwrap();
@@ -390,7 +416,7 @@ mod tests {
         let log = AuditLog::start(sink.clone(), dropped.clone()).unwrap();
         let recorded = 3 * CAPACITY;
         for _ in 0..recorded {
-            log.record("r", None, &outcome());
+            log.record(NAMES, &outcome());
         }
         assert!(dropped.get() > 0);
         assert!(!log.flush(Duration::from_millis(1)));
@@ -413,11 +439,11 @@ mod tests {
         )
         .unwrap();
         for _ in 0..10 {
-            log.record("r", None, &outcome());
+            log.record(NAMES, &outcome());
         }
         assert!(log.flush(Duration::from_secs(20)));
         assert_eq!(dropped.get(), 10);
-        log.record("r", None, &outcome());
+        log.record(NAMES, &outcome());
         assert!(log.flush(Duration::from_secs(20)));
         assert_eq!(dropped.get(), 11);
     }

@@ -8,6 +8,7 @@ use super::limits::Limits;
 use super::registration::{self, counter, counters, gauge, gauges, histogram};
 use super::route_families::Families;
 use super::route_metrics::RouteMetrics;
+use super::upstream_metrics::{self, UpstreamSample};
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::collections::HashMap;
 use std::fmt;
@@ -22,8 +23,7 @@ pub struct Metrics {
     unrouted: RouteMetrics,
     connections: IntCounterVec,
     connections_open: IntGaugeVec,
-    upstream_up: IntGaugeVec,
-    upstream_connections: IntGaugeVec,
+    upstreams: upstream_metrics::Families,
     certificate_expiry: IntGaugeVec,
     secret_retired: IntGaugeVec,
     /// Exchanges between the end of the head and the end of the answer.
@@ -108,17 +108,6 @@ pub struct ListenerMetrics {
     pub open: IntGauge,
 }
 
-/// One upstream's gauges.
-#[derive(Clone, Debug)]
-pub struct UpstreamMetrics {
-    /// 1 when the last connection attempt succeeded, 0 when it failed.
-    pub up: IntGauge,
-    /// Pooled connections without a request.
-    pub idle: IntGauge,
-    /// Connections that carry a request.
-    pub active: IntGauge,
-}
-
 impl Metrics {
     /// A registry with every family of the process registered, `build_info` and (on Linux) `process_*` included.
     #[must_use]
@@ -159,18 +148,7 @@ impl Metrics {
                 &["listener", "result"],
             ),
             connections_open: gauges(r, "connections_open", "Connections of senders open now.", &["listener"]),
-            upstream_up: gauges(
-                r,
-                "upstream_up",
-                "1 when the last attempt to connect to the upstream succeeded, 0 when it failed.",
-                &["upstream"],
-            ),
-            upstream_connections: gauges(
-                r,
-                "upstream_connections",
-                "Connections to the upstream: idle in the pool, or active with a request.",
-                &["upstream", "state"],
-            ),
+            upstreams: upstream_metrics::Families::register(r),
             certificate_expiry: gauges(
                 r,
                 "tls_certificate_expiry_timestamp_seconds",
@@ -296,22 +274,9 @@ impl Metrics {
         }
     }
 
-    /// The gauges of one upstream; `up` starts at 0 and is set by the first attempt to connect.
-    #[must_use]
-    pub fn upstream(&self, name: &str) -> UpstreamMetrics {
-        UpstreamMetrics {
-            up: self.upstream_up.with_label_values(&[name]),
-            idle: self.upstream_connections.with_label_values(&[name, "idle"]),
-            active: self.upstream_connections.with_label_values(&[name, "active"]),
-        }
-    }
-
-    /// Removes the gauges of an upstream that a reload has dropped.
-    pub fn remove_upstream(&self, name: &str) {
-        // An error means that the series was not there: what we want.
-        let _ = self.upstream_up.remove_label_values(&[name]);
-        let _ = self.upstream_connections.remove_label_values(&[name, "idle"]);
-        let _ = self.upstream_connections.remove_label_values(&[name, "active"]);
+    /// Shows the servers of all routes; those that are not among them are forgotten.
+    pub fn upstreams(&self, samples: &[UpstreamSample]) {
+        self.upstreams.show(samples);
     }
 
     /// Replaces the expiry times of all served certificates: name (path) and `notAfter` in Unix seconds.
@@ -357,7 +322,11 @@ mod tests {
         let metrics = Metrics::new();
         let _ = metrics.route("/webhooks/paddle", &["new".into(), "old".into()]);
         let _ = metrics.listener("0.0.0.0:8443");
-        let _ = metrics.upstream("http://127.0.0.1:8000");
+        metrics.upstreams(&[UpstreamSample {
+            upstream: "http://127.0.0.1:8000".into(),
+            counts: Some(crate::telemetry::UpstreamCounts::default()),
+            ..UpstreamSample::default()
+        }]);
         metrics.certificates([("tls.crt", 1_800_000_000)]);
         metrics.retired([("/webhooks/paddle", "old")]);
         metrics
@@ -427,7 +396,7 @@ mod tests {
     fn certificates_and_upstreams_that_are_gone_have_no_series() {
         let metrics = filled();
         metrics.certificates([("other.crt", 1)]);
-        metrics.remove_upstream("http://127.0.0.1:8000");
+        metrics.upstreams(&[]);
         let text = metrics.text();
         assert!(!text.contains("tls.crt\"") && text.contains("other.crt\""));
         assert!(!text.contains("127.0.0.1:8000"));

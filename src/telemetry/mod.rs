@@ -11,5 +11,7 @@ pub mod metrics;
 mod registration;
 mod route_families;
 mod route_metrics;
+mod upstream_metrics;
 
 pub use route_metrics::RouteMetrics;
+pub use upstream_metrics::{UpstreamCounts, UpstreamSample};

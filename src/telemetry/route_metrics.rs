@@ -5,7 +5,7 @@
 //! their first use; from then on they are as cheap. Nothing is ever left uncounted.
 
 use super::route_families::Families;
-use crate::outcome::{Outcome, Rejection, Verdict};
+use crate::outcome::{Outcome, Rejection, Repeat, Verdict};
 use hyper::StatusCode;
 use prometheus::{Histogram, IntCounter};
 use std::array::from_fn;
@@ -214,7 +214,7 @@ impl Inner {
 
 /// Refusals that the headers suffice for leave the body unread; a genuine empty body was read.
 const fn body_was_read(outcome: &Outcome) -> bool {
-    outcome.body_bytes > 0 || matches!(outcome.verdict, Verdict::Forwarded | Verdict::Acknowledged)
+    outcome.body_bytes > 0 || matches!(outcome.verdict, Verdict::Forwarded | Verdict::Acknowledged(_))
 }
 
 const fn code_class(status: StatusCode) -> &'static str {
@@ -230,21 +230,23 @@ const fn code_class(status: StatusCode) -> &'static str {
 const fn verdict_index(verdict: Verdict) -> usize {
     match verdict {
         Verdict::Forwarded => 0,
-        Verdict::Acknowledged => 1,
-        Verdict::Refused(rejection) => 2 + rejection as usize,
-        Verdict::Reported(rejection) => 2 + Rejection::ALL.len() + rejection as usize,
+        Verdict::Acknowledged(Repeat::Request) => 1,
+        Verdict::Acknowledged(Repeat::Delivery) => 2,
+        Verdict::Refused(rejection) => 3 + rejection as usize,
+        Verdict::Reported(rejection) => 3 + Rejection::ALL.len() + rejection as usize,
     }
 }
 
 /// Every verdict there is, in the order of [`verdict_index`].
 fn verdicts() -> impl Iterator<Item = Verdict> {
-    [Verdict::Forwarded, Verdict::Acknowledged]
+    [Verdict::Forwarded]
         .into_iter()
+        .chain([Repeat::Request, Repeat::Delivery].map(Verdict::Acknowledged))
         .chain(Rejection::ALL.map(Verdict::Refused))
         .chain(Rejection::ALL.map(Verdict::Reported))
 }
 
-const VERDICTS: usize = 2 + 2 * Rejection::ALL.len();
+const VERDICTS: usize = 3 + 2 * Rejection::ALL.len();
 const VERDICT_LABELS: [&str; 5] = ["forwarded", "acknowledged", "reported", "rejected", "failed"];
 const CODE_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -265,6 +267,7 @@ mod tests {
             secret: None,
             signature_age: None,
             body_bytes: 0,
+            upstream: None,
             upstream_status: None,
             upstream_duration: None,
             verification: None,

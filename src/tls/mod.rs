@@ -86,7 +86,12 @@ fn inspect(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, i64), String> {
 /// # Errors
 /// One sentence that names the file or what the platform lacks.
 pub fn connector(upstream: &Upstream) -> Result<Option<TlsConnector>, String> {
-    let Target::Tls { ca, client, .. } = &upstream.target else {
+    // All servers of one upstream have the same.
+    let of_tls = upstream.servers.iter().find_map(|server| match &server.target {
+        Target::Tls { ca, client, .. } => Some((ca, client)),
+        Target::Tcp { .. } | Target::Unix(_) => None,
+    });
+    let Some((ca, client)) = of_tls else {
         return Ok(None);
     };
     let roots = roots(ca.as_deref())?;

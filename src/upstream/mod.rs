@@ -1,260 +1,362 @@
-//! Where verified requests go: a bounded LIFO pool of connections for each worker, and the one exchange on one of them.
+//! Upstreams: the servers that share a route's requests, and the one exchange with one of them.
 //!
-//! A request is sent once. It is sent again only when the connection closed before a byte of it was written, which
-//! happens when an idle connection dies in the pool. Connections never move between workers, so no core waits for
-//! another; only the count of open ones is shared.
+//! A configured server has one endpoint, or, when it is a name, one for each address that the name has at the moment.
+//! [`pool`] keeps the connections of one endpoint, [`balance`] chooses among several, [`standing`] remembers which of them
+//! fail, [`health`] asks them, [`resolve`] follows the names. A request is sent once: it goes to another endpoint only
+//! when not a byte of it was sent. An upstream with a single fixed endpoint takes none of these turns.
 
+mod balance;
 mod connection;
+pub mod forwarding;
+mod framing;
 pub mod headers;
+mod health;
+mod message;
+mod pool;
+mod resolve;
+mod standing;
 mod stream;
+mod tally;
 
-use crate::intake::Payload;
+use crate::drain::Drain;
 use crate::outcome::Rejection;
 use crate::settings;
-use connection::{Connection, Failure};
-use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response, StatusCode};
+use arc_swap::ArcSwap;
+use balance::{Candidate, Random};
+use connection::Incoming;
+use hyper::Response;
+use hyper::body::Bytes;
+pub use message::Message;
+use pool::{Endpoint, Lease, Missed, Server, Shared};
+use std::cell::RefCell;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
-use stream::Stream;
-use tokio::time::{Instant, timeout};
+use tally::Tally;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-/// A connection that is closed this soon after an answer was never meant to be kept.
-const AT_ONCE: Duration = Duration::from_secs(1);
-/// For how long such an upstream's connections are not used again.
-const DISTRUST: Duration = Duration::from_secs(60);
+/// Endpoints that one request tries before it gives up.
+const ATTEMPTS: usize = 8;
+/// How often the choice is made anew because another request was faster to try an endpoint.
+const CHOICES: usize = 4;
 
-/// An upstream with its pool.
+/// An upstream with its endpoints.
 pub struct Upstream {
-    settings: Arc<settings::Upstream>,
-    tls: Option<TlsConnector>,
-    /// One a worker; the lock is contended only when one worker makes room by closing another's.
-    idle: Vec<Mutex<Vec<Connection>>>,
-    open: AtomicUsize,
-    up: AtomicBool,
-    made: Instant,
-    /// Seconds after `made` until which connections are not used again.
-    distrusted: AtomicU64,
+    shared: Arc<Shared>,
+    servers: Vec<Arc<Server>>,
+    endpoints: Endpoints,
+    /// Endpoints that a look-up no longer finds, until their last request is over.
+    leaving: Mutex<Vec<Weak<Endpoint>>>,
+    /// Names whose first look-up has not ended, and the word that none is left.
+    unsettled: Mutex<usize>,
+    settled: Drain,
+    /// Begun once no new request comes here: what works in the background ends.
+    retired: Drain,
+}
+
+/// Where requests can go.
+enum Endpoints {
+    /// The one that never changes.
+    One(Arc<Endpoint>),
+    /// Those of the servers, which never change.
+    Fixed(Vec<Arc<Endpoint>>),
+    /// Those of the servers, some of which are names.
+    Changing(ArcSwap<Vec<Arc<Endpoint>>>),
+}
+
+/// How one server stands at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Endpoints that take requests and were reached at the last attempt.
+    pub up: usize,
+    /// Endpoints that could not be reached at the last attempt, and are used nevertheless.
+    pub failing: usize,
+    /// Endpoints that are left alone because of their failures.
+    pub ejected: usize,
+    /// Endpoints whose health checks fail.
+    pub unhealthy: usize,
+    /// Endpoints that are gone and still answer requests.
+    pub draining: usize,
+    /// Idle connections.
+    pub idle: usize,
+    /// Requests in flight.
+    pub active: usize,
 }
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream")
-            .field("target", &self.settings.target)
-            .field("open", &self.open)
+            .field("servers", &self.shared.settings.servers)
             .finish_non_exhaustive()
     }
 }
 
 impl Upstream {
-    /// An upstream without connections. `tls` is needed for [`settings::Target::Tls`].
+    /// An upstream without connections. `tls` is needed for [`settings::Target::Tls`]. Names have no address before
+    /// [`Upstream::tend`] has looked them up.
     #[must_use]
     pub fn new(settings: Arc<settings::Upstream>, tls: Option<TlsConnector>, workers: usize) -> Arc<Self> {
-        let idle = (0..workers.max(1)).map(|_| Mutex::default()).collect();
-        Arc::new(Self {
-            settings,
+        let found: Vec<_> = settings
+            .servers
+            .iter()
+            .map(|server| resolve::without_asking(&server.target))
+            .collect();
+        let names = found.iter().filter(|addresses| addresses.is_none()).count();
+        let is_one = names == 0 && found.len() == 1;
+        let servers: Vec<_> = settings
+            .servers
+            .iter()
+            .enumerate()
+            .map(|(index, settings)| {
+                Arc::new(Server {
+                    index,
+                    name: settings.target.to_string(),
+                    settings: settings.clone(),
+                    tally: Tally::new(),
+                })
+            })
+            .collect();
+        let shared = Arc::new(Shared {
             tls,
-            idle,
-            open: AtomicUsize::new(0),
-            up: AtomicBool::new(true),
+            workers,
             made: Instant::now(),
-            distrusted: AtomicU64::new(0),
+            ejection: (!is_one).then_some(settings.ejection),
+            settings,
+        });
+        let known = servers.iter().zip(found);
+        let mut endpoints: Vec<_> = known
+            .filter_map(|(server, addresses)| Some(Endpoint::new(&shared, server, addresses?)))
+            .collect();
+        let endpoints = match (names, endpoints.pop()) {
+            (0, Some(one)) if endpoints.is_empty() => Endpoints::One(one),
+            (names, last) => {
+                endpoints.extend(last);
+                if names == 0 {
+                    Endpoints::Fixed(endpoints)
+                } else {
+                    Endpoints::Changing(ArcSwap::from_pointee(endpoints))
+                }
+            }
+        };
+        let settled = Drain::default();
+        if names == 0 {
+            settled.begin();
+        }
+        Arc::new(Self {
+            shared,
+            servers,
+            endpoints,
+            leaving: Mutex::default(),
+            unsettled: Mutex::new(names),
+            settled,
+            retired: Drain::default(),
         })
     }
 
     /// What it was made from.
     #[must_use]
-    pub const fn settings(&self) -> &Arc<settings::Upstream> {
-        &self.settings
+    pub fn settings(&self) -> &Arc<settings::Upstream> {
+        &self.shared.settings
     }
 
-    /// Connections open now, idle ones included.
+    /// Name of the server with this index, as in metrics: its URL without a path.
     #[must_use]
-    pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+    pub fn name(&self, server: usize) -> Option<&str> {
+        self.servers.get(server).map(|server| &*server.name)
     }
 
-    /// Idle connections now.
-    #[must_use]
-    pub fn idle(&self) -> usize {
-        self.idle.iter().map(|pool| lock(pool).len()).sum()
+    /// Starts what works in the background, on the runtime of the caller: look-ups of names and health checks. They end
+    /// with [`Upstream::retire`].
+    pub fn tend(self: &Arc<Self>) {
+        for server in &self.servers {
+            if resolve::without_asking(&server.settings.target).is_none() {
+                tokio::spawn(resolve::follow(self.clone(), server.clone()));
+            }
+        }
+        self.each(|endpoint| health::start(self, endpoint));
     }
 
-    /// Whether the last attempt to reach it succeeded.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+    /// Ready once every name has been looked up, successfully or not.
+    pub async fn settled(&self) {
+        self.settled.begun().await;
     }
 
-    /// Sends `request` and returns the head of the final answer, its body to be read from the [`Answer`].
+    /// Ends what works in the background and closes idle connections; requests in flight go on.
+    pub fn retire(&self) {
+        self.retired.begin();
+        self.each(|endpoint| endpoint.retire());
+    }
+
+    /// Sends `request` and returns the head of the final answer, its body to be read from the [`Answer`]. Leaves the
+    /// index of the server that had it last in `server`.
     ///
     /// # Errors
     /// `UpstreamUnreachable`, `UpstreamReset`, `UpstreamInvalid`, `UpstreamTimeout`, and `Overloaded` at the bound of
     /// open connections.
     pub async fn forward(
-        self: &Arc<Self>,
+        &self,
         worker: usize,
-        request: Request<Payload>,
+        request: Message,
+        server: &mut Option<usize>,
     ) -> Result<Response<Answer>, Rejection> {
+        let whole = self.shared.settings.connect_timeout;
+        if let Endpoints::One(endpoint) = &self.endpoints {
+            *server = Some(0);
+            let answer = endpoint.attempt(worker, request, whole).await;
+            return answer.map_err(|missed| missed.rejection());
+        }
+        let deadline = Instant::now() + whole;
         let mut request = request;
-        loop {
-            let (mut lease, pooled) = match self.checkout(worker) {
-                Some(lease) => (lease, true),
-                None => (self.connect(worker).await?, false),
-            };
-            let Some(connection) = &mut lease.connection else {
-                return Err(Rejection::Internal);
-            };
-            let deadline = Instant::now() + self.settings.timeout;
-            match connection.send(request, deadline).await {
-                Ok(response) => {
-                    self.up.store(true, Ordering::Relaxed);
-                    if response.status() == StatusCode::SWITCHING_PROTOCOLS
-                        || !headers::is_relayable(response.headers())
-                    {
-                        return Err(Rejection::UpstreamInvalid);
+        let mut tried = Tried::default();
+        let mut rejection = Rejection::UpstreamUnreachable;
+        while let Some((endpoint, has_alternative)) = self.pick(&tried) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // An endpoint that swallows packets must not spend what is left for the others.
+            let within = if has_alternative { left / 2 } else { left };
+            *server = Some(endpoint.server.index);
+            match endpoint.attempt(worker, request, within).await {
+                Ok(response) => return Ok(response),
+                Err(Missed::Lost(rejection)) => return Err(rejection),
+                Err(Missed::Unsent(why, unsent)) => {
+                    rejection = why;
+                    request = unsent;
+                    if !has_alternative || !tried.add(endpoint.id) || Instant::now() >= deadline {
+                        break;
                     }
-                    return Ok(response.map(|body| Answer {
-                        lease: Some(lease),
-                        body,
-                        deadline,
-                    }));
-                }
-                Err(Failure::NotSent(unsent)) if pooled => request = *unsent,
-                Err(Failure::NotSent(_)) => return Err(self.failed(Rejection::UpstreamReset)),
-                Err(Failure::Lost(rejection)) => {
-                    if pooled && rejection == Rejection::UpstreamReset {
-                        self.distrust();
-                    }
-                    return Err(self.failed(rejection));
+                    endpoint.server.tally.passed_on.add(1);
                 }
             }
         }
+        Err(rejection)
+    }
+
+    /// The endpoint for a request that has `tried` others, and whether there is still another one.
+    fn pick(&self, tried: &Tried) -> Option<(Arc<Endpoint>, bool)> {
+        match &self.endpoints {
+            Endpoints::One(endpoint) => Some((endpoint.clone(), false)),
+            Endpoints::Fixed(endpoints) => self.pick_of(endpoints, tried),
+            Endpoints::Changing(endpoints) => self.pick_of(&endpoints.load(), tried),
+        }
+    }
+
+    fn pick_of(&self, endpoints: &[Arc<Endpoint>], tried: &Tried) -> Option<(Arc<Endpoint>, bool)> {
+        thread_local! {
+            // Seeded by the standard library's random keys.
+            static RANDOM: RefCell<Random> = RefCell::new(Random(RandomState::new().hash_one(0)));
+        }
+        let settings = &self.shared.settings;
+        let now = endpoints.first()?.now();
+        let look = |index: usize| match endpoints.get(index) {
+            Some(endpoint) => Candidate {
+                weight: endpoint.server.settings.weight,
+                in_flight: endpoint.active(),
+                is_well: endpoint.standing.is_well(now),
+                is_tried: tried.has(endpoint.id),
+            },
+            None => Candidate::NONE,
+        };
+        let random = || RANDOM.with_borrow_mut(Random::next);
+        let patience = settings.connect_timeout.saturating_add(settings.timeout);
+        let mut found = None;
+        for _ in 0..CHOICES {
+            let choice = balance::choose(endpoints.len(), look, settings.ejection.panic_below, random)?;
+            let endpoint = endpoints.get(choice.index)?;
+            found = Some((endpoint, choice.has_alternative));
+            if !choice.is_well || endpoint.standing.admit(now, patience) {
+                break;
+            }
+        }
+        found.map(|(endpoint, has_alternative)| (endpoint.clone(), has_alternative))
     }
 
     /// Closes idle connections whose time is over.
     pub fn sweep(&self, worker: usize, now: Instant) {
-        let Some(pool) = self.idle.get(worker) else { return };
-        let mut pool = lock(pool);
-        let before = pool.len();
-        pool.retain_mut(|connection| {
-            now.saturating_duration_since(connection.idle_since) < self.settings.idle_timeout && connection.is_idle()
-        });
-        self.open.fetch_sub(before - pool.len(), Ordering::Relaxed);
+        self.each(|endpoint| endpoint.sweep(worker, now));
     }
 
-    /// Some servers promise to keep a connection and close it behind their answer: a request that is already written to
-    /// it is lost. Where that was seen, every request gets a connection of its own for a while.
-    fn distrust(&self) {
-        let until = self.made.elapsed().saturating_add(DISTRUST).as_secs();
-        self.distrusted.store(until, Ordering::Relaxed);
+    /// Whether its health checks say that no endpoint can answer; never without health checks.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        let mut all_ill = true;
+        self.each(|endpoint| all_ill &= endpoint.standing.is_ill());
+        self.shared.settings.health_check.is_some() && all_ill
     }
 
-    fn is_distrusted(&self) -> bool {
-        self.made.elapsed().as_secs() < self.distrusted.load(Ordering::Relaxed)
-    }
-
-    fn failed(&self, rejection: Rejection) -> Rejection {
-        self.up.store(false, Ordering::Relaxed);
-        rejection
-    }
-
-    /// The connection that was used last: it is the likeliest to be alive, and the others may grow old and be closed.
-    fn checkout(self: &Arc<Self>, worker: usize) -> Option<Lease> {
-        loop {
-            let connection = lock(self.idle.get(worker)?).pop()?;
-            let mut lease = Lease {
-                upstream: self.clone(),
-                worker,
-                connection: Some(connection),
-            };
-            let Some(connection) = &mut lease.connection else {
-                continue;
-            };
-            if connection.is_alive() {
-                return Some(lease);
+    /// Every server's name, state and counts, in the order of the configuration.
+    pub fn servers(&self) -> impl Iterator<Item = (&str, State, &Tally)> {
+        self.servers.iter().map(|server| {
+            let mut state = State::default();
+            self.each(|endpoint| {
+                if endpoint.server.index == server.index {
+                    state.add(endpoint);
+                }
+            });
+            let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+            leaving.retain(|endpoint| endpoint.strong_count() > 0);
+            for endpoint in leaving.iter().filter_map(Weak::upgrade) {
+                if endpoint.server.index == server.index && endpoint.active() > 0 {
+                    state.draining += 1;
+                    state.active += endpoint.active();
+                }
             }
-            if connection.idle_since.elapsed() < AT_ONCE {
-                self.distrust();
-            }
-        }
-    }
-
-    /// Closes the connection that has been idle longest in some worker's pool, to make room for a new one.
-    fn evict(&self) -> bool {
-        self.idle.iter().any(|pool| {
-            let mut pool = lock(pool);
-            let oldest = if pool.is_empty() { None } else { Some(pool.remove(0)) };
-            if oldest.is_some() {
-                self.open.fetch_sub(1, Ordering::Relaxed);
-            }
-            oldest.is_some()
+            (&*server.name, state, &server.tally)
         })
     }
 
-    async fn connect(self: &Arc<Self>, worker: usize) -> Result<Lease, Rejection> {
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.settings.max_connections && !self.evict() {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(Rejection::Overloaded);
-        }
-        // From here on the lease's drop keeps the count.
-        let mut lease = Lease {
-            upstream: self.clone(),
-            worker,
-            connection: None,
-        };
-        let opening = Stream::open(&self.settings.target, self.tls.as_ref());
-        let stream = match timeout(self.settings.connect_timeout, opening).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, upstream = ?self.settings.target, "upstream unreachable");
-                return Err(self.failed(Rejection::UpstreamUnreachable));
-            }
-            Err(_) => return Err(self.failed(Rejection::UpstreamTimeout)),
-        };
-        lease.connection = Some(Connection::handshake(stream).await?);
-        Ok(lease)
-    }
-}
-
-/// A connection in use, or the place of one that is being opened; gives its place back on drop.
-#[derive(Debug)]
-struct Lease {
-    upstream: Arc<Upstream>,
-    worker: usize,
-    connection: Option<Connection>,
-}
-
-impl Lease {
-    /// Back into the pool, if another request can be sent on it and there is room.
-    fn park(mut self) {
-        let Some(mut connection) = self.connection.take() else {
-            return;
-        };
-        if !connection.is_idle() {
-            return;
-        }
-        connection.idle_since = Instant::now();
-        let upstream = self.upstream.clone();
-        let Some(pool) = upstream.idle.get(self.worker) else {
-            return;
-        };
-        let mut pool = lock(pool);
-        if pool.len() < upstream.settings.idle_connections && !upstream.is_distrusted() {
-            pool.push(connection);
-            // The place goes with the connection: the pool holds it now.
-            upstream.open.fetch_add(1, Ordering::Relaxed);
+    fn each(&self, mut visit: impl FnMut(&Arc<Endpoint>)) {
+        match &self.endpoints {
+            Endpoints::One(endpoint) => visit(endpoint),
+            Endpoints::Fixed(endpoints) => endpoints.iter().for_each(visit),
+            Endpoints::Changing(endpoints) => endpoints.load().iter().for_each(&mut visit),
         }
     }
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.upstream.open.fetch_sub(1, Ordering::Relaxed);
+impl State {
+    /// Endpoints that requests can be sent to.
+    #[must_use]
+    pub const fn endpoints(&self) -> usize {
+        self.up + self.failing + self.ejected + self.unhealthy
+    }
+
+    fn add(&mut self, endpoint: &Endpoint) {
+        let standing = &endpoint.standing;
+        let count = if standing.is_ill() {
+            &mut self.unhealthy
+        } else if standing.is_ejected() {
+            &mut self.ejected
+        } else if endpoint.was_reached() {
+            &mut self.up
+        } else {
+            &mut self.failing
+        };
+        *count += 1;
+        self.idle += endpoint.idle();
+        self.active += endpoint.active();
+    }
+}
+
+/// Endpoints that one request has been to.
+#[derive(Default)]
+struct Tried {
+    ids: [u64; ATTEMPTS],
+    count: usize,
+}
+
+impl Tried {
+    fn has(&self, id: u64) -> bool {
+        self.ids.iter().take(self.count).any(|tried| *tried == id)
+    }
+
+    /// Whether another attempt may follow.
+    fn add(&mut self, id: u64) -> bool {
+        if let Some(place) = self.ids.get_mut(self.count) {
+            *place = id;
+            self.count += 1;
+        }
+        self.count < ATTEMPTS
     }
 }
 
@@ -267,6 +369,14 @@ pub struct Answer {
 }
 
 impl Answer {
+    const fn new(lease: Lease, body: Incoming, deadline: Instant) -> Self {
+        Self {
+            lease: Some(lease),
+            body,
+            deadline,
+        }
+    }
+
     /// The next piece; `None` at the clean end, after which the connection is back in the pool.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Rejection>>> {
         let Some(connection) = self.lease.as_mut().and_then(|lease| lease.connection.as_mut()) else {
@@ -276,7 +386,11 @@ impl Answer {
         match &piece {
             Some(Ok(_)) if !self.is_complete() => {}
             Some(Ok(_)) | None => self.lease.take().map_or((), Lease::park),
-            Some(Err(_)) => self.lease = None,
+            Some(Err(rejection)) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.endpoint.failed(*rejection);
+                }
+            }
         }
         Poll::Ready(piece)
     }
@@ -284,16 +398,12 @@ impl Answer {
     /// Whether the last byte has been read.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.lease.is_none() || http_body::Body::is_end_stream(&self.body)
+        self.lease.is_none() || self.body.is_end_stream()
     }
 
     /// Bytes still to come, where the upstream said so.
     #[must_use]
     pub fn remaining(&self) -> http_body::SizeHint {
-        http_body::Body::size_hint(&self.body)
+        self.body.size_hint()
     }
-}
-
-fn lock<T>(pool: &Mutex<T>) -> MutexGuard<'_, T> {
-    pool.lock().unwrap_or_else(PoisonError::into_inner)
 }

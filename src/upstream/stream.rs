@@ -5,9 +5,8 @@ use rustls_pki_types::ServerName;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -16,83 +15,62 @@ use tokio_rustls::client::TlsStream;
 
 /// An open stream.
 #[derive(Debug)]
-pub(super) struct Stream {
-    transport: Transport,
-    probe: Probe,
-}
-
-#[derive(Debug)]
-enum Transport {
+pub(super) enum Stream {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
 }
 
-/// Asks the kernel at the next read whether the other side has closed. The runtime learns of that only when it polls its
-/// driver, which may be after a request has been written to a connection that was dead already.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Probe(Arc<AtomicBool>);
-
-impl Probe {
-    pub(super) fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_closed(&self, socket: &SockRef<'_>) -> bool {
-        self.0.swap(false, Ordering::Relaxed) && matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(0))
-    }
-}
-
 impl Stream {
-    pub(super) fn probe(&self) -> Probe {
-        self.probe.clone()
-    }
-
-    /// Opens a stream to `target`; the caller bounds the time. `tls` is there for [`Target::Tls`].
-    pub(super) async fn open(target: &Target, tls: Option<&TlsConnector>) -> io::Result<Self> {
-        let transport = match target {
-            Target::Tcp { host, port } => Transport::Tcp(tcp(host, *port).await?),
-            Target::Tls { host, port, .. } => {
+    /// Opens a stream to `target`, whose host was found to have `addresses`; the caller bounds the time. `tls` is there
+    /// for [`Target::Tls`].
+    pub(super) async fn open(
+        target: &Target,
+        addresses: &[SocketAddr],
+        tls: Option<&TlsConnector>,
+    ) -> io::Result<Self> {
+        Ok(match target {
+            Target::Tcp { .. } => Self::Tcp(tcp(addresses).await?),
+            Target::Tls { host, .. } => {
                 let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
                 let connector = tls.ok_or_else(|| io::Error::other("no TLS configuration"))?;
-                Transport::Tls(Box::new(connector.connect(name, tcp(host, *port).await?).await?))
+                Self::Tls(Box::new(connector.connect(name, tcp(addresses).await?).await?))
             }
-            Target::Unix(path) => Transport::Unix(UnixStream::connect(path).await?),
-        };
-        Ok(Self {
-            transport,
-            probe: Probe::default(),
+            Target::Unix(path) => Self::Unix(UnixStream::connect(path).await?),
         })
+    }
+
+    /// Asks the kernel whether the other side has closed. The runtime learns of that only when it polls its driver,
+    /// which may be after a request has been written to a connection that was dead already.
+    pub(super) fn is_closed(&self) -> bool {
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Tls(stream) => SockRef::from(stream.get_ref().0),
+            Self::Unix(stream) => SockRef::from(stream),
+        };
+        matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(0))
     }
 }
 
-/// Addresses are tried in the resolver's order until one answers.
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
+/// Addresses are tried in their order until one answers.
+async fn tcp(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addresses).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
 macro_rules! delegate {
     ($self:ident, $stream:ident => $call:expr) => {
-        match &mut $self.get_mut().transport {
-            Transport::Tcp($stream) => $call,
-            Transport::Tls($stream) => $call,
-            Transport::Unix($stream) => $call,
+        match $self.get_mut() {
+            Stream::Tcp($stream) => $call,
+            Stream::Tls($stream) => $call,
+            Stream::Unix($stream) => $call,
         }
     };
 }
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let socket = match &self.transport {
-            Transport::Tcp(stream) => SockRef::from(stream),
-            Transport::Tls(stream) => SockRef::from(stream.get_ref().0),
-            Transport::Unix(stream) => SockRef::from(stream),
-        };
-        if self.probe.is_closed(&socket) {
-            return Poll::Ready(Ok(()));
-        }
         delegate!(self, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }

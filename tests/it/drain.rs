@@ -1,8 +1,9 @@
 //! SIGTERM: what is in flight finishes, what is new is refused, the exit code says that all is well.
 
+use crate::support::apps::App;
 use crate::support::frames::{self, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, frame};
 use crate::support::upstream::answer;
-use crate::support::{Gate, Setup, Upstream, Webhook, eventually};
+use crate::support::{Gate, Gateway, Setup, Upstream, Webhook, eventually};
 use rustix::process::Signal;
 use std::net::TcpStream;
 
@@ -125,4 +126,55 @@ fn what_cannot_finish_is_cut_off() {
     assert!(!gateway.ended().success());
     assert!(client.try_response(false).is_err(), "nobody may take it for delivered");
     gate.open();
+}
+
+/// A webhook to an application that is gone: the status, the reason and `Retry-After`.
+fn undelivered(gateway: &Gateway, body: &str) -> (u16, String, Option<String>) {
+    let response = gateway.exchange(&Webhook::new(body).bytes());
+    (response.status, response.reason(), response.header("Retry-After"))
+}
+
+/// The order of a native sidecar in Kubernetes: the application ends first, then the gateway is told to. The sender is told
+/// to come back, and the metrics do not say that the application fails.
+#[test]
+fn an_application_that_ended_first_is_excused() {
+    let application = App::python("parsed", "");
+    let mut gateway = Setup::new(&application.url()).drain("delay = \"10s\"").start();
+    assert_eq!(gateway.exchange(&Webhook::new("before").bytes()).status, 200);
+    drop(application);
+    assert_eq!(
+        undelivered(&gateway, "not yet"),
+        (502, "upstream_unreachable".into(), None),
+        "nobody has said that this is the end"
+    );
+    gateway.signal(Signal::TERM);
+    eventually("readiness to end", || (gateway.readiness() == Some(503)).then_some(()));
+    assert_eq!(
+        undelivered(&gateway, "late"),
+        (503, "draining".into(), Some("5".into()))
+    );
+    gateway.counted(
+        "hookgate_requests_total",
+        &[("reason", "draining"), ("verdict", "failed")],
+        1.0,
+    );
+    gateway.counted("hookgate_requests_total", &[("reason", "upstream_unreachable")], 1.0);
+    // The delay need not be waited for.
+    gateway.signal(Signal::TERM);
+    gateway.ended();
+}
+
+/// The pre-stop hook comes before both signals. Until then everything goes on as usual: it is no readiness.
+#[test]
+fn the_pre_stop_hook_excuses_an_application_that_ends_before_our_signal() {
+    let application = App::python("parsed", "");
+    let gateway = Setup::new(&application.url()).start();
+    assert_eq!(gateway.ask("/stopping").status, 200);
+    assert_eq!(gateway.readiness(), Some(200));
+    assert_eq!(gateway.exchange(&Webhook::new("still there").bytes()).status, 200);
+    drop(application);
+    assert_eq!(
+        undelivered(&gateway, "late"),
+        (503, "draining".into(), Some("5".into()))
+    );
 }

@@ -2,11 +2,13 @@
 //! files, certificates). Every fault is recorded and the work goes on with something harmless in its place, so that one
 //! run finds them all; the result is used only when nothing was recorded.
 
+mod dedupe;
 mod key;
 mod listen;
 mod network;
 mod pattern;
 mod route;
+mod servers;
 mod upstream;
 mod url;
 
@@ -14,7 +16,7 @@ use super::describe::Shown;
 use super::fault::Report;
 use super::file::{self, File};
 use super::value::{Count, Size, Wait, Word};
-use super::{Address, Audit, Config, Drain, Limits, Log, LogFormat, Replay};
+use super::{Address, Audit, Config, Drain, Limits, Log, LogFormat, ReadyWhen, Replay};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -53,6 +55,10 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
         log: resolver.log(file.log),
         listeners,
         admin,
+        readiness: file
+            .admin
+            .readiness
+            .map_or(ReadyWhen::Serving, |Word(readiness)| readiness),
         limits,
         routes,
         warnings: resolver.report.warnings.clone(),

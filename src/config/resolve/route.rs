@@ -4,7 +4,7 @@ use super::super::describe::{Key, Shown};
 use super::super::fault::{alternatives, closest};
 use super::super::file::{self, Detail, Mode, OnReplay};
 use super::super::value::{Count, Flag, List, Tolerance, Wait, Word};
-use super::super::{Address, Limits, ReplayPolicy, Route};
+use super::super::{Address, Dedupe, Limits, ReplayPolicy, Route};
 use super::Resolver;
 use super::upstream::Named;
 use crate::scheme::{Verifier, presets};
@@ -87,6 +87,7 @@ impl Resolver<'_> {
                     verifier: scheme.verifier,
                     tolerance: settings.tolerance,
                     replay: settings.replay,
+                    dedupe: settings.dedupe,
                     report_only: settings.report_only,
                     body_limit: settings.body_limit,
                     body_timeout: settings.body_timeout,
@@ -157,11 +158,16 @@ impl Resolver<'_> {
             return None;
         }
         match Verifier::new(&provider, written.custom.take(), named, written.public_url.clone()) {
-            Ok(verifier) => Some(Scheme {
-                verifier,
-                provider,
-                keys,
-            }),
+            Ok(verifier) => {
+                for warning in verifier.warnings() {
+                    self.report.warn(&format!("{key}.provider"), warning);
+                }
+                Some(Scheme {
+                    verifier,
+                    provider,
+                    keys,
+                })
+            }
             Err(problems) => {
                 if self.provider(key, &provider) {
                     for problem in problems {
@@ -192,7 +198,7 @@ impl Resolver<'_> {
 
     fn settings(&mut self, key: &str, written: &file::Route, scheme: Option<&Scheme>, limits: &Limits) -> Settings {
         let tolerance = self.tolerance(key, written.tolerance, scheme);
-        let has_timestamp = scheme.is_none_or(|scheme| scheme.verifier.has_timestamp());
+        let has_timestamp = scheme.map(|scheme| scheme.verifier.has_timestamp());
         let report_only = matches!(written.mode, Some(Word(Mode::Report)));
         if report_only {
             self.report.warn(
@@ -213,6 +219,10 @@ impl Resolver<'_> {
             methods: self.methods(&format!("{key}.methods"), &written.methods),
             tolerance,
             replay: self.replay(&format!("{key}.replay"), &written.replay, has_timestamp, tolerance),
+            dedupe: written
+                .dedupe
+                .as_ref()
+                .and_then(|written| self.dedupe(&format!("{key}.dedupe"), written, scheme)),
             report_only,
             body_limit,
             body_timeout: self.wait(&format!("{key}.body_timeout"), written.body_timeout, 10),
@@ -277,7 +287,7 @@ impl Resolver<'_> {
         &mut self,
         key: &str,
         written: &file::Replay,
-        has_timestamp: bool,
+        has_timestamp: Option<bool>,
         tolerance: Option<Duration>,
     ) -> ReplayPolicy {
         let acknowledge = matches!(written.on_replay, Some(Word(OnReplay::Acknowledge)));
@@ -290,9 +300,13 @@ impl Resolver<'_> {
                     "remove them, or `enabled = false`",
                 );
             }
+            let until = match (has_timestamp, tolerance) {
+                (Some(_), None) => "for ever",
+                (Some(_) | None, _) => "until it is stale",
+            };
             self.report.warn(
                 key,
-                "the replay guard is off: a request captured once is accepted again until it is stale",
+                format_args!("the replay guard is off: a request captured once is accepted again {until}"),
             );
             return ReplayPolicy {
                 window: Some(Duration::ZERO),
@@ -321,17 +335,20 @@ impl Resolver<'_> {
             (Some(Wait(window)), _) => Some(window),
             (None, Some(_)) => None,
             (None, None) => {
-                let why = if has_timestamp {
-                    "the tolerance is unlimited"
-                } else {
-                    "the provider signs no timestamp"
+                let why = match has_timestamp {
+                    Some(true) => Some("the tolerance is unlimited"),
+                    Some(false) => Some("the provider signs no timestamp"),
+                    // There is no scheme to speak of: its own fault says why.
+                    None => None,
                 };
-                self.report.warn(
-                    &window_key,
-                    format_args!(
-                        "{why}, so a replay is recognised for 5 minutes only; `replay = {{ window = … }}` changes it"
-                    ),
-                );
+                if let Some(why) = why {
+                    self.report.warn(
+                        &window_key,
+                        format_args!(
+                            "{why}, so a replay is recognised for 5 minutes only; `replay = {{ window = … }}` changes it"
+                        ),
+                    );
+                }
                 Some(WINDOW)
             }
         };
@@ -355,9 +372,9 @@ impl Resolver<'_> {
 }
 
 /// What a route's scheme and keys come to.
-struct Scheme {
-    verifier: Verifier,
-    provider: String,
+pub(super) struct Scheme {
+    pub(super) verifier: Verifier,
+    pub(super) provider: String,
     keys: Vec<Key>,
 }
 
@@ -366,6 +383,7 @@ struct Settings {
     methods: Vec<Method>,
     tolerance: Option<Duration>,
     replay: ReplayPolicy,
+    dedupe: Option<Dedupe>,
     report_only: bool,
     body_limit: usize,
     body_timeout: Duration,

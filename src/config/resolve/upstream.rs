@@ -2,9 +2,10 @@
 
 use super::super::fault::closest;
 use super::super::file::{self, HeaderText, UpstreamRef};
-use super::super::{Address, Target, Upstream};
+use super::super::value::List;
+use super::super::{Address, Server, Target, Upstream};
 use super::Resolver;
-use super::url::{is_loopback, parse_url, reaches};
+use super::url::reaches;
 use crate::secret::Secret;
 use crate::tls;
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -29,7 +30,7 @@ const OURS: [HeaderName; 14] = [
     header::DATE,
 ];
 
-const URL_FIX: &str = "write \"http://127.0.0.1:8000\", \"https://app.internal\" or \"unix:/run/app.sock\"";
+pub(super) const URL_FIX: &str = "write \"http://127.0.0.1:8000\", \"https://app.internal\" or \"unix:/run/app.sock\"";
 
 /// The `[upstreams.NAME]` tables, and which of them a route has used.
 #[derive(Default)]
@@ -74,8 +75,17 @@ impl Resolver<'_> {
                 return None;
             }
             Some(UpstreamRef::Table(table)) => Arc::new(self.upstream(key, *table)?),
+            Some(UpstreamRef::List(servers)) => {
+                Arc::new(self.upstream_of(key, key, servers, file::Upstream::default())?)
+            }
             Some(UpstreamRef::Text(text)) if text.contains([':', '/']) => {
-                Arc::new(self.upstream_at(key, key, &text, file::Upstream::default())?)
+                let server = file::ServerTable {
+                    url: Some(text),
+                    is_text: true,
+                    ..file::ServerTable::default()
+                };
+                let servers = List(vec![(None, file::Server(server))]);
+                Arc::new(self.upstream_of(key, key, servers, file::Upstream::default())?)
             }
             Some(UpstreamRef::Text(name)) => match named.tables.get(&name) {
                 Some(upstream) => {
@@ -110,40 +120,37 @@ impl Resolver<'_> {
     }
 
     fn upstream(&mut self, key: &str, mut table: file::Upstream) -> Option<Upstream> {
-        let url_key = format!("{key}.url");
-        match table.url.take() {
-            Some(url) => self.upstream_at(key, &url_key, &url, table),
-            None => {
-                self.report.missing(url_key, "this upstream has no URL", URL_FIX);
-                None
-            }
-        }
+        let servers = std::mem::take(&mut table.url);
+        self.upstream_of(key, &format!("{key}.url"), servers, table)
     }
 
-    fn upstream_at(&mut self, key: &str, url_key: &str, url: &str, table: file::Upstream) -> Option<Upstream> {
-        let target = match parse_url(url) {
-            Ok((target, base_path)) => Some((target, base_path)),
-            Err(problem) => {
-                self.report.fault(url_key, problem, URL_FIX);
-                None
-            }
-        };
+    /// The upstream of `servers`, which stand at `url_key`, with the settings of the table at `key`.
+    fn upstream_of(
+        &mut self,
+        key: &str,
+        url_key: &str,
+        servers: List<file::Server>,
+        table: file::Upstream,
+    ) -> Option<Upstream> {
+        let servers = self.servers(url_key, servers);
         let ca = table.ca.map(|path| self.path(&path));
         self.files.extend(ca.clone());
         let client = table
             .client
             .and_then(|pair| self.certificate_files(&format!("{key}.client"), pair));
-        let is_tls = matches!(target, Some((Target::Tls { .. }, _)));
-        if target.is_some() && !is_tls && (ca.is_some() || client.is_some()) {
+        let is_tls = |(servers, _): &(Vec<Server>, String)| {
+            servers.iter().any(|server| matches!(server.target, Target::Tls { .. }))
+        };
+        if servers.as_ref().is_some_and(|servers| !is_tls(servers)) && (ca.is_some() || client.is_some()) {
             self.report.fault(
                 key,
-                "`ca` and `client` are for TLS, and the URL is not `https://`",
+                "`ca` and `client` are for TLS, and no URL is `https://`",
                 "write an `https://` URL, or remove them",
             );
         }
         let headers = self.static_headers(&format!("{key}.headers"), table.headers);
         let upstream = Upstream {
-            target: Target::Unix(std::path::PathBuf::new()),
+            servers: Vec::new(),
             base_path: String::new(),
             connect_timeout: self.wait(&format!("{key}.connect_timeout"), table.connect_timeout, 2),
             timeout: self.wait(&format!("{key}.timeout"), table.timeout, 30),
@@ -164,33 +171,31 @@ impl Resolver<'_> {
                 1,
                 1_000_000,
             ),
+            resolve_interval: self.pause(&format!("{key}.resolve_interval"), table.resolve_interval, 5),
+            ejection: self.ejection(&format!("{key}.ejection"), &table.ejection),
+            health_check: table
+                .health_check
+                .and_then(|check| self.health_check(&format!("{key}.health_check"), check)),
             headers,
         };
-        let (target, base_path) = target?;
-        let target = match target {
-            Target::Tls { host, port, .. } => {
-                let pair = client.iter().flat_map(|files| [&files.certificate, &files.key]);
-                let content = tls::content(pair.chain(&ca));
-                Target::Tls {
-                    host,
-                    port,
-                    ca,
-                    client,
-                    content,
-                }
+        let (mut servers, base_path) = servers?;
+        let pair = client.iter().flat_map(|files| [&files.certificate, &files.key]);
+        let found = tls::content(pair.chain(&ca));
+        for server in &mut servers {
+            if let Target::Tls {
+                ca: own_ca,
+                client: own_client,
+                content,
+                ..
+            } = &mut server.target
+            {
+                own_ca.clone_from(&ca);
+                own_client.clone_from(&client);
+                *content = found;
             }
-            Target::Tcp { .. } | Target::Unix(_) => target,
-        };
-        if let Target::Tcp { host, .. } | Target::Tls { host, .. } = &target
-            && !is_loopback(host)
-        {
-            self.report.note(
-                url_key,
-                format_args!("`{host}` is not loopback: make sure that only the gateway can reach it, since whoever else can skips verification"),
-            );
         }
         let upstream = Upstream {
-            target,
+            servers,
             base_path,
             ..upstream
         };
@@ -259,7 +264,8 @@ impl Resolver<'_> {
 
     /// Refuses a gateway that would forward to itself. `key` is that of the route's upstream.
     pub(super) fn no_loop(&mut self, key: &str, upstream: &Upstream, own: &[Address]) {
-        if own.iter().any(|address| reaches(&upstream.target, address)) {
+        let is_own = |server: &Server| own.iter().any(|address| reaches(&server.target, address));
+        if upstream.servers.iter().any(is_own) {
             self.report.fault(
                 key,
                 "this is one of the gateway's own addresses",

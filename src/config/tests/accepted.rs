@@ -1,6 +1,6 @@
 //! What loads, and what it comes to.
 
-use super::super::{Address, Audit, LogFormat, Target, TlsVersion};
+use super::super::{Address, Audit, Ejection, HealthCheck, LogFormat, ReadyWhen, Target, TlsVersion};
 use super::{Fixture, SECRET};
 use hyper::{Method, StatusCode};
 use std::path::PathBuf;
@@ -78,13 +78,88 @@ upstream = "http://127.0.0.1:8000"
 
     let upstream = &route.upstream;
     assert_eq!(
-        upstream.target,
+        upstream.servers[0].target,
         Target::Tcp {
             host: "127.0.0.1".into(),
             port: 8000
         }
     );
     assert_eq!((upstream.connect_timeout, upstream.timeout), (seconds(2), seconds(30)));
+    assert_eq!((upstream.resolve_interval, &upstream.health_check), (seconds(5), &None));
+    assert_eq!(config.readiness, ReadyWhen::Serving);
+}
+
+/// Every way to write several servers, and their settings.
+#[test]
+fn several_upstreams() {
+    let servers = |upstream: &str| {
+        let fixture = Fixture::minimal("", "").option("route.0.upstream", upstream);
+        let upstream = fixture.config().routes.remove(0).upstream;
+        let servers = upstream.servers.iter();
+        servers
+            .map(|server| (server.target.to_string(), server.weight))
+            .collect::<Vec<_>>()
+    };
+    let (a, b) = (String::from("http://127.0.0.1:1"), String::from("unix:/run/b.sock"));
+    for upstream in [
+        r#"["http://127.0.0.1:1", "unix:/run/b.sock"]"#,
+        r#"["http://127.0.0.1:1", { url = "unix:/run/b.sock" }]"#,
+        r#"{ url = ["http://127.0.0.1:1", "unix:/run/b.sock"] }"#,
+        r#"{ url = ["http://127.0.0.1:1", { url = "unix:/run/b.sock", weight = 1 }] }"#,
+    ] {
+        assert_eq!(servers(upstream), [(a.clone(), 1), (b.clone(), 1)], "{upstream}");
+    }
+    for upstream in [
+        r#"["http://127.0.0.1:1", { url = "unix:/run/b.sock", weight = 3 }]"#,
+        r#"{ url = ["http://127.0.0.1:1", { url = "unix:/run/b.sock", weight = "3" }] }"#,
+    ] {
+        assert_eq!(servers(upstream), [(a.clone(), 1), (b.clone(), 3)], "{upstream}");
+    }
+    assert_eq!(servers(r#"["http://127.0.0.1:1"]"#), [(a, 1)]);
+}
+
+#[test]
+fn every_setting_of_several_upstreams_has_its_effect() {
+    let upstream = r#"{
+        url = ["https://a.internal/base", "https://b.internal/base"],
+        ca = "tls.crt",
+        resolve_interval = "1s",
+        ejection = { failures = 2, backoff = "3s", backoff_limit = "4s", panic_below = 50 },
+        health_check = { path = "/healthz?full=1", interval = "6s", timeout = "7s", unhealthy_after = 8, healthy_after = 9 },
+    }"#;
+    let fixture = Fixture::minimal("", "")
+        .option("route.0.upstream", &upstream.replace('\n', " "))
+        .option("admin.readiness", "upstream");
+    let config = fixture.config();
+    let upstream = &config.routes[0].upstream;
+    assert_eq!(
+        (upstream.base_path.as_str(), upstream.resolve_interval),
+        ("/base", seconds(1))
+    );
+    assert_eq!(
+        upstream.ejection,
+        Ejection {
+            failures: 2,
+            backoff: seconds(3),
+            backoff_limit: seconds(4),
+            panic_below: 50
+        }
+    );
+    assert_eq!(
+        upstream.health_check,
+        Some(HealthCheck {
+            path: "/healthz?full=1".into(),
+            interval: seconds(6),
+            timeout: seconds(7),
+            unhealthy_after: 8,
+            healthy_after: 9
+        })
+    );
+    // The same roots for all of them.
+    for server in &upstream.servers {
+        assert!(matches!(&server.target, Target::Tls { ca: Some(ca), .. } if ca.ends_with("tls.crt")));
+    }
+    assert_eq!(config.readiness, ReadyWhen::Upstream);
 }
 
 #[test]
@@ -150,6 +225,7 @@ provider = "paddle"
 secrets = [{ file = "DIR/secret", name = "current" }, { env = "PADDLE_WEBHOOK_SECRET" }]
 tolerance = "60s"
 replay = { window = "3m", on_replay = "acknowledge" }
+dedupe = { header = "X-Event", window = "7d", on_duplicate = "reject", on_missing_id = "reject" }
 mode = "report"
 body_limit = 1024
 body_timeout = "1500ms"
@@ -232,7 +308,7 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
 
     let upstream = &first.upstream;
     assert_eq!(
-        upstream.target,
+        upstream.servers[0].target,
         Target::Tcp {
             host: "::1".into(),
             port: 3_000
@@ -293,7 +369,7 @@ fn the_environment_overlays_the_file_and_the_command_line_both() {
         ("/second", &[Method::GET][..])
     );
     assert_eq!(
-        config.routes[1].upstream.target,
+        config.routes[1].upstream.servers[0].target,
         Target::Unix(PathBuf::from("/run/app.sock"))
     );
 }

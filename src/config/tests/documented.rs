@@ -169,6 +169,7 @@ fn the_defaults_in_the_annotated_file_are_the_defaults() {
         "#client_auth",
         "#custom",
         "#replay = {",
+        "#dedupe = {",
         "#workers",
     ];
     let mut uncommented = String::new();

@@ -18,7 +18,7 @@ fn said(fixture: &Fixture) -> String {
 }
 
 /// Keys of every shape: tables, lists, leaves of every type.
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 36] = [
     "workers",
     "listen",
     "listen.tls",
@@ -50,6 +50,11 @@ const KEYS: [&str; 31] = [
     "upstreams",
     "upstreams.a",
     "upstreams.a.client",
+    "upstreams.a.url",
+    "upstreams.a.ejection",
+    "upstreams.a.health_check",
+    "route.0.upstream",
+    "admin.readiness",
 ];
 
 /// CASES I03, I15: the canary in every place where a value could be printed.

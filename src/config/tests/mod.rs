@@ -8,6 +8,7 @@ mod overlaid;
 mod refused;
 mod reloaded;
 mod secrets;
+mod warned;
 
 use super::{Config, Faults, Loaded, Sources, inspect};
 use std::ffi::OsString;

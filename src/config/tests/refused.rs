@@ -36,7 +36,7 @@ allow = ["10.0.0.1/8", "everyone"]
 
 [[route]]
 provider = "paddle"
-upstream = ["http://a", "http://b"]
+upstream = ["http://a", "http://a"]
 reject_status = 410
 "#,
     )
@@ -65,7 +65,7 @@ reject_status = 410
         "line 18: route[0].allow[1]: `everyone` is neither a network nor an address; write \"203.0.113.0/24\", \"203.0.113.7\", or one of `paddle-live` and `paddle-sandbox`",
         "line 20: route[1].path: this route has no path; write `path = \"/webhooks/paddle\"`",
         "line 20: route[1].secrets: this route has neither `secrets` nor `public_keys`; write `secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]`",
-        "line 22: route[1].upstream: several upstreams for one route are not part of this version; write one, and balance behind it",
+        "line 22: route[1].upstream[1]: the same server as route[1].upstream[0]; remove one of the two; `weight` gives a server a larger share",
         "line 23: route[1].reject_status: senders misread other statuses as success, as moved, or as gone; write 400, 401, 403, or 500 for providers that retry only on 5xx",
         "HOOKGATE_LIMITS__HEAD_TIMEOUT: limits.head_timeout: not a duration; write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\" (a year at most)",
         "command line: drain.grace: zero would leave no time at all; write a duration such as \"25s\"",
@@ -180,7 +180,18 @@ fn single_faults_of_a_route() {
         ("reject_status = 302", "reject_status", "403"),
         ("reject_status = 70000", "reject_status", "403"),
         ("refusal_detail = true", "refusal_detail", "\"none\""),
-        ("dedupe = {}", "dedupe", "idempotency"),
+        (
+            "dedupe = { header = \"X-Id\", pointer = \"/id\" }",
+            "dedupe",
+            "more than one place",
+        ),
+        ("dedupe = { pointer = \"id\" }", "dedupe", "leading slash"),
+        ("dedupe = { window = \"0s\" }", "dedupe.window", "\"3d\""),
+        (
+            "dedupe = { on_missing_id = \"accept\" }",
+            "dedupe.on_missing_id",
+            "\"forward\"",
+        ),
         ("name = \"a b\"", "name", "visible ASCII"),
         ("name = 5", "name", "found an integer, expected a string"),
         ("public_url = \"https://example.com/hook\"", "", "public_url"),
@@ -246,6 +257,102 @@ fn single_faults_of_an_upstream() {
         );
         assert!(!fault.to_string().contains("canary"), "{fault}");
     }
+}
+
+#[test]
+fn single_faults_of_several_upstreams() {
+    for (upstream, key, words) in [
+        ("[]", "", "no URL"),
+        ("{ url = [] }", ".url", "no URL"),
+        ("[\"http://127.0.0.1\", \"app\"]", "[1]", "no `http://`"),
+        ("[\"http://127.0.0.1\", { weight = 2 }]", "[1].url", "no URL"),
+        ("[\"http://127.0.0.1\", 5]", "[1]", "found an integer"),
+        ("[\"http://127.0.0.1\", \"http://user:canary@b\"]", "[1]", "password"),
+        (
+            "[\"http://127.0.0.1\", { url = \"http://127.0.0.1:80\" }]",
+            "[1].url",
+            "same server as route[0].upstream[0]",
+        ),
+        (
+            "[\"http://127.0.0.1/a\", \"http://127.0.0.1:81/b\"]",
+            "[1]",
+            "its path is another",
+        ),
+        (
+            "{ url = [{ url = \"http://127.0.0.1\", weight = 0 }] }",
+            ".url[0].weight",
+            "from 1 to 1000",
+        ),
+        (
+            "[{ url = \"http://127.0.0.1\", wieght = 2 }]",
+            "[0].wieght",
+            "did you mean `weight`",
+        ),
+        (
+            "[{ url = \"http://127.0.0.1\", timeout = \"2s\" }]",
+            "[0].timeout",
+            "unknown key",
+        ),
+        ("[\"http://127.0.0.1\", \"http://127.0.0.1:8443\"]", "", "own addresses"),
+        (
+            "{ url = [\"http://127.0.0.1\", \"unix:/a\"], ca = \"tls.crt\" }",
+            "",
+            "`https://`",
+        ),
+        (
+            "{ url = \"http://127.0.0.1\", ejection = { panic_below = 101 } }",
+            ".ejection.panic_below",
+            "from 0 to 100",
+        ),
+        (
+            "{ url = \"http://127.0.0.1\", ejection = { backoff = \"10m\" } }",
+            ".ejection.backoff_limit",
+            "shorter than `backoff`",
+        ),
+        (
+            "{ url = \"http://127.0.0.1\", health_check = {} }",
+            ".health_check.path",
+            "no path",
+        ),
+        (
+            "{ url = \"http://127.0.0.1\", health_check = { path = \"healthz\" } }",
+            ".health_check.path",
+            "\"/healthz\"",
+        ),
+        (
+            "{ url = \"http://127.0.0.1\", health_check = { path = \"/a b\" } }",
+            ".health_check.path",
+            "not a path",
+        ),
+        (
+            "{ url = \"http://127.0.0.1\", health_check = { path = \"/\", interval = \"1ms\" } }",
+            ".health_check.interval",
+            "100 ms",
+        ),
+        (
+            "{ url = \"http://127.0.0.1\", health_check = { path = \"/\", healthy_after = 0 } }",
+            ".health_check.healthy_after",
+            "from 1",
+        ),
+        (
+            "{ url = \"http://127.0.0.1\", resolve_interval = \"1ms\" }",
+            ".resolve_interval",
+            "100 ms",
+        ),
+    ] {
+        let fault = only(&with_upstream(upstream));
+        assert!(
+            fault.key == format!("route[0].upstream{key}") && fault.to_string().contains(words),
+            "{upstream}: {fault}"
+        );
+        assert!(!fault.to_string().contains("canary"), "{fault}");
+    }
+    let crowd: Vec<String> = (1..=300).map(|port| format!("\"http://127.0.0.1:{port}\"")).collect();
+    let fault = only(&with_upstream(&format!("[{}]", crowd.join(", "))));
+    assert!(
+        fault.key == "route[0].upstream" && fault.problem.contains("at most 256"),
+        "{fault}"
+    );
 }
 
 #[test]

@@ -4,6 +4,8 @@
 pub(crate) mod apps;
 pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod cluster;
+pub(crate) mod dns;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod http2;
@@ -11,9 +13,11 @@ pub(crate) mod invariants;
 pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod metrics;
+pub(crate) mod namespace;
 pub(crate) mod paddle;
 pub(crate) mod prometheus;
 pub(crate) mod setup;
+pub(crate) mod tools;
 pub(crate) mod upstream;
 pub(crate) mod wait;
 

@@ -13,6 +13,7 @@ pub(crate) struct Setup {
     pub(crate) certificate: Certificate,
     top: String,
     listener: String,
+    admin: String,
     limits: String,
     drain: String,
     replay: String,
@@ -37,6 +38,7 @@ impl Setup {
             certificate,
             top: String::new(),
             listener: String::new(),
+            admin: String::new(),
             limits: String::new(),
             drain: String::new(),
             replay: String::new(),
@@ -116,6 +118,23 @@ impl Setup {
         self
     }
 
+    /// The route's upstream as a list.
+    pub(crate) fn upstreams(self, urls: &[String]) -> Self {
+        self.upstream_text(&format!("{urls:?}"))
+    }
+
+    /// The route's upstream as it stands in the file: a text in quotes, a list or a table.
+    pub(crate) fn upstream_text(mut self, text: &str) -> Self {
+        self.upstream = text.to_owned();
+        self
+    }
+
+    /// Lines of `[admin]`.
+    pub(crate) fn admin(mut self, lines: &str) -> Self {
+        push(&mut self.admin, lines);
+        self
+    }
+
     /// The route's upstream as a table: `url` and the given lines, comma-separated.
     pub(crate) fn upstream(mut self, settings: &str) -> Self {
         self.upstream = format!("{{ url = {}, {settings} }}", self.upstream);
@@ -164,6 +183,7 @@ impl Setup {
         let Self {
             top,
             listener,
+            admin,
             limits,
             drain,
             replay,
@@ -190,6 +210,7 @@ tls = {{ certificate = "{directory}/tls.crt", key = "{directory}/tls.key" }}
 
 [admin]
 address = "127.0.0.1:0"
+{admin}
 
 [log]
 format = "json"

@@ -1,0 +1,91 @@
+{{/* A value as TOML. Helm's own toToml writes whole numbers as floats, which gateway.toml refuses. */}}
+{{- define "hookgate.toml.value" -}}
+{{- if kindIs "map" . -}}
+{ {{- $rest := false -}}
+{{- range $key, $value := . }}{{ if $rest }},{{ end }} {{ $key | toJson }} = {{ include "hookgate.toml.value" $value }}{{ $rest = true }}{{ end }} }
+{{- else if kindIs "slice" . -}}
+[{{- $rest := false -}}
+{{- range . }}{{ if $rest }}, {{ end }}{{ include "hookgate.toml.value" . }}{{ $rest = true }}{{ end -}}]
+{{- else if kindIs "float64" . -}}
+{{- if eq . (floor .) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- else if kindIs "string" . -}}
+{{- . | toJson -}}
+{{- else -}}
+{{- . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The entries of a table, one a line. */}}
+{{- define "hookgate.toml.entries" -}}
+{{- range $key, $value := . }}
+{{ $key | toJson }} = {{ include "hookgate.toml.value" $value }}
+{{- end -}}
+{{- end -}}
+
+{{/* Keys of Kubernetes Secrets as the files that hookgate.volumes mounts. */}}
+{{- define "hookgate.toml.files" -}}
+{{- $files := list -}}
+{{- range . -}}
+{{- $file := dict "file" (printf "/etc/hookgate/secrets/%s/%s" .secretName .key) -}}
+{{- with .name }}{{ $_ := set $file "name" . }}{{ end -}}
+{{- $files = append $files $file -}}
+{{- end -}}
+{{- include "hookgate.toml.value" $files -}}
+{{- end -}}
+
+{{- define "hookgate.toml" -}}
+{{- range $key, $value := .Values.settings }}
+{{- if not (kindIs "map" $value) }}
+{{ $key }} = {{ include "hookgate.toml.value" $value }}
+{{- end }}
+{{- end }}
+
+[listen]
+name = "webhooks"
+address = {{ printf "%s:%d" .Values.listen.address (int .Values.listen.port) | toJson }}
+{{- if .Values.tls.enabled }}
+tls = { certificate = "/etc/hookgate/tls/tls.crt", key = "/etc/hookgate/tls/tls.key" }
+{{- else }}
+plaintext = true
+{{- end }}
+{{- with .Values.listen.trustedProxies }}
+trusted_proxies = {{ include "hookgate.toml.value" . }}
+{{- end }}
+
+[admin]
+address = {{ printf "%s:%d" .Values.listen.address (int .Values.admin.port) | toJson }}
+
+[drain]
+delay = "{{ int .Values.drain.delaySeconds }}s"
+grace = "{{ int .Values.drain.graceSeconds }}s"
+{{- range $key, $value := .Values.settings }}
+{{- if kindIs "map" $value }}
+
+[{{ $key }}]
+{{- include "hookgate.toml.entries" $value }}
+{{- end }}
+{{- end }}
+{{- if not .Values.routes }}{{ fail "routes: at least one is needed" }}{{ end }}
+{{- range .Values.routes }}
+
+[[route]]
+{{- with .name }}
+name = {{ . | toJson }}
+{{- end }}
+path = {{ .path | toJson }}
+provider = {{ .provider | toJson }}
+{{- with .secrets }}
+secrets = {{ include "hookgate.toml.files" . }}
+{{- end }}
+{{- with .publicKeys }}
+public_keys = {{ include "hookgate.toml.files" . }}
+{{- end }}
+upstream = {{ include "hookgate.toml.value" .upstream }}
+{{- include "hookgate.toml.entries" .settings }}
+{{- end }}
+{{- range $name, $upstream := .Values.upstreams }}
+
+[upstreams.{{ $name | toJson }}]
+{{- include "hookgate.toml.entries" $upstream }}
+{{- end }}
+{{- end -}}

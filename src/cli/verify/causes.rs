@@ -1,0 +1,391 @@
+//! Why a signature does not fit: the usual causes beside those of the body, and the list of all.
+
+use super::bodies;
+use super::case::Case;
+use crate::scheme::presets;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::header::{HeaderName, HeaderValue};
+use std::collections::BTreeSet;
+
+/// A cause that was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// For machines; part of the interface.
+    pub(super) cause: &'static str,
+    /// With this put right the signature fits; otherwise it is what the traces suggest.
+    pub(super) is_certain: bool,
+    pub(super) what: String,
+    pub(super) fix: String,
+}
+
+impl Finding {
+    pub(super) fn certain(cause: &'static str, what: String, fix: &str) -> Self {
+        Self {
+            cause,
+            is_certain: true,
+            what,
+            fix: fix.to_owned(),
+        }
+    }
+
+    pub(super) fn likely(cause: &'static str, what: String, fix: &str) -> Self {
+        Self {
+            is_certain: false,
+            ..Self::certain(cause, what, fix)
+        }
+    }
+}
+
+/// A cause: looks at the case, and finds itself there or not.
+type Cause = fn(&Case) -> Option<Finding>;
+
+/// All of them under their names, in the order in which they are told.
+pub(super) const CAUSES: [(&str, Cause); 14] = [
+    ("classic_payload", classic_payload),
+    ("other_provider", other_provider),
+    ("header_renamed", header_renamed),
+    ("header_rewritten", header_rewritten),
+    ("secret_spelled", secret_spelled),
+    ("other_secret", other_secret),
+    ("wrong_kind_of_secret", wrong_kind_of_secret),
+    ("public_url", public_url),
+    ("trailing_newline", bodies::trailing_newline),
+    ("line_ends", bodies::line_ends),
+    ("base64_body", bodies::base64_body),
+    ("charset", bodies::charset),
+    ("compression", bodies::compression),
+    ("json_reserialised", bodies::json_reserialised),
+];
+
+/// What explains the case: one cause that is certain is enough, and the first is the most particular; without one, all
+/// traces. The length is told last: it is the weakest.
+pub(super) fn find(case: &Case) -> Vec<Finding> {
+    let mut likely = Vec::new();
+    for (_, cause) in CAUSES {
+        match cause(case) {
+            Some(finding) if finding.is_certain => return vec![finding],
+            found => likely.extend(found),
+        }
+    }
+    likely.extend(bodies::length(case));
+    likely
+}
+
+/// The signed time is too far from when the request was received; asked only when the signature is genuine.
+pub(super) fn clock(case: &Case, signed: u64) -> Option<Finding> {
+    let (received, tolerance) = (case.received?, case.tolerance?);
+    let apart = received.abs_diff(signed);
+    if apart <= tolerance {
+        return None;
+    }
+    let (what, fix) = if signed > received {
+        (
+            format!(
+                "The signature is genuine and was made {apart} s after the request was received: this machine's clock is behind by at least {} s.",
+                apart - tolerance
+            ),
+            "synchronise the clock (timedatectl, chronyc tracking)",
+        )
+    } else {
+        (
+            format!(
+                "The signature is genuine and was made {apart} s before the request was received, {} s more than the tolerance of {tolerance} s: it was delivered late or again, or this machine's clock is ahead.",
+                apart - tolerance
+            ),
+            "compare the machine's clock with the provider's delivery log; raise `tolerance` only as far as deliveries are really late",
+        )
+    };
+    Some(Finding::certain("clock", what, fix))
+}
+
+/// A form with `p_signature` is Paddle Classic, whatever the route expects.
+fn classic_payload(case: &Case) -> Option<Finding> {
+    let query = case.target.split_once('?').map_or("", |(_, query)| query);
+    let is_classic = [case.body.as_slice(), query.as_bytes()].iter().any(|form| {
+        form.split(|byte| *byte == b'&')
+            .any(|field| field.starts_with(b"p_signature="))
+    });
+    (is_classic && case.provider != "paddle-classic").then(|| {
+        Finding::certain(
+            "classic_payload",
+            format!(
+                "This is a Paddle Classic webhook (a form with p_signature), and it was judged as `{}`.",
+                case.provider
+            ),
+            "give it a route with `provider = \"paddle-classic\"` and the vendor's public key as `public_keys`",
+        )
+    })
+}
+
+/// The signature header of another provider is there, and this one's is not.
+fn other_provider(case: &Case) -> Option<Finding> {
+    let own = case.verifier.signature_headers().first();
+    if own.is_some_and(|own| case.headers.contains_key(own)) {
+        return None;
+    }
+    let mut meant: Vec<(&str, bool)> = presets::names()
+        .filter(|name| *name != case.provider)
+        .filter(|name| presets::signature_header(name).is_some_and(|header| case.headers.contains_key(header)))
+        .map(|name| (name, case.under(name).is_some_and(|verifier| case.fits(&verifier))))
+        .collect();
+    if meant.iter().any(|(_, fits)| *fits) {
+        meant.retain(|(_, fits)| *fits);
+    }
+    let is_certain = meant.first()?.1;
+    let names: Vec<_> = meant.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let what = format!(
+        "The request carries the signature header of {}, and none of `{}`{}.",
+        names.join(" or "),
+        case.provider,
+        if is_certain { "; as such it is genuine" } else { "" },
+    );
+    let finding = Finding::likely(
+        "other_provider",
+        what,
+        "set the route's `provider` to that, or send it to the route that has it",
+    );
+    Some(Finding { is_certain, ..finding })
+}
+
+/// The header is there under a name that some server on the way made of it.
+fn header_renamed(case: &Case) -> Option<Finding> {
+    let own = case.verifier.signature_headers();
+    let absent: Vec<&HeaderName> = own.iter().filter(|name| !case.headers.contains_key(*name)).collect();
+    let plain = |name: &str| {
+        let name = name.to_ascii_lowercase().replace('_', "-");
+        name.strip_prefix("http-")
+            .or(name.strip_prefix("x-original-"))
+            .unwrap_or(&name)
+            .to_owned()
+    };
+    let mut headers = case.headers.clone();
+    let mut renamed = BTreeSet::new();
+    for name in absent {
+        let other = case
+            .headers
+            .iter()
+            .find(|(other, _)| plain(other.as_str()) == name.as_str())?;
+        headers.insert(name, other.1.clone());
+        renamed.insert(format!("`{}` stands there as `{}`", name, other.0));
+    }
+    if renamed.is_empty() {
+        return None;
+    }
+    let what = format!(
+        "A header was renamed on the way: {}.",
+        renamed.into_iter().collect::<Vec<_>>().join(", ")
+    );
+    let finding = Finding::likely(
+        "header_renamed",
+        what,
+        "find the proxy or the code that renames it (WSGI and CGI write names with underscores), and pass on the original",
+    );
+    Some(Finding {
+        is_certain: case.fits_headers(&headers),
+        ..finding
+    })
+}
+
+/// The signature header's text was changed: quoted, unescaped, in capitals, with its name before it.
+fn header_rewritten(case: &Case) -> Option<Finding> {
+    let name = case.verifier.signature_headers().first()?;
+    let fix = "pass the header's value on as it came, as one string";
+    if case.headers.get_all(name).iter().count() > 1 {
+        let first = case.headers.get(name)?.clone();
+        let is_same = case.headers.get_all(name).iter().all(|value| *value == first);
+        let mut headers = case.headers.clone();
+        headers.insert(name, first);
+        let what = format!(
+            "The header `{name}` is there more than once{}.",
+            if is_same { ", with the same value" } else { "" }
+        );
+        let finding = Finding::likely(
+            "header_rewritten",
+            what,
+            "find the proxy that adds it again: two readers could take two different ones",
+        );
+        return Some(Finding {
+            is_certain: case.fits_headers(&headers),
+            ..finding
+        });
+    }
+    let text = case.headers.get(name)?.to_str().ok()?.trim();
+    let unquoted = text.trim_matches(['"', '\'', ' ']);
+    let listed = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
+    let unnamed = text.split_once(": ").map_or(text, |(_, value)| value);
+    let prefixed = presets::signature_prefix(&case.provider).map(|prefix| format!("{prefix}{text}"));
+    let variants = [
+        ("stands in quotes", unquoted.to_owned()),
+        (
+            "was written as a list",
+            listed.trim_matches(['"', '\'', ' ']).to_owned(),
+        ),
+        ("has its own name before it", unnamed.to_owned()),
+        ("was put in capitals", text.to_ascii_lowercase()),
+        ("was percent-encoded", unescaped(text)),
+        ("has spaces where plus signs were", text.replace(' ', "+")),
+        ("lost its prefix", prefixed.unwrap_or_default()),
+    ];
+    let (what, _) = variants
+        .iter()
+        .filter(|(_, variant)| variant != text)
+        .find(|(_, variant)| {
+            let mut headers = case.headers.clone();
+            HeaderValue::from_str(variant).is_ok_and(|value| {
+                headers.insert(name, value);
+                case.fits_headers(&headers)
+            })
+        })?;
+    Some(Finding::certain(
+        "header_rewritten",
+        format!("The value of `{name}` {what}."),
+        fix,
+    ))
+}
+
+fn unescaped(text: &str) -> String {
+    let mut out = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        let pair = after
+            .get(..2)
+            .filter(|_| *byte == b'%')
+            .and_then(|pair| hex::decode(pair).ok());
+        rest = if pair.is_some() {
+            after.get(2..).unwrap_or_default()
+        } else {
+            after
+        };
+        out.push(pair.and_then(|pair| pair.first().copied()).unwrap_or(*byte));
+    }
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// The secret is the right one, and spelled wrongly: quoted, with a newline, decoded where it should not be.
+fn secret_spelled(case: &Case) -> Option<Finding> {
+    for key in &case.keys {
+        let bytes = key.secret.expose();
+        let trimmed = bytes.trim_ascii();
+        let unquoted = trimmed
+            .strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""))
+            .or_else(|| trimmed.strip_prefix(b"'").and_then(|rest| rest.strip_suffix(b"'")));
+        let assigned = trimmed
+            .iter()
+            .position(|byte| *byte == b'=')
+            .and_then(|at| trimmed.get(at + 1..));
+        let unprefixed = [&b"whsec_"[..], b"pdl_ntfset_"]
+            .iter()
+            .find_map(|prefix| trimmed.strip_prefix(*prefix));
+        let variants = [
+            ("has white space or a newline around it", Some(trimmed.to_vec())),
+            ("stands in quotes", unquoted.map(<[u8]>::to_vec)),
+            (
+                "begins with a byte order mark",
+                bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec),
+            ),
+            (
+                "stands behind the name of a variable",
+                assigned.map(|text| text.trim_ascii().trim_ascii_start().to_vec()),
+            ),
+            (
+                "was put in without the newline that belongs to it",
+                Some([bytes, b"\n"].concat()),
+            ),
+            ("is Base64 of the real one", STANDARD.decode(trimmed).ok()),
+            ("is hexadecimal of the real one", hex::decode(trimmed).ok()),
+            (
+                "has a prefix that does not belong to the key",
+                unprefixed.map(<[u8]>::to_vec),
+            ),
+            ("lost its prefix `whsec_`", Some([b"whsec_", trimmed].concat())),
+        ];
+        let found = variants
+            .into_iter()
+            .filter_map(|(what, variant)| Some((what, variant?)))
+            .find(|(_, variant)| variant != bytes && case.fits_secret(variant.clone()));
+        if let Some((what, _)) = found {
+            return Some(Finding::certain(
+                "secret_spelled",
+                format!("The secret `{}` {what}.", key.name),
+                "store the secret as the provider shows it: no quotes, no newline but one at a file's end (`printf %s \"$SECRET\" > file`)",
+            ));
+        }
+    }
+    None
+}
+
+/// Signed with a secret that is configured elsewhere: another route's, another environment's.
+fn other_secret(case: &Case) -> Option<Finding> {
+    let other = case.others.iter().find(|other| case.fits(&other.verifier))?;
+    Some(Finding::certain(
+        "other_secret",
+        format!("The signature was made with {}.", other.called),
+        "each endpoint has a secret of its own, in test and in live: use the one of the endpoint that sent this",
+    ))
+}
+
+/// Something else than a signing secret was configured, as its prefix tells.
+fn wrong_kind_of_secret(case: &Case) -> Option<Finding> {
+    const KINDS: [(&str, &[u8], &str); 9] = [
+        ("paddle", b"pdl_live_apikey_", "an API key"),
+        ("paddle", b"pdl_sdbx_apikey_", "an API key"),
+        ("paddle", b"live_", "a client-side token"),
+        ("paddle", b"test_", "a client-side token"),
+        ("paddle", b"ntfset_", "the id of the notification setting"),
+        ("stripe", b"sk_", "an API key"),
+        ("stripe", b"we_", "the id of the endpoint"),
+        ("slack", b"xoxb-", "a bot token"),
+        ("github", b"ghp_", "an access token"),
+    ];
+    case.keys.iter().find_map(|key| {
+        let text = key.secret.expose().trim_ascii();
+        let kind = KINDS
+            .iter()
+            .find(|(provider, prefix, _)| *provider == case.provider && text.starts_with(prefix))?;
+        Some(Finding::likely(
+            "wrong_kind_of_secret",
+            format!(
+                "The secret `{}` looks like {}, not like a signing secret.",
+                key.name, kind.2
+            ),
+            "use the secret that the provider shows for this webhook endpoint",
+        ))
+    })
+}
+
+/// The URL that was signed is spelled differently from `public_url`.
+fn public_url(case: &Case) -> Option<Finding> {
+    let url = case.public_url.as_deref()?;
+    let (scheme, rest) = url.split_once("://")?;
+    let (host, path) = rest
+        .split_once('/')
+        .map_or((rest, String::new()), |(host, path)| (host, format!("/{path}")));
+    let other = if scheme == "https" { "http" } else { "https" };
+    let slash = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
+    let actual = case.target.split('?').next().unwrap_or_default();
+    let named = case
+        .headers
+        .get(hyper::header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or(host);
+    let variants = [
+        ("its scheme", format!("{other}://{rest}")),
+        ("the slash at its end", format!("{scheme}://{host}{slash}")),
+        ("its path", format!("{scheme}://{host}{actual}")),
+        ("its host", format!("{scheme}://{named}{path}")),
+        ("its host and path", format!("{scheme}://{named}{actual}")),
+    ];
+    let (what, right) = variants
+        .into_iter()
+        .find(|(_, variant)| variant != url && case.fits_url(variant.clone()))?;
+    Some(Finding::certain(
+        "public_url",
+        format!("The URL that was signed differs from `public_url` in {what}."),
+        &format!("write `public_url = \"{right}\"`"),
+    ))
+}

@@ -1,0 +1,86 @@
+//! What is said at start of a configuration that is valid and weaker than it could be: each notice where it belongs, and
+//! none where it does not.
+
+use super::{Fixture, SECRET};
+
+/// One route of a provider; `more` are lines of it.
+fn route(provider: &str, more: &str) -> Fixture {
+    let route = format!(
+        "[[route]]\npath = \"/a\"\nprovider = {provider:?}\nsecrets = {{ env = \"SECRET\" }}\nupstream = \"http://127.0.0.1:8000\"\n{more}"
+    );
+    Fixture::new(&format!(
+        "[listen]\naddress = \"127.0.0.1:8080\"\nplaintext = true\n{route}\n"
+    ))
+    .variable("SECRET", SECRET)
+}
+
+/// The warnings of a valid configuration, each beginning as the first text says and containing the second.
+#[track_caller]
+fn warned(fixture: &Fixture, expected: &[(&str, &str)]) {
+    let warnings = fixture.config().warnings;
+    assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+    for (key, words) in expected {
+        let found = warnings
+            .iter()
+            .any(|warning| warning.starts_with(&format!("{key}: ")) && warning.contains(words));
+        assert!(found, "{key}: {words} is not in {warnings:?}");
+    }
+}
+
+const WINDOW: &str = "route[0].replay.window";
+const PROVIDER: &str = "route[0].provider";
+
+#[test]
+fn a_scheme_without_a_time_rests_on_the_replay_window() {
+    warned(&route("paddle", ""), &[]);
+    warned(&route("github", ""), &[(WINDOW, "signs no timestamp")]);
+    // Who has chosen a window knows.
+    warned(&route("github", "replay = { window = \"1h\" }"), &[]);
+    warned(
+        &route("github", "replay = { enabled = false }"),
+        &[("route[0].replay", "accepted again for ever")],
+    );
+    warned(
+        &route("paddle", "replay = { enabled = false }"),
+        &[("route[0].replay", "accepted again until it is stale")],
+    );
+}
+
+#[test]
+fn weak_algorithms_and_uncovered_bodies_are_said() {
+    let window = "replay = { window = \"10m\" }";
+    let digest = |algorithm: &str| {
+        route(
+            "custom",
+            &format!("{window}\ncustom = {{ form_digest = {{ algorithm = {algorithm:?} }} }}"),
+        )
+    };
+    warned(&digest("md5"), &[(PROVIDER, "MD5")]);
+    warned(&digest("sha1"), &[(PROVIDER, "SHA-1")]);
+    warned(&digest("sha256"), &[(PROVIDER, "SHA-256")]);
+    warned(&route("intercom", window), &[(PROVIDER, "HMAC-SHA1")]);
+    warned(&route("gitlab-token", window), &[(PROVIDER, "compares a token")]);
+    warned(&route("mailgun", ""), &[(PROVIDER, "does not sign the whole body")]);
+
+    let vectors: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../../tests/vectors/paddle-classic.json")).unwrap();
+    let classic = route("paddle-classic", window).variable("KEY", vectors[0]["public_key_pem"].as_str().unwrap());
+    let classic = classic.option("route.0.public_keys.0.env", "KEY");
+    let text = std::fs::read_to_string(classic.path("gateway.toml")).unwrap();
+    let without = text.replace("secrets = { env = \"SECRET\" }\n", "");
+    std::fs::write(classic.path("gateway.toml"), without).unwrap();
+    warned(&classic, &[(PROVIDER, "RSA with SHA-1")]);
+}
+
+/// What is wrong with a key is one fault, and no guess about a tolerance that nobody set.
+#[test]
+fn a_faulty_key_says_nothing_of_the_tolerance() {
+    let faults = route("standard-webhooks", "")
+        .variable("SECRET2", "x")
+        .option("route.0.secrets.env", "NOWHERE")
+        .faults();
+    assert_eq!(faults.warnings, Vec::<String>::new());
+    let undecodable = route("adyen-platform", "").faults();
+    assert_eq!(undecodable.faults.len(), 1, "{undecodable}");
+    assert_eq!(undecodable.warnings, Vec::<String>::new());
+}

@@ -1,0 +1,250 @@
+//! The metrics of upstreams: sampled at every scrape, because nobody but the scrape asks for them.
+//!
+//! The `upstream` label is the URL of a configured server, never an address that a look-up found: pods come and go, and a
+//! label set must not grow with them. What a route's own view of the server is (well, ejected) has the route's label too;
+//! counts of connections and events belong to the server alone.
+
+use super::registration::{counters, gauges};
+use prometheus::{IntCounterVec, IntGaugeVec, Registry};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+/// The families that have an `upstream` label.
+pub(super) struct Families {
+    up: IntGaugeVec,
+    endpoints: IntGaugeVec,
+    connections: IntGaugeVec,
+    ejections: IntCounterVec,
+    passed_on: IntCounterVec,
+    checks: IntCounterVec,
+    lookups: IntCounterVec,
+    shown: Mutex<BTreeSet<(String, String)>>,
+}
+
+/// How one route's server stands, and what was counted of it since the last sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamSample {
+    /// Name of the route.
+    pub route: String,
+    /// URL of the server, without a path.
+    pub upstream: String,
+    /// Endpoints: up, failing, ejected, unhealthy, draining.
+    pub endpoints: [usize; 5],
+    /// What other routes that share the upstream have reported already is left out here, so that nothing counts twice.
+    pub counts: Option<UpstreamCounts>,
+}
+
+/// What belongs to the server, whichever routes use it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamCounts {
+    /// Connections without a request.
+    pub idle: usize,
+    /// Requests in flight.
+    pub active: usize,
+    /// Endpoints left alone since the last sample.
+    pub ejections: u64,
+    /// Requests that went elsewhere since the last sample.
+    pub passed_on: u64,
+    /// Health checks since the last sample: passed, failed.
+    pub checks: [u64; 2],
+    /// Look-ups since the last sample: passed, failed.
+    pub lookups: [u64; 2],
+}
+
+const STATES: [&str; 5] = ["up", "failing", "ejected", "unhealthy", "draining"];
+const RESULTS: [&str; 2] = ["ok", "failed"];
+
+impl Families {
+    pub(super) fn register(r: &Registry) -> Self {
+        Self {
+            up: gauges(
+                r,
+                "upstream_up",
+                "1 when the upstream takes requests: reached at the last attempt, not ejected, health checks passed.",
+                &["route", "upstream"],
+            ),
+            endpoints: gauges(
+                r,
+                "upstream_endpoints",
+                "Addresses of the upstream by state: up, failing (used although the last attempt failed), ejected, unhealthy, draining.",
+                &["route", "upstream", "state"],
+            ),
+            connections: gauges(
+                r,
+                "upstream_connections",
+                "Connections to the upstream: idle in the pool, or active with a request.",
+                &["upstream", "state"],
+            ),
+            ejections: counters(
+                r,
+                "upstream_ejections_total",
+                "Times that an address of the upstream was left alone because of failures in a row.",
+                &["upstream"],
+            ),
+            passed_on: counters(
+                r,
+                "upstream_passed_on_total",
+                "Requests that could not be sent to the upstream, not a byte of them, and went to another.",
+                &["upstream"],
+            ),
+            checks: counters(
+                r,
+                "upstream_health_checks_total",
+                "Health checks by result.",
+                &["upstream", "result"],
+            ),
+            lookups: counters(
+                r,
+                "upstream_lookups_total",
+                "Look-ups of the upstream's name by result.",
+                &["upstream", "result"],
+            ),
+            shown: Mutex::default(),
+        }
+    }
+
+    /// Shows exactly these servers; series of others are removed.
+    pub(super) fn show(&self, samples: &[UpstreamSample]) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let now: BTreeSet<_> = samples
+            .iter()
+            .map(|sample| (sample.route.clone(), sample.upstream.clone()))
+            .collect();
+        for (route, upstream) in shown.difference(&now) {
+            self.remove(route, upstream, now.iter().any(|(_, other)| other == upstream));
+        }
+        *shown = now;
+        // Two routes may have different upstreams with the same server.
+        let mut connections = std::collections::BTreeMap::new();
+        for sample in samples {
+            self.show_state(sample);
+            if let Some(counts) = &sample.counts {
+                let sum: &mut (usize, usize) = connections.entry(&*sample.upstream).or_default();
+                sum.0 += counts.idle;
+                sum.1 += counts.active;
+                self.count(&sample.upstream, counts);
+            }
+        }
+        for (upstream, (idle, active)) in connections {
+            for (state, count) in [("idle", idle), ("active", active)] {
+                self.connections.with_label_values(&[upstream, state]).set(gauge(count));
+            }
+        }
+    }
+
+    fn show_state(&self, sample: &UpstreamSample) {
+        let (route, upstream) = (&*sample.route, &*sample.upstream);
+        let [up, ..] = sample.endpoints;
+        self.up.with_label_values(&[route, upstream]).set(i64::from(up > 0));
+        for (state, count) in STATES.into_iter().zip(sample.endpoints) {
+            self.endpoints
+                .with_label_values(&[route, upstream, state])
+                .set(gauge(count));
+        }
+    }
+
+    fn count(&self, upstream: &str, counts: &UpstreamCounts) {
+        self.ejections.with_label_values(&[upstream]).inc_by(counts.ejections);
+        self.passed_on.with_label_values(&[upstream]).inc_by(counts.passed_on);
+        for (family, counts) in [(&self.checks, counts.checks), (&self.lookups, counts.lookups)] {
+            for (result, count) in RESULTS.into_iter().zip(counts) {
+                family.with_label_values(&[upstream, result]).inc_by(count);
+            }
+        }
+    }
+
+    /// An error of the library means "was not there" and is what we want.
+    fn remove(&self, route: &str, upstream: &str, is_used_elsewhere: bool) {
+        let _ = self.up.remove_label_values(&[route, upstream]);
+        for state in STATES {
+            let _ = self.endpoints.remove_label_values(&[route, upstream, state]);
+        }
+        if is_used_elsewhere {
+            return;
+        }
+        for state in ["idle", "active"] {
+            let _ = self.connections.remove_label_values(&[upstream, state]);
+        }
+        for family in [&self.ejections, &self.passed_on] {
+            let _ = family.remove_label_values(&[upstream]);
+        }
+        for (family, result) in [&self.checks, &self.lookups]
+            .into_iter()
+            .flat_map(|family| RESULTS.map(|result| (family, result)))
+        {
+            let _ = family.remove_label_values(&[upstream, result]);
+        }
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::metrics::Metrics;
+    use super::*;
+
+    fn sample(route: &str, upstream: &str, counts: Option<UpstreamCounts>) -> UpstreamSample {
+        UpstreamSample {
+            route: route.into(),
+            upstream: upstream.into(),
+            endpoints: [1, 0, 2, 0, 0],
+            counts,
+        }
+    }
+
+    #[test]
+    fn servers_are_shown_counted_and_forgotten() {
+        let metrics = Metrics::new();
+        let counts = UpstreamCounts {
+            idle: 3,
+            active: 1,
+            ejections: 2,
+            passed_on: 5,
+            checks: [7, 1],
+            lookups: [4, 0],
+        };
+        let both = [sample("a", "http://x", Some(counts)), sample("b", "http://x", None)];
+        metrics.upstreams(&both);
+        metrics.upstreams(&[
+            sample("b", "http://x", Some(counts)),
+            sample("b", "http://y", Some(counts)),
+        ]);
+        let text = metrics.text();
+        for line in [
+            r#"hookgate_upstream_up{route="b",upstream="http://x"} 1"#,
+            r#"hookgate_upstream_endpoints{route="b",state="ejected",upstream="http://x"} 2"#,
+            r#"hookgate_upstream_connections{state="idle",upstream="http://x"} 3"#,
+            r#"hookgate_upstream_ejections_total{upstream="http://x"} 4"#,
+            r#"hookgate_upstream_passed_on_total{upstream="http://y"} 5"#,
+            r#"hookgate_upstream_health_checks_total{result="ok",upstream="http://x"} 14"#,
+            r#"hookgate_upstream_lookups_total{result="failed",upstream="http://x"} 0"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains(r#"route="a""#), "{text}");
+        metrics.upstreams(&[sample("b", "http://y", Some(counts))]);
+        assert!(!metrics.text().contains("http://x"));
+    }
+
+    /// The same server in two different upstreams: its connections are added up.
+    #[test]
+    fn different_upstreams_with_one_server_add_up() {
+        let metrics = Metrics::new();
+        let counts = UpstreamCounts {
+            idle: 3,
+            ..UpstreamCounts::default()
+        };
+        metrics.upstreams(&[
+            sample("a", "http://x", Some(counts)),
+            sample("b", "http://x", Some(counts)),
+        ]);
+        let text = metrics.text();
+        assert!(
+            text.contains(r#"hookgate_upstream_connections{state="idle",upstream="http://x"} 6"#),
+            "{text}"
+        );
+    }
+}

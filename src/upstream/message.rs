@@ -1,0 +1,283 @@
+//! HTTP/1.1 messages on an upstream connection: a request, ready to be written; the head of an answer, read. Pure.
+//!
+//! httparse reads the lines; what is decided here is where the answer's body ends (RFC 9112, section 6.3), and that an
+//! answer whose end could be read in two ways is no answer.
+
+use super::framing::{Chunks, Framing};
+use crate::intake::Payload;
+use bytes::Bytes;
+use hyper::ext::ReasonPhrase;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode, Version};
+use std::mem::MaybeUninit;
+
+/// Bytes of an answer's head that are read before it counts as garbage.
+pub(super) const HEAD_BYTES: usize = 64 * 1024;
+/// Header fields of an answer.
+const HEADERS: usize = 256;
+
+/// A request as it is written to an upstream.
+#[derive(Debug)]
+pub struct Message {
+    /// From the request line to the empty line; see [`super::forwarding`].
+    pub head: Bytes,
+    /// Of the length that the head states.
+    pub body: Payload,
+    /// Whether the answer has no body whatever it says (`HEAD`).
+    pub is_head: bool,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Status, reason and fields.
+    pub(super) response: Response<()>,
+    /// Where its body ends.
+    pub(super) framing: Framing,
+    /// Whether the connection may be used again after the body.
+    pub(super) keep: bool,
+}
+
+/// Not an answer, or one that could be read in two ways.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// Reads the head of the final answer to a request (`HEAD` or another one) from the beginning of `input`, which it shortens by what it
+/// has read; informational ones before it are skipped. `None` when more bytes are needed.
+///
+/// # Errors
+/// For what is not an answer, is too large, or can be read in two ways.
+pub(super) fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed> {
+    loop {
+        let mut fields = [const { MaybeUninit::uninit() }; HEADERS];
+        let mut head = httparse::Response::new(&mut []);
+        let parsed =
+            httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut head, input, &mut fields);
+        let length = match parsed {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) if input.len() < HEAD_BYTES => return Ok(None),
+            Ok(httparse::Status::Partial) | Err(_) => return Err(Malformed),
+        };
+        let status = head.code.and_then(|code| StatusCode::from_u16(code).ok());
+        let status = status.ok_or(Malformed)?;
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            drop(input.split_to(length));
+            continue;
+        }
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.headers_mut() = header_map(input, head.headers)?;
+        if let Some(reason) = head.reason
+            && status.canonical_reason() != Some(reason)
+        {
+            let reason = ReasonPhrase::try_from(reason.as_bytes()).map_err(|_| Malformed)?;
+            response.extensions_mut().insert(reason);
+        }
+        let version = match head.version {
+            Some(0) => Version::HTTP_10,
+            Some(_) | None => Version::HTTP_11,
+        };
+        let framing = framing(is_head, status, version, response.headers())?;
+        let keep = keeps(version, response.headers())
+            && !framing.ends_with_connection()
+            && status != StatusCode::SWITCHING_PROTOCOLS;
+        drop(input.split_to(length));
+        return Ok(Some(Head {
+            response,
+            framing,
+            keep,
+        }));
+    }
+}
+
+/// The fields as a map whose values share `input`.
+fn header_map(input: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, Malformed> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
+        let value = HeaderValue::from_maybe_shared(input.slice_ref(field.value)).map_err(|_| Malformed)?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// Where the body ends.
+fn framing(is_head: bool, status: StatusCode, version: Version, headers: &HeaderMap) -> Result<Framing, Malformed> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let coding = (codings.next(), codings.next());
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = (lengths.next(), lengths.next());
+    let framing = match (coding, length) {
+        ((None, _), (None, _)) => Framing::UntilClose,
+        ((None, _), (Some(length), None)) => Framing::Length(decimal(length)?),
+        ((Some(coding), None), (None, _))
+            if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") =>
+        {
+            Framing::Chunked(Chunks::Size)
+        }
+        // Both, either of them twice, or a coding that would have to be undone.
+        ((Some(_), _), _) | (_, (Some(_), Some(_))) => return Err(Malformed),
+    };
+    let bodiless = is_head
+        || matches!(
+            status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS
+        );
+    Ok(if bodiless { Framing::Length(0) } else { framing })
+}
+
+fn decimal(value: &HeaderValue) -> Result<u64, Malformed> {
+    let digits = value.to_str().map_err(|_| Malformed)?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Malformed);
+    }
+    digits.parse().map_err(|_| Malformed)
+}
+
+/// Whether the other side means to keep the connection.
+fn keeps(version: Version, headers: &HeaderMap) -> bool {
+    let says = |word: &[u8]| {
+        let values = headers.get_all(header::CONNECTION).iter();
+        let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        words.any(|said| said.trim_ascii().eq_ignore_ascii_case(word))
+    };
+    if version == Version::HTTP_11 {
+        !says(b"close")
+    } else {
+        says(b"keep-alive") && !says(b"close")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(wire: &str) -> Result<Option<(Head, Bytes)>, Malformed> {
+        let mut input = Bytes::copy_from_slice(wire.as_bytes());
+        Ok(read_head(&mut input, false)?.map(|head| (head, input)))
+    }
+
+    fn framed(wire: &str) -> (Framing, bool) {
+        let (head, _) = read(&format!("{wire}\r\n\r\n")).unwrap().unwrap();
+        (head.framing, head.keep)
+    }
+
+    /// G04: nothing but the final answer counts.
+    #[test]
+    fn informational_answers_are_skipped_and_the_rest_is_left() {
+        let wire = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
+                    HTTP/1.1 200 Very well\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 2\r\n\r\nokHTTP";
+        let (head, rest) = read(wire).unwrap().unwrap();
+        assert_eq!(head.response.status(), 200);
+        assert_eq!(
+            head.response.extensions().get::<ReasonPhrase>().unwrap().as_bytes(),
+            b"Very well"
+        );
+        assert_eq!(head.response.headers().get_all("set-cookie").iter().count(), 2);
+        assert_eq!((head.framing, head.keep), (Framing::Length(2), true));
+        assert_eq!(rest, "okHTTP");
+        for end in 0..wire.len() - 6 {
+            assert!(read(&wire[..end]).unwrap().is_none(), "{end}");
+        }
+    }
+
+    #[test]
+    fn where_a_body_ends_and_what_becomes_of_the_connection() {
+        for (wire, expected) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 0", (Framing::Length(0), true)),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: x, Close",
+                (Framing::Length(5), false),
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked",
+                (Framing::Chunked(Chunks::Size), true),
+            ),
+            ("HTTP/1.1 200 OK", (Framing::UntilClose, false)),
+            ("HTTP/1.1 204 No Content", (Framing::Length(0), true)),
+            (
+                "HTTP/1.1 304 Not Modified\r\nContent-Length: 9",
+                (Framing::Length(0), true),
+            ),
+            ("HTTP/1.1 101 Switching Protocols", (Framing::Length(0), false)),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 5", (Framing::Length(5), false)),
+            (
+                "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive",
+                (Framing::Length(5), true),
+            ),
+            ("HTTP/1.0 200 OK", (Framing::UntilClose, false)),
+        ] {
+            assert_eq!(framed(wire), expected, "{wire}");
+        }
+        let mut input = Bytes::from_static(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+        let head = read_head(&mut input, true).unwrap().unwrap();
+        assert_eq!((head.framing, head.keep), (Framing::Length(0), true));
+    }
+
+    /// G05.
+    #[test]
+    fn answers_that_can_be_read_in_two_ways_are_none() {
+        for fields in [
+            "Content-Length: 5\r\nContent-Length: 5",
+            "Content-Length: 5\r\nContent-Length: 6",
+            "Content-Length: 5, 5",
+            "Content-Length: +5",
+            "Content-Length: ",
+            "Content-Length: 18446744073709551616",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: identity",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Folded: a\r\n b",
+            "Spaced : a",
+            "NUL: a\0b",
+        ] {
+            let wire = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
+            assert_eq!(read(&wire).err(), Some(Malformed), "{fields}");
+        }
+        for wire in [
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/2 200\r\n\r\n",
+            "SSH-2.0-x\r\n\r\n",
+        ] {
+            assert_eq!(read(wire).err(), Some(Malformed), "{wire}");
+        }
+        let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(HEAD_BYTES));
+        assert_eq!(read(&endless).err(), Some(Malformed));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(HEADERS + 1));
+        assert_eq!(read(&many).err(), Some(Malformed));
+    }
+
+    proptest! {
+        /// D13: whatever an upstream says is an answer, not yet one, or none; and what is read is gone from the input.
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            lines in prop::collection::vec(
+                prop_oneof![
+                    Just("HTTP/1.1 200 OK\r\n".to_owned()),
+                    Just("HTTP/1.0 103 \r\n".to_owned()),
+                    Just("Content-Length: 7\r\n".to_owned()),
+                    Just("Transfer-Encoding: chunked\r\n".to_owned()),
+                    Just("Empty:\r\n".to_owned()),
+                    Just("\r\n".to_owned()),
+                    ".{0,20}\r\n",
+                    "[!-~]{1,9}: ?[ -~\t]{0,30}\r?\n",
+                ],
+                0..12,
+            ),
+            junk in prop::collection::vec(any::<u8>(), 0..40),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let mut wire = lines.concat().into_bytes();
+            let at = at.index(wire.len() + 1);
+            wire.splice(at..at, junk);
+            let mut input = Bytes::from(wire.clone());
+            if let Ok(Some(head)) = read_head(&mut input, false) {
+                prop_assert!(!head.response.status().is_informational() || head.response.status() == 101);
+                prop_assert!(wire.ends_with(&input) && input.len() < wire.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,545 @@
+//! `hookgate verify` on captures of real failures: what real tools (Python, Node, gzip, iconv, sed, curl) did to a request is
+//! recognised, and nothing else is claimed.
+
+use crate::support::gateway::binary;
+use crate::support::paddle::{PATH, SECRET, now, signature};
+use crate::support::{Setup, Upstream};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::Value;
+use sha2::Sha256;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// As Paddle sends it: compact, non-ASCII escaped, slashes plain.
+const BODY: &str = r#"{"event_id":"evt_01","event_type":"customer.created","data":{"name":"J\u00f3sef <&> \u65e5\u672c","url":"https://a.example/b","total":1.50,"n":[1,2]}}"#;
+const AT: u64 = 1_671_552_777;
+
+/// What a real tool makes of its input.
+fn through(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}");
+    output.stdout
+}
+
+struct Told {
+    code: Option<i32>,
+    report: Value,
+    human: String,
+}
+
+impl Told {
+    fn causes(&self) -> Vec<&str> {
+        let list = self.report["causes"].as_array().unwrap();
+        list.iter().map(|finding| finding["cause"].as_str().unwrap()).collect()
+    }
+
+    /// This is the only cause, and certain; `words` stand in what is said of it.
+    #[track_caller]
+    fn is(&self, cause: &str, words: &str) {
+        self.has(cause, words, true);
+    }
+
+    #[track_caller]
+    fn is_likely(&self, cause: &str, words: &str) {
+        self.has(cause, words, false);
+    }
+
+    #[track_caller]
+    fn has(&self, cause: &str, words: &str, certain: bool) {
+        assert_eq!(self.causes(), [cause], "{}", self.human);
+        let finding = &self.report["causes"][0];
+        assert_eq!(finding["certain"], certain, "{}", self.human);
+        assert!(
+            finding["what"].as_str().unwrap().contains(words),
+            "{words:?}: {}",
+            self.human
+        );
+        assert!(self.human.contains("fix: "), "{}", self.human);
+        assert_eq!((self.code, &self.report["genuine"]), (Some(1), &Value::Bool(false)));
+    }
+}
+
+/// Runs the command with a capture on standard input, twice: for a machine and for a person.
+fn verify(capture: &[u8], arguments: &[&str], environment: &[(&str, &str)]) -> Told {
+    let run = |more: &[&str]| {
+        let mut child = binary()
+            .args(["verify", "-"])
+            .args(arguments)
+            .args(more)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(capture).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap();
+        for (_, secret) in environment {
+            let bare = secret.trim_matches(['"', '\'', '\n', ' ']);
+            assert!(bare.len() < 12 || !said.contains(bare), "a secret is told: {said}");
+        }
+        (output.status.code(), said)
+    };
+    let (code, json) = run(&["--json"]);
+    let report = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
+    let (again, human) = run(&[]);
+    assert_eq!(again, code);
+    Told { code, report, human }
+}
+
+/// A raw request with this signature header and body.
+fn raw(header: &str, body: &[u8]) -> Vec<u8> {
+    [
+        format!("POST {PATH} HTTP/1.1\r\nHost: shop.example\r\n{header}\r\n\r\n").as_bytes(),
+        body,
+    ]
+    .concat()
+}
+
+/// [`BODY`] as signed, saved with `body` in its place.
+fn changed(body: &[u8]) -> Told {
+    let header = format!("Paddle-Signature: {}", signature(SECRET, AT, BODY.as_bytes()));
+    verify(&raw(&header, body), &["--secret-env", "KEY"], &[("KEY", SECRET)])
+}
+
+#[test]
+fn a_genuine_request_is_genuine_in_every_form() {
+    let told = changed(BODY.as_bytes());
+    assert_eq!(
+        (told.code, &told.report["secret"], &told.report["signed"]),
+        (Some(0), &"KEY".into(), &AT.into())
+    );
+    assert!(
+        told.causes().is_empty() && told.human.contains("--at"),
+        "{}",
+        told.human
+    );
+
+    // curl's own output, of a request that it really sent, with the body in a file.
+    let upstream = Upstream::ok();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("body.json");
+    std::fs::write(&file, BODY).unwrap();
+    let header = format!("Paddle-Signature: {}", signature(SECRET, AT, BODY.as_bytes()));
+    let curl = Command::new("curl")
+        .args([
+            "-sv",
+            "-o",
+            "/dev/null",
+            "-H",
+            &header,
+            "--data-binary",
+            &format!("@{}", file.display()),
+        ])
+        .arg(format!("{}{PATH}", upstream.url()))
+        .output()
+        .unwrap();
+    let arguments = ["--secret-env", "KEY", "--body", file.to_str().unwrap()];
+    let told = verify(&curl.stderr, &arguments, &[("KEY", SECRET)]);
+    assert_eq!(
+        (told.code, told.report["capture"].as_str()),
+        (Some(0), Some("output of curl -v"))
+    );
+    // The same request as the upstream recorded it.
+    let recorded = upstream.only().raw.clone();
+    let told = verify(&recorded, &["--secret-env", "KEY"], &[("KEY", SECRET)]);
+    assert_eq!(
+        (told.code, told.report["capture"].as_str()),
+        (Some(0), Some("raw HTTP request"))
+    );
+
+    let har = serde_json::json!({ "log": { "entries": [{
+        "startedDateTime": "2022-12-20T16:12:59.000Z",
+        "request": { "method": "POST", "url": format!("https://a.example{PATH}"),
+            "headers": [{ "name": "paddle-signature", "value": signature(SECRET, AT, BODY.as_bytes()) }],
+            "postData": { "mimeType": "application/json", "text": BODY } },
+    }] } });
+    let told = verify(har.to_string().as_bytes(), &["--secret-env", "KEY"], &[("KEY", SECRET)]);
+    assert_eq!(
+        (told.code, &told.report["age_seconds"]),
+        (Some(0), &2.into()),
+        "{}",
+        told.human
+    );
+}
+
+/// What languages make of JSON when they read it and write it again.
+#[test]
+fn json_that_was_parsed_and_written_again() {
+    let python = |code: &str| {
+        through(
+            "python3",
+            &["-c", &format!("import json,sys;o=json.load(sys.stdin);{code}")],
+            BODY.as_bytes(),
+        )
+    };
+    // Sent as another language writes it, so that every way is met. 1.50 would become 1.5 in all of them: it is text here.
+    let body = BODY.replace("1.50", "\"1.50\"");
+    let header = format!("Paddle-Signature: {}", signature(SECRET, AT, body.as_bytes()));
+    let told = |made: &[u8]| verify(&raw(&header, made), &["--secret-env", "KEY"], &[("KEY", SECRET)]);
+    let of = |program: &str, arguments: &[&str]| through(program, arguments, body.as_bytes());
+    let python_as = |options: &str| {
+        of(
+            "python3",
+            &[
+                "-c",
+                &format!("import json,sys;print(json.dumps(json.load(sys.stdin){options}),end='')"),
+            ],
+        )
+    };
+    told(&python_as("")).is("json_reserialised", "compact");
+    told(&python_as(",ensure_ascii=False")).is("json_reserialised", "escaped as \\uXXXX");
+    told(&python_as(",indent=2")).is("json_reserialised", "compact");
+    told(&python_as(",sort_keys=True,separators=(',',':')")).is_certain_or_nothing();
+    let node = of(
+        "node",
+        &[
+            "-e",
+            "let s='';process.stdin.on('data',d=>s+=d).on('end',()=>process.stdout.write(JSON.stringify(JSON.parse(s))))",
+        ],
+    );
+    told(&node).is("json_reserialised", "escaped as \\uXXXX");
+    let reordered = of(
+        "python3",
+        &[
+            "-c",
+            "import json,sys;o=json.load(sys.stdin);print(json.dumps(dict(reversed(o.items()))),end='')",
+        ],
+    );
+    told(&reordered).is("json_reserialised", "another order");
+    // And the other way round: signed by Node, by Python and by PHP's rules, read here as Paddle would write it.
+    for (signed, words) in [
+        (node, "not escaped"),
+        (python_as(""), "space after each comma"),
+        (python_as(",indent=4"), "indented by four"),
+        (body.replace('/', "\\/").into_bytes(), "slashes escaped"),
+        (
+            body.replace('<', "\\u003c")
+                .replace('>', "\\u003e")
+                .replace('&', "\\u0026")
+                .replace("\\u00f3", "ó")
+                .replace("\\u65e5\\u672c", "日本")
+                .into_bytes(),
+            "& escaped",
+        ),
+    ] {
+        let header = format!("Paddle-Signature: {}", signature(SECRET, AT, &signed));
+        let told = verify(
+            &raw(&header, body.as_bytes()),
+            &["--secret-env", "KEY"],
+            &[("KEY", SECRET)],
+        );
+        told.is("json_reserialised", words);
+    }
+    // A value that changed is no re-serialisation.
+    let other = python("o['data']['n']=[1,3];print(json.dumps(o),end='')");
+    assert_eq!(changed(&other).causes(), [""; 0]);
+}
+
+impl Told {
+    /// Sorted nested keys cannot be put back; nothing may be claimed then that is not so.
+    #[track_caller]
+    fn is_certain_or_nothing(&self) {
+        assert!(
+            self.causes().iter().all(|cause| *cause == "json_reserialised"),
+            "{}",
+            self.human
+        );
+    }
+}
+
+#[test]
+fn bytes_at_the_end_and_ends_of_lines() {
+    changed(&through("sed", &["$a\\"], format!("{BODY}\n").as_bytes()))
+        .is("trailing_newline", "newline that was not signed");
+    changed(format!("{BODY}\n \n").as_bytes()).is("trailing_newline", "white space");
+    let with = format!("{BODY}\n");
+    let header = format!("Paddle-Signature: {}", signature(SECRET, AT, with.as_bytes()));
+    verify(
+        &raw(&header, BODY.as_bytes()),
+        &["--secret-env", "KEY"],
+        &[("KEY", SECRET)],
+    )
+    .is("trailing_newline", "missing");
+    // An editor's newline behind the announced length.
+    let header = format!(
+        "Paddle-Signature: {}\r\nContent-Length: {}",
+        signature(SECRET, AT, b"{} "),
+        3
+    );
+    verify(
+        &raw(&header, b"{} \n\n\n"),
+        &["--secret-env", "KEY"],
+        &[("KEY", SECRET)],
+    )
+    .is("trailing_newline", "Content-Length");
+
+    let unix = "a=1\nb=2\nc=3";
+    let dos = through("sed", &["s/$/\\r/"], unix.as_bytes());
+    let header = |body: &[u8]| format!("Paddle-Signature: {}", signature(SECRET, AT, body));
+    let told = |signed: &[u8], saved: &[u8]| {
+        verify(
+            &raw(&header(signed), saved),
+            &["--secret-env", "KEY"],
+            &[("KEY", SECRET)],
+        )
+    };
+    // sed puts a CR at the last line too, which has no LF.
+    let dos = dos.strip_suffix(b"\r").unwrap_or(&dos);
+    told(unix.as_bytes(), dos).is("line_ends", "with LF");
+    told(dos, unix.as_bytes()).is("line_ends", "with CRLF");
+}
+
+#[test]
+fn bodies_in_another_coat() {
+    changed(&through("base64", &["-w0"], BODY.as_bytes())).is("base64_body", "decodes to");
+    let signed = r#"{"name":"Jósef Müller"}"#.as_bytes();
+    let header = |body: &[u8]| format!("Paddle-Signature: {}", signature(SECRET, AT, body));
+    let told = |header: &str, saved: &[u8]| verify(&raw(header, saved), &["--secret-env", "KEY"], &[("KEY", SECRET)]);
+    let twice = through("iconv", &["-f", "latin1", "-t", "utf8"], signed);
+    told(&header(signed), &twice).is("charset", "read as Latin-1");
+    told(
+        &header(signed),
+        &through("iconv", &["-f", "utf8", "-t", "latin1"], signed),
+    )
+    .is("charset", "in UTF-8");
+    told(&header(signed), &[b"\xef\xbb\xbf", signed].concat()).is("charset", "byte order mark");
+    let wide = through("iconv", &["-f", "utf8", "-t", "utf-16le"], signed);
+    told(&header(&wide), signed).is("charset", "UTF-16LE");
+    let lossy = String::from_utf8_lossy(b"{\"name\":\"J\xf3sef\"}").into_owned();
+    told(&header(b"{\"name\":\"J\xf3sef\"}"), lossy.as_bytes()).is_likely("charset", "U+FFFD");
+
+    let gzip = through("gzip", &["-c"], BODY.as_bytes());
+    changed(&gzip).is("compression", "compressed");
+    let header = format!("{}\r\nContent-Encoding: gzip", header(&gzip));
+    told(&header, BODY.as_bytes()).is_likely("compression", "decompressed");
+}
+
+#[test]
+fn secrets_that_are_not_quite_the_secret() {
+    let sent = raw(
+        &format!("Paddle-Signature: {}", signature(SECRET, AT, BODY.as_bytes())),
+        BODY.as_bytes(),
+    );
+    let told = |secret: &str| verify(&sent, &["--secret-env", "KEY"], &[("KEY", secret)]);
+    told(&format!("\"{SECRET}\"")).is("secret_spelled", "`KEY` stands in quotes");
+    told(&format!("{SECRET}\n")).is("secret_spelled", "newline");
+    told(&format!("PADDLE_WEBHOOK_SECRET={SECRET}")).is("secret_spelled", "name of a variable");
+    told(&STANDARD.encode(SECRET)).is("secret_spelled", "Base64");
+    told("pdl_live_apikey_01hs0t3tw21j988db1pam5xg8m_abc").is_likely("wrong_kind_of_secret", "an API key");
+    let stranger = told("pdl_ntfset_01hs0t3tw21j988db1pam5xg8m_a_stranger");
+    assert_eq!((stranger.code, stranger.causes()), (Some(1), vec![]));
+    assert!(
+        stranger.human.contains("None of the usual causes"),
+        "{}",
+        stranger.human
+    );
+
+    let sandbox = ["--secret-env", "LIVE", "--other-secret-env", "SANDBOX"];
+    let environment = [
+        ("LIVE", "pdl_ntfset_01hs0t3tw21j988db1pam5xg8m_live_one"),
+        ("SANDBOX", SECRET),
+    ];
+    verify(&sent, &sandbox, &environment).is("other_secret", "`SANDBOX`");
+}
+
+/// Without secrets on the command line the configuration is the judge, and the other routes' secrets are known.
+#[test]
+fn the_configuration_knows_the_secrets_of_all_routes() {
+    let other = "pdl_ntfset_01hs0t3tw21j988db1pam5xg8m_of_the_other_route";
+    let setup = Setup::new("http://127.0.0.1:1").more(
+        "[[route]]\nname = \"second\"\npath = \"/second\"\nprovider = \"paddle\"\nsecrets = [{ env = \"SECOND\" }]\nupstream = \"http://127.0.0.1:1\"",
+    );
+    setup.write();
+    let file = setup.file();
+    let configuration = ["--config", file.to_str().unwrap()];
+    let environment = [("PADDLE_WEBHOOK_SECRET", SECRET), ("SECOND", other)];
+    let at = now();
+    let sent = |secret: &str| {
+        raw(
+            &format!("Paddle-Signature: {}", signature(secret, at, BODY.as_bytes())),
+            BODY.as_bytes(),
+        )
+    };
+    let told = verify(&sent(SECRET), &configuration, &environment);
+    assert_eq!(
+        (told.code, &told.report["secret"]),
+        (Some(0), &"current".into()),
+        "{}",
+        told.human
+    );
+    verify(&sent(other), &configuration, &environment).is("other_secret", "route `second`");
+    let told = verify(
+        &sent(other),
+        &[&configuration[..], &["--route", "second"]].concat(),
+        &environment,
+    );
+    assert_eq!(told.code, Some(0), "{}", told.human);
+}
+
+#[test]
+fn clocks() {
+    let sent = raw(
+        &format!("Paddle-Signature: {}", signature(SECRET, AT, BODY.as_bytes())),
+        BODY.as_bytes(),
+    );
+    let at = |at: &str| verify(&sent, &["--secret-env", "KEY", "--at", at], &[("KEY", SECRET)]);
+    assert_eq!(at(&(AT + 5).to_string()).code, Some(0));
+    let late = at(&(AT + 125).to_string());
+    late.is("clock", "125 s before the request was received, 120 s more");
+    assert_eq!(late.report["reason"], "timestamp_stale");
+    let early = at("2022-12-20T16:12:40Z");
+    early.is("clock", "behind by at least 12 s");
+    assert_eq!(early.report["reason"], "timestamp_future");
+    at("now").is("clock", "ahead");
+    let wider = verify(
+        &sent,
+        &[
+            "--secret-env",
+            "KEY",
+            "--at",
+            &(AT + 125).to_string(),
+            "--tolerance",
+            "5m",
+        ],
+        &[("KEY", SECRET)],
+    );
+    assert_eq!(wider.code, Some(0));
+}
+
+#[test]
+fn headers_that_changed_on_the_way() {
+    let value = signature(SECRET, AT, BODY.as_bytes());
+    let told = |header: &str| {
+        verify(
+            &raw(header, BODY.as_bytes()),
+            &["--secret-env", "KEY"],
+            &[("KEY", SECRET)],
+        )
+    };
+    told(&format!("Paddle-Signature: \"{value}\"")).is("header_rewritten", "quotes");
+    told(&format!(
+        "Paddle-Signature: {}",
+        value.to_uppercase().replace("TS=", "ts=").replace("H1=", "h1=")
+    ))
+    .is("header_rewritten", "capitals");
+    told(&format!(
+        "Paddle-Signature: {}",
+        value.replace(';', "%3B").replace('=', "%3D")
+    ))
+    .is("header_rewritten", "percent-encoded");
+    told(&format!("Paddle-Signature: Paddle-Signature: {value}")).is("header_rewritten", "its own name");
+    told(&format!("Paddle-Signature: {value}\r\nPaddle-Signature: {value}")).is("header_rewritten", "more than once");
+    // As a WSGI environment holds it.
+    told(&format!("HTTP_PADDLE_SIGNATURE: {value}")).is("header_renamed", "http_paddle_signature");
+}
+
+#[test]
+fn requests_of_somebody_else() {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(BODY.as_bytes());
+    let mac = mac.finalize().into_bytes();
+    let told = |header: &str| {
+        verify(
+            &raw(header, BODY.as_bytes()),
+            &["--secret-env", "KEY"],
+            &[("KEY", SECRET)],
+        )
+    };
+    told(&format!("X-Hub-Signature-256: sha256={}", hex::encode(mac))).is("other_provider", "as such it is genuine");
+    told("Stripe-Signature: t=1,v1=00").is_likely("other_provider", "`stripe`");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/paddle-classic.json");
+    let classic: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let form = classic[0]["form_body"].as_str().unwrap();
+    verify(
+        &raw("X-A: b", form.as_bytes()),
+        &["--secret-env", "KEY"],
+        &[("KEY", SECRET)],
+    )
+    .is("classic_payload", "Paddle Classic");
+}
+
+#[test]
+fn urls_that_were_signed_otherwise() {
+    let sign = |url: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+        mac.update(format!("{url}{BODY}").as_bytes());
+        format!(
+            "x-square-hmacsha256-signature: {}",
+            STANDARD.encode(mac.finalize().into_bytes())
+        )
+    };
+    let arguments = [
+        "--provider",
+        "square",
+        "--secret-env",
+        "KEY",
+        "--public-url",
+        "https://shop.example/webhooks/paddle",
+    ];
+    let told = |url: &str| verify(&raw(&sign(url), BODY.as_bytes()), &arguments, &[("KEY", SECRET)]);
+    assert_eq!(told("https://shop.example/webhooks/paddle").code, Some(0));
+    told("http://shop.example/webhooks/paddle").is("public_url", "its scheme");
+    told("https://shop.example/webhooks/paddle/").is("public_url", "the slash");
+    assert_eq!(told("https://elsewhere.example/x").code, Some(1));
+}
+
+/// A cause without a capture above would be a guess.
+#[test]
+fn every_cause_has_a_capture() {
+    let known = changed(BODY.as_bytes()).report["tried"].as_array().unwrap().clone();
+    assert!(known.len() >= 14);
+    for cause in known.iter().map(|cause| cause.as_str().unwrap()) {
+        let shown = |how: &str| include_str!("verify.rs").contains(&format!(".{how}(\"{cause}\""));
+        assert!(shown("is") || shown("is_likely"), "{cause} is not shown");
+    }
+}
+
+/// The faults of a person at the keyboard: exit code 2, and what to write.
+#[test]
+fn usage() {
+    let sent = raw("Paddle-Signature: ts=1;h1=00", b"{}");
+    for (capture, arguments, words) in [
+        (&sent[..], &["--secret-env", "NOT_THERE"][..], "NOT_THERE"),
+        (
+            b"Paddle-Signature: x\nContent-Length: 5\n",
+            &["--secret-env", "KEY"],
+            "--body",
+        ),
+        (b"nothing of the kind", &["--secret-env", "KEY"], "header line"),
+        (&sent, &["--secret-env", "KEY", "--at", "yesterday"], "--at"),
+        (
+            &sent,
+            &["--secret-env", "KEY", "--provider", "padle"],
+            "did you mean `paddle`",
+        ),
+        (&sent, &["--config", "/nonexistent.toml"], "--secret-env"),
+        (&sent, &["--secret-env", "KEY", "--entry", "1"], "HAR"),
+    ] {
+        let mut child = binary()
+            .args(["verify", "-"])
+            .args(arguments)
+            .env("KEY", SECRET)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(capture).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+}
