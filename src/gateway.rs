@@ -179,7 +179,7 @@ impl Gateway {
                 verified: &verified(admitted.verdict, &route),
                 key: admitted.secret.and_then(|secret| route.keys.get(secret)),
                 route: &route.name,
-                client_subject: downstream.client_subject.as_ref(),
+                client: downstream.client_subject.as_ref(),
             },
             fixed: &route.upstream.settings().headers,
         };
