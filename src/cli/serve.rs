@@ -103,16 +103,21 @@ async fn reload_on(
             },
             () = watch.changed() => tracing::info!("a file of the configuration has changed: reloading"),
         }
+        watch.catch_up();
         manager.reloading();
         let new = match config::inspect(&sources) {
             Ok(Loaded { config, files, .. }) => {
-                watch = Watch::new(files);
+                watch.follow(files);
                 if let Err(error) = logging.reload(&config.log) {
                     tracing::error!(%error, "the log filter stays as it was");
                 }
                 Ok(config)
             }
-            Err(faults) => Err(faults.to_string()),
+            // What it names and lacks may come later: Kubernetes brings a ConfigMap and a Secret in any order.
+            Err(faults) => {
+                watch.follow(faults.files.clone());
+                Err(faults.to_string())
+            }
         };
         if reload.send(new).await.is_err() {
             return;

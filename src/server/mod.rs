@@ -18,7 +18,7 @@ use crate::exchange::{AuditScope, Recorder};
 use crate::gateway::Gateway;
 use crate::intake::Budget;
 use crate::listener::{Connections, Listener};
-use crate::replay::{Guard, Memory};
+use crate::replay::{Guard, Memory, Redis};
 use crate::settings::{self, Address, Config};
 use crate::snapshot::Snapshot;
 use crate::systemd::{Handover, activation};
@@ -26,7 +26,7 @@ use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 use crate::tls;
 use arc_swap::ArcSwap;
-use entrance::{Entrance, show_certificates};
+use entrance::{Entrance, show};
 use pulse::Pulse;
 use reload::reload;
 use std::fmt;
@@ -105,17 +105,20 @@ pub async fn serve(
     let mut config = config;
     let routes = std::mem::take(&mut config.routes);
     let entrances = open_entrances(&config.listeners)?;
-    show_certificates(&metrics, &entrances);
     let snapshot = Snapshot::compile(routes, None, config.workers, &metrics, tls::connector).map_err(Error::Tls)?;
     upstreams::take_up(&snapshot, None).await;
+    show(&metrics, &entrances, &snapshot);
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         budget: Budget::new(config.limits.in_flight_bytes),
-        guard: Guard::Memory(Memory::new(config.replay.capacity, Instant::now())),
+        guard: guard(&config, &metrics)?,
         recorder: recorder(&metrics, config.log.audit, audit).map_err(Error::Thread)?,
         stopping: Arc::default(),
     });
 
+    let most = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    metrics.limits.connections.set(most(config.limits.connections));
+    metrics.limits.replay_keys.set(most(config.replay.capacity));
     let open = Connections::new(config.limits.connections);
     let word = Word::default();
     let mut addresses = Vec::new();
@@ -149,12 +152,14 @@ pub async fn serve(
 
     let sampled = gateway.clone();
     let state = admin::State::new(metrics.clone(), Box::new(move || sample(&sampled)));
-    let state = Arc::new(state.with_stopping(gateway.stopping.clone()));
+    let state = state.with_stopping(gateway.stopping.clone());
+    let state = Arc::new(state.with_store(store_state(&gateway)));
     let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = admin {
         let (state, finished) = (state.clone(), word.finish.clone());
         tokio::spawn(async move { admin::serve(listener, state, finished.begun()).await });
     }
+    metrics.config_last_reload_successful.set(1);
     metrics.config_last_reload_success.set(clock::unix_now().cast_signed());
     state.set_readiness(admin::Readiness::Ready);
     let serving = serving_on(&addresses);
@@ -203,7 +208,8 @@ pub async fn serve(
     word.drain.begin();
     let in_flight = || metrics.in_flight_requests.get();
     let drained = async {
-        while open.open() > 0 || in_flight() > 0 {
+        let settling = || gateway.guard.shared().map_or(0, Redis::settling);
+        while open.open() > 0 || in_flight() > 0 || settling() > 0 {
             sleep(DRAIN_POLL).await;
         }
     };
@@ -259,6 +265,36 @@ fn open_entrances(listeners: &[settings::Listener]) -> Result<Vec<Entrance>, Err
     }
 }
 
+fn guard(config: &Config, metrics: &Metrics) -> Result<Guard, Error> {
+    let memory = Memory::new(config.replay.capacity, Instant::now());
+    let Some(settings) = &config.replay.shared else {
+        return Ok(Guard::Memory(memory));
+    };
+    let tls = if settings.tls {
+        Some(tls::store_connector(settings.ca.as_deref()).map_err(|fault| Error::Tls(vec![fault]))?)
+    } else {
+        None
+    };
+    let mut process = [0; 8];
+    aws_lc_rs::rand::fill(&mut process).map_err(|_| Error::Thread(io::Error::other("no random numbers")))?;
+    let settings = settings::Redis::clone(settings);
+    Ok(Guard::Redis {
+        shared: Redis::new(settings, tls, config.workers, metrics.replay_store.clone(), process),
+        meanwhile: memory,
+    })
+}
+
+/// How the shared replay store is, for `/readyz`; `None` where there is none.
+fn store_state(gateway: &Arc<Gateway>) -> Option<admin::Store> {
+    gateway.guard.shared()?;
+    let gateway = gateway.clone();
+    Some(Box::new(move || match gateway.guard.shared() {
+        Some(shared) if shared.is_up() => admin::StoreState::Up,
+        Some(shared) if shared.accepts_failure() => admin::StoreState::DownAccepting,
+        Some(_) | None => admin::StoreState::Down,
+    }))
+}
+
 /// What goes round at the end, in this order.
 #[derive(Clone, Default)]
 struct Word {
@@ -293,8 +329,11 @@ fn sample(gateway: &Gateway) {
     let metrics = &gateway.recorder.metrics;
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     metrics.replay_keys.set(count(gateway.guard.keys()));
+    let store_up = gateway.guard.shared().is_none_or(Redis::is_up);
+    metrics.replay_store_up.set(i64::from(store_up));
     metrics.intake_bytes_in_flight.set(count(gateway.budget.used()));
     metrics.upstreams(&upstreams::sample(&gateway.snapshot.load()));
+    metrics.limits.intake_bytes.set(count(gateway.budget.limit()));
 }
 
 async fn flush_audit(recorder: &Arc<Recorder>) {

@@ -7,6 +7,7 @@ mod documented;
 mod hostile;
 mod overlaid;
 mod refused;
+mod refused_upstreams;
 mod reloaded;
 mod secrets;
 mod warned;

@@ -94,7 +94,8 @@ impl Gateway {
             gateway.logs.lines().iter().find_map(|line| listening(line, "admin"))
         });
         gateway.addresses.insert("admin".into(), admin);
-        eventually("readiness", || (gateway.readiness() == Some(200)).then_some(()));
+        let status = gateway.setup.readiness;
+        eventually("readiness", || (gateway.readiness() == Some(status)).then_some(()));
         gateway
     }
 
