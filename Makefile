@@ -132,7 +132,7 @@ package: ## the Debian package of a release build, in $(TARGET)/package
 	cargo build --release --locked --bin hookgate
 	deploy/debian/build $(TARGET)/release/hookgate $(TARGET)/package
 
-release: licences ## what a release consists of, in dist/: binary, package, bill of materials, checksums; same commit, same bytes
+release: licences ## what a release consists of, in dist/: binary, package, bill of materials, checksums
 	deploy/release dist
 
 # The rules of deny.toml are also a test (tests/it/supply.rs), without the minutes that cargo-deny takes to build.
