@@ -46,6 +46,12 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Bytes that may be held at once.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
     /// Replaces the limit (reload); what is held stays held.
     pub fn resize(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);

@@ -39,13 +39,14 @@
 //! | [`server`] | composition: workers, reload, drain |
 //! | [`admin`] | `/metrics`, `/livez`, `/readyz` on a listener of its own |
 //! | [`config`] | file, environment and command line to [`settings`], every fault at once |
+//! | [`systemd`] | sockets that the service manager hands over, and what it is told |
 //! | [`listener`], [`bind`], [`tls`] | sockets, accept loop, handshake |
 //! | [`connection`], [`transport`] | one HTTP connection over any byte stream, and what watches it |
 //! | [`gateway`] ★ | the request's way |
 //! | [`answer`], [`refusal`], [`exchange`], [`snapshot`] | what goes back, the account of it, the compiled configuration |
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`], [`replay`], [`intake`], [`route`] | forwarding, claims, bounded bodies, the route table |
-//! | [`settings`], [`scheme`] ★ | the runtime shape of the configuration; signatures, pure |
+//! | [`settings`], [`handshake`], [`scheme`] ★ | the runtime shape of the configuration; what providers ask first; signatures, pure |
 //! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`drain`] | the words that all others use |
 
 pub mod admin;
@@ -60,6 +61,7 @@ pub mod deadline;
 pub mod drain;
 pub mod exchange;
 pub mod gateway;
+pub mod handshake;
 pub mod intake;
 pub mod listener;
 pub mod outcome;
@@ -72,6 +74,7 @@ pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod snapshot;
+pub mod systemd;
 pub mod telemetry;
 pub mod tls;
 pub mod transport;

@@ -3,6 +3,7 @@
 //! `config` makes it from file, environment and command line; nothing here parses, and nothing here is optional for lack
 //! of a default. Keys, defaults and units are documented in `docs/configuration.md`.
 
+use crate::handshake::Handshake;
 use crate::scheme::{DeliveryId, Verifier};
 use crate::secret::Secret;
 use hyper::header::HeaderValue;
@@ -63,12 +64,26 @@ pub enum Address {
 }
 
 /// TLS of one listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
     /// At least one; the first is the default, the others are chosen by SNI from their subject alternative names.
     pub certificates: Vec<CertificateFiles>,
     /// 1.2 or 1.3.
     pub minimum: TlsVersion,
+    /// Certificates of senders; `None` asks for none.
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// Mutual TLS: which certificates of senders are believed, and what is done with them. A certificate never stands in for
+/// a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// PEM file with the authorities that sign senders' certificates.
+    pub ca: PathBuf,
+    /// Whether a handshake without a certificate fails; one with a certificate of another authority always does.
+    pub required: bool,
+    /// Whether the application is told the verified subject, in `Hookgate-Client-Subject`.
+    pub forward_subject: bool,
 }
 
 /// Paths of a PEM chain and its PEM key; kept as paths because they are read again on reload.
@@ -236,10 +251,14 @@ pub struct Route {
     pub body_limit: usize,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
+    /// Answered here in place of the application; `None` unless the route opts in.
+    pub handshake: Option<Handshake>,
     /// Replaces 401 in refusals about the signature.
     pub reject_status: Option<StatusCode>,
     /// Whether a refusal says why.
     pub refusal_detail: bool,
+    /// Names of the secrets that are still accepted and that nobody should use any more.
+    pub retired: Vec<String>,
     /// Where verified requests go; shared by routes that name the same.
     pub upstream: Arc<Upstream>,
 }
@@ -351,6 +370,9 @@ pub enum Target {
         ca: Option<PathBuf>,
         /// Certificate that we present.
         client: Option<CertificateFiles>,
+        /// A hash of what was in those files when they were read: renewed ones make another target, with connections of
+        /// its own, so that a reload does not go on with the old.
+        content: u64,
     },
     /// `unix:/path`.
     Unix(PathBuf),

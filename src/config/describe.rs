@@ -2,9 +2,11 @@
 //!
 //! Keys are those of the file, so that a person can compare the two.
 
+use super::file::ClientMode;
 use super::value::Words;
 use super::{
-    Address, CertificateFiles, Config, Dedupe, Listener, Replay, Route, Server, StoreServer, Target, Upstream,
+    Address, CertificateFiles, ClientAuth, Config, Dedupe, Listener, Replay, Route, Server, StoreServer, Target,
+    Upstream,
 };
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -17,6 +19,8 @@ pub struct Key {
     pub name: String,
     /// Where it is.
     pub source: KeySource,
+    /// Still accepted, but nobody should use it any more: a match of it is worth an alert.
+    pub retired: bool,
 }
 
 /// The place of a secret or public key.
@@ -33,6 +37,7 @@ pub enum KeySource {
 pub(super) struct Shown {
     pub(super) keys: Vec<Key>,
     pub(super) public_url: Option<String>,
+    pub(super) verify_token: Option<Key>,
 }
 
 /// The tree. Contains no secret: those are in types that this function cannot read. `shown` belong to the routes, in order.
@@ -118,6 +123,9 @@ fn listener(listener: &Listener) -> Value {
         Some(tls) => {
             tree.insert("tls".into(), tls.certificates.iter().map(certificate).collect());
             tree.insert("tls_minimum".into(), json!(tls.minimum.word()));
+            if let Some(clients) = &tls.client_auth {
+                tree.insert("client_auth".into(), client_auth(clients));
+            }
         }
         None => {
             tree.insert("plaintext".into(), json!(true));
@@ -130,6 +138,14 @@ fn listener(listener: &Listener) -> Value {
 
 fn certificate(files: &CertificateFiles) -> Value {
     json!({ "certificate": files.certificate.display().to_string(), "key": files.key.display().to_string() })
+}
+
+fn client_auth(clients: &ClientAuth) -> Value {
+    json!({
+        "ca": clients.ca.display().to_string(),
+        "mode": if clients.required { ClientMode::Required } else { ClientMode::Optional }.word(),
+        "forward_subject": clients.forward_subject,
+    })
 }
 
 fn route(route: &Route, shown: &Shown) -> Value {
@@ -176,15 +192,28 @@ fn route(route: &Route, shown: &Shown) -> Value {
         "refusal_detail",
         json!(if route.refusal_detail { "reason" } else { "none" }),
     );
+    if route.handshake.is_some() {
+        set("handshake", json!(true));
+    }
+    if let Some(token) = &shown.verify_token {
+        set("verify_token", key(token));
+    }
     set("upstream", upstream(&route.upstream));
     Value::Object(tree)
 }
 
 fn key(key: &Key) -> Value {
+    let mut tree = Map::new();
+    tree.insert("name".into(), json!(key.name));
     match &key.source {
-        KeySource::Env(name) => json!({ "name": key.name, "env": name, "value": "[redacted]" }),
-        KeySource::File(path) => json!({ "name": key.name, "file": path.display().to_string(), "value": "[redacted]" }),
+        KeySource::Env(name) => tree.insert("env".into(), json!(name)),
+        KeySource::File(path) => tree.insert("file".into(), json!(path.display().to_string())),
+    };
+    if key.retired {
+        tree.insert("retired".into(), json!(true));
     }
+    tree.insert("value".into(), json!("[redacted]"));
+    Value::Object(tree)
 }
 
 fn replay(route: &Route) -> Value {

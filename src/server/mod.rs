@@ -5,6 +5,7 @@
 //! listener, reloads and shutdown, so that a busy gateway still answers its probes.
 
 mod entrance;
+mod pulse;
 mod reload;
 mod upstreams;
 mod worker;
@@ -20,11 +21,13 @@ use crate::listener::{Connections, Listener};
 use crate::replay::{Guard, Memory, Redis};
 use crate::settings::{self, Address, Config};
 use crate::snapshot::Snapshot;
+use crate::systemd::{Handover, activation};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 use crate::tls;
 use arc_swap::ArcSwap;
-use entrance::{Entrance, show_certificates};
+use entrance::{Entrance, show};
+use pulse::Pulse;
 use reload::reload;
 use std::fmt;
 use std::future::Future;
@@ -39,6 +42,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often a draining process looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// What the service manager grants beyond the drain, for threads to end and audit lines to be written.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// Where the process listens, ports resolved.
 #[derive(Clone, Debug)]
@@ -63,6 +68,8 @@ pub enum Error {
     Bind(String, io::Error),
     /// Certificates, roots or keys cannot be used; one sentence each.
     Tls(Vec<String>),
+    /// What the service manager handed over does not fit the configuration; one sentence.
+    Handover(String),
     /// A thread or a runtime cannot be made.
     Thread(io::Error),
 }
@@ -72,6 +79,7 @@ impl fmt::Display for Error {
         match self {
             Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Tls(faults) => f.write_str(&faults.join("\n")),
+            Self::Handover(problem) => f.write_str(problem),
             Self::Thread(error) => write!(f, "cannot start a worker: {error}"),
         }
     }
@@ -80,12 +88,14 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// Runs the gateway until `shutdown` is ready and the drain is over. `reloads` brings new configurations, or why there
-/// is none; `started` is called once everything is bound and serving. `audit` is where audit lines go.
+/// is none; `started` is called once everything is bound and serving. `audit` is where audit lines go, `handover` what the
+/// service manager gave.
 ///
 /// # Errors
 /// See [`Error`]; nothing has been served then.
 pub async fn serve(
     config: Config,
+    handover: Handover,
     audit: impl io::Write + Send + 'static,
     mut reloads: mpsc::Receiver<Result<Config, String>>,
     started: impl FnOnce(&Started),
@@ -95,9 +105,9 @@ pub async fn serve(
     let mut config = config;
     let routes = std::mem::take(&mut config.routes);
     let entrances = open_entrances(&config.listeners)?;
-    show_certificates(&metrics, &entrances);
     let snapshot = Snapshot::compile(routes, None, config.workers, &metrics, tls::connector).map_err(Error::Tls)?;
     upstreams::take_up(&snapshot, None).await;
+    show(&metrics, &entrances, &snapshot);
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         budget: Budget::new(config.limits.in_flight_bytes),
@@ -106,18 +116,24 @@ pub async fn serve(
         stopping: Arc::default(),
     });
 
+    let most = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    metrics.limits.connections.set(most(config.limits.connections));
+    metrics.limits.replay_keys.set(most(config.replay.capacity));
     let open = Connections::new(config.limits.connections);
     let word = Word::default();
     let mut addresses = Vec::new();
     let mut sockets: Vec<Vec<(Bound, Listener)>> = (0..config.workers).map(|_| Vec::new()).collect();
-    for entrance in &entrances {
-        let (bound, address) = bind::bind(&entrance.settings.address, config.workers)
+    let Handover {
+        manager,
+        sockets: passed,
+    } = handover;
+    let passed = activation::assign(passed, &config.listeners).map_err(Error::Handover)?;
+    for (entrance, passed) in entrances.iter().zip(passed) {
+        let (bound, address) = open_sockets(&entrance.settings.address, &passed, config.workers)
             .map_err(|error| Error::Bind(entrance.settings.address.to_string(), error))?;
-        for (worker, (socket, share)) in bound.into_iter().zip(&mut sockets).enumerate() {
-            share.push((
-                socket,
-                entrance.listener(&gateway, worker, &config.limits, &open, &word),
-            ));
+        for (worker, (bound, share)) in bound.into_iter().zip(&mut sockets).enumerate() {
+            let listener = || entrance.listener(&gateway, worker, &config.limits, &open, &word);
+            share.extend(bound.into_iter().map(|socket| (socket, listener())));
         }
         addresses.push((entrance.settings.name.clone(), address));
     }
@@ -129,8 +145,9 @@ pub async fn serve(
         None => None,
     };
     let mut threads = Vec::with_capacity(config.workers);
+    let mut pulse = Pulse::default();
     for (index, share) in sockets.into_iter().enumerate() {
-        threads.push(worker::spawn(index, share, &gateway, &word).map_err(Error::Thread)?);
+        threads.push(worker::spawn(index, share, pulse.join(), &gateway, &word).map_err(Error::Thread)?);
     }
 
     let sampled = gateway.clone();
@@ -142,12 +159,17 @@ pub async fn serve(
         let (state, finished) = (state.clone(), word.finish.clone());
         tokio::spawn(async move { admin::serve(listener, state, finished.begun()).await });
     }
+    metrics.config_last_reload_successful.set(1);
     metrics.config_last_reload_success.set(clock::unix_now().cast_signed());
     state.set_readiness(admin::Readiness::Ready);
+    let serving = serving_on(&addresses);
     started(&Started {
         listeners: addresses,
         admin: admin_address,
     });
+    manager.ready(&serving);
+    let pulse = pulse.keep(manager.watchdog(), || manager.alive());
+    let mut pulse = std::pin::pin!(pulse);
 
     let mut shutdown = std::pin::pin!(shutdown);
     let mut housekeeping = interval(HOUSEKEEPING);
@@ -157,9 +179,13 @@ pub async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             new = reloads.recv(), if reloading => match new {
-                Some(new) => reload(new, &config, &gateway, &entrances).await,
+                Some(new) => match reload(new, &config, &gateway, &entrances).await {
+                    true => manager.ready(&serving),
+                    false => manager.ready(&format!("{serving}; the last reload failed and changed nothing, see the log")),
+                },
                 None => reloading = false,
             },
+            never = &mut pulse => match never {},
             _ = housekeeping.tick() => {
                 gateway.guard.sweep(Instant::now());
                 state.set_readiness(match upstreams::are_up(&gateway.snapshot.load(), config.readiness) {
@@ -173,7 +199,11 @@ pub async fn serve(
     tracing::info!(delay = ?config.drain.delay, grace = ?config.drain.grace, "draining");
     state.set_readiness(admin::Readiness::Draining);
     gateway.stopping.begin();
-    sleep(config.drain.delay).await;
+    manager.stopping(config.drain.delay + config.drain.grace + LEAVING);
+    tokio::select! {
+        () = sleep(config.drain.delay) => {}
+        never = &mut pulse => match never {},
+    }
     word.stop.begin();
     word.drain.begin();
     let in_flight = || metrics.in_flight_requests.get();
@@ -183,14 +213,40 @@ pub async fn serve(
             sleep(DRAIN_POLL).await;
         }
     };
-    let abandoned = match timeout(config.drain.grace, drained).await {
-        Ok(()) => 0,
-        Err(_) => in_flight(),
+    let drained = tokio::select! {
+        drained = timeout(config.drain.grace, drained) => drained,
+        never = &mut pulse => match never {},
     };
+    let abandoned = if drained.is_ok() { 0 } else { in_flight() };
     word.finish.begin();
     let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
     flush_audit(&gateway.recorder).await;
     Ok(Report { abandoned })
+}
+
+/// The sockets of one address for each worker: those that were handed over, or our own.
+fn open_sockets(address: &Address, passed: &[Bound], workers: usize) -> io::Result<(Vec<Vec<Bound>>, Address)> {
+    if !passed.is_empty() {
+        return bind::share(passed, workers);
+    }
+    let (bound, address) = bind::bind(address, workers)?;
+    Ok((bound.into_iter().map(|socket| vec![socket]).collect(), address))
+}
+
+/// For `systemctl status`.
+fn serving_on(listeners: &[(String, Address)]) -> String {
+    let listeners: Vec<String> = listeners
+        .iter()
+        .map(|(name, address)| {
+            let address = address.to_string();
+            if *name == address {
+                address
+            } else {
+                format!("{address} ({name})")
+            }
+        })
+        .collect();
+    format!("Serving on {}", listeners.join(", "))
 }
 
 fn open_entrances(listeners: &[settings::Listener]) -> Result<Vec<Entrance>, Error> {
@@ -277,6 +333,7 @@ fn sample(gateway: &Gateway) {
     metrics.replay_store_up.set(i64::from(store_up));
     metrics.intake_bytes_in_flight.set(count(gateway.budget.used()));
     metrics.upstreams(&upstreams::sample(&gateway.snapshot.load()));
+    metrics.limits.intake_bytes.set(count(gateway.budget.limit()));
 }
 
 async fn flush_audit(recorder: &Arc<Recorder>) {

@@ -4,6 +4,7 @@
 //! and costs twenty times as much as the increment. What a sender chooses is never a label value. Counters of families
 //! with a fixed label set are plain named fields, so that a typo in a label does not compile.
 
+use super::limits::Limits;
 use super::registration::{self, counter, counters, gauge, gauges};
 use super::route_families::Families;
 use super::route_metrics::RouteMetrics;
@@ -25,6 +26,7 @@ pub struct Metrics {
     connections_open: IntGaugeVec,
     upstreams: upstream_metrics::Families,
     certificate_expiry: IntGaugeVec,
+    secret_retired: IntGaugeVec,
     /// Exchanges between the end of the head and the end of the answer.
     pub in_flight_requests: IntGauge,
     /// HTTP/1.1 connections that have been idle long enough to give their buffers back.
@@ -33,6 +35,8 @@ pub struct Metrics {
     pub intake_bytes_in_flight: IntGauge,
     /// Keys that the replay store holds.
     pub replay_keys: IntGauge,
+    /// What the gauges of connections, bytes and keys are measured against.
+    pub limits: Limits,
     /// What a shared replay store is measured by.
     pub replay_store: StoreMetrics,
     /// 1 while the replay store answers; always, where it is this process.
@@ -41,6 +45,8 @@ pub struct Metrics {
     pub tls_handshakes: Handshakes,
     /// Loads of the configuration after the start, by how they ended.
     pub config_reloads: Reloads,
+    /// 1 when the last load of the configuration took effect, 0 when the old one had to stay.
+    pub config_last_reload_successful: IntGauge,
     /// Unix seconds at which the configuration in force was loaded.
     pub config_last_reload_success: IntGauge,
     /// Failed `accept` calls (descriptors ran out).
@@ -150,12 +156,19 @@ impl Metrics {
                 "Unix time at which the served certificate (its file's path) expires.",
                 &["certificate"],
             ),
+            secret_retired: gauges(
+                r,
+                "secret_retired",
+                "1 for an active secret that the configuration calls retired; others have no series.",
+                &["route", "secret"],
+            ),
             in_flight_requests: gauge(r, "in_flight_requests", "Requests being served now."),
             connections_resting: gauge(
                 r,
                 "connections_resting",
                 "Idle HTTP/1.1 connections that hold no buffers.",
             ),
+            limits: Limits::register(r),
             intake_bytes_in_flight: gauge(
                 r,
                 "intake_bytes_in_flight",
@@ -175,6 +188,11 @@ impl Metrics {
                 ok: reloads.with_label_values(&["ok"]),
                 failed: reloads.with_label_values(&["failed"]),
             },
+            config_last_reload_successful: gauge(
+                r,
+                "config_last_reload_successful",
+                "1 when the last load of the configuration took effect, 0 when the previous one stayed in force.",
+            ),
             config_last_reload_success: gauge(
                 r,
                 "config_last_reload_success_timestamp_seconds",
@@ -263,6 +281,14 @@ impl Metrics {
         }
     }
 
+    /// Replaces the list of retired secrets: route and name.
+    pub fn retired<'a>(&self, secrets: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        self.secret_retired.reset();
+        for (route, secret) in secrets {
+            self.secret_retired.with_label_values(&[route, secret]).set(1);
+        }
+    }
+
     /// All series in the text format 0.0.4.
     #[must_use]
     pub fn text(&self) -> String {
@@ -296,6 +322,7 @@ mod tests {
             ..UpstreamSample::default()
         }]);
         metrics.certificates([("tls.crt", 1_800_000_000)]);
+        metrics.retired([("/webhooks/paddle", "old")]);
         metrics
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod metrics;
 pub(crate) mod namespace;
+pub(crate) mod oracle;
 pub(crate) mod paddle;
 pub(crate) mod redis;
 pub(crate) mod setup;
