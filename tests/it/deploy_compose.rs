@@ -11,8 +11,10 @@ use std::process::Command;
 fn the_compose_file_keeps_the_application_behind_hookgate() {
     let tree = tempfile::tempdir().unwrap();
     copy(&repository("deploy/compose"), &tree.path().join("compose"));
-    // docker-compose wants to see the context of a build.
-    fs::create_dir_all(tree.path().join("examples/flask")).unwrap();
+    copy(
+        &repository("deploy/examples/flask"),
+        &tree.path().join("examples/flask"),
+    );
     let mut config = Command::new("docker-compose");
     config.arg("-f").arg(tree.path().join("compose/compose.yaml"));
     succeeds(config.args(["config", "--quiet"]), b"");
