@@ -51,9 +51,9 @@ fn the_compose_file_keeps_the_application_behind_hookgate() {
         .values()
         .flat_map(|service| service["volumes"].as_array().into_iter().flatten());
     let sources = mounts.map(|mount| mount.as_str().unwrap().split(':').next().unwrap());
-    let ours = sources.filter_map(|source| source.strip_prefix("./"));
-    let ours: Vec<&str> = ours.filter(|path| !path.starts_with("secrets/")).collect();
-    assert!(ours.len() >= 4, "{ours:?}");
+    let ours = sources.filter(|source| source.starts_with("."));
+    let ours: Vec<&str> = ours.filter(|path| !path.starts_with("./secrets/")).collect();
+    assert!(ours.len() >= 7, "{ours:?}");
     for path in ours {
         let path = repository("deploy/compose").join(path);
         assert!(path.is_file(), "{} is mounted and is not there", path.display());
