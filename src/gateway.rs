@@ -12,7 +12,7 @@ use crate::handshake::{self, Reply};
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::outcome::{Acknowledged, Rejection, Verdict};
 use crate::refusal;
-use crate::replay::{Claim, Guard};
+use crate::replay::{Claim, Guard, Wanted};
 use crate::scheme::{Check, Head, Verified};
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::forwarding::{Forwarding, Mark};
@@ -169,7 +169,9 @@ impl Gateway {
         }
 
         // present, age, intake, verify, claim
-        let admitted = self.judge(&route, &parts, target.as_str(), body, exchange).await?;
+        let admitted = self
+            .judge(&route, downstream.worker, &parts, target.as_str(), body, exchange)
+            .await?;
         if let Some(reply) = admitted.handshake(&route) {
             return Ok(Passed::Handshake(reply));
         }
@@ -208,6 +210,7 @@ impl Gateway {
     async fn judge<B>(
         &self,
         route: &Route,
+        worker: usize,
         parts: &Parts,
         target: &str,
         body: B,
@@ -255,13 +258,15 @@ impl Gateway {
 
         // claim
         let claimed = match verified {
-            Ok(verified) => match route.wanted(&verified, &head, body.pieces(), now) {
-                Ok(wanted) => self.guard.claim(&wanted, Instant::now()).await,
-                Err(rejection) => Err(rejection),
+            Ok(verified) => {
+                let claim = self.claim(worker, route, route.wanted(&verified, &head, body.pieces(), now));
+                claim.await.map(|claim| (verified.secret, claim))
             }
-            .map(|claim| (verified.secret, claim)),
             Err(rejection) => Err(rejection),
         };
+        if let Ok((_, claim)) = &claimed {
+            exchange.outcome.unshared = self.guard.fell_back(claim.as_ref());
+        }
         match claimed {
             Ok((secret, claim)) => Ok(Admitted {
                 body,
@@ -277,6 +282,15 @@ impl Gateway {
             }),
             Err(rejection) => Err(rejection),
         }
+    }
+
+    async fn claim(
+        &self,
+        worker: usize,
+        route: &Route,
+        wanted: Result<Wanted, Rejection>,
+    ) -> Result<Option<Claim>, Rejection> {
+        self.guard.claim(worker, &wanted?, route.lease(), Instant::now()).await
     }
 
     /// Where a pod ends its application before its gateway, an upstream that is gone is no fault of the application:

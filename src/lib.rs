@@ -39,6 +39,7 @@
 //! | [`server`] | composition: workers, reload, drain |
 //! | [`admin`] | `/metrics`, `/livez`, `/readyz` on a listener of its own |
 //! | [`config`] | file, environment and command line to [`settings`], every fault at once |
+//! | [`systemd`] | sockets that the service manager hands over, and what it is told |
 //! | [`listener`], [`bind`], [`tls`] | sockets, accept loop, handshake |
 //! | [`connection`], [`transport`] | one HTTP connection over any byte stream, and what watches it |
 //! | [`gateway`] ★ | the request's way |
@@ -73,6 +74,7 @@ pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod snapshot;
+pub mod systemd;
 pub mod telemetry;
 pub mod tls;
 pub mod transport;

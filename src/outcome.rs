@@ -320,6 +320,8 @@ pub struct Outcome {
     pub peer: Option<IpAddr>,
     /// Index of the active secret that matched.
     pub secret: Option<usize>,
+    /// Whether it was let in without asking the shared replay store, which had failed.
+    pub unshared: bool,
     /// Seconds between the signature's timestamp and `received`; negative when the timestamp lies in the future.
     pub signature_age: Option<i64>,
     /// Body bytes received.

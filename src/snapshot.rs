@@ -19,6 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::TlsConnector;
 
+/// What a delivery takes beyond its upstream's timeouts: the body on its way, the settling.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+
 /// One configuration, compiled.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -211,6 +214,13 @@ impl Route {
         } else {
             None
         }
+    }
+
+    /// How long one delivery may take at most, with a margin: after that a claim's owner is gone.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        let upstream = self.upstream.settings();
+        upstream.connect_timeout + upstream.timeout + LEASE_MARGIN
     }
 
     /// The target that the upstream is asked for: the raw path and query, below the upstream's base path.

@@ -99,6 +99,14 @@ pub(super) struct Drain {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ReplayStore {
     pub(super) capacity: Option<Count>,
+    pub(super) store: List<String>,
+    pub(super) sentinel: Option<String>,
+    pub(super) user: Option<HeaderText>,
+    pub(super) password: Option<Key>,
+    pub(super) ca: Option<String>,
+    pub(super) prefix: Option<String>,
+    pub(super) timeout: Option<Wait>,
+    pub(super) on_store_failure: Option<Word<OnStoreFailure>>,
 }
 
 /// `[log]`.
@@ -265,6 +273,17 @@ pub(super) enum Detail {
 pub(super) enum OnReplay {
     Reject,
     Acknowledge,
+}
+
+/// `on_store_failure` of `[replay]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnStoreFailure {
+    Reject,
+    Accept,
+}
+
+impl Words for OnStoreFailure {
+    const WORDS: &'static [(&'static str, Self)] = &[("reject", Self::Reject), ("accept", Self::Accept)];
 }
 
 /// `on_missing_id` of a route's `dedupe`.

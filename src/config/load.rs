@@ -1,6 +1,7 @@
 //! From the sources to the configuration in force, or to everything that is wrong with them.
 
 use super::Config;
+use super::credential;
 use super::decode::decode;
 use super::describe::describe;
 use super::document::Document;
@@ -46,6 +47,7 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         return Err(faults(sources, report, Vec::new(), &document, &Origins::new()));
     }
     let (tree, origins) = merge(document.tree.clone(), sources, &mut report);
+    let tree = credential::resolve(tree, &sources.environment, &mut report);
     let file = decode(tree, &mut report);
     let base = sources
         .file

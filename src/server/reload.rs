@@ -10,8 +10,14 @@ use crate::tls;
 use std::sync::Arc;
 
 /// Applies `new`, or says in log and metric why not. `started` is the configuration that the process started with: what
-/// differs from it in a way that only a restart can apply is named in the log, and the rest is applied.
-pub(super) async fn reload(new: Result<Config, String>, started: &Config, gateway: &Gateway, entrances: &[Entrance]) {
+/// differs from it in a way that only a restart can apply is named in the log, and the rest is applied. Returns whether it is
+/// in force.
+pub(super) async fn reload(
+    new: Result<Config, String>,
+    started: &Config,
+    gateway: &Gateway,
+    entrances: &[Entrance],
+) -> bool {
     let metrics = &gateway.recorder.metrics;
     let applied = match new {
         Ok(new) => apply(new, started, gateway, entrances).await,
@@ -23,11 +29,13 @@ pub(super) async fn reload(new: Result<Config, String>, started: &Config, gatewa
             metrics.config_last_reload_successful.set(1);
             metrics.config_last_reload_success.set(clock::unix_now().cast_signed());
             tracing::info!("configuration reloaded");
+            true
         }
         Err(faults) => {
             metrics.config_reloads.failed.inc();
             metrics.config_last_reload_successful.set(0);
             tracing::error!(%faults, "reload failed, the previous configuration stays in force");
+            false
         }
     }
 }

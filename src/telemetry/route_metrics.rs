@@ -266,6 +266,7 @@ mod tests {
             request_id: "id".into(),
             peer: None,
             secret: None,
+            unshared: false,
             signature_age: None,
             body_bytes: 0,
             upstream: None,

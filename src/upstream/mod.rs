@@ -1,8 +1,8 @@
 //! Upstreams: the servers that share a route's requests, and the one exchange with one of them.
 //!
 //! A configured server has one endpoint, or, when it is a name, one for each address that the name has at the moment.
-//! `pool` keeps the connections of one endpoint, `balance` chooses among several, `standing` remembers which of them
-//! fail, `health` asks them, `resolve` follows the names. A request is sent once: it goes to another endpoint only
+//! `pool.rs` keeps the connections of one endpoint, `balance.rs` chooses among several, `standing.rs` remembers which of them
+//! fail, `health.rs` asks them, `resolve.rs` follows the names. A request is sent once: it goes to another endpoint only
 //! when not a byte of it was sent. An upstream with a single fixed endpoint takes none of these turns.
 
 mod balance;

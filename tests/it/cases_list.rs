@@ -204,21 +204,9 @@ const ROWS: [(&str, &str, &str); 131] = [
     ("E08", "a full store", ""),
     ("E09", "a wall clock that steps", ""),
     ("E10", "a restart within the tolerance", ""),
-    (
-        "E11",
-        "a shared store that fails",
-        "There is no shared store in this version; the memory store cannot be away.",
-    ),
-    (
-        "E12",
-        "a shared store that evicts",
-        "There is no shared store in this version.",
-    ),
-    (
-        "E13",
-        "a shared store that loses writes",
-        "There is no shared store in this version.",
-    ),
+    ("E11", "a shared store that fails", ""),
+    ("E12", "a shared store that evicts", ""),
+    ("E13", "a shared store that loses writes", ""),
     ("E14", "a retry with a fresh signature", ""),
     ("F01", "silent connections", ""),
     ("F02", "half a protocol sniff", ""),
@@ -303,11 +291,7 @@ const ROWS: [(&str, &str, &str); 131] = [
         "sockets",
         "A socket that cannot be bound ends the start with a message; addresses are made canonical before they are compared.",
     ),
-    (
-        "I18",
-        "systemd",
-        "Socket activation and notification are not in this version.",
-    ),
+    ("I18", "systemd", ""),
     (
         "I19",
         "PROXY protocol",
