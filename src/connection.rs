@@ -24,13 +24,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 /// After our last byte the sender may still be sending; closing at once would destroy the answer on its way. So what
 /// comes is read and thrown away, for this long at most.
 const LINGER: Duration = Duration::from_secs(2);
 /// And this many bytes at most.
 const LINGER_BYTES: u64 = 1024 * 1024;
+/// What a connection without a request has when the drain begins.
+const FIRST_REQUEST: Duration = Duration::from_secs(5);
 /// Largest step in which hyper reads a body.
 const READ_BUFFER: usize = 64 * 1024;
 /// Header fields that hyper takes when it is not told.
@@ -113,13 +115,20 @@ where
         ..bounds.patience
     };
     let mut watchdog = Watchdog::new(&activity, patience, drain);
+    let mut farewell = Farewell::default();
     let end = poll_fn(|cx| {
         if watchdog.must_drain(cx) {
-            Pin::new(&mut connection).graceful_shutdown();
+            farewell.is_due = true;
         }
-        match connection.poll_without_shutdown(cx) {
-            Poll::Ready(end) => Poll::Ready(End::Http(end)),
-            Poll::Pending => watchdog.poll(cx).map(End::Stalled),
+        loop {
+            if farewell.is_ready(&activity, cx) {
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            match connection.poll_without_shutdown(cx) {
+                Poll::Ready(end) => return Poll::Ready(End::Http(end)),
+                Poll::Pending if farewell.is_pending() && !activity.is_silent() => {}
+                Poll::Pending => return watchdog.poll(cx).map(End::Stalled),
+            }
         }
     })
     .await;
@@ -187,6 +196,31 @@ where
     .await;
     if let End::Http(end) = end {
         count_malformed(&gateway, end);
+    }
+}
+
+/// When a draining HTTP/1.1 connection hears of it. hyper closes one on which nothing has come yet at once, and would so
+/// turn away a sender whose first request is on its way: that one has [`FIRST_REQUEST`] to arrive.
+#[derive(Default)]
+struct Farewell {
+    is_due: bool,
+    said: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Farewell {
+    fn is_pending(&self) -> bool {
+        self.is_due && !self.said
+    }
+
+    /// True once.
+    fn is_ready(&mut self, activity: &Activity, cx: &mut Context<'_>) -> bool {
+        if !self.is_pending() {
+            return false;
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(FIRST_REQUEST)));
+        self.said = !activity.is_silent() || timer.as_mut().poll(cx).is_ready();
+        self.said
     }
 }
 

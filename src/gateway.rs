@@ -7,30 +7,29 @@
 
 use crate::answer::Body;
 use crate::drain::Drain;
-use crate::exchange::{Exchange, Recorder, Settlement, X_REQUEST_ID};
+use crate::exchange::{Exchange, Recorder, Settlement};
+use crate::handshake::{self, Reply};
 use crate::intake::{self, Bounds, Budget, Received};
-use crate::outcome::{Rejection, Verdict};
+use crate::outcome::{Acknowledged, Rejection, Verdict};
 use crate::refusal;
-use crate::replay::{Claim, Guard};
+use crate::replay::{Claim, Guard, Wanted};
 use crate::scheme::{Check, Head, Verified};
 use crate::snapshot::{Route, Snapshot};
+use crate::upstream::forwarding::{Forwarding, Mark};
 use crate::upstream::headers::{self, Origin};
-use crate::upstream::{self};
+use crate::upstream::{self, Message};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::http::uri::{PathAndQuery, Uri};
-use hyper::{HeaderMap, Method, Request, Response, Version};
+use hyper::http::uri::PathAndQuery;
+use hyper::{HeaderMap, Method, Request, Response};
 use ipnet::IpNet;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-const HOOKGATE_VERIFIED: HeaderName = HeaderName::from_static("hookgate-verified");
-const HOOKGATE_KEY: HeaderName = HeaderName::from_static("hookgate-key");
-const HOOKGATE_ROUTE: HeaderName = HeaderName::from_static("hookgate-route");
 
 /// What all requests share.
 #[derive(Debug)]
@@ -56,6 +55,8 @@ pub struct Downstream {
     pub origin: Origin,
     /// Proxies whose word on the sender's address is taken.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Subject of the certificate that the sender showed and that was verified, where the listener says to tell it.
+    pub client_subject: Option<HeaderValue>,
 }
 
 /// A request that may be forwarded, and how it is to be marked.
@@ -66,6 +67,27 @@ struct Admitted {
     claim: Option<Claim>,
 }
 
+/// What became of a request that was not refused.
+#[allow(clippy::large_enum_variant)] // The large one is the common one, and lives for one call.
+enum Passed {
+    /// The upstream's answer, the verdict, and the claim to settle.
+    Forwarded(Response<upstream::Answer>, Verdict, Option<Claim>),
+    /// Answered here; a claim that it had is released.
+    Handshake(Reply),
+}
+
+impl Admitted {
+    /// The answer to a verified request that is the provider's handshake.
+    fn handshake(&self, route: &Route) -> Option<Reply> {
+        let (handshake, key) = (route.settings.handshake.as_ref()?, self.secret?);
+        if self.body.len() > handshake::LARGEST {
+            return None;
+        }
+        let body = self.body.pieces().concat();
+        handshake.answer(&body, &route.settings.verifier, key)
+    }
+}
+
 impl Gateway {
     /// Serves one request. Runs to its end even when the sender is gone: the caller must not drop it half-way.
     pub async fn handle<B>(&self, downstream: &Downstream, request: Request<B>) -> Response<Body>
@@ -74,7 +96,11 @@ impl Gateway {
     {
         let mut exchange = Exchange::open(&self.recorder, request.headers(), downstream.origin.peer);
         match self.pass(downstream, request, &mut exchange).await {
-            Ok((response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
+            Ok(Passed::Forwarded(response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
+            Ok(Passed::Handshake(reply)) => {
+                exchange.conclude(Verdict::Acknowledged(Acknowledged::Handshake));
+                refusal::handshake(reply)
+            }
             Err(rejection) => refuse(self.excused(rejection), exchange),
         }
     }
@@ -85,11 +111,11 @@ impl Gateway {
         downstream: &Downstream,
         request: Request<B>,
         exchange: &mut Exchange,
-    ) -> Result<(Response<upstream::Answer>, Verdict, Option<Claim>), Rejection>
+    ) -> Result<Passed, Rejection>
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
 
         // match
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
@@ -108,7 +134,11 @@ impl Gateway {
             .cloned()
             .ok_or(Rejection::NoRoute)?;
         exchange.route = Some(route.clone());
-        if !route.settings.methods.contains(&parts.method) {
+        let handshake = route.settings.handshake.as_ref();
+        let challenged = handshake
+            .filter(|_| body.is_end_stream())
+            .and_then(|handshake| handshake.challenged(&parts.method, target.query().unwrap_or_default()));
+        if challenged.is_none() && !route.settings.methods.contains(&parts.method) {
             return Err(Rejection::MethodNotAllowed);
         }
 
@@ -133,28 +163,54 @@ impl Gateway {
             return Err(Rejection::BodyTooLarge);
         }
 
+        // A challenge that is not signed asks for nothing but an answer, and gets no further.
+        if let Some(answer) = challenged {
+            return answer.map(Passed::Handshake);
+        }
+
         // present, age, intake, verify, claim
-        let admitted = self.judge(&route, &parts, target.as_str(), body, exchange).await?;
+        let admitted = self
+            .judge(&route, downstream.worker, &parts, target.as_str(), body, exchange)
+            .await?;
+        if let Some(reply) = admitted.handshake(&route) {
+            return Ok(Passed::Handshake(reply));
+        }
 
         // forward
-        headers::forwarded(&mut parts.headers, &downstream.origin, &authority, admitted.body.len());
-        mark(&mut parts.headers, &route, &admitted, exchange);
-        parts.uri = Uri::from(route.target(target).ok_or(Rejection::Internal)?);
-        parts.version = Version::HTTP_11;
-        parts.extensions.clear();
-        let request = Request::from_parts(parts, admitted.body.into_payload());
+        let head = Forwarding {
+            method: &parts.method,
+            target: &route.target(&target),
+            headers: &parts.headers,
+            origin: &downstream.origin,
+            authority: &authority,
+            length: admitted.body.len(),
+            request_id: &exchange.outcome.request_id,
+            mark: Mark {
+                verified: &verified(admitted.verdict, &route),
+                key: admitted.secret.and_then(|secret| route.keys.get(secret)),
+                route: &route.name,
+                client_subject: downstream.client_subject.as_ref(),
+            },
+            fixed: &route.upstream.settings().headers,
+        };
+        let request = Message {
+            head: head.write(),
+            body: admitted.body.into_payload(),
+            is_head: parts.method == Method::HEAD,
+        };
         exchange.forwarding();
         let response = {
             let server = &mut exchange.outcome.upstream;
             route.upstream.forward(downstream.worker, request, server).await?
         };
-        Ok((response, admitted.verdict, admitted.claim))
+        Ok(Passed::Forwarded(response, admitted.verdict, admitted.claim))
     }
 
     /// Present, age, intake, verify and claim. In report mode a failed check does not stop the request: it is marked.
     async fn judge<B>(
         &self,
         route: &Route,
+        worker: usize,
         parts: &Parts,
         target: &str,
         body: B,
@@ -202,13 +258,15 @@ impl Gateway {
 
         // claim
         let claimed = match verified {
-            Ok(verified) => match route.wanted(&verified, &head, body.pieces(), now) {
-                Ok(wanted) => self.guard.claim(&wanted, Instant::now()).await,
-                Err(rejection) => Err(rejection),
+            Ok(verified) => {
+                let claim = self.claim(worker, route, route.wanted(&verified, &head, body.pieces(), now));
+                claim.await.map(|claim| (verified.secret, claim))
             }
-            .map(|claim| (verified.secret, claim)),
             Err(rejection) => Err(rejection),
         };
+        if let Ok((_, claim)) = &claimed {
+            exchange.outcome.unshared = self.guard.fell_back(claim.as_ref());
+        }
         match claimed {
             Ok((secret, claim)) => Ok(Admitted {
                 body,
@@ -224,6 +282,15 @@ impl Gateway {
             }),
             Err(rejection) => Err(rejection),
         }
+    }
+
+    async fn claim(
+        &self,
+        worker: usize,
+        route: &Route,
+        wanted: Result<Wanted, Rejection>,
+    ) -> Result<Option<Claim>, Rejection> {
+        self.guard.claim(worker, &wanted?, route.lease(), Instant::now()).await
     }
 
     /// Where a pod ends its application before its gateway, an upstream that is gone is no fault of the application:
@@ -281,25 +348,13 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What the upstream is told about the verdict, and what the route adds to every request.
-fn mark(headers: &mut HeaderMap, route: &Route, admitted: &Admitted, exchange: &Exchange) {
-    let verified = match admitted.verdict {
+/// What the upstream is told about the verdict.
+fn verified(verdict: Verdict, route: &Route) -> Cow<'_, [u8]> {
+    match verdict {
         Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
-            HeaderValue::try_from(format!("failed; reason={}", rejection.reason()))
-                .unwrap_or(HeaderValue::from_static("failed"))
+            Cow::Owned(format!("failed; reason={}", rejection.reason()).into_bytes())
         }
-        Verdict::Forwarded | Verdict::Acknowledged(_) => route.scheme.clone(),
-    };
-    headers.insert(HOOKGATE_VERIFIED, verified);
-    if let Some(key) = admitted.secret.and_then(|secret| route.keys.get(secret)) {
-        headers.insert(HOOKGATE_KEY, key.clone());
-    }
-    headers.insert(HOOKGATE_ROUTE, route.name.clone());
-    if let Ok(id) = HeaderValue::from_str(&exchange.outcome.request_id) {
-        headers.insert(X_REQUEST_ID, id);
-    }
-    for (name, value) in &route.upstream.settings().headers {
-        headers.insert(name, value.clone());
+        Verdict::Forwarded | Verdict::Acknowledged(_) => Cow::Borrowed(route.scheme.as_bytes()),
     }
 }
 

@@ -46,6 +46,12 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Bytes that may be held at once.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
     /// Replaces the limit (reload); what is held stays held.
     pub fn resize(&self, limit: usize) {
         self.limit.store(limit, Ordering::Relaxed);
@@ -200,6 +206,21 @@ pub struct Payload {
     pieces: std::vec::IntoIter<Bytes>,
     remaining: usize,
     _charge: Charge,
+}
+
+impl Payload {
+    /// Not a byte.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            pieces: Vec::new().into_iter(),
+            remaining: 0,
+            _charge: Charge {
+                budget: Budget::new(0),
+                bytes: 0,
+            },
+        }
+    }
 }
 
 impl Buf for Payload {

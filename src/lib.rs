@@ -23,7 +23,8 @@
 //!
 //! # Terms
 //!
-//! *Downstream* is the sender's side, *upstream* the protected application. An *exchange* is one request and its answer. A
+//! *Downstream* is the sender's side, *upstream* the protected application: one *server* or several, each with one *endpoint* for
+//! every address that it has. An *exchange* is one request and its answer. A
 //! *scheme* is a provider's signing convention; what its signature covers is the *signed payload*; a header may carry several
 //! *candidate signatures*, and several secrets may be *active* during a rotation. *Tolerance* is the allowed clock difference,
 //! both ways. A *claim* is the right to deliver one webhook: *committed* when the application answered 2xx, *released*
@@ -38,13 +39,14 @@
 //! | [`server`] | composition: workers, reload, drain |
 //! | [`admin`] | `/metrics`, `/livez`, `/readyz` on a listener of its own |
 //! | [`config`] | file, environment and command line to [`settings`], every fault at once |
+//! | [`systemd`] | sockets that the service manager hands over, and what it is told |
 //! | [`listener`], [`bind`], [`tls`] | sockets, accept loop, handshake |
 //! | [`connection`], [`transport`] | one HTTP connection over any byte stream, and what watches it |
 //! | [`gateway`] ★ | the request's way |
 //! | [`answer`], [`refusal`], [`exchange`], [`snapshot`] | what goes back, the account of it, the compiled configuration |
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`], [`replay`], [`intake`], [`route`] | forwarding, claims, bounded bodies, the route table |
-//! | [`settings`], [`scheme`] ★ | the runtime shape of the configuration; signatures, pure |
+//! | [`settings`], [`handshake`], [`scheme`] ★ | the runtime shape of the configuration; what providers ask first; signatures, pure |
 //! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`drain`] | the words that all others use |
 
 pub mod admin;
@@ -59,6 +61,7 @@ pub mod deadline;
 pub mod drain;
 pub mod exchange;
 pub mod gateway;
+pub mod handshake;
 pub mod intake;
 pub mod listener;
 pub mod outcome;
@@ -71,6 +74,7 @@ pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod snapshot;
+pub mod systemd;
 pub mod telemetry;
 pub mod tls;
 pub mod transport;

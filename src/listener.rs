@@ -5,6 +5,7 @@ use crate::connection::{self, Bounds};
 use crate::drain::Drain;
 use crate::gateway::{Downstream, Gateway};
 use crate::telemetry::metrics::ListenerMetrics;
+use crate::tls;
 use crate::transport::{ReadAhead, Socket};
 use crate::upstream::headers::Origin;
 use ipnet::IpNet;
@@ -16,7 +17,6 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 
 /// What an HTTP/2 connection begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -41,7 +41,7 @@ pub struct Listener {
     /// Index of the worker.
     pub worker: usize,
     /// `None` for plaintext.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<tls::Server>>,
     /// Peers whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Arc<[IpNet]>,
     /// Bounds of each connection.
@@ -163,19 +163,20 @@ impl Listener {
     async fn serve(&self, socket: Socket, peer: Option<IpAddr>) {
         let trusted = peer.is_none_or(|peer| self.trusted_proxies.iter().any(|network| network.contains(&peer)));
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let downstream = Arc::new(Downstream {
+        let downstream = Downstream {
             worker: self.worker,
             origin: Origin { peer, trusted, scheme },
             trusted_proxies: self.trusted_proxies.clone(),
-        });
+            client_subject: None,
+        };
         let stream = ReadAhead::new(socket);
         match &self.tls {
-            Some(acceptor) => self.handshake(acceptor, stream, downstream).await,
-            None => self.plaintext(stream, downstream).await,
+            Some(tls) => self.handshake(tls, stream, downstream).await,
+            None => self.plaintext(stream, Arc::new(downstream)).await,
         }
     }
 
-    async fn handshake(&self, acceptor: &TlsAcceptor, mut stream: ReadAhead, downstream: Arc<Downstream>) {
+    async fn handshake(&self, tls: &tls::Server, mut stream: ReadAhead, mut downstream: Downstream) {
         let results = &self.gateway.recorder.metrics.tls_handshakes;
         let handshake = async {
             let spoken = match stream.peek(|bytes| !bytes.is_empty()).await {
@@ -184,7 +185,7 @@ impl Listener {
                 Ok([..]) => Spoken::Plaintext,
             };
             match spoken {
-                Spoken::Tls => acceptor.accept(stream).await.map(Some),
+                Spoken::Tls => tls.acceptor().accept(stream).await.map(Some),
                 Spoken::Nothing => {
                     results.closed.inc();
                     Ok(None)
@@ -207,8 +208,13 @@ impl Listener {
             Err(_) => return results.timeout.inc(),
         };
         results.ok.inc();
-        let (gateway, bounds) = (self.gateway.clone(), self.bounds);
-        match stream.get_ref().1.alpn_protocol() {
+        let session = stream.get_ref().1;
+        if tls.forwards_subject() {
+            let shown = session.peer_certificates().and_then(<[_]>::first);
+            downstream.client_subject = shown.and_then(tls::subject);
+        }
+        let (gateway, bounds, downstream) = (self.gateway.clone(), self.bounds, Arc::new(downstream));
+        match session.alpn_protocol() {
             Some(b"h2") => connection::http2(stream, gateway, downstream, bounds, &self.drain).await,
             Some(_) | None => connection::http1(stream, gateway, downstream, bounds, &self.drain).await,
         }

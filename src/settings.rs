@@ -3,7 +3,9 @@
 //! `config` makes it from file, environment and command line; nothing here parses, and nothing here is optional for lack
 //! of a default. Keys, defaults and units are documented in `docs/configuration.md`.
 
+use crate::handshake::Handshake;
 use crate::scheme::{DeliveryId, Verifier};
+use crate::secret::Secret;
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use ipnet::IpNet;
@@ -62,12 +64,26 @@ pub enum Address {
 }
 
 /// TLS of one listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
     /// At least one; the first is the default, the others are chosen by SNI from their subject alternative names.
     pub certificates: Vec<CertificateFiles>,
     /// 1.2 or 1.3.
     pub minimum: TlsVersion,
+    /// Certificates of senders; `None` asks for none.
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// Mutual TLS: which certificates of senders are believed, and what is done with them. A certificate never stands in for
+/// a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// PEM file with the authorities that sign senders' certificates.
+    pub ca: PathBuf,
+    /// Whether a handshake without a certificate fails; one with a certificate of another authority always does.
+    pub required: bool,
+    /// Whether the application is told the verified subject, in `Hookgate-Client-Subject`.
+    pub forward_subject: bool,
 }
 
 /// Paths of a PEM chain and its PEM key; kept as paths because they are read again on reload.
@@ -134,6 +150,47 @@ pub struct Drain {
 pub struct Replay {
     /// Keys held at once; full means refused, never evicted.
     pub capacity: usize,
+    /// A store that replicas share; `None` is this process's memory.
+    pub shared: Option<Box<Redis>>,
+}
+
+/// A replay store in Redis or Valkey.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    /// At least one. Several: the first that is a master is used, or they are Sentinels.
+    pub servers: Vec<StoreServer>,
+    /// Whether `servers` are reached over TLS.
+    pub tls: bool,
+    /// PEM file with roots in place of the platform's.
+    pub ca: Option<PathBuf>,
+    /// The name of the master that `servers`, which are Sentinels, know.
+    pub sentinel: Option<String>,
+    /// Number of the database.
+    pub database: u16,
+    /// ACL user; `None` is the default user.
+    pub user: Option<Secret>,
+    /// Where the user needs one.
+    pub password: Option<Secret>,
+    /// What every key begins with.
+    pub prefix: String,
+    /// For one claim, waiting for a connection included.
+    pub timeout: Duration,
+    /// When the store fails: go on with this process's memory alone, instead of refusing.
+    pub accept_on_failure: bool,
+}
+
+/// A server of a shared replay store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreServer {
+    /// `host:port`.
+    Tcp {
+        /// Name or address, without brackets.
+        host: String,
+        /// Port, 6379 by default (Sentinels: 26379).
+        port: u16,
+    },
+    /// Path of a Unix socket.
+    Unix(PathBuf),
 }
 
 /// Logs and audit lines.
@@ -194,10 +251,14 @@ pub struct Route {
     pub body_limit: usize,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
+    /// Answered here in place of the application; `None` unless the route opts in.
+    pub handshake: Option<Handshake>,
     /// Replaces 401 in refusals about the signature.
     pub reject_status: Option<StatusCode>,
     /// Whether a refusal says why.
     pub refusal_detail: bool,
+    /// Names of the secrets that are still accepted and that nobody should use any more.
+    pub retired: Vec<String>,
     /// Where verified requests go; shared by routes that name the same.
     pub upstream: Arc<Upstream>,
 }
@@ -309,6 +370,9 @@ pub enum Target {
         ca: Option<PathBuf>,
         /// Certificate that we present.
         client: Option<CertificateFiles>,
+        /// A hash of what was in those files when they were read: renewed ones make another target, with connections of
+        /// its own, so that a reload does not go on with the old.
+        content: u64,
     },
     /// `unix:/path`.
     Unix(PathBuf),
@@ -319,6 +383,16 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path, _) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for StoreServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

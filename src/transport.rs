@@ -8,7 +8,7 @@ use bytes::{Buf as _, BytesMut};
 use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -172,6 +172,8 @@ pub struct Activity {
     began: Instant,
     protocol: Protocol,
     /// Exchanges that are not finished.
+    /// Not a byte has come yet.
+    silent: AtomicBool,
     exchanges: AtomicU32,
     /// When the connection last became idle.
     idle_since: AtomicU64,
@@ -227,6 +229,7 @@ impl Activity {
         Arc::new(Self {
             began: Instant::now(),
             protocol,
+            silent: AtomicBool::new(true),
             exchanges: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
@@ -290,7 +293,14 @@ impl Activity {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(NEVER - 1)
     }
 
+    /// Whether not a byte has come yet.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+
     fn bytes_arrived(&self) {
+        self.silent.store(false, Ordering::Relaxed);
         // On HTTP/2 they may be pings and window updates.
         let begin_a_head = self.protocol == Protocol::Http1 && self.exchanges.load(Ordering::Relaxed) == 0;
         if begin_a_head && self.head_since.load(Ordering::Relaxed) == NEVER {

@@ -9,6 +9,8 @@ mod client;
 mod completions;
 mod demo;
 mod healthcheck;
+#[cfg(test)]
+mod manual;
 mod send;
 mod serve;
 mod sign;
@@ -89,7 +91,14 @@ Exit codes:
 Environment:
   HOOKGATE_CONFIG  the configuration file
   HOOKGATE_…       any key of the configuration, nested with two underscores (HOOKGATE_LIMITS__CONNECTIONS=500)
-  NO_COLOR         no colours";
+  NO_COLOR         no colours
+  CREDENTIALS_DIRECTORY  where credential:NAME in place of a path is found; set by systemd for LoadCredential=
+  LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID  listening sockets from the service manager
+  NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID  where the service manager is told of readiness, reload and drain
+
+Signals of serve:
+  SIGHUP  read everything again: file, secrets, certificates
+  SIGTERM, SIGINT  drain (a second one ends the process at once)";
 
 /// Runs the command. The environment holds secrets; it is looked up by name and never printed.
 #[must_use]

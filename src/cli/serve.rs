@@ -6,9 +6,11 @@ use super::{Ended, Failure, block_on};
 use crate::config::{self, Config, Loaded, Sources};
 use crate::process;
 use crate::server::{self, Started};
+use crate::systemd::{Handover, Manager};
 use crate::telemetry::logging;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -17,12 +19,13 @@ use tokio::sync::mpsc;
 pub(super) fn run(sources: Sources) -> Ended {
     // Before a secret is read.
     let exposed = process::hide_memory();
+    let handover = Handover::accept(&sources.environment).map_err(Failure::Failed)?;
     let Loaded { config, files, .. } =
         config::inspect(&sources).map_err(|faults| Failure::Usage(faults.to_string()))?;
-    block_on(serve(config, sources, Watch::new(files), exposed))?
+    block_on(serve(config, handover, sources, Watch::new(files), exposed))?
 }
 
-async fn serve(config: Config, sources: Sources, watch: Watch, exposed: Option<String>) -> Ended {
+async fn serve(config: Config, handover: Handover, sources: Sources, watch: Watch, exposed: Option<String>) -> Ended {
     let paint = Paint::new(io::stderr().is_terminal(), &sources.environment);
     let logging = logging::init(&config.log, paint.is_enabled()).map_err(|error| Failure::Usage(error.to_string()))?;
     let refused = [process::allow_descriptors(config.limits.connections), exposed];
@@ -37,8 +40,18 @@ async fn serve(config: Config, sources: Sources, watch: Watch, exposed: Option<S
         return Err(Failure::Failed("cannot listen for signals".into()));
     };
     let (reload, reloads) = mpsc::channel(1);
-    tokio::spawn(reload_on(hangup, watch, sources, logging, reload));
-    match server::serve(config, io::stdout(), reloads, announce, stop(terminate, interrupt)).await {
+    let manager = handover.manager.clone();
+    tokio::spawn(reload_on(hangup, watch, sources, logging, manager, reload));
+    match server::serve(
+        config,
+        handover,
+        io::stdout(),
+        reloads,
+        announce,
+        stop(terminate, interrupt),
+    )
+    .await
+    {
         Ok(report) if report.abandoned == 0 => Ok(ExitCode::SUCCESS),
         Ok(report) => {
             tracing::error!(abandoned = report.abandoned, "the grace period is over");
@@ -79,6 +92,7 @@ async fn reload_on(
     mut watch: Watch,
     sources: Sources,
     logging: logging::LogControl,
+    manager: Arc<Manager>,
     reload: mpsc::Sender<Result<Config, String>>,
 ) {
     loop {
@@ -89,15 +103,21 @@ async fn reload_on(
             },
             () = watch.changed() => tracing::info!("a file of the configuration has changed: reloading"),
         }
+        watch.catch_up();
+        manager.reloading();
         let new = match config::inspect(&sources) {
             Ok(Loaded { config, files, .. }) => {
-                watch = Watch::new(files);
+                watch.follow(files);
                 if let Err(error) = logging.reload(&config.log) {
                     tracing::error!(%error, "the log filter stays as it was");
                 }
                 Ok(config)
             }
-            Err(faults) => Err(faults.to_string()),
+            // What it names and lacks may come later: Kubernetes brings a ConfigMap and a Secret in any order.
+            Err(faults) => {
+                watch.follow(faults.files.clone());
+                Err(faults.to_string())
+            }
         };
         if reload.send(new).await.is_err() {
             return;

@@ -2,8 +2,12 @@
 //!
 //! Keys are those of the file, so that a person can compare the two.
 
+use super::file::ClientMode;
 use super::value::Words;
-use super::{Address, CertificateFiles, Config, Dedupe, Listener, Route, Server, Target, Upstream};
+use super::{
+    Address, CertificateFiles, ClientAuth, Config, Dedupe, Listener, Replay, Route, Server, StoreServer, Target,
+    Upstream,
+};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +19,8 @@ pub struct Key {
     pub name: String,
     /// Where it is.
     pub source: KeySource,
+    /// Still accepted, but nobody should use it any more: a match of it is worth an alert.
+    pub retired: bool,
 }
 
 /// The place of a secret or public key.
@@ -31,6 +37,7 @@ pub enum KeySource {
 pub(super) struct Shown {
     pub(super) keys: Vec<Key>,
     pub(super) public_url: Option<String>,
+    pub(super) verify_token: Option<Key>,
 }
 
 /// The tree. Contains no secret: those are in types that this function cannot read. `shown` belong to the routes, in order.
@@ -60,10 +67,44 @@ pub(super) fn describe(config: &Config, shown: &[Shown]) -> Value {
                 "http2_streams": limits.http2_streams,
             },
             "drain": { "delay": wait(config.drain.delay), "grace": wait(config.drain.grace) },
-            "replay": { "capacity": config.replay.capacity },
+            "replay": replay_store(&config.replay),
             "log": { "format": config.log.format.word(), "filter": config.log.filter, "audit": config.log.audit.word() },
             "route": routes.collect::<Vec<_>>(),
     })
+}
+
+fn replay_store(replay: &Replay) -> Value {
+    let mut tree = Map::new();
+    tree.insert("capacity".into(), json!(replay.capacity));
+    let Some(redis) = &replay.shared else {
+        tree.insert("store".into(), json!("memory"));
+        return Value::Object(tree);
+    };
+    let scheme = if redis.tls { "rediss" } else { "redis" };
+    let url = |server: &StoreServer| match server {
+        StoreServer::Tcp { .. } => format!("{scheme}://{server}/{}", redis.database),
+        StoreServer::Unix(path) => format!("redis+unix://{}?db={}", path.display(), redis.database),
+    };
+    let mut set = |key: &str, value: Value| {
+        tree.insert(key.to_owned(), value);
+    };
+    set("store", redis.servers.iter().map(url).collect());
+    if let Some(sentinel) = &redis.sentinel {
+        set("sentinel", json!(sentinel));
+    }
+    for (key, secret) in [("user", &redis.user), ("password", &redis.password)] {
+        if secret.is_some() {
+            set(key, json!("[redacted]"));
+        }
+    }
+    if let Some(ca) = &redis.ca {
+        set("ca", json!(ca.display().to_string()));
+    }
+    set("prefix", json!(redis.prefix));
+    set("timeout", json!(wait(redis.timeout)));
+    let on_store_failure = if redis.accept_on_failure { "accept" } else { "reject" };
+    set("on_store_failure", json!(on_store_failure));
+    Value::Object(tree)
 }
 
 fn listener(listener: &Listener) -> Value {
@@ -82,6 +123,9 @@ fn listener(listener: &Listener) -> Value {
         Some(tls) => {
             tree.insert("tls".into(), tls.certificates.iter().map(certificate).collect());
             tree.insert("tls_minimum".into(), json!(tls.minimum.word()));
+            if let Some(clients) = &tls.client_auth {
+                tree.insert("client_auth".into(), client_auth(clients));
+            }
         }
         None => {
             tree.insert("plaintext".into(), json!(true));
@@ -94,6 +138,14 @@ fn listener(listener: &Listener) -> Value {
 
 fn certificate(files: &CertificateFiles) -> Value {
     json!({ "certificate": files.certificate.display().to_string(), "key": files.key.display().to_string() })
+}
+
+fn client_auth(clients: &ClientAuth) -> Value {
+    json!({
+        "ca": clients.ca.display().to_string(),
+        "mode": if clients.required { ClientMode::Required } else { ClientMode::Optional }.word(),
+        "forward_subject": clients.forward_subject,
+    })
 }
 
 fn route(route: &Route, shown: &Shown) -> Value {
@@ -140,15 +192,28 @@ fn route(route: &Route, shown: &Shown) -> Value {
         "refusal_detail",
         json!(if route.refusal_detail { "reason" } else { "none" }),
     );
+    if route.handshake.is_some() {
+        set("handshake", json!(true));
+    }
+    if let Some(token) = &shown.verify_token {
+        set("verify_token", key(token));
+    }
     set("upstream", upstream(&route.upstream));
     Value::Object(tree)
 }
 
 fn key(key: &Key) -> Value {
+    let mut tree = Map::new();
+    tree.insert("name".into(), json!(key.name));
     match &key.source {
-        KeySource::Env(name) => json!({ "name": key.name, "env": name, "value": "[redacted]" }),
-        KeySource::File(path) => json!({ "name": key.name, "file": path.display().to_string(), "value": "[redacted]" }),
+        KeySource::Env(name) => tree.insert("env".into(), json!(name)),
+        KeySource::File(path) => tree.insert("file".into(), json!(path.display().to_string())),
+    };
+    if key.retired {
+        tree.insert("retired".into(), json!(true));
     }
+    tree.insert("value".into(), json!("[redacted]"));
+    Value::Object(tree)
 }
 
 fn replay(route: &Route) -> Value {

@@ -16,6 +16,10 @@ pub struct Faults {
     pub faults: Vec<Fault>,
     /// Warnings that were found on the way.
     pub warnings: Vec<String>,
+    /// Every file that the configuration names as far as it could be read, and the configuration's own, sorted: what a
+    /// watch that hopes for better looks at.
+    #[serde(skip)]
+    pub files: Vec<PathBuf>,
 }
 
 /// One thing that keeps the gateway from starting.

@@ -34,6 +34,7 @@ pub(super) struct Listen {
     pub(super) mode: Option<FileMode>,
     pub(super) tls: List<Certificate>,
     pub(super) tls_minimum: Option<Word<TlsVersion>>,
+    pub(super) client_auth: Option<ClientAuth>,
     pub(super) plaintext: Option<Flag>,
     pub(super) trusted_proxies: List<String>,
 }
@@ -44,6 +45,22 @@ pub(super) struct Listen {
 pub(super) struct Certificate {
     pub(super) certificate: Option<String>,
     pub(super) key: Option<String>,
+}
+
+/// `client_auth` of a listener.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ClientAuth {
+    pub(super) ca: Option<String>,
+    pub(super) mode: Option<Word<ClientMode>>,
+    pub(super) forward_subject: Option<Flag>,
+}
+
+/// `mode` of `client_auth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientMode {
+    Required,
+    Optional,
 }
 
 /// `[admin]`.
@@ -82,6 +99,14 @@ pub(super) struct Drain {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ReplayStore {
     pub(super) capacity: Option<Count>,
+    pub(super) store: List<String>,
+    pub(super) sentinel: Option<String>,
+    pub(super) user: Option<HeaderText>,
+    pub(super) password: Option<Key>,
+    pub(super) ca: Option<String>,
+    pub(super) prefix: Option<String>,
+    pub(super) timeout: Option<Wait>,
+    pub(super) on_store_failure: Option<Word<OnStoreFailure>>,
 }
 
 /// `[log]`.
@@ -115,6 +140,8 @@ pub(super) struct Route {
     pub(super) body_timeout: Option<Wait>,
     pub(super) reject_status: Option<Count>,
     pub(super) refusal_detail: Option<Word<Detail>>,
+    pub(super) handshake: Option<Flag>,
+    pub(super) verify_token: Option<Key>,
     pub(super) upstream: Option<UpstreamRef>,
 }
 
@@ -150,6 +177,7 @@ pub(super) struct KeyTable {
     pub(super) name: Option<String>,
     pub(super) env: Option<String>,
     pub(super) file: Option<String>,
+    pub(super) retired: Option<Flag>,
 }
 
 /// A URL, the name of an `[upstreams.NAME]` table, several URLs, or a table.
@@ -247,6 +275,17 @@ pub(super) enum OnReplay {
     Acknowledge,
 }
 
+/// `on_store_failure` of `[replay]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnStoreFailure {
+    Reject,
+    Accept,
+}
+
+impl Words for OnStoreFailure {
+    const WORDS: &'static [(&'static str, Self)] = &[("reject", Self::Reject), ("accept", Self::Accept)];
+}
+
 /// `on_missing_id` of a route's `dedupe`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnMissingId {
@@ -276,6 +315,10 @@ impl Words for TlsVersion {
 
 impl Words for ReadyWhen {
     const WORDS: &'static [(&'static str, Self)] = &[("serving", Self::Serving), ("upstream", Self::Upstream)];
+}
+
+impl Words for ClientMode {
+    const WORDS: &'static [(&'static str, Self)] = &[("required", Self::Required), ("optional", Self::Optional)];
 }
 
 impl Words for LogFormat {

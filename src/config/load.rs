@@ -1,6 +1,7 @@
 //! From the sources to the configuration in force, or to everything that is wrong with them.
 
 use super::Config;
+use super::credential;
 use super::decode::decode;
 use super::describe::describe;
 use super::document::Document;
@@ -43,9 +44,10 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         .map_or_else(Document::default, |path| read(path, &mut report));
     if !report.faults.is_empty() {
         // Half a tree would fault everything that stands in the other half.
-        return Err(faults(sources, report, &document, &Origins::new()));
+        return Err(faults(sources, report, Vec::new(), &document, &Origins::new()));
     }
     let (tree, origins) = merge(document.tree.clone(), sources, &mut report);
+    let tree = credential::resolve(tree, &sources.environment, &mut report);
     let file = decode(tree, &mut report);
     let base = sources
         .file
@@ -60,11 +62,9 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         report,
     } = resolve(file, &sources.environment, base, report);
     if !report.faults.is_empty() {
-        return Err(faults(sources, report, &document, &origins));
+        return Err(faults(sources, report, files, &document, &origins));
     }
-    files.extend(sources.file.clone());
-    files.sort();
-    files.dedup();
+    files = with_own(files, sources);
     let description = describe(&config, &shown);
     Ok(Loaded {
         config,
@@ -93,7 +93,7 @@ fn read(path: &Path, report: &mut Report) -> Document {
 }
 
 /// Gives each fault its place, and puts them in the order of the file.
-fn faults(sources: &Sources, report: Report, document: &Document, origins: &Origins) -> Faults {
+fn faults(sources: &Sources, report: Report, files: Vec<PathBuf>, document: &Document, origins: &Origins) -> Faults {
     let mut faults = report.faults;
     for fault in &mut faults {
         locate(fault, document, origins);
@@ -103,7 +103,16 @@ fn faults(sources: &Sources, report: Report, document: &Document, origins: &Orig
         file: sources.file.clone(),
         faults,
         warnings: report.warnings,
+        files: with_own(files, sources),
     }
+}
+
+/// The files, and the configuration's own, each once.
+fn with_own(mut files: Vec<PathBuf>, sources: &Sources) -> Vec<PathBuf> {
+    files.extend(sources.file.clone());
+    files.sort();
+    files.dedup();
+    files
 }
 
 /// The deepest place that set the key or the table around it.

@@ -6,6 +6,7 @@
 //! fit their keys. What does not come out is explained by [`Faults`], all at once. Keys, defaults and units are documented
 //! in `docs/configuration.md`, and a test compares the two.
 
+mod credential;
 mod decode;
 mod describe;
 mod document;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 const APPLIED: [&str; 2] = ["limits.in_flight_bytes", "log.filter"];
 
 /// Keys of a listener that a reload applies.
-const APPLIED_TO_LISTENERS: [&str; 1] = ["tls"];
+const APPLIED_TO_LISTENERS: [&str; 3] = ["tls", "tls_minimum", "client_auth"];
 
 impl Config {
     /// Sentences that name what differs between the configuration in force and `new` and needs a restart; the rest of

@@ -1,21 +1,22 @@
 //! One listening address with what its connections need on every worker.
 
 use super::Word;
+use crate::clock;
 use crate::connection::Bounds;
 use crate::gateway::Gateway;
 use crate::listener::{Connections, Listener};
-use crate::settings::{self, Limits};
+use crate::settings::{self, Limits, Target};
+use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
-use crate::tls::{self, Certificates};
+use crate::tls;
 use crate::transport::Patience;
-use rustls::ServerConfig;
 use std::sync::Arc;
-use tokio_rustls::TlsAcceptor;
 
 /// One listening address.
 pub(super) struct Entrance {
     pub(super) settings: settings::Listener,
-    tls: Option<(Arc<Certificates>, Arc<ServerConfig>)>,
+    /// `None` for plaintext; what is in it is replaced while serving.
+    pub(super) tls: Option<Arc<tls::Server>>,
 }
 
 impl Entrance {
@@ -24,20 +25,8 @@ impl Entrance {
     /// # Errors
     /// One sentence for each file that cannot be used.
     pub(super) fn open(settings: settings::Listener) -> Result<Self, Vec<String>> {
-        let tls = match &settings.tls {
-            None => None,
-            Some(tls) => {
-                let certificates = Arc::new(Certificates::load(tls)?);
-                let config = tls::server(tls, certificates.clone()).map_err(|error| vec![error.to_string()])?;
-                Some((certificates, config))
-            }
-        };
+        let tls = settings.tls.as_ref().map(tls::Server::load).transpose()?.map(Arc::new);
         Ok(Self { settings, tls })
-    }
-
-    /// What can be replaced while serving; `None` without TLS.
-    pub(super) fn certificates(&self) -> Option<&Certificates> {
-        self.tls.as_ref().map(|(certificates, _)| &**certificates)
     }
 
     /// What one worker's accept loop needs.
@@ -52,7 +41,7 @@ impl Entrance {
         Listener {
             gateway: gateway.clone(),
             worker,
-            tls: self.tls.as_ref().map(|(_, config)| TlsAcceptor::from(config.clone())),
+            tls: self.tls.clone(),
             trusted_proxies: self.settings.trusted_proxies.clone().into(),
             bounds: Bounds {
                 head_bytes: limits.head_bytes,
@@ -72,12 +61,43 @@ impl Entrance {
     }
 }
 
-/// Brings the expiry metric up to date with what is served.
-pub(super) fn show_certificates(metrics: &Metrics, entrances: &[Entrance]) {
-    let shown: Vec<_> = entrances
-        .iter()
-        .filter_map(Entrance::certificates)
-        .flat_map(Certificates::expiries)
+/// Brings up to date what metrics tell of the configuration itself.
+pub(super) fn show(metrics: &Metrics, entrances: &[Entrance], snapshot: &Snapshot) {
+    show_certificates(metrics, entrances, snapshot);
+    let routes = snapshot.routes().iter().map(|route| &route.settings);
+    metrics.retired(routes.flat_map(|route| {
+        let retired = route.retired.iter();
+        retired.map(|secret| (route.name.as_str(), secret.as_str()))
+    }));
+}
+
+/// The expiry metric: what is served, and what upstreams are shown. What has expired stays in
+/// use, since the other side may not mind, and is warned of.
+fn show_certificates(metrics: &Metrics, entrances: &[Entrance], snapshot: &Snapshot) {
+    let served = entrances.iter().filter_map(|entrance| entrance.tls.as_deref());
+    let mut shown: Vec<_> = served.flat_map(tls::Server::expiries).collect();
+    for upstream in snapshot.upstreams() {
+        // All servers of an upstream are shown the same one.
+        let client = upstream
+            .settings()
+            .servers
+            .iter()
+            .find_map(|server| match &server.target {
+                Target::Tls { client, .. } => client.as_ref(),
+                Target::Tcp { .. } | Target::Unix(_) => None,
+            });
+        if let Some(files) = client
+            && let Ok(certificate) = tls::certificate(files)
+        {
+            shown.push((files.certificate.clone(), certificate.expires));
+        }
+    }
+    let now = clock::unix_now().cast_signed();
+    for (path, _) in shown.iter().filter(|(_, expires)| *expires < now) {
+        tracing::warn!(certificate = %path.display(), "the certificate has expired");
+    }
+    let shown: Vec<_> = shown
+        .into_iter()
         .map(|(path, expires)| (path.display().to_string(), expires))
         .collect();
     metrics.certificates(shown.iter().map(|(path, expires)| (path.as_str(), *expires)));

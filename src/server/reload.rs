@@ -1,17 +1,23 @@
 //! Reload: a new configuration comes into force as a whole, or the old one stays as a whole.
 
-use super::entrance::{Entrance, show_certificates};
+use super::entrance::{Entrance, show};
 use super::upstreams;
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::settings::Config;
 use crate::snapshot::Snapshot;
-use crate::tls::{self, Certificates};
+use crate::tls;
 use std::sync::Arc;
 
 /// Applies `new`, or says in log and metric why not. `started` is the configuration that the process started with: what
-/// differs from it in a way that only a restart can apply is named in the log, and the rest is applied.
-pub(super) async fn reload(new: Result<Config, String>, started: &Config, gateway: &Gateway, entrances: &[Entrance]) {
+/// differs from it in a way that only a restart can apply is named in the log, and the rest is applied. Returns whether it is
+/// in force.
+pub(super) async fn reload(
+    new: Result<Config, String>,
+    started: &Config,
+    gateway: &Gateway,
+    entrances: &[Entrance],
+) -> bool {
     let metrics = &gateway.recorder.metrics;
     let applied = match new {
         Ok(new) => apply(new, started, gateway, entrances).await,
@@ -20,12 +26,16 @@ pub(super) async fn reload(new: Result<Config, String>, started: &Config, gatewa
     match applied {
         Ok(()) => {
             metrics.config_reloads.ok.inc();
+            metrics.config_last_reload_successful.set(1);
             metrics.config_last_reload_success.set(clock::unix_now().cast_signed());
             tracing::info!("configuration reloaded");
+            true
         }
         Err(faults) => {
             metrics.config_reloads.failed.inc();
+            metrics.config_last_reload_successful.set(0);
             tracing::error!(%faults, "reload failed, the previous configuration stays in force");
+            false
         }
     }
 }
@@ -49,18 +59,15 @@ async fn apply(new: Config, started: &Config, gateway: &Gateway, entrances: &[En
             .iter()
             .find(|listener| listener.name == entrance.settings.name);
         let tls = listener.and_then(|listener| listener.tls.as_ref());
-        if let (Some(tls), Some(certificates)) = (tls, entrance.certificates()) {
-            swaps.push((
-                certificates,
-                Certificates::load(tls).map_err(|faults| faults.join("\n"))?,
-            ));
+        if let (Some(tls), Some(server)) = (tls, &entrance.tls) {
+            swaps.push((server, tls::Server::load(tls).map_err(|faults| faults.join("\n"))?));
         }
     }
     upstreams::take_up(&snapshot, Some(&in_force)).await;
-    for (certificates, new) in swaps {
-        certificates.replace(new);
+    for (server, new) in swaps {
+        server.replace(new);
     }
-    show_certificates(metrics, entrances);
+    show(metrics, entrances, &snapshot);
     gateway.budget.resize(new.limits.in_flight_bytes);
     let names: Vec<_> = snapshot
         .routes()

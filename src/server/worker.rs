@@ -1,5 +1,6 @@
 //! One worker: a thread with a single-threaded runtime, its own listening sockets and its own upstream connections.
 
+use super::pulse::Asked;
 use super::{HOUSEKEEPING, Word};
 use crate::bind::Bound;
 use crate::gateway::Gateway;
@@ -16,6 +17,7 @@ use tokio::time::{Instant, interval};
 pub(super) fn spawn(
     index: usize,
     share: Vec<(Bound, Listener)>,
+    mut asked: Asked,
     gateway: &Arc<Gateway>,
     word: &Word,
 ) -> io::Result<JoinHandle<()>> {
@@ -25,6 +27,9 @@ pub(super) fn spawn(
         .name(format!("worker-{index}"))
         .spawn(move || {
             runtime.block_on(async {
+                if let Some(shared) = gateway.guard.shared() {
+                    shared.attach(index);
+                }
                 for (socket, listener) in share {
                     match socket.listen() {
                         Ok(listening) => drop(tokio::spawn(listener::run(
@@ -39,6 +44,7 @@ pub(super) fn spawn(
                 loop {
                     tokio::select! {
                         () = word.finish.begun() => break,
+                        Some(answer) = asked.recv() => drop(answer.send(())),
                         _ = housekeeping.tick() => {
                             for upstream in gateway.snapshot.load().upstreams() {
                                 upstream.sweep(index, Instant::now());

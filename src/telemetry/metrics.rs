@@ -4,11 +4,13 @@
 //! and costs twenty times as much as the increment. What a sender chooses is never a label value. Counters of families
 //! with a fixed label set are plain named fields, so that a typo in a label does not compile.
 
-use super::registration::{self, counter, counters, gauge, gauges, histogram};
+use super::limits::Limits;
+use super::registration::{self, counter, counters, gauge, gauges};
 use super::route_families::Families;
 use super::route_metrics::RouteMetrics;
 use super::upstream_metrics::{self, UpstreamSample};
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use crate::replay::StoreMetrics;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +26,7 @@ pub struct Metrics {
     connections_open: IntGaugeVec,
     upstreams: upstream_metrics::Families,
     certificate_expiry: IntGaugeVec,
+    secret_retired: IntGaugeVec,
     /// Exchanges between the end of the head and the end of the answer.
     pub in_flight_requests: IntGauge,
     /// HTTP/1.1 connections that have been idle long enough to give their buffers back.
@@ -32,14 +35,18 @@ pub struct Metrics {
     pub intake_bytes_in_flight: IntGauge,
     /// Keys that the replay store holds.
     pub replay_keys: IntGauge,
-    /// Failed calls to the replay store.
-    pub replay_store_errors: IntCounter,
-    /// Round trips to the replay store, seconds.
-    pub replay_store_duration: Histogram,
+    /// What the gauges of connections, bytes and keys are measured against.
+    pub limits: Limits,
+    /// What a shared replay store is measured by.
+    pub replay_store: StoreMetrics,
+    /// 1 while the replay store answers; always, where it is this process.
+    pub replay_store_up: IntGauge,
     /// TLS handshakes of senders, by how they ended.
     pub tls_handshakes: Handshakes,
     /// Loads of the configuration after the start, by how they ended.
     pub config_reloads: Reloads,
+    /// 1 when the last load of the configuration took effect, 0 when the old one had to stay.
+    pub config_last_reload_successful: IntGauge,
     /// Unix seconds at which the configuration in force was loaded.
     pub config_last_reload_success: IntGauge,
     /// Failed `accept` calls (descriptors ran out).
@@ -149,27 +156,27 @@ impl Metrics {
                 "Unix time at which the served certificate (its file's path) expires.",
                 &["certificate"],
             ),
+            secret_retired: gauges(
+                r,
+                "secret_retired",
+                "1 for an active secret that the configuration calls retired; others have no series.",
+                &["route", "secret"],
+            ),
             in_flight_requests: gauge(r, "in_flight_requests", "Requests being served now."),
             connections_resting: gauge(
                 r,
                 "connections_resting",
                 "Idle HTTP/1.1 connections that hold no buffers.",
             ),
+            limits: Limits::register(r),
             intake_bytes_in_flight: gauge(
                 r,
                 "intake_bytes_in_flight",
                 "Body bytes held in memory now, over all requests.",
             ),
             replay_keys: gauge(r, "replay_keys", "Keys that the replay store holds now."),
-            replay_store_errors: counter(r, "replay_store_errors_total", "Failed calls to the replay store."),
-            replay_store_duration: histogram(
-                r,
-                "replay_store_duration_seconds",
-                "Time of one call to a remote replay store.",
-                &[
-                    0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
-                ],
-            ),
+            replay_store: registration::replay_store(r),
+            replay_store_up: gauge(r, "replay_store_up", "1 while the replay store answers."),
             tls_handshakes: Handshakes {
                 ok: handshakes.with_label_values(&["ok"]),
                 timeout: handshakes.with_label_values(&["timeout"]),
@@ -181,6 +188,11 @@ impl Metrics {
                 ok: reloads.with_label_values(&["ok"]),
                 failed: reloads.with_label_values(&["failed"]),
             },
+            config_last_reload_successful: gauge(
+                r,
+                "config_last_reload_successful",
+                "1 when the last load of the configuration took effect, 0 when the previous one stayed in force.",
+            ),
             config_last_reload_success: gauge(
                 r,
                 "config_last_reload_success_timestamp_seconds",
@@ -269,6 +281,14 @@ impl Metrics {
         }
     }
 
+    /// Replaces the list of retired secrets: route and name.
+    pub fn retired<'a>(&self, secrets: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        self.secret_retired.reset();
+        for (route, secret) in secrets {
+            self.secret_retired.with_label_values(&[route, secret]).set(1);
+        }
+    }
+
     /// All series in the text format 0.0.4.
     #[must_use]
     pub fn text(&self) -> String {
@@ -302,6 +322,7 @@ mod tests {
             ..UpstreamSample::default()
         }]);
         metrics.certificates([("tls.crt", 1_800_000_000)]);
+        metrics.retired([("/webhooks/paddle", "old")]);
         metrics
     }
 

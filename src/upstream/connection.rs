@@ -5,17 +5,15 @@
 //! so an answer that comes before the request is sent (413) is relayed, and the connection is then not used again.
 
 use super::framing::{Framing, Step};
-use super::message::{self, Head};
+use super::message::{self, Head, Message};
 use super::stream::Stream;
 use crate::deadline::Timer;
-use crate::intake::Payload;
 use crate::outcome::Rejection;
 use bytes::{Buf as _, Bytes, BytesMut};
+use hyper::Response;
 use hyper::body::SizeHint;
-use hyper::{Method, Request, Response};
 use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
-use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -36,8 +34,6 @@ const TRUSTED: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
-    /// Head of the request that is being sent.
-    output: BytesMut,
     /// Room to read into.
     room: BytesMut,
     /// What the next read asks for.
@@ -54,7 +50,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) enum Failure {
     /// Not a byte was sent: safe to send it again elsewhere.
-    NotSent(Box<Request<Payload>>),
+    NotSent(Message),
     /// Perhaps sent.
     Lost(Rejection),
 }
@@ -82,7 +78,6 @@ impl Connection {
     pub(super) fn new(stream: Stream) -> Self {
         Self {
             stream,
-            output: BytesMut::new(),
             room: BytesMut::new(),
             read: READ,
             input: Bytes::new(),
@@ -107,22 +102,15 @@ impl Connection {
     }
 
     /// Sends `request` and waits for the head of the final answer until `deadline`.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<Payload>,
-        deadline: Instant,
-    ) -> Result<Response<Incoming>, Failure> {
-        let (parts, payload) = request.into_parts();
-        self.output.clear();
-        message::write_head(&mut self.output, &parts);
-        let mut outgoing = Outgoing::new(mem::take(&mut self.output), payload);
+    pub(super) async fn send(&mut self, request: Message, deadline: Instant) -> Result<Response<Incoming>, Failure> {
+        let mut outgoing = Outgoing::new(request);
         let head = poll_fn(|cx| {
             let failed = matches!(outgoing.poll(&mut self.stream, cx), Poll::Ready(Err(_)));
             if failed && outgoing.untouched {
                 return Poll::Ready(None);
             }
             // Whatever went wrong with the rest: an answer may be there that says why.
-            match self.poll_head(cx, &parts.method, failed) {
+            match self.poll_head(cx, outgoing.message.is_head, failed) {
                 Poll::Ready(head) => Poll::Ready(Some(head)),
                 Poll::Pending => self
                     .timer
@@ -132,11 +120,10 @@ impl Connection {
         })
         .await;
         match head {
-            None => Err(Failure::NotSent(Box::new(Request::from_parts(parts, outgoing.payload)))),
+            None => Err(Failure::NotSent(outgoing.message)),
             Some(Err(rejection)) => Err(Failure::Lost(rejection)),
             Some(Ok(head)) => {
-                self.keep = head.keep && outgoing.is_done();
-                self.output = outgoing.head;
+                self.keep = head.keep && outgoing.flushed;
                 Ok(head.response.map(|()| Incoming(head.framing)))
             }
         }
@@ -171,10 +158,10 @@ impl Connection {
     }
 
     /// The head of the answer. When sending has `failed`, there is nothing to wait for but what has arrived.
-    fn poll_head(&mut self, cx: &mut Context<'_>, method: &Method, failed: bool) -> Poll<Result<Head, Rejection>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, is_head: bool, failed: bool) -> Poll<Result<Head, Rejection>> {
         loop {
             if !self.input.is_empty() {
-                match message::read_head(&mut self.input, method) {
+                match message::read_head(&mut self.input, is_head) {
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
                     Ok(None) => {}
                     Err(_) => return Poll::Ready(Err(Rejection::UpstreamInvalid)),
@@ -211,46 +198,39 @@ impl Connection {
 
 /// A request on its way out.
 struct Outgoing {
-    head: BytesMut,
-    /// Bytes of the head that are written.
-    written: usize,
-    payload: Payload,
+    /// What is left of it, once it is no longer untouched.
+    message: Message,
     /// Not a byte was written.
     untouched: bool,
     flushed: bool,
 }
 
 impl Outgoing {
-    const fn new(head: BytesMut, payload: Payload) -> Self {
+    const fn new(message: Message) -> Self {
         Self {
-            head,
-            written: 0,
-            payload,
+            message,
             untouched: true,
             flushed: false,
         }
     }
 
-    const fn is_done(&self) -> bool {
-        self.flushed
-    }
-
     /// Writes what the stream takes; ready when everything has left.
     fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.payload.has_remaining() || self.written < self.head.len() {
+        let Message { head, body, .. } = &mut self.message;
+        while head.has_remaining() || body.has_remaining() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let [first, rest @ ..] = &mut slices;
-            *first = IoSlice::new(self.head.get(self.written..).unwrap_or_default());
-            let count = 1 + self.payload.chunks_vectored(rest);
+            *first = IoSlice::new(head);
+            let count = 1 + body.chunks_vectored(rest);
             let slices = slices.get(..count).unwrap_or_default();
             let some = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, slices))?;
             if some == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.untouched = false;
-            let of_head = some.min(self.head.len() - self.written);
-            self.written += of_head;
-            self.payload.advance(some - of_head);
+            let of_head = some.min(head.len());
+            head.advance(of_head);
+            body.advance(some - of_head);
         }
         if !self.flushed {
             ready!(Pin::new(stream).poll_flush(cx))?;

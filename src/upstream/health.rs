@@ -6,16 +6,14 @@
 
 use super::Upstream;
 use super::connection::Connection;
+use super::message::Message;
 use super::pool::Endpoint;
-use crate::intake::{self, Bounds, Budget, Payload};
+use crate::intake::Payload;
 use crate::outcome::Rejection;
 use crate::settings::{HealthCheck, Target};
-use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, StatusCode};
+use bytes::BytesMut;
+use hyper::StatusCode;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// Starts the checks of one endpoint, where there are any; they end when the endpoint or the upstream retires.
@@ -91,9 +89,7 @@ async fn ask(endpoint: &Endpoint, check: &HealthCheck) -> Result<(), String> {
     let answered = async {
         let stream = endpoint.open_stream().await.map_err(|error| error.to_string())?;
         let mut connection = Connection::new(stream);
-        let request = request(endpoint, check)
-            .await
-            .map_err(|rejection| rejection.to_string())?;
+        let request = request(endpoint, check);
         match connection.send(request, deadline).await {
             Ok(response) => Ok(response.status()),
             Err(failure) => Err(match failure {
@@ -112,33 +108,39 @@ async fn ask(endpoint: &Endpoint, check: &HealthCheck) -> Result<(), String> {
     }
 }
 
-async fn request(endpoint: &Endpoint, check: &HealthCheck) -> Result<Request<Payload>, Rejection> {
-    let bounds = Bounds {
-        bytes: 0,
-        timeout: Duration::ZERO,
-    };
-    let nothing = intake::receive(Empty::<Bytes>::new(), bounds, &Budget::new(0), |_| ()).await?;
-    let mut request = Request::new(nothing.into_payload());
-    *request.method_mut() = Method::GET;
-    // The configuration has checked that it is a path.
-    *request.uri_mut() = check.path.parse().map_err(|_| Rejection::Internal)?;
-    let headers = request.headers_mut();
+fn request(endpoint: &Endpoint, check: &HealthCheck) -> Message {
     let host = match endpoint.target() {
         Target::Unix(_) => "localhost",
         Target::Tcp { .. } | Target::Tls { .. } => endpoint.server.name.split("://").nth(1).unwrap_or_default(),
     };
-    headers.insert(HOST, HeaderValue::from_str(host).map_err(|_| Rejection::Internal)?);
-    headers.insert(USER_AGENT, HeaderValue::from_static("hookgate"));
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    for (name, value) in &endpoint.shared.settings.headers {
-        headers.insert(name, value.clone());
+    let mut head = BytesMut::new();
+    // The configuration has checked that the path is one.
+    for part in [
+        "GET ",
+        &check.path,
+        " HTTP/1.1\r\nhost: ",
+        host,
+        "\r\nuser-agent: hookgate\r\nconnection: close\r\n",
+    ] {
+        head.extend_from_slice(part.as_bytes());
     }
-    Ok(request)
+    for (name, value) in &endpoint.shared.settings.headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    Message {
+        head: head.freeze(),
+        body: Payload::empty(),
+        is_head: false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn verdicts(results: &[bool]) -> Vec<Option<bool>> {
         let check = HealthCheck {

@@ -1,20 +1,31 @@
-//! The heads of HTTP/1.1 messages on an upstream connection: a request's, written; an answer's, read. Pure.
+//! HTTP/1.1 messages on an upstream connection: a request, ready to be written; the head of an answer, read. Pure.
 //!
 //! httparse reads the lines; what is decided here is where the answer's body ends (RFC 9112, section 6.3), and that an
 //! answer whose end could be read in two ways is no answer.
 
 use super::framing::{Chunks, Framing};
-use bytes::{Bytes, BytesMut};
+use crate::intake::Payload;
+use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::http::request;
-use hyper::{Method, Response, StatusCode, Version};
+use hyper::{Response, StatusCode, Version};
 use std::mem::MaybeUninit;
 
 /// Bytes of an answer's head that are read before it counts as garbage.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
 /// Header fields of an answer.
 const HEADERS: usize = 256;
+
+/// A request as it is written to an upstream.
+#[derive(Debug)]
+pub struct Message {
+    /// From the request line to the empty line; see [`super::forwarding`].
+    pub head: Bytes,
+    /// Of the length that the head states.
+    pub body: Payload,
+    /// Whether the answer has no body whatever it says (`HEAD`).
+    pub is_head: bool,
+}
 
 /// The head of an answer.
 #[derive(Debug)]
@@ -31,26 +42,12 @@ pub(super) struct Head {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// Appends the head of a request to `out`. The caller has put exactly one `Content-Length` among its fields.
-pub(super) fn write_head(out: &mut BytesMut, head: &request::Parts) {
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    for part in [head.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
-    for (name, value) in &head.headers {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            out.extend_from_slice(part);
-        }
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Reads the head of the final answer to a `method` request from the beginning of `input`, which it shortens by what it
+/// Reads the head of the final answer to a request (`HEAD` or another one) from the beginning of `input`, which it shortens by what it
 /// has read; informational ones before it are skipped. `None` when more bytes are needed.
 ///
 /// # Errors
 /// For what is not an answer, is too large, or can be read in two ways.
-pub(super) fn read_head(input: &mut Bytes, method: &Method) -> Result<Option<Head>, Malformed> {
+pub(super) fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed> {
     loop {
         let mut fields = [const { MaybeUninit::uninit() }; HEADERS];
         let mut head = httparse::Response::new(&mut []);
@@ -80,7 +77,7 @@ pub(super) fn read_head(input: &mut Bytes, method: &Method) -> Result<Option<Hea
             Some(0) => Version::HTTP_10,
             Some(_) | None => Version::HTTP_11,
         };
-        let framing = framing(method, status, version, response.headers())?;
+        let framing = framing(is_head, status, version, response.headers())?;
         let keep = keeps(version, response.headers())
             && !framing.ends_with_connection()
             && status != StatusCode::SWITCHING_PROTOCOLS;
@@ -105,7 +102,7 @@ fn header_map(input: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMa
 }
 
 /// Where the body ends.
-fn framing(method: &Method, status: StatusCode, version: Version, headers: &HeaderMap) -> Result<Framing, Malformed> {
+fn framing(is_head: bool, status: StatusCode, version: Version, headers: &HeaderMap) -> Result<Framing, Malformed> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let coding = (codings.next(), codings.next());
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
@@ -121,7 +118,7 @@ fn framing(method: &Method, status: StatusCode, version: Version, headers: &Head
         // Both, either of them twice, or a coding that would have to be undone.
         ((Some(_), _), _) | (_, (Some(_), Some(_))) => return Err(Malformed),
     };
-    let bodiless = method == Method::HEAD
+    let bodiless = is_head
         || matches!(
             status,
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS
@@ -155,34 +152,16 @@ fn keeps(version: Version, headers: &HeaderMap) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use hyper::Request;
     use proptest::prelude::*;
 
     fn read(wire: &str) -> Result<Option<(Head, Bytes)>, Malformed> {
         let mut input = Bytes::copy_from_slice(wire.as_bytes());
-        Ok(read_head(&mut input, &Method::POST)?.map(|head| (head, input)))
+        Ok(read_head(&mut input, false)?.map(|head| (head, input)))
     }
 
     fn framed(wire: &str) -> (Framing, bool) {
         let (head, _) = read(&format!("{wire}\r\n\r\n")).unwrap().unwrap();
         (head.framing, head.keep)
-    }
-
-    #[test]
-    fn a_request_is_written_as_it_is() {
-        let request = Request::post("/hooks?a=1&b=%2F")
-            .header("host", "shop.example")
-            .header("x-twice", "1")
-            .header("x-twice", "2")
-            .header("content-length", "3")
-            .body(())
-            .unwrap();
-        let mut out = BytesMut::new();
-        write_head(&mut out, &request.into_parts().0);
-        assert_eq!(
-            out,
-            "POST /hooks?a=1&b=%2F HTTP/1.1\r\nhost: shop.example\r\nx-twice: 1\r\nx-twice: 2\r\ncontent-length: 3\r\n\r\n"
-        );
     }
 
     /// G04: nothing but the final answer counts.
@@ -233,7 +212,7 @@ mod tests {
             assert_eq!(framed(wire), expected, "{wire}");
         }
         let mut input = Bytes::from_static(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
-        let head = read_head(&mut input, &Method::HEAD).unwrap().unwrap();
+        let head = read_head(&mut input, true).unwrap().unwrap();
         assert_eq!((head.framing, head.keep), (Framing::Length(0), true));
     }
 
@@ -295,7 +274,7 @@ mod tests {
             let at = at.index(wire.len() + 1);
             wire.splice(at..at, junk);
             let mut input = Bytes::from(wire.clone());
-            if let Ok(Some(head)) = read_head(&mut input, &Method::POST) {
+            if let Ok(Some(head)) = read_head(&mut input, false) {
                 prop_assert!(!head.response.status().is_informational() || head.response.status() == 101);
                 prop_assert!(wire.ends_with(&input) && input.len() < wire.len());
             }

@@ -1,12 +1,13 @@
 //! Upstreams: the servers that share a route's requests, and the one exchange with one of them.
 //!
 //! A configured server has one endpoint, or, when it is a name, one for each address that the name has at the moment.
-//! [`pool`] keeps the connections of one endpoint, [`balance`] chooses among several, [`standing`] remembers which of them
-//! fail, [`health`] asks them, [`resolve`] follows the names. A request is sent once: it goes to another endpoint only
+//! `pool.rs` keeps the connections of one endpoint, `balance.rs` chooses among several, `standing.rs` remembers which of them
+//! fail, `health.rs` asks them, `resolve.rs` follows the names. A request is sent once: it goes to another endpoint only
 //! when not a byte of it was sent. An upstream with a single fixed endpoint takes none of these turns.
 
 mod balance;
 mod connection;
+pub mod forwarding;
 mod framing;
 pub mod headers;
 mod health;
@@ -18,14 +19,14 @@ mod stream;
 mod tally;
 
 use crate::drain::Drain;
-use crate::intake::Payload;
 use crate::outcome::Rejection;
 use crate::settings;
 use arc_swap::ArcSwap;
 use balance::{Candidate, Random};
 use connection::Incoming;
+use hyper::Response;
 use hyper::body::Bytes;
-use hyper::{Request, Response};
+pub use message::Message;
 use pool::{Endpoint, Lease, Missed, Server, Shared};
 use std::cell::RefCell;
 use std::fmt;
@@ -197,7 +198,7 @@ impl Upstream {
     pub async fn forward(
         &self,
         worker: usize,
-        request: Request<Payload>,
+        request: Message,
         server: &mut Option<usize>,
     ) -> Result<Response<Answer>, Rejection> {
         let whole = self.shared.settings.connect_timeout;
@@ -220,7 +221,7 @@ impl Upstream {
                 Err(Missed::Lost(rejection)) => return Err(rejection),
                 Err(Missed::Unsent(why, unsent)) => {
                     rejection = why;
-                    request = *unsent;
+                    request = unsent;
                     if !has_alternative || !tried.add(endpoint.id) || Instant::now() >= deadline {
                         break;
                     }

@@ -6,14 +6,14 @@
 
 use super::Answer;
 use super::connection::{Connection, Failure};
+use super::message::Message;
 use super::standing::Standing;
 use super::stream::Stream;
 use super::tally::Tally;
 use crate::drain::Drain;
-use crate::intake::Payload;
 use crate::outcome::Rejection;
 use crate::settings::{self, Ejection, Target};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Response, StatusCode};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -77,7 +77,7 @@ pub(super) struct Endpoint {
 #[derive(Debug)]
 pub(super) enum Missed {
     /// Not a byte was sent: safe to send it elsewhere.
-    Unsent(Rejection, Box<Request<Payload>>),
+    Unsent(Rejection, Message),
     /// Perhaps sent.
     Lost(Rejection),
 }
@@ -145,7 +145,7 @@ impl Endpoint {
     pub(super) async fn attempt(
         self: &Arc<Self>,
         worker: usize,
-        request: Request<Payload>,
+        request: Message,
         within: Duration,
     ) -> Result<Response<Answer>, Missed> {
         let mut request = request;
@@ -154,7 +154,7 @@ impl Endpoint {
                 Some(lease) => (lease, true),
                 None => match self.connect(worker, within).await {
                     Ok(lease) => (lease, false),
-                    Err(rejection) => return Err(Missed::Unsent(rejection, Box::new(request))),
+                    Err(rejection) => return Err(Missed::Unsent(rejection, request)),
                 },
             };
             let Some(connection) = &mut lease.connection else {
@@ -173,7 +173,7 @@ impl Endpoint {
                     }
                     return Ok(response.map(|body| Answer::new(lease, body, deadline)));
                 }
-                Err(Failure::NotSent(unsent)) if pooled => request = *unsent,
+                Err(Failure::NotSent(unsent)) if pooled => request = unsent,
                 Err(Failure::NotSent(unsent)) => {
                     return Err(Missed::Unsent(self.unreachable(Rejection::UpstreamReset), unsent));
                 }

@@ -6,11 +6,11 @@ use crate::support::{Gateway, Setup, Upstream, Webhook};
 use std::path::{Path, PathBuf};
 
 /// The gateway's wall clock.
-struct Clock(PathBuf);
+pub(crate) struct Clock(PathBuf);
 
 impl Clock {
     /// Stands still at this second.
-    fn set(&self, seconds: u64) {
+    pub(crate) fn set(&self, seconds: u64) {
         // libfaketime reads local time; the process has `TZ=UTC`.
         let next = self.0.with_extension("next");
         std::fs::write(&next, utc(seconds)).unwrap();
@@ -39,7 +39,7 @@ fn library() -> &'static str {
         .expect("libfaketime is missing: run `make test-apps` once")
 }
 
-fn start(upstream: &Upstream, tolerance: &str) -> (Gateway, Clock) {
+pub(crate) fn start(upstream: &Upstream, tolerance: &str) -> (Gateway, Clock) {
     let setup = Setup::new(&upstream.url()).tolerance(Some(tolerance));
     let clock = Clock(setup.directory().join("now"));
     clock.set(paddle::now());

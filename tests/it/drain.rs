@@ -49,6 +49,28 @@ fn what_is_in_flight_finishes() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
+/// I08: who has just connected and not yet sent a thing is heard: the request is on its way.
+#[test]
+fn a_first_request_that_is_on_its_way_is_served() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let mut clients = [gateway.connect_tls(), gateway.connect_tls(), gateway.connect()];
+    gateway.counted("hookgate_connections_open", &[("listener", "tls")], 2.0);
+    gateway.counted("hookgate_tls_handshakes_total", &[("result", "ok")], 2.0);
+    gateway.signal(Signal::TERM);
+    eventually("new connections to be refused", || {
+        TcpStream::connect(gateway.plain()).is_err().then_some(())
+    });
+    for (number, client) in clients.iter_mut().enumerate() {
+        let response = client.exchange(&Webhook::new(number.to_string()).bytes());
+        assert_eq!(response.status, 200, "{response:?}");
+        let (rest, _) = client.rest();
+        assert!(rest.is_empty(), "one request, then it is closed");
+    }
+    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
+    assert_eq!(upstream.requests().len(), 3);
+}
+
 /// I08: HTTP/2 gets GOAWAY: the open stream finishes, then the connection ends.
 #[test]
 fn http2_gets_goaway() {

@@ -20,7 +20,7 @@ const INTERMEDIATE: [&str; 9] = [
 ];
 
 /// `openssl s_client` with these options; what it printed. A handshake that failed has no cipher.
-fn client(address: SocketAddr, options: &[&str], send: &[u8]) -> String {
+pub(crate) fn client(address: SocketAddr, options: &[&str], send: &[u8]) -> String {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &address.to_string()])
         .args(options)
@@ -34,7 +34,7 @@ fn client(address: SocketAddr, options: &[&str], send: &[u8]) -> String {
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-fn chosen(printed: &str) -> Option<&str> {
+pub(crate) fn chosen(printed: &str) -> Option<&str> {
     let cipher = printed.split("Cipher is ").nth(1)?.split_whitespace().next()?;
     (cipher != "(NONE)").then_some(cipher)
 }

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::config;
 use crate::server::{self, Started};
 use crate::settings::Address;
+use crate::systemd::Handover;
 use crate::telemetry::logging;
 use application::Application;
 use scenes::{Row, Troupe};
@@ -68,6 +69,7 @@ async fn demo(arguments: &DemoArguments, paint: Paint) -> Ended {
     let (_no_reloads, reloads) = mpsc::channel(1);
     let gateway = server::serve(
         config,
+        Handover::default(),
         curtain.clone(),
         reloads,
         |started| drop(announce.send(started.clone())),

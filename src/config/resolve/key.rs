@@ -5,7 +5,7 @@
 
 use super::super::fault::unreadable;
 use super::super::file::KeyTable;
-use super::super::value::List;
+use super::super::value::{Flag, List};
 use super::super::{Key, KeySource};
 use super::Resolver;
 use crate::scheme::NamedSecret;
@@ -59,6 +59,7 @@ impl Resolver<'_> {
         let mut sources: Vec<Key> = Vec::new();
         for (key, super::super::file::Key(table)) in list.into_paths(key) {
             let name = table.name.clone();
+            let retired = table.retired.is_some_and(|Flag(flag)| flag);
             let Some((source, secret)) = self.key(&key, table, are_secret) else {
                 continue;
             };
@@ -89,8 +90,13 @@ impl Resolver<'_> {
             sources.push(Key {
                 name: name.clone(),
                 source,
+                retired,
             });
             named.push(NamedSecret { name, secret });
+        }
+        if !sources.is_empty() && sources.iter().all(|source| source.retired) {
+            self.report
+                .warn(key, "all are retired, so every genuine request raises an alert");
         }
         (named, sources)
     }

@@ -1,8 +1,8 @@
 //! Listeners and the admin address.
 
-use super::super::file::{self, Certificate};
+use super::super::file::{self, Certificate, ClientMode};
 use super::super::value::{FileMode, Flag, List, Word};
-use super::super::{Address, CertificateFiles, Listener, Tls, TlsVersion};
+use super::super::{Address, CertificateFiles, ClientAuth, Listener, Tls, TlsVersion};
 use super::Resolver;
 use crate::tls;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -42,7 +42,19 @@ impl Resolver<'_> {
     }
 
     fn listener(&mut self, key: &str, listen: file::Listen) -> Option<Listener> {
+        let clients = listen.client_auth.map(|written| self.client_auth(key, written));
         let tls = self.tls(key, listen.tls, listen.tls_minimum, listen.plaintext);
+        if tls.is_none() && clients.is_some() {
+            self.report.fault(
+                format!("{key}.client_auth"),
+                "without `tls` nobody shows a certificate",
+                "remove it",
+            );
+        }
+        let tls = tls.map(|tls| Tls {
+            client_auth: clients.flatten(),
+            ..tls
+        });
         let trusted_proxies = self.networks(&format!("{key}.trusted_proxies"), listen.trusted_proxies);
         if trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
             self.report.warn(
@@ -135,6 +147,32 @@ impl Resolver<'_> {
         Some(Tls {
             certificates,
             minimum: minimum.map_or(TlsVersion::Tls12, |Word(version)| version),
+            client_auth: None,
+        })
+    }
+
+    /// Authorities of senders' certificates, which are read once to see that they load.
+    fn client_auth(&mut self, key: &str, written: file::ClientAuth) -> Option<ClientAuth> {
+        let key = format!("{key}.client_auth.ca");
+        let Some(ca) = written.ca.filter(|path| !path.is_empty()) else {
+            self.report.missing(
+                key,
+                "the authorities of the senders' certificates are missing",
+                "write `ca = \"/path/to/ca.pem\"`",
+            );
+            return None;
+        };
+        let ca = self.path(&ca);
+        self.files.push(ca.clone());
+        if let Err(problem) = tls::roots(Some(&ca)) {
+            self.report
+                .fault(key, problem, "write the path of a PEM file with certificates");
+            return None;
+        }
+        Some(ClientAuth {
+            ca,
+            required: written.mode.is_none_or(|Word(mode)| mode == ClientMode::Required),
+            forward_subject: written.forward_subject.is_some_and(|Flag(flag)| flag),
         })
     }
 

@@ -179,15 +179,19 @@ impl Resolver<'_> {
             headers,
         };
         let (mut servers, base_path) = servers?;
+        let pair = client.iter().flat_map(|files| [&files.certificate, &files.key]);
+        let read = tls::content(pair.chain(&ca));
         for server in &mut servers {
             if let Target::Tls {
                 ca: own_ca,
                 client: own_client,
+                content,
                 ..
             } = &mut server.target
             {
                 own_ca.clone_from(&ca);
                 own_client.clone_from(&client);
+                *content = read;
             }
         }
         let upstream = Upstream {

@@ -84,6 +84,7 @@ pub(super) fn parse_url(url: &str) -> Result<(Target, String), String> {
                 port: port.unwrap_or(443),
                 ca: None,
                 client: None,
+                content: 0,
             },
             base_path,
         )),
@@ -119,6 +120,7 @@ mod tests {
             port: 443,
             ca: None,
             client: None,
+            content: 0,
         };
         assert_eq!(parse_url("https://app").unwrap(), (https, String::new()));
         for unix in ["unix:/run/app.sock", "unix:///run/app.sock"] {

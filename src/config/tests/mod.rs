@@ -2,10 +2,12 @@
 
 mod accepted;
 mod checked;
+mod credentials;
 mod documented;
 mod hostile;
 mod overlaid;
 mod refused;
+mod refused_upstreams;
 mod reloaded;
 mod secrets;
 mod warned;

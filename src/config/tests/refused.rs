@@ -5,7 +5,7 @@ use super::Fixture;
 
 /// The one fault of a file, or all of them in the panic.
 #[track_caller]
-fn only(fixture: &Fixture) -> Fault {
+pub(super) fn only(fixture: &Fixture) -> Fault {
     let faults = fixture.faults();
     assert_eq!(faults.faults.len(), 1, "{faults}");
     faults.faults[0].clone()
@@ -58,7 +58,7 @@ reject_status = 410
         "line 14: route[0].provider: unknown provider `padle`, did you mean `paddle`?; write ",
         "line 15: route[0].tolerence: unknown key `tolerence`, did you mean `tolerance`?",
         "line 16: route[0].secrets[0]: a secret must not stand in the configuration itself, where backups, `git` and process lists would see it; write { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }",
-        "line 16: route[0].secrets[2].vaule: unknown key `vaule`; known here: `name`, `env` and `file`",
+        "line 16: route[0].secrets[2].vaule: unknown key `vaule`; known here: `name`, `env`, `file` and `retired`",
         "line 16: route[0].secrets[1].env: the variable `NOT_SET` is not set; set it, or remove this entry",
         "line 16: route[0].secrets[2].env: the variable `NOT_SET_EITHER` is not set; set it, or remove this entry",
         "line 18: route[0].allow[0]: `10.0.0.1/8` has bits set beyond its prefix length; write \"10.0.0.0/8\", or \"10.0.0.1\" for the one address",
@@ -208,204 +208,6 @@ fn single_faults_of_a_route() {
 }
 
 #[test]
-fn single_faults_of_an_upstream() {
-    for (upstream, key, words) in [
-        ("\"app\"", "", "neither a URL nor the name"),
-        (
-            "\"ap\"\n[upstreams.api]\nurl = \"http://127.0.0.1\"",
-            "",
-            "did you mean `api`",
-        ),
-        ("\"http://user:canary@127.0.0.1\"", "", "user and password"),
-        ("\"http://127.0.0.1:8443\"", "", "own addresses"),
-        ("\"https://localhost:8443\"", "", "own addresses"),
-        ("\"http://localhost:9464\"", "", "own addresses"),
-        ("5", "", "found an integer"),
-        ("{}", ".url", "no URL"),
-        ("{ url = \"http://127.0.0.1\", ca = \"tls.crt\" }", "", "`https://`"),
-        (
-            "{ url = \"https://127.0.0.1\", ca = \"gateway.toml\" }",
-            "",
-            "no root certificate",
-        ),
-        (
-            "{ url = \"https://127.0.0.1\", ca = \"missing.pem\" }",
-            "",
-            "missing.pem",
-        ),
-        (
-            "{ url = \"https://127.0.0.1\", ca = \"tls.crt\", client = { certificate = \"tls.crt\" } }",
-            ".client.key",
-            "missing",
-        ),
-        (
-            "{ url = \"https://127.0.0.1\", ca = \"tls.crt\", client = { certificate = \"tls.crt\", key = \"tls.crt\" } }",
-            "",
-            "tls.crt",
-        ),
-        ("{ url = \"http://127.0.0.1\", timeout = \"0s\" }", ".timeout", "zero"),
-        (
-            "{ url = \"http://127.0.0.1\", max_connections = 0 }",
-            ".max_connections",
-            "from 1",
-        ),
-    ] {
-        let fault = only(&with_upstream(upstream));
-        assert!(
-            fault.key == format!("route[0].upstream{key}") && fault.to_string().contains(words),
-            "{upstream}: {fault}"
-        );
-        assert!(!fault.to_string().contains("canary"), "{fault}");
-    }
-}
-
-#[test]
-fn single_faults_of_several_upstreams() {
-    for (upstream, key, words) in [
-        ("[]", "", "no URL"),
-        ("{ url = [] }", ".url", "no URL"),
-        ("[\"http://127.0.0.1\", \"app\"]", "[1]", "no `http://`"),
-        ("[\"http://127.0.0.1\", { weight = 2 }]", "[1].url", "no URL"),
-        ("[\"http://127.0.0.1\", 5]", "[1]", "found an integer"),
-        ("[\"http://127.0.0.1\", \"http://user:canary@b\"]", "[1]", "password"),
-        (
-            "[\"http://127.0.0.1\", { url = \"http://127.0.0.1:80\" }]",
-            "[1].url",
-            "same server as route[0].upstream[0]",
-        ),
-        (
-            "[\"http://127.0.0.1/a\", \"http://127.0.0.1:81/b\"]",
-            "[1]",
-            "its path is another",
-        ),
-        (
-            "{ url = [{ url = \"http://127.0.0.1\", weight = 0 }] }",
-            ".url[0].weight",
-            "from 1 to 1000",
-        ),
-        (
-            "[{ url = \"http://127.0.0.1\", wieght = 2 }]",
-            "[0].wieght",
-            "did you mean `weight`",
-        ),
-        (
-            "[{ url = \"http://127.0.0.1\", timeout = \"2s\" }]",
-            "[0].timeout",
-            "unknown key",
-        ),
-        ("[\"http://127.0.0.1\", \"http://127.0.0.1:8443\"]", "", "own addresses"),
-        (
-            "{ url = [\"http://127.0.0.1\", \"unix:/a\"], ca = \"tls.crt\" }",
-            "",
-            "`https://`",
-        ),
-        (
-            "{ url = \"http://127.0.0.1\", ejection = { panic_below = 101 } }",
-            ".ejection.panic_below",
-            "from 0 to 100",
-        ),
-        (
-            "{ url = \"http://127.0.0.1\", ejection = { backoff = \"10m\" } }",
-            ".ejection.backoff_limit",
-            "shorter than `backoff`",
-        ),
-        (
-            "{ url = \"http://127.0.0.1\", health_check = {} }",
-            ".health_check.path",
-            "no path",
-        ),
-        (
-            "{ url = \"http://127.0.0.1\", health_check = { path = \"healthz\" } }",
-            ".health_check.path",
-            "\"/healthz\"",
-        ),
-        (
-            "{ url = \"http://127.0.0.1\", health_check = { path = \"/a b\" } }",
-            ".health_check.path",
-            "not a path",
-        ),
-        (
-            "{ url = \"http://127.0.0.1\", health_check = { path = \"/\", interval = \"1ms\" } }",
-            ".health_check.interval",
-            "100 ms",
-        ),
-        (
-            "{ url = \"http://127.0.0.1\", health_check = { path = \"/\", healthy_after = 0 } }",
-            ".health_check.healthy_after",
-            "from 1",
-        ),
-        (
-            "{ url = \"http://127.0.0.1\", resolve_interval = \"1ms\" }",
-            ".resolve_interval",
-            "100 ms",
-        ),
-    ] {
-        let fault = only(&with_upstream(upstream));
-        assert!(
-            fault.key == format!("route[0].upstream{key}") && fault.to_string().contains(words),
-            "{upstream}: {fault}"
-        );
-        assert!(!fault.to_string().contains("canary"), "{fault}");
-    }
-    let crowd: Vec<String> = (1..=300).map(|port| format!("\"http://127.0.0.1:{port}\"")).collect();
-    let fault = only(&with_upstream(&format!("[{}]", crowd.join(", "))));
-    assert!(
-        fault.key == "route[0].upstream" && fault.problem.contains("at most 256"),
-        "{fault}"
-    );
-}
-
-#[test]
-fn single_faults_of_static_headers() {
-    for (header, key, words) in [
-        ("Host = \"a\"", "Host", "another name"),
-        ("Hookgate-Verified = \"a\"", "Hookgate-Verified", "another name"),
-        ("X-Forwarded-For = \"a\"", "X-Forwarded-For", "another name"),
-        ("X_A = \"a\"", "X_A", "another name"),
-        ("\"a b\" = \"a\"", "a b", "name of a header"),
-        ("X-A = \"a\", x-a = \"b\"", "x-a", "twice"),
-        ("X-A = \"\"", "X-A", "empty"),
-        ("X-A = \"canary\\n\"", "X-A", "line end"),
-        ("X-A = 5", "X-A", "found an integer"),
-        ("X-A = { env = \"NOT_SET\" }", "X-A.env", "not set"),
-        ("X-A = { value = \"canary\" }", "X-A.value", "must not stand"),
-    ] {
-        let fault = with_upstream(&format!("{{ url = \"http://127.0.0.1\", headers = {{ {header} }} }}"))
-            .faults()
-            .faults
-            .remove(0);
-        assert!(
-            fault.key == format!("route[0].upstream.headers.{key}") && fault.to_string().contains(words),
-            "{header}: {fault}"
-        );
-        assert!(!fault.to_string().contains("canary"), "{fault}");
-    }
-}
-
-#[test]
-fn a_static_header_never_stands_beside_the_signature() {
-    let fault = only(&with_upstream(
-        "{ url = \"http://127.0.0.1\", headers = { Paddle-Signature = \"a\" } }",
-    ));
-    assert!(
-        fault.key == "route[0].upstream" && fault.problem.contains("`paddle-signature`"),
-        "{fault}"
-    );
-}
-
-/// The minimal file with another upstream.
-fn with_upstream(upstream: &str) -> Fixture {
-    let fixture = Fixture::minimal("", "");
-    let text = std::fs::read_to_string(fixture.path("gateway.toml")).unwrap();
-    std::fs::write(
-        fixture.path("gateway.toml"),
-        text.replace("\"http://127.0.0.1:8000\"", upstream),
-    )
-    .unwrap();
-    fixture
-}
-
-#[test]
 fn single_faults_of_listeners() {
     const TLS: &str = "tls = { certificate = \"DIR/tls.crt\", key = \"DIR/tls.key\" }";
     let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
@@ -420,6 +222,26 @@ fn single_faults_of_listeners() {
             "file mode",
         ),
         ("unix = \"/a\"\nmode = 660\nTLS", "listen.mode", "\"0660\""),
+        (
+            "unix = \"/a\"\nplaintext = true\nclient_auth = { ca = \"DIR/tls.crt\" }",
+            "listen.client_auth",
+            "without `tls`",
+        ),
+        (
+            "unix = \"/a\"\nclient_auth = {}\nTLS",
+            "listen.client_auth.ca",
+            "missing",
+        ),
+        (
+            "unix = \"/a\"\nclient_auth = { ca = \"DIR/gone.pem\" }\nTLS",
+            "listen.client_auth.ca",
+            "gone.pem",
+        ),
+        (
+            "unix = \"/a\"\nclient_auth = { ca = \"DIR/tls.crt\", mode = \"maybe\" }\nTLS",
+            "listen.client_auth.mode",
+            "`optional`",
+        ),
         ("unix = \"/a\"\nmode = \"0999\"\nTLS", "listen.mode", "octal"),
         (
             "address = \"0.0.0.0:1\"\nplaintext = true\nTLS",

@@ -15,7 +15,6 @@ fn what_is_bound_or_sized_at_start_needs_a_restart() {
         ("listen.name", "other", "is new"),
         ("listen.address", "0.0.0.0:9443", "is gone"),
         ("listen.trusted_proxies", "10.0.0.0/8", "`trusted_proxies` of listener"),
-        ("listen.tls_minimum", "1.3", "`tls_minimum` of listener"),
         ("limits.connections", "1", "`limits.connections`"),
         ("limits.head_timeout", "1s", "`limits.head_timeout`"),
         ("drain.grace", "1s", "`drain.grace`"),
@@ -48,6 +47,8 @@ fn routes_secrets_and_upstreams_can_be_applied() {
         ("route.0.upstream", "unix:/run/app.sock"),
         ("route.0.secrets.0.env", "OTHER"),
         ("route.0.tolerance", "9s"),
+        ("listen.tls_minimum", "1.3"),
+        ("listen.client_auth.ca", "tls.crt"),
         ("limits.in_flight_bytes", "128MiB"),
         ("log.filter", "debug"),
     ] {

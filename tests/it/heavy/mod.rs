@@ -1,6 +1,7 @@
 //! Tests that drive a whole process to a bound. nextest runs each of them alone (`.config/nextest.toml`).
 
 mod descriptors;
+mod kills;
 mod load;
 mod memory;
 mod soak;

@@ -53,6 +53,16 @@ impl App {
         Self::start(command, secret)
     }
 
+    /// `tests/apps/node/deliveries.cjs`, which logs into a file; on a given port, or 0 for any.
+    pub(crate) fn deliveries(log: &Path, port: u16) -> Self {
+        let mut command = Command::new("node");
+        command
+            .arg(apps().join("node").join("deliveries.cjs"))
+            .env("DELIVERIES", log)
+            .env("PORT", port.to_string());
+        Self::start(command, "")
+    }
+
     /// The application that tells what a server parsed, under one of [`SERVERS`].
     pub(crate) fn parsing(server: &str) -> Self {
         let python = apps().join("python");
@@ -152,7 +162,7 @@ fn apps() -> PathBuf {
 }
 
 /// Something below the `apps` folder of the target directory, which `make test-apps` fills.
-fn installed(path: &str) -> PathBuf {
+pub(crate) fn installed(path: &str) -> PathBuf {
     let found = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("apps").join(path);
     assert!(
         found.exists(),

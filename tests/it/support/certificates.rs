@@ -1,5 +1,7 @@
-//! Self-signed P-256 certificates for the listeners and upstreams of the tests, and clients that trust exactly one of them.
+//! P-256 certificates for the listeners and upstreams of the tests, self-signed or by an authority, and clients that trust
+//! exactly one certificate.
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -14,16 +16,56 @@ pub(crate) struct Certificate {
     key: PrivateKeyDer<'static>,
 }
 
+/// Signs certificates; whoever trusts `certificate` trusts them all.
+pub(crate) struct Authority {
+    pub(crate) certificate: Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "an authority of the tests");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let made = params.self_signed(&key).unwrap();
+        Self {
+            certificate: Certificate::of(&made, &key),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// A certificate for these names, good for thousands of years.
+    pub(crate) fn issue(&self, names: &[&str]) -> Certificate {
+        self.issue_with(names, |_| ())
+    }
+
+    /// The same, with whatever `change` says.
+    pub(crate) fn issue_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Certificate {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        Certificate::of(&params.signed_by(&key, &self.issuer).unwrap(), &key)
+    }
+}
+
 impl Certificate {
+    fn of(made: &rcgen::Certificate, key: &KeyPair) -> Self {
+        Self {
+            chain_pem: made.pem(),
+            key_pem: key.serialize_pem(),
+            der: made.der().clone(),
+            key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        }
+    }
+
     pub(crate) fn new(names: &[&str]) -> Self {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let made = rcgen::generate_simple_self_signed(names).unwrap();
-        Self {
-            chain_pem: made.cert.pem(),
-            key_pem: made.signing_key.serialize_pem(),
-            der: made.cert.der().clone(),
-            key: PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap(),
-        }
+        Self::of(&made.cert, &made.signing_key)
     }
 
     /// Writes `NAME.crt` and `NAME.key` into `directory`.
@@ -78,6 +120,20 @@ pub(crate) fn client(certificate: &CertificateDer<'static>, alpn: &[&str]) -> Ar
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     Arc::new(config)
+}
+
+/// The same, showing `own` when it is asked for a certificate.
+pub(crate) fn client_showing(certificate: &CertificateDer<'static>, own: &Certificate) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let chain = vec![own.der.clone()];
+    let config = builder
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, own.key.clone_key());
+    Arc::new(config.unwrap())
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

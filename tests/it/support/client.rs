@@ -4,12 +4,13 @@ use super::certificates;
 use super::message::{Message, Reader};
 use super::wait::PATIENCE;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes both ways; reads fail after [`PATIENCE`] instead of hanging.
@@ -54,18 +55,31 @@ impl Client {
         certificate: &CertificateDer<'static>,
         alpn: &str,
     ) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::try_tls(address, name, certificates::client(certificate, &[alpn])).unwrap()
+    }
+
+    /// The same with a configuration of the test's own; an error means that the handshake failed.
+    pub(crate) fn try_tls(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let session = ClientConnection::new(certificates::client(certificate, &[alpn]), name).unwrap();
+        let session = ClientConnection::new(config, name).unwrap();
         let mut stream = StreamOwned::new(session, stream);
         while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock).unwrap();
+            stream.conn.complete_io(&mut stream.sock)?;
         }
-        Self {
+        Ok(Self {
             reader: Reader::new(Stream::Tls(Box::new(stream))),
-        }
+        })
+    }
+
+    /// The certificate that the gateway showed.
+    pub(crate) fn shown(&self) -> CertificateDer<'static> {
+        let Stream::Tls(stream) = &self.reader.stream else {
+            panic!("not a TLS connection");
+        };
+        stream.conn.peer_certificates().unwrap()[0].clone()
     }
 
     pub(crate) fn unix(path: &Path) -> Self {

@@ -9,6 +9,7 @@ use super::wait::{PATIENCE, eventually};
 use rustix::process::{Pid, Signal};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// A running gateway.
@@ -33,24 +34,49 @@ pub(crate) fn binary() -> Command {
 impl Gateway {
     /// Starts `serve` with the setup's file and waits for `/readyz`.
     pub(super) fn start(setup: Setup) -> Self {
-        let mut command = binary();
-        if let Some(limit) = setup.descriptors {
-            command = Command::new("/bin/sh");
-            command.args([
-                "-c",
-                &format!("ulimit -n {limit}; exec \"$@\""),
-                "sh",
-                env!("CARGO_BIN_EXE_hookgate"),
-            ]);
-            command
-                .env_clear()
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped());
+        let limit = setup.descriptors.map(|limit| format!("ulimit -n {limit}; exec \"$@\""));
+        let launcher: Vec<&str> = match &limit {
+            Some(script) => vec!["/bin/sh", "-c", script, "sh"],
+            None => Vec::new(),
+        };
+        let mut gateway = Self::spawn(setup, &launcher, None);
+        for name in ["plain", "tls"] {
+            let address = gateway.logs.lines().iter().find_map(|line| listening(line, name));
+            gateway.addresses.insert(name.to_owned(), address.unwrap());
         }
+        gateway
+    }
+
+    /// The same through the command `launcher`, with `stdin` as its standard input. A listener that is not on TCP has no
+    /// address here.
+    pub(crate) fn launched(setup: Setup, launcher: &[&str], stdin: Option<OwnedFd>) -> Self {
+        setup.write();
+        let mut gateway = Self::spawn(setup, launcher, stdin);
+        for name in ["plain", "tls"] {
+            let address = gateway.logs.lines().iter().find_map(|line| listening(line, name));
+            gateway
+                .addresses
+                .extend(address.map(|address| (name.to_owned(), address)));
+        }
+        gateway
+    }
+
+    /// `serve` with the setup's file and environment, through `launcher`.
+    pub(crate) fn command(setup: &Setup, launcher: &[&str], stdin: Option<OwnedFd>) -> Command {
+        let mut command = binary();
+        if let Some((program, arguments)) = launcher.split_first() {
+            command = Command::new(program);
+            command.args(arguments).arg(env!("CARGO_BIN_EXE_hookgate"));
+            command.env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        command.stdin(stdin.map_or_else(Stdio::null, Stdio::from));
         command.arg("serve").arg("--config").arg(setup.file());
         command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
-        let mut child = command.spawn().unwrap();
+        command
+    }
+
+    fn spawn(setup: Setup, launcher: &[&str], stdin: Option<OwnedFd>) -> Self {
+        let mut child = Self::command(&setup, launcher, stdin).spawn().unwrap();
         let logs = Logs::default();
         logs.follow(child.stdout.take().unwrap());
         logs.follow(child.stderr.take().unwrap());
@@ -60,16 +86,16 @@ impl Gateway {
             setup,
             addresses: BTreeMap::new(),
         };
-        for name in ["plain", "tls", "admin"] {
-            let address = eventually(&format!("the address of listener {name}"), || {
-                if let Some(status) = gateway.child.try_wait().unwrap() {
-                    panic!("hookgate ended with {status}:\n{}", gateway.logs.text());
-                }
-                gateway.logs.lines().iter().find_map(|line| listening(line, name))
-            });
-            gateway.addresses.insert(name.to_owned(), address);
-        }
-        eventually("readiness", || (gateway.readiness() == Some(200)).then_some(()));
+        // The admin listener is the last that is announced.
+        let admin = eventually("the address of the admin listener", || {
+            if let Some(status) = gateway.child.try_wait().unwrap() {
+                panic!("hookgate ended with {status}:\n{}", gateway.logs.text());
+            }
+            gateway.logs.lines().iter().find_map(|line| listening(line, "admin"))
+        });
+        gateway.addresses.insert("admin".into(), admin);
+        let status = gateway.setup.readiness;
+        eventually("readiness", || (gateway.readiness() == Some(status)).then_some(()));
         gateway
     }
 

@@ -2,8 +2,11 @@
 //! independent signer. Nothing here calls into the crate under test: what it computes, it computes apart.
 
 pub(crate) mod apps;
+pub(crate) mod balancer;
 pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod cluster;
+pub(crate) mod dns;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod http2;
@@ -11,8 +14,12 @@ pub(crate) mod invariants;
 pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod metrics;
+pub(crate) mod namespace;
+pub(crate) mod oracle;
 pub(crate) mod paddle;
+pub(crate) mod redis;
 pub(crate) mod setup;
+pub(crate) mod tools;
 pub(crate) mod upstream;
 pub(crate) mod wait;
 

@@ -13,6 +13,7 @@ pub(crate) struct Setup {
     pub(crate) certificate: Certificate,
     top: String,
     listener: String,
+    admin: String,
     limits: String,
     drain: String,
     replay: String,
@@ -22,6 +23,8 @@ pub(crate) struct Setup {
     more: String,
     pub(super) environment: Vec<(String, String)>,
     pub(super) descriptors: Option<u32>,
+    /// What `/readyz` says once it has started.
+    pub(super) readiness: u16,
 }
 
 impl Setup {
@@ -37,6 +40,7 @@ impl Setup {
             certificate,
             top: String::new(),
             listener: String::new(),
+            admin: String::new(),
             limits: String::new(),
             drain: String::new(),
             replay: String::new(),
@@ -46,6 +50,7 @@ impl Setup {
             more: String::new(),
             environment: vec![("PADDLE_WEBHOOK_SECRET".into(), SECRET.into())],
             descriptors: None,
+            readiness: 200,
         }
     }
 
@@ -110,6 +115,23 @@ impl Setup {
         self
     }
 
+    /// The route's upstream as a list.
+    pub(crate) fn upstreams(self, urls: &[String]) -> Self {
+        self.upstream_text(&format!("{urls:?}"))
+    }
+
+    /// The route's upstream as it stands in the file: a text in quotes, a list or a table.
+    pub(crate) fn upstream_text(mut self, text: &str) -> Self {
+        self.upstream = text.to_owned();
+        self
+    }
+
+    /// Lines of `[admin]`.
+    pub(crate) fn admin(mut self, lines: &str) -> Self {
+        push(&mut self.admin, lines);
+        self
+    }
+
     /// The route's upstream as a table: `url` and the given lines, comma-separated.
     pub(crate) fn upstream(mut self, settings: &str) -> Self {
         self.upstream = format!("{{ url = {}, {settings} }}", self.upstream);
@@ -131,6 +153,12 @@ impl Setup {
     /// Open files that the process may have.
     pub(crate) fn descriptors(mut self, limit: u32) -> Self {
         self.descriptors = Some(limit);
+        self
+    }
+
+    /// Waits for this status of `/readyz` at the start, in place of 200.
+    pub(crate) fn awaiting(mut self, status: u16) -> Self {
+        self.readiness = status;
         self
     }
 
@@ -158,6 +186,7 @@ impl Setup {
         let Self {
             top,
             listener,
+            admin,
             limits,
             drain,
             replay,
@@ -184,6 +213,7 @@ tls = {{ certificate = "{directory}/tls.crt", key = "{directory}/tls.key" }}
 
 [admin]
 address = "127.0.0.1:0"
+{admin}
 
 [log]
 format = "json"

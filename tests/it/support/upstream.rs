@@ -87,7 +87,15 @@ pub(crate) fn answer(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec
 impl Upstream {
     /// On a TCP port; `handler` answers each whole request.
     pub(crate) fn new(handler: impl Fn(&Recorded, &mut Connection) -> Then + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1:0", handler)
+    }
+
+    /// On this address: a port that another upstream left, or one of a network namespace's own addresses.
+    pub(crate) fn at(
+        address: &str,
+        handler: impl Fn(&Recorded, &mut Connection) -> Then + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Shared::new(handler);
         let accept = move || listener.accept().map(|(stream, _)| Connection::Tcp(stream));

@@ -70,19 +70,20 @@ volumeMounts:
 {{- $names | uniq | sortAlpha | toJson -}}
 {{- end -}}
 
-{{/* Volumes for the container: whole directories and no subPath, because only those follow a change of the Secret. Mode
-0444, because the kubelet makes the files root's and a sidecar cannot ask for the pod's fsGroup; the mount itself is
-the container's alone. */}}
+{{/* Volumes for the container: whole directories and no subPath, because only those follow a change of the Secret. The
+kubelet makes the files root's: hookgate's own pod reads them by its fsGroup, which a sidecar cannot set for the pod that it
+is a guest in; there they are readable to all who mount them, which is this container alone. */}}
 {{- define "hookgate.volumes" -}}
+{{- $mode := ternary "0444" "0440" (eq .Values.mode "sidecar") -}}
 - name: hookgate-configuration
   configMap: { name: {{ include "hookgate.fullname" . }} }
 {{- if .Values.tls.enabled }}
 - name: hookgate-tls
-  secret: { secretName: {{ include "hookgate.tlsSecret" . }}, defaultMode: 0444 }
+  secret: { secretName: {{ include "hookgate.tlsSecret" . }}, defaultMode: {{ $mode }} }
 {{- end }}
 {{- range (include "hookgate.secretNames" . | fromJsonArray) }}
 - name: {{ printf "hookgate-secret-%s" . }}
-  secret: { secretName: {{ . }}, defaultMode: 0444 }
+  secret: { secretName: {{ . }}, defaultMode: {{ $mode }} }
 {{- end }}
 {{- with .Values.volumes }}
 {{ toYaml . }}

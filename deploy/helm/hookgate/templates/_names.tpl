@@ -26,7 +26,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/* Whose pods the gateway runs in: its own, or the application's. */}}
 {{- define "hookgate.selector" -}}
 {{- if eq .Values.mode "sidecar" -}}
-{{- required "applicationSelector: sidecar mode needs the labels of the application's pods" .Values.applicationSelector | toYaml -}}
+{{- if not .Values.applicationSelector }}{{ fail "applicationSelector: sidecar mode needs the labels of the application's pods" }}{{ end -}}
+{{- toYaml .Values.applicationSelector -}}
 {{- else -}}
 app.kubernetes.io/name: {{ include "hookgate.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -65,7 +65,8 @@ grace = "{{ int .Values.drain.graceSeconds }}s"
 {{- include "hookgate.toml.entries" $value }}
 {{- end }}
 {{- end }}
-{{- range required "routes: at least one is needed" .Values.routes }}
+{{- if not .Values.routes }}{{ fail "routes: at least one is needed" }}{{ end }}
+{{- range .Values.routes }}
 
 [[route]]
 {{- with .name }}

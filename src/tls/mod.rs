@@ -1,27 +1,27 @@
 //! TLS on both sides: what senders are shown, and what we show and accept at an upstream.
 //!
-//! Certificates can be replaced while connections are served: the server configuration asks [`Certificates`] at every
-//! handshake, and a reload swaps what that holds. Everything is rustls with aws-lc-rs; 0-RTT stays off, since a webhook
-//! must not be taken twice.
+//! Here are the parts that both sides share, and the client side; [`Server`] is the listeners' side, which is replaced while
+//! connections are served. Everything is rustls with aws-lc-rs; 0-RTT stays off, since a webhook must not be taken twice.
 
-use crate::settings::{CertificateFiles, Target, Tls, TlsVersion, Upstream};
-use arc_swap::ArcSwap;
+mod server;
+mod subject;
+
+pub use server::Server;
+pub use subject::subject;
+
+use crate::settings::{CertificateFiles, Target, Upstream};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
-
-/// Protocols offered to senders, best first.
-const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// A certificate with its key, and what a person wants to know of it.
 #[derive(Debug)]
@@ -81,108 +81,6 @@ fn inspect(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, i64), String> {
     Ok((names, leaf.validity().not_after.timestamp()))
 }
 
-/// The certificates of one listener, replaced as a whole.
-#[derive(Debug)]
-pub struct Certificates(ArcSwap<Chosen>);
-
-#[derive(Debug)]
-struct Chosen {
-    default: Arc<CertifiedKey>,
-    by_name: HashMap<String, Arc<CertifiedKey>>,
-    expiries: Vec<(PathBuf, i64)>,
-}
-
-impl Certificates {
-    /// Reads every file of `tls`.
-    ///
-    /// # Errors
-    /// One sentence for each pair that cannot be used.
-    pub fn load(tls: &Tls) -> Result<Self, Vec<String>> {
-        let (certificates, faults) = read_all(tls);
-        match choose(tls, &certificates) {
-            Some(chosen) if faults.is_empty() => Ok(Self(ArcSwap::from_pointee(chosen))),
-            Some(_) | None => Err(faults),
-        }
-    }
-
-    /// Path and `notAfter` (Unix seconds) of each.
-    #[must_use]
-    pub fn expiries(&self) -> Vec<(PathBuf, i64)> {
-        self.0.load().expiries.clone()
-    }
-
-    /// Serves what `new` holds from the next handshake on.
-    pub fn replace(&self, new: Self) {
-        self.0.store(new.0.into_inner());
-    }
-}
-
-fn read_all(tls: &Tls) -> (Vec<Certificate>, Vec<String>) {
-    let mut certificates = Vec::new();
-    let mut faults = Vec::new();
-    for files in &tls.certificates {
-        match certificate(files) {
-            Ok(certificate) => certificates.push(certificate),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    (certificates, faults)
-}
-
-fn choose(tls: &Tls, certificates: &[Certificate]) -> Option<Chosen> {
-    let mut by_name = HashMap::new();
-    for certificate in certificates {
-        for name in &certificate.names {
-            by_name.entry(name.clone()).or_insert_with(|| certificate.key.clone());
-        }
-    }
-    let paths = tls.certificates.iter().map(|files| files.certificate.clone());
-    let expiries = paths
-        .zip(certificates.iter().map(|certificate| certificate.expires))
-        .collect();
-    let default = certificates.first()?.key.clone();
-    Some(Chosen {
-        default,
-        by_name,
-        expiries,
-    })
-}
-
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let chosen = self.0.load();
-        let by_name = hello
-            .server_name()
-            .filter(|_| chosen.by_name.len() > 1)
-            .and_then(|name| {
-                let name = name.to_ascii_lowercase();
-                let wildcard = name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
-                chosen.by_name.get(&name).or_else(|| chosen.by_name.get(&wildcard?))
-            });
-        Some(by_name.unwrap_or(&chosen.default).clone())
-    }
-}
-
-/// The server side of one listener.
-///
-/// # Errors
-/// When the system's randomness fails while making a ticket key.
-pub fn server(tls: &Tls, certificates: Arc<Certificates>) -> Result<Arc<ServerConfig>, rustls::Error> {
-    static BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
-    let versions = match tls.minimum {
-        TlsVersion::Tls12 => &BOTH[..],
-        TlsVersion::Tls13 => &BOTH[..1],
-    };
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions)?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
-    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
-    // Stateless tickets: nothing is kept for a sender between connections, and the key rotates by itself.
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
-    Ok(Arc::new(config))
-}
-
 /// The client side for an upstream; `None` for one without TLS.
 ///
 /// # Errors
@@ -217,7 +115,23 @@ pub fn connector(upstream: &Upstream) -> Result<Option<TlsConnector>, String> {
     Ok(Some(TlsConnector::from(Arc::new(config))))
 }
 
-fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
+/// The client side for a replay store.
+///
+/// # Errors
+/// One sentence that names the file or what the platform lacks.
+pub fn store_connector(ca: Option<&Path>) -> Result<TlsConnector, String> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let config = builder.with_root_certificates(roots(ca)?).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The certificates of a PEM file as authorities, or the platform's.
+///
+/// # Errors
+/// One sentence that names the file or what the platform lacks.
+pub fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(path) => {
@@ -233,9 +147,22 @@ fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
         }
     }
     if roots.is_empty() {
-        return Err("no root certificate to check an https upstream with: install ca-certificates or set `ca`".into());
+        return Err(ca.map_or_else(
+            || "no root certificate to check a server's certificate with: install ca-certificates or set `ca`".into(),
+            |path| format!("{} has no root certificate", path.display()),
+        ));
     }
     Ok(roots)
+}
+
+/// A hash of what is in the files now, to tell whether something has changed; not for keeping, and not for trust. A file
+/// that cannot be read counts as one with a content of its own.
+pub fn content<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        std::fs::read(file).map_err(|error| error.kind()).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn provider() -> Arc<CryptoProvider> {

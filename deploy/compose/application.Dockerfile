@@ -1,0 +1,10 @@
+# A Python application under gunicorn, as the example in deploy/examples/flask is; the context is its directory.
+ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-bookworm
+FROM ${PYTHON_IMAGE}
+WORKDIR /application
+COPY requirements.txt .
+RUN pip install --no-cache-dir --require-hashes -r requirements.txt
+COPY . .
+USER 65532:65532
+EXPOSE 8000
+CMD ["gunicorn", "--config", "gunicorn.conf.py", "licences:app"]

@@ -1,0 +1,93 @@
+//! `credential:NAME` in place of a path.
+
+use super::{Fixture, SECRET};
+
+const TABLES: &str = r#"
+[listen]
+address = "0.0.0.0:8443"
+tls = { certificate = "credential:tls.crt", key = "credential:tls.key" }
+
+[[route]]
+path = "/webhooks/paddle"
+provider = "paddle"
+secrets = [{ env = "PADDLE_WEBHOOK_SECRET" }, { file = "credential:next" }]
+upstream = { url = "http://127.0.0.1:8000", headers = { X-A = "credential:next", X-B = { file = "credential:next" } } }
+"#;
+
+/// CASES I18: secrets, certificates and header values come from the service manager's directory; a literal stays one.
+#[test]
+fn the_credentials_directory_is_where_they_are() {
+    let fixture = Fixture::new(TABLES);
+    let directory = fixture.path("").display().to_string();
+    let fixture = fixture.variable("CREDENTIALS_DIRECTORY", directory.trim_end_matches('/'));
+    fixture.write_private("next", format!("{SECRET}-next\n").as_bytes());
+    let loaded = fixture.inspect().unwrap_or_else(|faults| panic!("{faults}"));
+    let shown = loaded.description.to_string();
+    for file in ["tls.crt", "tls.key", "next"] {
+        let path = fixture.path(file);
+        assert!(
+            loaded.files.contains(&path),
+            "{} is not watched: {:?}",
+            path.display(),
+            loaded.files
+        );
+        assert!(shown.contains(path.to_str().unwrap()), "{shown}");
+    }
+    assert!(
+        shown.contains(r#""name":"next""#),
+        "the credential's name is the secret's: {shown}"
+    );
+    let headers: Vec<_> = loaded.config.routes[0]
+        .upstream
+        .headers
+        .iter()
+        .map(|(_, value)| value.to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(headers, ["credential:next".to_owned(), format!("{SECRET}-next")]);
+}
+
+/// Each is a fault of its own, at its key, and nothing follows from it.
+#[test]
+fn without_the_directory_every_credential_is_named_with_what_to_do() {
+    let faults = Fixture::new(TABLES).faults();
+    let keys: Vec<&str> = faults.faults.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "listen.tls.certificate",
+            "listen.tls.key",
+            "route.secrets[1].file",
+            "route.upstream.headers.X-B.file"
+        ]
+        .map(|key| key.replace("route.", "route[0].")),
+        "{faults}"
+    );
+    assert!(faults.to_string().contains("LoadCredential=tls.key:/path"), "{faults}");
+}
+
+#[test]
+fn a_name_is_a_file_name() {
+    for name in ["", "..", "../../etc/shadow", "a/b", "a b", "/etc/shadow"] {
+        let fixture = Fixture::minimal("", "")
+            .variable("CREDENTIALS_DIRECTORY", "/run/credentials/hookgate.service")
+            .option("route.0.secrets.0.file", &format!("credential:{name}"))
+            .option("route.0.secrets.0.env", "PADDLE_WEBHOOK_SECRET");
+        let faults = fixture.faults();
+        assert!(
+            faults.faults.len() == 1 && faults.to_string().contains("not the name of a credential"),
+            "{name}: {faults}"
+        );
+    }
+}
+
+#[test]
+fn a_credential_that_is_not_there_is_said_with_its_path() {
+    let faults = Fixture::minimal("", "")
+        .variable("CREDENTIALS_DIRECTORY", "/nonexistent/credentials")
+        .option("route.0.secrets", "{ file = \"credential:paddle\" }")
+        .faults();
+    assert!(
+        faults.faults.len() == 1 && faults.to_string().contains("/nonexistent/credentials/paddle"),
+        "{faults}"
+    );
+}

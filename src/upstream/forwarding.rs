@@ -1,0 +1,326 @@
+//! What an upstream gets to read: the head of a forwarded request, written from the sender's without changing it. Pure.
+//!
+//! One pass over the sender's fields, each either copied as it is or left out; then what is ours. The result always carries
+//! exactly one `Content-Length`, one `Host`, and nothing that was the sender's word about who it is.
+
+use super::headers::{Origin, is_forwarding, is_hop_by_hop, is_ours, is_override};
+use bytes::{Bytes, BytesMut};
+use hyper::Method;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use std::fmt::{self, Write as _};
+
+/// Room for a usual head; a larger one grows.
+const ROOM: usize = 1024;
+
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
+const X_FORWARDED_HOST: &str = "x-forwarded-host";
+const X_REQUEST_ID: &str = "x-request-id";
+
+/// Everything that a forwarded head is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarding<'a> {
+    /// The sender's method.
+    pub method: &'a Method,
+    /// Raw path and query to ask the upstream for.
+    pub target: &'a str,
+    /// The sender's fields, which [`super::headers::vet`] has let pass.
+    pub headers: &'a HeaderMap,
+    /// Where the request came from.
+    pub origin: &'a Origin,
+    /// What [`super::headers::authority`] gave.
+    pub authority: &'a str,
+    /// The body's exact length in bytes.
+    pub length: usize,
+    /// By which the exchange is found again in the application's log; replaces the sender's.
+    pub request_id: &'a str,
+    /// Scheme, key's name and route; see [`Mark`].
+    pub mark: Mark<'a>,
+    /// The operator's own fields, which replace the sender's of the same names.
+    pub fixed: &'a [(HeaderName, HeaderValue)],
+}
+
+/// What the upstream is told about the verdict.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark<'a> {
+    /// `Hookgate-Verified`: the scheme, or why the check failed.
+    pub verified: &'a [u8],
+    /// `Hookgate-Key`: the name of the secret that matched.
+    pub key: Option<&'a HeaderValue>,
+    /// `Hookgate-Route`.
+    pub route: &'a HeaderValue,
+    /// `Hookgate-Client-Subject`: whose certificate the sender showed, where the listener passes that on.
+    pub client_subject: Option<&'a HeaderValue>,
+}
+
+impl Forwarding<'_> {
+    /// The head, from the request line to the empty line.
+    #[must_use]
+    pub fn write(&self) -> Bytes {
+        let mut out = Head(BytesMut::with_capacity(ROOM));
+        out.put(&[
+            self.method.as_str().as_bytes(),
+            b" ",
+            self.target.as_bytes(),
+            b" HTTP/1.1\r\n",
+        ]);
+        let connection = self.headers.get_all(header::CONNECTION);
+        let is_nominated = |name: &HeaderName| {
+            let mut values = connection
+                .iter()
+                .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+            values.any(|nominated| nominated.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
+        };
+        for (name, value) in self.headers {
+            if !self.leaves_out(name) && !is_nominated(name) {
+                out.field(name.as_str(), value.as_bytes());
+            }
+        }
+        // HTTP/2 may name its authority in the target only.
+        if !self.headers.contains_key(header::HOST) && !self.is_fixed("host") {
+            out.field("host", self.authority.as_bytes());
+        }
+        out.display("content-length", &self.length);
+        if !self.is_fixed(X_FORWARDED_FOR) {
+            self.forwarded_for(&mut out);
+        }
+        // A trusted proxy in front knows better what the sender saw.
+        for (name, ours) in [
+            (X_FORWARDED_PROTO, self.origin.scheme),
+            (X_FORWARDED_HOST, self.authority),
+        ] {
+            let believed = self.origin.trusted && self.headers.contains_key(name);
+            if !believed && !self.is_fixed(name) {
+                out.field(name, ours.as_bytes());
+            }
+        }
+        if !self.is_fixed(X_REQUEST_ID) {
+            out.field(X_REQUEST_ID, self.request_id.as_bytes());
+        }
+        out.field("hookgate-verified", self.mark.verified);
+        if let Some(key) = self.mark.key {
+            out.field("hookgate-key", key.as_bytes());
+        }
+        out.field("hookgate-route", self.mark.route.as_bytes());
+        if let Some(subject) = self.mark.client_subject {
+            out.field("hookgate-client-subject", subject.as_bytes());
+        }
+        for (name, value) in self.fixed {
+            out.field(name.as_str(), value.as_bytes());
+        }
+        out.put(&[b"\r\n"]);
+        out.0.freeze()
+    }
+
+    /// Whether a field of the sender's goes no further, or is written anew.
+    fn leaves_out(&self, name: &HeaderName) -> bool {
+        let text = name.as_str();
+        is_hop_by_hop(text)
+            || is_override(text)
+            || is_ours(text)
+            || text.contains('_')
+            || text == X_FORWARDED_FOR
+            || (is_forwarding(text) && !self.origin.trusted)
+            || text == X_REQUEST_ID
+            || name == header::CONTENT_LENGTH
+            || self.is_fixed(text)
+    }
+
+    fn is_fixed(&self, name: &str) -> bool {
+        self.fixed.iter().any(|(fixed, _)| fixed == name)
+    }
+
+    /// One list: what trusted proxies said, and the peer.
+    fn forwarded_for(&self, out: &mut Head) {
+        let believed = self
+            .headers
+            .get_all(X_FORWARDED_FOR)
+            .iter()
+            .filter(|_| self.origin.trusted);
+        let mut list: Vec<u8> = Vec::new();
+        for value in believed {
+            list.extend_from_slice(value.as_bytes());
+            list.extend_from_slice(b", ");
+        }
+        match (&self.origin.peer, list.is_empty()) {
+            (Some(peer), true) => out.display(X_FORWARDED_FOR, peer),
+            (Some(peer), false) => {
+                list.extend_from_slice(peer.to_string().as_bytes());
+                out.field(X_FORWARDED_FOR, &list);
+            }
+            (None, true) => {}
+            (None, false) => out.field(X_FORWARDED_FOR, list.strip_suffix(b", ").unwrap_or(&list)),
+        }
+    }
+}
+
+/// A head that is being written. Names and values are those of parsed fields, or ours: none can hold a line end.
+struct Head(BytesMut);
+
+impl Head {
+    fn put(&mut self, parts: &[&[u8]]) {
+        parts.iter().for_each(|part| self.0.extend_from_slice(part));
+    }
+
+    fn field(&mut self, name: &str, value: &[u8]) {
+        self.put(&[name.as_bytes(), b": ", value, b"\r\n"]);
+    }
+
+    fn display(&mut self, name: &str, value: &dyn fmt::Display) {
+        self.put(&[name.as_bytes(), b": "]);
+        // A buffer that grows takes everything.
+        let _ = write!(self.0, "{value}");
+        self.put(&[b"\r\n"]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::net::IpAddr;
+
+    const ROUTE: HeaderValue = HeaderValue::from_static("shop");
+
+    /// What is written for these fields, as names and values in their order.
+    fn forwarded(sent: &[(&str, &str)], peer: &str, trusted: bool) -> Vec<(String, String)> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, value.parse().unwrap());
+        }
+        let origin = Origin {
+            peer: peer.parse::<IpAddr>().ok(),
+            trusted,
+            scheme: "https",
+        };
+        let forwarding = Forwarding {
+            method: &Method::POST,
+            target: "/hooks?a=%2F",
+            headers: &headers,
+            origin: &origin,
+            authority: "h:8443",
+            length: 7,
+            request_id: "id-1",
+            mark: Mark {
+                verified: b"paddle",
+                key: Some(&HeaderValue::from_static("current")),
+                route: &ROUTE,
+                client_subject: None,
+            },
+            fixed: &[(HeaderName::from_static("x-gate"), HeaderValue::from_static("s3cret"))],
+        };
+        let head = String::from_utf8(forwarding.write().to_vec()).unwrap();
+        let lines = head
+            .strip_prefix("POST /hooks?a=%2F HTTP/1.1\r\n")
+            .unwrap()
+            .strip_suffix("\r\n\r\n")
+            .unwrap();
+        let fields = lines.split("\r\n").map(|line| line.split_once(": ").unwrap());
+        fields
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    fn values<'a>(fields: &'a [(String, String)], name: &str) -> Vec<&'a str> {
+        fields
+            .iter()
+            .filter(|(held, _)| held == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
+    }
+
+    /// B01, B03, B05, B07, B08 and A23.
+    #[test]
+    fn what_nobody_signed_and_nobody_needs_is_removed() {
+        let fields = forwarded(
+            &[
+                ("host", "h"),
+                ("connection", "close, x-hop"),
+                ("x-hop", "1"),
+                ("keep-alive", "1"),
+                ("te", "trailers"),
+                ("trailer", "x"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "h2c"),
+                ("http2-settings", "x"),
+                ("proxy-authorization", "x"),
+                ("proxy", "x"),
+                ("expect", "100-continue"),
+                ("x-http-method-override", "DELETE"),
+                ("x-method-override", "PUT"),
+                ("x-http-method", "PUT"),
+                ("x-original-url", "/admin"),
+                ("x-rewrite-url", "/admin"),
+                ("hookgate-verified", "forged"),
+                ("hookgate-anything", "1"),
+                ("x-request-id", "theirs"),
+                ("x-gate", "guessed"),
+                ("paddle-signature", "ts=1;h1=2"),
+                ("content-type", "application/json"),
+                ("content-length", "007"),
+                ("user-agent", "Paddle"),
+                ("some_thing", "1"),
+                ("some-thing", "2"),
+                ("x-twice", "1"),
+                ("x-twice", "2"),
+            ],
+            "192.0.2.1",
+            false,
+        );
+        let expected = [
+            ("host", "h"),
+            ("paddle-signature", "ts=1;h1=2"),
+            ("content-type", "application/json"),
+            ("user-agent", "Paddle"),
+            ("some-thing", "2"),
+            ("x-twice", "1"),
+            ("x-twice", "2"),
+            ("content-length", "7"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "h:8443"),
+            ("x-request-id", "id-1"),
+            ("hookgate-verified", "paddle"),
+            ("hookgate-key", "current"),
+            ("hookgate-route", "shop"),
+            ("x-gate", "s3cret"),
+        ];
+        assert_eq!(
+            fields,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+    }
+
+    /// B06.
+    #[test]
+    fn forwarding_headers_of_strangers_are_replaced_and_those_of_trusted_proxies_extended() {
+        let sent = [
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-for", "198.51.100.7, 10.1.1.1"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "evil"),
+            ("x-forwarded-prefix", "/x"),
+            ("forwarded", "for=1.2.3.4"),
+            ("x-real-ip", "1.2.3.4"),
+        ];
+        let fields = forwarded(&sent, "192.0.2.1", false);
+        assert_eq!(values(&fields, "x-forwarded-for"), ["192.0.2.1"]);
+        assert_eq!(values(&fields, "x-forwarded-proto"), ["https"]);
+        assert_eq!(values(&fields, "x-forwarded-host"), ["h:8443"]);
+        assert_eq!(values(&fields, "host"), ["h:8443"]);
+        for gone in ["forwarded", "x-real-ip", "x-forwarded-prefix"] {
+            assert!(values(&fields, gone).is_empty(), "{gone}");
+        }
+        let fields = forwarded(&sent, "10.9.9.9", true);
+        let chain = "10.0.0.1, 198.51.100.7, 10.1.1.1, 10.9.9.9";
+        assert_eq!(values(&fields, "x-forwarded-for"), [chain]);
+        assert_eq!(values(&fields, "x-forwarded-proto"), ["http"]);
+        assert_eq!(values(&fields, "x-forwarded-host"), ["evil"]);
+        assert_eq!(values(&fields, "x-real-ip"), ["1.2.3.4"]);
+        // Behind a Unix socket there is no peer to add.
+        let fields = forwarded(&sent[..1], "none", true);
+        assert_eq!(values(&fields, "x-forwarded-for"), ["10.0.0.1"]);
+        assert!(values(&forwarded(&[], "none", true), "x-forwarded-for").is_empty());
+    }
+}

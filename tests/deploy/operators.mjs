@@ -1,0 +1,50 @@
+// Judges resources of the Prometheus operator and of cert-manager (a JSON array on standard input) by the schemas of their
+// custom resource definitions, which are compiled validators in node_modules of the working directory. Prints how many there
+// were; exits 1 with every fault. The validators let unknown fields pass, as the definitions do; but they never look at
+// one, and what nobody looked at is a fault here.
+import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+const load = (path) => import(pathToFileURL(`${process.cwd()}/node_modules/@kubernetes-models/${path}`));
+const operator = "prometheus-operator/_schemas/ComGithubPrometheusOperatorPrometheusOperatorPkgApisMonitoringV1";
+const kinds = {
+  "monitoring.coreos.com/v1/PodMonitor": await load(`${operator}PodMonitor.js`),
+  "monitoring.coreos.com/v1/ServiceMonitor": await load(`${operator}ServiceMonitor.js`),
+  "cert-manager.io/v1/Certificate": await load("cert-manager/_schemas/CertManagerIoV1Certificate.mjs"),
+};
+
+function watched(value, path, unread) {
+  if (value === null || typeof value !== "object") return value;
+  const copy = Array.isArray(value) ? [] : {};
+  for (const [key, inner] of Object.entries(value)) {
+    unread.add(`${path}.${key}`);
+    copy[key] = watched(inner, `${path}.${key}`, unread);
+  }
+  return new Proxy(copy, {
+    get(target, key) {
+      if (typeof key === "string") unread.delete(`${path}.${key}`);
+      return target[key];
+    },
+  });
+}
+
+const resources = JSON.parse(readFileSync(0, "utf8"));
+const faults = [];
+for (const resource of resources) {
+  const kind = `${resource.apiVersion}/${resource.kind}`;
+  const unread = new Set();
+  const validate = kinds[kind]?.validate;
+  const fault = (problem) => faults.push(`${kind} ${resource.metadata?.name}: ${problem}`);
+  if (!validate) {
+    fault("is not known here");
+  } else if (!validate(watched(resource, "", unread))) {
+    validate.errors.forEach((error) => fault(`${error.instancePath} ${error.keyword} ${JSON.stringify(error.params)}`));
+  } else if (unread.size > 0) {
+    fault(`no such field: ${[...unread].join(", ")}`);
+  }
+}
+if (faults.length > 0) {
+  console.error(faults.join("\n"));
+  process.exit(1);
+}
+console.log(resources.length);

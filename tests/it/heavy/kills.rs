@@ -1,0 +1,146 @@
+//! Three applications behind one gateway, killed and started again in turn under load.
+
+use crate::support::apps::App;
+use crate::support::{Client, Gateway, Setup, Webhook, eventually};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+const SENDERS: usize = 8;
+const KILLS: usize = 6;
+
+/// What senders were told of one webhook: how often they sent it until they saw a 200, and what they saw before.
+#[derive(Debug)]
+struct Told {
+    attempts: usize,
+    before: Vec<u16>,
+}
+
+/// Sends webhooks as a provider does: each again until it is answered 2xx.
+fn sender(
+    gateway: &Gateway,
+    number: usize,
+    over: &AtomicBool,
+    done: &AtomicUsize,
+    told: &Mutex<BTreeMap<String, Told>>,
+) {
+    let mut client: Option<Client> = None;
+    let mut count = 0;
+    while !over.load(Ordering::SeqCst) {
+        count += 1;
+        let body = format!("{number}-{count}");
+        let mut before = Vec::new();
+        loop {
+            let mut connection = client.take().unwrap_or_else(|| gateway.connect());
+            let response = connection.exchange(&Webhook::new(body.as_str()).bytes());
+            if response.header("Connection").is_none() {
+                client = Some(connection);
+            }
+            if response.status == 200 {
+                assert_eq!(response.body, body.as_bytes(), "another webhook's answer");
+                break;
+            }
+            // Nothing else may be the answer to an application that died with the request in its hands.
+            assert_eq!(
+                (response.status, response.reason().as_str()),
+                (502, "upstream_reset"),
+                "{body} after {before:?}"
+            );
+            before.push(response.status);
+            assert!(before.len() < 20, "{body} does not come through");
+        }
+        done.fetch_add(1, Ordering::SeqCst);
+        let attempts = before.len() + 1;
+        told.lock().unwrap().insert(body, Told { attempts, before });
+    }
+}
+
+/// Every application's log: how often each body stands behind `word`.
+fn logged(logs: &[&Path], word: &str) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for log in logs {
+        let text = std::fs::read_to_string(log).unwrap();
+        for body in text.lines().filter_map(|line| line.strip_prefix(word)) {
+            *found.entry(body.to_owned()).or_default() += 1;
+        }
+    }
+    found
+}
+
+/// Each webhook is among the successful ones exactly once, none is lost, and none reaches an application more often than
+/// its sender sent it: what may have arrived is never sent again by the gateway.
+#[test]
+fn three_applications_killed_in_turn_under_load() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = (0..3)
+        .map(|number| directory.path().join(format!("{number}.log")))
+        .collect();
+    let mut apps: Vec<Option<App>> = paths.iter().map(|log| Some(App::deliveries(log, 0))).collect();
+    let urls: Vec<String> = apps.iter().flatten().map(App::url).collect();
+    let gateway = Setup::new("")
+        .upstreams(&urls)
+        // Applications are back within the second.
+        .upstream("ejection = { failures = 3, backoff = \"200ms\", backoff_limit = \"1s\" }")
+        .start();
+    let (over, done, told) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::default());
+    std::thread::scope(|scope| {
+        for number in 0..SENDERS {
+            let (gateway, over, done, told) = (&gateway, &over, &done, &told);
+            scope.spawn(move || sender(gateway, number, over, done, told));
+        }
+        for kill in 0..KILLS {
+            let so_far = done.load(Ordering::SeqCst);
+            let load = |more: usize| {
+                eventually("load", || (done.load(Ordering::SeqCst) > so_far + more).then_some(()));
+            };
+            load(100);
+            let app = &mut apps[kill % 3];
+            let port = app.as_ref().unwrap().address.port();
+            app.take().unwrap().kill();
+            // Two are enough.
+            load(200);
+            *app = Some(App::deliveries(&paths[kill % 3], port));
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    let logs: Vec<&Path> = paths.iter().map(std::path::PathBuf::as_path).collect();
+    // The last word may still be on its way into the log.
+    let told: BTreeMap<String, Told> = told.into_inner().unwrap();
+    let got = logged(&logs, "got ");
+    let said = logged(&logs, "said ");
+    assert!(told.len() > KILLS * 200, "{}", told.len());
+    for (body, told) in &told {
+        let got = got.get(body).copied().unwrap_or_default();
+        assert!(got >= 1, "{body} was answered 200 and reached nobody");
+        assert!(
+            got <= told.attempts,
+            "{body} was sent {} times and arrived {got} times",
+            told.attempts
+        );
+        // An answer that an application gave was relayed: no sender was told 502 behind its back. (A kill may come
+        // between the answer and the line about it, which makes it one less.)
+        let said = said.get(body).copied().unwrap_or_default();
+        assert!(said <= 1, "{body} succeeded {said} times: {told:?}");
+    }
+    assert!(
+        got.keys().all(|body| told.contains_key(body)),
+        "an application got what nobody sent"
+    );
+    let failed: usize = told.values().map(|told| told.before.len()).sum();
+    assert!(
+        failed <= KILLS * SENDERS,
+        "{failed} answers of 502: more than what was in flight at the kills"
+    );
+    let metrics = gateway.metrics();
+    let verdict = |verdict: &str| metrics.sum("hookgate_requests_total", &[("verdict", verdict)]);
+    assert_eq!(
+        (verdict("forwarded"), verdict("failed")),
+        (told.len() as f64, failed as f64)
+    );
+    assert!(
+        metrics.sum("hookgate_upstream_passed_on_total", &[]) > 0.0,
+        "no request met a dead application"
+    );
+    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
+}

@@ -1,0 +1,143 @@
+//! The rules of `deny.toml` over what is really linked, by `cargo tree`: licences, bans and sources. cargo-deny itself
+//! takes minutes to build and is for `make licences` and releases; what can be said without it is said in every run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// Where crates may come from, as lock files name it.
+const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+fn document(name: &str) -> toml::Table {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    std::fs::read_to_string(path).unwrap().parse().unwrap()
+}
+
+fn rules() -> toml::Table {
+    document("deny.toml")
+}
+
+fn words(value: &toml::Value) -> Vec<String> {
+    let items = value.as_array().unwrap().iter();
+    items.map(|item| item.as_str().unwrap().to_owned()).collect()
+}
+
+/// Every package that is built for one of the targets of `deny.toml`, tests included, by name and version, with its
+/// licence. `cargo metadata` would also list what no feature turns on.
+fn packages() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for target in words(&rules()["graph"]["targets"]) {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--all-features", "--edges=normal,build,dev"])
+            .args(["--prefix=none", "--format={p}|{l}"])
+            .arg(format!("--target={target}"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        for (package, licence) in lines.lines().filter_map(|line| line.split_once('|')) {
+            // A package that was listed before ends with a star.
+            found.insert(package.to_owned(), licence.trim_end_matches(" (*)").to_owned());
+        }
+    }
+    assert!(found.len() > 100, "{} packages", found.len());
+    found
+}
+
+/// Whether an SPDX expression can be satisfied with `allowed` licences alone. `/` is how old manifests write `OR`.
+fn is_satisfied(expression: &str, allowed: &[String]) -> bool {
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let tokens: Vec<&str> = spaced.split_whitespace().collect();
+    let (satisfied, rest) = any(&tokens, allowed);
+    assert!(rest.is_empty(), "not understood: {expression}");
+    satisfied
+}
+
+fn any<'a, 't>(tokens: &'t [&'a str], allowed: &[String]) -> (bool, &'t [&'a str]) {
+    let (mut satisfied, mut rest) = all(tokens, allowed);
+    while let ["OR", more @ ..] = rest {
+        let (other, more) = all(more, allowed);
+        (satisfied, rest) = (satisfied || other, more);
+    }
+    (satisfied, rest)
+}
+
+fn all<'a, 't>(tokens: &'t [&'a str], allowed: &[String]) -> (bool, &'t [&'a str]) {
+    let (mut satisfied, mut rest) = one(tokens, allowed);
+    while let ["AND", more @ ..] = rest {
+        let (other, more) = one(more, allowed);
+        (satisfied, rest) = (satisfied && other, more);
+    }
+    (satisfied, rest)
+}
+
+fn one<'a, 't>(tokens: &'t [&'a str], allowed: &[String]) -> (bool, &'t [&'a str]) {
+    match tokens {
+        ["(", inner @ ..] => {
+            let (satisfied, rest) = any(inner, allowed);
+            assert_eq!(rest.first(), Some(&")"));
+            (satisfied, &rest[1..])
+        }
+        [licence, "WITH", exception, rest @ ..] => {
+            let name = format!("{licence} WITH {exception}");
+            (allowed.contains(&name), rest)
+        }
+        [licence, rest @ ..] => (allowed.iter().any(|name| name == licence), rest),
+        [] => panic!("an expression that ends too early"),
+    }
+}
+
+#[test]
+fn expressions_are_read_as_spdx_means_them() {
+    let allowed = ["MIT".to_owned(), "Apache-2.0".to_owned(), "ISC".to_owned()];
+    for (expression, satisfied) in [
+        ("MIT", true),
+        ("GPL-3.0", false),
+        ("MIT OR GPL-3.0", true),
+        ("MIT/Apache-2.0", true),
+        ("MIT AND GPL-3.0", false),
+        ("ISC AND (Apache-2.0 OR GPL-3.0)", true),
+        ("(GPL-3.0 OR MPL-2.0) AND MIT", false),
+        ("GPL-3.0 OR MIT AND ISC", true),
+        ("Apache-2.0 WITH LLVM-exception", false),
+        ("Apache-2.0 WITH LLVM-exception OR MIT", true),
+    ] {
+        assert_eq!(is_satisfied(expression, &allowed), satisfied, "{expression}");
+    }
+}
+
+#[test]
+fn licences_bans_and_sources_are_as_deny_toml_says() {
+    let rules = rules();
+    let allowed = words(&rules["licenses"]["allow"]);
+    let bans = rules["bans"]["deny"].as_array().unwrap().iter();
+    let banned: Vec<&str> = bans.map(|ban| ban["crate"].as_str().unwrap()).collect();
+    assert!(!allowed.is_empty() && !banned.is_empty());
+    let mut wrong = Vec::new();
+    for (package, licence) in packages() {
+        if licence.is_empty() || !is_satisfied(&licence, &allowed) {
+            wrong.push(format!("{package}: licence {licence:?}"));
+        }
+        if banned.contains(&package.split(' ').next().unwrap()) {
+            wrong.push(format!("{package} is banned"));
+        }
+    }
+    let (lock, manifest) = (document("Cargo.lock"), document("Cargo.toml"));
+    for package in lock["package"].as_array().unwrap() {
+        let source = package.get("source").map(|source| source.as_str().unwrap());
+        let is_ours = package["name"].as_str() == Some(env!("CARGO_PKG_NAME"));
+        if !is_ours && source != Some(CRATES_IO) {
+            wrong.push(format!("{} comes from {source:?}", package["name"]));
+        }
+    }
+    for table in ["dependencies", "dev-dependencies"] {
+        for (name, dependency) in manifest[table].as_table().unwrap() {
+            let version = dependency.as_str().or_else(|| dependency.get("version")?.as_str());
+            if version.is_none_or(|version| version.contains('*')) {
+                wrong.push(format!("{name}: any version"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -1,0 +1,138 @@
+//! A name server that says what a test tells it to: addresses, nothing, a failure, or not a word.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What is said about a name.
+#[derive(Clone, Debug)]
+pub(crate) enum Says {
+    /// These addresses, of either family.
+    Addresses(Vec<IpAddr>),
+    /// The same, after a while.
+    Slowly(Vec<IpAddr>),
+    /// There is no such name.
+    NoSuchName,
+    /// The server has failed.
+    Failure,
+    /// Nothing at all: the question is lost.
+    Silence,
+}
+
+/// The running server; it lives as long as the process.
+pub(crate) struct Dns {
+    says: Arc<Mutex<BTreeMap<String, Says>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Dns {
+    /// On this address; port 53 is where resolvers ask.
+    pub(crate) fn new(address: &str) -> Self {
+        let socket = UdpSocket::bind(address).unwrap();
+        let dns = Self {
+            says: Arc::default(),
+            asked: Arc::default(),
+        };
+        let (says, asked) = (dns.says.clone(), dns.asked.clone());
+        std::thread::spawn(move || {
+            let mut question = [0; 1500];
+            while let Ok((length, from)) = socket.recv_from(&mut question) {
+                let question = &question[..length];
+                let Some(name) = name(question) else { continue };
+                asked.lock().unwrap().push(name.clone());
+                let says = says.lock().unwrap().get(&name).cloned().unwrap_or(Says::NoSuchName);
+                if matches!(says, Says::Slowly(_)) {
+                    std::thread::sleep(Duration::from_millis(300));
+                }
+                if let Some(answer) = answer(question, name.len(), &says) {
+                    let _ = socket.send_to(&answer, from);
+                }
+            }
+        });
+        dns
+    }
+
+    pub(crate) fn say(&self, name: &str, says: Says) {
+        self.says.lock().unwrap().insert(name.to_owned(), says);
+    }
+
+    pub(crate) fn addresses(&self, name: &str, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        self.say(name, Says::Addresses(addresses));
+    }
+
+    /// Questions about this name so far.
+    pub(crate) fn asked(&self, name: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|asked| *asked == name).count()
+    }
+}
+
+/// The name in a question, lower case.
+fn name(question: &[u8]) -> Option<String> {
+    let mut labels = Vec::new();
+    let mut at = 12;
+    loop {
+        let length = usize::from(*question.get(at)?);
+        if length == 0 {
+            return Some(labels.join("."));
+        }
+        let label = question.get(at + 1..=at + length)?;
+        labels.push(String::from_utf8(label.to_ascii_lowercase()).ok()?);
+        at += 1 + length;
+    }
+}
+
+/// RFC 1035, 4.1: the question comes back with the records that match its type (A is 1, AAAA is 28).
+fn answer(question: &[u8], name_length: usize, says: &Says) -> Option<Vec<u8>> {
+    // Length bytes stand where the dots are; one more in front, and the root's zero.
+    let end = 12 + name_length + 2 + 4;
+    let kind = question.get(end - 3)?;
+    let (code, addresses) = match says {
+        Says::Silence => return None,
+        Says::Failure => (2, &[][..]),
+        Says::NoSuchName => (3, &[][..]),
+        Says::Addresses(addresses) | Says::Slowly(addresses) => (0, &addresses[..]),
+    };
+    let records: Vec<Vec<u8>> = addresses
+        .iter()
+        .filter_map(|address| match (address, kind) {
+            (IpAddr::V4(address), 1) => Some(address.octets().to_vec()),
+            (IpAddr::V6(address), 28) => Some(address.octets().to_vec()),
+            _ => None,
+        })
+        .collect();
+    let mut answer = question.get(..2)?.to_vec();
+    answer.extend([
+        0x81,
+        0x80 | code,
+        0,
+        1,
+        0,
+        u8::try_from(records.len()).unwrap(),
+        0,
+        0,
+        0,
+        0,
+    ]);
+    answer.extend(question.get(12..end)?);
+    for record in records {
+        // The name is that of the question; class IN, no time to live.
+        answer.extend([
+            0xc0,
+            12,
+            0,
+            *kind,
+            0,
+            1,
+            0,
+            0,
+            0,
+            0,
+            0,
+            u8::try_from(record.len()).unwrap(),
+        ]);
+        answer.extend(record);
+    }
+    Some(answer)
+}

@@ -1,0 +1,8 @@
+//! Under a service manager: the real protocols, systemd's own tools over the shipped units, the Debian package, and a real
+//! systemd that runs it.
+
+mod activation;
+mod boot;
+mod notify;
+mod package;
+mod units;

@@ -1,0 +1,161 @@
+//! The Debian package, built, inspected, installed into a root of its own and removed again by dpkg.
+
+use crate::support::certificates::Certificate;
+use crate::support::paddle::SECRET;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The package of the binary under test, in `directory`.
+pub(super) fn build(directory: &Path) -> PathBuf {
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/debian/build"))
+        .arg(env!("CARGO_BIN_EXE_hookgate"))
+        .arg(directory)
+        // Quick, where a release is small.
+        .envs([("DPKG_DEB_COMPRESSOR_TYPE", "gzip"), ("DPKG_DEB_COMPRESSOR_LEVEL", "1")])
+        .env("SOURCE_DATE_EPOCH", "1700000000")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+}
+
+/// What the packaged configuration wants of its credentials directory.
+pub(super) fn credentials(directory: &Path) {
+    std::fs::create_dir_all(directory).unwrap();
+    Certificate::new(&["localhost"]).write(directory, "tls");
+    let secret = directory.join("paddle");
+    std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
+    std::fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// dpkg on a root of its own; maintainer scripts run outside of it and touch nothing then.
+fn dpkg(root: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("dpkg");
+    command.arg(format!("--root={}", root.display()));
+    command.args([
+        "--force-script-chrootless",
+        "--force-depends",
+        "--force-not-root",
+        "--log=/dev/null",
+    ]);
+    run(command.args(arguments))
+}
+
+fn check(root: &Path, credentials: Option<&Path>) -> Output {
+    let mut command = Command::new(root.join("usr/bin/hookgate"));
+    command.env_clear().args(["check", "--config"]);
+    command.arg(root.join("etc/hookgate/gateway.toml"));
+    command.envs(credentials.map(|directory| ("CREDENTIALS_DIRECTORY", directory)));
+    command.output().unwrap()
+}
+
+#[test]
+fn the_package_holds_what_a_service_needs() {
+    let directory = tempfile::tempdir().unwrap();
+    let package = build(directory.path());
+    let listing = run(Command::new("dpkg-deb").arg("-c").arg(&package));
+    for (mode, file) in [
+        ("-rwxr-xr-x root/root", "./usr/bin/hookgate"),
+        ("-rw-r--r-- root/root", "./usr/lib/systemd/system/hookgate.service"),
+        ("-rw-r--r-- root/root", "./usr/lib/systemd/system/hookgate.socket"),
+        ("-rw-r--r-- root/root", "./usr/share/man/man1/hookgate.1.gz"),
+        (
+            "-rw-r--r-- root/root",
+            "./usr/share/bash-completion/completions/hookgate",
+        ),
+        ("-rw-r--r-- root/root", "./usr/share/zsh/vendor-completions/_hookgate"),
+        (
+            "-rw-r--r-- root/root",
+            "./usr/share/fish/vendor_completions.d/hookgate.fish",
+        ),
+        ("-rw-r--r-- root/root", "./usr/share/doc/hookgate/examples/gateway.toml"),
+        ("-rw-r--r-- root/root", "./usr/share/doc/hookgate/copyright"),
+        ("-rw-r--r-- root/root", "./etc/hookgate/gateway.toml"),
+        ("drwx------ root/root", "./etc/hookgate/credentials/"),
+    ] {
+        let line = listing.lines().find(|line| line.ends_with(&format!(" {file}")));
+        assert!(line.is_some_and(|line| line.starts_with(mode)), "{file}: {line:?}");
+    }
+    let fields = run(Command::new("dpkg-deb").arg("-f").arg(&package));
+    assert!(
+        fields.contains("Depends: ") && fields.contains("libc6 (>= "),
+        "{fields}"
+    );
+    assert!(
+        fields.contains(&format!("\nVersion: {}\n", env!("CARGO_PKG_VERSION"))),
+        "{fields}"
+    );
+
+    // The same input, the same bytes.
+    let again = tempfile::tempdir().unwrap();
+    assert!(std::fs::read(&package).unwrap() == std::fs::read(build(again.path())).unwrap());
+}
+
+#[test]
+fn it_installs_checks_its_configuration_and_goes_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let package = build(directory.path());
+    let package = package.to_str().unwrap();
+    let root = directory.path().join("root");
+    for part in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers"] {
+        std::fs::create_dir_all(root.join(part)).unwrap();
+    }
+    std::fs::write(root.join("var/lib/dpkg/status"), "").unwrap();
+    dpkg(&root, &["--install", package]);
+
+    // Before the first start: what is missing is said, each with what to do.
+    let missing = check(&root, None);
+    let text = String::from_utf8_lossy(&missing.stdout).into_owned();
+    assert_eq!(missing.status.code(), Some(2), "{text}");
+    for name in ["tls.crt", "tls.key", "paddle"] {
+        assert!(text.contains(&format!("LoadCredential={name}:")), "{text}");
+    }
+    let secrets = root.join("etc/hookgate/credentials");
+    credentials(&secrets);
+    let valid = check(&root, Some(&secrets));
+    let text = String::from_utf8_lossy(&valid.stdout).into_owned();
+    assert_eq!(valid.status.code(), Some(0), "{text}");
+    assert!(!text.contains(SECRET) && !text.contains("# warning"), "{text}");
+
+    // An administrator's change outlives an upgrade and a removal, not a purge.
+    let configuration = root.join("etc/hookgate/gateway.toml");
+    let changed = std::fs::read_to_string(&configuration).unwrap() + "\n[limits]\nconnections = 77\n";
+    std::fs::write(&configuration, &changed).unwrap();
+    dpkg(&root, &["--install", package]);
+    assert_eq!(std::fs::read_to_string(&configuration).unwrap(), changed);
+    dpkg(&root, &["--remove", "hookgate"]);
+    assert!(!root.join("usr/bin/hookgate").exists() && configuration.exists());
+    dpkg(&root, &["--purge", "hookgate"]);
+    assert!(!configuration.exists());
+    assert!(
+        secrets.join("paddle").exists(),
+        "what the administrator put there is not the package's"
+    );
+}
+
+#[test]
+fn bash_completes_and_the_manual_page_is_well_formed() {
+    let directory = tempfile::tempdir().unwrap();
+    let package = build(directory.path());
+    let root = directory.path().join("root");
+    run(Command::new("dpkg-deb").arg("-x").arg(package).arg(&root));
+    let script = "source \"$1\"; COMP_WORDS=(hookgate he); COMP_CWORD=1; _hookgate hookgate he hookgate; echo \"${COMPREPLY[@]}\"";
+    let completions = root.join("usr/share/bash-completion/completions/hookgate");
+    let completed = run(Command::new("bash").args(["-c", script, "bash"]).arg(completions));
+    assert_eq!(completed.trim(), "healthcheck");
+    let page = root.join("usr/share/man/man1/hookgate.1.gz");
+    run(Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(&page));
+    let text = run(Command::new("mandoc").args(["-T", "html"]).arg(&page));
+    assert!(
+        text.contains("id=\"EXIT_STATUS\"") && text.contains("id=\"hookgate_healthcheck"),
+        "{text}"
+    );
+}

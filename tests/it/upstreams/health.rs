@@ -1,0 +1,187 @@
+//! Active health checks, and readiness that follows them.
+
+use super::{of, send};
+use crate::support::upstream::{Recorded, answer};
+use crate::support::{Gateway, Setup, Upstream, eventually};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+const CHECK: &str = r#"health_check = { path = "/healthz?deep", interval = "100ms", timeout = "5s", unhealthy_after = 2, healthy_after = 2 }"#;
+
+/// Answers checks with a status that the test sets, and webhooks with its name.
+struct Patient {
+    upstream: Upstream,
+    status: Arc<AtomicU16>,
+}
+
+impl Patient {
+    fn new(name: &'static str) -> Self {
+        let status = Arc::new(AtomicU16::new(200));
+        let told = status.clone();
+        let upstream = Upstream::new(move |request, connection| {
+            if is_check(request) {
+                let status = told.load(Ordering::SeqCst);
+                connection.say(&answer(&format!("{status} As Told"), &[], b""))
+            } else {
+                connection.say(&answer("200 OK", &[], name.as_bytes()))
+            }
+        });
+        Self { upstream, status }
+    }
+
+    fn is(&self, status: u16) {
+        self.status.store(status, Ordering::SeqCst);
+    }
+
+    fn webhooks(&self) -> usize {
+        self.upstream
+            .requests()
+            .iter()
+            .filter(|request| !is_check(request))
+            .count()
+    }
+}
+
+fn is_check(request: &Recorded) -> bool {
+    request.start.starts_with("GET ")
+}
+
+fn unhealthy(gateway: &Gateway, patient: &Patient, count: f64) {
+    let url = patient.upstream.url();
+    gateway.counted(
+        "hookgate_upstream_endpoints",
+        &[("upstream", &url), ("state", "unhealthy")],
+        count,
+    );
+}
+
+#[test]
+fn what_fails_its_checks_gets_no_webhook_until_it_passes_them_again() {
+    let (one, other) = (Patient::new("one"), Patient::new("other"));
+    one.is(503);
+    let list = format!("[{:?}, {:?}]", one.upstream.url(), other.upstream.url());
+    let gateway = Setup::new("")
+        .upstream_text(&format!(
+            "{{ url = {list}, {CHECK}, headers = {{ X-Gateway-Token = \"let me in\" }} }}"
+        ))
+        .start();
+    unhealthy(&gateway, &one, 1.0);
+    assert_eq!(of(&gateway, "hookgate_upstream_up", &one.upstream.url()), 0.0);
+    let before = one.webhooks();
+    assert_eq!(send(&gateway, "ill", 20), vec![(200, "other".to_owned()); 20]);
+    assert_eq!(one.webhooks(), before);
+    one.is(204);
+    unhealthy(&gateway, &one, 0.0);
+    let answers = send(&gateway, "well", 40);
+    assert!(answers.contains(&(200, "one".into())), "{answers:?}");
+    let url = one.upstream.url();
+    let checks = |result: &str| {
+        gateway.metrics().sum(
+            "hookgate_upstream_health_checks_total",
+            &[("upstream", &url), ("result", result)],
+        )
+    };
+    assert!(checks("ok") >= 2.0 && checks("failed") >= 2.0);
+    let check = one.upstream.requests().into_iter().find(is_check).unwrap();
+    assert_eq!(check.start, "GET /healthz?deep HTTP/1.1");
+    assert_eq!(check.header("Host"), Some(url.replace("http://", "")));
+    assert_eq!(check.header("X-Gateway-Token").as_deref(), Some("let me in"));
+    assert_eq!(check.header("Hookgate-Verified"), None, "a check is not a webhook");
+}
+
+/// Nobody is well: everybody is used, because refusing helps nobody. Readiness says so only where that was asked for.
+#[test]
+fn readiness_follows_when_asked() {
+    let (one, other) = (Patient::new("one"), Patient::new("other"));
+    let list = format!("[{:?}, {:?}]", one.upstream.url(), other.upstream.url());
+    let start = |admin: &str| {
+        let setup = Setup::new("").upstream_text(&format!("{{ url = {list}, {CHECK} }}"));
+        setup.admin(admin).start()
+    };
+    let (asked, not_asked) = (start("readiness = \"upstream\""), start(""));
+    one.is(500);
+    for gateway in [&asked, &not_asked] {
+        unhealthy(gateway, &one, 1.0);
+        assert_eq!(gateway.readiness(), Some(200), "one of two is enough");
+    }
+    other.is(404);
+    eventually("unreadiness", || (asked.readiness() == Some(503)).then_some(()));
+    assert_eq!(asked.ask("/readyz").body, b"upstream down\n");
+    unhealthy(&not_asked, &other, 1.0);
+    assert_eq!(not_asked.readiness(), Some(200));
+    for gateway in [&asked, &not_asked] {
+        assert!(
+            send(gateway, "nevertheless", 5)
+                .iter()
+                .all(|(status, _)| *status == 200)
+        );
+    }
+    one.is(302);
+    eventually("readiness", || (asked.readiness() == Some(200)).then_some(()));
+}
+
+/// A check that passes brings back at once what was ejected because it could not be reached.
+#[test]
+fn a_passed_check_ends_an_ejection() {
+    let other = Patient::new("other");
+    let place = Upstream::ok();
+    let url = place.url();
+    let address = url.strip_prefix("http://").unwrap().to_owned();
+    drop(place);
+    eventually("the freed port", || {
+        std::net::TcpStream::connect(&address).is_err().then_some(())
+    });
+    let list = format!("[{url:?}, {:?}]", other.upstream.url());
+    let ejection = "ejection = { failures = 1, backoff = \"1h\", backoff_limit = \"1h\" }";
+    let check = CHECK.replace("unhealthy_after = 2", "unhealthy_after = 1000");
+    let gateway = Setup::new("")
+        .upstream_text(&format!("{{ url = {list}, {check}, {ejection} }}"))
+        .start();
+    let mut round = 0;
+    eventually("the ejection", || {
+        round += 1;
+        let _ = send(&gateway, &format!("out {round}"), 4);
+        (of(&gateway, "hookgate_upstream_ejections_total", &url) == 1.0).then_some(())
+    });
+    let _back = Upstream::at(&address, |_, connection| {
+        connection.say(&answer("200 OK", &[], b"back"))
+    });
+    eventually("the one that is back", || {
+        round += 1;
+        send(&gateway, &format!("in {round}"), 4)
+            .contains(&(200, "back".into()))
+            .then_some(())
+    });
+}
+
+/// A check does not hang on an endpoint that says nothing, and ends when a reload drops the upstream.
+#[test]
+fn silence_is_a_failed_check_and_a_reload_ends_checking() {
+    let silent = Upstream::new(|request, connection| {
+        if is_check(request) {
+            connection.hung_up();
+            return crate::support::Then::Close;
+        }
+        connection.say(&answer("200 OK", &[], b"silent"))
+    });
+    let well = Patient::new("well");
+    let check = CHECK.replace("timeout = \"5s\"", "timeout = \"200ms\"");
+    let list = format!("[{:?}, {:?}]", silent.url(), well.upstream.url());
+    let gateway = Setup::new("")
+        .upstream_text(&format!("{{ url = {list}, {check} }}"))
+        .start();
+    gateway.counted(
+        "hookgate_upstream_endpoints",
+        &[("upstream", &silent.url()), ("state", "unhealthy")],
+        1.0,
+    );
+    super::changing::reload(&gateway, &list, &format!("[{:?}]", well.upstream.url()));
+    assert_eq!(of(&gateway, "hookgate_upstream_endpoints", &silent.url()), 0.0);
+    // What was under way is over when its connection is; then none comes any more.
+    eventually("the last check's end", || (silent.open() == 0).then_some(()));
+    let (then, of_the_other) = (silent.connections(), well.upstream.connections());
+    eventually("more checks of the other", || {
+        (well.upstream.connections() > of_the_other + 5).then_some(())
+    });
+    assert_eq!(silent.connections(), then);
+}

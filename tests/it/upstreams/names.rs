@@ -1,0 +1,240 @@
+//! Upstreams by name: a name server of the test's own in a network namespace, as a Kubernetes headless service changes
+//! under a gateway.
+
+use super::of;
+use crate::support::certificates::Certificate;
+use crate::support::dns::{Dns, Says};
+use crate::support::namespace::inside;
+use crate::support::upstream::answer;
+use crate::support::{Gate, Gateway, Setup, Upstream, Webhook, eventually};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const PORT: u16 = 8000;
+
+/// A pod: an address that answers with itself.
+fn pod(address: &'static str) -> Upstream {
+    let at = if address.contains(':') {
+        format!("[{address}]:{PORT}")
+    } else {
+        format!("{address}:{PORT}")
+    };
+    Upstream::at(&at, move |_, connection| {
+        connection.say(&answer("200 OK", &[], address.as_bytes()))
+    })
+}
+
+fn start(settings: &str) -> Gateway {
+    Setup::new(&format!("http://app.test:{PORT}"))
+        .upstream(&format!("resolve_interval = \"100ms\", {settings}"))
+        .start()
+}
+
+/// One webhook; its status and who answered.
+fn ask(gateway: &Gateway) -> (u16, String) {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let webhook = Webhook::new(format!("{}", COUNT.fetch_add(1, Ordering::SeqCst)));
+    let response = gateway.exchange(&webhook.bytes());
+    (response.status, String::from_utf8_lossy(&response.body).into_owned())
+}
+
+/// Asks until exactly these have answered, each several times, in as many requests as that takes a fair draw.
+fn answer_all(gateway: &Gateway, pods: &[&str]) {
+    let all: Vec<_> = (0..40).map(|_| ask(gateway)).collect();
+    for (status, who) in &all {
+        assert!(*status == 200 && pods.contains(&who.as_str()), "{all:?}");
+    }
+    for pod in pods {
+        assert!(
+            all.iter().any(|(_, who)| who == pod),
+            "{pod} has answered none of {all:?}"
+        );
+    }
+}
+
+fn addresses(gateway: &Gateway, count: f64) {
+    gateway.counted("hookgate_upstream_endpoints", &[("state", "up")], count);
+}
+
+/// Waits until the server was asked `more` times.
+fn asked_more(dns: &Dns, more: usize) {
+    let before = dns.asked("app.test");
+    eventually("more questions", || {
+        (dns.asked("app.test") >= before + more).then_some(())
+    });
+}
+
+/// G09: all addresses are endpoints; they come and go, and what leaves finishes what it has.
+#[test]
+fn a_name_is_followed() {
+    inside("upstreams::names::a_name_is_followed", || {
+        let dns = Dns::new("127.0.0.1:53");
+        dns.addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
+        let gate = Gate::default();
+        let held = gate.clone();
+        let leaving = Upstream::at("127.0.0.2:8000", move |request, connection| {
+            if request.body.starts_with(b"hold") {
+                held.pass();
+            }
+            connection.say(&answer("200 OK", &[], b"127.0.0.2"))
+        });
+        let (_three, _four) = (pod("127.0.0.3"), pod("127.0.0.4"));
+        let gateway = start("idle_timeout = \"1h\"");
+        // Found before the first request.
+        answer_all(&gateway, &["127.0.0.2", "127.0.0.3"]);
+
+        // One request stays with the one that is about to leave: sent until one arrives there.
+        let is_held = || {
+            leaving
+                .requests()
+                .iter()
+                .any(|request| request.body.starts_with(b"hold"))
+        };
+        let mut count = 0;
+        let mut waiting = eventually("a request at the one that leaves", || {
+            count += 1;
+            let mut client = gateway.connect();
+            client.send(&Webhook::new(format!("hold {count}")).bytes());
+            eventually("its arrival", || (is_held() || client.stirs()).then_some(()));
+            is_held().then_some(client)
+        });
+        dns.addresses("app.test", &["127.0.0.3", "127.0.0.4"]);
+        eventually("the draining one", || {
+            let metrics = gateway.metrics();
+            let state = |state: &str| metrics.sum("hookgate_upstream_endpoints", &[("state", state)]);
+            ((state("up"), state("draining")) == (2.0, 1.0)).then_some(())
+        });
+        answer_all(&gateway, &["127.0.0.3", "127.0.0.4"]);
+        eventually("the idle connections' end", || (leaving.open() == 1).then_some(()));
+        gate.open();
+        assert_eq!(waiting.response().body, b"127.0.0.2");
+        eventually("the last connection's end", || (leaving.open() == 0).then_some(()));
+        gateway.counted("hookgate_upstream_endpoints", &[("state", "draining")], 0.0);
+        // No address is a label.
+        let series = gateway.metrics().series().join("\n");
+        assert!(
+            !series.contains("127.0.0.3:8000") && series.contains("http://app.test:8000"),
+            "{series}"
+        );
+        let line = gateway.audited("none", 1).remove(0);
+        assert_eq!(line["upstream"], "http://app.test:8000");
+    });
+}
+
+/// A name server that fails, says that the name is gone, or says nothing: the last known addresses stay, and no request
+/// waits.
+#[test]
+fn a_failing_name_server_changes_nothing() {
+    inside("upstreams::names::a_failing_name_server_changes_nothing", || {
+        let dns = Dns::new("127.0.0.1:53");
+        dns.addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
+        let (_two, _three) = (pod("127.0.0.2"), pod("127.0.0.3"));
+        let gateway = start("");
+        answer_all(&gateway, &["127.0.0.2", "127.0.0.3"]);
+        let failed = || {
+            gateway
+                .metrics()
+                .sum("hookgate_upstream_lookups_total", &[("result", "failed")])
+        };
+        for says in [
+            Says::Failure,
+            Says::NoSuchName,
+            Says::Addresses(Vec::new()),
+            Says::Silence,
+        ] {
+            let before = failed();
+            dns.say("app.test", says.clone());
+            eventually("look-ups that fail", || (failed() > before + 1.0).then_some(()));
+            answer_all(&gateway, &["127.0.0.2", "127.0.0.3"]);
+            addresses(&gateway, 2.0);
+        }
+        dns.addresses("app.test", &["127.0.0.3"]);
+        addresses(&gateway, 1.0);
+        answer_all(&gateway, &["127.0.0.3"]);
+    });
+}
+
+/// G01: a name that nobody knows at the start: the gateway starts, answers at once, and finds the name when it is there.
+#[test]
+fn a_name_that_appears_later() {
+    inside("upstreams::names::a_name_that_appears_later", || {
+        let dns = Dns::new("127.0.0.1:53");
+        let _two = pod("127.0.0.2");
+        let gateway = start("");
+        assert_eq!(ask(&gateway).0, 502);
+        assert_eq!(of(&gateway, "hookgate_upstream_up", "http://app.test:8000"), 0.0);
+        asked_more(&dns, 4);
+        dns.addresses("app.test", &["127.0.0.2"]);
+        addresses(&gateway, 1.0);
+        answer_all(&gateway, &["127.0.0.2"]);
+        // A server that says nothing must not keep the process from starting either, nor from ending.
+        dns.say("app.test", Says::Silence);
+        let mut silent = start("");
+        assert_eq!(ask(&silent).0, 502);
+        silent.signal(rustix::process::Signal::TERM);
+        assert_eq!(silent.ended().code(), Some(0));
+    });
+}
+
+/// G09: both families, one of which leads nowhere: no webhook is lost, and the dead address is left alone.
+#[test]
+fn both_families_and_a_dead_one() {
+    inside("upstreams::names::both_families_and_a_dead_one", || {
+        let dns = Dns::new("127.0.0.1:53");
+        let (_four, _six) = (pod("127.0.0.2"), pod("::1"));
+        // Nobody listens at 127.0.0.9; the network has no way to 2001:db8::1, which is therefore no endpoint at all.
+        dns.addresses("app.test", &["127.0.0.2", "::1", "127.0.0.9", "2001:db8::1"]);
+        let gateway = start("ejection = { failures = 2 }");
+        answer_all(&gateway, &["127.0.0.2", "::1"]);
+        gateway.counted("hookgate_upstream_ejections_total", &[], 1.0);
+        addresses(&gateway, 2.0);
+        gateway.counted("hookgate_upstream_endpoints", &[("state", "ejected")], 1.0);
+        // Its place in the list does not matter to what stays: standing and connections are kept.
+        dns.addresses("app.test", &["127.0.0.9", "127.0.0.2"]);
+        addresses(&gateway, 1.0);
+        answer_all(&gateway, &["127.0.0.2"]);
+        gateway.counted("hookgate_upstream_ejections_total", &[], 1.0);
+    });
+}
+
+/// The certificate of each address is that of the name, not of the address.
+#[test]
+fn tls_to_the_addresses_of_a_name() {
+    inside("upstreams::names::tls_to_the_addresses_of_a_name", || {
+        let dns = Dns::new("127.0.0.1:53");
+        let (right, wrong) = (Certificate::new(&["app.test"]), Certificate::new(&["other.test"]));
+        dns.addresses("app.test", &["127.0.0.1"]);
+        let upstream = Upstream::tls(right.server(), |_, connection| {
+            connection.say(&answer("200 OK", &[], b"as named"))
+        });
+        let port = upstream.url().rsplit(':').next().unwrap().to_owned();
+        let setup = Setup::new(&format!("https://app.test:{port}"));
+        right.write(setup.directory(), "right");
+        wrong.write(setup.directory(), "wrong");
+        let gateway = setup.upstream("ca = \"right.crt\"").start();
+        assert_eq!(ask(&gateway), (200, "as named".into()));
+        super::changing::reload(&gateway, "right.crt", "wrong.crt");
+        assert_eq!(ask(&gateway).0, 502);
+    });
+}
+
+/// A reload to another name waits for its addresses before it takes effect: no request finds none.
+#[test]
+fn a_reload_to_a_name_loses_nothing() {
+    inside("upstreams::names::a_reload_to_a_name_loses_nothing", || {
+        let dns = Dns::new("127.0.0.1:53");
+        dns.addresses("app.test", &["127.0.0.2"]);
+        dns.say("next.test", Says::Slowly(vec!["127.0.0.3".parse().unwrap()]));
+        let (_two, _three) = (pod("127.0.0.2"), pod("127.0.0.3"));
+        let gateway = start("");
+        assert_eq!(ask(&gateway), (200, "127.0.0.2".into()));
+        super::changing::reload(&gateway, "app.test", "next.test");
+        assert_eq!(ask(&gateway), (200, "127.0.0.3".into()));
+        // The old name is asked for no more.
+        let before = dns.asked("app.test");
+        let next = dns.asked("next.test");
+        eventually("more questions for the new name", || {
+            (dns.asked("next.test") > next + 4).then_some(())
+        });
+        assert!(dns.asked("app.test") <= before + 2);
+    });
+}
