@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-apps test-static examples soak fmt lint docs fuzz bench demo licences package release
+.PHONY: help test test-apps test-static examples soak picture fmt lint docs fuzz bench demo licences package release
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 APPS := $(TARGET)/apps
@@ -34,10 +34,11 @@ example-%: $(APPS)/debian.stamp
 
 # libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
 # server should take; puma and WEBrick judge what reaches an application; replicas share a redis-server; iproute2
-# and util-linux make the networks with a name server of the test's own, and those that are cut.
+# and util-linux make the networks with a name server of the test's own, and those that are cut; Prometheus
+# judges metrics, rules and dashboard.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl puma ruby-rack ruby-webrick iproute2 util-linux redis-server
+	tests/apps/packages libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt
@@ -93,6 +94,12 @@ SOAK_SECONDS ?= 600
 soak: ## good and bad traffic, upstream restarts and reloads for SOAK_SECONDS (600), in a release build
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test it -- --exact heavy::soak::good_and_bad_traffic --nocapture
 
+# Seconds of traffic in the picture.
+PICTURE_SECONDS ?= 240
+
+picture: test-apps ## draw docs/dashboard.svg: hookgate under PICTURE_SECONDS (240) of traffic, scraped by Prometheus
+	PICTURE_SECONDS=$(PICTURE_SECONDS) cargo test --test it -- --exact monitoring::dashboard::every_query_returns_data --nocapture
+
 fmt: ## format the code
 	cargo fmt
 
@@ -125,7 +132,7 @@ package: ## the Debian package of a release build, in $(TARGET)/package
 	cargo build --release --locked --bin hookgate
 	deploy/debian/build $(TARGET)/release/hookgate $(TARGET)/package
 
-release: licences ## what a release consists of, in dist/: binary, package, bill of materials, checksums; same commit, same bytes
+release: licences ## what a release consists of, in dist/: binary, package, bill of materials, checksums
 	deploy/release dist
 
 # The rules of deny.toml are also a test (tests/it/supply.rs), without the minutes that cargo-deny takes to build.

@@ -10,7 +10,7 @@ use crate::drain::Drain;
 use crate::exchange::{Exchange, Recorder, Settlement};
 use crate::handshake::{self, Reply};
 use crate::intake::{self, Bounds, Budget, Received};
-use crate::outcome::{Acknowledged, Rejection, Verdict};
+use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
 use crate::replay::{Claim, Guard, Wanted};
 use crate::scheme::{Check, Head, Verified};
@@ -88,7 +88,7 @@ impl Gateway {
         match self.pass(downstream, request, &mut exchange).await {
             Ok(Passed::Forwarded(response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
             Ok(Passed::Handshake(reply)) => {
-                exchange.conclude(Verdict::Acknowledged(Acknowledged::Handshake));
+                exchange.conclude(Verdict::Handshake);
                 refusal::handshake(reply)
             }
             Err(rejection) => refuse(self.excused(rejection), exchange),
@@ -179,7 +179,7 @@ impl Gateway {
                 verified: &verified(admitted.verdict, &route),
                 key: admitted.secret.and_then(|secret| route.keys.get(secret)),
                 route: &route.name,
-                client_subject: downstream.client_subject.as_ref(),
+                client: downstream.client_subject.as_ref(),
             },
             fixed: &route.upstream.settings().headers,
         };
@@ -247,10 +247,8 @@ impl Gateway {
         }
 
         // claim; a handshake delivers nothing
-        let handshake = verified
-            .as_ref()
-            .ok()
-            .and_then(|verified| answer(route, &body, verified.secret));
+        let answer = |verified: &Verified| answer(route, &body, verified.secret);
+        let handshake = verified.as_ref().ok().and_then(answer);
         let claimed = match verified {
             Ok(verified) if handshake.is_some() => Ok((verified.secret, None)),
             Ok(verified) => {
@@ -360,7 +358,7 @@ fn verified(verdict: Verdict, route: &Route) -> Cow<'_, [u8]> {
         Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
             Cow::Owned(format!("failed; reason={}", rejection.reason()).into_bytes())
         }
-        Verdict::Forwarded | Verdict::Acknowledged(_) => Cow::Borrowed(route.scheme.as_bytes()),
+        Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Handshake => Cow::Borrowed(route.scheme.as_bytes()),
     }
 }
 

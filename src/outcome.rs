@@ -343,35 +343,36 @@ pub struct Outcome {
 pub enum Verdict {
     /// Genuine, and the upstream's answer (whatever its status) went back to the sender.
     Forwarded,
-    /// Answered here and not forwarded.
-    Acknowledged(Acknowledged),
+    /// Answered here and not forwarded: a provider's handshake, signed or with the route's own token.
+    Handshake,
+    /// Genuine, delivered before, and answered 200 without forwarding.
+    Acknowledged(Repeat),
     /// Report mode: forwarded and marked although it would have been refused for this reason.
     Reported(Rejection),
     /// Answered by the gateway itself.
     Refused(Rejection),
 }
 
-/// What was answered here without the application.
+/// What a genuine request repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acknowledged {
-    /// A genuine request whose very bytes were delivered before.
+pub enum Repeat {
+    /// The very same signed bytes.
     Request,
-    /// A genuine request with the delivery id of another one: the sender's own retry.
+    /// Another request's delivery id: the sender's own retry.
     Delivery,
-    /// The provider's handshake.
-    Handshake,
 }
 
 /// An id for one exchange: taken from the sender's `X-Request-Id` when that is short and plain, made otherwise.
 pub type RequestId = std::sync::Arc<str>;
 
 impl Verdict {
-    /// The `verdict` label: `forwarded`, `acknowledged`, `reported`, `rejected` (the sender's fault) or `failed`.
+    /// The `verdict` label: `forwarded`, `acknowledged`, `handshake`, `reported`, `rejected` (the sender's fault) or `failed`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
             Self::Acknowledged(_) => "acknowledged",
+            Self::Handshake => "handshake",
             Self::Reported(_) => "reported",
             Self::Refused(rejection) => match rejection.fault() {
                 Fault::Sender => "rejected",
@@ -384,10 +385,9 @@ impl Verdict {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Forwarded => "none",
-            Self::Acknowledged(Acknowledged::Request) => Rejection::Replayed.reason(),
-            Self::Acknowledged(Acknowledged::Delivery) => Rejection::Duplicate.reason(),
-            Self::Acknowledged(Acknowledged::Handshake) => "handshake",
+            Self::Forwarded | Self::Handshake => "none",
+            Self::Acknowledged(Repeat::Request) => Rejection::Replayed.reason(),
+            Self::Acknowledged(Repeat::Delivery) => Rejection::Duplicate.reason(),
             Self::Reported(rejection) | Self::Refused(rejection) => rejection.reason(),
         }
     }

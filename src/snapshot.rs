@@ -1,7 +1,7 @@
 //! The configuration in force, compiled for the request's way: route table, and for every route what never changes
 //! between two requests. An exchange holds one snapshot from its head to its end; a reload swaps the whole.
 
-use crate::outcome::{Acknowledged, Rejection};
+use crate::outcome::{Rejection, Repeat};
 use crate::replay::{self, Key, Kind, Lifetime, Wanted};
 use crate::route::{Pattern, Table};
 use crate::scheme::{Head, Verified};
@@ -205,12 +205,12 @@ impl Route {
 
     /// What this refusal is answered 200 as, on a route that acknowledges such repetitions.
     #[must_use]
-    pub fn acknowledges(&self, rejection: Rejection) -> Option<Acknowledged> {
+    pub fn acknowledges(&self, rejection: Rejection) -> Option<Repeat> {
         let dedupe = self.settings.dedupe.as_ref();
         if rejection == Rejection::Replayed && self.settings.replay.acknowledge {
-            Some(Acknowledged::Request)
+            Some(Repeat::Request)
         } else if rejection == Rejection::Duplicate && dedupe.is_some_and(|dedupe| dedupe.acknowledge) {
-            Some(Acknowledged::Delivery)
+            Some(Repeat::Delivery)
         } else {
             None
         }

@@ -5,6 +5,8 @@ WORKDIR /application
 COPY requirements.txt .
 RUN pip install --no-cache-dir --require-hashes -r requirements.txt
 COPY . .
+# A new volume takes the owner of what it is laid over.
+RUN install -d -o 65532 -g 65532 /var/lib/application
 USER 65532:65532
 EXPOSE 8000
 CMD ["gunicorn", "--config", "gunicorn.conf.py", "licences:app"]

@@ -5,7 +5,7 @@
 //! their first use; from then on they are as cheap. Nothing is ever left uncounted.
 
 use super::route_families::Families;
-use crate::outcome::{Acknowledged, Outcome, Rejection, Verdict};
+use crate::outcome::{Outcome, Rejection, Repeat, Verdict};
 use hyper::StatusCode;
 use prometheus::{Histogram, IntCounter};
 use std::array::from_fn;
@@ -230,9 +230,9 @@ const fn code_class(status: StatusCode) -> &'static str {
 const fn verdict_index(verdict: Verdict) -> usize {
     match verdict {
         Verdict::Forwarded => 0,
-        Verdict::Acknowledged(Acknowledged::Request) => 1,
-        Verdict::Acknowledged(Acknowledged::Delivery) => 2,
-        Verdict::Acknowledged(Acknowledged::Handshake) => 3,
+        Verdict::Acknowledged(Repeat::Request) => 1,
+        Verdict::Acknowledged(Repeat::Delivery) => 2,
+        Verdict::Handshake => 3,
         Verdict::Refused(rejection) => 4 + rejection as usize,
         Verdict::Reported(rejection) => 4 + Rejection::ALL.len() + rejection as usize,
     }
@@ -242,13 +242,21 @@ const fn verdict_index(verdict: Verdict) -> usize {
 fn verdicts() -> impl Iterator<Item = Verdict> {
     [Verdict::Forwarded]
         .into_iter()
-        .chain([Acknowledged::Request, Acknowledged::Delivery, Acknowledged::Handshake].map(Verdict::Acknowledged))
+        .chain([Repeat::Request, Repeat::Delivery].map(Verdict::Acknowledged))
+        .chain([Verdict::Handshake])
         .chain(Rejection::ALL.map(Verdict::Refused))
         .chain(Rejection::ALL.map(Verdict::Reported))
 }
 
 const VERDICTS: usize = 4 + 2 * Rejection::ALL.len();
-const VERDICT_LABELS: [&str; 5] = ["forwarded", "acknowledged", "reported", "rejected", "failed"];
+const VERDICT_LABELS: [&str; 6] = [
+    "forwarded",
+    "acknowledged",
+    "handshake",
+    "reported",
+    "rejected",
+    "failed",
+];
 const CODE_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 #[cfg(test)]

@@ -119,6 +119,12 @@ impl Client {
         }
     }
 
+    /// The same for a gateway that may turn the connection away.
+    pub(crate) fn try_exchange(&mut self, request: &[u8]) -> io::Result<Response> {
+        self.try_send(request)?;
+        self.try_response(false)
+    }
+
     pub(crate) fn response(&mut self) -> Response {
         self.try_response(false).unwrap()
     }

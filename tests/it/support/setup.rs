@@ -115,6 +115,12 @@ impl Setup {
         self
     }
 
+    /// The route's secrets as the file writes them.
+    pub(crate) fn secret_list(mut self, entries: &str) -> Self {
+        self.secrets = entries.into();
+        self
+    }
+
     /// The route's upstream as a list.
     pub(crate) fn upstreams(self, urls: &[String]) -> Self {
         self.upstream_text(&format!("{urls:?}"))

@@ -1,0 +1,265 @@
+//! The alert rules: their unit tests, their runbook, and whether they fire on what they are for.
+
+use crate::support::certificates::Authority;
+use crate::support::paddle::{self, SECRET};
+use crate::support::prometheus::{Prometheus, promtool};
+use crate::support::upstream::answer;
+use crate::support::wait::within;
+use crate::support::{Client, Setup, Upstream, Webhook};
+use rustix::process::Signal;
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const OLD: &str = "pdl_ntfset_01old000000000000000000000_abcdefghijklmnopqrstuvwxyz012345";
+/// For an alert to come through scrape, rule and state on a machine that is busy with other things.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// J03: what `promtool` says of the rules, of their unit tests, and of a scrape.
+#[test]
+fn promtool_is_content() {
+    let (content, printed) = promtool(
+        &[
+            "check",
+            "rules",
+            "--lint-fatal",
+            "deploy/prometheus/alerts.yml",
+            "deploy/prometheus/recording.yml",
+        ],
+        b"",
+    );
+    assert!(content && printed.contains("19 rules found"), "{printed}");
+    let (content, printed) = promtool(
+        &[
+            "test",
+            "rules",
+            "tests/prometheus/rules_test.yml",
+            "tests/prometheus/spike_test.yml",
+        ],
+        b"",
+    );
+    assert!(content, "{printed}");
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    assert_eq!(gateway.connect_tls().exchange(&Webhook::new("{}").bytes()).status, 200);
+    assert_eq!(
+        gateway.exchange(&Webhook::new("{}").signature(None).bytes()).status,
+        401
+    );
+    let (content, printed) = promtool(&["check", "metrics"], &gateway.ask("/metrics").body);
+    assert!(content && printed.is_empty(), "{printed}");
+}
+
+/// Every alert has a section of its own where its annotation points, and a unit test that sees it fire.
+#[test]
+fn every_alert_is_explained_and_tested() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let tests = read("tests/prometheus/rules_test.yml") + &read("tests/prometheus/spike_test.yml");
+    let alerts = read("deploy/prometheus/alerts.yml");
+    let after = |line: &str, key: &str| line.trim().strip_prefix(key).map(|rest| rest.trim().to_owned());
+    let names: Vec<String> = alerts.lines().filter_map(|line| after(line, "- alert:")).collect();
+    let links: Vec<String> = alerts.lines().filter_map(|line| after(line, "runbook_url:")).collect();
+    assert!(names.len() >= 15 && names.len() == links.len(), "{names:?} {links:?}");
+    for (name, link) in names.iter().zip(&links) {
+        let (page, anchor) = link.split_once('#').unwrap();
+        let page = read(page);
+        let section = page.split("\n#").find(|section| {
+            let heading = section.lines().next().unwrap_or_default();
+            heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-") == anchor
+        });
+        let section = section.unwrap_or_else(|| panic!("{link} leads nowhere"));
+        assert!(
+            section.len() > 150 && name.to_lowercase() == anchor,
+            "{name}: {section}"
+        );
+        let seen = tests
+            .split("\n      - ")
+            .any(|test| test.contains(&format!("alertname: {name}\n")) && test.contains("exp_labels"));
+        assert!(seen, "no unit test sees {name} fire");
+    }
+}
+
+/// J06: good traffic raises nothing but what is true of the certificate; then everything goes wrong for real.
+#[test]
+fn alerts_fire_on_real_trouble() {
+    let upstream = Upstream::new(|request, connection| match request.body.first() {
+        Some(b'5') => connection.say(&answer("500 Internal Server Error", &[], b"")),
+        Some(b's') => {
+            // An application that takes its time.
+            std::thread::sleep(Duration::from_millis(3500));
+            connection.say(&answer("200 OK", &[], b""))
+        }
+        Some(_) | None => connection.say(&answer("200 OK", &[], b"")),
+    });
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = closed.local_addr().unwrap();
+    drop(closed);
+    let route = |name: &str, upstream: &str| {
+        format!(
+            "[[route]]\nname = \"{name}\"\npath = \"/{name}\"\nprovider = \"paddle\"\ntolerance = \"60s\"\n\
+             secrets = [{{ env = \"PADDLE_WEBHOOK_SECRET\" }}]\nupstream = \"{upstream}\"\nbody_limit = \"64KiB\"\n"
+        )
+    };
+    let setup = Setup::new(&upstream.url())
+        .secret_list(
+            r#"{ env = "PADDLE_WEBHOOK_SECRET", name = "new" }, { env = "OLD", name = "old", retired = true }"#,
+        )
+        .variable("OLD", OLD)
+        .limits("connections = 60\nin_flight_bytes = \"300KiB\"")
+        .route("body_limit = \"64KiB\"\nbody_timeout = \"5m\"")
+        .replay("capacity = 1000");
+    let in_two_days = humantime::format_rfc3339_seconds(std::time::SystemTime::now() + Duration::from_secs(2 * 86_400));
+    let date: Vec<u16> = in_two_days.to_string()[..10]
+        .split('-')
+        .map(|part| part.parse().unwrap())
+        .collect();
+    let expiring = Authority::new().issue_with(&["localhost"], |params| {
+        params.not_after = rcgen::date_time_ymd(i32::from(date[0]), date[1] as u8, date[2] as u8);
+    });
+    expiring.write(setup.directory(), "soon");
+    let listener = "[[listen]]\nname = \"soon\"\naddress = \"127.0.0.1:0\"\ntls = { certificate = \"soon.crt\", key = \"soon.key\" }\n";
+    let more = [
+        listener.to_owned(),
+        route("nowhere", &format!("http://{nowhere}")),
+        route("wrong", &upstream.url()),
+        route("slow", &upstream.url()),
+    ];
+    let mut gateway = setup.more(&more.join("\n")).start();
+    let prometheus = Prometheus::start(gateway.admin());
+    let plain = gateway.plain();
+    let always = ["HookgateCertificateExpires", "HookgateCertificateExpiresSoon"];
+
+    // Good traffic, until the rules have had the time to judge it.
+    let deliver = |webhook: &Webhook| Client::tcp(plain).exchange(&webhook.bytes()).status;
+    let mut number = 0;
+    within(DEADLINE, "the first verdicts on good traffic", || {
+        number += 1;
+        assert_eq!(deliver(&Webhook::new(format!("good {number}"))), 200);
+        std::thread::sleep(Duration::from_millis(100));
+        let judged = !prometheus
+            .query("instance_route:hookgate_signature_age_seconds:median_rate15m > -1")
+            .is_empty();
+        (judged && prometheus.firing() == always).then_some(())
+    });
+    assert!(
+        prometheus.rules().iter().all(|rule| rule["health"] == "ok"),
+        "{:?}",
+        prometheus.rules()
+    );
+
+    // Trouble of every kind at once, until each has been noticed.
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _over = Over(&over);
+        scope.spawn(|| trouble(plain, &over));
+        scope.spawn(|| {
+            let mut number = 0;
+            while !over.load(Ordering::Relaxed) {
+                number += 1;
+                // Held up on the way to the application, which a retry by its sender would make worse.
+                let webhook = elsewhere("/slow", Webhook::new(format!("slow {number}")));
+                let _ = Client::tcp(plain).try_exchange(&webhook.bytes());
+            }
+        });
+        let idle: Vec<Client> = (0..50).map(|_| Client::tcp(plain)).collect();
+        let large: Vec<Client> = (0..4)
+            .map(|number| {
+                let mut client = Client::tcp(plain);
+                let request = Webhook::new(vec![b'w' + number; 64 << 10]).bytes();
+                client.send(&request[..request.len() - 1000]);
+                client
+            })
+            .collect();
+        std::fs::write(
+            gateway.setup.directory().join("gateway.toml"),
+            "nothing that can be used",
+        )
+        .unwrap();
+        gateway.signal(Signal::HUP);
+        noticed(
+            &prometheus,
+            &[
+                "HookgateClockSkew",
+                "HookgateConnectionsNearLimit",
+                "HookgateIntakeNearLimit",
+                "HookgateNothingVerified",
+                "HookgateRefusalsSpike",
+                "HookgateReloadFailed",
+                "HookgateRetiredSecretInUse",
+                "HookgateUpstreamDown",
+                "HookgateUpstreamErrors",
+                "HookgateUpstreamFailing",
+                "HookgateUpstreamSlow",
+            ],
+        );
+        drop((idle, large));
+        // Different webhooks until the guard has no room left.
+        let mut client = Client::tcp(plain);
+        let mut filled = 0;
+        while filled < 1100 {
+            filled += 1;
+            if client.exchange(&Webhook::new(format!("fill {filled}")).bytes()).status == 503 {
+                break;
+            }
+        }
+        noticed(
+            &prometheus,
+            &["HookgateReplayStoreFailing", "HookgateReplayStoreNearlyFull"],
+        );
+    });
+    gateway.signal(Signal::KILL);
+    gateway.ended();
+    noticed(&prometheus, &["HookgateDown"]);
+}
+
+fn elsewhere(path: &str, webhook: Webhook) -> Webhook {
+    Webhook {
+        path: path.into(),
+        ..webhook
+    }
+}
+
+fn noticed(prometheus: &Prometheus, alerts: &[&str]) {
+    let mut missing: BTreeSet<&str> = alerts.iter().copied().collect();
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while !missing.is_empty() {
+        let firing = prometheus.firing();
+        missing.retain(|alert| !firing.iter().any(|name| name == alert));
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{missing:?} did not fire; {firing:?} do"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Every kind of bad traffic, a dozen requests a second, until it is over.
+fn trouble(plain: SocketAddr, over: &AtomicBool) {
+    let mut number = 0;
+    while !over.load(Ordering::Relaxed) {
+        number += 1;
+        // The sender's clock is far ahead of ours, within the tolerance.
+        let ahead = paddle::now() + 20;
+        for webhook in [
+            Webhook::signed(format!("5 {number}"), SECRET, ahead),
+            Webhook::signed(format!("a {number}"), OLD, ahead),
+            Webhook::new(format!("b {number}")).signature(None),
+            elsewhere("/nowhere", Webhook::new(format!("c {number}"))),
+            elsewhere("/wrong", Webhook::signed(format!("d {number}"), OLD, paddle::now())),
+        ] {
+            let _ = Client::tcp(plain).try_exchange(&webhook.bytes());
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
