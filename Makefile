@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-apps test-static soak picture fmt lint docs fuzz bench demo licences
+.PHONY: help test test-apps test-static examples soak picture fmt lint docs fuzz bench demo licences
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 APPS := $(TARGET)/apps
@@ -23,15 +23,22 @@ test: test-apps ## install what the tests need, then run every test
 	  echo cargo test; cargo test --lib --bins && cargo test --test it -- --test-threads=2; \
 	fi
 
-test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/deploy.stamp test-static
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/oracles.stamp $(APPS)/deploy.stamp test-static examples
+
+# What each example's own `run` installs, kept here: it looks by itself whether anything has changed.
+EXAMPLES := flask rails nextjs fastapi django
+examples: $(addprefix example-,$(EXAMPLES))
+example-%: $(APPS)/debian.stamp
+	@mkdir -p $(APPS)/examples/$*
+	EXAMPLE_INSTALLED=$(abspath $(APPS))/examples/$* deploy/examples/$*/run install
 
 # libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
-# server should take; puma and WEBrick judge what reaches an application; iproute2
-# and util-linux make the networks with a name server of the test's own; Prometheus
-# judges metrics, rules and dashboard.
+# server should take; puma and WEBrick judge what reaches an application; replicas share a redis-server; iproute2
+# and util-linux make the networks with a name server of the test's own, and those that are cut; Prometheus judges
+# metrics, rules and dashboard.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux
+	tests/apps/packages libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt
@@ -61,6 +68,19 @@ test-static:
 	cargo rustc --quiet --bin hookgate -- -C target-feature=+crt-static -C strip=symbols
 	cp --remove-destination $(TARGET)/debug/hookgate $(APPS)/static/hookgate
 	cargo build --quiet --bin hookgate
+
+# The providers' own libraries, which sign and judge (tests/oracles).
+ORACLES := tests/oracles/package.json tests/oracles/package-lock.json tests/oracles/requirements.txt
+$(APPS)/oracles.stamp: $(ORACLES)
+	@command -v npm >/dev/null || tests/apps/packages nodejs npm
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/apps/packages python3-venv
+	rm -rf $(APPS)/oracles
+	@mkdir -p $(APPS)/oracles
+	cp $^ $(APPS)/oracles/
+	cd $(APPS)/oracles && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	$(PYTHON) -m venv $(APPS)/oracles/venv
+	$(APPS)/oracles/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/oracles/requirements.txt
+	@touch $@
 
 # Seconds of `make soak`.
 SOAK_SECONDS ?= 600

@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 pub struct State {
     metrics: Arc<Metrics>,
     sample: Sample,
+    store: Option<Store>,
     readiness: AtomicU8,
     /// Where `/stopping` says that the applications are being stopped.
     stopping: Arc<Drain>,
@@ -33,6 +34,20 @@ pub struct State {
 
 /// Brings sampled gauges up to date; called before every scrape.
 pub type Sample = Box<dyn Fn() + Send + Sync>;
+
+/// Asks whether a shared replay store answers.
+pub type Store = Box<dyn Fn() -> StoreState + Send + Sync>;
+
+/// How a shared replay store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreState {
+    /// It answers.
+    Up,
+    /// It does not, and requests are accepted all the same.
+    DownAccepting,
+    /// It does not, and requests are refused.
+    Down,
+}
 
 /// Whether webhooks should be sent here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +77,17 @@ impl State {
         Self {
             metrics,
             sample,
+            store: None,
             readiness: AtomicU8::new(Readiness::Starting as u8),
             stopping: Arc::default(),
         }
+    }
+
+    /// The same, with a shared replay store to tell about.
+    #[must_use]
+    pub fn with_store(mut self, store: Option<Store>) -> Self {
+        self.store = store;
+        self
     }
 
     /// Lets `/stopping` speak the gateway's own word.
@@ -209,7 +232,18 @@ fn readyz(state: &State) -> Response<Full<Bytes>> {
         Readiness::Ready => StatusCode::OK,
         Readiness::Starting | Readiness::UpstreamDown | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let mut response = plain(status, format!("{}\n", readiness.label()));
+    let store = state.store.as_ref().map(|store| store());
+    let status = match store {
+        Some(StoreState::Down) => StatusCode::SERVICE_UNAVAILABLE,
+        Some(StoreState::Up | StoreState::DownAccepting) | None => status,
+    };
+    let told = match store {
+        None => "",
+        Some(StoreState::Up) => "replay store up\n",
+        Some(StoreState::DownAccepting) => "replay store down, requests are accepted without it\n",
+        Some(StoreState::Down) => "replay store down\n",
+    };
+    let mut response = plain(status, format!("{}\n{told}", readiness.label()));
     if status != StatusCode::OK {
         response
             .headers_mut()

@@ -102,6 +102,7 @@ impl Exchange {
                 request_id: recorder.request_id(headers),
                 peer,
                 secret: None,
+                unshared: false,
                 signature_age: None,
                 body_bytes: 0,
                 upstream: None,

@@ -8,10 +8,11 @@
 use crate::answer::Body;
 use crate::drain::Drain;
 use crate::exchange::{Exchange, Recorder, Settlement};
+use crate::handshake::{self, Reply};
 use crate::intake::{self, Bounds, Budget, Received};
-use crate::outcome::{Rejection, Verdict};
+use crate::outcome::{Acknowledged, Rejection, Verdict};
 use crate::refusal;
-use crate::replay::{Claim, Guard};
+use crate::replay::{Claim, Guard, Wanted};
 use crate::scheme::{Check, Head, Verified};
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::forwarding::{Forwarding, Mark};
@@ -66,6 +67,27 @@ struct Admitted {
     claim: Option<Claim>,
 }
 
+/// What became of a request that was not refused.
+#[allow(clippy::large_enum_variant)] // The large one is the common one, and lives for one call.
+enum Passed {
+    /// The upstream's answer, the verdict, and the claim to settle.
+    Forwarded(Response<upstream::Answer>, Verdict, Option<Claim>),
+    /// Answered here; a claim that it had is released.
+    Handshake(Reply),
+}
+
+impl Admitted {
+    /// The answer to a verified request that is the provider's handshake.
+    fn handshake(&self, route: &Route) -> Option<Reply> {
+        let (handshake, key) = (route.settings.handshake.as_ref()?, self.secret?);
+        if self.body.len() > handshake::LARGEST {
+            return None;
+        }
+        let body = self.body.pieces().concat();
+        handshake.answer(&body, &route.settings.verifier, key)
+    }
+}
+
 impl Gateway {
     /// Serves one request. Runs to its end even when the sender is gone: the caller must not drop it half-way.
     pub async fn handle<B>(&self, downstream: &Downstream, request: Request<B>) -> Response<Body>
@@ -74,7 +96,11 @@ impl Gateway {
     {
         let mut exchange = Exchange::open(&self.recorder, request.headers(), downstream.origin.peer);
         match self.pass(downstream, request, &mut exchange).await {
-            Ok((response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
+            Ok(Passed::Forwarded(response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
+            Ok(Passed::Handshake(reply)) => {
+                exchange.conclude(Verdict::Acknowledged(Acknowledged::Handshake));
+                refusal::handshake(reply)
+            }
             Err(rejection) => refuse(self.excused(rejection), exchange),
         }
     }
@@ -85,7 +111,7 @@ impl Gateway {
         downstream: &Downstream,
         request: Request<B>,
         exchange: &mut Exchange,
-    ) -> Result<(Response<upstream::Answer>, Verdict, Option<Claim>), Rejection>
+    ) -> Result<Passed, Rejection>
     where
         B: http_body::Body<Data = Bytes>,
     {
@@ -108,7 +134,11 @@ impl Gateway {
             .cloned()
             .ok_or(Rejection::NoRoute)?;
         exchange.route = Some(route.clone());
-        if !route.settings.methods.contains(&parts.method) {
+        let handshake = route.settings.handshake.as_ref();
+        let challenged = handshake
+            .filter(|_| body.is_end_stream())
+            .and_then(|handshake| handshake.challenged(&parts.method, target.query().unwrap_or_default()));
+        if challenged.is_none() && !route.settings.methods.contains(&parts.method) {
             return Err(Rejection::MethodNotAllowed);
         }
 
@@ -133,8 +163,18 @@ impl Gateway {
             return Err(Rejection::BodyTooLarge);
         }
 
+        // A challenge that is not signed asks for nothing but an answer, and gets no further.
+        if let Some(answer) = challenged {
+            return answer.map(Passed::Handshake);
+        }
+
         // present, age, intake, verify, claim
-        let admitted = self.judge(&route, &parts, target.as_str(), body, exchange).await?;
+        let admitted = self
+            .judge(&route, downstream.worker, &parts, target.as_str(), body, exchange)
+            .await?;
+        if let Some(reply) = admitted.handshake(&route) {
+            return Ok(Passed::Handshake(reply));
+        }
 
         // forward
         let head = Forwarding {
@@ -149,7 +189,7 @@ impl Gateway {
                 verified: &verified(admitted.verdict, &route),
                 key: admitted.secret.and_then(|secret| route.keys.get(secret)),
                 route: &route.name,
-                client: downstream.client_subject.as_ref(),
+                client_subject: downstream.client_subject.as_ref(),
             },
             fixed: &route.upstream.settings().headers,
         };
@@ -163,13 +203,14 @@ impl Gateway {
             let server = &mut exchange.outcome.upstream;
             route.upstream.forward(downstream.worker, request, server).await?
         };
-        Ok((response, admitted.verdict, admitted.claim))
+        Ok(Passed::Forwarded(response, admitted.verdict, admitted.claim))
     }
 
     /// Present, age, intake, verify and claim. In report mode a failed check does not stop the request: it is marked.
     async fn judge<B>(
         &self,
         route: &Route,
+        worker: usize,
         parts: &Parts,
         target: &str,
         body: B,
@@ -217,13 +258,15 @@ impl Gateway {
 
         // claim
         let claimed = match verified {
-            Ok(verified) => match route.wanted(&verified, &head, body.pieces(), now) {
-                Ok(wanted) => self.guard.claim(&wanted, Instant::now()).await,
-                Err(rejection) => Err(rejection),
+            Ok(verified) => {
+                let claim = self.claim(worker, route, route.wanted(&verified, &head, body.pieces(), now));
+                claim.await.map(|claim| (verified.secret, claim))
             }
-            .map(|claim| (verified.secret, claim)),
             Err(rejection) => Err(rejection),
         };
+        if let Ok((_, claim)) = &claimed {
+            exchange.outcome.unshared = self.guard.fell_back(claim.as_ref());
+        }
         match claimed {
             Ok((secret, claim)) => Ok(Admitted {
                 body,
@@ -239,6 +282,15 @@ impl Gateway {
             }),
             Err(rejection) => Err(rejection),
         }
+    }
+
+    async fn claim(
+        &self,
+        worker: usize,
+        route: &Route,
+        wanted: Result<Wanted, Rejection>,
+    ) -> Result<Option<Claim>, Rejection> {
+        self.guard.claim(worker, &wanted?, route.lease(), Instant::now()).await
     }
 
     /// Where a pod ends its application before its gateway, an upstream that is gone is no fault of the application:

@@ -45,7 +45,7 @@
 //! | [`answer`], [`refusal`], [`exchange`], [`snapshot`] | what goes back, the account of it, the compiled configuration |
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`], [`replay`], [`intake`], [`route`] | forwarding, claims, bounded bodies, the route table |
-//! | [`settings`], [`scheme`] ★ | the runtime shape of the configuration; signatures, pure |
+//! | [`settings`], [`handshake`], [`scheme`] ★ | the runtime shape of the configuration; what providers ask first; signatures, pure |
 //! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`drain`] | the words that all others use |
 
 pub mod admin;
@@ -60,6 +60,7 @@ pub mod deadline;
 pub mod drain;
 pub mod exchange;
 pub mod gateway;
+pub mod handshake;
 pub mod intake;
 pub mod listener;
 pub mod outcome;

@@ -320,6 +320,8 @@ pub struct Outcome {
     pub peer: Option<IpAddr>,
     /// Index of the active secret that matched.
     pub secret: Option<usize>,
+    /// Whether it was let in without asking the shared replay store, which had failed.
+    pub unshared: bool,
     /// Seconds between the signature's timestamp and `received`; negative when the timestamp lies in the future.
     pub signature_age: Option<i64>,
     /// Body bytes received.
@@ -341,21 +343,23 @@ pub struct Outcome {
 pub enum Verdict {
     /// Genuine, and the upstream's answer (whatever its status) went back to the sender.
     Forwarded,
-    /// Genuine, delivered before, and answered 200 without forwarding.
-    Acknowledged(Repeat),
+    /// Answered here and not forwarded.
+    Acknowledged(Acknowledged),
     /// Report mode: forwarded and marked although it would have been refused for this reason.
     Reported(Rejection),
     /// Answered by the gateway itself.
     Refused(Rejection),
 }
 
-/// What a genuine request repeats.
+/// What was answered here without the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// The very same signed bytes.
+pub enum Acknowledged {
+    /// A genuine request whose very bytes were delivered before.
     Request,
-    /// Another request's delivery id: the sender's own retry.
+    /// A genuine request with the delivery id of another one: the sender's own retry.
     Delivery,
+    /// The provider's handshake.
+    Handshake,
 }
 
 /// An id for one exchange: taken from the sender's `X-Request-Id` when that is short and plain, made otherwise.
@@ -376,13 +380,14 @@ impl Verdict {
         }
     }
 
-    /// The `reason` label: a [`Rejection::reason`], or `none`.
+    /// The `reason` label: a [`Rejection::reason`], `handshake`, or `none`.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Forwarded => "none",
-            Self::Acknowledged(Repeat::Request) => Rejection::Replayed.reason(),
-            Self::Acknowledged(Repeat::Delivery) => Rejection::Duplicate.reason(),
+            Self::Acknowledged(Acknowledged::Request) => Rejection::Replayed.reason(),
+            Self::Acknowledged(Acknowledged::Delivery) => Rejection::Duplicate.reason(),
+            Self::Acknowledged(Acknowledged::Handshake) => "handshake",
             Self::Reported(rejection) | Self::Refused(rejection) => rejection.reason(),
         }
     }

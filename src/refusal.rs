@@ -1,9 +1,10 @@
 //! The gateway's own answers: a problem document (RFC 9457) that tells the reader of the provider's delivery log why.
 
 use crate::answer::Body;
+use crate::handshake::Reply;
 use crate::outcome::Rejection;
 use crate::snapshot::Route;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -44,6 +45,16 @@ pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<Body> {
             route.map_or(HeaderValue::from_static("POST"), |route| route.allow.clone()),
         );
     }
+    response
+}
+
+/// The answer to a provider's handshake. It echoes what a stranger may have chosen: no browser shall guess at it.
+#[must_use]
+pub fn handshake(reply: Reply) -> Response<Body> {
+    let mut response = Response::new(Body::from(reply.body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

@@ -3,7 +3,9 @@
 //! `config` makes it from file, environment and command line; nothing here parses, and nothing here is optional for lack
 //! of a default. Keys, defaults and units are documented in `docs/configuration.md`.
 
+use crate::handshake::Handshake;
 use crate::scheme::{DeliveryId, Verifier};
+use crate::secret::Secret;
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use ipnet::IpNet;
@@ -148,6 +150,47 @@ pub struct Drain {
 pub struct Replay {
     /// Keys held at once; full means refused, never evicted.
     pub capacity: usize,
+    /// A store that replicas share; `None` is this process's memory.
+    pub shared: Option<Box<Redis>>,
+}
+
+/// A replay store in Redis or Valkey.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    /// At least one. Several: the first that is a master is used, or they are Sentinels.
+    pub servers: Vec<StoreServer>,
+    /// Whether `servers` are reached over TLS.
+    pub tls: bool,
+    /// PEM file with roots in place of the platform's.
+    pub ca: Option<PathBuf>,
+    /// The name of the master that `servers`, which are Sentinels, know.
+    pub sentinel: Option<String>,
+    /// Number of the database.
+    pub database: u16,
+    /// ACL user; `None` is the default user.
+    pub user: Option<Secret>,
+    /// Where the user needs one.
+    pub password: Option<Secret>,
+    /// What every key begins with.
+    pub prefix: String,
+    /// For one claim, waiting for a connection included.
+    pub timeout: Duration,
+    /// When the store fails: go on with this process's memory alone, instead of refusing.
+    pub accept_on_failure: bool,
+}
+
+/// A server of a shared replay store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreServer {
+    /// `host:port`.
+    Tcp {
+        /// Name or address, without brackets.
+        host: String,
+        /// Port, 6379 by default (Sentinels: 26379).
+        port: u16,
+    },
+    /// Path of a Unix socket.
+    Unix(PathBuf),
 }
 
 /// Logs and audit lines.
@@ -208,6 +251,8 @@ pub struct Route {
     pub body_limit: usize,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
+    /// Answered here in place of the application; `None` unless the route opts in.
+    pub handshake: Option<Handshake>,
     /// Replaces 401 in refusals about the signature.
     pub reject_status: Option<StatusCode>,
     /// Whether a refusal says why.
@@ -338,6 +383,16 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path, _) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for StoreServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The configuration in force, compiled for the request's way: route table, and for every route what never changes
 //! between two requests. An exchange holds one snapshot from its head to its end; a reload swaps the whole.
 
-use crate::outcome::{Rejection, Repeat};
+use crate::outcome::{Acknowledged, Rejection};
 use crate::replay::{self, Key, Kind, Lifetime, Wanted};
 use crate::route::{Pattern, Table};
 use crate::scheme::{Head, Verified};
@@ -18,6 +18,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::TlsConnector;
+
+/// What a delivery takes beyond its upstream's timeouts: the body on its way, the settling.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// One configuration, compiled.
 #[derive(Debug)]
@@ -202,15 +205,22 @@ impl Route {
 
     /// What this refusal is answered 200 as, on a route that acknowledges such repetitions.
     #[must_use]
-    pub fn acknowledges(&self, rejection: Rejection) -> Option<Repeat> {
+    pub fn acknowledges(&self, rejection: Rejection) -> Option<Acknowledged> {
         let dedupe = self.settings.dedupe.as_ref();
         if rejection == Rejection::Replayed && self.settings.replay.acknowledge {
-            Some(Repeat::Request)
+            Some(Acknowledged::Request)
         } else if rejection == Rejection::Duplicate && dedupe.is_some_and(|dedupe| dedupe.acknowledge) {
-            Some(Repeat::Delivery)
+            Some(Acknowledged::Delivery)
         } else {
             None
         }
+    }
+
+    /// How long one delivery may take at most, with a margin: after that a claim's owner is gone.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        let upstream = self.upstream.settings();
+        upstream.connect_timeout + upstream.timeout + LEASE_MARGIN
     }
 
     /// The target that the upstream is asked for: the raw path and query, below the upstream's base path.

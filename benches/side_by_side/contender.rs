@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 pub enum Kind {
     /// Ours: the built binary, or another build of it to compare with.
     Hookgate(PathBuf),
+    /// Ours, with its replay guard in a redis-server that shares its core.
+    HookgateRedis(PathBuf),
     /// nginx, TLS and proxy only, verifying nothing.
     Nginx,
     /// nginx verifying with Lua and libcrypto.
@@ -39,7 +41,7 @@ impl Entry {
     /// Whether it is expected to refuse what is not genuine.
     pub fn verifies(&self) -> bool {
         match self.kind {
-            Kind::Hookgate(_) | Kind::NginxLua | Kind::Haproxy => true,
+            Kind::Hookgate(_) | Kind::HookgateRedis(_) | Kind::NginxLua | Kind::Haproxy => true,
             Kind::Nginx => false,
         }
     }
@@ -86,6 +88,7 @@ pub struct Contender {
     /// Its processes.
     pub tree: Tree,
     _child: Running,
+    _store: Option<Running>,
 }
 
 impl Contender {
@@ -95,7 +98,9 @@ impl Contender {
         let directory = workshop.path();
         let at = |name: &str| directory.join(name).to_string_lossy().into_owned();
         let (template, modules, init, verify) = match &entry.kind {
-            Kind::Hookgate(_) => (include_str!("contenders/hookgate.toml"), "", String::new(), ""),
+            Kind::Hookgate(_) | Kind::HookgateRedis(_) => {
+                (include_str!("contenders/hookgate.toml"), "", String::new(), "")
+            }
             Kind::Haproxy => (include_str!("contenders/haproxy.cfg"), "", String::new(), ""),
             Kind::Nginx => (include_str!("contenders/nginx.conf"), "", String::new(), ""),
             Kind::NginxLua => (
@@ -108,7 +113,18 @@ impl Contender {
                 "access_by_lua_block { verify.check(5) }",
             ),
         };
+        let (store, replay) = match &entry.kind {
+            Kind::HookgateRedis(_) => {
+                let port = free_port()?;
+                (
+                    Some(redis(port)?),
+                    format!("store = \"redis://127.0.0.1:{port}\"\ntimeout = \"1s\""),
+                )
+            }
+            Kind::Hookgate(_) | Kind::Nginx | Kind::NginxLua | Kind::Haproxy => (None, String::new()),
+        };
         let text = template
+            .replace("@REPLAY@", &replay)
             .replace("@DIR@", &directory.to_string_lossy())
             .replace("@NAME@", &entry.name)
             .replace("@MODULES@", modules)
@@ -126,7 +142,9 @@ impl Contender {
         fs::write(&file, text)?;
         let mut command = pinned(CONTENDER_CORE)?;
         match &entry.kind {
-            Kind::Hookgate(binary) => command.arg(binary).arg("--config").arg(&file).arg("serve"),
+            Kind::Hookgate(binary) | Kind::HookgateRedis(binary) => {
+                command.arg(binary).arg("--config").arg(&file).arg("serve")
+            }
             Kind::Nginx | Kind::NginxLua => command.args(["nginx", "-c"]).arg(&file),
             Kind::Haproxy => command.args(["haproxy", "-db", "-f"]).arg(&file),
         };
@@ -141,7 +159,7 @@ impl Contender {
         // nginx listens before its worker exists.
         let processes = match entry.kind {
             Kind::Nginx | Kind::NginxLua => 2,
-            Kind::Hookgate(_) | Kind::Haproxy => 1,
+            Kind::Hookgate(_) | Kind::HookgateRedis(_) | Kind::Haproxy => 1,
         };
         let mut tree = Tree::of(child.0.id())?;
         while tree.0.len() < processes {
@@ -155,6 +173,7 @@ impl Contender {
             upstream: listener,
             tree,
             _child: child,
+            _store: store,
         })
     }
 
@@ -166,6 +185,24 @@ impl Contender {
             .filter_map(|name| fs::read_to_string(directory.join(name)).ok())
             .collect()
     }
+}
+
+/// A store on the contender's core: what it takes there is part of what sharing costs.
+fn redis(port: u16) -> Result<Running> {
+    let mut command = pinned(CONTENDER_CORE)?;
+    command.args([
+        "redis-server",
+        "--port",
+        &port.to_string(),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+    ]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = Running(command.spawn()?);
+    child.wait_for(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    Ok(child)
 }
 
 /// A child that is stopped when it goes out of scope.

@@ -3,7 +3,7 @@
 set -eu
 need=""
 have() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q "install ok installed"; }
-for package in nginx-light libnginx-mod-http-lua haproxy; do
+for package in nginx-light libnginx-mod-http-lua haproxy redis-server; do
     have "$package" || need="$need $package"
 done
 # The system-call row counts with perf, or with strace where perf is missing.

@@ -132,6 +132,7 @@ impl Options {
         }];
         all.extend(self.builds.iter().cloned());
         for (name, kind) in [
+            ("redis", Kind::HookgateRedis(env!("CARGO_BIN_EXE_hookgate").into())),
             ("nginx", Kind::Nginx),
             ("nginx-lua", Kind::NginxLua),
             ("haproxy", Kind::Haproxy),

@@ -87,6 +87,13 @@ pub const ROWS: &[Row] = &[
         goals: &[("nginx-lua", 2.0)],
     },
     Row {
+        name: "store",
+        title: "The replay guard in memory and in a redis-server on the same core, 2 KiB bodies, 64 keep-alive connections",
+        measure: Measure::Race(SIGNED_2K),
+        against: &["redis"],
+        goals: &[],
+    },
+    Row {
         name: "idle",
         title: "5,000 idle TLS connections (goal: at most 1.2 of nginx's)",
         measure: Measure::Idle,

@@ -71,7 +71,9 @@ impl Signer {
     ) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
         self.verifier.sign_with(&self.keys, request, now).ok_or_else(|| {
             let name = self.verifier.name();
-            Failure::Usage(format!("{name} cannot be signed at this time with what was given"))
+            Failure::Usage(format!(
+                "{name} cannot be signed with what was given: a public key only verifies, mailgun and adyen sign inside the body, and some schemes take one secret at a time"
+            ))
         })
     }
 }

@@ -4,7 +4,10 @@
 
 use super::file::ClientMode;
 use super::value::Words;
-use super::{Address, CertificateFiles, ClientAuth, Config, Dedupe, Listener, Route, Server, Target, Upstream};
+use super::{
+    Address, CertificateFiles, ClientAuth, Config, Dedupe, Listener, Replay, Route, Server, StoreServer, Target,
+    Upstream,
+};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +37,7 @@ pub enum KeySource {
 pub(super) struct Shown {
     pub(super) keys: Vec<Key>,
     pub(super) public_url: Option<String>,
+    pub(super) verify_token: Option<Key>,
 }
 
 /// The tree. Contains no secret: those are in types that this function cannot read. `shown` belong to the routes, in order.
@@ -63,10 +67,44 @@ pub(super) fn describe(config: &Config, shown: &[Shown]) -> Value {
                 "http2_streams": limits.http2_streams,
             },
             "drain": { "delay": wait(config.drain.delay), "grace": wait(config.drain.grace) },
-            "replay": { "capacity": config.replay.capacity },
+            "replay": replay_store(&config.replay),
             "log": { "format": config.log.format.word(), "filter": config.log.filter, "audit": config.log.audit.word() },
             "route": routes.collect::<Vec<_>>(),
     })
+}
+
+fn replay_store(replay: &Replay) -> Value {
+    let mut tree = Map::new();
+    tree.insert("capacity".into(), json!(replay.capacity));
+    let Some(redis) = &replay.shared else {
+        tree.insert("store".into(), json!("memory"));
+        return Value::Object(tree);
+    };
+    let scheme = if redis.tls { "rediss" } else { "redis" };
+    let url = |server: &StoreServer| match server {
+        StoreServer::Tcp { .. } => format!("{scheme}://{server}/{}", redis.database),
+        StoreServer::Unix(path) => format!("redis+unix://{}?db={}", path.display(), redis.database),
+    };
+    let mut set = |key: &str, value: Value| {
+        tree.insert(key.to_owned(), value);
+    };
+    set("store", redis.servers.iter().map(url).collect());
+    if let Some(sentinel) = &redis.sentinel {
+        set("sentinel", json!(sentinel));
+    }
+    for (key, secret) in [("user", &redis.user), ("password", &redis.password)] {
+        if secret.is_some() {
+            set(key, json!("[redacted]"));
+        }
+    }
+    if let Some(ca) = &redis.ca {
+        set("ca", json!(ca.display().to_string()));
+    }
+    set("prefix", json!(redis.prefix));
+    set("timeout", json!(wait(redis.timeout)));
+    let on_store_failure = if redis.accept_on_failure { "accept" } else { "reject" };
+    set("on_store_failure", json!(on_store_failure));
+    Value::Object(tree)
 }
 
 fn listener(listener: &Listener) -> Value {
@@ -154,6 +192,12 @@ fn route(route: &Route, shown: &Shown) -> Value {
         "refusal_detail",
         json!(if route.refusal_detail { "reason" } else { "none" }),
     );
+    if route.handshake.is_some() {
+        set("handshake", json!(true));
+    }
+    if let Some(token) = &shown.verify_token {
+        set("verify_token", key(token));
+    }
     set("upstream", upstream(&route.upstream));
     Value::Object(tree)
 }

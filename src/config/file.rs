@@ -99,6 +99,14 @@ pub(super) struct Drain {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ReplayStore {
     pub(super) capacity: Option<Count>,
+    pub(super) store: List<String>,
+    pub(super) sentinel: Option<String>,
+    pub(super) user: Option<HeaderText>,
+    pub(super) password: Option<Key>,
+    pub(super) ca: Option<String>,
+    pub(super) prefix: Option<String>,
+    pub(super) timeout: Option<Wait>,
+    pub(super) on_store_failure: Option<Word<OnStoreFailure>>,
 }
 
 /// `[log]`.
@@ -132,6 +140,8 @@ pub(super) struct Route {
     pub(super) body_timeout: Option<Wait>,
     pub(super) reject_status: Option<Count>,
     pub(super) refusal_detail: Option<Word<Detail>>,
+    pub(super) handshake: Option<Flag>,
+    pub(super) verify_token: Option<Key>,
     pub(super) upstream: Option<UpstreamRef>,
 }
 
@@ -265,6 +275,17 @@ pub(super) enum OnReplay {
     Acknowledge,
 }
 
+/// `on_store_failure` of `[replay]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnStoreFailure {
+    Reject,
+    Accept,
+}
+
+impl Words for OnStoreFailure {
+    const WORDS: &'static [(&'static str, Self)] = &[("reject", Self::Reject), ("accept", Self::Accept)];
+}
+
 /// `on_missing_id` of a route's `dedupe`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnMissingId {
@@ -292,12 +313,12 @@ impl Words for TlsVersion {
     const WORDS: &'static [(&'static str, Self)] = &[("1.2", Self::Tls12), ("1.3", Self::Tls13)];
 }
 
-impl Words for ClientMode {
-    const WORDS: &'static [(&'static str, Self)] = &[("required", Self::Required), ("optional", Self::Optional)];
-}
-
 impl Words for ReadyWhen {
     const WORDS: &'static [(&'static str, Self)] = &[("serving", Self::Serving), ("upstream", Self::Upstream)];
+}
+
+impl Words for ClientMode {
+    const WORDS: &'static [(&'static str, Self)] = &[("required", Self::Required), ("optional", Self::Optional)];
 }
 
 impl Words for LogFormat {

@@ -7,8 +7,12 @@
 //! touches the store.
 
 mod memory;
+mod metrics;
+mod redis;
 
 pub use memory::Memory;
+pub use metrics::{Answer, Operation, StoreMetrics};
+pub use redis::Redis;
 
 use crate::outcome::Rejection;
 use memory::Held;
@@ -22,6 +26,13 @@ use tokio::time::Instant;
 pub enum Guard {
     /// In this process. Claims never wait and never allocate beyond the store's own growth.
     Memory(Arc<Memory>),
+    /// In Redis or Valkey, shared by replicas.
+    Redis {
+        /// The store.
+        shared: Redis,
+        /// What guards while the store does not answer, if requests are then accepted.
+        meanwhile: Arc<Memory>,
+    },
 }
 
 /// One thing that is delivered once.
@@ -109,6 +120,8 @@ pub enum Claim {
         /// The delivery's key.
         delivery: Option<Held>,
     },
+    /// In the shared store.
+    Redis(Box<redis::Held>),
 }
 
 impl Claim {
@@ -116,28 +129,44 @@ impl Claim {
     pub fn commit(self) {
         match self {
             Self::Memory { request, delivery } => request.into_iter().chain(delivery).for_each(Held::commit),
+            Self::Redis(held) => held.commit(),
         }
     }
 }
 
 impl Guard {
-    /// Claims what is wanted; `None` when that is nothing.
+    /// Claims what is wanted, for the exchange of a worker that takes at most `lease`; `None` when that is nothing.
     ///
     /// # Errors
-    /// `Replayed`, `Duplicate`, `InFlight`, `TimestampStale`, `ReplayStoreFull`.
-    pub async fn claim(&self, wanted: &Wanted, now: Instant) -> Result<Option<Claim>, Rejection> {
+    /// `Replayed`, `Duplicate`, `InFlight`, `TimestampStale`, `ReplayStoreFull`, `ReplayStoreDown`.
+    pub async fn claim(
+        &self,
+        worker: usize,
+        wanted: &Wanted,
+        lease: Duration,
+        now: Instant,
+    ) -> Result<Option<Claim>, Rejection> {
         if wanted.request.is_none() && wanted.delivery.is_none() {
             return Ok(None);
         }
         match self {
             Self::Memory(store) => memory_claim(store, wanted, now).map(Some),
+            // Boxed, so that exchanges guarded in memory do not carry the room for it.
+            Self::Redis { shared, meanwhile } => match Box::pin(shared.claim(worker, wanted, lease)).await? {
+                Some(held) => Ok(Some(Claim::Redis(Box::new(held)))),
+                None if shared.accepts_failure() => {
+                    shared.fell_back();
+                    memory_claim(meanwhile, wanted, now).map(Some)
+                }
+                None => Err(Rejection::ReplayStoreDown),
+            },
         }
     }
 
     /// Forgets what has expired. Called now and then.
     pub fn sweep(&self, now: Instant) {
         match self {
-            Self::Memory(store) => store.sweep(now),
+            Self::Memory(store) | Self::Redis { meanwhile: store, .. } => store.sweep(now),
         }
     }
 
@@ -145,7 +174,22 @@ impl Guard {
     #[must_use]
     pub fn keys(&self) -> usize {
         match self {
-            Self::Memory(store) => store.len(),
+            Self::Memory(store) | Self::Redis { meanwhile: store, .. } => store.len(),
+        }
+    }
+
+    /// Whether this claim was made without the shared store that should have been asked.
+    #[must_use]
+    pub const fn fell_back(&self, claim: Option<&Claim>) -> bool {
+        matches!((self, claim), (Self::Redis { .. }, Some(Claim::Memory { .. })))
+    }
+
+    /// The shared store, where there is one.
+    #[must_use]
+    pub const fn shared(&self) -> Option<&Redis> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Redis { shared, .. } => Some(shared),
         }
     }
 }

@@ -210,6 +210,20 @@ impl Verifier {
         self.sign_with(&[key], request, now)
     }
 
+    /// The hex MAC of a text under the key of this index, for a handshake that asks for proof that the receiver holds the
+    /// key (Zoom). The caller sees to it that the text cannot be a signed payload. `None` for schemes without a MAC.
+    #[must_use]
+    pub fn prove(&self, key: usize, text: &[u8]) -> Option<String> {
+        match &self.scheme.keys.get(key)?.key {
+            keys::Key::Mac(mac) => {
+                let mut mac = mac.clone();
+                mac.update(text);
+                Some(hex::encode(mac.finish().as_slice()))
+            }
+            keys::Key::Public(_) | keys::Key::Token(..) | keys::Key::Digest(..) => None,
+        }
+    }
+
     /// Like [`Verifier::sign`], with several keys at once, as a sender does during a rotation; `None` also where the
     /// scheme has room for one signature only.
     #[must_use]

@@ -77,7 +77,8 @@ fn show_certificates(metrics: &Metrics, entrances: &[Entrance], snapshot: &Snaps
     let served = entrances.iter().filter_map(|entrance| entrance.tls.as_deref());
     let mut shown: Vec<_> = served.flat_map(tls::Server::expiries).collect();
     for upstream in snapshot.upstreams() {
-        let ours = upstream
+        // All servers of an upstream are shown the same one.
+        let client = upstream
             .settings()
             .servers
             .iter()
@@ -85,7 +86,7 @@ fn show_certificates(metrics: &Metrics, entrances: &[Entrance], snapshot: &Snaps
                 Target::Tls { client, .. } => client.as_ref(),
                 Target::Tcp { .. } | Target::Unix(_) => None,
             });
-        if let Some(files) = ours
+        if let Some(files) = client
             && let Ok(certificate) = tls::certificate(files)
         {
             shown.push((files.certificate.clone(), certificate.expires));

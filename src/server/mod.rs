@@ -17,7 +17,7 @@ use crate::exchange::{AuditScope, Recorder};
 use crate::gateway::Gateway;
 use crate::intake::Budget;
 use crate::listener::{Connections, Listener};
-use crate::replay::{Guard, Memory};
+use crate::replay::{Guard, Memory, Redis};
 use crate::settings::{self, Address, Config};
 use crate::snapshot::Snapshot;
 use crate::telemetry::audit::AuditLog;
@@ -101,7 +101,7 @@ pub async fn serve(
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         budget: Budget::new(config.limits.in_flight_bytes),
-        guard: Guard::Memory(Memory::new(config.replay.capacity, Instant::now())),
+        guard: guard(&config, &metrics)?,
         recorder: recorder(&metrics, config.log.audit, audit).map_err(Error::Thread)?,
         stopping: Arc::default(),
     });
@@ -138,7 +138,8 @@ pub async fn serve(
 
     let sampled = gateway.clone();
     let state = admin::State::new(metrics.clone(), Box::new(move || sample(&sampled)));
-    let state = Arc::new(state.with_stopping(gateway.stopping.clone()));
+    let state = state.with_stopping(gateway.stopping.clone());
+    let state = Arc::new(state.with_store(store_state(&gateway)));
     let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = admin {
         let (state, finished) = (state.clone(), word.finish.clone());
@@ -181,7 +182,8 @@ pub async fn serve(
     word.drain.begin();
     let in_flight = || metrics.in_flight_requests.get();
     let drained = async {
-        while open.open() > 0 || in_flight() > 0 {
+        let settling = || gateway.guard.shared().map_or(0, Redis::settling);
+        while open.open() > 0 || in_flight() > 0 || settling() > 0 {
             sleep(DRAIN_POLL).await;
         }
     };
@@ -209,6 +211,36 @@ fn open_entrances(listeners: &[settings::Listener]) -> Result<Vec<Entrance>, Err
     } else {
         Err(Error::Tls(faults))
     }
+}
+
+fn guard(config: &Config, metrics: &Metrics) -> Result<Guard, Error> {
+    let memory = Memory::new(config.replay.capacity, Instant::now());
+    let Some(settings) = &config.replay.shared else {
+        return Ok(Guard::Memory(memory));
+    };
+    let tls = if settings.tls {
+        Some(tls::store_connector(settings.ca.as_deref()).map_err(|fault| Error::Tls(vec![fault]))?)
+    } else {
+        None
+    };
+    let mut process = [0; 8];
+    aws_lc_rs::rand::fill(&mut process).map_err(|_| Error::Thread(io::Error::other("no random numbers")))?;
+    let settings = settings::Redis::clone(settings);
+    Ok(Guard::Redis {
+        shared: Redis::new(settings, tls, config.workers, metrics.replay_store.clone(), process),
+        meanwhile: memory,
+    })
+}
+
+/// How the shared replay store is, for `/readyz`; `None` where there is none.
+fn store_state(gateway: &Arc<Gateway>) -> Option<admin::Store> {
+    gateway.guard.shared()?;
+    let gateway = gateway.clone();
+    Some(Box::new(move || match gateway.guard.shared() {
+        Some(shared) if shared.is_up() => admin::StoreState::Up,
+        Some(shared) if shared.accepts_failure() => admin::StoreState::DownAccepting,
+        Some(_) | None => admin::StoreState::Down,
+    }))
 }
 
 /// What goes round at the end, in this order.
@@ -245,9 +277,11 @@ fn sample(gateway: &Gateway) {
     let metrics = &gateway.recorder.metrics;
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     metrics.replay_keys.set(count(gateway.guard.keys()));
+    let store_up = gateway.guard.shared().is_none_or(Redis::is_up);
+    metrics.replay_store_up.set(i64::from(store_up));
     metrics.intake_bytes_in_flight.set(count(gateway.budget.used()));
-    metrics.limits.intake_bytes.set(count(gateway.budget.limit()));
     metrics.upstreams(&upstreams::sample(&gateway.snapshot.load()));
+    metrics.limits.intake_bytes.set(count(gateway.budget.limit()));
 }
 
 async fn flush_audit(recorder: &Arc<Recorder>) {

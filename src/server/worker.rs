@@ -25,6 +25,9 @@ pub(super) fn spawn(
         .name(format!("worker-{index}"))
         .spawn(move || {
             runtime.block_on(async {
+                if let Some(shared) = gateway.guard.shared() {
+                    shared.attach(index);
+                }
                 for (socket, listener) in share {
                     match socket.listen() {
                         Ok(listening) => drop(tokio::spawn(listener::run(

@@ -100,6 +100,7 @@ fn write_line(buffer: &mut Vec<u8>, names: Names<'_>, outcome: &Outcome) -> serd
         verdict: outcome.verdict.label(),
         reason: outcome.verdict.reason(),
         secret: names.secret,
+        replay_store: outcome.unshared.then_some("failed"),
         signature_age_seconds: outcome.signature_age,
         body_bytes: outcome.body_bytes,
         upstream: names.upstream,
@@ -126,6 +127,8 @@ struct Line<'a> {
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay_store: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signature_age_seconds: Option<i64>,
     body_bytes: u64,
@@ -242,6 +245,7 @@ mod tests {
             request_id: "0192-abc".into(),
             peer: Some("2001:db8::1".parse().unwrap()),
             secret: Some(0),
+            unshared: false,
             signature_age: Some(-1),
             body_bytes: 2048,
             upstream: Some(0),

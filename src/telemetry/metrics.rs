@@ -5,11 +5,12 @@
 //! with a fixed label set are plain named fields, so that a typo in a label does not compile.
 
 use super::limits::Limits;
-use super::registration::{self, counter, counters, gauge, gauges, histogram};
+use super::registration::{self, counter, counters, gauge, gauges};
 use super::route_families::Families;
 use super::route_metrics::RouteMetrics;
 use super::upstream_metrics::{self, UpstreamSample};
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use crate::replay::StoreMetrics;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,10 +37,10 @@ pub struct Metrics {
     pub replay_keys: IntGauge,
     /// What the gauges of connections, bytes and keys are measured against.
     pub limits: Limits,
-    /// Failed calls to the replay store.
-    pub replay_store_errors: IntCounter,
-    /// Round trips to the replay store, seconds.
-    pub replay_store_duration: Histogram,
+    /// What a shared replay store is measured by.
+    pub replay_store: StoreMetrics,
+    /// 1 while the replay store answers; always, where it is this process.
+    pub replay_store_up: IntGauge,
     /// TLS handshakes of senders, by how they ended.
     pub tls_handshakes: Handshakes,
     /// Loads of the configuration after the start, by how they ended.
@@ -174,15 +175,8 @@ impl Metrics {
                 "Body bytes held in memory now, over all requests.",
             ),
             replay_keys: gauge(r, "replay_keys", "Keys that the replay store holds now."),
-            replay_store_errors: counter(r, "replay_store_errors_total", "Failed calls to the replay store."),
-            replay_store_duration: histogram(
-                r,
-                "replay_store_duration_seconds",
-                "Time of one call to a remote replay store.",
-                &[
-                    0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
-                ],
-            ),
+            replay_store: registration::replay_store(r),
+            replay_store_up: gauge(r, "replay_store_up", "1 while the replay store answers."),
             tls_handshakes: Handshakes {
                 ok: handshakes.with_label_values(&["ok"]),
                 timeout: handshakes.with_label_values(&["timeout"]),

@@ -1,5 +1,6 @@
 //! How a metric comes into the registry: the prefix, the help text and the promise that none is malformed or there twice.
 
+use crate::replay::{Answer, Operation, StoreMetrics};
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -56,6 +57,40 @@ pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str
         registry,
         IntGaugeVec::new(Opts::new(format!("hookgate_{name}"), help), labels),
     )
+}
+
+/// The family of a shared replay store, every series there from the start.
+pub(super) fn replay_store(r: &Registry) -> StoreMetrics {
+    let operations = counters(
+        r,
+        "replay_store_operations_total",
+        "Calls to a shared replay store, by operation (claim, commit, release) and how they went.",
+        &["operation", "result"],
+    );
+    let child =
+        |operation: Operation, answer: Answer| operations.with_label_values(&[operation.label(), answer.label()]);
+    StoreMetrics {
+        operations: Operation::ALL.map(|operation| Answer::ALL.map(|answer| child(operation, answer))),
+        errors: counter(r, "replay_store_errors_total", "Failed calls to the replay store."),
+        fallbacks: counter(
+            r,
+            "replay_store_fallbacks_total",
+            "Requests that were decided without the shared replay store because it failed.",
+        ),
+        duration: histogram(
+            r,
+            "replay_store_duration_seconds",
+            "Time of one call to a shared replay store.",
+            &[
+                0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+            ],
+        ),
+        evicts: gauge(
+            r,
+            "replay_store_evicts",
+            "1 while the replay store's server drops keys when its memory is full: what it drops can be replayed.",
+        ),
+    }
 }
 
 /// A constant 1 whose labels say what is running. `HOOKGATE_REVISION` is set by the release build.

@@ -5,7 +5,7 @@
 //! their first use; from then on they are as cheap. Nothing is ever left uncounted.
 
 use super::route_families::Families;
-use crate::outcome::{Outcome, Rejection, Repeat, Verdict};
+use crate::outcome::{Acknowledged, Outcome, Rejection, Verdict};
 use hyper::StatusCode;
 use prometheus::{Histogram, IntCounter};
 use std::array::from_fn;
@@ -230,10 +230,11 @@ const fn code_class(status: StatusCode) -> &'static str {
 const fn verdict_index(verdict: Verdict) -> usize {
     match verdict {
         Verdict::Forwarded => 0,
-        Verdict::Acknowledged(Repeat::Request) => 1,
-        Verdict::Acknowledged(Repeat::Delivery) => 2,
-        Verdict::Refused(rejection) => 3 + rejection as usize,
-        Verdict::Reported(rejection) => 3 + Rejection::ALL.len() + rejection as usize,
+        Verdict::Acknowledged(Acknowledged::Request) => 1,
+        Verdict::Acknowledged(Acknowledged::Delivery) => 2,
+        Verdict::Acknowledged(Acknowledged::Handshake) => 3,
+        Verdict::Refused(rejection) => 4 + rejection as usize,
+        Verdict::Reported(rejection) => 4 + Rejection::ALL.len() + rejection as usize,
     }
 }
 
@@ -241,12 +242,12 @@ const fn verdict_index(verdict: Verdict) -> usize {
 fn verdicts() -> impl Iterator<Item = Verdict> {
     [Verdict::Forwarded]
         .into_iter()
-        .chain([Repeat::Request, Repeat::Delivery].map(Verdict::Acknowledged))
+        .chain([Acknowledged::Request, Acknowledged::Delivery, Acknowledged::Handshake].map(Verdict::Acknowledged))
         .chain(Rejection::ALL.map(Verdict::Refused))
         .chain(Rejection::ALL.map(Verdict::Reported))
 }
 
-const VERDICTS: usize = 3 + 2 * Rejection::ALL.len();
+const VERDICTS: usize = 4 + 2 * Rejection::ALL.len();
 const VERDICT_LABELS: [&str; 5] = ["forwarded", "acknowledged", "reported", "rejected", "failed"];
 const CODE_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -265,6 +266,7 @@ mod tests {
             request_id: "id".into(),
             peer: None,
             secret: None,
+            unshared: false,
             signature_age: None,
             body_bytes: 0,
             upstream: None,

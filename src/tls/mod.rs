@@ -115,6 +115,18 @@ pub fn connector(upstream: &Upstream) -> Result<Option<TlsConnector>, String> {
     Ok(Some(TlsConnector::from(Arc::new(config))))
 }
 
+/// The client side for a replay store.
+///
+/// # Errors
+/// One sentence that names the file or what the platform lacks.
+pub fn store_connector(ca: Option<&Path>) -> Result<TlsConnector, String> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let config = builder.with_root_certificates(roots(ca)?).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
 /// The certificates of a PEM file as authorities, or the platform's.
 ///
 /// # Errors
@@ -136,7 +148,7 @@ pub fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
     }
     if roots.is_empty() {
         return Err(ca.map_or_else(
-            || "no root certificate to check an https upstream with: install ca-certificates or set `ca`".into(),
+            || "no root certificate to check a server's certificate with: install ca-certificates or set `ca`".into(),
             |path| format!("{} has no root certificate", path.display()),
         ));
     }

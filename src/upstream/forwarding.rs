@@ -49,8 +49,8 @@ pub struct Mark<'a> {
     pub key: Option<&'a HeaderValue>,
     /// `Hookgate-Route`.
     pub route: &'a HeaderValue,
-    /// `Hookgate-Client-Subject`: whose certificate the sender showed, where the application is to be told.
-    pub client: Option<&'a HeaderValue>,
+    /// `Hookgate-Client-Subject`: whose certificate the sender showed, where the listener passes that on.
+    pub client_subject: Option<&'a HeaderValue>,
 }
 
 impl Forwarding<'_> {
@@ -102,8 +102,8 @@ impl Forwarding<'_> {
             out.field("hookgate-key", key.as_bytes());
         }
         out.field("hookgate-route", self.mark.route.as_bytes());
-        if let Some(client) = self.mark.client {
-            out.field("hookgate-client-subject", client.as_bytes());
+        if let Some(subject) = self.mark.client_subject {
+            out.field("hookgate-client-subject", subject.as_bytes());
         }
         for (name, value) in self.fixed {
             out.field(name.as_str(), value.as_bytes());
@@ -206,7 +206,7 @@ mod tests {
                 verified: b"paddle",
                 key: Some(&HeaderValue::from_static("current")),
                 route: &ROUTE,
-                client: Some(&HeaderValue::from_static("CN=sender-1")),
+                client_subject: None,
             },
             fixed: &[(HeaderName::from_static("x-gate"), HeaderValue::from_static("s3cret"))],
         };
@@ -284,7 +284,6 @@ mod tests {
             ("hookgate-verified", "paddle"),
             ("hookgate-key", "current"),
             ("hookgate-route", "shop"),
-            ("hookgate-client-subject", "CN=sender-1"),
             ("x-gate", "s3cret"),
         ];
         assert_eq!(

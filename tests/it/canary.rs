@@ -114,6 +114,98 @@ fn a_serving_process() {
     }
 }
 
+/// I15: `check` prints the configuration in force, for a person and for a machine, and none of the secrets in it.
+#[test]
+fn what_check_prints() {
+    let setup = Setup::new("http://127.0.0.1:1");
+    let file = setup.directory().join("secret");
+    std::fs::write(&file, format!("{IN_FILE}\n")).unwrap();
+    let more = format!(
+        "[[route]]\nname = \"file\"\npath = \"/file\"\nprovider = \"meta\"\nhandshake = true\nverify_token = {{ env = \"TOKEN\" }}\nsecrets = [{{ file = {file:?} }}]\nupstream = {{ url = \"http://127.0.0.1:1\", headers = {{ X-Token = {{ env = \"TOKEN\" }} }} }}"
+    );
+    let setup = setup.secrets(&[IN_ENVIRONMENT]).more(&more);
+    setup.write();
+    for arguments in [&["check"][..], &["check", "--json"]] {
+        let run = |faulty: bool| {
+            let mut command = binary();
+            command
+                .args(arguments)
+                .arg("--config")
+                .arg(setup.file())
+                .env("RUST_BACKTRACE", "full");
+            command
+                .env("PADDLE_SECRET_0", IN_ENVIRONMENT)
+                .env("TOKEN", IN_HEADER)
+                .env("RUST_LOG", "trace");
+            if faulty {
+                command.args(["--set", "route.0.tolerance=never", "--set", "route.1.provider=metta"]);
+            }
+            let output = command.output().unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            (output.status.code(), String::from_utf8(said).unwrap())
+        };
+        let (code, said) = run(false);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(said.matches("[redacted]").count(), 4, "{said}");
+        assert_silent("check", &said);
+        let (code, said) = run(true);
+        assert_eq!(code, Some(2), "{said}");
+        assert_silent("check of a faulty file", &said);
+    }
+}
+
+/// Runs as a process of its own below: loads a configuration with secrets, and panics with all of it in the message.
+#[test]
+#[ignore = "panics: `what_a_panic_prints` starts it"]
+fn panics_with_the_whole_configuration() {
+    let sources = hookgate::config::Sources {
+        file: std::env::var_os("CANARY_FILE").map(Into::into),
+        environment: std::env::vars_os().collect(),
+        overrides: Vec::new(),
+    };
+    let loaded = hookgate::config::inspect(&sources);
+    let verifier = loaded.as_ref().map(|loaded| loaded.config.routes[0].verifier.clone());
+    assert!(loaded.is_err(), "everything at hand: {verifier:?} {loaded:#?}");
+}
+
+/// I15: a real panic, with a full backtrace, of a process that holds secrets and puts every one of its values into the message.
+#[test]
+fn what_a_panic_prints() {
+    let setup = Setup::new("http://127.0.0.1:1").secrets(&[IN_ENVIRONMENT]);
+    let token = "upstream = { url = \"http://127.0.0.1:1\", headers = { X-Token = { env = \"TOKEN\" } } }";
+    let setup = setup.more(&format!(
+        "[[route]]\nname = \"meta\"\npath = \"/meta\"\nprovider = \"meta\"\nhandshake = true\nverify_token = {{ env = \"TOKEN\" }}\nsecrets = [{{ env = \"SECOND\" }}]\n{token}"
+    ));
+    setup.write();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "canary::panics_with_the_whole_configuration",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env("CANARY_FILE", setup.file())
+        .env("PADDLE_SECRET_0", IN_ENVIRONMENT)
+        .env("SECOND", IN_FILE)
+        .env("TOKEN", IN_HEADER)
+        .env("RUST_BACKTRACE", "full")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!output.status.success(), "{said}");
+    for expected in [
+        "panicked at",
+        "everything at hand",
+        "stack backtrace",
+        "PADDLE_SECRET_0",
+        "handshake: Some(",
+    ] {
+        assert!(said.contains(expected), "{expected} is not in {said}");
+    }
+    assert_silent("a panic", &said);
+}
+
 /// I01, I02: a secret is the string that the environment holds, whatever it looks like.
 #[test]
 fn secrets_are_literal() {

@@ -506,6 +506,49 @@ fn every_cause_has_a_capture() {
     }
 }
 
+/// `sign` makes headers for every preset that can be signed, and `verify` takes them.
+#[test]
+fn every_provider_that_can_be_signed_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("body.json");
+    std::fs::write(&file, format!("{{\"id\":\"1\",\"webhookTimestamp\":{AT}000}}")).unwrap();
+    let file = file.to_str().unwrap();
+    let mut signed = 0;
+    for provider in hookgate::scheme::presets::names() {
+        let secret = match provider {
+            "adyen" | "adyen-platform" => "74F490DD33F7327BAECC88B2947C011F",
+            _ => "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        };
+        let mut common = vec!["--provider", provider, "--secret-env", "KEY"];
+        if ["twilio", "square", "hubspot-v3"].contains(&provider) {
+            common.extend(["--public-url", "https://hooks.example.com"]);
+        }
+        let output = binary()
+            .args(["sign", file, "--timestamp", &AT.to_string()])
+            .args(&common)
+            .env("KEY", secret)
+            .output()
+            .unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        if ["sendgrid", "discord", "paddle-classic", "mailgun", "adyen"].contains(&provider) {
+            assert_eq!(output.status.code(), Some(2), "{provider}: {said}");
+            assert!(said.contains("key") && !said.contains(secret), "{provider}: {said}");
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(0), "{provider}: {said}");
+        let at = AT.to_string();
+        let told = verify(
+            said.as_bytes(),
+            &[&common[..], &["--body", file, "--at", &at]].concat(),
+            &[("KEY", secret)],
+        );
+        // A token is sent as it is: that is the scheme.
+        assert_eq!(told.code, Some(0), "{provider}: {}", told.human);
+        signed += 1;
+    }
+    assert_eq!(signed, 25);
+}
+
 /// The faults of a person at the keyboard: exit code 2, and what to write.
 #[test]
 fn usage() {

@@ -7,6 +7,7 @@ mod key;
 mod listen;
 mod network;
 mod pattern;
+mod replay;
 mod route;
 mod servers;
 mod upstream;
@@ -16,7 +17,7 @@ use super::describe::Shown;
 use super::fault::Report;
 use super::file::{self, File};
 use super::value::{Count, Size, Wait, Word};
-use super::{Address, Audit, Config, Drain, Limits, Log, LogFormat, ReadyWhen, Replay};
+use super::{Address, Audit, Config, Drain, Limits, Log, LogFormat, ReadyWhen};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,9 +50,7 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
     let config = Config {
         workers: resolver.count("workers", file.workers, default_workers(), 1, 1_024),
         drain: resolver.drain(&file.drain),
-        replay: Replay {
-            capacity: resolver.count("replay.capacity", file.replay.capacity, 1_000_000, 1, 100_000_000),
-        },
+        replay: resolver.replay_store(file.replay),
         log: resolver.log(file.log),
         listeners,
         admin,

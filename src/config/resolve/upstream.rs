@@ -180,7 +180,7 @@ impl Resolver<'_> {
         };
         let (mut servers, base_path) = servers?;
         let pair = client.iter().flat_map(|files| [&files.certificate, &files.key]);
-        let found = tls::content(pair.chain(&ca));
+        let read = tls::content(pair.chain(&ca));
         for server in &mut servers {
             if let Target::Tls {
                 ca: own_ca,
@@ -191,7 +191,7 @@ impl Resolver<'_> {
             {
                 own_ca.clone_from(&ca);
                 own_client.clone_from(&client);
-                *content = found;
+                *content = read;
             }
         }
         let upstream = Upstream {

@@ -392,3 +392,46 @@ fn the_environment_alone_is_enough() {
     assert_eq!(loaded.config.routes[0].path, "/hook");
     assert!(loaded.files.is_empty());
 }
+
+/// A shared store with everything, and what `check` shows of it.
+#[test]
+fn a_shared_replay_store() {
+    let fixture = Fixture::minimal(
+        r#"
+[replay]
+store = ["rediss://s1.internal", "rediss://[::1]:7000/0"]
+sentinel = "hooks"
+user = { env = "STORE_USER" }
+password = { file = "DIR/password" }
+ca = "DIR/tls.crt"
+prefix = "shop"
+timeout = "20ms"
+on_store_failure = "accept"
+"#,
+        "dedupe = { window = \"7d\" }",
+    )
+    .variable("STORE_USER", "canary-user");
+    fixture.write_private("password", b"canary-password\n");
+    let loaded = fixture.inspect().unwrap_or_else(|faults| panic!("{faults}"));
+    let shown = &loaded.description["replay"];
+    assert_eq!(
+        shown["store"],
+        serde_json::json!(["rediss://s1.internal:26379/0", "rediss://[::1]:7000/0"])
+    );
+    assert_eq!(
+        (&shown["user"], &shown["password"]),
+        (&"[redacted]".into(), &"[redacted]".into())
+    );
+    assert_eq!((&shown["prefix"], &shown["timeout"]), (&"shop".into(), &"20ms".into()));
+    let dedupe = &loaded.description["route"][0]["dedupe"];
+    assert_eq!(
+        (&dedupe["pointer"], &dedupe["window"]),
+        (&"/event_id".into(), &"7d".into())
+    );
+    let config = fixture.config();
+    let redis = config.replay.shared.unwrap();
+    assert_eq!(redis.password.unwrap().expose(), b"canary-password");
+    assert!(redis.tls && redis.accept_on_failure && redis.sentinel.is_some());
+    assert!(!loaded.description.to_string().contains("canary"));
+    assert!(!format!("{:?}", fixture.config().replay).contains("canary"));
+}

@@ -119,7 +119,9 @@ fn the_manual_has_no_key_that_does_not_exist() {
 fn rows(table: &str) -> Vec<&'static str> {
     let table = match table.strip_prefix("route.upstream") {
         Some(rest) => format!("upstreams.NAME{rest}"),
-        None => table.replace("route.public_keys", "route.secrets"),
+        None => table
+            .replace("route.public_keys", "route.secrets")
+            .replace("route.verify_token", "route.secrets"),
     };
     all_rows()
         .into_iter()
@@ -168,6 +170,7 @@ fn the_defaults_in_the_annotated_file_are_the_defaults() {
         "#public_",
         "#client_auth",
         "#custom",
+        "#verify_token",
         "#replay = {",
         "#dedupe = {",
         "#workers",

@@ -84,3 +84,54 @@ fn a_faulty_key_says_nothing_of_the_tolerance() {
     assert_eq!(undecodable.faults.len(), 1, "{undecodable}");
     assert_eq!(undecodable.warnings, Vec::<String>::new());
 }
+
+/// A handshake is answered only where there is one, and Meta's only with its token.
+#[test]
+fn handshakes_are_checked_at_start() {
+    assert!(
+        route("slack", "handshake = true").config().routes[0]
+            .handshake
+            .is_some()
+    );
+    assert!(route("slack", "").config().routes[0].handshake.is_none());
+    let token = "verify_token = { env = \"TOKEN\" }";
+    let meta = route("meta", &format!("handshake = true\n{token}")).variable("TOKEN", "canary of a token");
+    let loaded = meta.inspect().unwrap();
+    assert!(loaded.config.routes[0].handshake.is_some());
+    assert!(!format!("{loaded:?}").contains("canary of"));
+    assert_eq!(loaded.description["route"][0]["verify_token"]["value"], "[redacted]");
+    for (provider, lines, key, words) in [
+        ("paddle", "handshake = true", "route[0].handshake", "slack, zoom"),
+        ("meta", "handshake = true", "route[0].handshake", "verify_token"),
+        ("meta", token, "route[0].verify_token", "handshake = true"),
+        (
+            "slack",
+            &format!("handshake = true\n{token}"),
+            "route[0].verify_token",
+            "remove it",
+        ),
+        (
+            "meta",
+            "handshake = true\nverify_token = { env = \"EMPTY\" }",
+            "route[0].verify_token",
+            "empty",
+        ),
+        (
+            "meta",
+            "handshake = true\nverify_token = { env = \"NOWHERE\" }",
+            "route[0].verify_token",
+            "NOWHERE",
+        ),
+    ] {
+        let faults = route(provider, lines)
+            .variable("TOKEN", "canary of a token")
+            .variable("EMPTY", " ")
+            .faults();
+        let text = faults.to_string();
+        assert_eq!(faults.faults.len(), 1, "{text}");
+        assert!(
+            text.contains(key) && text.contains(words) && !text.contains("canary of"),
+            "{text}"
+        );
+    }
+}

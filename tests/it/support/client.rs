@@ -209,7 +209,8 @@ impl Client {
         stirred
     }
 
-    fn patience(&self, patience: Duration) {
+    /// How long each read waits.
+    pub(crate) fn patience(&self, patience: Duration) {
         self.socket(
             |stream| stream.set_read_timeout(Some(patience)),
             |stream| stream.set_read_timeout(Some(patience)),

@@ -69,7 +69,8 @@ impl Gateway {
             });
             gateway.addresses.insert(name.to_owned(), address);
         }
-        eventually("readiness", || (gateway.readiness() == Some(200)).then_some(()));
+        let status = gateway.setup.readiness;
+        eventually("readiness", || (gateway.readiness() == Some(status)).then_some(()));
         gateway
     }
 

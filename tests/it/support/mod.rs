@@ -2,6 +2,7 @@
 //! independent signer. Nothing here calls into the crate under test: what it computes, it computes apart.
 
 pub(crate) mod apps;
+pub(crate) mod balancer;
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod cluster;
@@ -14,8 +15,10 @@ pub(crate) mod logs;
 pub(crate) mod message;
 pub(crate) mod metrics;
 pub(crate) mod namespace;
+pub(crate) mod oracle;
 pub(crate) mod paddle;
 pub(crate) mod prometheus;
+pub(crate) mod redis;
 pub(crate) mod setup;
 pub(crate) mod tools;
 pub(crate) mod upstream;

@@ -23,6 +23,8 @@ pub(crate) struct Setup {
     more: String,
     pub(super) environment: Vec<(String, String)>,
     pub(super) descriptors: Option<u32>,
+    /// What `/readyz` says once it has started.
+    pub(super) readiness: u16,
 }
 
 impl Setup {
@@ -48,6 +50,7 @@ impl Setup {
             more: String::new(),
             environment: vec![("PADDLE_WEBHOOK_SECRET".into(), SECRET.into())],
             descriptors: None,
+            readiness: 200,
         }
     }
 
@@ -156,6 +159,12 @@ impl Setup {
     /// Open files that the process may have.
     pub(crate) fn descriptors(mut self, limit: u32) -> Self {
         self.descriptors = Some(limit);
+        self
+    }
+
+    /// Waits for this status of `/readyz` at the start, in place of 200.
+    pub(crate) fn awaiting(mut self, status: u16) -> Self {
+        self.readiness = status;
         self
     }
 

@@ -1,0 +1,9 @@
+from django.db import models
+
+
+class Fulfilment(models.Model):
+    """An event whose work was done."""
+
+    event = models.CharField(max_length=64, unique=True)
+    transaction = models.CharField(max_length=64)
+    seats = models.PositiveIntegerField()

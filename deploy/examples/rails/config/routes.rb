@@ -1,0 +1,3 @@
+Rails.application.routes.draw do
+  post "webhooks/paddle", to: "webhooks#paddle"
+end

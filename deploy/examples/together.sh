@@ -1,0 +1,121 @@
+# What the `run` of every example shares: hookgate and an application, brought up together on one machine.
+#
+#   ./run                installs what is missing, then starts both and serves until Ctrl-C
+#   ./run send [FILE]    delivers a genuine webhook as the provider would, and prints the answer
+#   ./run install        one of the steps alone; so do
+#   ./run application
+#   ./run gateway
+#
+# Sourced by `run`, which sets `here` before and then `path` (of the webhook), `upstream` (where the application listens; or
+# EXAMPLE_UPSTREAM), `install_application` and `start_application`, and calls `bring_up`. Certificate, secrets, database and
+# socket are made once and kept in EXAMPLE_STATE (.state), installed packages in EXAMPLE_INSTALLED (.installed). gateway.toml
+# is what a server would have; `gateway` below puts this machine's paths over it.
+
+examples=$(dirname "${BASH_SOURCE[0]}")
+repository=$(cd "$examples/../.." && pwd)
+state=${EXAMPLE_STATE:-$here/.state}
+installed=${EXAMPLE_INSTALLED:-$here/.installed}
+
+# Debian packages that are not there yet; on another system install what they name by hand.
+packages() {
+  if command -v dpkg-query >/dev/null; then "$repository/tests/apps/packages" "$@"; fi
+}
+
+# A virtual environment with exactly what requirements.txt locks.
+python_packages() {
+  cmp -s "$here/requirements.txt" "$installed/requirements.txt" && return
+  python3 -c 'import ensurepip, venv' 2>/dev/null || packages python3-venv
+  rm -rf "$installed" && mkdir -p "$installed"
+  python3 -m venv "$installed/venv"
+  "$installed/venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$here/requirements.txt"
+  cp "$here/requirements.txt" "$installed/"
+}
+
+# The binary: EXAMPLE_HOOKGATE, the one in PATH, or built from this repository.
+find_hookgate() {
+  hookgate=${EXAMPLE_HOOKGATE:-$(command -v hookgate || true)}
+  [ -n "$hookgate" ] && return
+  (cd "$repository" && cargo build --release --quiet)
+  hookgate=${CARGO_TARGET_DIR:-$repository/target}/release/hookgate
+}
+
+random() { openssl rand -hex "$1"; }
+
+# Certificate, secrets and Classic's key pair of this machine, for trying it out. In production they come from your
+# certificate authority, your secret store and the provider's dashboard.
+make_keys() {
+  local made=$state/keys.$$
+  command -v openssl >/dev/null || packages openssl
+  mkdir -p "$made" && chmod 700 "$made"
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -config /dev/stdin \
+    -keyout "$made/tls.key" -out "$made/tls.crt" 2>/dev/null <<EOF
+prompt = no
+distinguished_name = name
+x509_extensions = extensions
+[name]
+CN = localhost
+[extensions]
+subjectAltName = DNS:localhost, IP:127.0.0.1
+EOF
+  openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$made/classic.key" 2>/dev/null
+  openssl pkey -in "$made/classic.key" -pubout -out "$made/classic.pem"
+  cat >"$made/secrets" <<EOF
+PADDLE_WEBHOOK_SECRET=pdl_ntfset_$(random 13)_$(random 16)
+PADDLE_API_SECRET=$(random 16)
+GATEWAY_TOKEN=$(random 24)
+LICENCE_SECRET=$(random 24)
+SECRET_KEY_BASE=$(random 48)
+EOF
+  # At once, so that two that start together agree.
+  mv -nT "$made" "$state/keys"
+  rm -rf "$made"
+}
+
+read_state() {
+  [ -e "$state/keys" ] || make_keys
+  set -a
+  # shellcheck disable=SC1091
+  . "$state/keys/secrets"
+  set +a
+  export STATE=$state
+  upstream=${EXAMPLE_UPSTREAM:-$upstream}
+}
+
+# hookgate with the example's gateway.toml, in place of this shell.
+gateway() {
+  export HOOKGATE_LISTEN__TLS__CERTIFICATE="$state/keys/tls.crt" HOOKGATE_LISTEN__TLS__KEY="$state/keys/tls.key"
+  export HOOKGATE_UPSTREAMS__APP__URL="$upstream"
+  exec "$hookgate" serve --config "$here/gateway.toml"
+}
+
+# Both, until one of them ends or this shell is told to. The gateway goes first: it finishes what the application works on.
+together() {
+  # Their process ids are ours only if the functions replace the subshells that run them.
+  (start_application) & application=$!
+  (gateway) & gateway=$!
+  trap 'end' EXIT
+  trap 'exit 0' INT TERM
+  echo "hookgate listens on ${HOOKGATE_LISTEN__ADDRESS:-port 8443}, $(basename "$here") behind it on $upstream; try: $here/run send"
+  wait -n || true
+}
+
+end() {
+  trap '' INT TERM
+  kill "$gateway" 2>/dev/null && wait "$gateway" || true
+  kill "$application" 2>/dev/null && wait "$application" || true
+}
+
+bring_up() {
+  case "${1:-}" in
+    '') install_application; find_hookgate; read_state; together ;;
+    install) install_application ;;
+    application) read_state; start_application ;;
+    gateway) find_hookgate; read_state; gateway ;;
+    send)
+      find_hookgate; read_state
+      exec "$hookgate" send --provider paddle --secret-env PADDLE_WEBHOOK_SECRET --ca "$state/keys/tls.crt" \
+        --body "${2:-$examples/event.json}" --header 'Content-Type: application/json' "${EXAMPLE_URL:-https://localhost:8443}$path"
+      ;;
+    *) sed -n '3,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  esac
+}

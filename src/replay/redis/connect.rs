@@ -1,0 +1,264 @@
+//! A connection to the server that takes writes: found, opened, authenticated, its scripts loaded, its policy looked at.
+//!
+//! Of several addresses the first that says it is a master is taken; with Sentinel those are asked who the master is. All
+//! questions of one server go out together, so that a connection is ready after one round trip.
+
+use super::super::metrics::Operation;
+use super::resp::{self, Reply};
+use super::script;
+use crate::settings::{Redis, StoreServer};
+use bytes::{Buf as _, BytesMut};
+use rustls_pki_types::ServerName;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// For one server, from the first packet to the last answer. No request waits for this.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes both ways.
+pub(super) trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
+
+/// An open connection, ready for scripts.
+pub(super) struct Ready {
+    pub(super) wire: Box<dyn Bytes>,
+    /// Read and not used yet.
+    pub(super) input: BytesMut,
+    /// In the order of [`Operation::ALL`].
+    pub(super) scripts: Vec<Loaded>,
+    /// Whether the server is of 7.0 or later, where one command claims a single key.
+    pub(super) sets_and_gets: bool,
+    /// Where it is, for the log.
+    pub(super) address: String,
+    /// The policy by which the server would drop our keys, if it has one and a limit to apply it at.
+    pub(super) evicts: Option<String>,
+}
+
+/// A script that the server knows.
+pub(super) struct Loaded {
+    /// What the server calls it.
+    pub(super) hash: Vec<u8>,
+    /// To tell it again, should it forget.
+    pub(super) text: String,
+}
+
+/// Opens a connection, or says why there is none: one sentence, without any secret.
+pub(super) async fn connect(settings: &Redis, tls: Option<&TlsConnector>) -> Result<Ready, String> {
+    let masters = match &settings.sentinel {
+        None => settings.servers.clone(),
+        Some(master) => vec![ask_sentinels(settings, tls, master).await?],
+    };
+    let mut problems = Vec::new();
+    for server in &masters {
+        let opened = timeout(PATIENCE, prepare(settings, tls, server)).await;
+        match opened.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}"))) {
+            Ok(ready) => return Ok(ready),
+            Err(problem) => problems.push(format!("{server}: {problem}")),
+        }
+    }
+    Err(problems.join("; "))
+}
+
+async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreServer) -> Result<Ready, String> {
+    let wire = open(server, tls).await.map_err(|error| error.to_string())?;
+    let mut session = Session::new(wire);
+    let database = settings.database.to_string();
+    let password = settings.password.as_ref().map(|secret| secret.expose());
+    match (&settings.user, password) {
+        (Some(user), Some(password)) => session.ask(&[b"AUTH", user.expose(), password]),
+        (None, Some(password)) => session.ask(&[b"AUTH", password]),
+        (_, None) => session.ask(&[b"PING"]),
+    }
+    session.ask(&[b"SELECT", database.as_bytes()]);
+    session.ask(&[b"ROLE"]);
+    session.ask(&[b"INFO", b"memory"]);
+    let mut texts = Operation::ALL.map(|operation| [script::flags(operation), script::text(operation)].concat());
+    for text in &texts {
+        session.ask(&[b"SCRIPT", b"LOAD", text.as_bytes()]);
+    }
+    session.send().await?;
+    accepted(session.reply().await?)?;
+    accepted(session.reply().await?)?;
+    is_master(&session.reply().await?)?;
+    let evicts = match session.reply().await? {
+        Reply::Bulk(Some(info)) => evicting(&String::from_utf8_lossy(&info)),
+        Reply::Bulk(None) | Reply::Status(_) | Reply::Error(_) | Reply::Integer(_) | Reply::Array(_) => None,
+    };
+    let mut loaded = Vec::new();
+    for _ in &texts {
+        loaded.push(session.reply().await?);
+    }
+    let old = matches!(loaded.first(), Some(Reply::Error(error)) if is_syntax(error));
+    if old {
+        // Before 7.0 the first line is no Lua.
+        texts = Operation::ALL.map(|operation| script::text(operation).to_owned());
+        for text in &texts {
+            session.ask(&[b"SCRIPT", b"LOAD", text.as_bytes()]);
+        }
+        session.send().await?;
+        for reply in &mut loaded {
+            *reply = session.reply().await?;
+        }
+    }
+    let scripts = loaded.into_iter().zip(texts).map(|(reply, text)| match reply {
+        Reply::Bulk(Some(hash)) => Ok(Loaded { hash, text }),
+        other @ (Reply::Bulk(None) | Reply::Status(_) | Reply::Error(_) | Reply::Integer(_) | Reply::Array(_)) => {
+            accepted(other).and(Err(String::from("SCRIPT LOAD gave no hash")))
+        }
+    });
+    Ok(Ready {
+        scripts: scripts.collect::<Result<_, _>>()?,
+        wire: session.wire,
+        input: session.input,
+        sets_and_gets: !old,
+        address: server.to_string(),
+        evicts,
+    })
+}
+
+/// Whether the answer to `ROLE` is that of a server that takes writes. A user without the right to ask is taken at its
+/// word: a write to a replica says READONLY.
+pub(super) fn is_master(reply: &Reply) -> Result<(), String> {
+    match reply {
+        Reply::Array(role) => match role.first() {
+            Some(Reply::Bulk(Some(role))) if role.as_slice() != b"master" => {
+                Err(format!("is a {}, not a master", String::from_utf8_lossy(role)))
+            }
+            Some(_) | None => Ok(()),
+        },
+        Reply::Status(_) | Reply::Error(_) | Reply::Integer(_) | Reply::Bulk(_) => Ok(()),
+    }
+}
+
+fn is_syntax(error: &str) -> bool {
+    error.contains("compiling script")
+}
+
+/// `maxmemory-policy`, where there is a limit and the policy is not to refuse writes.
+fn evicting(info: &str) -> Option<String> {
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let policy = field("maxmemory_policy:")?;
+    let limited = field("maxmemory:").is_some_and(|limit| limit != "0");
+    (limited && policy != "noeviction").then(|| policy.to_owned())
+}
+
+/// The master's address by the first Sentinel that knows it.
+async fn ask_sentinels(settings: &Redis, tls: Option<&TlsConnector>, master: &str) -> Result<StoreServer, String> {
+    let mut problems = Vec::new();
+    for sentinel in &settings.servers {
+        let asked = async {
+            let wire = open(sentinel, tls).await.map_err(|error| error.to_string())?;
+            let mut session = Session::new(wire);
+            session.ask(&[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", master.as_bytes()]);
+            session.send().await?;
+            session.reply().await
+        };
+        match timeout(PATIENCE, asked).await {
+            Err(_) => problems.push(format!("{sentinel}: no answer within {PATIENCE:?}")),
+            Ok(Err(problem)) => problems.push(format!("{sentinel}: {problem}")),
+            Ok(Ok(Reply::Array(address))) => match address.as_slice() {
+                [Reply::Bulk(Some(host)), Reply::Bulk(Some(port))] => {
+                    let port = std::str::from_utf8(port).ok().and_then(|port| port.parse().ok());
+                    let host = String::from_utf8(host.clone()).ok();
+                    if let (Some(host), Some(port)) = (host, port) {
+                        return Ok(StoreServer::Tcp { host, port });
+                    }
+                    problems.push(format!("{sentinel}: no address"));
+                }
+                _ => problems.push(format!("{sentinel}: knows no master `{master}`")),
+            },
+            Ok(Ok(other)) => problems.push(match accepted(other) {
+                Ok(()) => format!("{sentinel}: knows no master `{master}`"),
+                Err(problem) => format!("{sentinel}: {problem}"),
+            }),
+        }
+    }
+    Err(problems.join("; "))
+}
+
+async fn open(server: &StoreServer, tls: Option<&TlsConnector>) -> io::Result<Box<dyn Bytes>> {
+    match (server, tls) {
+        (StoreServer::Unix(path), _) => Ok(Box::new(UnixStream::connect(path).await?)),
+        (StoreServer::Tcp { host, port }, None) => Ok(Box::new(tcp(host, *port).await?)),
+        (StoreServer::Tcp { host, port }, Some(tls)) => {
+            let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+            Ok(Box::new(tls.connect(name, tcp(host, *port).await?).await?))
+        }
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn accepted(reply: Reply) -> Result<(), String> {
+    match reply {
+        Reply::Error(error) => Err(error),
+        Reply::Status(_) | Reply::Integer(_) | Reply::Bulk(_) | Reply::Array(_) => Ok(()),
+    }
+}
+
+/// Questions and answers in order.
+struct Session {
+    wire: Box<dyn Bytes>,
+    output: Vec<u8>,
+    input: BytesMut,
+}
+
+impl Session {
+    fn new(wire: Box<dyn Bytes>) -> Self {
+        Self {
+            wire,
+            output: Vec::new(),
+            input: BytesMut::new(),
+        }
+    }
+
+    fn ask(&mut self, words: &[&[u8]]) {
+        resp::command(&mut self.output, words);
+    }
+
+    async fn send(&mut self) -> Result<(), String> {
+        let sent = self.wire.write_all(&self.output).await.and(self.wire.flush().await);
+        self.output.clear();
+        sent.map_err(|error| error.to_string())
+    }
+
+    async fn reply(&mut self) -> Result<Reply, String> {
+        loop {
+            match resp::reply(&self.input) {
+                Ok(Some((reply, length))) => {
+                    self.input.advance(length);
+                    return Ok(reply);
+                }
+                Ok(None) => match self.wire.read_buf(&mut self.input).await {
+                    Ok(0) => return Err(String::from("hung up")),
+                    Ok(_) => {}
+                    Err(error) => return Err(error.to_string()),
+                },
+                Err(resp::Malformed) => return Err(String::from("does not speak the Redis protocol")),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_counts_only_where_there_is_a_limit() {
+        let info = |limit: u32, policy: &str| format!("# Memory\r\nmaxmemory:{limit}\r\nmaxmemory_policy:{policy}\r\n");
+        assert_eq!(evicting(&info(1, "allkeys-lru")).as_deref(), Some("allkeys-lru"));
+        assert_eq!(evicting(&info(1, "volatile-ttl")).as_deref(), Some("volatile-ttl"));
+        assert_eq!(evicting(&info(1, "noeviction")), None);
+        assert_eq!(evicting(&info(0, "allkeys-lru")), None);
+        assert_eq!(evicting(""), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! The Redis protocol (RESP2) as far as a guard needs it: commands out, replies in. Pure.
+//!
+//! Bounded: a reply that is larger or deeper than anything we ask for is an error and ends the connection.
+
+/// Largest reply that is taken, in bytes; `INFO` has a few thousand.
+const LARGEST: usize = 256 * 1024;
+/// Deepest array; `SENTINEL` and `ROLE` have two levels.
+const DEEPEST: usize = 4;
+
+/// What the server says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// `+OK`
+    Status(String),
+    /// `-ERR what`
+    Error(String),
+    /// `:1`
+    Integer(i64),
+    /// `$5`, or the null of `$-1`.
+    Bulk(Option<Vec<u8>>),
+    /// `*2`; the null of `*-1` is empty.
+    Array(Vec<Reply>),
+}
+
+/// What is not RESP2, or too much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// Appends one command.
+pub(super) fn command(into: &mut Vec<u8>, words: &[&[u8]]) {
+    head(into, b'*', words.len());
+    for word in words {
+        head(into, b'$', word.len());
+        into.extend_from_slice(word);
+        into.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Takes one whole reply off the front of `bytes`: the reply and its length, or `None` while more is to come.
+///
+/// # Errors
+/// [`Malformed`].
+pub(super) fn reply(bytes: &[u8]) -> Result<Option<(Reply, usize)>, Malformed> {
+    let mut reader = Reader { bytes, at: 0 };
+    match reader.reply(0) {
+        Ok(reply) => Ok(Some((reply, reader.at))),
+        Err(Stop::More) if bytes.len() > LARGEST => Err(Malformed),
+        Err(Stop::More) => Ok(None),
+        Err(Stop::Malformed) => Err(Malformed),
+    }
+}
+
+fn head(into: &mut Vec<u8>, kind: u8, length: usize) {
+    into.push(kind);
+    let mut digits = [0; 20];
+    let mut rest = length;
+    let mut first = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        first = at;
+        if rest == 0 {
+            break;
+        }
+    }
+    into.extend_from_slice(digits.get(first..).unwrap_or_default());
+    into.extend_from_slice(b"\r\n");
+}
+
+enum Stop {
+    More,
+    Malformed,
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn reply(&mut self, depth: usize) -> Result<Reply, Stop> {
+        let (kind, line) = self.line()?.split_first().ok_or(Stop::Malformed)?;
+        match kind {
+            b'+' => Ok(Reply::Status(text(line))),
+            b'-' => Ok(Reply::Error(text(line))),
+            b':' => Ok(Reply::Integer(number(line)?)),
+            b'$' => match number(line)? {
+                -1 => Ok(Reply::Bulk(None)),
+                length => {
+                    let length = usize::try_from(length).map_err(|_| Stop::Malformed)?;
+                    Ok(Reply::Bulk(Some(self.bulk(length)?.to_vec())))
+                }
+            },
+            b'*' if depth < DEEPEST => match number(line)? {
+                -1 => Ok(Reply::Array(Vec::new())),
+                count => {
+                    let count = usize::try_from(count).map_err(|_| Stop::Malformed)?;
+                    // An element has three bytes at least: a count beyond that cannot become memory.
+                    if count > LARGEST / 3 {
+                        return Err(Stop::Malformed);
+                    }
+                    (0..count)
+                        .map(|_| self.reply(depth + 1))
+                        .collect::<Result<_, _>>()
+                        .map(Reply::Array)
+                }
+            },
+            _ => Err(Stop::Malformed),
+        }
+    }
+
+    fn line(&mut self) -> Result<&'a [u8], Stop> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let end = rest.windows(2).position(|pair| pair == b"\r\n").ok_or(Stop::More)?;
+        self.at += end + 2;
+        rest.get(..end).ok_or(Stop::Malformed)
+    }
+
+    fn bulk(&mut self, length: usize) -> Result<&'a [u8], Stop> {
+        if length > LARGEST {
+            return Err(Stop::Malformed);
+        }
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let (bulk, end) = rest.split_at_checked(length).ok_or(Stop::More)?;
+        if end.len() < 2 {
+            return Err(Stop::More);
+        }
+        if !end.starts_with(b"\r\n") {
+            return Err(Stop::Malformed);
+        }
+        self.at += length + 2;
+        Ok(bulk)
+    }
+}
+
+fn text(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).into_owned()
+}
+
+fn number(line: &[u8]) -> Result<i64, Stop> {
+    std::str::from_utf8(line)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or(Stop::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn commands_are_arrays_of_bulks() {
+        let mut bytes = Vec::new();
+        command(&mut bytes, &[b"SET", b"k\r\n", b""]);
+        command(&mut bytes, &[&[b'x'; 1234]]);
+        let expected = [
+            &b"*3\r\n$3\r\nSET\r\n$3\r\nk\r\n\r\n$0\r\n\r\n*1\r\n$1234\r\n"[..],
+            &[b'x'; 1234],
+            b"\r\n",
+        ];
+        assert_eq!(bytes, expected.concat());
+    }
+
+    #[test]
+    fn replies_are_read_whole_or_not_at_all() {
+        let whole = b"*3\r\n:-7\r\n$2\r\nab\r\n*1\r\n$-1\r\n";
+        let expected = Reply::Array(vec![
+            Reply::Integer(-7),
+            Reply::Bulk(Some(b"ab".to_vec())),
+            Reply::Array(vec![Reply::Bulk(None)]),
+        ]);
+        for end in 0..whole.len() {
+            assert_eq!(reply(&whole[..end]), Ok(None), "{end}");
+        }
+        let more = [&whole[..], b"+OK\r\n-ERR x\r\n"].concat();
+        assert_eq!(reply(&more), Ok(Some((expected, whole.len()))));
+        assert_eq!(reply(&more[whole.len()..]), Ok(Some((Reply::Status("OK".into()), 5))));
+        assert_eq!(
+            reply(&more[whole.len() + 5..]),
+            Ok(Some((Reply::Error("ERR x".into()), 8)))
+        );
+    }
+
+    #[test]
+    fn what_is_not_resp_is_refused() {
+        for bytes in [
+            &b"HTTP/1.1 400 Bad Request\r\n"[..],
+            b"\r\n",
+            b":x\r\n",
+            b"$-2\r\n",
+            b"$1\r\nabc\r\n",
+            b"$999999999999\r\n",
+            b"*999999999\r\n",
+            b"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
+        ] {
+            assert_eq!(reply(bytes), Err(Malformed), "{}", String::from_utf8_lossy(bytes));
+        }
+        assert_eq!(reply(&vec![b'+'; LARGEST + 1]), Err(Malformed));
+    }
+
+    proptest! {
+        /// Whatever comes, it is an answer, a wait or an error, and a reply never claims more bytes than there are.
+        #[test]
+        fn any_bytes_are_judged(bytes in proptest::collection::vec(prop_oneof![Just(b'*'), Just(b'$'), Just(b'\r'), Just(b'\n'), Just(b'1'), Just(b'-'), any::<u8>()], 0..64)) {
+            if let Ok(Some((_, length))) = reply(&bytes) {
+                prop_assert!(length <= bytes.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! What must hold for every example: the genuine is worked once and answered as the application answers, the rest never
+//! reaches it, a crowd is served, `run` does what it says.
+
+use super::Example;
+use super::order::{Convention, Order, Pen, counted, worked};
+use super::stage::{Front, Group, START, Stage, Transport, listening};
+use crate::support::client::Response;
+use crate::support::logs::Logs;
+use crate::support::wait::within;
+use crate::support::{Webhook, eventually};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+/// Paddle's SDK refuses what was signed longer ago.
+const SDK_WINDOW: Duration = Duration::from_secs(5);
+
+/// A genuine order on its way: what was sent last, the answer, and how many requests that took.
+pub(super) struct Delivery {
+    bytes: Vec<u8>,
+    response: Response,
+    requests: usize,
+}
+
+/// Sends what `order` makes of the webhook until the application has answered it, as the provider does, on the condition
+/// that there was a reason: an application that verifies by itself may refuse what waited for its turn for too long.
+fn deliver_as(stage: &Stage, front: &Front, order: &Order, make: impl Fn(Webhook) -> Webhook) -> Delivery {
+    let mut requests = 0;
+    loop {
+        requests += 1;
+        let signed = Instant::now();
+        let bytes = make(order.webhook(stage, &Pen::genuine(stage))).bytes();
+        let response = front.connect().exchange(&bytes);
+        let waited = signed.elapsed() + Duration::from_secs(1) > SDK_WINDOW;
+        if !(stage.example.verifies && waited && response.status == 400) {
+            return Delivery {
+                bytes,
+                response,
+                requests,
+            };
+        }
+    }
+}
+
+/// The same, as it is.
+fn deliver(stage: &Stage, front: &Front, order: &Order) -> Delivery {
+    deliver_as(stage, front, order, |webhook| webhook)
+}
+
+/// The order was worked once and its answer is the application's.
+pub(super) fn delivered(stage: &Stage, order: &Order, response: &Response) {
+    assert_eq!(response.status, 200, "{order:?}: {response:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&response.body),
+        order.answer(stage),
+        "{order:?}"
+    );
+    assert_eq!(worked(stage, order), (1, 1), "{order:?}: asked for, done");
+}
+
+/// Signed: worked once, and the answer comes back. Unsigned, tampered with, stale, replayed, signed by a stranger, tricks with
+/// names: the application never saw it.
+pub(super) fn only_the_genuine_passes(example: &'static Example, transport: Transport) {
+    let stage = Stage::new(example, transport);
+    let front = stage.front("60s");
+    // Requests that the application must have seen.
+    let mut genuine = 0;
+    for &convention in example.conventions {
+        let order = Order::new(convention, 3);
+        let delivery = deliver(&stage, &front, &order);
+        delivered(&stage, &order, &delivery.response);
+        genuine += delivery.requests;
+
+        // Nothing of all this reaches it: the next that it sees is the genuine one behind.
+        refused(&front, "replayed", &delivery.bytes, 409, "replayed");
+        let mut forged = forgeries(&stage, convention);
+        if convention == Convention::Billing {
+            forged.extend(aged(&stage));
+        }
+        for (what, webhook, status, reason) in forged {
+            refused(&front, what, &webhook.bytes(), status, reason);
+        }
+        let behind = Order::new(convention, 1);
+        let delivery = deliver(&stage, &front, &behind);
+        delivered(&stage, &behind, &delivery.response);
+        genuine += delivery.requests;
+        saw(&stage, genuine);
+        assert_eq!(counted(&stage, &order), (1, 1));
+
+        // Tricks that change nothing about a genuine webhook leave it what it is.
+        for (name, value) in [
+            ("Connection", "X-Gateway-Token, X-Request-Id"),
+            ("X-Gateway-Token", "a guess"),
+            ("X_Gateway_Token", "a guess"),
+            ("X-HTTP-Method-Override", "DELETE"),
+            ("X-Forwarded-Host", "elsewhere.example"),
+            ("X-Forwarded-Proto", "http"),
+            ("X-Original-URL", "/admin"),
+        ] {
+            let order = Order::new(convention, 1);
+            let delivery = deliver_as(&stage, &front, &order, |webhook| webhook.header(name, value));
+            delivered(&stage, &order, &delivery.response);
+            genuine += delivery.requests;
+        }
+    }
+    saw(&stage, genuine);
+    answers(&stage, &front);
+    if let Some(status) = example.foreign_host {
+        foreign_hosts(&stage, &front, status);
+    }
+    if example.verifies {
+        verifies_again(&stage);
+    }
+    locked(&stage);
+}
+
+/// The application's own log has this many requests. Its line for a request may come after the answer.
+fn saw(stage: &Stage, requests: usize) {
+    let seen = eventually("the application's log", || {
+        Some(stage.requests()).filter(|&seen| seen >= requests)
+    });
+    assert_eq!(seen, requests, "requests that reached the application");
+}
+
+fn refused(front: &Front, what: &str, bytes: &[u8], status: u16, reason: &str) {
+    let response = front.connect().exchange(bytes);
+    assert_eq!(
+        (response.status, response.reason().as_str()),
+        (status, reason),
+        "{what}: {response:?}"
+    );
+}
+
+type Forgery = (&'static str, Webhook, u16, &'static str);
+
+/// Requests that are not genuine, by any convention.
+fn forgeries(stage: &Stage, convention: Convention) -> Vec<Forgery> {
+    let pen = Pen::genuine(stage);
+    let fresh = || Order::new(convention, 2).webhook(stage, &pen);
+    let stranger = Order::new(convention, 2).webhook(stage, &Pen::stranger(stage));
+    let unsigned = match convention {
+        Convention::Billing => fresh().signature(None),
+        Convention::ClassicPost | Convention::ClassicGet | Convention::Digest => without_signature(fresh()),
+    };
+    // One seat is paid, nine are asked for.
+    let tampered = {
+        let mut webhook = fresh();
+        webhook.body = replaced(&webhook.body);
+        webhook.path = String::from_utf8(replaced(webhook.path.as_bytes())).unwrap();
+        webhook
+    };
+    let mut forged = vec![
+        ("unsigned", unsigned, 401, "signature_missing"),
+        ("tampered with", tampered, 401, "signature_mismatch"),
+        ("signed by a stranger", stranger, 401, "signature_mismatch"),
+    ];
+    for (name, value) in [
+        ("Hookgate_Verified", "paddle"),
+        ("Content_Length", "0"),
+        ("X_Forwarded_For", "10.0.0.1"),
+        ("Connection", "Content-Type"),
+        ("Connection", "close, Host"),
+        ("Connection", "Hookgate-Verified"),
+    ] {
+        forged.push((
+            "a trick with names",
+            fresh().header(name, value),
+            400,
+            "header_conflict",
+        ));
+    }
+    forged
+}
+
+/// What only a header with a time in it allows.
+fn aged(stage: &Stage) -> Vec<Forgery> {
+    let pen = Pen::genuine(stage);
+    let order = || Order::new(Convention::Billing, 2);
+    let at = |time| order().webhook(stage, &Pen { time, ..pen.clone() });
+    let fresh = || order().webhook(stage, &pen);
+    let signature = fresh().signature.unwrap();
+    let restamped = at(pen.time - 3600)
+        .signature
+        .unwrap()
+        .replace(&format!("ts={}", pen.time - 3600), &format!("ts={}", pen.time));
+    vec![
+        ("stale", at(pen.time - 3600), 401, "timestamp_stale"),
+        ("of the future", at(pen.time + 3600), 401, "timestamp_future"),
+        (
+            "stamped anew",
+            at(pen.time - 3600).signature(Some(&restamped)),
+            401,
+            "signature_mismatch",
+        ),
+        (
+            "signed twice",
+            fresh().header("paddle-signature", &signature),
+            401,
+            "signature_malformed",
+        ),
+        (
+            "signed under another name",
+            fresh().header("Paddle_Signature", &signature),
+            400,
+            "header_conflict",
+        ),
+        (
+            "nominated away",
+            fresh().header("Connection", "Paddle-Signature"),
+            400,
+            "header_conflict",
+        ),
+        (
+            "nominated under another name",
+            fresh().header("Connection", "paddle_signature"),
+            400,
+            "header_conflict",
+        ),
+        ("asked for", fresh().method("GET"), 405, "method_not_allowed"),
+        ("for another path", fresh().path("/admin"), 404, "no_route"),
+    ]
+}
+
+/// The form without the field that signs it, wherever the form is.
+fn without_signature(mut webhook: Webhook) -> Webhook {
+    let cut = |text: &str| {
+        let kept: Vec<&str> = text
+            .split('&')
+            .filter(|field| !field.starts_with("p_signature=") && !field.starts_with("msg_id="))
+            .collect();
+        kept.join("&")
+    };
+    webhook.body = cut(std::str::from_utf8(&webhook.body).unwrap()).into();
+    webhook.path = cut(&webhook.path);
+    webhook
+}
+
+fn replaced(text: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(text).unwrap();
+    text.replace("\"quantity\":2,", "\"quantity\":9,")
+        .replace("p_quantity=2", "p_quantity=9")
+        .into()
+}
+
+/// The answer through hookgate is the answer that the application gives, with a length or in chunks: status, headers, body.
+fn answers(stage: &Stage, front: &Front) {
+    let own = |name: &str| {
+        // Of the connection, of the moment, or of the request.
+        let differing = [
+            "date",
+            "connection",
+            "keep-alive",
+            "transfer-encoding",
+            "x-request-id",
+            "x-runtime",
+            "last-modified",
+        ];
+        differing.contains(&name)
+    };
+    let headers = |response: &Response| {
+        let mut headers: Vec<(String, Vec<u8>)> = response
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
+            .filter(|(name, _)| !own(name))
+            .collect();
+        headers.sort();
+        headers
+    };
+    for (streamed, event) in [(true, "transaction.completed"), (false, "customer.created")] {
+        let webhook = || {
+            let mut webhook = Order::new(Convention::Billing, 200).webhook(stage, &Pen::genuine(stage));
+            let body = String::from_utf8(webhook.body).unwrap();
+            webhook.body = body.replace("transaction.completed", event).into();
+            let pen = Pen::genuine(stage);
+            webhook.signature = Some(crate::support::paddle::signature(&pen.secret, pen.time, &webhook.body));
+            webhook
+        };
+        let token = &stage.secrets["GATEWAY_TOKEN"];
+        let direct = webhook()
+            .header("X-Gateway-Token", token)
+            .header("X-Forwarded-Proto", "https");
+        let direct = stage.past_hookgate().exchange(&direct.bytes());
+        let through = front.connect().exchange(&webhook().bytes());
+        assert_eq!(direct.status, 200, "{direct:?}");
+        // What is not streamed has a length under some servers and chunks under others.
+        let chunked = direct.header("Transfer-Encoding").as_deref() == Some("chunked");
+        assert!(chunked || !streamed, "{event}: {direct:?}");
+        assert_eq!(
+            (through.status, &through.body),
+            (direct.status, &direct.body),
+            "{event}"
+        );
+        assert_eq!(headers(&through), headers(&direct), "{event}");
+        assert!(!through.body.is_empty());
+    }
+}
+
+/// A framework that knows its host refuses others by itself; that answer goes back, nothing was done, and the next attempt is
+/// let in.
+fn foreign_hosts(stage: &Stage, front: &Front, status: u16) {
+    let order = Order::new(Convention::Billing, 1);
+    let mut webhook = order.webhook(stage, &Pen::genuine(stage));
+    webhook.headers[0].1 = "elsewhere.example".into();
+    let response = front.connect().exchange(&webhook.bytes());
+    assert_eq!(response.status, status, "{response:?}");
+    delivered(stage, &order, &deliver(stage, front, &order).response);
+}
+
+/// The application's own verification is real: what hookgate takes under a secret that the application does not know, the
+/// application refuses, and that answer goes back.
+fn verifies_again(stage: &Stage) {
+    let front = stage.front_with(&[
+        (
+            "HOOKGATE_ROUTE__0__SECRETS",
+            r#"[{ env = "PADDLE_WEBHOOK_SECRET" }, { env = "OTHER_SECRET" }]"#,
+        ),
+        ("OTHER_SECRET", "pdl_ntfset_01hv8x_known-to-hookgate-alone"),
+    ]);
+    let order = Order::new(Convention::Billing, 1);
+    let pen = Pen {
+        secret: "pdl_ntfset_01hv8x_known-to-hookgate-alone".into(),
+        ..Pen::genuine(stage)
+    };
+    let response = front.connect().exchange(&order.webhook(stage, &pen).bytes());
+    assert_eq!(response.status, 400, "{response:?}");
+    assert_eq!(response.body, b"The signature is not genuine.\n");
+    delivered(stage, &order, &deliver(stage, &front, &order).response);
+}
+
+/// Who goes past hookgate is sent away, though what it sends is signed.
+fn locked(stage: &Stage) {
+    if let Some(socket) = stage.socket().filter(|_| stage.example.guards_its_socket) {
+        let mode = std::fs::metadata(socket).unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{mode:o}: others may open the socket");
+    }
+    if stage.example.token {
+        let order = Order::new(Convention::Billing, 1);
+        for token in [None, Some("a guess")] {
+            let mut webhook = order.webhook(stage, &Pen::genuine(stage));
+            webhook = webhook.header("X-Forwarded-Proto", "https");
+            if let Some(token) = token {
+                webhook = webhook.header("X-Gateway-Token", token);
+            }
+            let response = stage.past_hookgate().exchange(&webhook.bytes());
+            assert_eq!(response.status, 403, "{token:?}: {response:?}");
+        }
+        assert_eq!(counted(stage, &order), (0, 0));
+    }
+}
+
+/// A hundred deliveries at once, over a connection each, with as many workers as the example has: all answered, none lost, none
+/// doubled.
+pub(super) fn a_crowd_is_served(example: &'static Example, transport: Transport) {
+    let stage = Stage::new(example, transport);
+    let front = stage.front("60s");
+    let orders: Vec<Order> = (0..100)
+        .map(|number| Order::new(example.conventions[number % example.conventions.len()], 2))
+        .collect();
+    let responses: Vec<Response> = std::thread::scope(|scope| {
+        let (stage, front) = (&stage, &front);
+        let senders: Vec<_> = orders
+            .iter()
+            .map(|order| scope.spawn(move || deliver(stage, front, order).response))
+            .collect();
+        senders.into_iter().map(|sender| sender.join().unwrap()).collect()
+    });
+    for (order, response) in orders.iter().zip(&responses) {
+        delivered(&stage, order, response);
+    }
+}
+
+/// `run` as a user calls it: both come up, `run send` gets the licence, and ending it ends both.
+pub(super) fn run_brings_up_both(example: &'static Example, transport: Transport) {
+    let mut stage = Stage::set(example, transport);
+    let logs = Logs::default();
+    let mut both = Group::start(stage.run(""), &logs);
+    let address = listening(&logs);
+    stage.read_secrets();
+    let sent = within(START, "an answer to `run send`", || {
+        let mut send = stage.run("send");
+        send.env("EXAMPLE_URL", format!("https://localhost:{}", address.port()));
+        let sent = send.output().unwrap();
+        sent.status.success().then_some(sent)
+    });
+    // The sample event is for three seats.
+    let order = Order::new(Convention::Billing, 3);
+    let printed = String::from_utf8(sent.stdout).unwrap();
+    let printed: Vec<&str> = printed
+        .lines()
+        .map(|line| line.trim_end_matches(['\u{fffd}', '\r']))
+        .collect();
+    let expected = format!("200\n{}", order.answer(&stage));
+    assert_eq!(printed, expected.lines().collect::<Vec<_>>());
+    assert_eq!(both.end().code(), Some(0), "{}", logs.text());
+    assert!(!stage.listens(), "the application goes on");
+}
+
+/// The framework's development server, which answers without chunks and often without a length: the answer ends with the
+/// connection, and comes back whole.
+pub(super) fn development_server(example: &'static Example, status_line: &str) {
+    let stage = Stage::with(example, Transport::Tcp, &[("EXAMPLE_SERVER", "development")]);
+    let front = stage.front("60s");
+    let order = Order::new(Convention::Billing, 200);
+    let direct = order
+        .webhook(&stage, &Pen::genuine(&stage))
+        .header("X-Gateway-Token", &stage.secrets["GATEWAY_TOKEN"])
+        .header("X-Forwarded-Proto", "https");
+    let direct = stage.past_hookgate().exchange(&direct.bytes());
+    assert_eq!(direct.start, status_line);
+    assert_eq!(
+        (direct.header("Content-Length"), direct.header("Transfer-Encoding")),
+        (None, None),
+        "{direct:?}"
+    );
+    for _ in 0..3 {
+        let order = Order::new(Convention::Billing, 200);
+        delivered(&stage, &order, &deliver(&stage, &front, &order).response);
+    }
+}

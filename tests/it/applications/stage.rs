@@ -1,0 +1,339 @@
+//! An example brought up by its own `run`: the application and hookgate in front of it, each a process of its own, so that
+//! one can die while the other goes on. Only addresses, the directory of its state and patience are not the example's own.
+
+use super::Example;
+use crate::support::logs::Logs;
+use crate::support::metrics::Metrics;
+use crate::support::wait::within;
+use crate::support::{Client, PATIENCE, eventually};
+use rustix::process::{Pid, Signal};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long a framework may take to start on a machine that does much else.
+pub(super) const START: Duration = Duration::from_secs(100);
+
+/// Where the application listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Tcp,
+    Unix,
+}
+
+/// The example, its application running.
+pub(super) struct Stage {
+    pub(super) example: &'static Example,
+    /// What the application printed, over all of its lives.
+    pub(super) application: Logs,
+    /// Its secrets by the name of their variable.
+    pub(super) secrets: BTreeMap<String, String>,
+    running: Option<Group>,
+    environment: Vec<(String, String)>,
+    upstream: String,
+    state: TempDir,
+}
+
+/// hookgate with the example's `gateway.toml`.
+pub(super) struct Front {
+    pub(super) logs: Logs,
+    address: SocketAddr,
+    certificate: CertificateDer<'static>,
+    _running: Group,
+}
+
+/// A process and those that it started, which are a process group; killed on drop.
+pub(super) struct Group {
+    child: Child,
+}
+
+impl Stage {
+    /// Brings up the application, in production as the example does.
+    pub(super) fn new(example: &'static Example, transport: Transport) -> Self {
+        Self::with(example, transport, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub(super) fn with(example: &'static Example, transport: Transport, variables: &[(&str, &str)]) -> Self {
+        let mut stage = Self::set(example, transport);
+        let more = variables
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        stage.environment.extend(more);
+        stage.start();
+        stage
+    }
+
+    /// Nothing runs yet.
+    pub(super) fn set(example: &'static Example, transport: Transport) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let upstream = match transport {
+            Transport::Tcp => format!("http://{}", free_address()),
+            Transport::Unix => format!("unix:{}/app.sock", state.path().display()),
+        };
+        let installed = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("apps/examples");
+        let installed = installed.join(example.name);
+        assert!(
+            installed.exists(),
+            "{} is missing: run `make test-apps` once",
+            installed.display()
+        );
+        let environment = [
+            ("EXAMPLE_STATE", state.path().to_str().unwrap()),
+            ("EXAMPLE_INSTALLED", installed.to_str().unwrap()),
+            ("EXAMPLE_HOOKGATE", env!("CARGO_BIN_EXE_hookgate")),
+            ("EXAMPLE_UPSTREAM", &upstream),
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+            ("HOOKGATE_LISTEN__ADDRESS", "127.0.0.1:0"),
+            ("HOOKGATE_ADMIN__ADDRESS", "127.0.0.1:0"),
+        ];
+        Self {
+            example,
+            application: Logs::default(),
+            secrets: BTreeMap::new(),
+            running: None,
+            environment: environment.map(|(name, value)| (name.into(), value.into())).into(),
+            upstream,
+            state,
+        }
+    }
+
+    /// The example's `run` with one of its arguments.
+    pub(super) fn run(&self, argument: &str) -> Command {
+        let mut command = Command::new(self.example.directory().join("run"));
+        if !argument.is_empty() {
+            command.arg(argument);
+        }
+        command
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts the application, and waits until it takes connections.
+    pub(super) fn start(&mut self) {
+        self.running = Some(Group::start(self.run("application"), &self.application));
+        within(START, "the application's listener", || {
+            let group = self.running.as_mut().unwrap();
+            if let Some(status) = group.child.try_wait().unwrap() {
+                panic!("the application ended with {status}:\n{}", self.application.text());
+            }
+            self.listens().then_some(())
+        });
+        self.read_secrets();
+    }
+
+    /// Reads the secrets that `run` made up.
+    pub(super) fn read_secrets(&mut self) {
+        let text = std::fs::read_to_string(self.keys().join("secrets")).unwrap();
+        let pairs = text.lines().map(|line| line.split_once('=').unwrap());
+        self.secrets = pairs.map(|(name, value)| (name.into(), value.into())).collect();
+        assert!(self.secrets.len() > 3, "{text}");
+    }
+
+    /// Ends the application in order.
+    pub(super) fn stop(&mut self) {
+        let mut group = self.running.take().unwrap();
+        group.signal(Signal::TERM);
+        let child = &mut group.child;
+        within(START, "the application's end", || child.try_wait().unwrap());
+        drop(group);
+        self.gone();
+    }
+
+    /// Kills all of the application's processes at once.
+    pub(super) fn crash(&mut self) {
+        drop(self.running.take());
+        self.gone();
+    }
+
+    /// Holds all of the application's processes where they are: it accepts and answers no more, and its sockets stay.
+    pub(super) fn freeze(&self) {
+        self.running.as_ref().unwrap().signal(Signal::STOP);
+    }
+
+    /// Lets them go on.
+    pub(super) fn thaw(&self) {
+        self.running.as_ref().unwrap().signal(Signal::CONT);
+    }
+
+    /// Starts hookgate, which gives the application `timeout` for an answer.
+    pub(super) fn front(&self, timeout: &str) -> Front {
+        self.front_with(&[("HOOKGATE_UPSTREAMS__APP__TIMEOUT", timeout)])
+    }
+
+    /// The same with these variables over `gateway.toml`, and a minute in which a webhook is fresh: a loaded machine may
+    /// take more than Paddle's five seconds between two lines of a test.
+    pub(super) fn front_with(&self, variables: &[(&str, &str)]) -> Front {
+        let mut command = self.run("gateway");
+        command.env("HOOKGATE_ROUTE__0__TOLERANCE", "60s");
+        command.envs(variables.iter().copied());
+        let logs = Logs::default();
+        let running = Group::start(command, &logs);
+        Front {
+            address: listening(&logs),
+            certificate: self.certificate(),
+            logs,
+            _running: running,
+        }
+    }
+
+    /// The certificate that `run` made.
+    pub(super) fn certificate(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(self.keys().join("tls.crt")).unwrap()
+    }
+
+    /// Where the certificate and the keys are.
+    pub(super) fn keys(&self) -> PathBuf {
+        self.state.path().join("keys")
+    }
+
+    /// The application's Unix socket.
+    pub(super) fn socket(&self) -> Option<&Path> {
+        self.upstream.strip_prefix("unix:").map(Path::new)
+    }
+
+    /// A connection to the application, past hookgate.
+    pub(super) fn past_hookgate(&self) -> Client {
+        match self.socket() {
+            Some(path) => Client::unix(path),
+            None => Client::tcp(self.upstream.strip_prefix("http://").unwrap().parse().unwrap()),
+        }
+    }
+
+    /// Requests that reached the application so far, by the log of its framework or server.
+    pub(super) fn requests(&self) -> usize {
+        let lines = self.application.lines();
+        lines.iter().filter(|line| line.contains(self.example.request)).count()
+    }
+
+    /// Whether the application takes connections.
+    pub(super) fn listens(&self) -> bool {
+        match self.socket() {
+            Some(path) => UnixStream::connect(path).is_ok(),
+            None => TcpStream::connect(self.upstream.strip_prefix("http://").unwrap()).is_ok(),
+        }
+    }
+
+    /// Waits until it takes none: a killed process's sockets close a moment after it.
+    fn gone(&self) {
+        eventually("that the application is gone", || (!self.listens()).then_some(()));
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lines = self.application.lines();
+            println!(
+                "--- the application's last lines ---\n{}",
+                lines[lines.len().saturating_sub(60)..].join("\n")
+            );
+        }
+    }
+}
+
+impl Front {
+    /// A sender's connection, over TLS.
+    pub(super) fn connect(&self) -> Client {
+        let client = Client::tls(self.address, "localhost", &self.certificate);
+        client.patience(PATIENCE * 4);
+        client
+    }
+
+    /// Waits until a request is with the application.
+    pub(super) fn forwarding(&self) {
+        let admin = address(&self.logs, "admin");
+        eventually("a request with the application", || {
+            let request = b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n";
+            let response = Client::tcp(admin).exchange(request);
+            let metrics = Metrics::parse(std::str::from_utf8(&response.body).unwrap());
+            let active = metrics.sum("hookgate_upstream_connections", &[("state", "active")]);
+            (active > 0.0).then_some(())
+        });
+    }
+
+    /// Waits for an audit line with this reason.
+    pub(super) fn audited(&self, reason: &str) {
+        eventually(&format!("an audit line with reason {reason}"), || {
+            let lines = self.logs.objects();
+            lines.iter().any(|line| line["reason"] == reason).then_some(())
+        });
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lines = self.logs.lines();
+            println!(
+                "--- hookgate's last lines ---\n{}",
+                lines[lines.len().saturating_sub(20)..].join("\n")
+            );
+        }
+    }
+}
+
+impl Group {
+    /// Starts `command` as the leader of a group and follows what it prints.
+    pub(super) fn start(mut command: Command, logs: &Logs) -> Self {
+        let mut child = command.process_group(0).spawn().unwrap();
+        logs.follow(child.stdout.take().unwrap());
+        logs.follow(child.stderr.take().unwrap());
+        Self { child }
+    }
+
+    /// Sends a signal to all of its processes.
+    fn signal(&self, signal: Signal) {
+        rustix::process::kill_process_group(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Sends SIGTERM to its leader alone, and waits for its end.
+    pub(super) fn end(&mut self) -> ExitStatus {
+        rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let child = &mut self.child;
+        within(START, "the end of run", || child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // The group outlives its leader as long as one of its processes does.
+        let _ = rustix::process::kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// The address of the public listener.
+pub(super) fn listening(logs: &Logs) -> SocketAddr {
+    address(logs, "public")
+}
+
+fn address(logs: &Logs, name: &str) -> SocketAddr {
+    within(START, &format!("hookgate's listener {name}"), || {
+        let lines = logs.objects();
+        let line = lines
+            .iter()
+            .find(|line| line["message"] == "listening" && line["name"] == name)?;
+        line["address"].as_str()?.parse().ok()
+    })
+}
+
+/// An address that nobody else uses, and that the application can have again after its end: of the loopback network, one
+/// for each process and port.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(8000);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let host = Ipv4Addr::new(127, 0x40 | high, middle, low);
+    SocketAddr::from((host, NEXT.fetch_add(1, Ordering::Relaxed)))
+}

@@ -1,0 +1,250 @@
+//! Providers' handshakes through the running binary: answered where the route opts in, and no way past verification anywhere.
+
+use crate::support::client::Response;
+use crate::support::oracle::Oracle;
+use crate::support::paddle::now;
+use crate::support::{Gateway, Setup, Upstream};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::json;
+use sha2::Sha256;
+
+const KEY: &str = "a signing secret that is long enough";
+const TOKEN: &str = "a token & more";
+
+fn route(provider: &str, keys: &str, more: &str, upstream: &Upstream) -> String {
+    format!(
+        "[[route]]\nname = {provider:?}\npath = \"/{provider}\"\nprovider = {provider:?}\n{keys} = [{{ env = \"{provider}_key\" }}]\nupstream = {:?}\n{more}\n",
+        upstream.url()
+    )
+}
+
+/// All five with their handshakes, and Slack and Dropbox again without.
+fn gateway(upstream: &Upstream, discord: &str) -> Gateway {
+    let token = "handshake = true\nverify_token = { env = \"TOKEN\" }";
+    let routes = [
+        route("slack", "secrets", "handshake = true", upstream),
+        route("zoom", "secrets", "handshake = true", upstream),
+        route("discord", "public_keys", "handshake = true", upstream),
+        route("dropbox", "secrets", "handshake = true", upstream),
+        route("meta", "secrets", token, upstream),
+        route("slack", "secrets", "", upstream)
+            .replace("/slack", "/slack-plain")
+            .replace("name = \"slack\"", "name = \"sp\""),
+        route("dropbox", "secrets", "", upstream)
+            .replace("/dropbox", "/dropbox-plain")
+            .replace("name = \"dropbox\"", "name = \"dp\""),
+    ];
+    let mut setup = Setup::new(&upstream.url())
+        .more(&routes.join("\n"))
+        .variable("TOKEN", TOKEN);
+    for provider in ["slack", "zoom", "dropbox", "meta"] {
+        setup = setup.variable(&format!("{provider}_key"), KEY);
+    }
+    setup.variable("discord_key", discord).start()
+}
+
+fn mac(text: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    hex::encode(mac.finalize().into_bytes())
+}
+
+fn send(gateway: &Gateway, method: &str, target: &str, headers: &str, body: &str) -> Response {
+    let length = if body.is_empty() {
+        String::new()
+    } else {
+        format!("Content-Length: {}\r\n", body.len())
+    };
+    gateway
+        .exchange(format!("{method} {target} HTTP/1.1\r\nHost: shop.example\r\n{headers}{length}\r\n{body}").as_bytes())
+}
+
+/// As Slack and Zoom sign.
+fn v0(names: [&str; 2], body: &str) -> String {
+    let ts = now();
+    format!(
+        "{}: {ts}\r\n{}: v0={}\r\n",
+        names[0],
+        names[1],
+        mac(&format!("v0:{ts}:{body}"))
+    )
+}
+
+const SLACK: [&str; 2] = ["X-Slack-Request-Timestamp", "X-Slack-Signature"];
+const ZOOM: [&str; 2] = ["x-zm-request-timestamp", "x-zm-signature"];
+
+#[track_caller]
+fn answered(response: &Response, content_type: &str, body: &str) {
+    assert_eq!(
+        (response.status, String::from_utf8_lossy(&response.body).as_ref()),
+        (200, body),
+        "{response:?}"
+    );
+    assert!(
+        response
+            .message
+            .header("content-type")
+            .unwrap()
+            .starts_with(content_type),
+        "{response:?}"
+    );
+    assert_eq!(
+        response.message.header("x-content-type-options").as_deref(),
+        Some("nosniff")
+    );
+}
+
+#[test]
+fn each_provider_is_answered_as_it_expects() {
+    let upstream = Upstream::ok();
+    let pair =
+        Ed25519KeyPair::from_pkcs8(Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref()).unwrap();
+    let gateway = gateway(&upstream, &hex::encode(pair.public_key().as_ref()));
+
+    let body =
+        r#"{"token":"t","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#;
+    let asked = send(&gateway, "POST", "/slack", &v0(SLACK, body), body);
+    answered(
+        &asked,
+        "text/plain",
+        "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P",
+    );
+
+    // Zoom's own library is asked what it would answer.
+    let body = r#"{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1,"event":"endpoint.url_validation"}"#;
+    let asked = send(&gateway, "POST", "/zoom", &v0(ZOOM, body), body);
+    let question = json!({ "op": "challenge", "provider": "zoom", "secret": KEY, "body": body, "now": now() });
+    let expected = Oracle::node(&["zoom"]).ask(&question);
+    let told: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
+    assert_eq!(told, expected);
+    answered(&asked, "application/json", &told.to_string());
+
+    let body = r#"{"id":"1","type":1}"#;
+    let ts = now();
+    let signature = hex::encode(pair.sign(format!("{ts}{body}").as_bytes()));
+    let headers = format!("X-Signature-Ed25519: {signature}\r\nX-Signature-Timestamp: {ts}\r\n");
+    answered(
+        &send(&gateway, "POST", "/discord", &headers, body),
+        "application/json",
+        r#"{"type":1}"#,
+    );
+
+    answered(
+        &send(&gateway, "GET", "/dropbox?challenge=aB-1_x", "", ""),
+        "text/plain",
+        "aB-1_x",
+    );
+    let query = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=a%20token+%26+more";
+    answered(
+        &send(&gateway, "GET", &format!("/meta?{query}"), "", ""),
+        "text/plain",
+        "1158201444",
+    );
+    upstream.assert_untouched();
+
+    // What is not a handshake takes the usual way.
+    let body = r#"{"type":"event_callback","challenge":"x"}"#;
+    assert_eq!(send(&gateway, "POST", "/slack", &v0(SLACK, body), body).status, 200);
+    assert_eq!(upstream.only().body, body.as_bytes());
+}
+
+/// A handshake that is not signed, or not asked for, is refused and forwards nothing; hostile challenges are not echoed.
+#[test]
+fn no_way_around_verification() {
+    let upstream = Upstream::ok();
+    let gateway = gateway(&upstream, &"ab".repeat(32).replacen("ab", "d7", 1));
+    let slack = r#"{"challenge":"abc","type":"url_verification"}"#;
+    let stale = v0(SLACK, "{}");
+    let cases: Vec<(&str, String, String, &str, u16)> = vec![
+        ("POST", "/slack".into(), String::new(), slack, 401),
+        ("POST", "/slack".into(), stale, slack, 401),
+        ("POST", "/zoom".into(), v0(SLACK, slack), slack, 401),
+        ("POST", "/discord".into(), String::new(), r#"{"type":1}"#, 401),
+        ("GET", "/slack?challenge=abc".into(), String::new(), "", 405),
+        ("GET", "/dropbox-plain?challenge=abc".into(), String::new(), "", 405),
+        ("GET", "/dropbox".into(), String::new(), "", 405),
+        (
+            "GET",
+            "/dropbox?challenge=%3Cscript%3Ealert(1)%3C/script%3E".into(),
+            String::new(),
+            "",
+            405,
+        ),
+        ("GET", "/dropbox?challenge=<script>".into(), String::new(), "", 400),
+        (
+            "GET",
+            "/dropbox?challenge=a%0d%0aSet-Cookie:x=y".into(),
+            String::new(),
+            "",
+            405,
+        ),
+        ("GET", "/dropbox?challenge=a&challenge=b".into(), String::new(), "", 405),
+        ("GET", "/dropbox?challenge=a&next=b".into(), String::new(), "", 405),
+        (
+            "GET",
+            format!("/dropbox?challenge={}", "a".repeat(20_000)),
+            String::new(),
+            "",
+            405,
+        ),
+        ("GET", "/dropbox?challenge=abc".into(), String::new(), "a body", 405),
+        ("POST", "/dropbox?challenge=abc".into(), String::new(), "", 401),
+        ("PUT", "/dropbox?challenge=abc".into(), String::new(), "", 405),
+        (
+            "GET",
+            "/meta?hub.mode=subscribe&hub.challenge=1&hub.verify_token=wrong".into(),
+            String::new(),
+            "",
+            401,
+        ),
+        (
+            "GET",
+            "/meta?hub.mode=subscribe&hub.challenge=1&hub.verify_token=".into(),
+            String::new(),
+            "",
+            401,
+        ),
+        (
+            "GET",
+            "/meta?hub.mode=subscribe&hub.challenge=1".into(),
+            String::new(),
+            "",
+            405,
+        ),
+        (
+            "GET",
+            "/meta?hub.mode=subscribe&hub.challenge=%3Cb%3E&hub.verify_token=a+token+%26+more".into(),
+            String::new(),
+            "",
+            405,
+        ),
+    ];
+    for (method, target, headers, body, status) in cases {
+        let response = send(&gateway, method, &target, &headers, body);
+        let shown: String = target.chars().take(80).collect();
+        // A query that HTTP does not allow may be refused before it is looked at.
+        assert!(
+            response.status == status || (status == 400 && response.status == 405),
+            "{method} {shown}: {response:?}"
+        );
+        let said = String::from_utf8_lossy(&response.body).into_owned();
+        assert!(
+            !said.contains("script") && !said.contains("abc") && response.message.header("set-cookie").is_none(),
+            "{shown}: {said}"
+        );
+    }
+    upstream.assert_untouched();
+
+    // Zoom's proof would sign what has colons, were it not refused: then it is an event like others, for the application.
+    let body = r#"{"event":"endpoint.url_validation","payload":{"plainToken":"v0:1:{}"}}"#;
+    let response = send(&gateway, "POST", "/zoom", &v0(ZOOM, body), body);
+    assert!(
+        !String::from_utf8_lossy(&response.body).contains("encryptedToken"),
+        "{response:?}"
+    );
+    // Without the option a signed handshake belongs to the application.
+    let response = send(&gateway, "POST", "/slack-plain", &v0(SLACK, slack), slack);
+    assert_eq!((response.status, upstream.requests().len()), (200, 2));
+}

@@ -1,0 +1,119 @@
+//! Libraries of the providers in a process that stays: `tests/oracles/judge.mjs` and `judge.py`, a JSON object a line.
+
+use super::apps::installed;
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+
+/// A running judge; ends when its standard input is closed, and is killed on drop.
+pub(crate) struct Oracle {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Oracle {
+    /// With the libraries of these providers, or with all.
+    pub(crate) fn node(only: &[&str]) -> Self {
+        // Modules are found from where the script lies, so it is put beside them.
+        let folder = installed("oracles");
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let copy = folder.join(format!("judge-{}-{number}.mjs", std::process::id()));
+        std::fs::copy(source("judge.mjs"), &copy).unwrap();
+        let oracle = Self::start(Command::new("node").arg(&copy).args(only));
+        std::fs::remove_file(copy).unwrap();
+        oracle
+    }
+
+    pub(crate) fn python() -> Self {
+        let mut command = Command::new(installed("oracles/venv/bin/python"));
+        Self::start(command.arg(source("judge.py")).env("PYTHONDONTWRITEBYTECODE", "1"))
+    }
+
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut oracle = Self {
+            input: child.stdin.take().unwrap(),
+            output: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        };
+        // Its script is read when it answers.
+        assert!(!oracle.providers().is_empty());
+        oracle
+    }
+
+    /// Its libraries with their versions, by provider.
+    pub(crate) fn providers(&mut self) -> Vec<(String, String)> {
+        let list = self.ask(&serde_json::json!({ "op": "list" }));
+        let pairs = list.as_object().unwrap().iter();
+        pairs
+            .map(|(name, library)| (name.clone(), library.as_str().unwrap().to_owned()))
+            .collect()
+    }
+
+    /// One answer.
+    pub(crate) fn ask(&mut self, question: &Value) -> Value {
+        writeln!(self.input, "{question}").unwrap();
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        let answer: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?} to {question}"));
+        assert!(answer.get("failed").is_none(), "{answer} to {question}");
+        answer
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn source(script: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles").join(script)
+}
+
+/// Numbers that look random and can be had again: SplitMix64 (Steele, Lea, Flood 2014).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Below `bound`.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    pub(crate) fn of<'t, T>(&mut self, choices: &'t [T]) -> &'t T {
+        &choices[self.below(choices.len())]
+    }
+
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.next() as u8).collect()
+    }
+
+    /// Characters of every length in UTF-8, quotes, escapes and line ends among them.
+    pub(crate) fn text(&mut self, longest: usize) -> String {
+        const SIGNS: [char; 22] = [
+            'a', 'Z', '0', ' ', '"', '\\', '/', '\n', '\r', '\t', 'é', 'ß', '日', '🎉', '\u{7f}', '\u{2028}', '<', '&',
+            '+', '%', '=', ':',
+        ];
+        (0..self.below(longest + 1)).map(|_| *self.of(&SIGNS)).collect()
+    }
+}

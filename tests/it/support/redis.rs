@@ -1,0 +1,329 @@
+//! A real Redis server as a process of its own, on a port of its own, with an independent client to look inside.
+
+use super::wait::{PATIENCE, eventually, within};
+use rustix::process::{Pid, Signal};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A running server, killed on drop.
+pub(crate) struct Redis {
+    child: Option<Child>,
+    host: String,
+    pub(crate) port: u16,
+    arguments: Vec<String>,
+    directory: TempDir,
+    password: Option<String>,
+    /// Runs in this network namespace.
+    namespace: Option<String>,
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Redis {
+    /// An empty server that keeps nothing on disk.
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn with(arguments: &[&str]) -> Self {
+        let mut redis = Self::prepared(arguments);
+        redis.run();
+        redis
+    }
+
+    /// The same, not running yet.
+    pub(crate) fn prepared(arguments: &[&str]) -> Self {
+        Self {
+            child: None,
+            host: "127.0.0.1".into(),
+            port: free_port(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            directory: tempfile::tempdir().unwrap(),
+            password: None,
+            namespace: None,
+        }
+    }
+
+    /// Asks for this password.
+    pub(crate) fn password(mut self, password: &str) -> Self {
+        self.arguments.extend(["--requirepass".into(), password.into()]);
+        self.password = Some(password.into());
+        self
+    }
+
+    /// In a network namespace, listening on this address of it.
+    pub(crate) fn in_namespace(mut self, namespace: &str, host: &str) -> Self {
+        self.namespace = Some(namespace.into());
+        self.host = host.into();
+        self
+    }
+
+    /// Starts it, or starts it again, and waits until it answers.
+    pub(crate) fn run(&mut self) {
+        let mut command = match &self.namespace {
+            None => Command::new("redis-server"),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace, "redis-server"]);
+                command
+            }
+        };
+        let port = self.port.to_string();
+        command
+            .args([
+                "--port",
+                &port,
+                "--bind",
+                &self.host,
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
+            .args(["--protected-mode", "no", "--enable-debug-command", "yes", "--dir"])
+            .arg(self.directory.path())
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.child = Some(command.spawn().expect("redis-server is installed by `make test-apps`"));
+        eventually("redis-server's first answer", || {
+            let status = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(status.is_none(), "redis-server ended with {status:?}");
+            self.try_ask(&["PING"]).filter(|answer| answer == "PONG")
+        });
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://{}:{}", self.host, self.port)
+    }
+
+    /// Ends it at once; what it held is gone.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::CONT);
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGSTOP, SIGCONT.
+    pub(crate) fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
+    }
+
+    /// One command; arrays come back as one word a line.
+    pub(crate) fn ask(&self, words: &[&str]) -> String {
+        self.try_ask(words).expect("an answer of redis-server")
+    }
+
+    pub(crate) fn try_ask(&self, words: &[&str]) -> Option<String> {
+        let address = format!("{}:{}", self.host, self.port).parse().unwrap();
+        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let mut reader = BufReader::new(stream.try_clone().ok()?);
+        let mut writer = stream;
+        if let Some(password) = &self.password {
+            say(&mut writer, &["AUTH", password]).ok()?;
+            hear(&mut reader)?;
+        }
+        say(&mut writer, words).ok()?;
+        hear(&mut reader)
+    }
+
+    /// Tells it something without waiting for the answer.
+    pub(crate) fn tell(&self, words: &[&str]) -> TcpStream {
+        let mut stream = TcpStream::connect((self.host.as_str(), self.port)).unwrap();
+        say(&mut stream, words).unwrap();
+        stream
+    }
+
+    /// All keys, sorted.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.ask(&["KEYS", "*"]).lines().map(str::to_owned).collect();
+        keys.sort();
+        keys
+    }
+
+    /// Waits until all keys together hold these values, sorted.
+    pub(crate) fn holds(&self, values: &[&str]) {
+        eventually(&format!("the values {values:?}"), || {
+            let mut found: Vec<String> = self.keys().iter().map(|key| self.ask(&["GET", key])).collect();
+            found.sort();
+            (found == values).then_some(())
+        });
+    }
+
+    /// How often a command was run.
+    pub(crate) fn calls(&self, command: &str) -> u64 {
+        let statistics = self.ask(&["INFO", "commandstats"]);
+        let line = statistics
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn say(stream: &mut TcpStream, words: &[&str]) -> std::io::Result<()> {
+    let mut text = format!("*{}\r\n", words.len());
+    for word in words {
+        text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    stream.write_all(text.as_bytes())
+}
+
+fn hear(reader: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let line = line.trim_end();
+    match line.split_at_checked(1)? {
+        ("$", "-1") => Some(String::new()),
+        ("$", length) => {
+            let mut bulk = vec![0; length.parse::<usize>().ok()? + 2];
+            reader.read_exact(&mut bulk).ok()?;
+            bulk.truncate(bulk.len() - 2);
+            Some(String::from_utf8_lossy(&bulk).into_owned())
+        }
+        ("*", count) => {
+            let items: Option<Vec<String>> = (0..count.parse::<usize>().ok()?).map(|_| hear(reader)).collect();
+            Some(items?.join("\n"))
+        }
+        (_, rest) => Some(rest.to_owned()),
+    }
+}
+
+/// A Sentinel that watches one master called `hooks`, and promotes a replica soon.
+pub(crate) struct Sentinel {
+    child: Child,
+    pub(crate) port: u16,
+    _directory: TempDir,
+}
+
+impl Sentinel {
+    pub(crate) fn of(master: &Redis) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (port, watched) = (free_port(), master.port);
+        let file = directory.path().join("sentinel.conf");
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\nprotected-mode no\ndir {}\n\
+             sentinel monitor hooks 127.0.0.1 {watched} 1\nsentinel down-after-milliseconds hooks 500\n\
+             sentinel failover-timeout hooks 3000\n",
+            directory.path().display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let child = Command::new("redis-server")
+            .arg(&file)
+            .arg("--sentinel")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let sentinel = Self {
+            child,
+            port,
+            _directory: directory,
+        };
+        // It learns of replicas from the master, every ten seconds.
+        within(PATIENCE * 2, "the Sentinel's knowledge of a replica", || {
+            let known = sentinel.ask(&["SENTINEL", "MASTER", "hooks"])?;
+            let mut words = known.lines();
+            words.find(|word| *word == "num-slaves")?;
+            (words.next() == Some("1")).then_some(())
+        });
+        sentinel
+    }
+
+    fn ask(&self, words: &[&str]) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let mut reader = BufReader::new(stream.try_clone().ok()?);
+        say(&mut stream, words).ok()?;
+        hear(&mut reader)
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A network namespace with one cable to this one, removed on drop.
+pub(crate) struct Namespace {
+    pub(crate) name: String,
+    /// Address of its end of the cable.
+    pub(crate) host: String,
+}
+
+impl Namespace {
+    /// Needs root: like everything that `make test` installs.
+    pub(crate) fn new() -> Self {
+        let number = std::process::id() % 16_000;
+        let name = format!("hookgate-{number}");
+        let (third, fourth) = (number / 64, number % 64 * 4);
+        let (ours, theirs) = (
+            format!("10.231.{third}.{}", fourth + 1),
+            format!("10.231.{third}.{}", fourth + 2),
+        );
+        let (outer, inner) = (format!("hg{number}"), "cable");
+        // Left behind by a run that was killed.
+        let _ = Command::new("ip").args(["netns", "del", &name]).output();
+        let namespace = Self { name, host: theirs };
+        let name = namespace.name.as_str();
+        ip(&["netns", "add", name]);
+        ip(&[
+            "link", "add", &outer, "type", "veth", "peer", "name", inner, "netns", name,
+        ]);
+        ip(&["addr", "add", &format!("{ours}/30"), "dev", &outer]);
+        ip(&[
+            "-n",
+            name,
+            "addr",
+            "add",
+            &format!("{}/30", namespace.host),
+            "dev",
+            inner,
+        ]);
+        ip(&["link", "set", &outer, "up"]);
+        ip(&["-n", name, "link", "set", inner, "up"]);
+        ip(&["-n", name, "link", "set", "lo", "up"]);
+        namespace
+    }
+
+    /// Cuts the cable at the far end, so that packets vanish without a word, or mends it.
+    pub(crate) fn cable(&self, state: &str) {
+        ip(&["-n", &self.name, "link", "set", "cable", state]);
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.name]).output();
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .expect("iproute2 is installed by `make test-apps`");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success(),
+        "ip {arguments:?}: {said}; network namespaces need root, run the tests as root"
+    );
+}

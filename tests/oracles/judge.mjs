@@ -1,0 +1,319 @@
+// Signs and judges requests with the libraries that providers (and others) publish: one JSON object a line in, one out.
+//
+// The tests keep one process running. `sign` gives what the library signs; where it only verifies, node:crypto signs and the
+// library must accept that, or this fails. `verify` is the library's own verdict on what hookgate signed. Bodies are text,
+// because most of these libraries take nothing else.
+
+import { createHash, createHmac, generateKeyPairSync, randomUUID, sign as signWith } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createRequire, register } from 'node:module';
+import { createInterface } from 'node:readline';
+
+// nuxt-webhook-validators reads its secrets from Nuxt's runtime configuration, a module that Nuxt makes while it builds.
+const runtime = 'data:text/javascript,export const useRuntimeConfig = () => ({ webhook: globalThis.webhookSecrets });';
+register(`data:text/javascript,${encodeURIComponent(`export const resolve = (name, context, next) =>
+  name === '#imports' ? { url: ${JSON.stringify(runtime)}, shortCircuit: true } : next(name, context);`)}`, import.meta.url);
+
+// Standard output is the protocol; some of the libraries print.
+console.log = console.debug = console.info = console.warn = console.error = () => {};
+
+// The clock is an argument: several libraries refuse what is older than seconds, and a loaded machine may be slower.
+const { Date: RealDate } = globalThis;
+let frozen = null;
+globalThis.Date = class extends RealDate {
+  constructor(...given) {
+    if (given.length === 0 && frozen !== null) super(frozen);
+    else super(...given);
+  }
+  static now() {
+    return frozen ?? RealDate.now();
+  }
+};
+
+const require = createRequire(import.meta.url);
+const hmac = (hash, key, text, encoding) => createHmac(hash, key).update(text, 'utf8').digest(encoding);
+const version = (name) => `${name} ${JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url))).version}`;
+const lower = (headers) => Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+const providers = {};
+/** Whether a provider's library is to be loaded: all of them, or those named on the command line. */
+const wanted = (...names) => process.argv.length === 2 || names.some((name) => process.argv.includes(name));
+
+/** `header(request)` makes the headers with node:crypto, for libraries that only verify. */
+const verifier = (library, header, verify) => ({ library, sign: async (request) => ({ headers: header(request) }), verify });
+
+if (wanted('paddle')) {
+  const { Paddle } = require('@paddle/paddle-node-sdk');
+  const { webhooks } = new Paddle('no-api-key');
+  providers.paddle = verifier('@paddle/paddle-node-sdk',
+    ({ secret, body, now }) => ({ 'Paddle-Signature': `ts=${now};h1=${hmac('sha256', secret, `${now}:${body}`, 'hex')}` }),
+    ({ secret, body, headers }) => webhooks.isSignatureValid(body, secret, headers['paddle-signature'] ?? ''));
+}
+if (wanted('stripe', 'calendly')) {
+  const { default: Stripe } = await import('stripe');
+  const { webhooks } = new Stripe('sk_test_unused');
+  const accepts = (header, { secret, body }) => webhooks.constructEvent(body, header, secret) !== undefined;
+  const text = ({ secret, body, now }) => webhooks.generateTestHeaderString({ payload: body, secret, timestamp: now });
+  providers.stripe = {
+    library: 'stripe',
+    sign: async (request) => ({ headers: { 'Stripe-Signature': text(request) } }),
+    verify: async (request) => accepts(request.headers['stripe-signature'], request),
+  };
+  // Calendly's is the same scheme under another header's name, and it has no library of its own.
+  providers.calendly = {
+    library: 'stripe',
+    sign: async (request) => ({ headers: { 'Calendly-Webhook-Signature': text(request) } }),
+    verify: async (request) => accepts(request.headers['calendly-webhook-signature'], request),
+  };
+}
+if (wanted('github')) {
+  const { sign, verify } = await import('@octokit/webhooks-methods');
+  const octokit = {
+    library: '@octokit/webhooks-methods',
+    sign: async ({ secret, body }) => ({ headers: { 'X-Hub-Signature-256': await sign(secret, body) } }),
+    verify: async ({ secret, body, headers }) => verify(secret, body, headers['x-hub-signature-256']),
+  };
+  providers.github = octokit;
+}
+if (wanted('intercom')) {
+  const { default: XHubSignature } = await import('x-hub-signature');
+  providers.intercom = {
+    library: 'x-hub-signature',
+    sign: async ({ secret, body }) => ({ headers: { 'X-Hub-Signature': new XHubSignature('sha1', secret).sign(body) } }),
+    verify: async ({ secret, body, headers }) => new XHubSignature('sha1', secret).verify(headers['x-hub-signature'], body),
+  };
+}
+if (wanted('shopify')) {
+  const { shopifyApi, ApiVersion } = await import('@shopify/shopify-api');
+  await import('@shopify/shopify-api/adapters/node');
+  const rest = () => ({ 'X-Shopify-Topic': 't/t', 'X-Shopify-API-Version': '2026-01', 'X-Shopify-Shop-Domain': 'a.myshopify.com', 'X-Shopify-Webhook-Id': randomUUID() });
+  providers.shopify = verifier('@shopify/shopify-api',
+    ({ secret, body }) => ({ 'X-Shopify-Hmac-Sha256': hmac('sha256', secret, body, 'base64'), ...rest() }),
+    async ({ secret, body, headers }) => {
+      const shopify = shopifyApi({ apiKey: 'k', apiSecretKey: secret, apiVersion: Object.values(ApiVersion).at(-1), isEmbeddedApp: false, hostName: 'a.example', logger: { level: 0 } });
+      const verdict = await shopify.webhooks.validate({ rawBody: body, rawRequest: { method: 'POST', url: '/', headers: { ...lower(rest()), ...headers } }, rawResponse: {} });
+      return verdict.valid;
+    });
+}
+if (wanted('slack')) {
+  const { verifySlackRequest } = require('@slack/bolt/dist/receivers/verify-request.js');
+  providers.slack = verifier('@slack/bolt',
+    ({ secret, body, now }) => ({ 'X-Slack-Request-Timestamp': `${now}`, 'X-Slack-Signature': `v0=${hmac('sha256', secret, `v0:${now}:${body}`, 'hex')}` }),
+    async ({ secret, body, headers }) => {
+      const timestamp = Number(headers['x-slack-request-timestamp']);
+      verifySlackRequest({ signingSecret: secret, body, headers: { 'x-slack-signature': headers['x-slack-signature'], 'x-slack-request-timestamp': timestamp } });
+      return true;
+    });
+}
+for (const [provider, library, prefix] of [['svix', 'svix', 'svix'], ['standard-webhooks', 'standardwebhooks', 'webhook'], ['gitlab', 'standardwebhooks', 'webhook']]) {
+  if (!wanted(provider)) continue;
+  const { Webhook } = await import(library);
+  providers[provider] = {
+    library,
+    sign: async ({ secret, body, now }) => {
+      const id = `msg_${randomUUID()}`;
+      const signature = new Webhook(secret).sign(id, new Date(now * 1000), body);
+      return { headers: { [`${prefix}-id`]: id, [`${prefix}-timestamp`]: `${now}`, [`${prefix}-signature`]: signature } };
+    },
+    verify: async ({ secret, body, headers }) => {
+      // It throws what it refuses; what it returns differs between versions.
+      await new Webhook(secret).verify(body, headers);
+      return true;
+    },
+  };
+}
+if (wanted('twilio')) {
+  const twilio = require('twilio');
+  const form = (body) => Object.fromEntries(new URLSearchParams(body));
+  providers.twilio = {
+    library: 'twilio',
+    sign: async ({ secret, body, url }) => ({ headers: { 'X-Twilio-Signature': twilio.getExpectedTwilioSignature(secret, url, form(body)) } }),
+    verify: async ({ secret, body, url, headers }) => twilio.validateRequest(secret, headers['x-twilio-signature'], url, form(body)),
+  };
+  providers['twilio+json'] = {
+    library: 'twilio',
+    sign: async ({ secret, body, url }) => {
+      const signed = `${url}${url.includes('?') ? '&' : '?'}bodySHA256=${createHash('sha256').update(body).digest('hex')}`;
+      const header = twilio.getExpectedTwilioSignature(secret, signed, {});
+      if (!twilio.validateRequestWithBody(secret, header, signed, body)) throw new Error('twilio refuses its own');
+      return { url: signed, headers: { 'X-Twilio-Signature': header } };
+    },
+  };
+}
+if (wanted('sendgrid')) {
+  const { EventWebhook } = require('@sendgrid/eventwebhook');
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const key = publicKey.export({ type: 'spki', format: 'der' }).toString('base64');
+  const judge = new EventWebhook();
+  providers.sendgrid = {
+    library: '@sendgrid/eventwebhook',
+    sign: async ({ body, now }) => {
+      const signature = signWith('sha256', Buffer.from(`${now}${body}`), privateKey).toString('base64');
+      return { public_key: key, headers: { 'X-Twilio-Email-Event-Webhook-Signature': signature, 'X-Twilio-Email-Event-Webhook-Timestamp': `${now}` } };
+    },
+    verify: async ({ body, headers }) => judge.verifySignature(judge.convertPublicKeyToECDSA(key), body, headers['x-twilio-email-event-webhook-signature'], headers['x-twilio-email-event-webhook-timestamp']),
+  };
+}
+if (wanted('square')) {
+  const { WebhooksHelper } = require('square');
+  providers.square = verifier('square',
+    ({ secret, body, url }) => ({ 'x-square-hmacsha256-signature': hmac('sha256', secret, url + body, 'base64') }),
+    ({ secret, body, url, headers }) => WebhooksHelper.verifySignature({ requestBody: body, signatureHeader: headers['x-square-hmacsha256-signature'], signatureKey: secret, notificationUrl: url }));
+}
+if (wanted('zoom')) {
+  const { AwsLambdaReceiver } = await import('@zoom/rivet/meetings');
+  // It parses the body and signs what it writes again, so it can judge compact JSON only, and only events that it knows the shape of.
+  const receive = (secret, body, headers) => {
+    const receiver = new AwsLambdaReceiver({ webhooksSecretToken: secret });
+    return receiver.start()({ body, headers, isBase64Encoded: false }, {});
+  };
+  const header = ({ secret, body, now }) => ({ 'x-zm-request-timestamp': `${now}`, 'x-zm-signature': `v0=${hmac('sha256', secret, `v0:${now}:${body}`, 'hex')}` });
+  providers.zoom = {
+    ...verifier('@zoom/rivet', header, async ({ secret, body, headers }) => (await receive(secret, body, headers)).statusCode === 200),
+    // What Zoom's own receiver answers to a validation of the URL.
+    challenge: async (request) => JSON.parse((await receive(request.secret, request.body, header(request))).body),
+  };
+}
+if (wanted('linear')) {
+  const { LinearWebhookClient } = await import('@linear/sdk/webhooks');
+  providers.linear = verifier('@linear/sdk',
+    ({ secret, body }) => ({ 'Linear-Signature': hmac('sha256', secret, body, 'hex') }),
+    async ({ secret, body, headers }) => new LinearWebhookClient(secret).verify(Buffer.from(body), headers['linear-signature'], JSON.parse(body).webhookTimestamp));
+}
+if (wanted('discord')) {
+  const { verifyKey } = require('discord-interactions');
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const key = publicKey.export({ type: 'spki', format: 'der' }).subarray(-32).toString('hex');
+  providers.discord = {
+    library: 'discord-interactions',
+    sign: async ({ body, now }) => ({ public_key: key, headers: { 'X-Signature-Ed25519': signWith(null, Buffer.from(`${now}${body}`), privateKey).toString('hex'), 'X-Signature-Timestamp': `${now}` } }),
+    verify: async ({ body, headers }) => verifyKey(body, headers['x-signature-ed25519'], headers['x-signature-timestamp'], key),
+  };
+}
+if (wanted('mailgun')) {
+  const mailgun = require('mailgun-js');
+  providers.mailgun = {
+    library: 'mailgun-js',
+    // The signature is inside the body, which is made here.
+    sign: async ({ secret, body, now }) => {
+      const token = randomUUID().repeat(2).slice(0, 50);
+      const signature = { timestamp: `${now}`, token, signature: hmac('sha256', secret, `${now}${token}`, 'hex') };
+      return { headers: {}, body: JSON.stringify({ signature, 'event-data': { text: body } }) };
+    },
+    verify: async ({ secret, body }) => {
+      const { timestamp, token, signature } = JSON.parse(body).signature;
+      return mailgun({ apiKey: secret, domain: 'a.example' }).validateWebhook(timestamp, token, signature);
+    },
+  };
+}
+if (wanted('hubspot-v3')) {
+  const { Signature } = require('@hubspot/api-client');
+  const url = (url) => url.replace(/%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)/gi, (escape) => decodeURIComponent(escape));
+  const options = ({ secret, body, url: called, headers }) => ({ clientSecret: secret, url: url(called), requestBody: body, timestamp: Number(headers['x-hubspot-request-timestamp']) });
+  providers['hubspot-v3'] = {
+    library: '@hubspot/api-client',
+    sign: async (request) => {
+      const headers = { 'X-HubSpot-Request-Timestamp': `${request.now}000` };
+      return { headers: { ...headers, 'X-HubSpot-Signature-v3': Signature.getSignature('POST', 'v3', options({ ...request, headers: lower(headers) })) } };
+    },
+    verify: async (request) => Signature.isValid({ signatureVersion: 'v3', method: 'POST', signature: request.headers['x-hubspot-signature-v3'], ...options(request) }),
+  };
+}
+if (wanted('adyen', 'adyen-platform')) {
+  const { hmacValidator: Validator } = require('@adyen/api-library');
+  const judge = new Validator();
+  providers['adyen-platform'] = {
+    library: '@adyen/api-library',
+    sign: async ({ secret, body }) => ({ headers: { HmacSignature: judge.calculateHmac(body, secret) } }),
+    verify: async ({ secret, body, headers }) => judge.validateHMACSignature(secret, headers.hmacsignature, body),
+  };
+  providers.adyen = {
+    library: '@adyen/api-library',
+    sign: async ({ secret, body }) => {
+      const item = { pspReference: randomUUID(), originalReference: '', merchantAccountCode: 'Acme', merchantReference: body.slice(0, 40), amount: { value: body.length, currency: 'EUR' }, eventCode: 'AUTHORISATION', success: 'true' };
+      item.additionalData = { hmacSignature: judge.calculateHmac(item, secret) };
+      return { headers: {}, body: JSON.stringify({ live: 'false', notificationItems: [{ NotificationRequestItem: item }] }) };
+    },
+    verify: async ({ secret, body }) => judge.validateHMAC(JSON.parse(body).notificationItems[0].NotificationRequestItem, secret),
+  };
+}
+if (wanted('lemonsqueezy')) {
+  const { whatwgWebhooksHandler } = require('lemonsqueezy-webhooks');
+  providers.lemonsqueezy = verifier('lemonsqueezy-webhooks',
+    ({ secret, body }) => ({ 'X-Signature': hmac('sha256', secret, body, 'hex') }),
+    async ({ secret, body, headers }) => {
+      const request = new Request('https://a.example/', { method: 'POST', headers, body });
+      return (await whatwgWebhooksHandler({ secret, request, onData: async () => {}, onError: async () => {} })).status === 200;
+    });
+}
+if (wanted('coinbase-commerce')) {
+  const { Webhook } = require('coinbase-commerce-node');
+  providers['coinbase-commerce'] = {
+    library: 'coinbase-commerce-node',
+    sign: async ({ secret, body }) => ({ headers: { 'X-CC-Webhook-Signature': Webhook.computeSignature(body, secret) } }),
+    verify: async ({ secret, body, headers }) => Webhook.verifySigHeader(body, headers['x-cc-webhook-signature'], secret),
+  };
+}
+if (wanted('coinbase-cdp')) {
+  const { verifyWebhookSignature } = require('hook0-client');
+  providers['coinbase-cdp'] = verifier('hook0-client',
+    ({ secret, body, now }) => {
+      const headers = { 'content-type': 'application/json', 'x-event-id': randomUUID() };
+      const names = Object.keys(headers).join(' ');
+      const signed = [`${now}`, names, ...Object.values(headers), body].join('.');
+      return { ...headers, 'X-Hook0-Signature': `t=${now},h=${names},v1=${hmac('sha256', secret, signed, 'hex')}` };
+    },
+    async ({ secret, body, headers }) => {
+      verifyWebhookSignature(headers['x-hook0-signature'], Buffer.from(body), new Headers(headers), secret, 300);
+      return true;
+    });
+}
+for (const [provider, file, header, make, key] of [
+  ['dropbox', 'dropbox.js', 'X-Dropbox-Signature', (secret, body) => hmac('sha256', secret, body, 'hex'), 'appSecret'],
+  ['vercel', 'vercel.js', 'x-vercel-signature', (secret, body) => hmac('sha1', secret, body, 'hex'), 'secretKey'],
+  ['meta', 'meta.js', 'X-Hub-Signature-256', (secret, body) => `sha256=${hmac('sha256', secret, body, 'hex')}`, 'appSecret'],
+  ['gitlab-token', 'gitlab.js', 'X-Gitlab-Token', (secret) => secret, 'secretToken'],
+]) {
+  if (!wanted(provider)) continue;
+  const folder = 'node_modules/nuxt-webhook-validators/dist/runtime/server/lib/validators/';
+  const [validate] = Object.values(await import(new URL(folder + file, import.meta.url)));
+  providers[provider] = verifier('nuxt-webhook-validators',
+    ({ secret, body }) => ({ [header]: make(secret, body) }),
+    async ({ secret, body, headers }) => {
+      globalThis.webhookSecrets = { [file.slice(0, -3)]: { [key]: secret } };
+      // What h3 hands over: Node's request, with the body that a framework has read already.
+      return validate({ headers: new Headers(headers), node: { req: { headers, rawBody: body, method: 'POST' } }, method: 'POST' });
+    });
+}
+
+async function answer(request) {
+  if (request.op === 'list') {
+    return Object.fromEntries(Object.entries(providers).map(([name, { library }]) => [name, version(library)]));
+  }
+  frozen = request.now * 1000;
+  const provider = providers[request.provider];
+  request.headers = lower(request.headers ?? {});
+  if (request.op === 'challenge') return provider.challenge(request);
+  if (request.op === 'verify') {
+    try {
+      return { genuine: (await provider.verify(request)) === true };
+    } catch (error) {
+      return { genuine: false, error: String(error) };
+    }
+  }
+  const signed = await provider.sign(request);
+  if (provider.verify) {
+    const own = { ...request, ...signed, headers: lower(signed.headers) };
+    if ((await provider.verify(own)) !== true) throw new Error(`${provider.library} refuses what was signed for it`);
+  }
+  return signed;
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  let reply;
+  try {
+    reply = await answer(JSON.parse(line));
+  } catch (error) {
+    reply = { failed: String(error?.stack ?? error) };
+  }
+  process.stdout.write(`${JSON.stringify(reply)}\n`);
+}
