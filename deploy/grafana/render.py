@@ -55,9 +55,9 @@ def shown(value, unit):
     if unit == "percentunit":
         return f"{value * 100:.3g} %"
     if unit == "s":
-        for size, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        for size, name in ((365 * 86400, "years"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")):
             if abs(value) >= size:
-                return f"{value / size:.3g} {name}"
+                return f"{value / size:.{max(3, len(str(int(abs(value) / size))))}g} {name}"
         return "0 s"
     if unit == "bytes":
         for size, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
@@ -112,7 +112,10 @@ class Panel:
         for target in self.panel["targets"]:
             for labels, points in self.source.range(target["expr"]):
                 found.append((legend(target["legendFormat"], labels) or self.panel["title"], labels, points))
-        return [one for one in found if one[2]]
+        found = [one for one in found if one[2]]
+        # What never happened would fill the legend.
+        happened = [one for one in found if any(value for _, value in one[2])]
+        return happened or found[:1]
 
     def overrides(self, name):
         given = {}

@@ -11,7 +11,7 @@ pub struct Limits {
     pub connections: IntGauge,
     /// `limits.in_flight_bytes`, which `intake_bytes_in_flight` keeps to.
     pub intake_bytes: IntGauge,
-    /// Keys that the replay store can hold; 0 when only the store itself knows.
+    /// Keys that the replay store of this process can hold; a shared store has limits of its own.
     pub replay_keys: IntGauge,
 }
 
@@ -31,7 +31,7 @@ impl Limits {
             replay_keys: gauge(
                 r,
                 "replay_keys_limit",
-                "Keys that the replay store can hold; 0 when it has no such limit of ours.",
+                "Keys that the replay store in this process's memory can hold.",
             ),
         }
     }
