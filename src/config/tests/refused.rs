@@ -240,7 +240,7 @@ fn single_faults_of_listeners() {
         (
             "unix = \"/a\"\nclient_auth = { ca = \"DIR/tls.crt\", mode = \"maybe\" }\nTLS",
             "listen.client_auth.mode",
-            "`optional`",
+            "\"optional\"",
         ),
         ("unix = \"/a\"\nmode = \"0999\"\nTLS", "listen.mode", "octal"),
         (
