@@ -5,6 +5,7 @@
 //! byte that a sender chose is escaped, and nothing here makes a request wait.
 
 pub mod audit;
+mod audit_line;
 mod limits;
 pub mod logging;
 pub mod metrics;

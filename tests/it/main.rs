@@ -54,6 +54,7 @@ mod supply;
 mod systemd;
 mod targets;
 mod tls_face;
+mod transports;
 mod upstreams;
 mod vectors;
 mod verify;

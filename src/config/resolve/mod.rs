@@ -3,6 +3,7 @@
 //! run finds them all; the result is used only when nothing was recorded.
 
 mod dedupe;
+mod handshake;
 mod key;
 mod listen;
 mod network;

@@ -1,0 +1,58 @@
+//! How an application is reached beside plain TCP: a Unix socket, TLS, TLS that asks who we are.
+
+use crate::support::certificates::Certificate;
+use crate::support::upstream::answer;
+use crate::support::{Setup, Upstream, Webhook};
+
+#[test]
+fn unix_and_tls_upstreams() {
+    let directory = tempfile::tempdir().unwrap();
+    let respond =
+        |_: &_, connection: &mut crate::support::upstream::Connection| connection.say(&answer("200 OK", &[], b"ok"));
+    let over_unix = Upstream::unix(&directory.path().join("app.sock"), respond);
+    let gateway = Setup::new(&over_unix.url()).start();
+    assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).body, b"ok");
+    assert_eq!(over_unix.only().body, b"{}");
+
+    let certificate = Certificate::new(&["localhost"]);
+    certificate.write(directory.path(), "app");
+    let over_tls = Upstream::tls(certificate.server(), respond);
+    let ca = format!("ca = {:?}", directory.path().join("app.crt"));
+    let gateway = Setup::new(&over_tls.url()).upstream(&ca).start();
+    assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).body, b"ok");
+    assert_eq!(over_tls.only().body, b"{}");
+
+    // The same upstream, not trusted: nothing is sent to it, and the sender is told to come back.
+    let gateway = Setup::new(&over_tls.url()).start();
+    let response = gateway.exchange(&Webhook::new("{}").bytes());
+    assert_eq!(
+        (response.status, response.reason().as_str()),
+        (502, "upstream_unreachable")
+    );
+    assert_eq!(over_tls.requests().len(), 1);
+}
+
+/// An upstream that asks who we are: with the configured certificate it is reached, without one it is not.
+#[test]
+fn an_upstream_that_asks_for_a_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let (application, ours) = (Certificate::new(&["localhost"]), Certificate::new(&["hookgate"]));
+    application.write(directory.path(), "app");
+    ours.write(directory.path(), "client");
+    let upstream = Upstream::tls(application.server_for(&ours), |_, connection| {
+        connection.say(&answer("200 OK", &[], b"ok"))
+    });
+    let file = |name: &str| directory.path().join(name);
+    let ca = format!("ca = {:?}", file("app.crt"));
+    let client = format!(
+        "{ca}, client = {{ certificate = {:?}, key = {:?} }}",
+        file("client.crt"),
+        file("client.key")
+    );
+    let gateway = Setup::new(&upstream.url()).upstream(&client).start();
+    assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).body, b"ok");
+    assert_eq!(upstream.only().body, b"{}");
+    let gateway = Setup::new(&upstream.url()).upstream(&ca).start();
+    assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).status, 502);
+    assert_eq!(upstream.requests().len(), 1);
+}
