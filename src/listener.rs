@@ -215,7 +215,8 @@ impl Listener {
         }
         let (gateway, bounds, downstream) = (self.gateway.clone(), self.bounds, Arc::new(downstream));
         match session.alpn_protocol() {
-            Some(b"h2") => connection::http2(stream, gateway, downstream, bounds, &self.drain).await,
+            // Boxed, so that a connection that speaks HTTP/1.1 does not hold room for the other one's state.
+            Some(b"h2") => Box::pin(connection::http2(stream, gateway, downstream, bounds, &self.drain)).await,
             Some(_) | None => connection::http1(stream, gateway, downstream, bounds, &self.drain).await,
         }
     }
@@ -230,7 +231,7 @@ impl Listener {
         };
         let (gateway, bounds) = (self.gateway.clone(), self.bounds);
         if is_http2 {
-            connection::http2(stream, gateway, downstream, bounds, &self.drain).await;
+            Box::pin(connection::http2(stream, gateway, downstream, bounds, &self.drain)).await;
         } else {
             connection::http1(stream, gateway, downstream, bounds, &self.drain).await;
         }
