@@ -4,7 +4,7 @@
 //! it reads through: the mirror stays an ordinary `deny_unknown_fields` derive and still all faults are found. Terminates
 //! because every turn makes the tree smaller. Values are never quoted; figment's own messages would.
 
-use super::fault::{Report, alternatives, closest};
+use super::fault::{LITERAL_SECRET, Report, alternatives, closest};
 use super::file::File;
 use figment::error::{Actual, Kind};
 use figment::value::{Dict, Empty, Value};
@@ -86,10 +86,6 @@ fn explanation(key: &str, name: &str) -> Option<&'static str> {
         _ => None,
     }
 }
-
-/// Why a literal secret is refused.
-pub(super) const LITERAL_SECRET: &str =
-    "a secret must not stand in the configuration itself, where backups, `git` and process lists would see it";
 
 const fn kind_of(found: &Actual) -> &'static str {
     match found {

@@ -175,3 +175,7 @@ pub(super) fn unreadable(error: &std::io::Error) -> String {
         format!("cannot be read: {}", error.kind())
     }
 }
+
+/// Why a literal secret is refused.
+pub(super) const LITERAL_SECRET: &str =
+    "a secret must not stand in the configuration itself, where backups, `git` and process lists would see it";

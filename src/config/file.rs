@@ -1,8 +1,9 @@
 //! The file's shape: what can be written, each key once. Everything may be absent; `resolve` knows the defaults and what is
 //! needed. The meaning, unit and default of every key are in `docs/configuration.md`, and a test compares the two.
 
+use super::fault::LITERAL_SECRET;
 use super::value::{Count, FileMode, Flag, List, Size, Tolerance, Wait, Word, Words};
-use super::{Audit, LogFormat, ReadyWhen, TlsVersion, decode};
+use super::{Audit, LogFormat, ReadyWhen, TlsVersion};
 use crate::scheme;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
@@ -348,7 +349,7 @@ impl<'de> Visitor<'de> for KeyVisitor {
     fn visit_str<E: Error>(self, _literal: &str) -> Result<Key, E> {
         Err(E::custom(format_args!(
             "{}\nwrite {{ env = \"NAME_OF_A_VARIABLE\" }} or {{ file = \"/path\" }}",
-            decode::LITERAL_SECRET
+            LITERAL_SECRET
         )))
     }
 

@@ -5,6 +5,7 @@
 //! disk) they are dropped and counted. The writer gathers lines for a moment before it writes, so that under load a
 //! line costs neither a wake-up nor a system call. Fields are listed in `docs/monitoring.md`.
 
+pub use super::audit_line::Names;
 use super::audit_line::write_line;
 use crate::outcome::Outcome;
 use prometheus::IntCounter;
@@ -19,17 +20,6 @@ use tokio::time::Instant;
 pub struct AuditLog {
     sender: SyncSender<Message>,
     dropped: IntCounter,
-}
-
-/// What an outcome has as an index, by its name in the configuration.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Names<'a> {
-    /// The route; empty without one.
-    pub route: &'a str,
-    /// The active secret that matched.
-    pub secret: Option<&'a str>,
-    /// The upstream's server.
-    pub upstream: Option<&'a str>,
 }
 
 enum Message {

@@ -1,6 +1,5 @@
 //! What one audit line says: fields in their order, in plain ASCII.
 
-use super::audit::Names;
 use crate::outcome::Outcome;
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
@@ -10,6 +9,17 @@ use std::time::{Duration, SystemTime};
 
 /// 9999-12-31T23:59:59Z, where RFC 3339 ends.
 const LAST_SECOND: u64 = 253_402_300_799;
+
+/// What an outcome has as an index, by its name in the configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names<'a> {
+    /// The route; empty without one.
+    pub route: &'a str,
+    /// The active secret that matched.
+    pub secret: Option<&'a str>,
+    /// The upstream's server.
+    pub upstream: Option<&'a str>,
+}
 
 /// Appends the line, newline included.
 pub(super) fn write_line(buffer: &mut Vec<u8>, names: Names<'_>, outcome: &Outcome) -> serde_json::Result<()> {

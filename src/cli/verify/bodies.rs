@@ -4,7 +4,7 @@
 //! that cannot be put right (a lost byte stays lost), the trace that it leaves is told as likely, not as certain.
 
 use super::case::Case;
-use super::causes::Finding;
+use super::finding::Finding;
 use super::rewrite::{self, Escapes, Node, Space};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};

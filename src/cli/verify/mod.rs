@@ -8,6 +8,7 @@ mod bodies;
 mod capture;
 mod case;
 mod causes;
+mod finding;
 mod report;
 mod rewrite;
 

@@ -2,7 +2,8 @@
 
 use super::super::terminal::{self, Paint};
 use super::case::Case;
-use super::causes::{self, CAUSES, Finding};
+use super::causes::{self, CAUSES};
+use super::finding::Finding;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
