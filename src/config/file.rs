@@ -348,8 +348,7 @@ impl<'de> Visitor<'de> for KeyVisitor {
 
     fn visit_str<E: Error>(self, _literal: &str) -> Result<Key, E> {
         Err(E::custom(format_args!(
-            "{}\nwrite {{ env = \"NAME_OF_A_VARIABLE\" }} or {{ file = \"/path\" }}",
-            LITERAL_SECRET
+            "{LITERAL_SECRET}\nwrite {{ env = \"NAME_OF_A_VARIABLE\" }} or {{ file = \"/path\" }}"
         )))
     }
 
