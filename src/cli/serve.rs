@@ -32,10 +32,13 @@ async fn serve(config: Config, handover: Handover, sources: Sources, watch: Watc
     for warning in config.warnings.iter().chain(refused.iter().flatten()) {
         tracing::warn!("{warning}");
     }
-    let (Ok(terminate), Ok(interrupt), Ok(hangup)) = (
+    // The last two would end the process, and other programs reopen their logs at them: heard, and never acted upon.
+    let (Ok(terminate), Ok(interrupt), Ok(hangup), Ok(_), Ok(_)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
         signal(SignalKind::hangup()),
+        signal(SignalKind::user_defined1()),
+        signal(SignalKind::user_defined2()),
     ) else {
         return Err(Failure::Failed("cannot listen for signals".into()));
     };

@@ -105,7 +105,7 @@ fn the_build_context_is_the_source_alone() {
     succeeds(cargo.arg(out.join("source/Cargo.toml")), b"");
 }
 
-/// The image FROM scratch with the static binary serves a signed webhook as an unprivileged user on a root that it cannot
+/// I16: the image FROM scratch with the static binary serves a signed webhook as an unprivileged user on a root that it cannot
 /// write, in namespaces of its own, answers its health check, and drains on SIGTERM.
 #[test]
 fn the_image_from_scratch_serves() {

@@ -37,6 +37,7 @@ mod http2_stalls;
 mod judges;
 mod monitoring;
 mod oracles;
+mod outputs;
 mod refusals;
 mod relay;
 mod reload;

@@ -65,13 +65,13 @@ fn faults_are_printed_and_end_with_2() {
     assert_eq!(report["faults"][0]["line"], json!(1));
 }
 
+/// G12: an upstream that others may reach is noted; loopback and Unix sockets are not.
 #[test]
 fn warnings_and_notes_are_printed_and_do_not_change_the_verdict() {
     let fixture = Fixture::minimal("", "mode = \"report\"").option("route.0.upstream", "http://app.internal:8000");
     let (code, text) = run(&fixture, false);
     assert_eq!(code, VALID);
     assert!(text.contains("# warning: route[0].mode: report mode"), "{text}");
-    // CASES G12.
     assert!(
         text.contains("# note: route[0].upstream: `app.internal` is not loopback"),
         "{text}"
