@@ -37,6 +37,7 @@ mod http2_stalls;
 mod judges;
 mod monitoring;
 mod oracles;
+mod proxy_protocol;
 mod refusals;
 mod relay;
 mod reload;
