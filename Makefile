@@ -35,10 +35,10 @@ example-%: $(APPS)/debian.stamp
 # libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
 # server should take; puma and WEBrick judge what reaches an application; replicas share a redis-server; iproute2
 # and util-linux make the networks with a name server of the test's own, and those that are cut; Prometheus
-# judges metrics, rules and dashboard.
+# judges metrics, rules and dashboard; HAProxy speaks the PROXY protocol.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server
+	tests/apps/packages libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server haproxy
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt

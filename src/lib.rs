@@ -40,7 +40,7 @@
 //! | [`admin`] | `/metrics`, `/livez`, `/readyz` on a listener of its own |
 //! | [`config`] | file, environment and command line to [`settings`], every fault at once |
 //! | [`systemd`] | sockets that the service manager hands over, and what it is told |
-//! | [`listener`], [`bind`], [`tls`] | sockets, accept loop, handshake |
+//! | [`listener`], [`bind`], [`tls`], [`proxy_protocol`] | sockets, accept loop, what a balancer says first, handshake |
 //! | [`connection`], [`transport`] | one HTTP connection over any byte stream, and what watches it |
 //! | [`gateway`] ★ | the request's way |
 //! | [`answer`], [`refusal`], [`exchange`], [`snapshot`] | what goes back, the account of it, the compiled configuration |
@@ -66,6 +66,7 @@ pub mod intake;
 pub mod listener;
 pub mod outcome;
 pub mod process;
+pub mod proxy_protocol;
 pub mod refusal;
 pub mod replay;
 pub mod route;

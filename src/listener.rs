@@ -1,9 +1,10 @@
-//! The accept loop of one listening socket on one worker: permits, the handshake under its deadline, and the choice of
-//! protocol. Everything after that is the connection's.
+//! The accept loop of one listening socket on one worker: permits, what a balancer says first, the handshake under its
+//! deadline, and the choice of protocol. Everything after that is the connection's.
 
 use crate::connection::{self, Bounds};
 use crate::drain::Drain;
 use crate::gateway::{Downstream, Gateway};
+use crate::proxy_protocol::{self, Source};
 use crate::telemetry::metrics::ListenerMetrics;
 use crate::tls;
 use crate::transport::{ReadAhead, Socket};
@@ -44,6 +45,8 @@ pub struct Listener {
     pub tls: Option<Arc<tls::Server>>,
     /// Peers whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Whether every connection begins with a PROXY protocol header, which only they may send.
+    pub proxy_protocol: bool,
     /// Bounds of each connection.
     pub bounds: Bounds,
     /// For the TLS handshake.
@@ -126,7 +129,6 @@ pub async fn run(listening: Listening, listener: Arc<Listener>, stop: Arc<Drain>
                     Some(permit) => {
                         let listener = listener.clone();
                         tokio::spawn(async move {
-                            listener.metrics.accepted.inc();
                             listener.metrics.open.inc();
                             listener.serve(socket, peer).await;
                             listener.metrics.open.dec();
@@ -161,7 +163,24 @@ fn is_peers_fault(error: &io::Error) -> bool {
 
 impl Listener {
     async fn serve(&self, socket: Socket, peer: Option<IpAddr>) {
-        let trusted = peer.is_none_or(|peer| self.trusted_proxies.iter().any(|network| network.contains(&peer)));
+        let mut stream = ReadAhead::new(socket);
+        let mut trusted = peer.is_none_or(|peer| self.trusts(peer));
+        let mut peer = peer;
+        if self.proxy_protocol {
+            let told = if trusted {
+                self.introduced(&mut stream).await
+            } else {
+                None
+            };
+            match told {
+                // The balancer vouches for the address, and for nothing that is said from there.
+                Some(Source::Sender(sender)) => (peer, trusted) = (Some(sender), self.trusts(sender)),
+                Some(Source::Unknown) => trusted = false,
+                Some(Source::Balancer) => {}
+                None => return self.metrics.proxy_header.inc(),
+            }
+        }
+        self.metrics.accepted.inc();
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let downstream = Downstream {
             worker: self.worker,
@@ -169,11 +188,27 @@ impl Listener {
             trusted_proxies: self.trusted_proxies.clone(),
             client_subject: None,
         };
-        let stream = ReadAhead::new(socket);
         match &self.tls {
             Some(tls) => self.handshake(tls, stream, downstream).await,
             None => self.plaintext(stream, Arc::new(downstream)).await,
         }
+    }
+
+    fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&peer))
+    }
+
+    /// Reads what the balancer says of the connection; `None` when that is not a PROXY protocol header, or not in time.
+    async fn introduced(&self, stream: &mut ReadAhead) -> Option<Source> {
+        let patience = match self.tls {
+            Some(_) => self.handshake_timeout,
+            None => self.bounds.patience.head,
+        };
+        let decided = |bytes: &[u8]| !matches!(proxy_protocol::parse(bytes), Ok(None));
+        let bytes = timeout(patience, stream.peek(decided)).await.ok()?.ok()?;
+        let header = proxy_protocol::parse(bytes).ok()??;
+        stream.consume(header.length);
+        Some(header.source)
     }
 
     async fn handshake(&self, tls: &tls::Server, mut stream: ReadAhead, mut downstream: Downstream) {

@@ -52,6 +52,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// Peers whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether every connection begins with a PROXY protocol header; then others than `trusted_proxies` are turned away.
+    pub proxy_protocol: bool,
 }
 
 /// A TCP or Unix socket address.

@@ -59,6 +59,14 @@ impl ReadAhead {
         Ok(&self.buffer)
     }
 
+    /// Takes away the first bytes of what [`peek`](Self::peek) saw; what follows them is read next.
+    pub fn consume(&mut self, length: usize) {
+        self.buffer.advance(length.min(self.buffer.len()));
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // Readiness is asked first, so that waiting does not hold a buffer.
         ready!(self.poll_readable(cx))?;
@@ -91,10 +99,7 @@ impl AsyncRead for ReadAhead {
         }
         let some = this.buffer.len().min(buf.remaining());
         buf.put_slice(this.buffer.get(..some).unwrap_or_default());
-        this.buffer.advance(some);
-        if this.buffer.is_empty() {
-            this.buffer = BytesMut::new();
-        }
+        this.consume(some);
         Poll::Ready(Ok(()))
     }
 }

@@ -133,6 +133,7 @@ fn listener(listener: &Listener) -> Value {
     }
     let trusted: Vec<String> = listener.trusted_proxies.iter().map(ToString::to_string).collect();
     tree.insert("trusted_proxies".into(), json!(trusted));
+    tree.insert("proxy_protocol".into(), json!(listener.proxy_protocol));
     Value::Object(tree)
 }
 

@@ -38,6 +38,7 @@ pub(super) struct Listen {
     pub(super) client_auth: Option<ClientAuth>,
     pub(super) plaintext: Option<Flag>,
     pub(super) trusted_proxies: List<String>,
+    pub(super) proxy_protocol: Option<Flag>,
 }
 
 /// A certificate chain and its key.

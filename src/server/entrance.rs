@@ -43,6 +43,7 @@ impl Entrance {
             worker,
             tls: self.tls.clone(),
             trusted_proxies: self.settings.trusted_proxies.clone().into(),
+            proxy_protocol: self.settings.proxy_protocol,
             bounds: Bounds {
                 head_bytes: limits.head_bytes,
                 headers: limits.headers,

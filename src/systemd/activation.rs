@@ -118,6 +118,7 @@ mod tests {
             address,
             tls: None,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
         }
     }
 

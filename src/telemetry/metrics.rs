@@ -99,11 +99,11 @@ pub struct Malformed {
 /// One listener's share of `connections_total` and `connections_open`.
 #[derive(Clone, Debug)]
 pub struct ListenerMetrics {
-    /// Connections taken in.
+    /// Connections taken in, after their PROXY protocol header where there must be one.
     pub accepted: IntCounter,
     /// Closed at once, because the process holds as many connections as it may.
     pub over_limit: IntCounter,
-    /// Closed at once, because the PROXY protocol header was absent, forbidden or broken.
+    /// Closed, because the PROXY protocol header was absent, broken, late, or from a peer that is no trusted proxy.
     pub proxy_header: IntCounter,
     /// Connections open now.
     pub open: IntGauge,

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 /// Where a request came from, as the upstream is to be told.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// The socket's peer; `None` on a Unix socket.
+    /// The socket's peer, or whom the PROXY protocol names in its place; `None` on a Unix socket.
     pub peer: Option<IpAddr>,
     /// Whether the peer's own `X-Forwarded-*` are believed.
     pub trusted: bool,

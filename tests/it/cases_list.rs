@@ -292,11 +292,7 @@ const ROWS: [(&str, &str, &str); 131] = [
         "A socket that cannot be bound ends the start with a message; addresses are made canonical before they are compared.",
     ),
     ("I18", "systemd", ""),
-    (
-        "I19",
-        "PROXY protocol",
-        "The PROXY protocol is not in this version: put trusted proxies into `trusted_proxies`.",
-    ),
+    ("I19", "PROXY protocol", ""),
     ("J01", "admin paths", ""),
     ("J02", "label sets", ""),
     ("J03", "Prometheus", ""),

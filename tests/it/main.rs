@@ -38,6 +38,7 @@ mod judges;
 mod monitoring;
 mod oracles;
 mod outputs;
+mod proxy_protocol;
 mod refusals;
 mod relay;
 mod reload;

@@ -101,7 +101,7 @@ fn refusals_without_detail_are_alike() {
     let refusals = [
         webhook.clone().signature(None),
         webhook.clone().signature(Some("nonsense")),
-        webhook.clone().signature(Some(&wrong)),
+        webhook.signature(Some(&wrong)),
         Webhook::signed("{}", SECRET, now - 3600),
         Webhook::signed("{}", SECRET, now + 3600),
     ];
@@ -173,15 +173,16 @@ fn a_port_in_use() {
 fn both_families_on_one_listener() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url())
-        .top("trusted_proxies = [\"127.0.0.0/8\"]")
-        .listener("[[listen]]\nname = \"both\"\naddress = \"[::]:0\"\nplaintext = true")
+        .listener(
+            "[[listen]]\nname = \"both\"\naddress = \"[::]:0\"\nplaintext = true\ntrusted_proxies = [\"127.0.0.0/8\"]",
+        )
         .start();
     let port = gateway.address("both").port();
-    for (host, client) in [("127.0.0.1", "192.0.2.7"), ("::1", "::1")] {
+    for (lines, host, client) in [(1, "127.0.0.1", "192.0.2.7"), (2, "::1", "::1")] {
         let address = std::net::SocketAddr::new(host.parse().unwrap(), port);
         let webhook = Webhook::new(host).header("X-Forwarded-For", "192.0.2.7");
         assert_eq!(Client::tcp(address).exchange(&webhook.bytes()).status, 200);
-        let lines = gateway.audited("none", 1);
+        let lines = gateway.audited("none", lines);
         assert!(lines.iter().any(|line| line["peer"] == client), "{lines:?}");
     }
     assert_eq!(upstream.requests().len(), 2);

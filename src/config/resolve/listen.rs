@@ -55,11 +55,12 @@ impl Resolver<'_> {
             client_auth: clients.flatten(),
             ..tls
         });
+        let names_no_proxies = listen.trusted_proxies.is_empty();
         let trusted_proxies = self.networks(&format!("{key}.trusted_proxies"), listen.trusted_proxies);
         if trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
             self.report.warn(
                 &format!("{key}.trusted_proxies"),
-                "believes `X-Forwarded-For` from anyone, so allow lists are no protection here",
+                "believes anyone about where a webhook comes from, so allow lists are no protection here",
             );
         }
         let address = match (listen.address, listen.unix) {
@@ -87,6 +88,15 @@ impl Resolver<'_> {
                 "remove it, or listen on `unix`",
             );
         }
+        let proxy_protocol = listen.proxy_protocol.is_some_and(|Flag(flag)| flag);
+        // Who may connect to a Unix socket is what its mode says.
+        if proxy_protocol && names_no_proxies && matches!(address, Address::Tcp(_)) {
+            self.report.fault(
+                format!("{key}.proxy_protocol"),
+                "without `trusted_proxies` anyone could claim any address, so everyone would be turned away",
+                "write `trusted_proxies = [\"10.0.0.0/8\"]` with the balancer's addresses",
+            );
+        }
         let name = listen.name.unwrap_or_else(|| match &address {
             Address::Tcp(address) => address.to_string(),
             Address::Unix(path, _) => path.display().to_string(),
@@ -97,6 +107,7 @@ impl Resolver<'_> {
             address,
             tls,
             trusted_proxies,
+            proxy_protocol,
         })
     }
 

@@ -56,6 +56,7 @@ upstream = "http://127.0.0.1:8000"
     assert_eq!(listener.address, Address::Tcp("0.0.0.0:8443".parse().unwrap()));
     assert_eq!(listener.tls.as_ref().unwrap().minimum, TlsVersion::Tls12);
     assert!(listener.trusted_proxies.is_empty());
+    assert!(!listener.proxy_protocol);
 
     let [route] = &config.routes[..] else {
         panic!("{:?}", config.routes)
@@ -174,11 +175,13 @@ address = "[::]:8443"
 tls = [{ certificate = "DIR/tls.crt", key = "DIR/tls.key" }]
 tls_minimum = "1.3"
 trusted_proxies = ["10.0.0.0/8", "::ffff:192.0.2.1"]
+proxy_protocol = true
 
 [[listen]]
 unix = "run/hookgate.sock"
 mode = "0600"
 plaintext = true
+proxy_protocol = true
 
 [admin]
 address = "off"
@@ -259,6 +262,8 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
         public.trusted_proxies,
         ["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()]
     );
+    // The mode of a Unix socket is enough to say who may introduce senders.
+    assert!(public.proxy_protocol && unix.proxy_protocol);
     // A relative path starts at the file's directory.
     assert_eq!(unix.address, Address::Unix(fixture.path("run/hookgate.sock"), 0o600));
     assert!(unix.tls.is_none());

@@ -295,6 +295,11 @@ fn single_faults_of_listeners() {
             "listen.trusted_proxies",
             "network",
         ),
+        (
+            "address = \"0.0.0.0:1\"\nproxy_protocol = true\nTLS",
+            "listen.proxy_protocol",
+            "`trusted_proxies`",
+        ),
     ] {
         let fixture = Fixture::new(&format!(
             "[listen]\n{}\n[[route]]\npath = \"/a\"\n{SECOND_ROUTE}\n",

@@ -1,0 +1,249 @@
+//! I19: what a balancer says of the sender before the first byte of TLS or HTTP: believed from trusted proxies alone, needed
+//! where it is configured, and refused where it is not.
+
+use crate::support::redis::free_port;
+use crate::support::wait::{PATIENCE, eventually};
+use crate::support::{Client, Gateway, Setup, Upstream, Webhook};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// On the allow list; everything here comes from loopback in truth.
+const SENDER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
+const LINE: &[u8] = b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n";
+
+/// A header of version 2.
+fn v2(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(block.len()).unwrap().to_be_bytes();
+    [SIGNATURE, &[command, family], &length, block].concat()
+}
+
+/// `PROXY`, TCP over IPv4, from `source`, with vectors of this many bytes.
+fn from(source: Ipv4Addr, vectors: usize) -> Vec<u8> {
+    let ports = [0x12, 0x34, 0x01, 0xbb];
+    let block = [&source.octets()[..], &[192, 0, 2, 1], &ports, &vec![0; vectors]].concat();
+    v2(0x21, 0x11, &block)
+}
+
+/// Needs the header, from `trusted`, and lets only [`SENDER`] deliver.
+fn gateway(upstream: &Upstream, trusted: &str) -> Gateway {
+    Setup::new(&upstream.url())
+        .listener(&format!("proxy_protocol = true\ntrusted_proxies = [{trusted:?}]"))
+        .limits("head_timeout = \"1s\"")
+        .route(&format!("allow = [\"{SENDER}\"]"))
+        .start()
+}
+
+fn delivered(gateway: &Gateway, header: &[u8], webhook: &Webhook) -> u16 {
+    let request = [header, &webhook.bytes()].concat();
+    gateway.exchange(&request).status
+}
+
+/// Closed without an answer, whatever follows.
+fn turned_away(gateway: &Gateway, what: &str, bytes: &[u8]) {
+    let turned_away = [("listener", "plain"), ("result", "proxy_header")];
+    let before = gateway.metrics().sum("hookgate_connections_total", &turned_away);
+    let mut client = gateway.connect();
+    // It may be closed before everything is sent.
+    let _ = client.try_send(bytes);
+    let (said, _) = client.rest();
+    assert!(said.is_empty(), "{what}: {}", String::from_utf8_lossy(&said));
+    gateway.counted("hookgate_connections_total", &turned_away, before + 1.0);
+}
+
+/// I19: the address in the header is the peer: for the allow list, `X-Forwarded-For` and the audit line; what the sender
+/// says of itself is not believed.
+#[test]
+fn the_sender_is_whom_the_header_names() {
+    let upstream = Upstream::ok();
+    let gateway = gateway(&upstream, "127.0.0.1");
+    for (count, header) in [LINE.to_vec(), from(SENDER, 0), from(SENDER, 9_000)].iter().enumerate() {
+        let webhook = Webhook::new(format!("{{\"n\":{count}}}")).header("X-Forwarded-For", "198.51.100.9");
+        assert_eq!(delivered(&gateway, header, &webhook), 200);
+        let seen = upstream.wait_for(count + 1);
+        assert_eq!(seen[count].header("X-Forwarded-For"), Some(SENDER.to_string()));
+    }
+    // Others are not let in, and cannot claim to be who is.
+    let other = Webhook::new("other").header("X-Forwarded-For", &SENDER.to_string());
+    for header in [
+        &from(Ipv4Addr::new(198, 51, 100, 9), 0)[..],
+        b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n",
+    ] {
+        assert_eq!(delivered(&gateway, header, &other), 403);
+    }
+    let peers: Vec<_> = gateway.audited("peer_not_allowed", 2);
+    assert_eq!(
+        (&peers[0]["peer"], &peers[1]["peer"]),
+        (&"198.51.100.9".into(), &"2001:db8::1".into())
+    );
+    // In pieces, and twice on one connection.
+    let mut client = gateway.connect();
+    for byte in LINE {
+        client.send(&[*byte]);
+    }
+    for body in ["first", "second"] {
+        assert_eq!(client.exchange(&Webhook::new(body).bytes()).status, 200);
+    }
+    let accepted = [("listener", "plain"), ("result", "accepted")];
+    gateway.counted("hookgate_connections_total", &accepted, 6.0);
+}
+
+/// I19: the balancer's own connections keep their address and its word; those of senders that it does not name have its
+/// address, and not its word.
+#[test]
+fn local_and_unknown_keep_the_balancers_address() {
+    let upstream = Upstream::ok();
+    let gateway = gateway(&upstream, "127.0.0.1");
+    let claiming = |body: &str| Webhook::new(body).header("X-Forwarded-For", &SENDER.to_string());
+    for header in [v2(0x20, 0x00, &[]), v2(0x20, 0x11, &[1; 12])] {
+        assert_eq!(delivered(&gateway, &header, &claiming(&format!("{header:?}"))), 200);
+    }
+    for header in [
+        b"PROXY UNKNOWN\r\n".to_vec(),
+        b"PROXY UNKNOWN 203.0.113.7 192.0.2.1 4711 443\r\n".to_vec(),
+        v2(0x21, 0x00, &[]),
+        v2(0x21, 0x31, &[b'a'; 216]),
+        v2(0x21, 0x12, &[1; 12]),
+    ] {
+        assert_eq!(delivered(&gateway, &header, &claiming("unknown")), 403);
+    }
+    for line in gateway.audited("peer_not_allowed", 5) {
+        assert_eq!(line["peer"], "127.0.0.1");
+    }
+    assert_eq!(upstream.requests().len(), 2);
+}
+
+/// I19: a connection without a good header ends without an answer and is counted.
+#[test]
+fn absent_broken_and_late_headers_end_the_connection() {
+    let upstream = Upstream::ok();
+    let gateway = gateway(&upstream, "127.0.0.1");
+    let webhook = Webhook::new("{}").bytes();
+    let with = |header: &[u8]| [header, &webhook].concat();
+    turned_away(&gateway, "absent", &webhook);
+    turned_away(
+        &gateway,
+        "no end of line",
+        &[b"PROXY UNKNOWN ".to_vec(), vec![b'x'; 200]].concat(),
+    );
+    turned_away(
+        &gateway,
+        "not an address",
+        &with(b"PROXY TCP4 shop.example 192.0.2.1 1 2\r\n"),
+    );
+    turned_away(&gateway, "version 3", &with(&v2(0x31, 0x11, &[1; 12])));
+    turned_away(&gateway, "no such command", &with(&v2(0x22, 0x11, &[1; 12])));
+    turned_away(&gateway, "no such family", &with(&v2(0x21, 0x41, &[1; 12])));
+    turned_away(&gateway, "short addresses", &with(&v2(0x21, 0x11, &[1; 11])));
+    turned_away(&gateway, "64 KiB of vectors", &with(&from(SENDER, 65_535 - 12)));
+    // What does not go on is waited for as long as for a head.
+    turned_away(&gateway, "silence", b"");
+    turned_away(&gateway, "a truncated line", &LINE[..20]);
+    turned_away(&gateway, "a truncated block", &from(SENDER, 40)[..40]);
+    let mut ended = gateway.connect();
+    ended.send(&from(SENDER, 0)[..20]);
+    ended.finish_sending();
+    assert!(ended.closed_within(PATIENCE));
+    upstream.assert_untouched();
+    assert_eq!(delivered(&gateway, LINE, &Webhook::new("{}")), 200);
+}
+
+/// I19: others than trusted proxies are turned away, with a header and without.
+#[test]
+fn strangers_introduce_nobody() {
+    let upstream = Upstream::ok();
+    let gateway = gateway(&upstream, "192.0.2.0/24");
+    let webhook = Webhook::new("{}").bytes();
+    turned_away(&gateway, "version 1", &[LINE, &webhook].concat());
+    turned_away(&gateway, "version 2", &[&from(SENDER, 0)[..], &webhook].concat());
+    turned_away(&gateway, "local", &[&v2(0x20, 0x00, &[])[..], &webhook].concat());
+    turned_away(&gateway, "none", &webhook);
+    upstream.assert_untouched();
+}
+
+/// I19: where it is not configured it is not HTTP, and not TLS, trusted proxy or not.
+#[test]
+fn an_unexpected_header_is_a_bad_request() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url())
+        .listener("trusted_proxies = [\"127.0.0.1\"]")
+        .start();
+    for address in [gateway.plain(), gateway.tls()] {
+        for header in [LINE.to_vec(), from(SENDER, 0)] {
+            let request = [&header[..], &Webhook::new("{}").bytes()].concat();
+            assert_eq!(Client::tcp(address).exchange(&request).status, 400);
+        }
+    }
+    upstream.assert_untouched();
+}
+
+/// HAProxy, killed on drop.
+struct HaProxy(Child);
+
+impl Drop for HaProxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// I19: HAProxy in front of a plain and a TLS listener, in both versions, from an address of its own; its health checks
+/// (`LOCAL`) are taken too.
+#[test]
+fn haproxy_introduces_senders() {
+    let upstream = Upstream::ok();
+    let introduced = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.9\"]";
+    let setup = Setup::new(&upstream.url())
+        .listener(introduced)
+        .route("allow = [\"127.0.0.1\"]");
+    let tls = setup.directory().join("tls");
+    let (certificate, key) = (tls.with_extension("crt"), tls.with_extension("key"));
+    let listener = format!(
+        "[[listen]]\nname = \"introduced\"\naddress = \"127.0.0.1:0\"\ntls = {{ certificate = {certificate:?}, key = {key:?} }}\n{introduced}"
+    );
+    let gateway = setup.more(&listener).start();
+    let secure = gateway.address("introduced");
+    let ports = [free_port(), free_port(), free_port()];
+    let mut text =
+        String::from("defaults\n mode tcp\n timeout connect 20s\n timeout client 20s\n timeout server 20s\n");
+    for (port, server, option) in [
+        (ports[0], gateway.plain(), "send-proxy check inter 200ms"),
+        (ports[1], gateway.plain(), "send-proxy-v2 check inter 200ms"),
+        (ports[2], secure, "send-proxy-v2-ssl"),
+    ] {
+        text.push_str(&format!(
+            "listen to-{port}\n bind 127.0.0.1:{port}\n server gateway {server} source 127.0.0.9 {option}\n"
+        ));
+    }
+    let file = gateway.setup.directory().join("haproxy.cfg");
+    std::fs::write(&file, text).unwrap();
+    let child = Command::new("/usr/sbin/haproxy")
+        .args(["-db", "-q", "-f"])
+        .arg(&file)
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("HAProxy is missing: run `make test-apps` once");
+    let _haproxy = HaProxy(child);
+    let address = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    for port in ports {
+        eventually("HAProxy", || TcpStream::connect(address(port)).ok());
+    }
+    let genuine = |body: &str| Webhook::new(body).header("X-Forwarded-For", "198.51.100.9").bytes();
+    assert_eq!(Client::tcp(address(ports[0])).exchange(&genuine("1")).status, 200);
+    assert_eq!(Client::tcp(address(ports[1])).exchange(&genuine("2")).status, 200);
+    let mut client = Client::tls(address(ports[2]), "localhost", &gateway.setup.certificate.der);
+    assert_eq!(client.exchange(&genuine("3")).status, 200);
+    for seen in upstream.wait_for(3) {
+        assert_eq!(seen.header("X-Forwarded-For").as_deref(), Some("127.0.0.1"));
+    }
+    let plain = |result| {
+        gateway.metrics().sum(
+            "hookgate_connections_total",
+            &[("listener", "plain"), ("result", result)],
+        )
+    };
+    eventually("health checks", || (plain("accepted") >= 8.0).then_some(()));
+    assert_eq!(plain("proxy_header"), 0.0);
+    // Past HAProxy there is no way in.
+    turned_away(&gateway, "from 127.0.0.1", &[LINE, &genuine("4")].concat());
+}
