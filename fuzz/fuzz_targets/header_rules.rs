@@ -1,10 +1,12 @@
 //! Any header lines through the rules of the way to the upstream: no panic, and nothing forged or hop-by-hop gets through.
 #![no_main]
+use hookgate::upstream::forwarding::{Forwarding, Mark};
 use hookgate::upstream::headers::{self, Origin};
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::{HeaderMap, Version};
+use hyper::{HeaderMap, Method, Version};
 use libfuzzer_sys::fuzz_target;
 
+const ROUTE: HeaderValue = HeaderValue::from_static("shop");
 const SIGNATURE: [HeaderName; 1] = [HeaderName::from_static("paddle-signature")];
 
 fuzz_target!(|data: &[u8]| {
@@ -21,14 +23,42 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let origin = Origin { peer: "192.0.2.1".parse().ok(), trusted: false, scheme: "https" };
-    let mut forwarded = received.clone();
-    headers::forwarded(&mut forwarded, &origin, &authority, 7);
+    let forwarding = Forwarding {
+        method: &Method::POST,
+        target: "/hooks",
+        headers: &received,
+        origin: &origin,
+        authority: &authority,
+        length: 7,
+        request_id: "id",
+        mark: Mark { verified: b"paddle", key: None, route: &ROUTE, client: None },
+        fixed: &[],
+    };
+    let head = forwarding.write();
+    // Read back by lines: nothing of the sender's may have made one of its own.
+    let text = head.strip_prefix(b"POST /hooks HTTP/1.1\r\n").expect("the request line");
+    let mut forwarded = HeaderMap::new();
+    let mut rest = text;
+    while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
+        let (line, after) = rest.split_at(end);
+        rest = &after[2..];
+        if line.is_empty() {
+            break;
+        }
+        let colon = line.iter().position(|byte| *byte == b':').expect("a name");
+        let name = HeaderName::from_bytes(&line[..colon]).expect("a plain name");
+        forwarded.append(name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).expect("a plain value"));
+    }
+    assert!(rest.is_empty(), "nothing follows the head");
     assert_eq!(forwarded.get_all("content-length").iter().collect::<Vec<_>>(), ["7"]);
     assert_eq!(forwarded.get_all("host").iter().count(), 1);
     assert_eq!(forwarded.get("x-forwarded-for").expect("ours"), "192.0.2.1");
-    assert_eq!(forwarded.get("paddle-signature"), received.get("paddle-signature"));
+    assert_eq!(forwarded.get("hookgate-verified").expect("ours"), "paddle");
+    let trimmed = received.get("paddle-signature").map(|value| value.as_bytes().trim_ascii().to_vec());
+    assert_eq!(forwarded.get("paddle-signature").map(|value| value.as_bytes().to_vec()), trimmed);
     for name in forwarded.keys().map(HeaderName::as_str) {
-        assert!(!name.contains('_') && !name.starts_with("hookgate-"), "{name}");
+        let ours = matches!(name, "hookgate-verified" | "hookgate-route");
+        assert!(!name.contains('_') && (ours || !name.starts_with("hookgate-")), "{name}");
         assert!(!matches!(name, "connection" | "transfer-encoding" | "upgrade" | "te" | "trailer" | "keep-alive"), "{name}");
     }
 });
