@@ -47,7 +47,7 @@
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`], [`replay`], [`intake`], [`route`] | forwarding, claims, bounded bodies, the route table |
 //! | [`settings`], [`handshake`], [`scheme`] ★ | the runtime shape of the configuration; what providers ask first; signatures, pure |
-//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`drain`] | the words that all others use |
+//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`stopwatch`], [`drain`] | the words that all others use |
 
 pub mod admin;
 pub mod answer;
@@ -75,6 +75,7 @@ pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod snapshot;
+pub mod stopwatch;
 pub mod systemd;
 pub mod telemetry;
 pub mod tls;
