@@ -47,7 +47,7 @@
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`], [`replay`], [`intake`], [`route`] | forwarding, claims, bounded bodies, the route table |
 //! | [`settings`], [`handshake`], [`scheme`] ★ | the runtime shape of the configuration; what providers ask first; signatures, pure |
-//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`stopwatch`], [`drain`] | the words that all others use |
+//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`stopwatch`], [`drain`], [`percent`] | the words that all others use |
 
 pub mod admin;
 pub mod answer;
@@ -65,6 +65,7 @@ pub mod handshake;
 pub mod intake;
 pub mod listener;
 pub mod outcome;
+pub mod percent;
 pub mod process;
 pub mod proxy_protocol;
 pub mod refusal;
