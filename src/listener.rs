@@ -251,8 +251,17 @@ impl Listener {
         let (gateway, bounds, downstream) = (self.gateway.clone(), self.bounds, Arc::new(downstream));
         match session.alpn_protocol() {
             // Boxed, so that a connection that speaks HTTP/1.1 does not hold room for the other one's state.
-            Some(b"h2") => Box::pin(connection::http2(stream, gateway, downstream, bounds, &self.drain)).await,
-            Some(_) | None => connection::http1(stream, gateway, downstream, bounds, &self.drain).await,
+            Some(b"h2") => {
+                Box::pin(connection::http2::serve(
+                    stream,
+                    gateway,
+                    downstream,
+                    bounds,
+                    &self.drain,
+                ))
+                .await
+            }
+            Some(_) | None => connection::http1::serve(stream, gateway, downstream, bounds, &self.drain).await,
         }
     }
 
@@ -266,9 +275,16 @@ impl Listener {
         };
         let (gateway, bounds) = (self.gateway.clone(), self.bounds);
         if is_http2 {
-            Box::pin(connection::http2(stream, gateway, downstream, bounds, &self.drain)).await;
+            Box::pin(connection::http2::serve(
+                stream,
+                gateway,
+                downstream,
+                bounds,
+                &self.drain,
+            ))
+            .await;
         } else {
-            connection::http1(stream, gateway, downstream, bounds, &self.drain).await;
+            connection::http1::serve(stream, gateway, downstream, bounds, &self.drain).await;
         }
     }
 }
