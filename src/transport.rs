@@ -136,7 +136,7 @@ impl AsyncWrite for ReadAhead {
 }
 
 /// What an HTTP/1.1 connection needs of its stream.
-pub trait Source: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+pub trait Readable: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Ready when a read would find bytes, the end of the stream, or an error. Nothing is read, and no buffer is needed.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
@@ -150,7 +150,7 @@ pub trait Source: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     }
 }
 
-impl Source for ReadAhead {
+impl Readable for ReadAhead {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.buffer.is_empty() {
             return Poll::Ready(Ok(()));
@@ -163,7 +163,7 @@ impl Source for ReadAhead {
 }
 
 /// Ciphertext counts: what it decrypts to is found by reading. Whoever asks has read all plaintext before.
-impl Source for Box<TlsStream<ReadAhead>> {
+impl Readable for Box<TlsStream<ReadAhead>> {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.get_ref().0.poll_readable(cx)
     }

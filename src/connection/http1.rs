@@ -14,7 +14,7 @@ use crate::drain::Drain;
 use crate::gateway::{Downstream, Gateway};
 use crate::http1::answer::{Asked, Delimited, chunk_size};
 use crate::http1::request::{Head, Malformed, Reader};
-use crate::transport::Source;
+use crate::transport::Readable;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use hyper::body::{Body as _, Bytes};
 use hyper::{Method, Response, StatusCode, Version};
@@ -44,7 +44,7 @@ struct Quiet {
 }
 
 /// Serves HTTP/1.1 until either side is done.
-pub async fn serve<S: Source>(
+pub async fn serve<S: Readable>(
     mut stream: S,
     gateway: Arc<Gateway>,
     downstream: Arc<Downstream>,
@@ -100,7 +100,7 @@ enum Rested {
 }
 
 /// Waits for the next byte and holds nothing meanwhile.
-async fn rest<S: Source>(stream: &S, quiet: Quiet, bounds: Bounds, drain: &Drain) -> Rested {
+async fn rest<S: Readable>(stream: &S, quiet: Quiet, bounds: Bounds, drain: &Drain) -> Rested {
     let patience = if quiet.fresh {
         bounds.patience.head
     } else {
@@ -119,7 +119,7 @@ async fn rest<S: Source>(stream: &S, quiet: Quiet, bounds: Bounds, drain: &Drain
     }
 }
 
-async fn stirs<S: Source>(stream: &S, deadline: Instant, mut drain: Option<Listening<'_>>) -> Rested {
+async fn stirs<S: Readable>(stream: &S, deadline: Instant, mut drain: Option<Listening<'_>>) -> Rested {
     let mut timer = Timer::default();
     poll_fn(|cx| {
         if stream.poll_readable(cx).is_ready() {
@@ -144,6 +144,7 @@ struct Conversation<'a, S> {
 }
 
 /// What comes next on a connection.
+#[allow(clippy::large_enum_variant)] // The large one is the common one, and lives for one call.
 enum Next {
     /// A request.
     Head(Head),
@@ -157,7 +158,7 @@ enum Next {
     Lost,
 }
 
-impl<S: Source> Conversation<'_, S> {
+impl<S: Readable> Conversation<'_, S> {
     /// Serves as long as there is something to do; gives the stream back when there is not, or `None` when it is over.
     async fn run(mut self, quiet: Quiet) -> Option<(S, Quiet)> {
         let mut quiet = Some(quiet);
@@ -252,7 +253,7 @@ impl<S: Source> Conversation<'_, S> {
 ///
 /// # Errors
 /// When it is not complete: the peer is gone or does not read, or the upstream broke off.
-async fn answer<S: Source>(wire: &mut Wire<S>, response: Response<Body>, asked: &mut Asked) -> io::Result<()> {
+async fn answer<S: Readable>(wire: &mut Wire<S>, response: Response<Body>, asked: &mut Asked) -> io::Result<()> {
     let (parts, mut body) = response.into_parts();
     let mut out = BytesMut::with_capacity(ANSWER);
     let length = body.size_hint().exact();
@@ -294,7 +295,7 @@ async fn answer<S: Source>(wire: &mut Wire<S>, response: Response<Body>, asked: 
 }
 
 /// Answers what is no request, for the last time on this connection.
-async fn dismiss<S: Source>(wire: &mut Wire<S>, status: StatusCode) -> io::Result<()> {
+async fn dismiss<S: Readable>(wire: &mut Wire<S>, status: StatusCode) -> io::Result<()> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     answer(wire, response, &mut Asked::new(&Method::GET, Version::HTTP_11, false)).await

@@ -2,7 +2,7 @@
 
 use super::wire::Wire;
 use crate::http1::framing::{Framing, Step};
-use crate::transport::Source;
+use crate::transport::Readable;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use std::future::poll_fn;
 use std::io;
@@ -26,7 +26,7 @@ pub(super) struct Upload<'a, S> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Broken;
 
-impl<'a, S: Source> Upload<'a, S> {
+impl<'a, S: Readable> Upload<'a, S> {
     pub(super) fn new(wire: &'a mut Wire<S>, framing: Framing, expects: bool) -> Self {
         Self {
             wire,
@@ -73,7 +73,7 @@ impl<'a, S: Source> Upload<'a, S> {
     }
 }
 
-impl<S: Source> Body for Upload<'_, S> {
+impl<S: Readable> Body for Upload<'_, S> {
     type Data = Bytes;
     type Error = Broken;
 

@@ -2,7 +2,7 @@
 //! deadline for a peer that does not read.
 
 use crate::deadline::Timer;
-use crate::transport::Source;
+use crate::transport::Readable;
 use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -28,7 +28,7 @@ pub(super) struct Wire<S> {
     patience: Duration,
 }
 
-impl<S: Source> Wire<S> {
+impl<S: Readable> Wire<S> {
     pub(super) fn new(stream: S, patience: Duration) -> Self {
         Self {
             stream,

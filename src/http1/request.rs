@@ -76,15 +76,14 @@ impl Reader {
         let unseen = input.get(self.seen..).unwrap_or_default();
         for found in memchr::memchr_iter(b'\n', unseen) {
             let feed = self.seen + found;
+            if feed >= most {
+                return Err(Malformed::TooLarge);
+            }
             if feed == 0 || input.get(feed - 1) != Some(&b'\r') {
                 return Err(Malformed::Syntax);
             }
             if feed - 1 == self.line {
-                return if feed < most {
-                    Ok(Some(feed + 1))
-                } else {
-                    Err(Malformed::TooLarge)
-                };
+                return Ok(Some(feed + 1));
             }
             self.line = feed + 1;
         }
@@ -312,8 +311,8 @@ mod tests {
             bytes: 10_000,
             fields: 200,
         };
-        let wire = BytesMut::from(&head(2000, 200)[..]);
-        assert!(Reader::default().read(&mut wire.clone(), many).unwrap().is_some());
+        let mut wire = BytesMut::from(&head(2000, 200)[..]);
+        assert!(Reader::default().read(&mut wire, many).unwrap().is_some());
     }
 
     proptest! {
