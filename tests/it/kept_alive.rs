@@ -3,7 +3,8 @@
 use crate::support::upstream::answer;
 use crate::support::{Client, Gateway, PATIENCE, Setup, Upstream, Webhook, hold};
 
-const LISTENERS: [(&str, fn(&Gateway) -> Client); 2] = [("plain", Gateway::connect), ("tls", Gateway::connect_tls)];
+type Connect = fn(&Gateway) -> Client;
+const LISTENERS: [(&str, Connect); 2] = [("plain", Gateway::connect), ("tls", Gateway::connect_tls)];
 
 /// Answers each request with its own body.
 fn echo() -> Upstream {
