@@ -48,7 +48,7 @@
 //! | [`upstream`], [`replay`], [`intake`], [`route`] | forwarding, claims, bounded bodies, the route table |
 //! | [`http1`] | HTTP/1.1 as bytes: heads and the ends of bodies, pure |
 //! | [`settings`], [`handshake`], [`scheme`] ★ | the runtime shape of the configuration; what providers ask first; signatures, pure |
-//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`drain`] | the words that all others use |
+//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`stopwatch`], [`drain`] | the words that all others use |
 
 pub mod admin;
 pub mod answer;
@@ -77,6 +77,7 @@ pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod snapshot;
+pub mod stopwatch;
 pub mod systemd;
 pub mod telemetry;
 pub mod tls;

@@ -88,8 +88,8 @@ impl Connection {
     }
 
     /// Like [`Connection::is_idle`], and asks the kernel about a connection that has been idle for a while.
-    pub(super) fn is_alive(&mut self) -> bool {
-        if self.idle_since.elapsed() > TRUSTED && self.stream.is_closed() {
+    pub(super) fn is_alive(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.idle_since) > TRUSTED && self.stream.is_closed() {
             return false;
         }
         self.is_idle()
