@@ -4,10 +4,10 @@
 //! connection: whether one is still alive is asked when it is taken from the pool. Writing and reading go on side by side,
 //! so an answer that comes before the request is sent (413) is relayed, and the connection is then not used again.
 
-use super::framing::{Framing, Step};
 use super::message::{Head, HeadReader, Message};
 use super::stream::Stream;
 use crate::deadline::Timer;
+use crate::http1::framing::{Framing, Step};
 use crate::outcome::Rejection;
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::Response;

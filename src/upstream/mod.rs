@@ -8,7 +8,6 @@
 mod balance;
 mod connection;
 pub mod forwarding;
-mod framing;
 pub mod headers;
 mod health;
 mod message;
