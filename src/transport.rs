@@ -15,7 +15,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
-use tokio_rustls::server::TlsStream;
 
 /// Bytes of one read from a socket: four full TLS records.
 const READ_AHEAD: usize = 64 * 1024;
@@ -157,10 +156,9 @@ impl Readable for ReadAhead {
     }
 }
 
-/// Ciphertext counts: what it decrypts to is found by reading. Whoever asks has read all plaintext before.
-impl Readable for Box<TlsStream<ReadAhead>> {
+impl<S: Readable + ?Sized> Readable for Box<S> {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_ref().0.poll_readable(cx)
+        (**self).poll_readable(cx)
     }
 }
 
