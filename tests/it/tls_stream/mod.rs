@@ -365,7 +365,7 @@ fn slices_become_one_record() {
                     at += length;
                 }
             }
-            assert_eq!((seen, &heard[..] == &slices.concat()[..written]), (records, true));
+            assert_eq!((seen, heard[..] == slices.concat()[..written]), (records, true));
         }
     });
 }
