@@ -117,9 +117,9 @@ impl Exchange {
         }
     }
 
-    /// Marks the start of the upstream's share.
-    pub fn forwarding(&mut self) {
-        self.upstream_started = Some(Instant::now());
+    /// The upstream's share began at `now`.
+    pub fn forwarding(&mut self, now: Instant) {
+        self.upstream_started = Some(now);
     }
 
     /// Ends the account.

@@ -12,9 +12,10 @@ use crate::handshake::{self, Reply};
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
-use crate::replay::{Claim, Guard, Wanted};
+use crate::replay::{Claim, Guard};
 use crate::scheme::{Check, Head, Verified};
 use crate::snapshot::{Route, Snapshot};
+use crate::stopwatch::Stopwatch;
 use crate::upstream::forwarding::{Forwarding, Mark};
 use crate::upstream::headers::{self, Origin};
 use crate::upstream::{self, Message};
@@ -28,7 +29,6 @@ use ipnet::IpNet;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// What all requests share.
@@ -67,6 +67,8 @@ struct Admitted {
     claim: Option<Claim>,
     /// It is the provider's handshake, which goes no further.
     handshake: Option<Reply>,
+    /// When it was so; only to build the forwarded head comes between that and forwarding.
+    at: Instant,
 }
 
 /// What became of a request that was not refused.
@@ -188,10 +190,11 @@ impl Gateway {
             body: admitted.body.into_payload(),
             is_head: parts.method == Method::HEAD,
         };
-        exchange.forwarding();
+        exchange.forwarding(admitted.at);
         let response = {
             let server = &mut exchange.outcome.upstream;
-            route.upstream.forward(downstream.worker, request, server).await?
+            let forwarded = route.upstream.forward(downstream.worker, request, admitted.at, server);
+            forwarded.await?
         };
         Ok(Passed::Forwarded(response, admitted.verdict, admitted.claim))
     }
@@ -210,7 +213,7 @@ impl Gateway {
         B: http_body::Body<Data = Bytes>,
     {
         let now = exchange.outcome.received;
-        let mut work = Stopwatch::default();
+        let mut work = Stopwatch::start();
 
         // present, age: before a byte of the body is read
         let head = Head {
@@ -218,7 +221,7 @@ impl Gateway {
             target,
             headers: &parts.headers,
         };
-        let mut check = work.time(|| present(route, &head, now));
+        let mut check = present(route, &head, now);
         if let Err(rejection) = &check
             && !route.settings.report_only
         {
@@ -230,17 +233,19 @@ impl Gateway {
             bytes: route.settings.body_limit,
             timeout: route.settings.body_timeout,
         };
-        let received = intake::receive(body, bounds, &self.budget, |piece| {
+        let received = intake::receive(body, bounds, &self.budget, &mut work, |piece| {
             if let Ok(check) = &mut check {
-                work.time(|| check.update(piece));
+                check.update(piece);
             }
         });
         let body = received.await?;
         exchange.outcome.body_bytes = body.len() as u64;
 
         // verify
-        let verified = work.time(|| check.and_then(|check| check.finish(body.pieces(), now)));
-        exchange.outcome.verification = Some(work.total);
+        work.resume();
+        let verified = check.and_then(|check| check.finish(body.pieces(), now));
+        let (worked, mut at) = work.stop();
+        exchange.outcome.verification = Some(worked);
         if let Ok(Verified { secret, timestamp, .. }) = verified {
             exchange.outcome.secret = Some(secret);
             exchange.outcome.signature_age = timestamp.map(|signed| now.cast_signed() - signed.cast_signed());
@@ -249,14 +254,20 @@ impl Gateway {
         // claim; a handshake delivers nothing
         let answer = |verified: &Verified| answer(route, &body, verified.secret);
         let handshake = verified.as_ref().ok().and_then(answer);
-        let claimed = match verified {
-            Ok(verified) if handshake.is_some() => Ok((verified.secret, None)),
-            Ok(verified) => {
-                let claim = self.claim(worker, route, route.wanted(&verified, &head, body.pieces(), now));
-                claim.await.map(|claim| (verified.secret, claim))
+        let claimed = async {
+            let verified = verified?;
+            if handshake.is_some() {
+                return Ok((verified.secret, None));
             }
-            Err(rejection) => Err(rejection),
+            let wanted = route.wanted(&verified, &head, body.pieces(), now)?;
+            let claim = self.guard.claim(worker, &wanted, route.lease(), at).await?;
+            Ok((verified.secret, claim))
         };
+        let claimed: Result<_, Rejection> = claimed.await;
+        if self.guard.shared().is_some() {
+            // A store that is elsewhere was waited for.
+            at = Instant::now();
+        }
         if let Ok((_, claim)) = &claimed {
             exchange.outcome.unshared = self.guard.fell_back(claim.as_ref());
         }
@@ -267,6 +278,7 @@ impl Gateway {
                 secret: Some(secret),
                 claim,
                 handshake,
+                at,
             }),
             Err(rejection) if route.settings.report_only => Ok(Admitted {
                 body,
@@ -274,18 +286,10 @@ impl Gateway {
                 secret: None,
                 claim: None,
                 handshake: None,
+                at,
             }),
             Err(rejection) => Err(rejection),
         }
-    }
-
-    async fn claim(
-        &self,
-        worker: usize,
-        route: &Route,
-        wanted: Result<Wanted, Rejection>,
-    ) -> Result<Option<Claim>, Rejection> {
-        self.guard.claim(worker, &wanted?, route.lease(), Instant::now()).await
     }
 
     /// Where a pod ends its application before its gateway, an upstream that is gone is no fault of the application:
@@ -359,20 +363,5 @@ fn verified(verdict: Verdict, route: &Route) -> Cow<'_, [u8]> {
             Cow::Owned(format!("failed; reason={}", rejection.reason()).into_bytes())
         }
         Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Handshake => Cow::Borrowed(route.scheme.as_bytes()),
-    }
-}
-
-/// Adds up the CPU work of verification, which is interleaved with waiting for the body.
-#[derive(Default)]
-struct Stopwatch {
-    total: Duration,
-}
-
-impl Stopwatch {
-    fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let started = Instant::now();
-        let result = work();
-        self.total += started.elapsed();
-        result
     }
 }

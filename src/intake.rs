@@ -7,6 +7,7 @@
 
 use crate::deadline::Timer;
 use crate::outcome::Rejection;
+use crate::stopwatch::Stopwatch;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body as _;
 use std::future::poll_fn;
@@ -137,7 +138,8 @@ impl Received {
     }
 }
 
-/// Reads `body` to its end, giving every byte to `absorb` once and in order.
+/// Reads `body` to its end, giving every byte to `absorb` once and in order. `watch` runs while it absorbs, and stands while
+/// more may have to be waited for.
 ///
 /// # Errors
 /// `BodyTooLarge`, `BodyTimeout`, `BodyIncomplete` and, when the budget is spent, `Overloaded`.
@@ -145,6 +147,7 @@ pub async fn receive<B>(
     body: B,
     bounds: Bounds,
     budget: &Arc<Budget>,
+    watch: &mut Stopwatch,
     mut absorb: impl FnMut(&[u8]),
 ) -> Result<Received, Rejection>
 where
@@ -165,6 +168,7 @@ where
             Poll::Ready(frame) => Poll::Ready(Ok(frame)),
             Poll::Pending => {
                 // Most bodies arrive with their head: the clock is first read when one did not.
+                watch.pause();
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + bounds.timeout);
                 timer.poll(cx, deadline).map(|()| Err(Rejection::BodyTimeout))
             }
@@ -181,8 +185,13 @@ where
         if length > bounds.bytes {
             return Err(Rejection::BodyTooLarge);
         }
+        watch.resume();
         absorb(&piece);
-        if piece.len() >= KEEP || (pieces.is_empty() && small.is_empty() && body.is_end_stream()) {
+        let is_last = body.is_end_stream();
+        if !is_last {
+            watch.pause();
+        }
+        if piece.len() >= KEEP || (is_last && pieces.is_empty() && small.is_empty()) {
             charge.grow(piece.len().next_multiple_of(BUFFER))?;
             if !small.is_empty() {
                 pieces.push(small.split().freeze());
@@ -312,9 +321,15 @@ mod tests {
         ] {
             let expected: Vec<u8> = script(&sizes, End::Clean).0.into_iter().flatten().collect();
             let mut absorbed = Vec::new();
-            let received = receive(script(&sizes, End::Clean), BOUNDS, &budget, |b| {
-                absorbed.extend_from_slice(b);
-            })
+            let received = receive(
+                script(&sizes, End::Clean),
+                BOUNDS,
+                &budget,
+                &mut Stopwatch::start(),
+                |b| {
+                    absorbed.extend_from_slice(b);
+                },
+            )
             .await
             .unwrap();
             assert_eq!(received.len(), expected.len());
@@ -346,11 +361,24 @@ mod tests {
         let budget = Budget::new(usize::MAX);
         let bounds = Bounds { bytes: 10, ..BOUNDS };
         assert!(
-            receive(Full::new(Bytes::from(vec![0; 10])), bounds, &budget, |_| ())
-                .await
-                .is_ok()
+            receive(
+                Full::new(Bytes::from(vec![0; 10])),
+                bounds,
+                &budget,
+                &mut Stopwatch::start(),
+                |_| ()
+            )
+            .await
+            .is_ok()
         );
-        let over = receive(script(&[5, 6], End::Clean), bounds, &budget, |_| ()).await;
+        let over = receive(
+            script(&[5, 6], End::Clean),
+            bounds,
+            &budget,
+            &mut Stopwatch::start(),
+            |_| (),
+        )
+        .await;
         assert_eq!(over.unwrap_err(), Rejection::BodyTooLarge);
     }
 
@@ -358,10 +386,24 @@ mod tests {
     async fn a_stalled_body_times_out_and_a_broken_one_is_incomplete() {
         let budget = Budget::new(usize::MAX);
         let start = Instant::now();
-        let stalled = receive(script(&[5], End::Stall), BOUNDS, &budget, |_| ()).await;
+        let stalled = receive(
+            script(&[5], End::Stall),
+            BOUNDS,
+            &budget,
+            &mut Stopwatch::start(),
+            |_| (),
+        )
+        .await;
         assert_eq!(stalled.unwrap_err(), Rejection::BodyTimeout);
         assert_eq!(start.elapsed(), BOUNDS.timeout);
-        let broken = receive(script(&[5], End::Broken), BOUNDS, &budget, |_| ()).await;
+        let broken = receive(
+            script(&[5], End::Broken),
+            BOUNDS,
+            &budget,
+            &mut Stopwatch::start(),
+            |_| (),
+        )
+        .await;
         assert_eq!(broken.unwrap_err(), Rejection::BodyIncomplete);
         assert_eq!(budget.used(), 0);
     }
@@ -369,11 +411,24 @@ mod tests {
     #[tokio::test]
     async fn the_process_s_budget_is_shared_and_given_back() {
         let budget = Budget::new(2 * BUFFER);
-        let held = receive(script(&[BUFFER, 10], End::Clean), BOUNDS, &budget, |_| ())
-            .await
-            .unwrap();
+        let held = receive(
+            script(&[BUFFER, 10], End::Clean),
+            BOUNDS,
+            &budget,
+            &mut Stopwatch::start(),
+            |_| (),
+        )
+        .await
+        .unwrap();
         assert_eq!(budget.used(), BUFFER + 10);
-        let refused = receive(script(&[BUFFER], End::Clean), BOUNDS, &budget, |_| ()).await;
+        let refused = receive(
+            script(&[BUFFER], End::Clean),
+            BOUNDS,
+            &budget,
+            &mut Stopwatch::start(),
+            |_| (),
+        )
+        .await;
         assert_eq!(refused.unwrap_err(), Rejection::Overloaded);
         drop(held.into_payload());
         assert_eq!(budget.used(), 0);
@@ -388,7 +443,9 @@ mod tests {
             )])))
         };
         let body = Full::new(Bytes::from_static(b"x")).with_trailers(trailer);
-        let received = receive(body, BOUNDS, &Budget::new(usize::MAX), |_| ()).await.unwrap();
+        let received = receive(body, BOUNDS, &Budget::new(usize::MAX), &mut Stopwatch::start(), |_| ())
+            .await
+            .unwrap();
         assert_eq!(received.into_payload().copy_to_bytes(1), "x");
     }
 }

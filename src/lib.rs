@@ -13,7 +13,7 @@
 //! ```
 //!
 //! 1. [`listener`] accepts a connection within the bound, [`tls`] shakes hands within its deadline.
-//! 2. [`connection`] lets hyper read the head within limits, and watches over what hyper does not time.
+//! 2. [`connection`] reads the head within limits ([`http1`]; HTTP/2 is hyper's), and bounds every wait.
 //! 3. [`gateway`] ★ takes the request its way, top to bottom in one function: [`route`] finds where it belongs,
 //!    [`upstream::headers`] refuses what two servers could read in two ways, [`scheme`] reads the claim from the headers
 //!    and judges its age *before a byte of the body is read*, [`intake`] reads the body within a limit and a budget while
@@ -41,13 +41,14 @@
 //! | [`config`] | file, environment and command line to [`settings`], every fault at once |
 //! | [`systemd`] | sockets that the service manager hands over, and what it is told |
 //! | [`listener`], [`bind`], [`tls`], [`proxy_protocol`] | sockets, accept loop, what a balancer says first, handshake |
-//! | [`connection`], [`transport`] | one HTTP connection over any byte stream, and what watches it |
+//! | [`connection`], [`transport`] | one HTTP connection over any byte stream |
 //! | [`gateway`] ★ | the request's way |
 //! | [`answer`], [`refusal`], [`exchange`], [`snapshot`] | what goes back, the account of it, the compiled configuration |
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`], [`replay`], [`intake`], [`route`] | forwarding, claims, bounded bodies, the route table |
+//! | [`http1`] | HTTP/1.1 as bytes: heads and the ends of bodies, pure |
 //! | [`settings`], [`handshake`], [`scheme`] ★ | the runtime shape of the configuration; what providers ask first; signatures, pure |
-//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`drain`] | the words that all others use |
+//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`stopwatch`], [`drain`] | the words that all others use |
 
 pub mod admin;
 pub mod answer;
@@ -62,6 +63,7 @@ pub mod drain;
 pub mod exchange;
 pub mod gateway;
 pub mod handshake;
+pub mod http1;
 pub mod intake;
 pub mod listener;
 pub mod outcome;
@@ -75,6 +77,7 @@ pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod snapshot;
+pub mod stopwatch;
 pub mod systemd;
 pub mod telemetry;
 pub mod tls;

@@ -1,13 +1,13 @@
 //! The accept loop of one listening socket on one worker: permits, what a balancer says first, the handshake under its
 //! deadline, and the choice of protocol. Everything after that is the connection's.
 
-use crate::connection::{self, Bounds};
+use crate::connection::{Bounds, http1, http2};
 use crate::drain::Drain;
 use crate::gateway::{Downstream, Gateway};
 use crate::proxy_protocol::{self, Source};
 use crate::telemetry::metrics::ListenerMetrics;
 use crate::tls;
-use crate::transport::{ReadAhead, Socket};
+use crate::transport::{ReadAhead, Readable, Socket};
 use crate::upstream::headers::Origin;
 use ipnet::IpNet;
 use std::io;
@@ -190,7 +190,7 @@ impl Listener {
         };
         match &self.tls {
             Some(tls) => self.handshake(tls, stream, downstream).await,
-            None => self.plaintext(stream, Arc::new(downstream)).await,
+            None => self.plaintext(stream, downstream).await,
         }
     }
 
@@ -248,27 +248,29 @@ impl Listener {
             let shown = session.peer_certificates().and_then(<[_]>::first);
             downstream.client_subject = shown.and_then(tls::subject);
         }
-        let (gateway, bounds, downstream) = (self.gateway.clone(), self.bounds, Arc::new(downstream));
-        match session.alpn_protocol() {
-            // Boxed, so that a connection that speaks HTTP/1.1 does not hold room for the other one's state.
-            Some(b"h2") => Box::pin(connection::http2(stream, gateway, downstream, bounds, &self.drain)).await,
-            Some(_) | None => connection::http1(stream, gateway, downstream, bounds, &self.drain).await,
-        }
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        self.converse(stream, downstream, is_http2).await;
     }
 
     /// Without ALPN the first bytes tell HTTP/2 from HTTP/1.1.
-    async fn plaintext(&self, mut stream: ReadAhead, downstream: Arc<Downstream>) {
+    async fn plaintext(&self, mut stream: ReadAhead, downstream: Downstream) {
         let decided = |bytes: &[u8]| bytes.len() >= PREFACE.len() || !PREFACE.starts_with(bytes);
         let is_http2 = match timeout(self.bounds.patience.head, stream.peek(decided)).await {
             Ok(Ok(bytes)) => bytes.starts_with(PREFACE),
             Ok(Err(_)) => return,
             Err(_) => return self.gateway.recorder.metrics.malformed_requests.head_timeout.inc(),
         };
-        let (gateway, bounds) = (self.gateway.clone(), self.bounds);
+        self.converse(stream, downstream, is_http2).await;
+    }
+
+    /// Serves what is spoken from here on.
+    async fn converse<S: Readable>(&self, stream: S, downstream: Downstream, is_http2: bool) {
+        let (gateway, downstream) = (self.gateway.clone(), Arc::new(downstream));
         if is_http2 {
-            Box::pin(connection::http2(stream, gateway, downstream, bounds, &self.drain)).await;
+            // Boxed, so that a connection that speaks HTTP/1.1 does not hold room for the other one's state.
+            Box::pin(http2::serve(stream, gateway, downstream, self.bounds, &self.drain)).await;
         } else {
-            connection::http1(stream, gateway, downstream, bounds, &self.drain).await;
+            http1::serve(stream, gateway, downstream, self.bounds, &self.drain).await;
         }
     }
 }

@@ -1,9 +1,8 @@
 //! The in-process store: exact, bounded, sharded. It never evicts a key that is still worth something: a full store
 //! refuses, because a guard that forgets under load is no guard.
 
+use super::shard::{Hash, Place, Shard};
 use super::{Key, Lifetime, Refused};
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
@@ -20,30 +19,13 @@ pub struct Memory {
     epoch: Instant,
 }
 
-#[derive(Debug, Default)]
-struct Shard {
-    claims: HashMap<Key, State>,
-    /// Committed keys by the whole second (since the epoch) after which they may be forgotten.
-    expiry: BTreeMap<u64, Vec<Key>>,
-    /// Per space, the newest signed timestamp that was forgotten.
-    horizon: HashMap<u64, u64>,
-}
-
-#[derive(Debug)]
-struct State {
-    delivered: bool,
-    /// Seconds since the epoch, rounded up.
-    forget_after: u64,
-    timestamp: Option<u64>,
-}
-
 impl Memory {
     /// An empty store for at most `capacity` keys, counting from `now`.
     #[must_use]
     pub fn new(capacity: usize, now: Instant) -> Arc<Self> {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let hash = Hash::random();
         Arc::new(Self {
-            shards,
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(hash))).collect(),
             keys: AtomicUsize::new(0),
             capacity,
             epoch: now,
@@ -67,64 +49,40 @@ impl Memory {
     /// # Errors
     /// See [`Refused`].
     pub fn claim(self: &Arc<Self>, key: Key, lifetime: Lifetime, now: Instant) -> Result<Held, Refused> {
-        let second = now.saturating_duration_since(self.epoch).as_secs();
+        let second = self.second(now);
         let mut shard = self.shard(&key);
         self.forget(&mut shard, second);
-        if lifetime
-            .timestamp
-            .is_some_and(|signed| shard.horizon.get(&key.space).is_some_and(|newest| signed <= *newest))
-        {
+        if shard.has_forgotten(key.space, lifetime.timestamp) {
             return Err(Refused::Forgotten);
         }
-        if self.keys.load(Ordering::Relaxed) >= self.capacity && !shard.claims.contains_key(&key) {
+        if self.len() >= self.capacity && !shard.contains(&key) {
             drop(shard);
             self.sweep(now);
-            if self.keys.load(Ordering::Relaxed) >= self.capacity {
+            if self.len() >= self.capacity {
                 return Err(Refused::Full);
             }
             shard = self.shard(&key);
         }
-        match shard.claims.entry(key) {
-            Entry::Occupied(held) if held.get().delivered => Err(Refused::Delivered),
-            Entry::Occupied(_) => Err(Refused::InFlight),
-            Entry::Vacant(free) => {
-                // Both the age of the epoch's second and a part of a second of the lifetime round up.
-                let forget_after = second.saturating_add(lifetime.keep.as_secs()).saturating_add(2);
-                free.insert(State {
-                    delivered: false,
-                    forget_after,
-                    timestamp: lifetime.timestamp,
-                });
-                self.keys.fetch_add(1, Ordering::Relaxed);
-                Ok(Held {
-                    store: self.clone(),
-                    key,
-                    settled: false,
-                })
-            }
-        }
+        let place = shard.claim(key, lifetime, second)?;
+        self.keys.fetch_add(1, Ordering::Relaxed);
+        Ok(Held {
+            store: self.clone(),
+            key,
+            place,
+            settled: false,
+        })
     }
 
     /// Forgets what has expired in every shard. Called now and then, so that an idle gateway's memory shrinks too.
     pub fn sweep(&self, now: Instant) {
-        let second = now.saturating_duration_since(self.epoch).as_secs();
+        let second = self.second(now);
         for shard in &self.shards {
             self.forget(&mut lock(shard), second);
         }
     }
 
-    fn commit(&self, key: &Key) {
-        let mut shard = self.shard(key);
-        let Some(state) = shard.claims.get_mut(key) else { return };
-        state.delivered = true;
-        let forget_after = state.forget_after;
-        shard.expiry.entry(forget_after).or_default().push(*key);
-    }
-
-    fn release(&self, key: &Key) {
-        if self.shard(key).claims.remove(key).is_some() {
-            self.keys.fetch_sub(1, Ordering::Relaxed);
-        }
+    fn second(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.epoch).as_secs()
     }
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
@@ -136,22 +94,10 @@ impl Memory {
     }
 
     fn forget(&self, shard: &mut Shard, second: u64) {
-        while let Some(bucket) = shard.expiry.first_entry() {
-            if *bucket.key() >= second {
-                break;
-            }
-            for key in bucket.remove() {
-                let Some(state) = shard.claims.remove(&key) else {
-                    continue;
-                };
-                self.keys.fetch_sub(1, Ordering::Relaxed);
-                if let Some(signed) = state.timestamp {
-                    let newest = shard.horizon.entry(key.space).or_default();
-                    *newest = signed.max(*newest);
-                }
-            }
-            if shard.claims.capacity() > 1024 && shard.claims.len() < shard.claims.capacity() / 8 {
-                shard.claims.shrink_to_fit();
+        match shard.forget(second) {
+            0 => {}
+            forgotten => {
+                self.keys.fetch_sub(forgotten, Ordering::Relaxed);
             }
         }
     }
@@ -162,6 +108,7 @@ impl Memory {
 pub struct Held {
     store: Arc<Memory>,
     key: Key,
+    place: Place,
     settled: bool,
 }
 
@@ -169,19 +116,19 @@ impl Held {
     /// Delivered: every claim of this key is refused for its lifetime.
     pub fn commit(mut self) {
         self.settled = true;
-        self.store.commit(&self.key);
+        self.store.shard(&self.key).commit(&self.key, self.place);
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if !self.settled {
-            self.store.release(&self.key);
+        if !self.settled && self.store.shard(&self.key).release(&self.key, self.place) {
+            self.store.keys.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-/// A panic while a shard was locked leaves it usable: every change to it is a single insert or remove.
+/// A panic while a shard was locked leaves it usable: nothing can panic between two of its changes that belong together.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -190,6 +137,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
     use std::time::Duration;
 
     fn key(n: u16) -> Key {
@@ -312,5 +260,108 @@ mod tests {
             tries.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
         });
         assert_eq!(wins, 200);
+    }
+
+    /// After a burst the memory goes back, and whoever holds a claim meanwhile settles it all the same.
+    #[test]
+    fn a_shard_that_shrinks_keeps_its_claims_and_its_keys() {
+        let now = Instant::now();
+        let store = Memory::new(1 << 20, now);
+        // All of one shard: the first byte is the same.
+        let crowd = |n: u32| {
+            let mut identity = [7; 32];
+            identity[8..12].copy_from_slice(&n.to_le_bytes());
+            Key { space: 1, identity }
+        };
+        let slots = || lock(&store.shards[7]).slots();
+        let long = |n| store.claim(crowd(n), lifetime(3600, 200), now).unwrap();
+        let mut held: Vec<_> = (0..32).map(long).collect();
+        for n in 32..20_000 {
+            store.claim(crowd(n), lifetime(5, 100), now).unwrap().commit();
+        }
+        long(20_000).commit();
+        assert_eq!(slots(), 20_001);
+        let later = now + Duration::from_secs(9);
+        store.sweep(later);
+        assert_eq!((slots(), store.len()), (33, 33));
+        drop(held.split_off(16));
+        held.into_iter().for_each(Held::commit);
+        assert_eq!(store.len(), 17);
+        let claim = |n| store.claim(crowd(n), lifetime(5, 200), later).map(drop);
+        for n in (0..16).chain([20_000]) {
+            assert_eq!(claim(n), Err(Refused::Delivered), "{n}");
+        }
+        for n in 16..32 {
+            assert_eq!(claim(n), Ok(()), "{n}");
+        }
+        store.sweep(now + Duration::from_secs(3700));
+        assert!(store.is_empty());
+    }
+
+    /// What the store says, by the plainest possible other one.
+    #[derive(Default)]
+    struct Plain {
+        keys: std::collections::HashMap<Key, (bool, u64, u64)>,
+        horizon: u64,
+    }
+
+    impl Plain {
+        fn forget(&mut self, second: u64) {
+            self.keys.retain(|_, (delivered, forget_after, timestamp)| {
+                let expired = *delivered && *forget_after < second;
+                if expired {
+                    self.horizon = self.horizon.max(*timestamp + 1);
+                }
+                !expired
+            });
+        }
+    }
+
+    proptest! {
+        /// E01, E08: whatever is claimed, committed, released and expires in whatever order.
+        #[test]
+        fn agrees_with_a_plain_one(
+            steps in prop::collection::vec((0_u16..12, 0_u64..9, 0_u64..4, 0_u8..6), 1..200),
+        ) {
+            let (begun, mut second, capacity) = (Instant::now(), 0, 6);
+            let store = Memory::new(capacity, begun);
+            let mut plain = Plain::default();
+            let mut held: Vec<Held> = Vec::new();
+            for (n, keep, later, what) in steps {
+                second += later / 2;
+                let now = begun + Duration::from_secs(second);
+                // One shard, so that both forget at the same moment.
+                let mut key = key(n << 8);
+                key.identity[31] = u8::try_from(n).unwrap();
+                match what {
+                    0 => if let Some(claim) = (!held.is_empty()).then(|| held.remove(usize::from(n) % held.len())) {
+                        plain.keys.remove(&claim.key);
+                        drop(claim);
+                    },
+                    1 | 2 => if let Some(claim) = (!held.is_empty()).then(|| held.remove(usize::from(n) % held.len())) {
+                        plain.keys.get_mut(&claim.key).unwrap().0 = true;
+                        claim.commit();
+                    },
+                    _ => {
+                        let timestamp = 100 + second / 2;
+                        plain.forget(second);
+                        let expected = match plain.keys.get(&key) {
+                            _ if timestamp < plain.horizon => Err(Refused::Forgotten),
+                            Some((true, ..)) => Err(Refused::Delivered),
+                            Some(_) => Err(Refused::InFlight),
+                            None if plain.keys.len() == capacity => Err(Refused::Full),
+                            None => Ok(()),
+                        };
+                        let claim = store.claim(key, lifetime(keep, timestamp), now);
+                        prop_assert_eq!(claim.as_ref().map(drop), expected.as_ref().map(drop));
+                        if let Ok(claim) = claim {
+                            plain.keys.insert(key, (false, second + keep + 2, timestamp));
+                            held.push(claim);
+                        }
+                    }
+                }
+                prop_assert_eq!(store.len(), plain.keys.len());
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@
 mod memory;
 mod metrics;
 mod redis;
+mod shard;
 
 pub use memory::Memory;
 pub use metrics::{Answer, Operation, StoreMetrics};

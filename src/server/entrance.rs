@@ -2,14 +2,14 @@
 
 use super::Word;
 use crate::clock;
-use crate::connection::Bounds;
+use crate::connection::{Bounds, Patience};
 use crate::gateway::Gateway;
+use crate::http1::request;
 use crate::listener::{Connections, Listener};
 use crate::settings::{self, Limits, Target};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use crate::tls;
-use crate::transport::Patience;
 use std::sync::Arc;
 
 /// One listening address.
@@ -45,8 +45,10 @@ impl Entrance {
             trusted_proxies: self.settings.trusted_proxies.clone().into(),
             proxy_protocol: self.settings.proxy_protocol,
             bounds: Bounds {
-                head_bytes: limits.head_bytes,
-                headers: limits.headers,
+                head: request::Limits {
+                    bytes: limits.head_bytes,
+                    fields: limits.headers,
+                },
                 streams: limits.http2_streams,
                 patience: Patience {
                     head: limits.head_timeout,

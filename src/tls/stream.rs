@@ -70,25 +70,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         &self.session
     }
 
-    /// Appends what arrives to `into`, all whole records at hand at once, about 64 KiB at most; the number of bytes, zero at
-    /// the end.
-    ///
-    /// # Errors
-    /// As reading does.
-    pub fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut BytesMut) -> Poll<io::Result<usize>> {
-        if !self.plaintext.is_empty() {
-            let plaintext = std::mem::take(&mut self.plaintext);
-            into.extend_from_slice(&plaintext);
-            return Poll::Ready(Ok(plaintext.len()));
-        }
-        self.poll_content(cx, |content, to_come| {
-            if into.capacity() - into.len() < content.len() {
-                into.reserve(content.len() + to_come);
-            }
-            into.extend_from_slice(content);
-        })
-    }
-
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let sent = ready!(self.poll_sent(cx));
@@ -364,14 +345,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     }
 }
 
-/// Ciphertext counts: what it decrypts to is found by reading.
 impl<S: Readable> Readable for Stream<S> {
+    /// Ciphertext counts: what it decrypts to is found by reading.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.plaintext.is_empty() && self.end.is_none() {
             self.io.poll_readable(cx)
         } else {
             Poll::Ready(Ok(()))
         }
+    }
+
+    /// All whole records at hand at once, about 64 KiB at most, whatever `room` says: waiting needs none.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, _: usize) -> Poll<io::Result<usize>> {
+        if !self.plaintext.is_empty() {
+            let plaintext = std::mem::take(&mut self.plaintext);
+            into.extend_from_slice(&plaintext);
+            return Poll::Ready(Ok(plaintext.len()));
+        }
+        self.poll_content(cx, |content, to_come| {
+            if into.capacity() - into.len() < content.len() {
+                into.reserve(content.len() + to_come);
+            }
+            into.extend_from_slice(content);
+        })
     }
 }
 

@@ -4,10 +4,10 @@
 //! connection: whether one is still alive is asked when it is taken from the pool. Writing and reading go on side by side,
 //! so an answer that comes before the request is sent (413) is relayed, and the connection is then not used again.
 
-use super::framing::{Framing, Step};
 use super::message::{self, Head, Message};
 use super::stream::Stream;
 use crate::deadline::Timer;
+use crate::http1::framing::{Framing, Step};
 use crate::outcome::Rejection;
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::Response;
@@ -88,8 +88,8 @@ impl Connection {
     }
 
     /// Like [`Connection::is_idle`], and asks the kernel about a connection that has been idle for a while.
-    pub(super) fn is_alive(&mut self) -> bool {
-        if self.idle_since.elapsed() > TRUSTED && self.stream.is_closed() {
+    pub(super) fn is_alive(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.idle_since) > TRUSTED && self.stream.is_closed() {
             return false;
         }
         self.is_idle()

@@ -38,7 +38,7 @@ async fn watch(endpoint: &Endpoint, check: &HealthCheck) {
         match &result {
             Ok(()) => {
                 tally.checks_passed.add(1);
-                endpoint.standing.reached(endpoint.now());
+                endpoint.standing.reached(endpoint.shared.milliseconds(Instant::now()));
             }
             Err(_) => tally.checks_failed.add(1),
         }

@@ -3,7 +3,7 @@
 //! httparse reads the lines; what is decided here is where the answer's body ends (RFC 9112, section 6.3), and that an
 //! answer whose end could be read in two ways is no answer.
 
-use super::framing::{Chunks, Framing};
+use crate::http1::framing::{Chunks, Framing};
 use crate::intake::Payload;
 use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
@@ -113,7 +113,7 @@ fn framing(is_head: bool, status: StatusCode, version: Version, headers: &Header
         ((Some(coding), None), (None, _))
             if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") =>
         {
-            Framing::Chunked(Chunks::Size)
+            Framing::Chunked(Chunks::default())
         }
         // Both, either of them twice, or a coding that would have to be undone.
         ((Some(_), _), _) | (_, (Some(_), Some(_))) => return Err(Malformed),
@@ -193,7 +193,7 @@ mod tests {
             ),
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked",
-                (Framing::Chunked(Chunks::Size), true),
+                (Framing::Chunked(Chunks::default()), true),
             ),
             ("HTTP/1.1 200 OK", (Framing::UntilClose, false)),
             ("HTTP/1.1 204 No Content", (Framing::Length(0), true)),

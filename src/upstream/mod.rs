@@ -8,7 +8,6 @@
 mod balance;
 mod connection;
 pub mod forwarding;
-mod framing;
 pub mod headers;
 mod health;
 mod message;
@@ -189,8 +188,8 @@ impl Upstream {
         self.each(|endpoint| endpoint.retire());
     }
 
-    /// Sends `request` and returns the head of the final answer, its body to be read from the [`Answer`]. Leaves the
-    /// index of the server that had it last in `server`.
+    /// Sends `request` at `now` and returns the head of the final answer, its body to be read from the [`Answer`]. Leaves
+    /// the index of the server that had it last in `server`.
     ///
     /// # Errors
     /// `UpstreamUnreachable`, `UpstreamReset`, `UpstreamInvalid`, `UpstreamTimeout`, and `Overloaded` at the bound of
@@ -199,30 +198,32 @@ impl Upstream {
         &self,
         worker: usize,
         request: Message,
+        now: Instant,
         server: &mut Option<usize>,
     ) -> Result<Response<Answer>, Rejection> {
         let whole = self.shared.settings.connect_timeout;
         if let Endpoints::One(endpoint) = &self.endpoints {
             *server = Some(0);
-            let answer = endpoint.attempt(worker, request, whole).await;
+            let answer = endpoint.attempt(worker, request, now, whole).await;
             return answer.map_err(|missed| missed.rejection());
         }
-        let deadline = Instant::now() + whole;
-        let mut request = request;
+        let deadline = now + whole;
+        let (mut request, mut now) = (request, now);
         let mut tried = Tried::default();
         let mut rejection = Rejection::UpstreamUnreachable;
-        while let Some((endpoint, has_alternative)) = self.pick(&tried) {
-            let left = deadline.saturating_duration_since(Instant::now());
+        while let Some((endpoint, has_alternative)) = self.pick(&tried, now) {
+            let left = deadline.saturating_duration_since(now);
             // An endpoint that swallows packets must not spend what is left for the others.
             let within = if has_alternative { left / 2 } else { left };
             *server = Some(endpoint.server.index);
-            match endpoint.attempt(worker, request, within).await {
+            match endpoint.attempt(worker, request, now, within).await {
                 Ok(response) => return Ok(response),
                 Err(Missed::Lost(rejection)) => return Err(rejection),
                 Err(Missed::Unsent(why, unsent)) => {
                     rejection = why;
                     request = unsent;
-                    if !has_alternative || !tried.add(endpoint.id) || Instant::now() >= deadline {
+                    now = Instant::now();
+                    if !has_alternative || !tried.add(endpoint.id) || now >= deadline {
                         break;
                     }
                     endpoint.server.tally.passed_on.add(1);
@@ -233,21 +234,21 @@ impl Upstream {
     }
 
     /// The endpoint for a request that has `tried` others, and whether there is still another one.
-    fn pick(&self, tried: &Tried) -> Option<(Arc<Endpoint>, bool)> {
+    fn pick(&self, tried: &Tried, now: Instant) -> Option<(Arc<Endpoint>, bool)> {
         match &self.endpoints {
             Endpoints::One(endpoint) => Some((endpoint.clone(), false)),
-            Endpoints::Fixed(endpoints) => self.pick_of(endpoints, tried),
-            Endpoints::Changing(endpoints) => self.pick_of(&endpoints.load(), tried),
+            Endpoints::Fixed(endpoints) => self.pick_of(endpoints, tried, now),
+            Endpoints::Changing(endpoints) => self.pick_of(&endpoints.load(), tried, now),
         }
     }
 
-    fn pick_of(&self, endpoints: &[Arc<Endpoint>], tried: &Tried) -> Option<(Arc<Endpoint>, bool)> {
+    fn pick_of(&self, endpoints: &[Arc<Endpoint>], tried: &Tried, now: Instant) -> Option<(Arc<Endpoint>, bool)> {
         thread_local! {
             // Seeded by the standard library's random keys.
             static RANDOM: RefCell<Random> = RefCell::new(Random(RandomState::new().hash_one(0)));
         }
         let settings = &self.shared.settings;
-        let now = endpoints.first()?.now();
+        let now = self.shared.milliseconds(now);
         let look = |index: usize| match endpoints.get(index) {
             Some(endpoint) => Candidate {
                 weight: endpoint.server.settings.weight,

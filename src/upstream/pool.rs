@@ -40,6 +40,14 @@ pub(super) struct Shared {
     pub(super) ejection: Option<Ejection>,
 }
 
+impl Shared {
+    /// Milliseconds, for an endpoint's standing.
+    pub(super) fn milliseconds(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.made);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 /// One of an upstream's servers.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -136,31 +144,30 @@ impl Endpoint {
         self.reached.load(Ordering::Relaxed)
     }
 
-    /// Milliseconds, for its standing.
-    pub(super) fn now(&self) -> u64 {
-        u64::try_from(self.shared.made.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Sends `request` and returns the head of the final answer; a new connection has `within` to come about.
+    /// Sends `request` at `now` and returns the head of the final answer; a new connection has `within` to come about.
     pub(super) async fn attempt(
         self: &Arc<Self>,
         worker: usize,
         request: Message,
+        now: Instant,
         within: Duration,
     ) -> Result<Response<Answer>, Missed> {
-        let mut request = request;
+        let (mut request, mut now) = (request, now);
         loop {
-            let (mut lease, pooled) = match self.checkout(worker) {
+            let (mut lease, pooled) = match self.checkout(worker, now) {
                 Some(lease) => (lease, true),
                 None => match self.connect(worker, within).await {
                     Ok(lease) => (lease, false),
                     Err(rejection) => return Err(Missed::Unsent(rejection, request)),
                 },
             };
+            if !pooled {
+                now = Instant::now();
+            }
             let Some(connection) = &mut lease.connection else {
                 return Err(Missed::Lost(Rejection::Internal));
             };
-            let deadline = Instant::now() + self.shared.settings.timeout;
+            let deadline = now + self.shared.settings.timeout;
             match connection.send(request, deadline).await {
                 Ok(response) => {
                     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -173,7 +180,7 @@ impl Endpoint {
                     }
                     return Ok(response.map(|body| Answer::new(lease, body, deadline)));
                 }
-                Err(Failure::NotSent(unsent)) if pooled => request = unsent,
+                Err(Failure::NotSent(unsent)) if pooled => (request, now) = (unsent, Instant::now()),
                 Err(Failure::NotSent(unsent)) => {
                     return Err(Missed::Unsent(self.unreachable(Rejection::UpstreamReset), unsent));
                 }
@@ -216,7 +223,7 @@ impl Endpoint {
     fn succeeded(&self) {
         self.answered();
         if self.shared.ejection.is_some() {
-            self.standing.succeeded(self.now());
+            self.standing.succeeded(self.shared.milliseconds(Instant::now()));
         }
     }
 
@@ -248,7 +255,8 @@ impl Endpoint {
 
     fn note_failure(&self, is_unreachable: bool) {
         let Some(policy) = &self.shared.ejection else { return };
-        if let Some(length) = self.standing.failed(self.now(), is_unreachable, policy) {
+        let now = self.shared.milliseconds(Instant::now());
+        if let Some(length) = self.standing.failed(now, is_unreachable, policy) {
             self.server.tally.ejections.add(1);
             tracing::warn!(
                 upstream = %self.server.name, addresses = ?self.addresses, unreachable = is_unreachable, ?length,
@@ -264,22 +272,22 @@ impl Endpoint {
         self.distrusted.store(until, Ordering::Relaxed);
     }
 
-    fn is_distrusted(&self) -> bool {
-        self.shared.made.elapsed().as_secs() < self.distrusted.load(Ordering::Relaxed)
+    fn is_distrusted(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.shared.made).as_secs() < self.distrusted.load(Ordering::Relaxed)
     }
 
     /// The connection that was used last: it is the likeliest to be alive, and the others may grow old and be closed.
-    fn checkout(self: &Arc<Self>, worker: usize) -> Option<Lease> {
+    fn checkout(self: &Arc<Self>, worker: usize, now: Instant) -> Option<Lease> {
         loop {
             let connection = lock(self.idle.get(worker)?).pop()?;
             let mut lease = Lease::new(self, worker, Some(connection));
             let Some(connection) = &mut lease.connection else {
                 continue;
             };
-            if connection.is_alive() {
+            if connection.is_alive(now) {
                 return Some(lease);
             }
-            if connection.idle_since.elapsed() < AT_ONCE {
+            if now.saturating_duration_since(connection.idle_since) < AT_ONCE {
                 self.distrust();
             }
         }
@@ -346,7 +354,8 @@ impl Lease {
         if !connection.is_idle() {
             return;
         }
-        connection.idle_since = Instant::now();
+        let now = Instant::now();
+        connection.idle_since = now;
         let endpoint = &self.endpoint;
         let Some(pool) = endpoint.idle.get(self.worker) else {
             return;
@@ -354,7 +363,7 @@ impl Lease {
         let mut pool = lock(pool);
         // Asked under the lock: what retires the endpoint empties the pool afterwards.
         if pool.len() < endpoint.shared.settings.idle_connections
-            && !endpoint.is_distrusted()
+            && !endpoint.is_distrusted(now)
             && !endpoint.retired.has_begun()
         {
             pool.push(connection);

@@ -35,6 +35,7 @@ mod heavy;
 mod http2_fields;
 mod http2_stalls;
 mod judges;
+mod kept_alive;
 mod monitoring;
 mod oracles;
 mod outputs;

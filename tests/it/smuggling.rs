@@ -20,50 +20,27 @@ fn converse(mut client: Client, bytes: &[u8]) -> (Vec<u16>, bool) {
 /// A second request, hidden: unsigned, and to a place that is not there.
 const HIDDEN: &str = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// A01: both framings, in both orders, with each length that an attacker would choose: chunked wins (RFC 9112, 6.3), the
-/// length is dropped, and the connection ends, so that what follows is nobody's request.
+/// A01: both framings, in both orders, with each length that an attacker would choose: no request, and the connection
+/// ends, so that what follows is nobody's.
 #[test]
 fn chunked_and_a_length() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let wire = format!("3\r\nabc\r\n0\r\n\r\n{HIDDEN}");
-    let mut delivered = 0;
     for length in [0, 3, 13, wire.len()] {
-        for (at, framing) in [
+        for framing in [
             format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"),
             format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"),
-        ]
-        .iter()
-        .enumerate()
-        {
-            let webhook = Webhook::new("abc").path(&format!("/webhooks/paddle?{length}-{at}"));
-            let webhook = Webhook {
-                signature: Webhook::signed(
-                    "abc",
-                    crate::support::paddle::SECRET,
-                    crate::support::paddle::now() - delivered,
-                )
-                .signature,
-                ..webhook
-            };
-            let (statuses, closed) = converse(gateway.connect(), &webhook.framed(framing, wire.as_bytes()));
-            assert!(closed, "{framing}");
-            match statuses[..] {
-                [200] => delivered += 1,
-                [400] => {}
-                _ => panic!("{framing}: {statuses:?}"),
+        ] {
+            // Signed over what either reading would take for the body.
+            for signed in ["abc", "3\r\nabc\r\n0\r\n\r\n", &wire[..length.min(wire.len())]] {
+                let request = Webhook::new(signed).framed(&framing, wire.as_bytes());
+                let (statuses, closed) = converse(gateway.connect(), &request);
+                assert_eq!((&statuses[..], closed), (&[400][..], true), "{framing}");
             }
         }
     }
-    assert_eq!(upstream.requests().len() as u64, delivered);
-    assert!(upstream.requests().iter().all(|request| request.body == b"abc"));
-    // Signed over the bytes that a server going by the length would take for the body.
-    let other = Webhook::new("3\r\nabc\r\n0\r\n\r\n");
-    let framing = "Content-Length: 13\r\nTransfer-Encoding: chunked\r\n";
-    let (statuses, _) = converse(gateway.connect(), &other.framed(framing, &other.body));
-    assert!(matches!(statuses[..], [400 | 401]), "{statuses:?}");
-    assert_eq!(upstream.requests().len() as u64, delivered);
-    hold(&mut gateway, &upstream);
+    nothing_passed(&mut gateway, &upstream);
 }
 
 /// A02, A03, A04: lengths that contradict one another or are no number. What is forwarded carries the one exact length.
@@ -76,6 +53,7 @@ fn lengths_that_are_none() {
         "Content-Length: 4\r\nContent-Length: 3\r\n",
         "Content-Length: 3, 4\r\n",
         "Content-Length: 3, 3\r\n",
+        "Content-Length: 3\r\nContent-Length: 3\r\n",
         "Content-Length: +3\r\n",
         "Content-Length: -1\r\n",
         "Content-Length: -0\r\n",
@@ -94,10 +72,6 @@ fn lengths_that_are_none() {
         assert_eq!((&statuses[..], closed), (&[400][..], true), "{lengths:?}");
     }
     nothing_passed(&mut gateway, &upstream);
-    let same = Webhook::new("abc").framed("Content-Length: 3\r\nContent-Length: 3\r\n", b"abc");
-    let (statuses, _) = converse(gateway.connect(), &same);
-    assert!(matches!(statuses[..], [200 | 400]), "{statuses:?}");
-    hold(&mut gateway, &upstream);
 }
 
 /// A05: a length with leading zeros, and one with spaces around it, arrive as the number they are.
@@ -242,6 +216,10 @@ fn odd_lines() {
         "X\0Y: a\r\n",
         "X: a\rY: b\r\n",
         "X: a\r\r\n",
+        "X-A: 1\nX-B: 2\r\n",
+        "X: a\n",
+        "X: a\n\r\n",
+        "\n",
         "X(): a\r\n",
         "Content-Length : 4\r\n",
         "Transfer-Encoding : chunked\r\n",
@@ -251,6 +229,15 @@ fn odd_lines() {
         let (statuses, closed) = converse(gateway.connect(), &Webhook::new("abc").framed(&framing, b"abc"));
         assert_eq!((&statuses[..], closed), (&[400][..], true), "{lines:?}");
     }
+    let bare = String::from_utf8(Webhook::new("abc").bytes())
+        .unwrap()
+        .replace("\r\n", "\n");
+    let (statuses, closed) = converse(gateway.connect(), bare.as_bytes());
+    assert_eq!(
+        (&statuses[..], closed),
+        (&[400][..], true),
+        "bare line feeds throughout"
+    );
     let leading = Webhook::new("abc").bytes();
     let leading = String::from_utf8(leading)
         .unwrap()
@@ -258,22 +245,6 @@ fn odd_lines() {
     let (statuses, _) = converse(gateway.connect(), leading.as_bytes());
     assert_eq!(statuses, [400], "a first header that begins with a space");
     upstream.assert_untouched();
-    // Bare line feeds: either refused, or the head is written anew with CRLF.
-    let bare = Webhook::new("abc").framed("X-A: 1\nX-B: 2\nContent-Length: 3\r\n", b"abc");
-    let (statuses, _) = converse(gateway.connect(), &bare);
-    if statuses == [200] {
-        let seen = upstream.only();
-        let head = &seen.raw[..seen.raw.len() - 3];
-        let feeds = head.iter().filter(|&&byte| byte == b'\n').count();
-        assert_eq!(
-            feeds,
-            head.windows(2).filter(|pair| pair == b"\r\n").count(),
-            "{seen:?}"
-        );
-        assert_eq!(seen.header("X-B").as_deref(), Some("2"));
-    } else {
-        assert_eq!(statuses, [400]);
-    }
     passes(&gateway, "still serving");
     hold(&mut gateway, &upstream);
 }

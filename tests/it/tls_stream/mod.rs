@@ -6,6 +6,7 @@ mod rig;
 
 use crate::support::http2::run;
 use bytes::BytesMut;
+use hookgate::transport::Readable as _;
 use proptest::prelude::*;
 use rig::{CERTIFICATE, Client, Server, VERSIONS, client, connected, connected_to};
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
@@ -25,7 +26,7 @@ fn content(length: usize) -> Vec<u8> {
 
 async fn filled(server: &mut Server) -> io::Result<Vec<u8>> {
     let mut into = BytesMut::new();
-    let count = poll_fn(|cx| server.poll_fill(cx, &mut into)).await?;
+    let count = poll_fn(|cx| server.poll_fill(cx, &mut into, 1)).await?;
     assert_eq!(count, into.len());
     Ok(into.to_vec())
 }

@@ -4,6 +4,7 @@
 use crate::support::certificates::Certificate;
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use hookgate::tls;
+use hookgate::transport::Readable;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider};
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, ConnectionTrafficSecrets, RootCertStore, ServerConfig,
@@ -53,6 +54,12 @@ impl AsyncWrite for Steps {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl Readable for Steps {
+    fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

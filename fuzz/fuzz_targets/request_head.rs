@@ -1,0 +1,62 @@
+//! Any bytes as a request: no panic, the same meaning however they are cut, and nothing that could be read in two ways.
+#![no_main]
+use bytes::BytesMut;
+use hookgate::http1::framing::{Framing, Step};
+use hookgate::http1::request::{Head, Limits, Malformed, Reader};
+use libfuzzer_sys::fuzz_target;
+
+const LIMITS: Limits = Limits { bytes: 4096, fields: 32 };
+
+/// The head, then the body, then how many bytes are left; the first byte says how large the pieces are in which they come.
+fn read(wire: &[u8], step: usize) -> Result<Option<(Head, Option<Vec<u8>>, usize)>, Malformed> {
+    let (mut reader, mut input) = (Reader::default(), BytesMut::new());
+    let mut pieces = wire.chunks(step.max(1));
+    let mut head = loop {
+        match reader.read(&mut input, LIMITS)? {
+            Some(head) => break head,
+            None => match pieces.next() {
+                Some(piece) => input.extend_from_slice(piece),
+                None => return Ok(None),
+            },
+        }
+    };
+    let mut body = Vec::new();
+    let complete = loop {
+        match head.framing.next(&mut input) {
+            Ok(Step::Data(piece)) => body.extend_from_slice(&piece),
+            Ok(Step::End) => break true,
+            Ok(Step::More) => match pieces.next() {
+                Some(piece) => input.extend_from_slice(piece),
+                None => break head.framing.ends_with_connection(),
+            },
+            Err(_) => break false,
+        }
+    };
+    let left = input.len() + pieces.map(<[u8]>::len).sum::<usize>();
+    Ok(Some((head, complete.then_some(body), left)))
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((step, wire)) = data.split_first() else { return };
+    let whole = read(wire, wire.len());
+    let cut = read(wire, usize::from(*step));
+    match (whole, cut) {
+        (Ok(Some((whole, body, left))), Ok(Some((cut, again, left_again)))) => {
+            assert_eq!(format!("{:?}", whole.request), format!("{:?}", cut.request));
+            assert_eq!((whole.keep, whole.expects), (cut.keep, cut.expects));
+            assert_eq!(body, again);
+            if body.is_some() {
+                assert_eq!(left, left_again);
+            }
+            let headers = whole.request.headers();
+            let lengths = headers.get_all("content-length").iter().count();
+            let codings = headers.get_all("transfer-encoding").iter().count();
+            assert!(lengths <= 1 && (lengths == 0 || codings == 0));
+            // A body that nobody can delimit ends the connection.
+            assert!(!whole.keep || !matches!(whole.framing, Framing::UntilClose));
+        }
+        (Ok(None), Ok(None)) => {}
+        (Err(whole), Err(cut)) => assert_eq!(whole, cut),
+        (whole, cut) => panic!("{whole:?} is not {cut:?}"),
+    }
+});

@@ -1,0 +1,96 @@
+//! The bytes of one HTTP/1.1 connection: what has arrived and belongs to nobody yet, and what is on its way out under the
+//! deadline for a peer that does not read.
+
+use crate::deadline::Timer;
+use crate::transport::Readable;
+use bytes::{Buf, BytesMut};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Room for the first read of a request. Reads grow while they come back full.
+const READ: usize = 8 * 1024;
+const READ_MOST: usize = 64 * 1024;
+/// Pieces of an answer that one write takes: a head, a chunk's size, its bytes, its end.
+const SLICES: usize = 4;
+
+/// A stream with its buffers.
+pub(super) struct Wire<S> {
+    pub(super) stream: S,
+    pub(super) input: BytesMut,
+    pub(super) timer: Timer,
+    /// What the next read asks for.
+    room: usize,
+    /// For the peer to read.
+    patience: Duration,
+}
+
+impl<S: Readable> Wire<S> {
+    pub(super) fn new(stream: S, patience: Duration) -> Self {
+        Self {
+            stream,
+            input: BytesMut::new(),
+            timer: Timer::default(),
+            room: READ,
+            patience,
+        }
+    }
+
+    /// Appends what arrives to `input`; the number of bytes, zero at the end.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let count = ready!(self.stream.poll_fill(cx, &mut self.input, self.room))?;
+        self.room = if count >= self.room / 2 { READ_MOST } else { READ };
+        Poll::Ready(Ok(count))
+    }
+
+    /// Writes everything, as long as the peer takes some of it every now and then.
+    ///
+    /// # Errors
+    /// What the stream says, and `TimedOut` when the peer does not read.
+    pub(super) async fn send(&mut self, mut bytes: impl Buf) -> io::Result<()> {
+        let mut waiting = None;
+        poll_fn(|cx| {
+            loop {
+                let progress = if bytes.has_remaining() {
+                    self.poll_write(cx, &mut bytes)
+                } else {
+                    match Pin::new(&mut self.stream).poll_flush(cx) {
+                        Poll::Ready(flushed) => return Poll::Ready(flushed),
+                        Poll::Pending => Poll::Pending,
+                    }
+                };
+                match progress {
+                    Poll::Ready(Ok(())) => waiting = None,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        let since = *waiting.get_or_insert_with(Instant::now);
+                        let expired = self.timer.poll(cx, since + self.patience);
+                        return expired.map(|()| Err(io::ErrorKind::TimedOut.into()));
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &mut impl Buf) -> Poll<io::Result<()>> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = bytes.chunks_vectored(&mut slices);
+        let stream = Pin::new(&mut self.stream);
+        let written = match slices.get(..count) {
+            Some([one]) => stream.poll_write(cx, one),
+            Some(several) => stream.poll_write_vectored(cx, several),
+            None => Poll::Ready(Ok(0)),
+        };
+        match ready!(written)? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            some => {
+                bytes.advance(some);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! One HTTP/1.1 connection and many requests: whether it goes on after each of them, and where the next one begins.
+
+use crate::support::upstream::answer;
+use crate::support::{Client, Gateway, PATIENCE, Setup, Upstream, Webhook, hold};
+
+type Connect = fn(&Gateway) -> Client;
+const LISTENERS: [(&str, Connect); 2] = [("plain", Gateway::connect), ("tls", Gateway::connect_tls)];
+
+/// Answers each request with its own body.
+fn echo() -> Upstream {
+    Upstream::new(|request, connection| connection.say(&answer("200 OK", &[], &request.body)))
+}
+
+/// A18: any number of requests at once, in any framing, cut anywhere: each is answered with its own answer, in their order.
+#[test]
+fn requests_in_a_row() {
+    let upstream = echo();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    for (name, connect) in LISTENERS {
+        let bodies: Vec<_> = (0..40)
+            .map(|number| format!("{name} {number} {}", "x".repeat(number * number * 10)))
+            .collect();
+        let requests = bodies.iter().enumerate().map(|(number, body)| {
+            let webhook = Webhook::new(body.as_str());
+            if number % 3 == 0 {
+                webhook.chunked(97)
+            } else {
+                webhook.bytes()
+            }
+        });
+        let wire: Vec<u8> = requests.flatten().collect();
+        for piece in [wire.len(), 1021] {
+            // The second round is refused as replays, one by one.
+            let expected = if piece == wire.len() { 200 } else { 409 };
+            let mut client = connect(&gateway);
+            for piece in wire.chunks(piece) {
+                client.send(piece);
+            }
+            for body in &bodies {
+                let response = client.response();
+                assert_eq!(response.status, expected, "{name}: {response:?}");
+                assert_eq!(response.header("Connection"), None);
+                if expected == 200 {
+                    assert_eq!(response.body, body.as_bytes());
+                }
+            }
+        }
+    }
+    assert_eq!(upstream.requests().len(), 80);
+    hold(&mut gateway, &upstream);
+}
+
+/// A refusal does not cost a sender its connection when the body that nobody wanted has arrived; the rest of a larger one,
+/// or of one that its sender holds back until it is asked for, could be anything.
+#[test]
+fn after_a_refusal() {
+    let upstream = echo();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let unsigned = |length: usize| Webhook::new("x".repeat(length)).signature(None);
+    for (name, connect) in LISTENERS {
+        let mut client = connect(&gateway);
+        for (number, request) in [unsigned(2000).bytes(), unsigned(0).bytes(), unsigned(3000).chunked(500)]
+            .into_iter()
+            .enumerate()
+        {
+            let response = client.exchange(&request);
+            assert_eq!(
+                (response.status, response.header("Connection")),
+                (401, None),
+                "{name} {number}"
+            );
+            let genuine = format!("{name} {number}");
+            assert_eq!(
+                client.exchange(&Webhook::new(genuine.as_str()).bytes()).body,
+                genuine.as_bytes()
+            );
+        }
+        let unfinished = [unsigned(0).announcing(500_000), vec![b'x'; 10_000]].concat();
+        let uninvited = unsigned(0).header("Expect", "100-continue").announcing(5);
+        for request in [unfinished, uninvited] {
+            let mut client = connect(&gateway);
+            let response = client.exchange(&request);
+            assert_eq!(
+                (response.status, response.header("Connection").as_deref()),
+                (401, Some("close")),
+                "{name}"
+            );
+            assert!(client.closed_within(PATIENCE), "{name} is still open");
+        }
+    }
+    assert_eq!(upstream.requests().len(), 6);
+    hold(&mut gateway, &upstream);
+}
+
+/// HTTP/1.0: closed unless asked otherwise, and an answer of unknown length ends with the connection instead of in chunks.
+#[test]
+fn old_senders() {
+    let upstream = Upstream::new(|request, connection| {
+        if request.body.starts_with(b"known") {
+            return connection.say(&answer("200 OK", &[], b"known"));
+        }
+        connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n")
+    });
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let old = |webhook: Webhook| {
+        let request = String::from_utf8(webhook.bytes()).unwrap();
+        request.replacen("HTTP/1.1", "HTTP/1.0", 1).into_bytes()
+    };
+    let mut client = gateway.connect();
+    for body in ["known 1", "known 2"] {
+        let response = client.exchange(&old(Webhook::new(body).header("Connection", "keep-alive")));
+        assert_eq!((response.status, response.body.as_slice()), (200, &b"known"[..]));
+        assert_eq!(response.header("Connection").as_deref(), Some("keep-alive"));
+    }
+    for (webhook, body) in [
+        (Webhook::new("known 3"), "known"),
+        (Webhook::new("unknown").header("Connection", "keep-alive"), "abcdef"),
+    ] {
+        let mut client = gateway.connect();
+        client.send(&old(webhook));
+        let (answer, end) = client.rest();
+        let answer = String::from_utf8(answer).unwrap();
+        end.unwrap();
+        let (head, rest) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(rest, body, "{answer}");
+        assert!(head.contains("connection: close"), "{answer}");
+        assert!(!head.to_lowercase().contains("transfer-encoding"), "{answer}");
+    }
+    hold(&mut gateway, &upstream);
+}
