@@ -111,6 +111,18 @@ fn messages_in_pieces() {
         assert!(filled(&mut server).await.is_err());
         assert_eq!(forger.alert().await, AlertDescription::IllegalParameter);
 
+        // The rest never comes: our own last word still goes out.
+        let (mut server, mut forger) = Forger::connect().await;
+        forger.send(HANDSHAKE, &[24, 0]).await;
+        forger.io.shutdown().await.unwrap();
+        assert_eq!(
+            filled(&mut server).await.unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
+        server.write_all(b"answer").await.unwrap();
+        server.shutdown().await.unwrap();
+        assert_eq!(forger.alert().await, AlertDescription::CloseNotify);
+
         let (mut server, mut forger) = Forger::connect().await;
         let mut endless = forger.record(HANDSHAKE, &[24, 0, 0xff, 0xff]);
         for _ in 0..60_000 {
