@@ -140,12 +140,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         if self.end.is_none() && self.session.has_peer_closed() {
             self.end = Some(End::Goodbye);
         }
-        if self.end.is_some() {
-            self.held = BytesMut::new();
-        } else if self.held.len() > MAX_HELD {
-            self.end = Some(End::Fault(Error::General(
-                "a handshake message in too many pieces".into(),
-            )));
+        match &self.end {
+            None if self.held.len() > MAX_HELD => {
+                let error = Error::General("a handshake message in too many pieces".into());
+                self.end = Some(End::Fault(error));
+            }
+            // Half a handshake message is remembered by rustls as a place in here, even when the rest never comes.
+            None | Some(End::Cut) => {}
+            // rustls is not asked about bytes again.
+            Some(End::Goodbye | End::Fault(_)) => self.held = BytesMut::new(),
         }
         let _ = self.poll_sent(cx);
         Poll::Ready(Ok(()))
