@@ -83,17 +83,19 @@ pub struct Exchange {
     pub route: Option<Arc<Route>>,
     /// What is known so far.
     pub outcome: Outcome,
+    /// The right to deliver; released when the account ends without having committed it.
+    pub claim: Option<Claim>,
     started: Instant,
     upstream_started: Option<Instant>,
     concluded: bool,
 }
 
 impl Exchange {
-    /// Opens the account and reads the clock: the only time for this exchange.
+    /// Opens the account and reads the clock: the only time for this exchange. In a box, since it goes through many hands.
     #[must_use]
-    pub fn open(recorder: &Arc<Recorder>, headers: &HeaderMap, peer: Option<IpAddr>) -> Self {
+    pub fn open(recorder: &Arc<Recorder>, headers: &HeaderMap, peer: Option<IpAddr>) -> Box<Self> {
         recorder.metrics.in_flight_requests.inc();
-        Self {
+        Box::new(Self {
             recorder: recorder.clone(),
             route: None,
             outcome: Outcome {
@@ -111,10 +113,11 @@ impl Exchange {
                 verification: None,
                 duration: std::time::Duration::ZERO,
             },
+            claim: None,
             started: Instant::now(),
             upstream_started: None,
             concluded: false,
-        }
+        })
     }
 
     /// The upstream's share began at `now`.
@@ -123,7 +126,7 @@ impl Exchange {
     }
 
     /// Ends the account.
-    pub fn conclude(mut self, verdict: Verdict) {
+    pub fn conclude(mut self: Box<Self>, verdict: Verdict) {
         self.outcome.verdict = verdict;
         self.record();
     }
@@ -167,8 +170,7 @@ impl Drop for Exchange {
 /// What is left to do once the upstream's answer has ended: settle the claim, record the outcome.
 #[derive(Debug)]
 pub struct Settlement {
-    exchange: Exchange,
-    claim: Option<Claim>,
+    exchange: Box<Exchange>,
     verdict: Verdict,
     status: StatusCode,
 }
@@ -176,11 +178,10 @@ pub struct Settlement {
 impl Settlement {
     /// The upstream answered with `status`; `verdict` is what the exchange becomes when the answer ends cleanly.
     #[must_use]
-    pub fn new(mut exchange: Exchange, claim: Option<Claim>, verdict: Verdict, status: StatusCode) -> Self {
+    pub fn new(mut exchange: Box<Exchange>, verdict: Verdict, status: StatusCode) -> Self {
         exchange.outcome.upstream_status = Some(status);
         Self {
             exchange,
-            claim,
             verdict,
             status,
         }
@@ -188,8 +189,8 @@ impl Settlement {
 
     /// Commits the claim if the whole of a 2xx answer has arrived and releases it otherwise: an answer that broke off
     /// is a failure to the sender, who will retry.
-    pub fn settle(self, end: Result<(), Rejection>) {
-        match (end, self.claim) {
+    pub fn settle(mut self, end: Result<(), Rejection>) {
+        match (end, self.exchange.claim.take()) {
             (Ok(()), Some(claim)) if self.status.is_success() => claim.commit(),
             (Ok(()) | Err(_), claim) => drop(claim),
         }

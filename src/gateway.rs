@@ -12,7 +12,7 @@ use crate::handshake::{self, Reply};
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
-use crate::replay::{Claim, Guard};
+use crate::replay::Guard;
 use crate::scheme::{Check, Head, Verified};
 use crate::snapshot::{Route, Snapshot};
 use crate::stopwatch::Stopwatch;
@@ -64,7 +64,6 @@ struct Admitted {
     body: Received,
     verdict: Verdict,
     secret: Option<usize>,
-    claim: Option<Claim>,
     /// It is the provider's handshake, which goes no further.
     handshake: Option<Reply>,
     /// When it was so; only to build the forwarded head comes between that and forwarding.
@@ -74,8 +73,8 @@ struct Admitted {
 /// What became of a request that was not refused.
 #[allow(clippy::large_enum_variant)] // The large one is the common one, and lives for one call.
 enum Passed {
-    /// The upstream's answer, the verdict, and the claim to settle.
-    Forwarded(Response<upstream::Answer>, Verdict, Option<Claim>),
+    /// The upstream's answer, and the verdict.
+    Forwarded(Response<upstream::Answer>, Verdict),
     /// Answered here.
     Handshake(Reply),
 }
@@ -88,7 +87,7 @@ impl Gateway {
     {
         let mut exchange = Exchange::open(&self.recorder, request.headers(), downstream.origin.peer);
         match self.pass(downstream, request, &mut exchange).await {
-            Ok(Passed::Forwarded(response, verdict, claim)) => settle(response, verdict, claim, exchange).await,
+            Ok(Passed::Forwarded(response, verdict)) => settle(response, verdict, exchange).await,
             Ok(Passed::Handshake(reply)) => {
                 exchange.conclude(Verdict::Handshake);
                 refusal::handshake(reply)
@@ -196,7 +195,7 @@ impl Gateway {
             let forwarded = route.upstream.forward(downstream.worker, request, admitted.at, server);
             forwarded.await?
         };
-        Ok(Passed::Forwarded(response, admitted.verdict, admitted.claim))
+        Ok(Passed::Forwarded(response, admitted.verdict))
     }
 
     /// Present, age, intake, verify and claim. In report mode a failed check does not stop the request: it is marked.
@@ -268,23 +267,22 @@ impl Gateway {
             // A store that is elsewhere was waited for.
             at = Instant::now();
         }
-        if let Ok((_, claim)) = &claimed {
-            exchange.outcome.unshared = self.guard.fell_back(claim.as_ref());
-        }
         match claimed {
-            Ok((secret, claim)) => Ok(Admitted {
-                body,
-                verdict: Verdict::Forwarded,
-                secret: Some(secret),
-                claim,
-                handshake,
-                at,
-            }),
+            Ok((secret, claim)) => {
+                exchange.outcome.unshared = self.guard.fell_back(claim.as_ref());
+                exchange.claim = claim;
+                Ok(Admitted {
+                    body,
+                    verdict: Verdict::Forwarded,
+                    secret: Some(secret),
+                    handshake,
+                    at,
+                })
+            }
             Err(rejection) if route.settings.report_only => Ok(Admitted {
                 body,
                 verdict: Verdict::Reported(rejection),
                 secret: None,
-                claim: None,
                 handshake: None,
                 at,
             }),
@@ -321,7 +319,7 @@ fn answer(route: &Route, body: &Received, key: usize) -> Option<Reply> {
 }
 
 /// The answer to a request that was not forwarded.
-fn refuse(rejection: Rejection, exchange: Exchange) -> Response<Body> {
+fn refuse(rejection: Rejection, exchange: Box<Exchange>) -> Response<Body> {
     let route = exchange.route.clone();
     if let Some(repeat) = route.as_ref().and_then(|route| route.acknowledges(rejection)) {
         exchange.conclude(Verdict::Acknowledged(repeat));
@@ -332,16 +330,11 @@ fn refuse(rejection: Rejection, exchange: Exchange) -> Response<Body> {
 }
 
 /// The upstream's answer on its way back, with what is to be settled at its end.
-async fn settle(
-    response: Response<upstream::Answer>,
-    verdict: Verdict,
-    claim: Option<Claim>,
-    exchange: Exchange,
-) -> Response<Body> {
+async fn settle(response: Response<upstream::Answer>, verdict: Verdict, exchange: Box<Exchange>) -> Response<Body> {
     let (mut parts, answer) = response.into_parts();
     headers::returned(&mut parts.headers);
     let route = exchange.route.clone();
-    match Body::relay(answer, Settlement::new(exchange, claim, verdict, parts.status)).await {
+    match Body::relay(answer, Settlement::new(exchange, verdict, parts.status)).await {
         Ok(body) => Response::from_parts(parts, body),
         Err(rejection) => refusal::response(rejection, route.as_deref()),
     }

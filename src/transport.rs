@@ -142,7 +142,7 @@ pub trait Readable: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Appends what has arrived to `into`, growing it by `room` bytes where that is less; the number of bytes, zero at the end
     /// of the stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, room: usize) -> Poll<io::Result<usize>> {
-        if into.capacity() - into.len() < room / 2 {
+        if into.is_empty() || into.capacity() - into.len() < room / 2 {
             into.reserve(room);
         }
         pin!(self.read_buf(into)).poll(cx)

@@ -207,6 +207,7 @@ impl<S: Readable> Conversation<'_, S> {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Next::Over),
                     Poll::Ready(Err(_)) => return Poll::Ready(Next::Lost),
                     Poll::Pending if self.wire.input.is_empty() => {
+                        self.wire.lend();
                         if let Some(quiet) = quiet {
                             return Poll::Ready(Next::Rest(quiet));
                         }

@@ -4,8 +4,10 @@
 use crate::deadline::Timer;
 use crate::transport::Readable;
 use bytes::{Buf, BytesMut};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,8 +16,15 @@ use tokio::time::Instant;
 /// Room for the first read of a request. Reads grow while they come back full.
 const READ: usize = 8 * 1024;
 const READ_MOST: usize = 64 * 1024;
+/// Buffers that a thread keeps for its next reads.
+const SPARES: usize = 16;
 /// Pieces of an answer that one write takes: a head, a chunk's size, its bytes, its end.
 const SLICES: usize = 4;
+
+thread_local! {
+    /// Buffers that were read into last: the next read finds one warm, whichever connection it is for.
+    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A stream with its buffers.
 pub(super) struct Wire<S> {
@@ -41,9 +50,25 @@ impl<S: Readable> Wire<S> {
 
     /// Appends what arrives to `input`; the number of bytes, zero at the end.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.input.capacity() == 0 {
+            self.input = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        }
         let count = ready!(self.stream.poll_fill(cx, &mut self.input, self.room))?;
         self.room = if count >= self.room / 2 { READ_MOST } else { READ };
         Poll::Ready(Ok(count))
+    }
+
+    /// Gives the buffer to whoever reads next, while there is nothing in it.
+    pub(super) fn lend(&mut self) {
+        let mut emptied = mem::take(&mut self.input);
+        // Unless parts of it are still held somewhere.
+        if emptied.try_reclaim(READ) {
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < SPARES {
+                    spare.push(emptied);
+                }
+            });
+        }
     }
 
     /// Writes everything, as long as the peer takes some of it every now and then.

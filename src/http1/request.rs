@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    /// A01 to A09, A12, A13, A17: what some other server might read.
+    /// A01, A02, A03, A04, A12, A13, A17: what some other server might read.
     #[test]
     fn what_could_be_read_in_two_ways_is_no_request() {
         for lines in [
