@@ -247,8 +247,8 @@ impl<S: Readable> Readable for Stream<S> {
         }
     }
 
-    /// All whole records at hand at once, about 64 KiB at most, whatever `room` says: waiting needs none.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, _: usize) -> Poll<io::Result<usize>> {
+    /// All whole records at hand at once, about 64 KiB at most. Waiting needs no room.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, room: usize) -> Poll<io::Result<usize>> {
         if !self.plaintext.is_empty() {
             let plaintext = std::mem::take(&mut self.plaintext);
             into.extend_from_slice(&plaintext);
@@ -256,7 +256,7 @@ impl<S: Readable> Readable for Stream<S> {
         }
         self.poll_content(cx, |content, to_come| {
             if into.capacity() - into.len() < content.len() {
-                into.reserve(content.len() + to_come);
+                into.reserve(room.max(content.len() + to_come));
             }
             into.extend_from_slice(content);
         })
