@@ -220,7 +220,7 @@ impl Listener {
                 Ok([..]) => Spoken::Plaintext,
             };
             match spoken {
-                Spoken::Tls => tls.acceptor().accept(stream).await.map(Some),
+                Spoken::Tls => tls.accept(stream).await.map(Some),
                 Spoken::Nothing => {
                     results.closed.inc();
                     Ok(None)
@@ -243,7 +243,7 @@ impl Listener {
             Err(_) => return results.timeout.inc(),
         };
         results.ok.inc();
-        let session = stream.get_ref().1;
+        let session = stream.session();
         if tls.forwards_subject() {
             let shown = session.peer_certificates().and_then(<[_]>::first);
             downstream.client_subject = shown.and_then(tls::subject);

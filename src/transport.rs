@@ -1,8 +1,8 @@
 //! The sender's byte stream: a TCP or Unix socket that is read in large steps, and what a connection asks of it.
 //!
-//! The TLS layer asks for 4 KiB at a time; reading ahead makes one system call of what would be sixteen for a large body.
-//! It begins when a read came back full, so that a small webhook costs neither a buffer nor a copy, and the buffer exists only
-//! while there is something in it.
+//! Whoever reads in small steps, as hyper does at first, would make many system calls of a large body; reading ahead makes one
+//! of them. It begins when a read came back full, so that a small webhook costs neither a buffer nor a copy, and the buffer
+//! exists only while there is something in it. What the first bytes of a connection are is found out here, too.
 
 use bytes::{Buf as _, BytesMut};
 use std::future::{Future as _, poll_fn};
@@ -11,7 +11,6 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::server::TlsStream;
 
 /// Bytes of one read from a socket: four full TLS records.
 const READ_AHEAD: usize = 64 * 1024;
@@ -162,9 +161,12 @@ impl Readable for ReadAhead {
     }
 }
 
-/// Ciphertext counts: what it decrypts to is found by reading. Whoever asks has read all plaintext before.
-impl Readable for Box<TlsStream<ReadAhead>> {
+impl<S: Readable + ?Sized> Readable for Box<S> {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_ref().0.poll_readable(cx)
+        (**self).poll_readable(cx)
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, room: usize) -> Poll<io::Result<usize>> {
+        (**self).poll_fill(cx, into, room)
     }
 }

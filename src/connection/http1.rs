@@ -20,7 +20,7 @@ use hyper::body::{Body as _, Bytes};
 use hyper::{Method, Response, StatusCode, Version};
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -242,8 +242,10 @@ impl<S: Readable> Conversation<'_, S> {
         let mut asked = Asked::new(request.method(), request.version(), keep);
         let mut upload = Upload::new(&mut self.wire, framing, expects);
         let body: &mut (dyn hyper::body::Body<Data = Bytes, Error = Broken> + Send + Unpin) = &mut upload;
-        let handled = self.gateway.handle(self.downstream, request.map(|()| body));
-        let response = contained(self.gateway, handled).await;
+        let response = {
+            let exchange = pin!(self.gateway.handle(self.downstream, request.map(|()| body)));
+            contained(self.gateway, exchange).await
+        };
         asked.keep = asked.keep && upload.is_over().await && !self.drain.drain.has_begun();
         answer(&mut self.wire, response, &mut asked).await?;
         Ok(asked.keep)

@@ -131,7 +131,10 @@ impl Service<Request<Incoming>> for Exchanges {
 
     fn call(&self, request: Request<Incoming>) -> Finishing {
         let (gateway, downstream) = (self.gateway.clone(), self.downstream.clone());
-        let exchange = async move { contained(&gateway, gateway.handle(&downstream, request)).await };
+        let exchange = async move {
+            let exchange = pin!(gateway.handle(&downstream, request));
+            contained(&gateway, exchange).await
+        };
         Finishing {
             exchange: Some(Box::pin(exchange)),
             busy: Some(self.activity.exchange()),

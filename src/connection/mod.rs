@@ -19,7 +19,7 @@ use crate::refusal;
 use hyper::Response;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -53,9 +53,9 @@ pub struct Patience {
     pub write: Duration,
 }
 
-/// A bug is one exchange's: a panic ends that exchange, is answered and counted, and nothing else ends with it.
-async fn contained(gateway: &Gateway, exchange: impl Future<Output = Response<Body>>) -> Response<Body> {
-    let mut exchange = pin!(exchange);
+/// A bug is one exchange's: a panic ends that exchange, is answered and counted, and nothing else ends with it. The exchange
+/// is large, and stays where the caller has it: a future that is passed on by value takes its room again each time.
+async fn contained(gateway: &Gateway, mut exchange: Pin<&mut impl Future<Output = Response<Body>>>) -> Response<Body> {
     poll_fn(
         |cx| match catch_unwind(AssertUnwindSafe(|| exchange.as_mut().poll(cx))) {
             Ok(poll) => poll,
@@ -112,6 +112,7 @@ mod tests {
     use crate::telemetry::metrics::Metrics;
     use crate::tls;
     use arc_swap::ArcSwap;
+    use std::pin::pin;
     use std::sync::Arc;
     use tokio::time::Instant;
 
@@ -127,7 +128,7 @@ mod tests {
             recorder: Recorder::new(metrics.clone(), None, 0),
             stopping: Arc::default(),
         };
-        let response = contained(&gateway, async { panic!("a bug") }).await;
+        let response = contained(&gateway, pin!(async { panic!("a bug") })).await;
         assert_eq!(response.status(), hyper::StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(metrics.panics.get(), 1);
     }

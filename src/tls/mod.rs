@@ -4,9 +4,12 @@
 //! connections are served. Everything is rustls with aws-lc-rs; 0-RTT stays off, since a webhook must not be taken twice.
 
 mod server;
+mod session;
+mod stream;
 mod subject;
 
 pub use server::Server;
+pub use stream::Stream;
 pub use subject::subject;
 
 use crate::settings::{CertificateFiles, Target, Upstream};

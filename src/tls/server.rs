@@ -5,7 +5,7 @@
 //! none. A reload that finds the same content keeps what is in force; any other brings new ticket keys with it, so that
 //! nobody resumes a session past what has changed.
 
-use super::{Certificate, certificate, chain, content, provider, roots};
+use super::{Certificate, Stream, certificate, chain, content, provider, roots};
 use crate::settings::{ClientAuth, Tls, TlsVersion};
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
@@ -13,9 +13,10 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, We
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio_rustls::TlsAcceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Protocols offered to senders, best first.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -55,10 +56,13 @@ impl Server {
         })))
     }
 
-    /// For one handshake, under what is in force now.
-    #[must_use]
-    pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.0.load().config.clone())
+    /// Performs a handshake under what is in force now; the caller bounds the time.
+    ///
+    /// # Errors
+    /// As [`Stream::accept`] says.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> io::Result<Stream<S>> {
+        let config = self.0.load().config.clone();
+        Stream::accept(config, io).await
     }
 
     /// Whether the application is told whose certificate a sender showed.

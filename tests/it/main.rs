@@ -57,6 +57,7 @@ mod supply;
 mod systemd;
 mod targets;
 mod tls_face;
+mod tls_stream;
 mod transports;
 mod upstreams;
 mod vectors;

@@ -1,0 +1,137 @@
+//! Records that no honest client sends, under the right keys: each is refused with the alert that the protocol asks for, and
+//! none makes the gateway hold much.
+
+use super::rig::{ALERT, CONTENT, Forger, HANDSHAKE};
+use super::{content, filled};
+use crate::support::http2::run;
+use rustls::AlertDescription;
+use std::io;
+use tokio::io::AsyncWriteExt as _;
+
+/// The content before is handed on, the record is refused, and nothing is read after it.
+async fn refused(forge: impl FnOnce(&mut Forger) -> Vec<u8>) -> (Option<AlertDescription>, io::Error) {
+    let (mut server, mut forger) = Forger::connect().await;
+    forger.send(CONTENT, b"before").await;
+    let forged = forge(&mut forger);
+    forger.io.write_all(&forged).await.unwrap();
+    forger.send(CONTENT, b"after").await;
+    assert_eq!(filled(&mut server).await.unwrap(), b"before");
+    let error = filled(&mut server).await.unwrap_err();
+    assert_eq!(error.to_string(), filled(&mut server).await.unwrap_err().to_string());
+    assert!(server.write_all(b"answer").await.is_err());
+    server.shutdown().await.unwrap();
+    let mut alert = None;
+    while let Some((kind, said)) = forger.received().await {
+        assert_ne!(kind, CONTENT, "{said:?}");
+        if kind == ALERT {
+            assert_eq!(alert.replace(AlertDescription::from(said[1])), None, "two alerts");
+        }
+    }
+    (alert, error)
+}
+
+#[test]
+fn each_is_refused_with_its_alert() {
+    run(async {
+        let (alert, error) = refused(|forger| {
+            let mut record = forger.record(CONTENT, b"content");
+            *record.last_mut().unwrap() ^= 1;
+            record
+        })
+        .await;
+        assert_eq!(
+            (alert, error.kind()),
+            (Some(AlertDescription::BadRecordMac), io::ErrorKind::InvalidData)
+        );
+
+        let (alert, _) = refused(|_| {
+            vec![
+                CONTENT, 3, 3, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            ]
+        })
+        .await;
+        assert_eq!(alert, Some(AlertDescription::BadRecordMac), "in the clear");
+        let (alert, _) = refused(|_| b"GET / HTTP/1.1\r\n\r\n".to_vec()).await;
+        assert_eq!(alert, Some(AlertDescription::DecodeError), "another protocol");
+        let (alert, _) = refused(|_| vec![CONTENT, 3, 3, 0xff, 0xff]).await;
+        assert_eq!(
+            alert,
+            Some(AlertDescription::DecodeError),
+            "a record that is announced too long"
+        );
+        let (alert, _) = refused(|forger| forger.record(CONTENT, &content(16 * 1024 + 1))).await;
+        assert_eq!(alert, Some(AlertDescription::RecordOverflow));
+        let (alert, _) = refused(|forger| forger.record(99, b"of no type")).await;
+        assert!(alert.is_some());
+        // A hello in the middle, and a message that is for servers to send.
+        for kind in [1, 4] {
+            let (alert, _) = refused(|forger| forger.record(HANDSHAKE, &[kind, 0, 0, 1, 0])).await;
+            assert!(alert.is_some(), "{kind}");
+        }
+        let (_, error) = refused(|forger| forger.record(HANDSHAKE, &[24, 0xff, 0xff, 0xff, 0])).await;
+        assert!(error.to_string().contains("HandshakePayloadTooLarge"), "{error}");
+        let (_, error) = refused(|forger| forger.record(ALERT, &[2, 40])).await;
+        assert!(error.to_string().contains("HandshakeFailure"), "{error}");
+    });
+}
+
+/// What is allowed a few times is not allowed for ever.
+#[test]
+fn floods_end() {
+    run(async {
+        for (what, record) in [
+            ("empty records", (CONTENT, &b""[..])),
+            ("key updates", (HANDSHAKE, &[24, 0, 0, 1, 0])),
+            ("warnings", (ALERT, &[1, 90])),
+        ] {
+            let (mut server, mut forger) = Forger::connect().await;
+            let mut flood = Vec::new();
+            for _ in 0..1000 {
+                flood.extend(forger.record(record.0, record.1));
+            }
+            forger.io.write_all(&flood).await.unwrap();
+            let error = filled(&mut server).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{what}");
+        }
+    });
+}
+
+/// A message in pieces of a byte is put together, and one that would never end is given up.
+#[test]
+fn messages_in_pieces() {
+    run(async {
+        let (mut server, mut forger) = Forger::connect().await;
+        for byte in [24, 0, 0, 1] {
+            forger.send(HANDSHAKE, &[byte]).await;
+            let waiting = tokio::time::timeout(std::time::Duration::ZERO, filled(&mut server)).await;
+            assert!(waiting.is_err());
+        }
+        // Wanted or not is the message's last byte; 7 is neither.
+        forger.send(HANDSHAKE, &[7]).await;
+        assert!(filled(&mut server).await.is_err());
+        assert_eq!(forger.alert().await, AlertDescription::IllegalParameter);
+
+        // The rest never comes: our own last word still goes out.
+        let (mut server, mut forger) = Forger::connect().await;
+        forger.send(HANDSHAKE, &[24, 0]).await;
+        forger.io.shutdown().await.unwrap();
+        assert_eq!(
+            filled(&mut server).await.unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
+        server.write_all(b"answer").await.unwrap();
+        server.shutdown().await.unwrap();
+        assert_eq!(forger.alert().await, AlertDescription::CloseNotify);
+
+        let (mut server, mut forger) = Forger::connect().await;
+        let mut endless = forger.record(HANDSHAKE, &[24, 0, 0xff, 0xff]);
+        for _ in 0..60_000 {
+            endless.extend(forger.record(HANDSHAKE, &[0]));
+        }
+        let sent = async {
+            let _ = forger.io.write_all(&endless).await;
+        };
+        let (error, ()) = tokio::join!(filled(&mut server), sent);
+        assert!(error.unwrap_err().to_string().contains("too many pieces"));
+    });
+}
