@@ -8,7 +8,7 @@
 use crate::answer::Body;
 use crate::drain::Drain;
 use crate::exchange::{Exchange, Recorder, Settlement};
-use crate::handshake::{self, Reply};
+use crate::handshake::Reply;
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
@@ -121,7 +121,7 @@ impl Gateway {
         let route = self
             .snapshot
             .load()
-            .find(&authority, target.path())
+            .find(authority, target.path())
             .cloned()
             .ok_or(Rejection::NoRoute)?;
         exchange.route = Some(route.clone());
@@ -173,7 +173,7 @@ impl Gateway {
             target: &route.target(&target),
             headers: &parts.headers,
             origin: &downstream.origin,
-            authority: &authority,
+            authority,
             length: admitted.body.len(),
             request_id: &exchange.outcome.request_id,
             mark: Mark {
@@ -312,10 +312,7 @@ fn present(route: &Route, head: &Head<'_>, now: u64) -> Result<Check, Rejection>
 /// The answer to a verified request that is the provider's handshake.
 fn answer(route: &Route, body: &Received, key: usize) -> Option<Reply> {
     let handshake = route.settings.handshake.as_ref()?;
-    if body.len() > handshake::LARGEST {
-        return None;
-    }
-    handshake.answer(&body.pieces().concat(), &route.settings.verifier, key)
+    handshake.answer(body.pieces(), &route.settings.verifier, key)
 }
 
 /// The answer to a request that was not forwarded.
@@ -340,9 +337,9 @@ async fn settle(response: Response<upstream::Answer>, verdict: Verdict, exchange
     }
 }
 
-fn authority(parts: &Parts) -> Result<String, Rejection> {
+fn authority(parts: &Parts) -> Result<&str, Rejection> {
     let target = parts.uri.authority().map(hyper::http::uri::Authority::as_str);
-    headers::authority(&parts.headers, target, parts.version).map(str::to_owned)
+    headers::authority(&parts.headers, target, parts.version)
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {

@@ -7,8 +7,10 @@
 //! markup, and nothing that a signature scheme could take for a payload. Facts and sources: `docs/schemes.md`.
 
 use crate::outcome::Rejection;
+use crate::percent;
 use crate::scheme::Verifier;
 use crate::secret::Secret;
+use bytes::Bytes;
 use hyper::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -18,8 +20,8 @@ use subtle::ConstantTimeEq as _;
 /// Longest text that is echoed; the longest known challenge has 64 characters.
 const LONGEST: usize = 128;
 
-/// Longest body that is looked at: a handshake is small.
-pub const LARGEST: usize = 4096;
+/// Longest body or query that is looked at: a handshake is small.
+const LARGEST: usize = 4096;
 
 /// A provider's way of asking.
 #[derive(Clone, Debug)]
@@ -102,12 +104,13 @@ impl Handshake {
         }
     }
 
-    /// The answer to a verified request that is a handshake; `key` is the index of the key that matched.
+    /// The answer to a verified request that is a handshake; `body` in pieces, `key` is the index of the key that matched.
     #[must_use]
-    pub fn answer(&self, body: &[u8], verifier: &Verifier, key: usize) -> Option<Reply> {
-        if body.len() > LARGEST {
+    pub fn answer(&self, body: &[Bytes], verifier: &Verifier, key: usize) -> Option<Reply> {
+        if body.iter().map(Bytes::len).sum::<usize>() > LARGEST {
             return None;
         }
+        let body = &body.concat()[..];
         match self {
             Self::Dropbox | Self::Meta(_) => None,
             Self::Slack => {
@@ -194,13 +197,13 @@ fn only<const N: usize>(query: &str, names: [&str; N]) -> Option<[Vec<u8>; N]> {
     let mut values = [const { None }; N];
     for field in query.split('&') {
         let (name, value) = field.split_once('=')?;
-        let name = unescaped(name);
+        let name = percent::decode_form(name.as_bytes());
         let slot = names
             .iter()
             .zip(&mut values)
             .find(|(wanted, _)| wanted.as_bytes() == name);
         let (_, slot) = slot?;
-        if slot.replace(unescaped(value)).is_some() {
+        if slot.replace(percent::decode_form(value.as_bytes())).is_some() {
             return None;
         }
     }
@@ -209,28 +212,6 @@ fn only<const N: usize>(query: &str, names: [&str; N]) -> Option<[Vec<u8>; N]> {
         *into = value?;
     }
     Some(found)
-}
-
-fn unescaped(text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let pair = after
-            .get(..2)
-            .filter(|_| *byte == b'%')
-            .and_then(|pair| hex::decode(pair).ok());
-        rest = if pair.is_some() {
-            after.get(2..).unwrap_or_default()
-        } else {
-            after
-        };
-        out.push(match (byte, pair.as_deref()) {
-            (_, Some([decoded])) => *decoded,
-            (b'+', _) => b' ',
-            _ => *byte,
-        });
-    }
-    out
 }
 
 #[cfg(test)]
@@ -242,6 +223,12 @@ mod tests {
 
     fn meta() -> Handshake {
         Handshake::of("meta", Some(&Secret::new(b"a token & more".to_vec()))).unwrap()
+    }
+
+    /// A body as it arrives: in two pieces.
+    fn pieces(body: &str) -> [Bytes; 2] {
+        let (first, second) = body.as_bytes().split_at(body.len() / 2);
+        [first, second].map(Bytes::copy_from_slice)
     }
 
     fn zoom() -> Verifier {
@@ -292,23 +279,29 @@ mod tests {
     #[test]
     fn signed_handshakes_are_answered_and_nothing_else_is() {
         let verifier = zoom();
-        let slack = |body: &str| Handshake::Slack.answer(body.as_bytes(), &verifier, 0);
+        let slack = |body: &str| Handshake::Slack.answer(&pieces(body), &verifier, 0);
         assert_eq!(
             slack(r#"{"token":"t","challenge":"3eZbrw1aBm2r","type":"url_verification"}"#),
             Some(Reply::text("3eZbrw1aBm2r".into()))
         );
         assert_eq!(slack(r#"{"challenge":"a","type":"event_callback"}"#), None);
+        let padded = |length| {
+            let body = r#"{"challenge":"a","type":"url_verification"}"#;
+            slack(&format!("{body}{}", " ".repeat(length - body.len())))
+        };
+        assert_eq!(padded(LARGEST), Some(Reply::text("a".into())));
+        assert_eq!(padded(LARGEST + 1), None);
         assert_eq!(slack(r#"{"challenge":"<script>","type":"url_verification"}"#), None);
         assert_eq!(
             slack(r#"{"type":"event_callback","challenge":"a","type":"url_verification"}"#),
             None
         );
-        let discord = |body: &str| Handshake::Discord.answer(body.as_bytes(), &verifier, 0);
+        let discord = |body: &str| Handshake::Discord.answer(&pieces(body), &verifier, 0);
         assert_eq!(discord(r#"{"type":1}"#).unwrap().body, r#"{"type":1}"#);
         assert_eq!(discord(r#"{"type":2}"#), None);
         let zoomed = |token: &str| {
             let body = json!({ "event": "endpoint.url_validation", "payload": { "plainToken": token } }).to_string();
-            Handshake::Zoom.answer(body.as_bytes(), &verifier, 0)
+            Handshake::Zoom.answer(&pieces(&body), &verifier, 0)
         };
         assert!(
             zoomed("qgg8vlvZRS6UYooatFL8Aw")
@@ -346,7 +339,7 @@ mod tests {
                 }
             }
             let body = json!({ "type": "url_verification", "challenge": text }).to_string();
-            if let Some(reply) = Handshake::Slack.answer(body.as_bytes(), &zoom(), 0) {
+            if let Some(reply) = Handshake::Slack.answer(&pieces(&body), &zoom(), 0) {
                 prop_assert!(plain(&reply) && reply.body == text);
             }
         }

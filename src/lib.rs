@@ -48,7 +48,7 @@
 //! | [`upstream`], [`replay`], [`intake`], [`route`] | forwarding, claims, bounded bodies, the route table |
 //! | [`http1`] | HTTP/1.1 as bytes: heads and the ends of bodies, pure |
 //! | [`settings`], [`handshake`], [`scheme`] ★ | the runtime shape of the configuration; what providers ask first; signatures, pure |
-//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`stopwatch`], [`drain`] | the words that all others use |
+//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`stopwatch`], [`drain`], [`percent`] | the words that all others use |
 
 pub mod admin;
 pub mod answer;
@@ -67,6 +67,7 @@ pub mod http1;
 pub mod intake;
 pub mod listener;
 pub mod outcome;
+pub mod percent;
 pub mod process;
 pub mod proxy_protocol;
 pub mod refusal;

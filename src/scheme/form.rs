@@ -6,6 +6,7 @@
 //! own answer depends on its version, the request is refused instead.
 
 use crate::outcome::Rejection;
+use crate::percent;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most fields of one form; PHP's own `max_input_vars`.
@@ -25,36 +26,10 @@ pub(super) fn decode(form: &[u8]) -> Result<Vec<Pair>, Rejection> {
             return Err(Rejection::SignatureMalformed);
         }
         let mut halves = field.splitn(2, |byte| *byte == b'=');
-        let mut half = || unescape(halves.next().unwrap_or_default());
+        let mut half = || percent::decode_form(halves.next().unwrap_or_default());
         pairs.push((half(), half()));
     }
     Ok(pairs)
-}
-
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        out.push(match (byte, after) {
-            (b'+', _) => b' ',
-            (b'%', [high, low, tail @ ..]) => match hex_pair(*high, *low) {
-                Some(decoded) => {
-                    rest = tail;
-                    decoded
-                }
-                None => b'%',
-            },
-            _ => byte,
-        });
-    }
-    out
-}
-
-/// Two hex digits of either case.
-pub(super) fn hex_pair(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    Some(digit(high)? << 4 | digit(low)?)
 }
 
 /// The value of a field that stands once (or several times with the same value).

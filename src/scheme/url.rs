@@ -1,6 +1,6 @@
 //! The URL that a provider signed: the one it called, which behind another balancer is not the one that we see.
 
-use super::form;
+use crate::percent;
 
 /// `public_url` of a route.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl PublicUrl {
             let (before, escape) = rest.split_at(at);
             out.push_str(before);
             let decoded = match escape.as_bytes() {
-                [_, high, low, ..] => form::hex_pair(*high, *low)
+                [_, high, low, ..] => percent::hex_pair(*high, *low)
                     .map(char::from)
                     .filter(|c| self.unescape.contains(*c)),
                 _ => None,

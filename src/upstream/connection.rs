@@ -4,7 +4,7 @@
 //! connection: whether one is still alive is asked when it is taken from the pool. Writing and reading go on side by side,
 //! so an answer that comes before the request is sent (413) is relayed, and the connection is then not used again.
 
-use super::message::{self, Head, Message};
+use super::message::{Head, HeadReader, Message};
 use super::stream::Stream;
 use crate::deadline::Timer;
 use crate::http1::framing::{Framing, Step};
@@ -14,6 +14,7 @@ use hyper::Response;
 use hyper::body::SizeHint;
 use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -103,6 +104,7 @@ impl Connection {
 
     /// Sends `request` and waits for the head of the final answer until `deadline`.
     pub(super) async fn send(&mut self, request: Message, deadline: Instant) -> Result<Response<Incoming>, Failure> {
+        let mut reader = HeadReader::new(request.is_head);
         let mut outgoing = Outgoing::new(request);
         let head = poll_fn(|cx| {
             let failed = matches!(outgoing.poll(&mut self.stream, cx), Poll::Ready(Err(_)));
@@ -110,7 +112,7 @@ impl Connection {
                 return Poll::Ready(None);
             }
             // Whatever went wrong with the rest: an answer may be there that says why.
-            match self.poll_head(cx, outgoing.message.is_head, failed) {
+            match self.poll_head(cx, &mut reader, failed) {
                 Poll::Ready(head) => Poll::Ready(Some(head)),
                 Poll::Pending => self
                     .timer
@@ -158,10 +160,15 @@ impl Connection {
     }
 
     /// The head of the answer. When sending has `failed`, there is nothing to wait for but what has arrived.
-    fn poll_head(&mut self, cx: &mut Context<'_>, is_head: bool, failed: bool) -> Poll<Result<Head, Rejection>> {
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut HeadReader,
+        failed: bool,
+    ) -> Poll<Result<Head, Rejection>> {
         loop {
             if !self.input.is_empty() {
-                match message::read_head(&mut self.input, is_head) {
+                match reader.read(&mut self.input) {
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
                     Ok(None) => {}
                     Err(_) => return Poll::Ready(Err(Rejection::UpstreamInvalid)),
@@ -190,10 +197,17 @@ impl Connection {
         self.input = if self.input.is_empty() {
             arrived
         } else {
-            [&self.input[..], &arrived[..]].concat().into()
+            append(mem::take(&mut self.input), &arrived)
         };
         Poll::Ready(Ok(count))
     }
+}
+
+/// Both as one. Room that was made for this is used again for what comes next: many small pieces are not copied many times.
+fn append(first: Bytes, second: &[u8]) -> Bytes {
+    let mut both = first.try_into_mut().unwrap_or_else(|first| BytesMut::from(&first[..]));
+    both.extend_from_slice(second);
+    both.freeze()
 }
 
 /// A request on its way out.

@@ -77,10 +77,13 @@ pub fn vet(headers: &HeaderMap, version: Version, signature: &[HeaderName]) -> R
     }
     for value in headers.get_all(header::CONNECTION) {
         let value = value.to_str().map_err(|_| Rejection::BadRequest)?;
-        let nominated = value.split(',').map(|name| name.trim().to_ascii_lowercase());
-        for name in nominated {
+        for name in value.split(',').map(str::trim) {
+            // What senders really say is no header's name.
+            if name.eq_ignore_ascii_case("keep-alive") || name.eq_ignore_ascii_case("close") {
+                continue;
+            }
             // `Connection: transfer-encoding` protects nothing and breaks nothing, but no sender has a reason for it.
-            if is_protected(&name.replace('_', "-"), signature) {
+            if is_protected(&name.to_ascii_lowercase().replace('_', "-"), signature) {
                 return Err(Rejection::HeaderConflict);
             }
         }
@@ -96,10 +99,9 @@ pub fn vet(headers: &HeaderMap, version: Version, signature: &[HeaderName]) -> R
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") && version == Version::HTTP_11 => {}
         (Some(_), _) => return Err(Rejection::TransferCoding),
     }
-    if signature
-        .iter()
-        .any(|name| headers.get_all(name).iter().nth(1).is_some())
-    {
+    let is_twice = |name| headers.get_all(name).iter().nth(1).is_some();
+    // Where no name is repeated, none of these is.
+    if headers.len() > headers.keys_len() && signature.iter().any(is_twice) {
         return Err(Rejection::SignatureMalformed);
     }
     Ok(())
@@ -164,18 +166,22 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
 
 /// Turns an upstream's headers into what goes back to the sender.
 pub fn returned(headers: &mut HeaderMap) {
-    let mut gone: Vec<HeaderName> = Vec::new();
+    let mut nominated: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(header::CONNECTION) {
         let names = value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii);
-        gone.extend(
+        // What goes anyway is not worth a name of its own.
+        let names = names.filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"));
+        nominated.extend(
             names
                 .filter_map(|name| HeaderName::from_bytes(name).ok())
                 .filter(|name| *name != header::CONTENT_LENGTH),
         );
     }
+    for name in nominated {
+        headers.remove(name);
+    }
     let goes = |name: &&HeaderName| is_hop_by_hop(name.as_str()) || is_ours(name.as_str());
-    gone.extend(headers.keys().filter(goes).cloned());
-    for name in gone {
+    while let Some(name) = headers.keys().find(goes).cloned() {
         headers.remove(name);
     }
 }

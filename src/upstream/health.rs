@@ -131,7 +131,7 @@ fn request(endpoint: &Endpoint, check: &HealthCheck) -> Message {
     }
     head.extend_from_slice(b"\r\n");
     Message {
-        head: head.freeze(),
+        head,
         body: Payload::empty(),
         is_head: false,
     }

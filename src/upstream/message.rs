@@ -5,7 +5,7 @@
 
 use crate::http1::framing::{Chunks, Framing};
 use crate::intake::Payload;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode, Version};
@@ -20,7 +20,7 @@ const HEADERS: usize = 256;
 #[derive(Debug)]
 pub struct Message {
     /// From the request line to the empty line; see [`super::forwarding`].
-    pub head: Bytes,
+    pub head: BytesMut,
     /// Of the length that the head states.
     pub body: Payload,
     /// Whether the answer has no body whatever it says (`HEAD`).
@@ -42,12 +42,66 @@ pub(super) struct Head {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
+/// Reads the head of the final answer to a request as it arrives, and not again from its beginning with every piece: an
+/// upstream that sends single bytes must not cost the square of them.
+#[derive(Debug)]
+pub(super) struct HeadReader {
+    is_head: bool,
+    /// Bytes of the input that have told nothing, or not enough.
+    looked_at: usize,
+    /// Empty lines before the head, which count as a part of it.
+    skipped: usize,
+    /// Bytes that were parsed, some of them several times.
+    #[cfg(test)]
+    parsed: usize,
+}
+
+impl HeadReader {
+    /// For the answer to a request (`HEAD` or another one).
+    pub(super) const fn new(is_head: bool) -> Self {
+        Self {
+            is_head,
+            looked_at: 0,
+            skipped: 0,
+            #[cfg(test)]
+            parsed: 0,
+        }
+    }
+
+    /// Like [`read_head`], with what has arrived so far. Parses the first piece and then whenever another line has ended, of
+    /// which there are not more than a head may have fields.
+    pub(super) fn read(&mut self, input: &mut Bytes) -> Result<Option<Head>, Malformed> {
+        while input.first() == Some(&b'\n') || input.starts_with(b"\r\n") {
+            let length = if input.first() == Some(&b'\n') { 1 } else { 2 };
+            input.advance(length);
+            self.skipped += length;
+            self.looked_at = 0;
+        }
+        let is_full = self.skipped + input.len() >= HEAD_BYTES;
+        let news = input.get(self.looked_at..).unwrap_or_default();
+        if self.looked_at > 0 && !is_full && !news.contains(&b'\n') {
+            self.looked_at = input.len();
+            return Ok(None);
+        }
+        #[cfg(test)]
+        {
+            self.parsed += input.len();
+        }
+        let head = read_head(input, self.is_head)?;
+        self.looked_at = input.len();
+        if head.is_none() && self.skipped + input.len() >= HEAD_BYTES {
+            return Err(Malformed);
+        }
+        Ok(head)
+    }
+}
+
 /// Reads the head of the final answer to a request (`HEAD` or another one) from the beginning of `input`, which it shortens by what it
 /// has read; informational ones before it are skipped. `None` when more bytes are needed.
 ///
 /// # Errors
 /// For what is not an answer, is too large, or can be read in two ways.
-pub(super) fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed> {
+fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed> {
     loop {
         let mut fields = [const { MaybeUninit::uninit() }; HEADERS];
         let mut head = httparse::Response::new(&mut []);
@@ -181,6 +235,50 @@ mod tests {
         for end in 0..wire.len() - 6 {
             assert!(read(&wire[..end]).unwrap().is_none(), "{end}");
         }
+    }
+
+    /// Gives a reader the bytes one by one; the head, what is left of the input, and how many bytes were parsed.
+    fn dripped(wire: &[u8]) -> Result<(Option<Head>, Bytes, usize), Malformed> {
+        let mut reader = HeadReader::new(false);
+        let mut input = BytesMut::new();
+        for byte in wire {
+            input.extend_from_slice(&[*byte]);
+            let mut bytes = input.freeze();
+            let head = reader.read(&mut bytes)?;
+            if head.is_some() {
+                return Ok((head, bytes, reader.parsed));
+            }
+            input = bytes.try_into_mut().unwrap_or_else(|bytes| BytesMut::from(&bytes[..]));
+        }
+        Ok((None, input.freeze(), reader.parsed))
+    }
+
+    /// G03: an upstream that drips costs a parse a line, not one a byte.
+    #[test]
+    fn a_head_that_arrives_byte_by_byte_is_read_once_a_line() {
+        let long = "x".repeat(HEAD_BYTES / 2);
+        let many = "a: b\r\n".repeat(HEADERS - 2);
+        let wire =
+            format!("\r\n\nHTTP/1.1 103 \r\n\r\nHTTP/1.1 200 OK\r\nLong: {long}\r\nContent-Length: 3\r\n{many}\r\n");
+        let (head, rest, parsed) = dripped(wire.as_bytes()).unwrap();
+        let head = head.unwrap();
+        assert_eq!(head.framing, Framing::Length(3));
+        assert_eq!(head.response.headers().len(), HEADERS);
+        assert!(rest.is_empty());
+        // A parse for every byte would be many times that.
+        assert!(parsed < (HEADERS + 5) * wire.len(), "{parsed}");
+
+        let endless = format!("HTTP/1.1 200 OK\r\nLong: {long}");
+        let (head, rest, parsed) = dripped(endless.as_bytes()).unwrap();
+        assert!(head.is_none() && rest.len() == endless.len());
+        assert!(parsed < 100, "{parsed}");
+        assert!(dripped(format!("{endless}{long}").as_bytes()).is_err());
+        // Empty lines before a head are a part of its bound, and no work.
+        let empty = "\r\n".repeat(HEAD_BYTES / 2 - 1);
+        let (head, _, parsed) = dripped(empty.as_bytes()).unwrap();
+        assert!(head.is_none() && parsed < 2 * HEAD_BYTES, "{parsed}");
+        assert!(dripped(format!("{empty}HTTP/1.1 200 OK\r\nX: y\r\n").as_bytes()).is_err());
+        assert_eq!(dripped(b"HTTP/1.1 200 OK\r\nSpaced : a\r\n").err(), Some(Malformed));
     }
 
     #[test]

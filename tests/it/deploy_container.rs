@@ -2,7 +2,7 @@
 //! scratch itself, built without an engine and run by runc as Kubernetes would run it.
 
 use crate::support::apps::installed;
-use crate::support::logs::Logs;
+use crate::support::logs::{self, Logs};
 use crate::support::paddle::SECRET;
 use crate::support::tools::{copy, repository, run, succeeds, tool};
 use crate::support::upstream::answer;
@@ -291,14 +291,7 @@ impl Container {
             .args(["run", "--bundle"])
             .arg(bundle)
             .arg("hookgate");
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let logs = Logs::default();
-        logs.follow(child.stdout.take().unwrap());
-        logs.follow(child.stderr.take().unwrap());
+        let (child, logs) = logs::spawn(&mut command);
         Self { child, logs, state }
     }
 

@@ -3,6 +3,7 @@
 use super::bodies;
 use super::case::Case;
 use super::finding::Finding;
+use crate::percent;
 use crate::scheme::presets;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -189,6 +190,7 @@ fn header_rewritten(case: &Case) -> Option<Finding> {
         .and_then(|text| text.strip_suffix(']'))
         .unwrap_or(text);
     let unnamed = text.split_once(": ").map_or(text, |(_, value)| value);
+    let unescaped = String::from_utf8(percent::decode(text.as_bytes())).unwrap_or_default();
     let prefixed = presets::signature_prefix(&case.provider).map(|prefix| format!("{prefix}{text}"));
     let variants = [
         ("stands in quotes", unquoted.to_owned()),
@@ -198,7 +200,7 @@ fn header_rewritten(case: &Case) -> Option<Finding> {
         ),
         ("has its own name before it", unnamed.to_owned()),
         ("was put in capitals", text.to_ascii_lowercase()),
-        ("was percent-encoded", unescaped(text)),
+        ("was percent-encoded", unescaped),
         ("has spaces where plus signs were", text.replace(' ', "+")),
         ("lost its prefix", prefixed.unwrap_or_default()),
     ];
@@ -217,24 +219,6 @@ fn header_rewritten(case: &Case) -> Option<Finding> {
         format!("The value of `{name}` {what}."),
         fix,
     ))
-}
-
-fn unescaped(text: &str) -> String {
-    let mut out = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let pair = after
-            .get(..2)
-            .filter(|_| *byte == b'%')
-            .and_then(|pair| hex::decode(pair).ok());
-        rest = if pair.is_some() {
-            after.get(2..).unwrap_or_default()
-        } else {
-            after
-        };
-        out.push(pair.and_then(|pair| pair.first().copied()).unwrap_or(*byte));
-    }
-    String::from_utf8(out).unwrap_or_default()
 }
 
 /// The secret is the right one, and spelled wrongly: quoted, with a newline, decoded where it should not be.

@@ -1,10 +1,10 @@
 //! Real applications as upstreams: processes in Python and Node, installed by `make test-apps`.
 
-use super::logs::Logs;
+use super::logs::{self, Logs};
 use rustix::process::{Pid, Signal};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 /// Servers that [`App::parsing`] can run under: five of WSGI, two of Rack.
 pub(crate) const SERVERS: [&str; 7] = [
@@ -107,15 +107,7 @@ impl App {
     }
 
     fn start(mut command: Command, secret: &str) -> Self {
-        command
-            .env("JUDGE_SECRET", secret)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let logs = Logs::default();
-        logs.follow(child.stdout.take().unwrap());
-        logs.follow(child.stderr.take().unwrap());
+        let (child, logs) = logs::spawn(command.env("JUDGE_SECRET", secret));
         // The process is owned before anything can fail, so that it is killed in every case.
         let mut app = Self {
             child,

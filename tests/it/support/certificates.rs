@@ -4,6 +4,7 @@
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
@@ -76,37 +77,25 @@ impl Certificate {
 
     /// A server that presents it.
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
-        let builder = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap();
-        let chain = vec![self.der.clone()];
-        Arc::new(
-            builder
-                .with_no_client_auth()
-                .with_single_cert(chain, self.key.clone_key())
-                .unwrap(),
-        )
+        self.server_asking(WebPkiClientVerifier::no_client_auth())
     }
-}
 
-impl Certificate {
     /// A server that presents it and takes nobody but the holder of `client`.
     pub(crate) fn server_for(&self, client: &Certificate) -> Arc<ServerConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(client.der.clone()).unwrap();
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        self.server_asking(verifier.build().unwrap())
+    }
+
+    fn server_asking(&self, verifier: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap();
-        let chain = vec![self.der.clone()];
-        Arc::new(
-            builder
-                .with_client_cert_verifier(verifier)
-                .with_single_cert(chain, self.key.clone_key())
-                .unwrap(),
-        )
+        let config = builder
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![self.der.clone()], self.key.clone_key());
+        Arc::new(config.unwrap())
     }
 }
 

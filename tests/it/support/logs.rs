@@ -2,11 +2,26 @@
 
 use super::wait::eventually;
 use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 /// Lines of both standard output and standard error, in the order of arrival.
 #[derive(Clone, Default)]
 pub(crate) struct Logs(Arc<Mutex<Vec<String>>>);
+
+/// Starts a process without input, and what it prints from now on.
+pub(crate) fn spawn(command: &mut Command) -> (Child, Logs) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let logs = Logs::default();
+    logs.follow(child.stdout.take().unwrap());
+    logs.follow(child.stderr.take().unwrap());
+    (child, logs)
+}
 
 impl Logs {
     /// Reads `stream` to its end on a thread of its own.

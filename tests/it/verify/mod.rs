@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::Sha256;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// As Paddle sends it: compact, non-ASCII escaped, slashes plain.
 const BODY: &str = r#"{"event_id":"evt_01","event_type":"customer.created","data":{"name":"J\u00f3sef <&> \u65e5\u672c","url":"https://a.example/b","total":1.50,"n":[1,2]}}"#;
@@ -71,21 +71,25 @@ impl Told {
     }
 }
 
+/// Runs the command with a capture on standard input.
+fn run(capture: &[u8], arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut child = binary()
+        .args(["verify", "-"])
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(capture).unwrap();
+    child.wait_with_output().unwrap()
+}
+
 /// Runs the command with a capture on standard input, twice: for a machine and for a person.
 fn verify(capture: &[u8], arguments: &[&str], environment: &[(&str, &str)]) -> Told {
-    let run = |more: &[&str]| {
-        let mut child = binary()
-            .args(["verify", "-"])
-            .args(arguments)
-            .args(more)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(capture).unwrap();
-        let output = child.wait_with_output().unwrap();
+    let tell = |more: &[&str]| {
+        let output = run(capture, &[arguments, more].concat(), environment);
         let said = String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap();
         for (_, secret) in environment {
             let bare = secret.trim_matches(['"', '\'', '\n', ' ']);
@@ -93,9 +97,9 @@ fn verify(capture: &[u8], arguments: &[&str], environment: &[(&str, &str)]) -> T
         }
         (output.status.code(), said)
     };
-    let (code, json) = run(&["--json"]);
+    let (code, json) = tell(&["--json"]);
     let report = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
-    let (again, human) = run(&[]);
+    let (again, human) = tell(&[]);
     assert_eq!(again, code);
     Told { code, report, human }
 }
@@ -422,17 +426,7 @@ fn usage() {
         (&sent, &["--config", "/nonexistent.toml"], "--secret-env"),
         (&sent, &["--secret-env", "KEY", "--entry", "1"], "HAR"),
     ] {
-        let mut child = binary()
-            .args(["verify", "-"])
-            .args(arguments)
-            .env("KEY", SECRET)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(capture).unwrap();
-        let output = child.wait_with_output().unwrap();
+        let output = run(capture, arguments, &[("KEY", SECRET)]);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
