@@ -4,6 +4,7 @@
 use super::rig::{ALERT, CONTENT, Forger, HANDSHAKE};
 use super::{content, filled};
 use crate::support::http2::run;
+use proptest::prelude::*;
 use rustls::AlertDescription;
 use std::io;
 use tokio::io::AsyncWriteExt as _;
@@ -134,4 +135,55 @@ fn messages_in_pieces() {
         let (error, ()) = tokio::join!(filled(&mut server), sent);
         assert!(error.unwrap_err().to_string().contains("too many pieces"));
     });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever sequence of records comes, in whatever pieces: what is handed on is content that was sent, in order, and
+    /// writing and saying goodbye work at any point or fail, without a panic.
+    #[test]
+    fn any_sequence(
+        records in prop::collection::vec(
+            prop_oneof![
+                4 => (Just(CONTENT), prop::collection::vec(any::<u8>(), 0..2000)),
+                2 => (Just(HANDSHAKE), (1_usize..=5).prop_map(|length| [24, 0, 0, 1, 1][..length].to_vec())),
+                1 => (Just(HANDSHAKE), Just(vec![24, 0, 0, 1, 0, 24, 0])),
+                1 => (any::<u8>(), prop::collection::vec(any::<u8>(), 0..6)),
+            ],
+            1..12,
+        ),
+        is_flipped in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+        step in prop_oneof![1_usize..40, Just(usize::MAX)],
+        answers in prop::collection::vec(any::<bool>(), 12),
+    ) {
+        run(async {
+            let (mut server, mut forger) = Forger::connect_in(step).await;
+            let mut bytes = Vec::new();
+            let mut sent = Vec::new();
+            for (kind, content) in &records {
+                bytes.extend(forger.record(*kind, content));
+                if *kind == CONTENT {
+                    sent.extend_from_slice(content);
+                }
+            }
+            if let Some(index) = is_flipped {
+                *index.get_mut(&mut bytes) ^= 0x10;
+            }
+            forger.io.write_all(&bytes).await.unwrap();
+            forger.io.shutdown().await.unwrap();
+            let mut heard = Vec::new();
+            for is_answered in answers {
+                match filled(&mut server).await {
+                    Ok(some) => heard.extend(some),
+                    Err(error) => assert_eq!(error.to_string(), filled(&mut server).await.unwrap_err().to_string()),
+                }
+                if is_answered {
+                    let _ = server.write_all(b"answer").await;
+                }
+            }
+            let _ = server.shutdown().await;
+            assert!(sent.starts_with(&heard), "{} bytes of {}", heard.len(), sent.len());
+        });
+    }
 }

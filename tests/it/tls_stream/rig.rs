@@ -138,6 +138,11 @@ impl Keys {
 impl Forger {
     /// A handshake by the book; after that the gateway's end, and the forger.
     pub(super) async fn connect() -> (Server, Self) {
+        Self::connect_in(usize::MAX).await
+    }
+
+    /// The same, where the gateway reads `step` bytes at most at once.
+    pub(super) async fn connect_in(step: usize) -> (Server, Self) {
         let (near, mut far) = duplex(4 * 1024 * 1024);
         let mut config = client(&rustls::version::TLS13);
         config.enable_secret_extraction = true;
@@ -157,10 +162,7 @@ impl Forger {
                 session.process_new_packets().unwrap();
             }
         };
-        let io = Steps {
-            io: near,
-            step: usize::MAX,
-        };
+        let io = Steps { io: near, step };
         let (server, ()) = tokio::join!(tls::Stream::accept(CERTIFICATE.server(), io), handshake);
         let secrets = session.dangerous_extract_secrets().unwrap();
         let (ours, theirs) = (Keys::new(secrets.tx), Keys::new(secrets.rx));
