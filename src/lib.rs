@@ -53,7 +53,6 @@
 pub mod admin;
 pub mod answer;
 pub mod bind;
-
 pub mod cli;
 pub mod clock;
 pub mod config;
