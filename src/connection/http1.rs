@@ -107,6 +107,10 @@ async fn rest<S: Readable>(stream: &S, quiet: Quiet, bounds: Bounds, drain: &Dra
         bounds.patience.idle
     };
     let deadline = quiet.since + patience;
+    // Whatever has come since then was no request: empty lines, or records without content.
+    if Instant::now() >= deadline {
+        return Rested::Enough;
+    }
     match stirs(stream, deadline, Some(Listening::to(drain))).await {
         Rested::Drained if quiet.fresh => {
             let deadline = deadline.min(Instant::now() + FIRST_REQUEST);

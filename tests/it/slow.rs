@@ -116,6 +116,24 @@ fn an_idle_connection_is_closed() {
     }
 }
 
+/// F04, F06: empty lines before a request (RFC 9112, 2.2) are read over, and buy no time: neither for the first request nor
+/// between two.
+#[test]
+fn empty_lines_are_no_activity() {
+    let upstream = Upstream::ok();
+    let gateway = impatient(&upstream);
+    // Twenty milliseconds each: several times what either deadline allows.
+    let cut_off = |client: &mut Client| (0..200).any(|_| client.try_send(b"\r\n").is_err() || client.stirs());
+    for connect in [Gateway::connect as fn(&Gateway) -> Client, Gateway::connect_tls] {
+        let mut client = connect(&gateway);
+        assert!(cut_off(&mut client), "before the first request");
+        let mut client = connect(&gateway);
+        assert_eq!(client.exchange(&Webhook::new("x").path("/nowhere").bytes()).status, 404);
+        assert!(cut_off(&mut client), "between two requests");
+    }
+    upstream.assert_untouched();
+}
+
 /// An idle connection gives its buffers back, and serves again as if it had not.
 #[test]
 fn a_resting_connection_wakes_up() {
