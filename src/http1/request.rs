@@ -51,6 +51,8 @@ pub struct Reader {
     line: usize,
     /// Up to where no line ends.
     seen: usize,
+    /// Bytes of empty lines before it.
+    empty: usize,
 }
 
 impl Reader {
@@ -71,7 +73,11 @@ impl Reader {
     fn end(&mut self, input: &mut BytesMut, most: usize) -> Result<Option<usize>, Malformed> {
         while input.starts_with(b"\r\n") {
             input.advance(2);
-            *self = Self::default();
+            self.empty += 2;
+            (self.line, self.seen) = (0, 0);
+        }
+        if self.empty >= most {
+            return Err(Malformed::TooLarge);
         }
         let unseen = input.get(self.seen..).unwrap_or_default();
         for found in memchr::memchr_iter(b'\n', unseen) {
@@ -307,6 +313,8 @@ mod tests {
         assert_eq!(read(head(1024, 11).as_bytes()).unwrap_err(), Malformed::TooLarge);
         assert!(read(&[b'x'; 1023]).unwrap().is_none());
         assert_eq!(read(&[b'x'; 1024]).unwrap_err(), Malformed::TooLarge);
+        assert!(read(&b"\r\n".repeat(511)).unwrap().is_none());
+        assert_eq!(read(&b"\r\n".repeat(512)).unwrap_err(), Malformed::TooLarge);
         let many = Limits {
             bytes: 10_000,
             fields: 200,
