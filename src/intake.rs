@@ -308,6 +308,14 @@ mod tests {
         )
     }
 
+    async fn take(
+        body: impl http_body::Body<Data = Bytes>,
+        bounds: Bounds,
+        budget: &Arc<Budget>,
+    ) -> Result<Received, Rejection> {
+        receive(body, bounds, budget, &mut Stopwatch::start(), |_| ()).await
+    }
+
     #[tokio::test]
     async fn every_byte_is_absorbed_once_in_order_and_forwarded_as_received() {
         let budget = Budget::new(usize::MAX);
@@ -360,25 +368,8 @@ mod tests {
     async fn a_body_that_fills_its_route_s_limit_passes_and_one_byte_more_does_not() {
         let budget = Budget::new(usize::MAX);
         let bounds = Bounds { bytes: 10, ..BOUNDS };
-        assert!(
-            receive(
-                Full::new(Bytes::from(vec![0; 10])),
-                bounds,
-                &budget,
-                &mut Stopwatch::start(),
-                |_| ()
-            )
-            .await
-            .is_ok()
-        );
-        let over = receive(
-            script(&[5, 6], End::Clean),
-            bounds,
-            &budget,
-            &mut Stopwatch::start(),
-            |_| (),
-        )
-        .await;
+        assert!(take(Full::new(Bytes::from(vec![0; 10])), bounds, &budget).await.is_ok());
+        let over = take(script(&[5, 6], End::Clean), bounds, &budget).await;
         assert_eq!(over.unwrap_err(), Rejection::BodyTooLarge);
     }
 
@@ -386,24 +377,10 @@ mod tests {
     async fn a_stalled_body_times_out_and_a_broken_one_is_incomplete() {
         let budget = Budget::new(usize::MAX);
         let start = Instant::now();
-        let stalled = receive(
-            script(&[5], End::Stall),
-            BOUNDS,
-            &budget,
-            &mut Stopwatch::start(),
-            |_| (),
-        )
-        .await;
+        let stalled = take(script(&[5], End::Stall), BOUNDS, &budget).await;
         assert_eq!(stalled.unwrap_err(), Rejection::BodyTimeout);
         assert_eq!(start.elapsed(), BOUNDS.timeout);
-        let broken = receive(
-            script(&[5], End::Broken),
-            BOUNDS,
-            &budget,
-            &mut Stopwatch::start(),
-            |_| (),
-        )
-        .await;
+        let broken = take(script(&[5], End::Broken), BOUNDS, &budget).await;
         assert_eq!(broken.unwrap_err(), Rejection::BodyIncomplete);
         assert_eq!(budget.used(), 0);
     }
@@ -411,24 +388,9 @@ mod tests {
     #[tokio::test]
     async fn the_process_s_budget_is_shared_and_given_back() {
         let budget = Budget::new(2 * BUFFER);
-        let held = receive(
-            script(&[BUFFER, 10], End::Clean),
-            BOUNDS,
-            &budget,
-            &mut Stopwatch::start(),
-            |_| (),
-        )
-        .await
-        .unwrap();
+        let held = take(script(&[BUFFER, 10], End::Clean), BOUNDS, &budget).await.unwrap();
         assert_eq!(budget.used(), BUFFER + 10);
-        let refused = receive(
-            script(&[BUFFER], End::Clean),
-            BOUNDS,
-            &budget,
-            &mut Stopwatch::start(),
-            |_| (),
-        )
-        .await;
+        let refused = take(script(&[BUFFER], End::Clean), BOUNDS, &budget).await;
         assert_eq!(refused.unwrap_err(), Rejection::Overloaded);
         drop(held.into_payload());
         assert_eq!(budget.used(), 0);
@@ -443,9 +405,7 @@ mod tests {
             )])))
         };
         let body = Full::new(Bytes::from_static(b"x")).with_trailers(trailer);
-        let received = receive(body, BOUNDS, &Budget::new(usize::MAX), &mut Stopwatch::start(), |_| ())
-            .await
-            .unwrap();
+        let received = take(body, BOUNDS, &Budget::new(usize::MAX)).await.unwrap();
         assert_eq!(received.into_payload().copy_to_bytes(1), "x");
     }
 }

@@ -4,5 +4,6 @@
 //! servers could read the same bytes in two ways, there is no request. httparse reads the single lines.
 
 pub mod answer;
+pub mod fields;
 pub mod framing;
 pub mod request;

@@ -4,9 +4,10 @@
 //! `chunked`, never both; nothing is folded, nothing stands before a colon. Whoever writes otherwise hopes that somebody
 //! behind us reads otherwise, or has never talked to a server before.
 
+use super::fields::{self, Declared};
 use super::framing::{Chunks, Framing};
 use bytes::{Buf as _, Bytes, BytesMut};
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request, Uri, Version};
 use std::mem::MaybeUninit;
 
@@ -126,10 +127,10 @@ fn head(bytes: &Bytes, most: usize) -> Result<Head, Malformed> {
         Some(0) => Version::HTTP_10,
         Some(_) | None => Version::HTTP_11,
     };
-    *request.headers_mut() = fields(bytes, parsed.headers)?;
+    *request.headers_mut() = fields::map(bytes, parsed.headers).ok_or(Malformed::Syntax)?;
     let (version, headers) = (request.version(), request.headers());
     let framing = framing(version, headers)?;
-    let keep = keeps(version, headers) && !framing.ends_with_connection();
+    let keep = fields::keeps(version, headers) && !framing.ends_with_connection();
     let expects = version == Version::HTTP_11 && headers.contains_key(header::EXPECT) && !framing.is_complete();
     Ok(Head {
         framing,
@@ -139,54 +140,14 @@ fn head(bytes: &Bytes, most: usize) -> Result<Head, Malformed> {
     })
 }
 
-/// The fields as a map whose values share `bytes`.
-fn fields(bytes: &Bytes, parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, Malformed> {
-    let mut headers = HeaderMap::with_capacity(parsed.len());
-    for field in parsed {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed::Syntax)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value)).map_err(|_| Malformed::Syntax)?;
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
-
 /// Where the body ends (RFC 9112, 6.3, without what that section merely tolerates). A transfer coding that is not for us to
 /// read is left for the gateway to refuse, and the connection ends with it.
 fn framing(version: Version, headers: &HeaderMap) -> Result<Framing, Malformed> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (lengths.next(), lengths.next(), codings.next(), codings.next()) {
-        (None, _, None, _) => Ok(Framing::Length(0)),
-        (Some(length), None, None, _) => decimal(length).map(Framing::Length),
-        (None, _, Some(coding), None)
-            if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") =>
-        {
-            Ok(Framing::Chunked(Chunks::default()))
-        }
-        (None, _, Some(_), _) => Ok(Framing::UntilClose),
-        (Some(_), _, Some(_), _) | (Some(_), Some(_), None, _) => Err(Malformed::Syntax),
-    }
-}
-
-fn decimal(value: &HeaderValue) -> Result<u64, Malformed> {
-    let digits = value.as_bytes();
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(Malformed::Syntax);
-    }
-    let digits = value.to_str().map_err(|_| Malformed::Syntax)?;
-    digits.parse().map_err(|_| Malformed::Syntax)
-}
-
-fn keeps(version: Version, headers: &HeaderMap) -> bool {
-    let says = |word: &[u8]| {
-        let values = headers.get_all(header::CONNECTION).iter();
-        let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        words.any(|said| said.trim_ascii().eq_ignore_ascii_case(word))
-    };
-    if version == Version::HTTP_11 {
-        !says(b"close")
-    } else {
-        says(b"keep-alive") && !says(b"close")
+    match fields::declared(version, headers).ok_or(Malformed::Syntax)? {
+        Declared::Nothing => Ok(Framing::Length(0)),
+        Declared::Length(length) => Ok(Framing::Length(length)),
+        Declared::Chunked => Ok(Framing::Chunked(Chunks::default())),
+        Declared::Coded => Ok(Framing::UntilClose),
     }
 }
 

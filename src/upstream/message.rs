@@ -3,11 +3,12 @@
 //! httparse reads the lines; what is decided here is where the answer's body ends (RFC 9112, section 6.3), and that an
 //! answer whose end could be read in two ways is no answer.
 
+use crate::http1::fields::{self, Declared};
 use crate::http1::framing::{Chunks, Framing};
 use crate::intake::Payload;
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::ext::ReasonPhrase;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::HeaderMap;
 use hyper::{Response, StatusCode, Version};
 use std::mem::MaybeUninit;
 
@@ -120,7 +121,7 @@ fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed
         }
         let mut response = Response::new(());
         *response.status_mut() = status;
-        *response.headers_mut() = header_map(input, head.headers)?;
+        *response.headers_mut() = fields::map(input, head.headers).ok_or(Malformed)?;
         if let Some(reason) = head.reason
             && status.canonical_reason() != Some(reason)
         {
@@ -132,7 +133,7 @@ fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed
             Some(_) | None => Version::HTTP_11,
         };
         let framing = framing(is_head, status, version, response.headers())?;
-        let keep = keeps(version, response.headers())
+        let keep = fields::keeps(version, response.headers())
             && !framing.ends_with_connection()
             && status != StatusCode::SWITCHING_PROTOCOLS;
         drop(input.split_to(length));
@@ -144,33 +145,14 @@ fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed
     }
 }
 
-/// The fields as a map whose values share `input`.
-fn header_map(input: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, Malformed> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed)?;
-        let value = HeaderValue::from_maybe_shared(input.slice_ref(field.value)).map_err(|_| Malformed)?;
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
-
 /// Where the body ends.
 fn framing(is_head: bool, status: StatusCode, version: Version, headers: &HeaderMap) -> Result<Framing, Malformed> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let coding = (codings.next(), codings.next());
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let length = (lengths.next(), lengths.next());
-    let framing = match (coding, length) {
-        ((None, _), (None, _)) => Framing::UntilClose,
-        ((None, _), (Some(length), None)) => Framing::Length(decimal(length)?),
-        ((Some(coding), None), (None, _))
-            if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") =>
-        {
-            Framing::Chunked(Chunks::default())
-        }
-        // Both, either of them twice, or a coding that would have to be undone.
-        ((Some(_), _), _) | (_, (Some(_), Some(_))) => return Err(Malformed),
+    let framing = match fields::declared(version, headers).ok_or(Malformed)? {
+        Declared::Nothing => Framing::UntilClose,
+        Declared::Length(length) => Framing::Length(length),
+        Declared::Chunked => Framing::Chunked(Chunks::default()),
+        // It would have to be undone.
+        Declared::Coded => return Err(Malformed),
     };
     let bodiless = is_head
         || matches!(
@@ -178,28 +160,6 @@ fn framing(is_head: bool, status: StatusCode, version: Version, headers: &Header
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS
         );
     Ok(if bodiless { Framing::Length(0) } else { framing })
-}
-
-fn decimal(value: &HeaderValue) -> Result<u64, Malformed> {
-    let digits = value.to_str().map_err(|_| Malformed)?;
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Malformed);
-    }
-    digits.parse().map_err(|_| Malformed)
-}
-
-/// Whether the other side means to keep the connection.
-fn keeps(version: Version, headers: &HeaderMap) -> bool {
-    let says = |word: &[u8]| {
-        let values = headers.get_all(header::CONNECTION).iter();
-        let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        words.any(|said| said.trim_ascii().eq_ignore_ascii_case(word))
-    };
-    if version == Version::HTTP_11 {
-        !says(b"close")
-    } else {
-        says(b"keep-alive") && !says(b"close")
-    }
 }
 
 #[cfg(test)]
