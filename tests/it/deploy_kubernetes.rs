@@ -37,7 +37,7 @@ settings:
   limits: { connections: 5000, in_flight_bytes: 32MiB }
   replay: { capacity: 1000000 }
   log: { audit: refused }
-listen: { port: 9443, address: "[::]", trustedProxies: [10.0.0.0/8] }
+listen: { port: 9443, address: "[::]", trustedProxies: [10.0.0.0/8], proxyProtocol: true }
 admin: { port: 9999 }
 drain: { delaySeconds: 10, graceSeconds: 50 }
 terminationGracePeriodSeconds: 90
@@ -153,6 +153,7 @@ fn the_chart_is_valid_over_a_matrix_of_values() {
 
     let full: toml::Table = clusters[6].gateway_toml().parse().unwrap();
     assert_eq!(full["replay"]["capacity"].as_integer(), Some(1_000_000), "not 1e+06");
+    assert_eq!(full["listen"]["proxy_protocol"].as_bool(), Some(true));
     assert_eq!(clusters[6].pod()["terminationGracePeriodSeconds"], 90);
     let image = concat!("hookgate:", env!("CARGO_PKG_VERSION"));
     assert_eq!(clusters[0].container()["image"], image, "appVersion in Chart.yaml");
@@ -182,6 +183,7 @@ fn bad_values_are_refused() {
         ("replcas: 2", "'replcas' not allowed"),
         ("replicas: two", "/replicas"),
         ("mode: daemonset", "/mode"),
+        ("listen: { proxyProtocol: true }", "/listen/trustedProxies"),
         ("routes: []", "at least one is needed"),
         (
             "routes: [{ path: /a, provider: paddle, upstream: \"http://a\" }]",

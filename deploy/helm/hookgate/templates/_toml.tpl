@@ -51,6 +51,9 @@ plaintext = true
 {{- with .Values.listen.trustedProxies }}
 trusted_proxies = {{ include "hookgate.toml.value" . }}
 {{- end }}
+{{- if .Values.listen.proxyProtocol }}
+proxy_protocol = true
+{{- end }}
 
 [admin]
 address = {{ printf "%s:%d" .Values.listen.address (int .Values.admin.port) | toJson }}
