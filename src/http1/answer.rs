@@ -3,6 +3,7 @@
 //! An upstream's status, reason and fields go back as they came; what is written anew is where the body ends and whether
 //! the connection goes on. Names and values are those of parsed fields, or ours: none can hold a line end.
 
+use super::fields::write_decimal;
 use bytes::{BufMut as _, BytesMut};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{self, HeaderMap};
@@ -78,7 +79,7 @@ impl Asked {
             field(out, name.as_str(), value.as_bytes());
         }
         match (delimited, length) {
-            (Delimited::Plain, Some(length)) => field(out, "content-length", decimal(length, &mut [0; 20])),
+            (Delimited::Plain, Some(length)) => field(out, "content-length", write_decimal(length, &mut [0; 20])),
             (Delimited::Chunked, _) => field(out, "transfer-encoding", b"chunked"),
             (Delimited::Plain, None) | (Delimited::Bodiless, _) => {}
         }
@@ -118,19 +119,6 @@ fn field(out: &mut BytesMut, name: &str, value: &[u8]) {
     out.put_slice(b": ");
     out.put_slice(value);
     out.put_slice(b"\r\n");
-}
-
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut first = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        first = at;
-        if number == 0 {
-            break;
-        }
-    }
-    digits.get(first..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -227,7 +215,7 @@ mod tests {
     #[test]
     fn numbers_are_written_as_http_wants_them() {
         for number in [0, 9, 10, 305, u64::MAX] {
-            assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
+            assert_eq!(write_decimal(number, &mut [0; 20]), number.to_string().as_bytes());
         }
         for length in [1, 15, 16, 0xabcd0, usize::MAX] {
             let mut out = BytesMut::new();

@@ -67,3 +67,17 @@ pub fn keeps(version: Version, headers: &HeaderMap) -> bool {
         says(b"keep-alive") && !says(b"close")
     }
 }
+
+/// A number as it stands in a field. The standard library's formatting costs more than all the rest of a head.
+pub(crate) fn write_decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut first = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        first = at;
+        if number == 0 {
+            break;
+        }
+    }
+    digits.get(first..).unwrap_or_default()
+}

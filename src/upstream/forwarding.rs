@@ -4,6 +4,7 @@
 //! exactly one `Content-Length`, one `Host`, and nothing that was the sender's word about who it is.
 
 use super::headers::{Origin, is_forwarding, is_hop_by_hop, is_ours, is_override};
+use crate::http1::fields::write_decimal;
 use bytes::BytesMut;
 use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -173,19 +174,8 @@ impl Head {
         self.put(&[name.as_bytes(), b": ", value, b"\r\n"]);
     }
 
-    /// The formatting machinery of the standard library costs more than all the rest of a head.
     fn decimal(&mut self, number: usize) {
-        let mut digits = [0; 20];
-        let (mut rest, mut start) = (number, digits.len());
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-            rest /= 10;
-            start -= 1;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.put(&[digits.get(start..).unwrap_or_default()]);
+        self.put(&[write_decimal(number as u64, &mut [0; 20])]);
     }
 
     fn address(&mut self, address: IpAddr) {
