@@ -14,6 +14,8 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// Bytes of one read from a socket: four full TLS records.
 const READ_AHEAD: usize = 64 * 1024;
+/// Room below which a read gets a new buffer.
+const LEAST_ROOM: usize = 4 * 1024;
 
 /// An accepted socket.
 #[derive(Debug)]
@@ -139,10 +141,14 @@ pub trait Readable: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Ready when a read would find bytes, the end of the stream, or an error. Nothing is read, and no buffer is needed.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Appends what has arrived to `into`, growing it by `room` bytes where that is less; the number of bytes, zero at the end
+    /// Appends what has arrived to `into`, with a new buffer of `room` bytes where there is little left; the number of bytes, zero at the end
     /// of the stream.
     fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, room: usize) -> Poll<io::Result<usize>> {
-        if into.is_empty() || into.capacity() - into.len() < room / 2 {
+        // Without a new buffer while pieces of this one are held: what they are charged for is what they hold.
+        if into.is_empty() {
+            let _ = into.try_reclaim(room);
+        }
+        if into.capacity() - into.len() < LEAST_ROOM {
             into.reserve(room);
         }
         pin!(self.read_buf(into)).poll(cx)

@@ -54,7 +54,12 @@ impl<S: Readable> Wire<S> {
             self.input = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
         }
         let count = ready!(self.stream.poll_fill(cx, &mut self.input, self.room))?;
-        self.room = if count >= self.room / 2 { READ_MOST } else { READ };
+        // No faster than its sender is: a buffer is held by the smallest piece of it.
+        self.room = if count >= self.room / 2 {
+            READ_MOST.min(2 * self.room)
+        } else {
+            READ
+        };
         Poll::Ready(Ok(count))
     }
 
@@ -117,5 +122,51 @@ impl<S: Readable> Wire<S> {
                 Poll::Ready(Ok(()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+
+    impl Readable for DuplexStream {
+        fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    /// Pieces of a body that are held keep their buffers: these grow with what has come, not ahead of it.
+    #[tokio::test]
+    async fn a_sender_gets_no_more_room_than_it_fills() {
+        let (mut sender, stream) = duplex(READ_MOST);
+        let mut wire = Wire::new(stream, Duration::from_secs(1));
+        let (mut held, mut received) = (Vec::new(), 0);
+        for size in [
+            READ,
+            READ / 2,
+            READ / 2,
+            100,
+            READ / 2,
+            READ,
+            READ / 2,
+            READ / 2,
+            READ / 2,
+        ] {
+            sender.write_all(&vec![0; size]).await.unwrap();
+            received += size;
+            let mut count = 0;
+            while count < size {
+                count += poll_fn(|cx| wire.poll_fill(cx)).await.unwrap();
+                assert!(
+                    wire.input.capacity() <= 2 * received,
+                    "{} for {received}",
+                    wire.input.capacity()
+                );
+                held.push(wire.input.split().freeze());
+            }
+        }
+        assert_eq!(held.iter().map(|piece| piece.len()).sum::<usize>(), received);
     }
 }
