@@ -107,6 +107,7 @@ lint: ## what CI refuses: formatting, clippy, documentation that does not build
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+	cargo clippy --locked --no-default-features --manifest-path fuzz/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}" -- -D warnings
 
 docs: ## build the API documentation
 	cargo doc --no-deps

@@ -11,10 +11,12 @@
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use hookgate::message::Headers;
 use hookgate::outcome::Rejection;
 use hookgate::scheme::{Head, NamedSecret, SignRequest, Verified, Verifier};
 use hookgate::secret::Secret;
-use hyper::{HeaderMap, Method};
+use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
 use sha2::Sha256;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -67,7 +69,7 @@ struct Case {
     verifier: Verifier,
     keyed: Hmac<Sha256>,
     body: [Bytes; 1],
-    headers: HeaderMap,
+    headers: Headers,
 }
 
 impl Case {
@@ -101,7 +103,7 @@ impl Case {
         mac.finalize().into_bytes().into()
     }
 
-    fn paddle(&self, headers: &HeaderMap) -> Result<Verified, Rejection> {
+    fn paddle(&self, headers: &Headers) -> Result<Verified, Rejection> {
         let head = Head {
             method: &Method::POST,
             target: "/webhooks/paddle",
@@ -115,14 +117,14 @@ impl Case {
     }
 
     /// The headers with one digit of the signature changed.
-    fn wrong_in(&self, digit: usize) -> HeaderMap {
-        let mut value = self.headers["paddle-signature"].to_str().unwrap().to_owned();
+    fn wrong_in(&self, digit: usize) -> Headers {
+        let signature = self.headers.first("paddle-signature").unwrap();
+        let mut value = String::from_utf8(signature.to_vec()).unwrap();
         let at = value.find("h1=").unwrap() + 3 + digit;
         let other = if &value[at..=at] == "0" { "1" } else { "0" };
         value.replace_range(at..=at, other);
-        let mut headers = self.headers.clone();
-        headers.insert("paddle-signature", value.parse().unwrap());
-        headers
+        let name = HeaderName::from_static("paddle-signature");
+        Headers::from_iter([(name, HeaderValue::try_from(value).unwrap())])
     }
 }
 

@@ -5,20 +5,20 @@
 //! outcomes always add up.
 
 use crate::clock;
+use crate::message::Headers;
 use crate::outcome::{Outcome, Rejection, RequestId, Verdict};
 use crate::replay::Claim;
 use crate::snapshot::Route;
 use crate::telemetry::audit::{AuditLog, Names};
 use crate::telemetry::metrics::Metrics;
 use hyper::StatusCode;
-use hyper::header::{HeaderMap, HeaderName};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::time::Instant;
 
 /// The field by which an exchange is found again in the application's log.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const X_REQUEST_ID: &str = "x-request-id";
 /// Longest id that is taken over from a sender.
 const REQUEST_ID_BYTES: usize = 128;
 
@@ -54,13 +54,17 @@ impl Recorder {
     }
 
     /// The sender's id when it is short and plain, a new one otherwise.
-    fn request_id(&self, headers: &HeaderMap) -> RequestId {
+    fn request_id(&self, headers: &Headers) -> RequestId {
         let plain = |id: &&str| {
             !id.is_empty()
                 && id.len() <= REQUEST_ID_BYTES
                 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
         };
-        match headers.get(&X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(plain) {
+        match headers
+            .first(X_REQUEST_ID)
+            .and_then(|id| str::from_utf8(id).ok())
+            .filter(plain)
+        {
             Some(id) => id.into(),
             None => {
                 let mut digits = [0; 16];
@@ -93,7 +97,7 @@ pub struct Exchange {
 impl Exchange {
     /// Opens the account and reads the clock: the only time for this exchange. In a box, since it goes through many hands.
     #[must_use]
-    pub fn open(recorder: &Arc<Recorder>, headers: &HeaderMap, peer: Option<IpAddr>) -> Box<Self> {
+    pub fn open(recorder: &Arc<Recorder>, headers: &Headers, peer: Option<IpAddr>) -> Box<Self> {
         recorder.metrics.in_flight_requests.inc();
         Box::new(Self {
             recorder: recorder.clone(),

@@ -9,7 +9,9 @@ use crate::answer::Body;
 use crate::drain::Drain;
 use crate::exchange::{Exchange, Recorder, Settlement};
 use crate::handshake::Reply;
+use crate::http1::declared::decimal;
 use crate::intake::{self, Bounds, Budget, Received};
+use crate::message::{Request, Response};
 use crate::outcome::{Rejection, Verdict};
 use crate::refusal;
 use crate::replay::Guard;
@@ -21,10 +23,9 @@ use crate::upstream::headers::{self, Origin};
 use crate::upstream::{self, Message};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::header::{CONTENT_LENGTH, HeaderValue};
-use hyper::http::request::Parts;
-use hyper::http::uri::PathAndQuery;
-use hyper::{HeaderMap, Method, Request, Response};
+use hyper::Method;
+use hyper::header::HeaderValue;
+use hyper::http::uri::{Authority, PathAndQuery};
 use ipnet::IpNet;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -81,12 +82,12 @@ enum Passed {
 
 impl Gateway {
     /// Serves one request. Runs to its end even when the sender is gone: the caller must not drop it half-way.
-    pub async fn handle<B>(&self, downstream: &Downstream, request: Request<B>) -> Response<Body>
+    pub async fn handle<B>(&self, downstream: &Downstream, request: Request, body: B) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let mut exchange = Exchange::open(&self.recorder, request.headers(), downstream.origin.peer);
-        match self.pass(downstream, request, &mut exchange).await {
+        let mut exchange = Exchange::open(&self.recorder, &request.headers, downstream.origin.peer);
+        match self.pass(downstream, &request, body, &mut exchange).await {
             Ok(Passed::Forwarded(response, verdict)) => settle(response, verdict, exchange).await,
             Ok(Passed::Handshake(reply)) => {
                 exchange.conclude(Verdict::Handshake);
@@ -100,20 +101,19 @@ impl Gateway {
     async fn pass<B>(
         &self,
         downstream: &Downstream,
-        request: Request<B>,
+        request: &Request,
+        body: B,
         exchange: &mut Exchange,
     ) -> Result<Passed, Rejection>
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let (parts, body) = request.into_parts();
-
         // match
-        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        if request.method == Method::CONNECT || request.method == Method::TRACE {
             return Err(Rejection::MethodNotAllowed);
         }
-        let authority = authority(&parts)?;
-        let target = parts
+        let authority = authority(request)?;
+        let target = request
             .uri
             .path_and_query()
             .cloned()
@@ -128,15 +128,15 @@ impl Gateway {
         let handshake = route.settings.handshake.as_ref();
         let challenged = handshake
             .filter(|_| body.is_end_stream())
-            .and_then(|handshake| handshake.challenged(&parts.method, target.query().unwrap_or_default()));
-        if challenged.is_none() && !route.settings.methods.contains(&parts.method) {
+            .and_then(|handshake| handshake.challenged(&request.method, target.query().unwrap_or_default()));
+        if challenged.is_none() && !route.settings.methods.contains(&request.method) {
             return Err(Rejection::MethodNotAllowed);
         }
 
         // admit
         headers::vet(
-            &parts.headers,
-            parts.version,
+            &request.headers,
+            request.version,
             route.settings.verifier.signature_headers(),
         )?;
         let trusted = |address: IpAddr| {
@@ -145,12 +145,12 @@ impl Gateway {
                 .iter()
                 .any(|network| network.contains(&address))
         };
-        let client = headers::client(&downstream.origin, &parts.headers, trusted);
+        let client = headers::client(&downstream.origin, &request.headers, trusted);
         exchange.outcome.peer = client;
         if !route.allows(client) {
             return Err(Rejection::PeerNotAllowed);
         }
-        if declared_length(&parts.headers).is_some_and(|length| length > route.settings.body_limit as u64) {
+        if declared_length(request).is_some_and(|length| length > route.settings.body_limit as u64) {
             return Err(Rejection::BodyTooLarge);
         }
 
@@ -161,7 +161,7 @@ impl Gateway {
 
         // present, age, intake, verify, claim
         let admitted = self
-            .judge(&route, downstream.worker, &parts, target.as_str(), body, exchange)
+            .judge(&route, downstream.worker, request, target.as_str(), body, exchange)
             .await?;
         if let Some(reply) = admitted.handshake {
             return Ok(Passed::Handshake(reply));
@@ -169,9 +169,9 @@ impl Gateway {
 
         // forward
         let head = Forwarding {
-            method: &parts.method,
+            method: &request.method,
             target: &route.target(&target),
-            headers: &parts.headers,
+            headers: &request.headers,
             origin: &downstream.origin,
             authority,
             length: admitted.body.len(),
@@ -184,15 +184,15 @@ impl Gateway {
             },
             fixed: &route.upstream.settings().headers,
         };
-        let request = Message {
+        let message = Message {
             head: head.write(),
             body: admitted.body.into_payload(),
-            is_head: parts.method == Method::HEAD,
+            is_head: request.method == Method::HEAD,
         };
         exchange.forwarding(admitted.at);
         let response = {
             let server = &mut exchange.outcome.upstream;
-            let forwarded = route.upstream.forward(downstream.worker, request, admitted.at, server);
+            let forwarded = route.upstream.forward(downstream.worker, message, admitted.at, server);
             forwarded.await?
         };
         Ok(Passed::Forwarded(response, admitted.verdict))
@@ -203,7 +203,7 @@ impl Gateway {
         &self,
         route: &Route,
         worker: usize,
-        parts: &Parts,
+        request: &Request,
         target: &str,
         body: B,
         exchange: &mut Exchange,
@@ -216,9 +216,9 @@ impl Gateway {
 
         // present, age: before a byte of the body is read
         let head = Head {
-            method: &parts.method,
+            method: &request.method,
             target,
-            headers: &parts.headers,
+            headers: &request.headers,
         };
         let mut check = present(route, &head, now);
         if let Err(rejection) = &check
@@ -327,23 +327,23 @@ fn refuse(rejection: Rejection, exchange: Box<Exchange>) -> Response<Body> {
 }
 
 /// The upstream's answer on its way back, with what is to be settled at its end.
-async fn settle(response: Response<upstream::Answer>, verdict: Verdict, exchange: Box<Exchange>) -> Response<Body> {
-    let (mut parts, answer) = response.into_parts();
-    headers::returned(&mut parts.headers);
+async fn settle(mut response: Response<upstream::Answer>, verdict: Verdict, exchange: Box<Exchange>) -> Response<Body> {
+    headers::returned(&mut response.headers);
     let route = exchange.route.clone();
-    match Body::relay(answer, Settlement::new(exchange, verdict, parts.status)).await {
-        Ok(body) => Response::from_parts(parts, body),
+    let (head, answer) = response.split();
+    match Body::relay(answer, Settlement::new(exchange, verdict, head.status)).await {
+        Ok(body) => head.map(|()| body),
         Err(rejection) => refusal::response(rejection, route.as_deref()),
     }
 }
 
-fn authority(parts: &Parts) -> Result<&str, Rejection> {
-    let target = parts.uri.authority().map(hyper::http::uri::Authority::as_str);
-    headers::authority(&parts.headers, target, parts.version)
+fn authority(request: &Request) -> Result<&str, Rejection> {
+    let target = request.uri.authority().map(Authority::as_str);
+    headers::authority(&request.headers, target, request.version)
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+fn declared_length(request: &Request) -> Option<u64> {
+    decimal(request.headers.first("content-length")?)
 }
 
 /// What the upstream is told about the verdict.

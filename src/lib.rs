@@ -46,7 +46,7 @@
 //! | [`answer`], [`refusal`], [`exchange`], [`snapshot`] | what goes back, the account of it, the compiled configuration |
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`], [`replay`], [`intake`], [`route`] | forwarding, claims, bounded bodies, the route table |
-//! | [`http1`] | HTTP/1.1 as bytes: heads and the ends of bodies, pure |
+//! | [`http1`], [`message`] | HTTP/1.1 as bytes: heads and the ends of bodies, pure; messages of any version, their fields as written |
 //! | [`settings`], [`handshake`], [`scheme`] ★ | the runtime shape of the configuration; what providers ask first; signatures, pure |
 //! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`stopwatch`], [`drain`], [`percent`] | the words that all others use |
 
@@ -65,6 +65,7 @@ pub mod handshake;
 pub mod http1;
 pub mod intake;
 pub mod listener;
+pub mod message;
 pub mod outcome;
 pub mod percent;
 pub mod process;

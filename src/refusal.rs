@@ -2,10 +2,11 @@
 
 use crate::answer::Body;
 use crate::handshake::Reply;
+use crate::message::{Headers, Response};
 use crate::outcome::Rejection;
 use crate::snapshot::Route;
+use hyper::StatusCode;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use hyper::{Response, StatusCode};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -28,40 +29,38 @@ pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<Body> {
     } else {
         format!("{{\"title\":\"{WITHOUT_DETAIL}\",\"status\":{code}}}\n")
     };
-    let mut response = Response::new(Body::from(document));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, PROBLEM);
-    if let Some(seconds) = rejection.retry_after() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    if rejection.ends_connection() {
-        // Over HTTP/2 hyper takes it out again: there, framing is not the head's business.
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    if rejection == Rejection::MethodNotAllowed {
-        headers.insert(
-            ALLOW,
-            route.map_or(HeaderValue::from_static("POST"), |route| route.allow.clone()),
-        );
-    }
+    let retry = rejection
+        .retry_after()
+        .map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
+    // Over HTTP/2 hyper takes it out again: there, framing is not the head's business.
+    let close = rejection
+        .ends_connection()
+        .then_some((CONNECTION, HeaderValue::from_static("close")));
+    let allow = (rejection == Rejection::MethodNotAllowed).then(|| {
+        let methods = route.map_or(HeaderValue::from_static("POST"), |route| route.allow.clone());
+        (ALLOW, methods)
+    });
+    let mut response = Response::new(status, Body::from(document));
+    response.headers = [Some((CONTENT_TYPE, PROBLEM)), retry, close, allow]
+        .into_iter()
+        .flatten()
+        .collect();
     response
 }
 
 /// The answer to a provider's handshake. It echoes what a stranger may have chosen: no browser shall guess at it.
 #[must_use]
 pub fn handshake(reply: Reply) -> Response<Body> {
-    let mut response = Response::new(Body::from(reply.body));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let mut response = Response::new(StatusCode::OK, Body::from(reply.body));
+    response.headers = Headers::from_iter([
+        (CONTENT_TYPE, HeaderValue::from_static(reply.content_type)),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ]);
     response
 }
 
 /// The answer to a replay on a route with `on_replay = "acknowledge"`: the sender should stop, nothing was forwarded.
 #[must_use]
 pub fn acknowledgement() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::OK;
-    response
+    Response::new(StatusCode::OK, Body::empty())
 }

@@ -14,7 +14,7 @@ fuzz_target!(|input: (&str, &[u8])| {
     let description = format!("signature = {{ header = \"S\" }}\ndelivery_id = {{ pointer = \"{pointer}\" }}\npayload = \"{{url}}\"");
     let Some(verifier) = custom(&description, b"a key") else { return };
     let headers = HeaderMap::new();
-    let head = Head { method: &Method::POST, target: "/", headers: &headers };
+    let head = Head { method: &Method::POST, target: "/", headers: &headers.iter().collect() };
     let body = [Bytes::copy_from_slice(body)];
     let found = verifier.delivery_id(&head, &body);
     if let (Some(found), Ok(document)) = (found, serde_json::from_slice::<serde_json::Value>(&body[0])) {

@@ -12,12 +12,14 @@ use crate::clock;
 use crate::deadline::Timer;
 use crate::drain::Drain;
 use crate::gateway::{Downstream, Gateway};
-use crate::http1::answer::{Asked, Delimited, chunk_size};
+use crate::http1::answer::{Asked, Delimited};
+use crate::http1::lines::chunk_size;
 use crate::http1::request::{Head, Malformed, Reader};
+use crate::message::Response;
 use crate::transport::Readable;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use hyper::body::{Body as _, Bytes};
-use hyper::{Method, Response, StatusCode, Version};
+use hyper::{Method, StatusCode, Version};
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -243,11 +245,11 @@ impl<S: Readable> Conversation<'_, S> {
             keep,
             expects,
         } = head;
-        let mut asked = Asked::new(request.method(), request.version(), keep);
+        let mut asked = Asked::new(&request.method, request.version, keep);
         let mut upload = Upload::new(&mut self.wire, framing, expects);
         let body: &mut (dyn hyper::body::Body<Data = Bytes, Error = Broken> + Send + Unpin) = &mut upload;
         let response = {
-            let exchange = pin!(self.gateway.handle(self.downstream, request.map(|()| body)));
+            let exchange = pin!(self.gateway.handle(self.downstream, request, body));
             contained(self.gateway, exchange).await
         };
         asked.keep = asked.keep && upload.is_over().await && !self.drain.drain.has_begun();
@@ -261,10 +263,10 @@ impl<S: Readable> Conversation<'_, S> {
 /// # Errors
 /// When it is not complete: the peer is gone or does not read, or the upstream broke off.
 async fn answer<S: Readable>(wire: &mut Wire<S>, response: Response<Body>, asked: &mut Asked) -> io::Result<()> {
-    let (parts, mut body) = response.into_parts();
+    let (head, mut body) = response.split();
     let mut out = BytesMut::with_capacity(ANSWER);
     let length = body.size_hint().exact();
-    let delimited = clock::with_http_date(|date| asked.write(&mut out, &parts, length, date.as_bytes()));
+    let delimited = clock::with_http_date(|date| asked.write(&mut out, &head, length, date.as_bytes()));
     let is_chunked = match delimited {
         Delimited::Bodiless => return wire.send(out).await,
         Delimited::Plain => false,
@@ -303,7 +305,6 @@ async fn answer<S: Readable>(wire: &mut Wire<S>, response: Response<Body>, asked
 
 /// Answers what is no request, for the last time on this connection.
 async fn dismiss<S: Readable>(wire: &mut Wire<S>, status: StatusCode) -> io::Result<()> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
+    let response = Response::new(status, Body::empty());
     answer(wire, response, &mut Asked::new(&Method::GET, Version::HTTP_11, false)).await
 }

@@ -9,6 +9,7 @@ use crate::answer::Body;
 use crate::deadline::Timer;
 use crate::drain::Drain;
 use crate::gateway::{Downstream, Gateway};
+use crate::message;
 use crate::outcome::Rejection;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http2;
@@ -131,8 +132,9 @@ impl Service<Request<Incoming>> for Exchanges {
 
     fn call(&self, request: Request<Incoming>) -> Finishing {
         let (gateway, downstream) = (self.gateway.clone(), self.downstream.clone());
+        let (request, body) = message::Request::of(request);
         let exchange = async move {
-            let exchange = pin!(gateway.handle(&downstream, request));
+            let exchange = pin!(gateway.handle(&downstream, request, body));
             contained(&gateway, exchange).await
         };
         Finishing {
@@ -144,7 +146,7 @@ impl Service<Request<Incoming>> for Exchanges {
 
 /// An exchange that finishes even if it is dropped.
 struct Finishing {
-    exchange: Option<Pin<Box<dyn Future<Output = Response<Body>> + Send>>>,
+    exchange: Option<Pin<Box<dyn Future<Output = message::Response<Body>> + Send>>>,
     busy: Option<Busy>,
 }
 
@@ -159,7 +161,7 @@ impl Future for Finishing {
         let response = ready!(exchange.as_mut().poll(cx));
         this.exchange = None;
         let busy = this.busy.take();
-        Poll::Ready(Ok(response.map(|body| Tracked::new(body, busy))))
+        Poll::Ready(Ok(response.into_hyper().map(|body| Tracked::new(body, busy))))
     }
 }
 

@@ -14,9 +14,9 @@ use crate::answer::Body;
 use crate::drain::Drain;
 use crate::gateway::Gateway;
 use crate::http1::request::Limits;
+use crate::message::Response;
 use crate::outcome::Rejection;
 use crate::refusal;
-use hyper::Response;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -129,7 +129,7 @@ mod tests {
             stopping: Arc::default(),
         };
         let response = contained(&gateway, pin!(async { panic!("a bug") })).await;
-        assert_eq!(response.status(), hyper::StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.status, hyper::StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(metrics.panics.get(), 1);
     }
 }

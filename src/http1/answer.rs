@@ -3,11 +3,9 @@
 //! An upstream's status, reason and fields go back as they came; what is written anew is where the body ends and whether
 //! the connection goes on. Names and values are those of parsed fields, or ours: none can hold a line end.
 
-use super::fields::write_decimal;
+use super::lines::{field, write_decimal};
+use crate::message::Response;
 use bytes::{BufMut as _, BytesMut};
-use hyper::ext::ReasonPhrase;
-use hyper::header::{self, HeaderMap};
-use hyper::http::response::Parts;
 use hyper::{Method, StatusCode, Version};
 
 /// What decides about an answer besides itself.
@@ -45,12 +43,22 @@ impl Asked {
 
     /// Writes the head of an answer whose body has `length` bytes, where that is known. `date` is the value of `Date`
     /// for an answer without one. Says how its body is to be written, and turns `keep` off when the connection ends with it.
-    pub fn write(&mut self, out: &mut BytesMut, parts: &Parts, length: Option<u64>, date: &[u8]) -> Delimited {
-        let Parts { status, headers, .. } = parts;
-        if closes(headers) {
+    pub fn write<B>(
+        &mut self,
+        out: &mut BytesMut,
+        response: &Response<B>,
+        length: Option<u64>,
+        date: &[u8],
+    ) -> Delimited {
+        let status = response.status;
+        if response
+            .headers
+            .first("connection")
+            .is_some_and(|said| said.eq_ignore_ascii_case(b"close"))
+        {
             self.keep = false;
         }
-        let bodiless = self.is_head || matches!(*status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let bodiless = self.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let delimited = match length {
             _ if bodiless => Delimited::Bodiless,
             Some(_) => Delimited::Plain,
@@ -63,32 +71,33 @@ impl Asked {
         out.put_slice(b"HTTP/1.1 ");
         out.put_slice(status.as_str().as_bytes());
         out.put_slice(b" ");
-        out.put_slice(match parts.extensions.get::<ReasonPhrase>() {
-            Some(reason) => reason.as_bytes(),
+        out.put_slice(match &response.reason {
+            Some(reason) => reason,
             None => status.canonical_reason().unwrap_or_default().as_bytes(),
         });
         out.put_slice(b"\r\n");
         let mut has_date = false;
-        for (name, value) in headers {
-            // Said again below, where there is a body.
-            let is_length = *name == header::CONTENT_LENGTH && (!bodiless || *status == StatusCode::NO_CONTENT);
-            if is_length || *name == header::CONNECTION {
-                continue;
+        for header in response.headers.iter() {
+            match header.name {
+                // Said again below, where there is a body.
+                "content-length" if !bodiless || status == StatusCode::NO_CONTENT => continue,
+                "connection" => continue,
+                "date" => has_date = true,
+                _ => {}
             }
-            has_date |= *name == header::DATE;
-            field(out, name.as_str(), value.as_bytes());
+            field(out, header.written, header.value);
         }
         match (delimited, length) {
-            (Delimited::Plain, Some(length)) => field(out, "content-length", write_decimal(length, &mut [0; 20])),
-            (Delimited::Chunked, _) => field(out, "transfer-encoding", b"chunked"),
+            (Delimited::Plain, Some(length)) => field(out, b"content-length", write_decimal(length, &mut [0; 20])),
+            (Delimited::Chunked, _) => field(out, b"transfer-encoding", b"chunked"),
             (Delimited::Plain, None) | (Delimited::Bodiless, _) => {}
         }
         if !has_date {
-            field(out, "date", date);
+            field(out, b"date", date);
         }
         match (self.keep, self.version == Version::HTTP_11) {
-            (false, _) => field(out, "connection", b"close"),
-            (true, false) => field(out, "connection", b"keep-alive"),
+            (false, _) => field(out, b"connection", b"close"),
+            (true, false) => field(out, b"connection", b"keep-alive"),
             (true, true) => {}
         }
         out.put_slice(b"\r\n");
@@ -96,49 +105,25 @@ impl Asked {
     }
 }
 
-/// The line before a chunk of `length` bytes.
-pub fn chunk_size(out: &mut BytesMut, length: usize) {
-    let digits = length.to_be_bytes();
-    let mut hexadecimal = [0; 2 * size_of::<usize>()];
-    // As many digits as there is room for: it cannot fail.
-    let _ = hex::encode_to_slice(digits, &mut hexadecimal);
-    let zeros = hexadecimal.iter().take_while(|digit| **digit == b'0').count();
-    out.put_slice(hexadecimal.get(zeros..).unwrap_or_default());
-    out.put_slice(b"\r\n");
-}
-
-fn closes(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONNECTION)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
-}
-
-fn field(out: &mut BytesMut, name: &str, value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
-    out.put_slice(name.as_bytes());
-    out.put_slice(b": ");
-    out.put_slice(value);
-    out.put_slice(b"\r\n");
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use hyper::Response;
+    use hyper::header::{HeaderName, HeaderValue};
 
-    fn written(mut asked: Asked, response: Response<()>, length: Option<u64>) -> (String, Delimited, bool) {
+    fn written(mut asked: Asked, response: &Response<()>, length: Option<u64>) -> (String, Delimited, bool) {
         let mut out = BytesMut::new();
-        let delimited = asked.write(&mut out, &response.into_parts().0, length, b"today");
+        let delimited = asked.write(&mut out, response, length, b"today");
         (String::from_utf8(out.to_vec()).unwrap(), delimited, asked.keep)
     }
 
-    fn response(status: u16, fields: &[(&str, &str)]) -> Response<()> {
-        let builder = Response::builder().status(status);
-        let builder = fields
+    fn response(status: u16, fields: &[(&'static str, &'static str)]) -> Response<()> {
+        let mut response = Response::new(StatusCode::from_u16(status).unwrap(), ());
+        response.headers = fields
             .iter()
-            .fold(builder, |builder, (name, value)| builder.header(*name, *value));
-        builder.body(()).unwrap()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        response
     }
 
     const ASKED: Asked = Asked {
@@ -162,16 +147,16 @@ mod tests {
         ];
         let kept = "HTTP/1.1 200 OK\r\nset-cookie: a\r\nset-cookie: b\r\ndate: x\r\n";
         assert_eq!(
-            written(ASKED, response(200, &fields), Some(2)),
+            written(ASKED, &response(200, &fields), Some(2)),
             (format!("{kept}content-length: 2\r\n\r\n"), Delimited::Plain, true)
         );
         assert_eq!(
-            written(OLD, response(200, &fields), Some(2)).0,
+            written(OLD, &response(200, &fields), Some(2)).0,
             format!("{kept}content-length: 2\r\nconnection: keep-alive\r\n\r\n")
         );
         let bare = response(200, &[]);
         assert_eq!(
-            written(ASKED, bare.clone(), None),
+            written(ASKED, &bare, None),
             (
                 "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ndate: today\r\n\r\n".into(),
                 Delimited::Chunked,
@@ -179,7 +164,7 @@ mod tests {
             )
         );
         assert_eq!(
-            written(OLD, bare, None),
+            written(OLD, &bare, None),
             (
                 "HTTP/1.1 200 OK\r\ndate: today\r\nconnection: close\r\n\r\n".into(),
                 Delimited::Plain,
@@ -188,7 +173,7 @@ mod tests {
         );
         let closing = response(503, &[("connection", "close")]);
         assert_eq!(
-            written(ASKED, closing, Some(0)),
+            written(ASKED, &closing, Some(0)),
             (
                 "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\ndate: today\r\nconnection: close\r\n\r\n"
                     .into(),
@@ -203,33 +188,21 @@ mod tests {
         let length = [("content-length", "1234"), ("date", "x")];
         let head = "HTTP/1.1 200 OK\r\ncontent-length: 1234\r\ndate: x\r\n\r\n";
         assert_eq!(
-            written(HEAD, response(200, &length), Some(0)),
+            written(HEAD, &response(200, &length), Some(0)),
             (head.into(), Delimited::Bodiless, true)
         );
         let unchanged = "HTTP/1.1 304 Not Modified\r\ncontent-length: 1234\r\ndate: x\r\n\r\n";
-        assert_eq!(written(ASKED, response(304, &length), Some(0)).0, unchanged);
+        assert_eq!(written(ASKED, &response(304, &length), Some(0)).0, unchanged);
         let empty = "HTTP/1.1 204 No Content\r\ndate: x\r\n\r\n";
-        assert_eq!(written(ASKED, response(204, &length), Some(0)).0, empty);
-    }
-
-    #[test]
-    fn numbers_are_written_as_http_wants_them() {
-        for number in [0, 9, 10, 305, u64::MAX] {
-            assert_eq!(write_decimal(number, &mut [0; 20]), number.to_string().as_bytes());
-        }
-        for length in [1, 15, 16, 0xabcd0, usize::MAX] {
-            let mut out = BytesMut::new();
-            chunk_size(&mut out, length);
-            assert_eq!(out, format!("{length:x}\r\n"));
-        }
+        assert_eq!(written(ASKED, &response(204, &length), Some(0)).0, empty);
     }
 
     #[test]
     fn an_unusual_reason_goes_back_as_it_came() {
         let mut odd = response(200, &[("date", "x")]);
-        odd.extensions_mut().insert(ReasonPhrase::from_static(b"Quite Right"));
+        odd.reason = Some("Quite Right".into());
         assert!(
-            written(ASKED, odd, Some(0))
+            written(ASKED, &odd, Some(0))
                 .0
                 .starts_with("HTTP/1.1 200 Quite Right\r\n")
         );

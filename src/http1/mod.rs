@@ -4,6 +4,7 @@
 //! servers could read the same bytes in two ways, there is no request. httparse reads the single lines.
 
 pub mod answer;
-pub mod fields;
+pub mod declared;
 pub mod framing;
+pub(crate) mod lines;
 pub mod request;

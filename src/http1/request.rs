@@ -4,11 +4,11 @@
 //! `chunked`, never both; nothing is folded, nothing stands before a colon. Whoever writes otherwise hopes that somebody
 //! behind us reads otherwise, or has never talked to a server before.
 
-use super::fields::{self, Declared};
+use super::declared::{self, Declared};
 use super::framing::{Chunks, Framing};
+use crate::message::{Headers, Request};
 use bytes::{Buf as _, Bytes, BytesMut};
-use hyper::header::{self, HeaderMap};
-use hyper::{Method, Request, Uri, Version};
+use hyper::{Method, Uri, Version};
 use std::mem::MaybeUninit;
 
 /// Header fields for which there is room on the stack: the default bound.
@@ -27,7 +27,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Head {
     /// Method, target, version and fields, which share one buffer.
-    pub request: Request<()>,
+    pub request: Request,
     /// Where its body ends.
     pub framing: Framing,
     /// Whether its sender means to send another one on the same connection.
@@ -120,30 +120,31 @@ fn head(bytes: &Bytes, most: usize) -> Result<Head, Malformed> {
     }
     let method = parsed.method.unwrap_or_default();
     let target = parsed.path.unwrap_or_default();
-    let mut request = Request::new(());
-    *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed::Syntax)?;
-    *request.uri_mut() = Uri::from_maybe_shared(bytes.slice_ref(target.as_bytes())).map_err(|_| Malformed::Syntax)?;
-    *request.version_mut() = match parsed.version {
+    let version = match parsed.version {
         Some(0) => Version::HTTP_10,
         Some(_) | None => Version::HTTP_11,
     };
-    *request.headers_mut() = fields::map(bytes, parsed.headers).ok_or(Malformed::Syntax)?;
-    let (version, headers) = (request.version(), request.headers());
-    let framing = framing(version, headers)?;
-    let keep = fields::keeps(version, headers) && !framing.ends_with_connection();
-    let expects = version == Version::HTTP_11 && headers.contains_key(header::EXPECT) && !framing.is_complete();
+    let headers = Headers::parsed(bytes, parsed.headers).ok_or(Malformed::Syntax)?;
+    let framing = framing(version, &headers)?;
+    let keep = declared::keeps(version, &headers) && !framing.ends_with_connection();
+    let expects = version == Version::HTTP_11 && !framing.is_complete() && headers.has("expect");
     Ok(Head {
         framing,
         keep,
         expects,
-        request,
+        request: Request {
+            method: Method::from_bytes(method.as_bytes()).map_err(|_| Malformed::Syntax)?,
+            uri: Uri::from_maybe_shared(bytes.slice_ref(target.as_bytes())).map_err(|_| Malformed::Syntax)?,
+            version,
+            headers,
+        },
     })
 }
 
 /// Where the body ends (RFC 9112, 6.3, without what that section merely tolerates). A transfer coding that is not for us to
 /// read is left for the gateway to refuse, and the connection ends with it.
-fn framing(version: Version, headers: &HeaderMap) -> Result<Framing, Malformed> {
-    match fields::declared(version, headers).ok_or(Malformed::Syntax)? {
+fn framing(version: Version, headers: &Headers) -> Result<Framing, Malformed> {
+    match declared::declared(version, headers).ok_or(Malformed::Syntax)? {
         Declared::Nothing => Ok(Framing::Length(0)),
         Declared::Length(length) => Ok(Framing::Length(length)),
         Declared::Chunked => Ok(Framing::Chunked(Chunks::default())),
@@ -185,9 +186,9 @@ mod tests {
                 (head.framing, head.keep, head.expects),
                 (Framing::Length(3), true, false)
             );
-            assert_eq!(head.request.method(), Method::POST);
-            assert_eq!(head.request.uri(), "/a?b");
-            assert_eq!(head.request.headers()["x-y"], "z");
+            assert_eq!(head.request.method, Method::POST);
+            assert_eq!(head.request.uri, "/a?b");
+            assert_eq!(head.request.headers.first("x-y"), Some(&b"z"[..]));
             let left = [&input[..], &pieces.flatten().copied().collect::<Vec<_>>()].concat();
             assert_eq!(left, b"abcGET");
         }

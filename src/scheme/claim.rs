@@ -115,9 +115,8 @@ impl Scheme {
                     if !before.is_empty() {
                         into(b".");
                     }
-                    let mut values = head.headers.get_all(&name).iter();
-                    into(values.next().ok_or(Rejection::SignatureMissing)?.as_bytes());
-                    if values.next().is_some() {
+                    into(head.headers.first(name.as_str()).ok_or(Rejection::SignatureMissing)?);
+                    if head.headers.all(name.as_str()).nth(1).is_some() {
                         return Err(Rejection::SignatureMalformed);
                     }
                     before.push(name);

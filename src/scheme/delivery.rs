@@ -38,9 +38,9 @@ impl DeliveryId {
     pub fn find<'a>(&self, head: &Head<'a>, body: &[Bytes]) -> Option<Cow<'a, [u8]>> {
         let id: Cow<'a, [u8]> = match &self.0 {
             Place::Header(name) => {
-                let mut values = head.headers.get_all(name).iter();
+                let mut values = head.headers.all(name.as_str());
                 let value = values.next()?;
-                values.next().is_none().then(|| Cow::Borrowed(value.as_bytes()))?
+                values.next().is_none().then_some(Cow::Borrowed(value))?
             }
             Place::Json(pointer) => Cow::Owned(pointer.text(&contiguous(body)).ok()??.into_bytes()),
             Place::Form(name) => {

@@ -6,11 +6,11 @@
 use super::asymmetric::MAX_SIGNATURE;
 use super::custom::Encoding;
 use super::mac::{Hash, Tag};
+use crate::message::Headers;
 use crate::outcome::Rejection;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
-use hyper::HeaderMap;
 use hyper::header::HeaderName;
 use memchr::memchr;
 
@@ -31,10 +31,10 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
 /// # Errors
 /// `SignatureMissing` when it is absent or empty; `SignatureMalformed` when it is there twice, longer than
 /// [`MAX_HEADER`] or has a byte that is not printable ASCII.
-pub(super) fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Rejection> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next().ok_or(Rejection::SignatureMissing)?.as_bytes();
-    // Also refuses the tab, which `HeaderValue` allows and a trimming upstream might treat as a space.
+pub(super) fn only<'h>(headers: &'h Headers, name: &HeaderName) -> Result<&'h str, Rejection> {
+    let mut values = headers.all(name.as_str());
+    let value = values.next().ok_or(Rejection::SignatureMissing)?;
+    // Also refuses the tab, which HTTP allows and a trimming upstream might treat as a space.
     let printable = value
         .iter()
         .fold(true, |printable, byte| printable & (0x20..0x7f).contains(byte));

@@ -27,12 +27,13 @@ mod whole;
 pub use custom::*;
 pub use delivery::DeliveryId;
 
+use crate::message::Headers;
 use crate::outcome::Rejection;
 use crate::secret::Secret;
 use bytes::Bytes;
 use compile::{Payload, Scheme};
+use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub struct Head<'a> {
     /// Raw path and query as received (`/hook?a=%20b`).
     pub target: &'a str,
     /// All header fields as received.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Headers,
 }
 
 /// One secret (or public key) as configured.

@@ -67,7 +67,7 @@ pub(super) fn sign(
     let head = Head {
         method: request.method,
         target: request.target,
-        headers: &headers,
+        headers: &headers.iter().collect(),
     };
     let whole = Whole::prepare(scheme, &head, &claim, Vec::new()).ok()?;
 

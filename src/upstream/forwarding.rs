@@ -3,11 +3,12 @@
 //! One pass over the sender's fields, each either copied as it is or left out; then what is ours. The result always carries
 //! exactly one `Content-Length`, one `Host`, and nothing that was the sender's word about who it is.
 
-use super::headers::{Origin, is_forwarding, is_hop_by_hop, is_ours, is_override};
-use crate::http1::fields::write_decimal;
+use super::headers::{Origin, is_forwarding, is_hop_by_hop, is_ours, is_override, nominated};
+use crate::http1::lines::{self, write_decimal};
+use crate::message::Headers;
 use bytes::BytesMut;
 use hyper::Method;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -27,7 +28,7 @@ pub struct Forwarding<'a> {
     /// Raw path and query to ask the upstream for.
     pub target: &'a str,
     /// The sender's fields, which [`super::headers::vet`] has let pass.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Headers,
     /// Where the request came from.
     pub origin: &'a Origin,
     /// What [`super::headers::authority`] gave.
@@ -66,20 +67,15 @@ impl Forwarding<'_> {
             self.target.as_bytes(),
             b" HTTP/1.1\r\n",
         ]);
-        let connection = self.headers.get_all(header::CONNECTION);
-        let is_nominated = |name: &HeaderName| {
-            let mut values = connection
-                .iter()
-                .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-            values.any(|nominated| nominated.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
-        };
-        for (name, value) in self.headers {
-            if !self.leaves_out(name) && !is_nominated(name) {
-                out.field(name.as_str(), value.as_bytes());
+        let nominated = nominated(self.headers);
+        for header in self.headers.iter() {
+            let is_nominated = nominated.iter().any(|name| name.eq_ignore_ascii_case(header.written));
+            if !is_nominated && !self.leaves_out(header.name) {
+                lines::field(&mut out.0, header.written, header.value);
             }
         }
         // HTTP/2 may name its authority in the target only.
-        if !self.headers.contains_key(header::HOST) && !self.is_fixed("host") {
+        if !self.headers.has("host") && !self.is_fixed("host") {
             out.field("host", self.authority.as_bytes());
         }
         out.put(&[b"content-length: "]);
@@ -93,7 +89,7 @@ impl Forwarding<'_> {
             (X_FORWARDED_PROTO, self.origin.scheme),
             (X_FORWARDED_HOST, self.authority),
         ] {
-            let believed = self.origin.trusted && self.headers.contains_key(name);
+            let believed = self.origin.trusted && self.headers.has(name);
             if !believed && !self.is_fixed(name) {
                 out.field(name, ours.as_bytes());
             }
@@ -117,17 +113,16 @@ impl Forwarding<'_> {
     }
 
     /// Whether a field of the sender's goes no further, or is written anew.
-    fn leaves_out(&self, name: &HeaderName) -> bool {
-        let text = name.as_str();
-        is_hop_by_hop(text)
-            || is_override(text)
-            || is_ours(text)
-            || text.contains('_')
-            || text == X_FORWARDED_FOR
-            || (is_forwarding(text) && !self.origin.trusted)
-            || text == X_REQUEST_ID
-            || name == header::CONTENT_LENGTH
-            || self.is_fixed(text)
+    fn leaves_out(&self, name: &str) -> bool {
+        is_hop_by_hop(name)
+            || is_override(name)
+            || is_ours(name)
+            || name.contains('_')
+            || name == X_FORWARDED_FOR
+            || (is_forwarding(name) && !self.origin.trusted)
+            || name == X_REQUEST_ID
+            || name == "content-length"
+            || self.is_fixed(name)
     }
 
     fn is_fixed(&self, name: &str) -> bool {
@@ -136,14 +131,10 @@ impl Forwarding<'_> {
 
     /// One list: what trusted proxies said, and the peer.
     fn forwarded_for(&self, out: &mut Head) {
-        let believed = self
-            .headers
-            .get_all(X_FORWARDED_FOR)
-            .iter()
-            .filter(|_| self.origin.trusted);
+        let believed = self.headers.all(X_FORWARDED_FOR).filter(|_| self.origin.trusted);
         let mut list: Vec<u8> = Vec::new();
         for value in believed {
-            list.extend_from_slice(value.as_bytes());
+            list.extend_from_slice(value);
             list.extend_from_slice(b", ");
         }
         match (&self.origin.peer, list.is_empty()) {
@@ -171,7 +162,7 @@ impl Head {
     }
 
     fn field(&mut self, name: &str, value: &[u8]) {
-        self.put(&[name.as_bytes(), b": ", value, b"\r\n"]);
+        lines::field(&mut self.0, name.as_bytes(), value);
     }
 
     fn decimal(&mut self, number: usize) {
@@ -201,11 +192,13 @@ mod tests {
 
     /// What is written for these fields, as names and values in their order.
     fn forwarded(sent: &[(&str, &str)], peer: &str, trusted: bool) -> Vec<(String, String)> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in sent {
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            headers.append(name, value.parse().unwrap());
-        }
+        let parse = |(name, value): &(&str, &str)| {
+            (
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::try_from(*value).unwrap(),
+            )
+        };
+        let headers: Headers = sent.iter().map(parse).collect();
         let origin = Origin {
             peer: peer.parse::<IpAddr>().ok(),
             trusted,

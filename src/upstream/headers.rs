@@ -4,9 +4,10 @@
 //! disagree on how to read odd ones (to WSGI, Rack and CGI `Paddle_Signature` *is* `Paddle-Signature`), so what could be
 //! read in two ways is refused or removed here, once, before any of ours is added.
 
+use crate::message::Headers;
 use crate::outcome::Rejection;
 use hyper::Version;
-use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::header::HeaderName;
 use std::net::IpAddr;
 
 /// Where a request came from, as the upstream is to be told.
@@ -68,15 +69,16 @@ fn is_protected(name: &str, signature: &[HeaderName]) -> bool {
 ///
 /// # Errors
 /// `BadRequest`, `HeaderConflict`, `ExpectationFailed`, `TransferCoding`.
-pub fn vet(headers: &HeaderMap, version: Version, signature: &[HeaderName]) -> Result<(), Rejection> {
-    for name in headers.keys() {
-        let name = name.as_str();
-        if name.contains('_') && is_protected(&name.replace('_', "-"), signature) {
-            return Err(Rejection::HeaderConflict);
+pub fn vet(headers: &Headers, version: Version, signature: &[HeaderName]) -> Result<(), Rejection> {
+    if headers.any_name_has(b'_') {
+        for field in headers.iter().filter(|field| field.name.contains('_')) {
+            if is_protected(&field.name.replace('_', "-"), signature) {
+                return Err(Rejection::HeaderConflict);
+            }
         }
     }
-    for value in headers.get_all(header::CONNECTION) {
-        let value = value.to_str().map_err(|_| Rejection::BadRequest)?;
+    for value in headers.all("connection") {
+        let value = plain(value).ok_or(Rejection::BadRequest)?;
         for name in value.split(',').map(str::trim) {
             // What senders really say is no header's name.
             if name.eq_ignore_ascii_case("keep-alive") || name.eq_ignore_ascii_case("close") {
@@ -88,34 +90,39 @@ pub fn vet(headers: &HeaderMap, version: Version, signature: &[HeaderName]) -> R
             }
         }
     }
-    if let Some(expect) = headers.get(header::EXPECT)
-        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    if let Some(expect) = headers.first("expect")
+        && !expect.eq_ignore_ascii_case(b"100-continue")
     {
         return Err(Rejection::ExpectationFailed);
     }
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = headers.all("transfer-encoding");
     match (codings.next(), codings.next()) {
         (None, _) => {}
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") && version == Version::HTTP_11 => {}
+        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") && version == Version::HTTP_11 => {}
         (Some(_), _) => return Err(Rejection::TransferCoding),
     }
-    let is_twice = |name| headers.get_all(name).iter().nth(1).is_some();
-    // Where no name is repeated, none of these is.
-    if headers.len() > headers.keys_len() && signature.iter().any(is_twice) {
+    let is_twice = |name: &HeaderName| headers.all(name.as_str()).nth(1).is_some();
+    if signature.iter().any(is_twice) {
         return Err(Rejection::SignatureMalformed);
     }
     Ok(())
+}
+
+/// A value of printable ASCII and tabs.
+fn plain(value: &[u8]) -> Option<&str> {
+    let is_plain = value.iter().all(|byte| *byte == b'\t' || (b' '..=b'~').contains(byte));
+    str::from_utf8(value).ok().filter(|_| is_plain)
 }
 
 /// The one authority that a request names: `Host`, or the target's authority, which must then agree with it.
 ///
 /// # Errors
 /// `BadRequest` for a missing, repeated, disagreeing or unreadable one.
-pub fn authority<'a>(headers: &'a HeaderMap, target: Option<&'a str>, version: Version) -> Result<&'a str, Rejection> {
-    let mut hosts = headers.get_all(header::HOST).iter();
+pub fn authority<'a>(headers: &'a Headers, target: Option<&'a str>, version: Version) -> Result<&'a str, Rejection> {
+    let mut hosts = headers.all("host");
     let host = match (hosts.next(), hosts.next()) {
         (None, _) => None,
-        (Some(host), None) => Some(host.to_str().map_err(|_| Rejection::BadRequest)?),
+        (Some(host), None) => Some(plain(host).ok_or(Rejection::BadRequest)?),
         (Some(_), Some(_)) => return Err(Rejection::BadRequest),
     };
     let named = match (host, target) {
@@ -125,8 +132,9 @@ pub fn authority<'a>(headers: &'a HeaderMap, target: Option<&'a str>, version: V
         (None, None) if version == Version::HTTP_10 => "",
         (None, None) => return Err(Rejection::BadRequest),
     };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~' | b'%');
-    if !named.bytes().all(plain) || (named.is_empty() && version != Version::HTTP_10) {
+    let allowed =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~' | b'%');
+    if !named.bytes().all(allowed) || (named.is_empty() && version != Version::HTTP_10) {
         return Err(Rejection::BadRequest);
     }
     Ok(named)
@@ -135,16 +143,16 @@ pub fn authority<'a>(headers: &'a HeaderMap, target: Option<&'a str>, version: V
 /// The address that the request came from: the peer, or, behind trusted proxies, the last hop of `X-Forwarded-For`
 /// (read right to left) that is not one of them.
 #[must_use]
-pub fn client(origin: &Origin, headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+pub fn client(origin: &Origin, headers: &Headers, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     if !origin.trusted {
         return origin.peer;
     }
     let mut client = origin.peer;
-    let lines: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+    let lines: Vec<_> = headers.all("x-forwarded-for").collect();
     let hops = lines
         .iter()
         .rev()
-        .flat_map(|line| line.to_str().unwrap_or("").rsplit(','));
+        .flat_map(|line| plain(line).unwrap_or_default().rsplit(','));
     for hop in hops {
         // What cannot be read ends the chain: the last address that a trusted proxy vouched for stands.
         let Some(address) = parse_hop(hop.trim()) else { break };
@@ -164,26 +172,29 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
     Some(IpAddr::to_canonical(&address))
 }
 
+/// The names that `Connection` lists, as they are written there: those fields go no further either. What connections are
+/// really told, to close or not to, is no field's name.
+pub(super) fn nominated(headers: &Headers) -> Vec<&[u8]> {
+    let words = headers
+        .all("connection")
+        .flat_map(|value| value.split(|byte| *byte == b','));
+    words
+        .map(<[u8]>::trim_ascii)
+        .filter(|word| !word.eq_ignore_ascii_case(b"keep-alive") && !word.eq_ignore_ascii_case(b"close"))
+        .collect()
+}
+
 /// Turns an upstream's headers into what goes back to the sender.
-pub fn returned(headers: &mut HeaderMap) {
-    let mut nominated: Vec<HeaderName> = Vec::new();
-    for value in headers.get_all(header::CONNECTION) {
-        let names = value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii);
-        // What goes anyway is not worth a name of its own.
-        let names = names.filter(|name| !name.eq_ignore_ascii_case(b"keep-alive"));
-        nominated.extend(
-            names
-                .filter_map(|name| HeaderName::from_bytes(name).ok())
-                .filter(|name| *name != header::CONTENT_LENGTH),
-        );
-    }
-    for name in nominated {
-        headers.remove(name);
-    }
-    let goes = |name: &&HeaderName| is_hop_by_hop(name.as_str()) || is_ours(name.as_str());
-    while let Some(name) = headers.keys().find(goes).cloned() {
-        headers.remove(name);
-    }
+pub fn returned(headers: &mut Headers) {
+    let nominated: Vec<_> = nominated(headers)
+        .into_iter()
+        .filter(|name| !name.eq_ignore_ascii_case(b"content-length"))
+        .map(<[u8]>::to_ascii_lowercase)
+        .collect();
+    headers.retain(|field| {
+        let goes = is_hop_by_hop(field.name) || is_ours(field.name);
+        !goes && !nominated.iter().any(|name| name == field.name.as_bytes())
+    });
 }
 
 #[cfg(test)]
@@ -194,18 +205,14 @@ mod tests {
 
     const SIGNATURE: [HeaderName; 1] = [HeaderName::from_static("paddle-signature")];
 
-    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+    fn map(fields: &[(&str, &str)]) -> Headers {
         let parse = |(name, value): &(&str, &str)| {
             (
                 HeaderName::from_bytes(name.as_bytes()).unwrap(),
                 HeaderValue::from_bytes(value.as_bytes()).unwrap(),
             )
         };
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields.iter().map(parse) {
-            headers.append(name, value);
-        }
-        headers
+        fields.iter().map(parse).collect()
     }
 
     fn origin(peer: &str, trusted: bool) -> Origin {
@@ -365,6 +372,6 @@ mod tests {
         ]);
         returned(&mut headers);
         assert_eq!(headers.len(), 3);
-        assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
+        assert_eq!(headers.all("set-cookie").count(), 2);
     }
 }

@@ -91,7 +91,7 @@ async fn ask(endpoint: &Endpoint, check: &HealthCheck) -> Result<(), String> {
         let mut connection = Connection::new(stream);
         let request = request(endpoint, check);
         match connection.send(request, deadline).await {
-            Ok(response) => Ok(response.status()),
+            Ok(response) => Ok(response.status),
             Err(failure) => Err(match failure {
                 super::connection::Failure::NotSent(_) => Rejection::UpstreamReset.to_string(),
                 super::connection::Failure::Lost(rejection) => rejection.to_string(),

@@ -3,13 +3,12 @@
 //! httparse reads the lines; what is decided here is where the answer's body ends (RFC 9112, section 6.3), and that an
 //! answer whose end could be read in two ways is no answer.
 
-use crate::http1::fields::{self, Declared};
+use crate::http1::declared::{self, Declared};
 use crate::http1::framing::{Chunks, Framing};
 use crate::intake::Payload;
+use crate::message::{Headers, Response};
 use bytes::{Buf as _, Bytes, BytesMut};
-use hyper::ext::ReasonPhrase;
-use hyper::header::HeaderMap;
-use hyper::{Response, StatusCode, Version};
+use hyper::{StatusCode, Version};
 use std::mem::MaybeUninit;
 
 /// Bytes of an answer's head that are read before it counts as garbage.
@@ -119,21 +118,19 @@ fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed
             drop(input.split_to(length));
             continue;
         }
-        let mut response = Response::new(());
-        *response.status_mut() = status;
-        *response.headers_mut() = fields::map(input, head.headers).ok_or(Malformed)?;
-        if let Some(reason) = head.reason
-            && status.canonical_reason() != Some(reason)
-        {
-            let reason = ReasonPhrase::try_from(reason.as_bytes()).map_err(|_| Malformed)?;
-            response.extensions_mut().insert(reason);
-        }
+        let reason = head.reason.filter(|reason| status.canonical_reason() != Some(reason));
+        let response = Response {
+            status,
+            reason: reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes())),
+            headers: Headers::parsed(input, head.headers).ok_or(Malformed)?,
+            body: (),
+        };
         let version = match head.version {
             Some(0) => Version::HTTP_10,
             Some(_) | None => Version::HTTP_11,
         };
-        let framing = framing(is_head, status, version, response.headers())?;
-        let keep = fields::keeps(version, response.headers())
+        let framing = framing(is_head, status, version, &response.headers)?;
+        let keep = declared::keeps(version, &response.headers)
             && !framing.ends_with_connection()
             && status != StatusCode::SWITCHING_PROTOCOLS;
         drop(input.split_to(length));
@@ -146,8 +143,8 @@ fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed
 }
 
 /// Where the body ends.
-fn framing(is_head: bool, status: StatusCode, version: Version, headers: &HeaderMap) -> Result<Framing, Malformed> {
-    let framing = match fields::declared(version, headers).ok_or(Malformed)? {
+fn framing(is_head: bool, status: StatusCode, version: Version, headers: &Headers) -> Result<Framing, Malformed> {
+    let framing = match declared::declared(version, headers).ok_or(Malformed)? {
         Declared::Nothing => Framing::UntilClose,
         Declared::Length(length) => Framing::Length(length),
         Declared::Chunked => Framing::Chunked(Chunks::default()),
@@ -184,12 +181,9 @@ mod tests {
         let wire = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
                     HTTP/1.1 200 Very well\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 2\r\n\r\nokHTTP";
         let (head, rest) = read(wire).unwrap().unwrap();
-        assert_eq!(head.response.status(), 200);
-        assert_eq!(
-            head.response.extensions().get::<ReasonPhrase>().unwrap().as_bytes(),
-            b"Very well"
-        );
-        assert_eq!(head.response.headers().get_all("set-cookie").iter().count(), 2);
+        assert_eq!(head.response.status, 200);
+        assert_eq!(head.response.reason.as_deref(), Some(&b"Very well"[..]));
+        assert_eq!(head.response.headers.all("set-cookie").count(), 2);
         assert_eq!((head.framing, head.keep), (Framing::Length(2), true));
         assert_eq!(rest, "okHTTP");
         for end in 0..wire.len() - 6 {
@@ -223,7 +217,7 @@ mod tests {
         let (head, rest, parsed) = dripped(wire.as_bytes()).unwrap();
         let head = head.unwrap();
         assert_eq!(head.framing, Framing::Length(3));
-        assert_eq!(head.response.headers().len(), HEADERS);
+        assert_eq!(head.response.headers.len(), HEADERS);
         assert!(rest.is_empty());
         // A parse for every byte would be many times that.
         assert!(parsed < (HEADERS + 5) * wire.len(), "{parsed}");
@@ -333,7 +327,7 @@ mod tests {
             wire.splice(at..at, junk);
             let mut input = Bytes::from(wire.clone());
             if let Ok(Some(head)) = read_head(&mut input, false) {
-                prop_assert!(!head.response.status().is_informational() || head.response.status() == 101);
+                prop_assert!(!head.response.status.is_informational() || head.response.status == 101);
                 prop_assert!(wire.ends_with(&input) && input.len() < wire.len());
             }
         }

@@ -18,12 +18,12 @@ mod stream;
 mod tally;
 
 use crate::drain::Drain;
+use crate::message::Response;
 use crate::outcome::Rejection;
 use crate::settings;
 use arc_swap::ArcSwap;
 use balance::{Candidate, Random};
 use connection::Incoming;
-use hyper::Response;
 use hyper::body::Bytes;
 pub use message::Message;
 use pool::{Endpoint, Lease, Missed, Server, Shared};

@@ -11,9 +11,10 @@ use super::standing::Standing;
 use super::stream::Stream;
 use super::tally::Tally;
 use crate::drain::Drain;
+use crate::message::Response;
 use crate::outcome::Rejection;
 use crate::settings::{self, Ejection, Target};
-use hyper::{Response, StatusCode};
+use hyper::StatusCode;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -170,10 +171,10 @@ impl Endpoint {
             let deadline = now + self.shared.settings.timeout;
             match connection.send(request, deadline).await {
                 Ok(response) => {
-                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    if response.status == StatusCode::SWITCHING_PROTOCOLS {
                         return Err(Missed::Lost(self.failed(Rejection::UpstreamInvalid)));
                     }
-                    if response.status().is_server_error() {
+                    if response.status.is_server_error() {
                         self.answered_with_error();
                     } else {
                         self.succeeded();

@@ -186,7 +186,7 @@ fn ours(verifier: &Verifier, header: &str, body: &str) -> bool {
     let head = Head {
         method: &Method::POST,
         target: "/",
-        headers: &headers,
+        headers: &headers.iter().collect(),
     };
     let verdict = verifier.present(&head).and_then(|presented| {
         presented.age(NOW, Some(TOLERANCE))?;

@@ -80,7 +80,7 @@ impl Request {
         let head = Head {
             method: &Method::POST,
             target: &self.target,
-            headers: &self.headers,
+            headers: &self.headers.iter().collect(),
         };
         let presented = verifier.present(&head)?;
         presented.age(

@@ -65,6 +65,34 @@ fn the_request_arrives_as_signed() {
     }
 }
 
+/// A name means the same in any case, but a signed field and an old application's parser may disagree: over HTTP/1.1 names
+/// go on as they were written, both ways, in their order.
+#[test]
+fn names_keep_their_case() {
+    let fields = [("X-CamelCase", "1"), ("SOAPAction", "x"), ("x-camelcase", "2")];
+    let upstream = Upstream::answering(answer("200 OK", &fields, b"ok"));
+    let gateway = Setup::new(&upstream.url()).start();
+    let webhook = fields
+        .iter()
+        .fold(Webhook::new("{}"), |webhook, (name, value)| webhook.header(name, value));
+    let response = gateway.exchange(&webhook.bytes());
+    let received = upstream.only();
+    for headers in [&received.message.headers, &response.message.headers] {
+        let ours = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), str::from_utf8(value).unwrap()))
+            .filter(|field| fields.contains(field));
+        assert_eq!(ours.collect::<Vec<_>>(), fields, "{headers:?}");
+    }
+    assert!(
+        received
+            .message
+            .headers
+            .iter()
+            .any(|(name, _)| name == "Paddle-Signature")
+    );
+}
+
 /// Chunked and HTTP/2 requests arrive with one exact `Content-Length`; trailers (A11) do not arrive at all.
 #[test]
 fn the_forwarded_body_is_never_chunked() {

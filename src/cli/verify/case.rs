@@ -99,7 +99,7 @@ fn judge(
     let head = Head {
         method,
         target,
-        headers,
+        headers: &headers.iter().collect(),
     };
     let presented = verifier.present(&head)?;
     presented.age(0, None)?;

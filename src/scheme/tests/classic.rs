@@ -20,7 +20,7 @@ fn classic(vector: &Value) -> Verifier {
 }
 
 fn post(vector: &Value, body: &[u8]) -> Result<Verified, Rejection> {
-    let headers = HeaderMap::new();
+    let headers = Headers::default();
     judge(
         &classic(vector),
         &Head {
@@ -35,7 +35,7 @@ fn post(vector: &Value, body: &[u8]) -> Result<Verified, Rejection> {
 }
 
 fn get(vector: &Value, query: &str, body: &[u8]) -> Result<Verified, Rejection> {
-    let headers = HeaderMap::new();
+    let headers = Headers::default();
     let target = format!("/fulfil?{query}");
     judge(
         &classic(vector),
@@ -136,7 +136,7 @@ fn agrees_with_a_real_php() {
         None,
     )
     .unwrap();
-    let headers = HeaderMap::new();
+    let headers = Headers::default();
     let head = Head {
         method: &Method::POST,
         target: "/",
@@ -208,7 +208,7 @@ fn the_delivery_id_is_the_alert_id() {
     let vectors = vectors();
     let form = vectors[0]["form_body"].as_str().unwrap();
     let verifier = classic(&vectors[0]);
-    let headers = HeaderMap::new();
+    let headers = Headers::default();
     let body = [Bytes::copy_from_slice(form.as_bytes())];
     let head = Head {
         method: &Method::POST,

@@ -104,7 +104,7 @@ fn run(vector: &Value) -> Result<Verified, Rejection> {
         .as_ref()
         .is_none_or(|custom| custom.payload.as_ref().is_some_and(|p| p.contains("{url}")));
     let verifier = Verifier::new(&provider, custom, keys(&secrets), public_url.filter(|_| signs_url)).unwrap();
-    let mut headers = HeaderMap::new();
+    let mut headers = hyper::HeaderMap::new();
     for (name, value) in vector["headers"].as_object().unwrap() {
         headers.insert(
             HeaderName::try_from(name).unwrap(),
@@ -115,7 +115,7 @@ fn run(vector: &Value) -> Result<Verified, Rejection> {
     let head = Head {
         method: &method,
         target: &target,
-        headers: &headers,
+        headers: &headers.iter().collect(),
     };
     let now = vector["now"].as_u64().unwrap_or_default();
     judge(

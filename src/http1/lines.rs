@@ -1,0 +1,55 @@
+//! The lines of a head as they are written, in either direction. Names and values are those of parsed fields, or ours: none
+//! can hold a line end.
+
+use bytes::{BufMut as _, BytesMut};
+
+/// Writes the line of one field.
+pub(crate) fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.put_slice(name);
+    out.put_slice(b": ");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
+/// A number as it stands in a field. The standard library's formatting costs more than all the rest of a head.
+pub(crate) fn write_decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut first = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        first = at;
+        if number == 0 {
+            break;
+        }
+    }
+    digits.get(first..).unwrap_or_default()
+}
+
+/// The line before a chunk of `length` bytes.
+pub(crate) fn chunk_size(out: &mut BytesMut, length: usize) {
+    let digits = length.to_be_bytes();
+    let mut hexadecimal = [0; 2 * size_of::<usize>()];
+    // As many digits as there is room for: it cannot fail.
+    let _ = hex::encode_to_slice(digits, &mut hexadecimal);
+    let zeros = hexadecimal.iter().take_while(|digit| **digit == b'0').count();
+    out.put_slice(hexadecimal.get(zeros..).unwrap_or_default());
+    out.put_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_http_wants_them() {
+        for number in [0, 9, 10, 305, u64::MAX] {
+            assert_eq!(write_decimal(number, &mut [0; 20]), number.to_string().as_bytes());
+        }
+        for length in [1, 15, 16, 0xabcd0, usize::MAX] {
+            let mut out = BytesMut::new();
+            chunk_size(&mut out, length);
+            assert_eq!(out, format!("{length:x}\r\n"));
+        }
+    }
+}
