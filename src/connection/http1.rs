@@ -308,3 +308,128 @@ async fn dismiss<S: Readable>(wire: &mut Wire<S>, status: StatusCode) -> io::Res
     let response = Response::new(status, Body::empty());
     answer(wire, response, &mut Asked::new(&Method::GET, Version::HTTP_11, false)).await
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::Patience;
+    use super::super::tests::gateway;
+    use super::*;
+    use crate::http1::request::Limits;
+    use crate::upstream::headers::Origin;
+    use std::task::Context;
+    use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, duplex};
+
+    fn bounds(head: Duration) -> Bounds {
+        let head_limits = Limits {
+            bytes: 1024,
+            fields: 10,
+        };
+        let patience = Patience {
+            head,
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(10),
+        };
+        Bounds {
+            head: head_limits,
+            streams: 1,
+            patience,
+        }
+    }
+
+    fn downstream() -> Arc<Downstream> {
+        Arc::new(Downstream {
+            worker: 0,
+            origin: Origin {
+                peer: None,
+                trusted: false,
+                scheme: "http",
+            },
+            trusted_proxies: Arc::default(),
+            client_subject: None,
+        })
+    }
+
+    /// I08: a connection between two requests need not come to rest before it hears that the process is to stop.
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_hears_of_the_drain_at_once() {
+        let (mut sender, stream) = duplex(4096);
+        let drain = Arc::new(Drain::default());
+        let heard = drain.clone();
+        let served = tokio::spawn(async move {
+            let bounds = bounds(Duration::from_secs(10));
+            serve(stream, Arc::new(gateway()), downstream(), bounds, &heard).await;
+        });
+        sender.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; 4096];
+        let count = sender.read(&mut answer).await.unwrap();
+        assert!(answer[..count].starts_with(b"HTTP/1.1 404 "));
+        tokio::task::yield_now().await;
+        let begun = Instant::now();
+        drain.begin();
+        assert_eq!(sender.read(&mut answer).await.unwrap(), 0);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        drop(sender);
+        served.await.unwrap();
+    }
+
+    /// Has an empty line for every other read, and something to read whenever it is asked; ends after many.
+    struct EmptyLines {
+        reads: usize,
+        answer: Arc<std::sync::Mutex<Vec<u8>>>,
+    }
+
+    impl AsyncRead for EmptyLines {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.reads += 1;
+            match self.reads {
+                2_000.. => Poll::Ready(Ok(())),
+                odd if odd % 2 == 1 => {
+                    into.put_slice(b"\r\n");
+                    Poll::Ready(Ok(()))
+                }
+                _ => Poll::Pending,
+            }
+        }
+    }
+
+    impl AsyncWrite for EmptyLines {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.answer.lock().unwrap().extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Readable for EmptyLines {
+        fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// F01: whoever keeps sending what is no request is not listened to for longer than one who is silent.
+    #[tokio::test(start_paused = true)]
+    async fn empty_lines_are_no_patience_s_worth() {
+        let answer = Arc::<std::sync::Mutex<Vec<u8>>>::default();
+        let stream = EmptyLines {
+            reads: 0,
+            answer: answer.clone(),
+        };
+        serve(
+            stream,
+            Arc::new(gateway()),
+            downstream(),
+            bounds(Duration::ZERO),
+            &Drain::default(),
+        )
+        .await;
+        assert!(answer.lock().unwrap().starts_with(b"HTTP/1.1 408 "));
+    }
+}

@@ -116,20 +116,25 @@ mod tests {
     use std::sync::Arc;
     use tokio::time::Instant;
 
-    /// I13: a panic is one exchange's: answered 500 and counted, and the task that serves the connection lives on.
-    #[tokio::test]
-    async fn a_panic_is_answered_and_counted() {
+    /// One without a route: whatever is asked, nothing is found.
+    pub(super) fn gateway() -> Gateway {
         let metrics = Metrics::new();
         let snapshot = Snapshot::compile(Vec::new(), None, 1, &metrics, tls::connector).unwrap();
-        let gateway = Gateway {
+        Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             budget: Budget::new(0),
             guard: Guard::Memory(Memory::new(1, Instant::now())),
-            recorder: Recorder::new(metrics.clone(), None, 0),
+            recorder: Recorder::new(metrics, None, 0),
             stopping: Arc::default(),
-        };
+        }
+    }
+
+    /// I13: a panic is one exchange's: answered 500 and counted, and the task that serves the connection lives on.
+    #[tokio::test]
+    async fn a_panic_is_answered_and_counted() {
+        let gateway = gateway();
         let response = contained(&gateway, pin!(async { panic!("a bug") })).await;
         assert_eq!(response.status, hyper::StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(metrics.panics.get(), 1);
+        assert_eq!(gateway.recorder.metrics.panics.get(), 1);
     }
 }
