@@ -9,7 +9,6 @@ use crate::answer::Body;
 use crate::drain::Drain;
 use crate::exchange::{Exchange, Recorder, Settlement};
 use crate::handshake::Reply;
-use crate::http1::declared::decimal;
 use crate::intake::{self, Bounds, Budget, Received};
 use crate::message::{Request, Response};
 use crate::outcome::{Rejection, Verdict};
@@ -150,7 +149,8 @@ impl Gateway {
         if !route.allows(client) {
             return Err(Rejection::PeerNotAllowed);
         }
-        if declared_length(request).is_some_and(|length| length > route.settings.body_limit as u64) {
+        // What is declared is at least that much.
+        if body.size_hint().lower() > route.settings.body_limit as u64 {
             return Err(Rejection::BodyTooLarge);
         }
 
@@ -340,10 +340,6 @@ async fn settle(mut response: Response<upstream::Answer>, verdict: Verdict, exch
 fn authority(request: &Request) -> Result<&str, Rejection> {
     let target = request.uri.authority().map(Authority::as_str);
     headers::authority(&request.headers, target, request.version)
-}
-
-fn declared_length(request: &Request) -> Option<u64> {
-    decimal(request.headers.first("content-length")?)
 }
 
 /// What the upstream is told about the verdict.

@@ -34,8 +34,7 @@ pub fn declared(version: Version, headers: &Headers) -> Option<Declared> {
 }
 
 /// A number of plain digits, without a sign.
-#[must_use]
-pub fn decimal(value: &[u8]) -> Option<u64> {
+fn decimal(value: &[u8]) -> Option<u64> {
     let digits = str::from_utf8(value).ok()?;
     let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten()
