@@ -1,6 +1,7 @@
 //! Every refusal of a request by its own fault, over the real binary: status, reason, metric, and an upstream that saw
 //! nothing.
 
+use crate::support::frames;
 use crate::support::paddle::{self, SECRET, mac};
 use crate::support::{Gateway, Setup, Upstream, Webhook};
 
@@ -260,6 +261,18 @@ fn body_too_large() {
     refused(&gateway, &over.announcing(1025), 413, "body_too_large");
     refused(&gateway, &over.announcing(1 << 62), 413, "body_too_large");
     refused(&gateway, &over.chunked(100), 413, "body_too_large");
+    let mut http2 = frames::connect(&gateway);
+    let signature = over.signature.clone().unwrap();
+    let head = frames::hpack(&[
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":path", &over.path),
+        (":authority", "localhost"),
+        ("paddle-signature", &signature),
+        ("content-length", "1025"),
+    ]);
+    http2.send(&frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &head));
+    gateway.counted("hookgate_requests_total", &[("reason", "body_too_large")], 4.0);
     let at_limit = Webhook::new(vec![b'x'; 1024]);
     assert_eq!(gateway.exchange(&at_limit.bytes()).status, 200);
     assert_eq!(upstream.only().body.len(), 1024);
