@@ -10,6 +10,9 @@ use hyper::Version;
 use hyper::header::HeaderName;
 use std::net::IpAddr;
 
+/// Words of a request's `Connection`: each is compared with every field, and nobody has signed anything yet.
+const NOMINATED: usize = 32;
+
 /// Where a request came from, as the upstream is to be told.
 #[derive(Clone, Debug)]
 pub struct Origin {
@@ -68,7 +71,8 @@ fn is_protected(name: &str, signature: &[HeaderName]) -> bool {
 /// Refuses what two servers could read in two ways. `signature` are the scheme's headers.
 ///
 /// # Errors
-/// `BadRequest`, `HeaderConflict`, `ExpectationFailed`, `TransferCoding`.
+/// `BadRequest` (also for more than 32 words in `Connection`), `HeaderConflict`, `ExpectationFailed`, `TransferCoding`,
+/// `SignatureMalformed`.
 pub fn vet(headers: &Headers, version: Version, signature: &[HeaderName]) -> Result<(), Rejection> {
     if headers.any_name_has(b'_') {
         for field in headers.iter().filter(|field| field.name.contains('_')) {
@@ -77,9 +81,14 @@ pub fn vet(headers: &Headers, version: Version, signature: &[HeaderName]) -> Res
             }
         }
     }
+    let mut nominated = 0;
     for value in headers.all("connection") {
         let value = plain(value).ok_or(Rejection::BadRequest)?;
         for name in value.split(',').map(str::trim) {
+            nominated += 1;
+            if nominated > NOMINATED {
+                return Err(Rejection::BadRequest);
+            }
             // What senders really say is no header's name.
             if name.eq_ignore_ascii_case("keep-alive") || name.eq_ignore_ascii_case("close") {
                 continue;
@@ -268,6 +277,12 @@ mod tests {
             );
         }
         assert_eq!(vetted(&[("connection", "close, X-Custom")]), Ok(()));
+        let most = vec!["x"; NOMINATED].join(",");
+        assert_eq!(vetted(&[("connection", &most)]), Ok(()));
+        assert_eq!(
+            vetted(&[("connection", &most), ("connection", "x")]),
+            Err(Rejection::BadRequest)
+        );
         assert_eq!(vetted(&[("connection", "\u{e9}")]), Err(Rejection::BadRequest));
     }
 
