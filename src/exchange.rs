@@ -11,14 +11,13 @@ use crate::replay::Claim;
 use crate::snapshot::Route;
 use crate::telemetry::audit::{AuditLog, Names};
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::forwarding::X_REQUEST_ID;
 use hyper::StatusCode;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::time::Instant;
 
-/// The field by which an exchange is found again in the application's log.
-pub const X_REQUEST_ID: &str = "x-request-id";
 /// Longest id that is taken over from a sender.
 const REQUEST_ID_BYTES: usize = 128;
 

@@ -48,7 +48,7 @@
 //! | [`upstream`], [`replay`], [`intake`], [`route`] | forwarding, claims, bounded bodies, the route table |
 //! | [`http1`], [`message`] | HTTP/1.1 as bytes: heads and the ends of bodies, pure; messages of any version, their fields as written |
 //! | [`settings`], [`handshake`], [`scheme`] ★ | the runtime shape of the configuration; what providers ask first; signatures, pure |
-//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`stopwatch`], [`drain`], [`percent`] | the words that all others use |
+//! | [`outcome`], [`secret`], [`clock`], [`deadline`], [`stopwatch`], [`drain`], [`percent`], `decimal` | the words that all others use |
 
 pub mod admin;
 pub mod answer;
@@ -58,6 +58,7 @@ pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod deadline;
+mod decimal;
 pub mod drain;
 pub mod exchange;
 pub mod gateway;

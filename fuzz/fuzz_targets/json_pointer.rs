@@ -1,9 +1,10 @@
 //! Any pointer into any JSON: no panic, and where serde_json's own pointer finds a text, the same text or nothing.
 #![no_main]
 use bytes::Bytes;
+use hookgate::message::Headers;
 use hookgate::scheme::Head;
 use hookgate_fuzz::custom;
-use hyper::{HeaderMap, Method};
+use hyper::Method;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, &[u8])| {
@@ -13,8 +14,8 @@ fuzz_target!(|input: (&str, &[u8])| {
     }
     let description = format!("signature = {{ header = \"S\" }}\ndelivery_id = {{ pointer = \"{pointer}\" }}\npayload = \"{{url}}\"");
     let Some(verifier) = custom(&description, b"a key") else { return };
-    let headers = HeaderMap::new();
-    let head = Head { method: &Method::POST, target: "/", headers: &headers.iter().collect() };
+    let headers = Headers::default();
+    let head = Head { method: &Method::POST, target: "/", headers: &headers };
     let body = [Bytes::copy_from_slice(body)];
     let found = verifier.delivery_id(&head, &body);
     if let (Some(found), Ok(document)) = (found, serde_json::from_slice::<serde_json::Value>(&body[0])) {

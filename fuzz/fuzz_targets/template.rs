@@ -1,8 +1,9 @@
 //! Any payload template: refused at start with a sentence, or it signs and verifies.
 #![no_main]
+use hookgate::message::Headers;
 use hookgate::scheme::{Head, SignRequest};
 use hookgate_fuzz::{custom, judge};
-use hyper::{HeaderMap, Method};
+use hyper::Method;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|template: &str| {
@@ -16,7 +17,7 @@ fuzz_target!(|template: &str| {
     let body = b"{\"a\":1}";
     let request = SignRequest { method: &Method::POST, target: "/p?q=1", delivery_id: None, body };
     let Some(fields) = verifier.sign(0, &request, 1_700_000_000) else { return };
-    let headers: HeaderMap = fields.into_iter().collect();
-    let head = Head { method: &Method::POST, target: "/p?q=1", headers: &headers.iter().collect() };
+    let headers: Headers = fields.into_iter().collect();
+    let head = Head { method: &Method::POST, target: "/p?q=1", headers: &headers };
     judge(&verifier, &head, body).unwrap();
 });

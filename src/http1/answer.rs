@@ -3,7 +3,8 @@
 //! An upstream's status, reason and fields go back as they came; what is written anew is where the body ends and whether
 //! the connection goes on. Names and values are those of parsed fields, or ours: none can hold a line end.
 
-use super::lines::{field, write_decimal};
+use super::lines::field;
+use crate::decimal;
 use crate::message::Response;
 use bytes::{BufMut as _, BytesMut};
 use hyper::{Method, StatusCode, Version};
@@ -88,7 +89,7 @@ impl Asked {
             field(out, header.written, header.value);
         }
         match (delimited, length) {
-            (Delimited::Plain, Some(length)) => field(out, b"content-length", write_decimal(length, &mut [0; 20])),
+            (Delimited::Plain, Some(length)) => field(out, b"content-length", decimal::write(length, &mut [0; 20])),
             (Delimited::Chunked, _) => field(out, b"transfer-encoding", b"chunked"),
             (Delimited::Plain, None) | (Delimited::Bodiless, _) => {}
         }

@@ -43,12 +43,7 @@ fn decimal(value: &[u8]) -> Option<u64> {
 /// Whether the other side means to keep the connection.
 #[must_use]
 pub fn keeps(version: Version, headers: &Headers) -> bool {
-    let says = |word: &[u8]| {
-        let mut words = headers
-            .all("connection")
-            .flat_map(|value| value.split(|byte| *byte == b','));
-        words.any(|said| said.trim_ascii().eq_ignore_ascii_case(word))
-    };
+    let says = |word: &[u8]| headers.words("connection").any(|said| said.eq_ignore_ascii_case(word));
     if version == Version::HTTP_11 {
         !says(b"close")
     } else {

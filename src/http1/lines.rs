@@ -12,20 +12,6 @@ pub(crate) fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.put_slice(b"\r\n");
 }
 
-/// A number as it stands in a field. The standard library's formatting costs more than all the rest of a head.
-pub(crate) fn write_decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut first = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        first = at;
-        if number == 0 {
-            break;
-        }
-    }
-    digits.get(first..).unwrap_or_default()
-}
-
 /// The line before a chunk of `length` bytes.
 pub(crate) fn chunk_size(out: &mut BytesMut, length: usize) {
     let digits = length.to_be_bytes();
@@ -42,10 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_as_http_wants_them() {
-        for number in [0, 9, 10, 305, u64::MAX] {
-            assert_eq!(write_decimal(number, &mut [0; 20]), number.to_string().as_bytes());
-        }
+    fn chunks_say_their_size_as_http_wants_it() {
         for length in [1, 15, 16, 0xabcd0, usize::MAX] {
             let mut out = BytesMut::new();
             chunk_size(&mut out, length);

@@ -4,7 +4,8 @@
 //! exactly one `Content-Length`, one `Host`, and nothing that was the sender's word about who it is.
 
 use super::headers::{Origin, is_forwarding, is_hop_by_hop, is_ours, is_override, nominated};
-use crate::http1::lines::{self, write_decimal};
+use crate::decimal;
+use crate::http1::lines;
 use crate::message::Headers;
 use bytes::BytesMut;
 use hyper::Method;
@@ -18,7 +19,8 @@ const ROOM: usize = 1024;
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
 const X_FORWARDED_HOST: &str = "x-forwarded-host";
-const X_REQUEST_ID: &str = "x-request-id";
+/// The field by which an exchange is found again in the application's log.
+pub const X_REQUEST_ID: &str = "x-request-id";
 
 /// Everything that a forwarded head is made of.
 #[derive(Clone, Copy, Debug)]
@@ -166,7 +168,7 @@ impl Head {
     }
 
     fn decimal(&mut self, number: usize) {
-        self.put(&[write_decimal(number as u64, &mut [0; 20])]);
+        self.put(&[decimal::write(number as u64, &mut [0; 20])]);
     }
 
     fn address(&mut self, address: IpAddr) {

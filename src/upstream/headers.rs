@@ -81,22 +81,14 @@ pub fn vet(headers: &Headers, version: Version, signature: &[HeaderName]) -> Res
             }
         }
     }
-    let mut nominated = 0;
-    for value in headers.all("connection") {
-        let value = plain(value).ok_or(Rejection::BadRequest)?;
-        for name in value.split(',').map(str::trim) {
-            nominated += 1;
-            if nominated > NOMINATED {
-                return Err(Rejection::BadRequest);
-            }
-            // What senders really say is no header's name.
-            if name.eq_ignore_ascii_case("keep-alive") || name.eq_ignore_ascii_case("close") {
-                continue;
-            }
-            // `Connection: transfer-encoding` protects nothing and breaks nothing, but no sender has a reason for it.
-            if is_protected(&name.to_ascii_lowercase().replace('_', "-"), signature) {
-                return Err(Rejection::HeaderConflict);
-            }
+    for (count, word) in headers.words("connection").enumerate() {
+        if count == NOMINATED {
+            return Err(Rejection::BadRequest);
+        }
+        let name = plain(word).ok_or(Rejection::BadRequest)?;
+        // `Connection: transfer-encoding` protects nothing and breaks nothing, but no sender has a reason for it.
+        if nominates(word) && is_protected(&name.to_ascii_lowercase().replace('_', "-"), signature) {
+            return Err(Rejection::HeaderConflict);
         }
     }
     if let Some(expect) = headers.first("expect")
@@ -181,16 +173,14 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
     Some(IpAddr::to_canonical(&address))
 }
 
-/// The names that `Connection` lists, as they are written there: those fields go no further either. What connections are
-/// really told, to close or not to, is no field's name.
+/// Whether a word of `Connection` is a field's name: what connections are really told, to close or not to, is none.
+fn nominates(word: &[u8]) -> bool {
+    !word.eq_ignore_ascii_case(b"keep-alive") && !word.eq_ignore_ascii_case(b"close")
+}
+
+/// The names that `Connection` lists, as they are written there: those fields go no further either.
 pub(super) fn nominated(headers: &Headers) -> Vec<&[u8]> {
-    let words = headers
-        .all("connection")
-        .flat_map(|value| value.split(|byte| *byte == b','));
-    words
-        .map(<[u8]>::trim_ascii)
-        .filter(|word| !word.eq_ignore_ascii_case(b"keep-alive") && !word.eq_ignore_ascii_case(b"close"))
-        .collect()
+    headers.words("connection").filter(|word| nominates(word)).collect()
 }
 
 /// Turns an upstream's headers into what goes back to the sender.

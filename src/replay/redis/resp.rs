@@ -2,6 +2,8 @@
 //!
 //! Bounded: a reply that is larger or deeper than anything we ask for is an error and ends the connection.
 
+use crate::decimal;
+
 /// Largest reply that is taken, in bytes; `INFO` has a few thousand.
 const LARGEST: usize = 256 * 1024;
 /// Deepest array; `SENTINEL` and `ROLE` have two levels.
@@ -52,18 +54,7 @@ pub(super) fn reply(bytes: &[u8]) -> Result<Option<(Reply, usize)>, Malformed> {
 
 fn head(into: &mut Vec<u8>, kind: u8, length: usize) {
     into.push(kind);
-    let mut digits = [0; 20];
-    let mut rest = length;
-    let mut first = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        first = at;
-        if rest == 0 {
-            break;
-        }
-    }
-    into.extend_from_slice(digits.get(first..).unwrap_or_default());
+    into.extend_from_slice(decimal::write(length as u64, &mut [0; 20]));
     into.extend_from_slice(b"\r\n");
 }
 
