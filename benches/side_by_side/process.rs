@@ -10,16 +10,35 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct Tree(pub Vec<u32>);
 
-/// CPU of every thread of a tree at one moment, in nanoseconds: (on a core, runnable but waiting for it).
-pub struct Ledger(HashMap<(u32, u32), (u64, u64)>);
+/// What every thread of a tree has used so far.
+pub struct Ledger(HashMap<(u32, u32), Used>);
 
-/// What a tree used between two moments.
+/// What a thread or a tree used, since its start or between two moments.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Used {
-    /// On a core.
+    /// On a core, to the nanosecond.
     pub run: Duration,
     /// Runnable, while something else had the core.
     pub wait: Duration,
+    /// The part of `run` spent in the kernel, which it samples in hundredths of a second: good for a share of many turns.
+    pub kernel: Duration,
+}
+
+impl Used {
+    /// Adds what something else used, or the same at another time.
+    pub fn add(&mut self, other: Self) {
+        self.run += other.run;
+        self.wait += other.wait;
+        self.kernel += other.kernel;
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            run: self.run.saturating_sub(earlier.run),
+            wait: self.wait.saturating_sub(earlier.wait),
+            kernel: self.kernel.saturating_sub(earlier.kernel),
+        }
+    }
 }
 
 impl Tree {
@@ -78,7 +97,14 @@ impl Tree {
             let (Some(run), Some(wait)) = (fields.next(), fields.next()) else {
                 continue;
             };
-            ledger.insert((pid, tid), (run?, wait?));
+            let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat"))?;
+            let hundredths: u64 = after_name(&stat).nth(12).ok_or("a short stat")?.parse()?;
+            let used = Used {
+                run: Duration::from_nanos(run?),
+                wait: Duration::from_nanos(wait?),
+                kernel: Duration::from_millis(10 * hundredths),
+            };
+            ledger.insert((pid, tid), used);
         }
         Ok(Ledger(ledger))
     }
@@ -113,13 +139,11 @@ impl Tree {
 impl Ledger {
     /// What was used since `earlier`; threads that ended in between are missing from it.
     pub fn since(&self, earlier: &Self) -> Used {
-        let mut used = Used::default();
-        for (thread, (run, wait)) in &self.0 {
-            let (run_before, wait_before) = earlier.0.get(thread).copied().unwrap_or_default();
-            used.run += Duration::from_nanos(run.saturating_sub(run_before));
-            used.wait += Duration::from_nanos(wait.saturating_sub(wait_before));
+        let mut sum = Used::default();
+        for (thread, used) in &self.0 {
+            sum.add(used.since(earlier.0.get(thread).copied().unwrap_or_default()));
         }
-        used
+        sum
     }
 }
 

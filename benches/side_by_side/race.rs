@@ -60,6 +60,11 @@ impl Sum {
         self.contender.run.as_secs_f64() * 1e6 / self.answers as f64
     }
 
+    /// The kernel's part of it.
+    pub fn kernel_micros(&self) -> f64 {
+        self.contender.kernel.as_secs_f64() * 1e6 / self.answers as f64
+    }
+
     /// Requests per second of its turns.
     pub fn rate(&self) -> f64 {
         self.answers as f64 / self.wall.as_secs_f64()
@@ -85,8 +90,7 @@ impl Sum {
         self.opened += other.opened;
         self.lost += other.lost;
         self.wall += other.wall;
-        self.contender.run += other.contender.run;
-        self.contender.wait += other.contender.wait;
+        self.contender.add(other.contender);
         self.load_idle += other.load_idle;
         self.core_idle += other.core_idle;
     }

@@ -39,10 +39,10 @@ impl Spread {
 pub fn print_race(scores: &[Score], goals: &[(&str, f64)]) {
     let Some(ours) = scores.first() else { return };
     println!(
-        "| contender | CPU per request, µs | requests/s | its CPU over {}'s | goal | busy: contender, load | its core idle |",
+        "| contender | CPU per request, µs | of it kernel | requests/s | its CPU over {}'s | goal | busy: contender, load | its core idle |",
         ours.name
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for score in scores {
         let total = score.total();
         let cpu = Spread::of(score.repetitions.iter().map(Sum::micros)).show(1);
@@ -57,8 +57,9 @@ pub fn print_race(scores: &[Score], goals: &[(&str, f64)]) {
             Spread::of(pairs.map(|(theirs, ours)| theirs.micros() / ours.micros())).show(2)
         };
         println!(
-            "| {} | {cpu} | {rate} | {ratio} | {} | {:.0} %, {:.0} % | {:.0} % |",
+            "| {} | {cpu} | {:.1} | {rate} | {ratio} | {} | {:.0} %, {:.0} % | {:.0} % |",
             score.name,
+            total.kernel_micros(),
             goal.map_or("–".to_owned(), |(_, at_least)| format!("≥ {at_least}")),
             100.0 * total.contender_busy(),
             100.0 * total.load_busy(),
