@@ -5,13 +5,12 @@
 //! outcomes always add up.
 
 use crate::clock;
-use crate::message::Headers;
+use crate::message::{Headers, Role};
 use crate::outcome::{Outcome, Rejection, RequestId, Verdict};
 use crate::replay::Claim;
 use crate::snapshot::Route;
 use crate::telemetry::audit::{AuditLog, Names};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::forwarding::X_REQUEST_ID;
 use hyper::StatusCode;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -60,7 +59,7 @@ impl Recorder {
                 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
         };
         match headers
-            .first(X_REQUEST_ID)
+            .first(Role::RequestId)
             .and_then(|id| str::from_utf8(id).ok())
             .filter(plain)
         {

@@ -5,7 +5,7 @@
 
 use super::lines::field;
 use crate::decimal;
-use crate::message::Response;
+use crate::message::{Response, Role};
 use bytes::{BufMut as _, BytesMut};
 use hyper::{Method, StatusCode, Version};
 
@@ -54,7 +54,7 @@ impl Asked {
         let status = response.status;
         if response
             .headers
-            .first("connection")
+            .first(Role::Connection)
             .is_some_and(|said| said.eq_ignore_ascii_case(b"close"))
         {
             self.keep = false;
@@ -79,14 +79,14 @@ impl Asked {
         out.put_slice(b"\r\n");
         let mut has_date = false;
         for header in response.headers.iter() {
-            match header.name {
+            match header.role {
                 // Said again below, where there is a body.
-                "content-length" if !bodiless || status == StatusCode::NO_CONTENT => continue,
-                "connection" => continue,
-                "date" => has_date = true,
+                Role::ContentLength if !bodiless || status == StatusCode::NO_CONTENT => continue,
+                Role::Connection => continue,
+                Role::Date => has_date = true,
                 _ => {}
             }
-            field(out, header.written, header.value);
+            field(out, header.name, header.value);
         }
         match (delimited, length) {
             (Delimited::Plain, Some(length)) => field(out, b"content-length", decimal::write(length, &mut [0; 20])),

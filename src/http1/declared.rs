@@ -1,6 +1,6 @@
 //! What the fields of a head, of either direction, say about the body and the connection.
 
-use crate::message::Headers;
+use crate::message::{Headers, Role};
 use hyper::Version;
 
 /// What a head says about where its body ends (RFC 9112, 6).
@@ -20,8 +20,8 @@ pub enum Declared {
 /// by a length that is not plain digits.
 #[must_use]
 pub fn declared(version: Version, headers: &Headers) -> Option<Declared> {
-    let mut lengths = headers.all("content-length");
-    let mut codings = headers.all("transfer-encoding");
+    let mut lengths = headers.of(Role::ContentLength);
+    let mut codings = headers.of(Role::TransferEncoding);
     match (lengths.next(), lengths.next(), codings.next(), codings.next()) {
         (None, _, None, _) => Some(Declared::Nothing),
         (Some(length), None, None, _) => decimal(length).map(Declared::Length),
@@ -43,7 +43,7 @@ fn decimal(value: &[u8]) -> Option<u64> {
 /// Whether the other side means to keep the connection.
 #[must_use]
 pub fn keeps(version: Version, headers: &Headers) -> bool {
-    let says = |word: &[u8]| headers.words("connection").any(|said| said.eq_ignore_ascii_case(word));
+    let says = |word: &[u8]| headers.connection().any(|said| said.eq_ignore_ascii_case(word));
     if version == Version::HTTP_11 {
         !says(b"close")
     } else {

@@ -6,7 +6,7 @@
 
 use super::declared::{self, Declared};
 use super::framing::{Chunks, Framing};
-use crate::message::{Headers, Request};
+use crate::message::{Headers, Request, Role};
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::{Method, Uri, Version};
 use std::mem::MaybeUninit;
@@ -127,7 +127,7 @@ fn head(bytes: &Bytes, most: usize) -> Result<Head, Malformed> {
     let headers = Headers::parsed(bytes, parsed.headers).ok_or(Malformed::Syntax)?;
     let framing = framing(version, &headers)?;
     let keep = declared::keeps(version, &headers) && !framing.ends_with_connection();
-    let expects = version == Version::HTTP_11 && !framing.is_complete() && headers.has("expect");
+    let expects = version == Version::HTTP_11 && !framing.is_complete() && headers.has(Role::Expect);
     Ok(Head {
         framing,
         keep,
@@ -188,7 +188,7 @@ mod tests {
             );
             assert_eq!(head.request.method, Method::POST);
             assert_eq!(head.request.uri, "/a?b");
-            assert_eq!(head.request.headers.first("x-y"), Some(&b"z"[..]));
+            assert_eq!(head.request.headers.named("x-y").collect::<Vec<_>>(), [b"z"]);
             let left = [&input[..], &pieces.flatten().copied().collect::<Vec<_>>()].concat();
             assert_eq!(left, b"abcGET");
         }

@@ -1,8 +1,10 @@
 //! The header fields of one message: in their order, as they were written, all in one piece of memory.
 //!
 //! A map would have to be made, with a hash and a reference count for every field, only to be written out again and
-//! dropped. There are few fields, so they are looked through, and what nobody changes goes on as it came.
+//! dropped. There are few fields, so they are looked through, and what nobody changes goes on as it came. What a name is
+//! to us is found out once ([`Role`]); every rule asks for that and compares no names.
 
+use super::Role;
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Borrow;
@@ -15,32 +17,26 @@ use std::ops::Range;
 pub struct Headers {
     /// What names and values are parts of.
     bytes: Bytes,
-    /// The names once more, in lower case, by which they are found.
-    names: String,
     places: Vec<Place>,
 }
 
-/// Where a field stands.
+/// Where a field stands in the bytes.
 #[derive(Clone, Copy)]
 struct Place {
-    /// In `names`.
     name: u32,
-    /// In `bytes`.
-    written: u32,
-    /// Of the name.
     name_length: u32,
-    /// In `bytes`.
     value: u32,
     value_length: u32,
+    role: Role,
 }
 
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// In lower case.
-    pub name: &'a str,
-    /// The name as it was written.
-    pub written: &'a [u8],
+    /// What it is to us.
+    pub role: Role,
+    /// As it was written: names differ whatever the case of their letters.
+    pub name: &'a [u8],
     /// Without spaces around it.
     pub value: &'a [u8],
 }
@@ -48,37 +44,27 @@ pub struct Header<'a> {
 impl Headers {
     /// Those that were parsed from `bytes`; `None` when one stands somewhere else.
     pub(crate) fn parsed(bytes: &Bytes, parsed: &[httparse::Header<'_>]) -> Option<Self> {
-        let room = parsed.iter().map(|field| field.name.len()).sum();
-        let mut headers = Self {
-            bytes: bytes.clone(),
-            names: String::with_capacity(room),
-            places: Vec::with_capacity(parsed.len()),
-        };
-        for field in parsed {
-            let written = offset(bytes, field.name.as_bytes())?;
+        let place = |field: &httparse::Header<'_>| {
             // An empty value may stand nowhere.
-            let value = if field.value.is_empty() {
-                0
-            } else {
-                offset(bytes, field.value)?
+            let value = match field.value {
+                [] => 0,
+                value => offset(bytes, value)?,
             };
-            headers.push(field.name, written, value, field.value.len())?;
-        }
-        headers.names.make_ascii_lowercase();
-        Some(headers)
-    }
-
-    fn push(&mut self, name: &str, written: usize, value: usize, value_length: usize) -> Option<()> {
-        let place = Place {
-            name: u32::try_from(self.names.len()).ok()?,
-            written: u32::try_from(written).ok()?,
-            name_length: u32::try_from(name.len()).ok()?,
-            value: u32::try_from(value).ok()?,
-            value_length: u32::try_from(value_length).ok()?,
+            Place::new(
+                field.name.as_bytes(),
+                offset(bytes, field.name.as_bytes())?,
+                value,
+                field.value.len(),
+            )
         };
-        self.places.push(place);
-        self.names.push_str(name);
-        Some(())
+        let mut places = Vec::with_capacity(parsed.len());
+        for field in parsed {
+            places.push(place(field)?);
+        }
+        Some(Self {
+            bytes: bytes.clone(),
+            places,
+        })
     }
 
     /// How many there are.
@@ -98,34 +84,38 @@ impl Headers {
         self.places.iter().map(|place| self.at(*place))
     }
 
-    /// The values of all fields of this name, which is in lower case.
-    pub fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a, 'n> {
-        let named = self.places.iter().filter(move |place| self.name(place) == name);
-        named.map(|place| self.bytes.get(place.value()).unwrap_or_default())
+    /// The values of all fields of this role.
+    pub fn of(&self, role: Role) -> impl Iterator<Item = &[u8]> + Clone {
+        let places = self.places.iter().filter(move |place| place.role == role);
+        places.map(|place| self.at(*place).value)
     }
 
-    /// The members of the comma-separated list that all fields of this name make (RFC 9110, 5.6.1), empty ones too.
-    pub fn words<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        let words = self.all(name).flat_map(|value| value.split(|byte| *byte == b','));
+    /// The value of the first field of this role.
+    #[must_use]
+    pub fn first(&self, role: Role) -> Option<&[u8]> {
+        self.of(role).next()
+    }
+
+    /// Whether there is a field of this role.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.places.iter().any(|place| place.role == role)
+    }
+
+    /// The values of all fields of this name.
+    pub fn named<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a, 'n> {
+        let named = self
+            .iter()
+            .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()));
+        named.map(|field| field.value)
+    }
+
+    /// The words of `Connection` (RFC 9110, 5.6.1 and 7.6.1), empty ones too.
+    pub fn connection(&self) -> impl Iterator<Item = &[u8]> {
+        let words = self
+            .of(Role::Connection)
+            .flat_map(|value| value.split(|byte| *byte == b','));
         words.map(<[u8]>::trim_ascii)
-    }
-
-    /// The value of the first field of this name, which is in lower case.
-    #[must_use]
-    pub fn first(&self, name: &str) -> Option<&[u8]> {
-        self.all(name).next()
-    }
-
-    /// Whether there is a field of this name, which is in lower case.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        self.first(name).is_some()
-    }
-
-    /// Whether one of the names has this sign in it.
-    #[must_use]
-    pub fn any_name_has(&self, sign: u8) -> bool {
-        memchr::memchr(sign, self.names.as_bytes()).is_some()
     }
 
     /// Drops all that are not to be kept.
@@ -135,21 +125,27 @@ impl Headers {
         self.places = places;
     }
 
-    fn name(&self, place: &Place) -> &str {
-        self.names.get(range(place.name, place.name_length)).unwrap_or_default()
-    }
-
     fn at(&self, place: Place) -> Header<'_> {
-        let written = range(place.written, place.name_length);
         Header {
-            name: self.name(&place),
-            written: self.bytes.get(written).unwrap_or_default(),
+            role: place.role,
+            name: self.bytes.get(range(place.name, place.name_length)).unwrap_or_default(),
             value: self.bytes.get(place.value()).unwrap_or_default(),
         }
     }
 }
 
 impl Place {
+    /// `None` for what is behind the fourth gigabyte.
+    fn new(name: &[u8], starts: usize, value: usize, value_length: usize) -> Option<Self> {
+        Some(Self {
+            name: u32::try_from(starts).ok()?,
+            name_length: u32::try_from(name.len()).ok()?,
+            value: u32::try_from(value).ok()?,
+            value_length: u32::try_from(value_length).ok()?,
+            role: Role::of(name),
+        })
+    }
+
     const fn value(&self) -> Range<usize> {
         range(self.value, self.value_length)
     }
@@ -169,7 +165,7 @@ impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.iter().map(|field| {
             (
-                field.written.escape_ascii().to_string(),
+                field.name.escape_ascii().to_string(),
                 field.value.escape_ascii().to_string(),
             )
         });
@@ -183,12 +179,14 @@ impl<N: Borrow<HeaderName>, V: Borrow<HeaderValue>> FromIterator<(N, V)> for Hea
         let mut headers = Self::default();
         let mut bytes = Vec::new();
         for (name, value) in pairs {
-            let (name, value) = (name.borrow().as_str(), value.borrow().as_bytes());
+            let (name, value) = (name.borrow().as_str().as_bytes(), value.borrow().as_bytes());
             let start = bytes.len();
-            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(name);
             bytes.extend_from_slice(value);
             // More than four gigabytes do not fit into a head.
-            let _ = headers.push(name, start, start + name.len(), value.len());
+            headers
+                .places
+                .extend(Place::new(name, start, start + name.len(), value.len()));
         }
         headers.bytes = bytes.into();
         headers
@@ -199,7 +197,7 @@ impl From<&Headers> for HeaderMap {
     fn from(headers: &Headers) -> Self {
         let mut map = Self::with_capacity(headers.len());
         for place in &headers.places {
-            let name = HeaderName::try_from(headers.name(place));
+            let name = HeaderName::try_from(headers.at(*place).name);
             let value = HeaderValue::from_maybe_shared(headers.bytes.slice(place.value()));
             // Whatever was parsed as a field is one to these types too; a test goes through all bytes.
             if let (Ok(name), Ok(value)) = (name, value) {
@@ -227,28 +225,33 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_any_case_and_kept_as_they_were_written() {
-        let mut fields = parse(b"Host: h\r\nX-Twice:1\r\nEmpty:\r\nx-tWICE:  2 \r\n\r\n").unwrap();
+        let mut fields =
+            parse(b"Host: h\r\nX-Twice:1\r\nEmpty:\r\nx-tWICE:  2 \r\nCONNECTION: a ,, B\r\n\r\n").unwrap();
         let written: Vec<_> = fields
             .iter()
-            .map(|field| (field.name, field.written, field.value))
+            .map(|field| (field.role, field.name, field.value))
             .collect();
         assert_eq!(
             written,
             [
-                ("host", &b"Host"[..], &b"h"[..]),
-                ("x-twice", b"X-Twice", b"1"),
-                ("empty", b"Empty", b""),
-                ("x-twice", b"x-tWICE", b"2"),
+                (Role::Host, &b"Host"[..], &b"h"[..]),
+                (Role::Other, b"X-Twice", b"1"),
+                (Role::Other, b"Empty", b""),
+                (Role::Other, b"x-tWICE", b"2"),
+                (Role::Connection, b"CONNECTION", b"a ,, B"),
             ]
         );
-        assert_eq!(fields.all("x-twice").collect::<Vec<_>>(), [b"1", b"2"]);
-        assert_eq!(fields.words("x-twice").collect::<Vec<_>>(), [b"1", b"2"]);
-        assert_eq!((fields.first("empty"), fields.first("none")), (Some(&b""[..]), None));
-        assert!(fields.has("host") && !fields.has("hos") && !fields.has("Host"));
-        assert!(fields.any_name_has(b'-') && !fields.any_name_has(b'_'));
-        fields.retain(|field| field.name != "x-twice");
-        assert_eq!(fields.len(), 2);
-        assert!(!fields.has("x-twice") && fields.has("empty"));
+        assert_eq!(fields.named("x-twice").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(fields.named("empty").collect::<Vec<_>>(), [b""]);
+        assert_eq!(fields.connection().collect::<Vec<_>>(), [&b"a"[..], b"", b"B"]);
+        assert_eq!(
+            (fields.first(Role::Host), fields.first(Role::Date)),
+            (Some(&b"h"[..]), None)
+        );
+        assert!(fields.has(Role::Host) && !fields.has(Role::Expect));
+        fields.retain(|field| !field.name.eq_ignore_ascii_case(b"x-twice"));
+        assert_eq!(fields.len(), 3);
+        assert!(fields.named("x-twice").next().is_none() && fields.has(Role::Host));
         let elsewhere = httparse::Header { name: "a", value: b"b" };
         assert!(Headers::parsed(&Bytes::from_static(b"a: b"), &[elsewhere]).is_none());
     }
@@ -282,7 +285,7 @@ mod tests {
             prop_assert_eq!(&HeaderMap::from(&fields), &map);
             for name in map.keys() {
                 let listed: Vec<_> = map.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-                prop_assert_eq!(fields.all(name.as_str()).collect::<Vec<_>>(), listed);
+                prop_assert_eq!(fields.named(name.as_str()).collect::<Vec<_>>(), listed);
             }
         }
     }

@@ -1,8 +1,10 @@
 //! Messages as the gateway sees them, whatever version of HTTP they came in, and their header fields as they were written.
 
 mod headers;
+mod role;
 
 pub use headers::{Header, Headers};
+pub use role::Role;
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, StatusCode, Uri, Version};

@@ -115,8 +115,13 @@ impl Scheme {
                     if !before.is_empty() {
                         into(b".");
                     }
-                    into(head.headers.first(name.as_str()).ok_or(Rejection::SignatureMissing)?);
-                    if head.headers.all(name.as_str()).nth(1).is_some() {
+                    into(
+                        head.headers
+                            .named(name.as_str())
+                            .next()
+                            .ok_or(Rejection::SignatureMissing)?,
+                    );
+                    if head.headers.named(name.as_str()).nth(1).is_some() {
                         return Err(Rejection::SignatureMalformed);
                     }
                     before.push(name);

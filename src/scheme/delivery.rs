@@ -38,7 +38,7 @@ impl DeliveryId {
     pub fn find<'a>(&self, head: &Head<'a>, body: &[Bytes]) -> Option<Cow<'a, [u8]>> {
         let id: Cow<'a, [u8]> = match &self.0 {
             Place::Header(name) => {
-                let mut values = head.headers.all(name.as_str());
+                let mut values = head.headers.named(name.as_str());
                 let value = values.next()?;
                 values.next().is_none().then_some(Cow::Borrowed(value))?
             }

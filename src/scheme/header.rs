@@ -32,7 +32,7 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
 /// `SignatureMissing` when it is absent or empty; `SignatureMalformed` when it is there twice, longer than
 /// [`MAX_HEADER`] or has a byte that is not printable ASCII.
 pub(super) fn only<'h>(headers: &'h Headers, name: &HeaderName) -> Result<&'h str, Rejection> {
-    let mut values = headers.all(name.as_str());
+    let mut values = headers.named(name.as_str());
     let value = values.next().ok_or(Rejection::SignatureMissing)?;
     // Also refuses the tab, which HTTP allows and a trimming upstream might treat as a space.
     let printable = value

@@ -3,10 +3,10 @@
 //! One pass over the sender's fields, each either copied as it is or left out; then what is ours. The result always carries
 //! exactly one `Content-Length`, one `Host`, and nothing that was the sender's word about who it is.
 
-use super::headers::{Origin, is_forwarding, is_hop_by_hop, is_ours, is_override, nominated};
+use super::headers::{Origin, nominated};
 use crate::decimal;
 use crate::http1::lines;
-use crate::message::Headers;
+use crate::message::{Header, Headers, Role};
 use bytes::BytesMut;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
@@ -17,10 +17,6 @@ use std::net::IpAddr;
 const ROOM: usize = 1024;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
-const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
-const X_FORWARDED_HOST: &str = "x-forwarded-host";
-/// The field by which an exchange is found again in the application's log.
-pub const X_REQUEST_ID: &str = "x-request-id";
 
 /// Everything that a forwarded head is made of.
 #[derive(Clone, Copy, Debug)]
@@ -71,34 +67,29 @@ impl Forwarding<'_> {
         ]);
         let nominated = nominated(self.headers);
         for header in self.headers.iter() {
-            let is_nominated = nominated.iter().any(|name| name.eq_ignore_ascii_case(header.written));
-            if !is_nominated && !self.leaves_out(header.name) {
-                lines::field(&mut out.0, header.written, header.value);
+            let is_nominated = nominated.iter().any(|name| name.eq_ignore_ascii_case(header.name));
+            if !is_nominated && self.passes_on(header) {
+                lines::field(&mut out.0, header.name, header.value);
             }
         }
         // HTTP/2 may name its authority in the target only.
-        if !self.headers.has("host") && !self.is_fixed("host") {
+        if !self.headers.has(Role::Host) {
             out.field("host", self.authority.as_bytes());
         }
         out.put(&[b"content-length: "]);
         out.decimal(self.length);
         out.put(&[b"\r\n"]);
-        if !self.is_fixed(X_FORWARDED_FOR) {
-            self.forwarded_for(&mut out);
-        }
+        self.forwarded_for(&mut out);
         // A trusted proxy in front knows better what the sender saw.
-        for (name, ours) in [
-            (X_FORWARDED_PROTO, self.origin.scheme),
-            (X_FORWARDED_HOST, self.authority),
+        for (role, name, ours) in [
+            (Role::ForwardedProto, "x-forwarded-proto", self.origin.scheme),
+            (Role::ForwardedHost, "x-forwarded-host", self.authority),
         ] {
-            let believed = self.origin.trusted && self.headers.has(name);
-            if !believed && !self.is_fixed(name) {
+            if !(self.origin.trusted && self.headers.has(role)) {
                 out.field(name, ours.as_bytes());
             }
         }
-        if !self.is_fixed(X_REQUEST_ID) {
-            out.field(X_REQUEST_ID, self.request_id.as_bytes());
-        }
+        out.field("x-request-id", self.request_id.as_bytes());
         out.field("hookgate-verified", self.mark.verified);
         if let Some(key) = self.mark.key {
             out.field("hookgate-key", key.as_bytes());
@@ -114,26 +105,27 @@ impl Forwarding<'_> {
         out.0
     }
 
-    /// Whether a field of the sender's goes no further, or is written anew.
-    fn leaves_out(&self, name: &str) -> bool {
-        is_hop_by_hop(name)
-            || is_override(name)
-            || is_ours(name)
-            || name.contains('_')
-            || name == X_FORWARDED_FOR
-            || (is_forwarding(name) && !self.origin.trusted)
-            || name == X_REQUEST_ID
-            || name == "content-length"
-            || self.is_fixed(name)
+    /// Whether a field of the sender's goes on as it is. The operator's own have other roles than `Other`'s refused.
+    fn passes_on(&self, header: Header<'_>) -> bool {
+        match header.role {
+            Role::Host | Role::Content | Role::Date => true,
+            Role::Other => !self.is_fixed(header.name),
+            Role::ForwardedProto | Role::ForwardedHost | Role::Forwarded => self.origin.trusted,
+            // Written anew.
+            Role::ContentLength | Role::ForwardedFor | Role::RequestId | Role::Ours => false,
+            Role::TransferEncoding | Role::Connection | Role::HopByHop => false,
+            Role::Expect | Role::Override | Role::Underscored => false,
+        }
     }
 
-    fn is_fixed(&self, name: &str) -> bool {
-        self.fixed.iter().any(|(fixed, _)| fixed == name)
+    fn is_fixed(&self, name: &[u8]) -> bool {
+        let mut fixed = self.fixed.iter();
+        fixed.any(|(fixed, _)| name.eq_ignore_ascii_case(fixed.as_str().as_bytes()))
     }
 
     /// One list: what trusted proxies said, and the peer.
     fn forwarded_for(&self, out: &mut Head) {
-        let believed = self.headers.all(X_FORWARDED_FOR).filter(|_| self.origin.trusted);
+        let believed = self.headers.of(Role::ForwardedFor).filter(|_| self.origin.trusted);
         let mut list: Vec<u8> = Vec::new();
         for value in believed {
             list.extend_from_slice(value);

@@ -4,7 +4,7 @@
 //! disagree on how to read odd ones (to WSGI, Rack and CGI `Paddle_Signature` *is* `Paddle-Signature`), so what could be
 //! read in two ways is refused or removed here, once, before any of ours is added.
 
-use crate::message::Headers;
+use crate::message::{Headers, Role};
 use crate::outcome::Rejection;
 use hyper::Version;
 use hyper::header::HeaderName;
@@ -24,48 +24,14 @@ pub struct Origin {
     pub scheme: &'static str,
 }
 
-/// Removed in both directions (RFC 9110, 7.6.1), with what `Connection` names.
-pub(super) fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade"
-    ) || name.starts_with("proxy-")
-}
-
-/// Never forwarded: they change what the application does, and nobody signed them.
-pub(super) fn is_override(name: &str) -> bool {
-    matches!(
-        name,
-        "x-http-method-override"
-            | "x-http-method"
-            | "x-method-override"
-            | "x-original-url"
-            | "x-rewrite-url"
-            | "x-original-uri"
-            | "proxy"
-            | "http2-settings"
-            | "expect"
-    )
-}
-
-/// Who forwarded what: replaced unless the peer is a trusted proxy.
-pub(super) fn is_forwarding(name: &str) -> bool {
-    name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded-")
-}
-
-/// Ours alone.
-pub(super) fn is_ours(name: &str) -> bool {
-    name.starts_with("hookgate-")
-}
-
-/// Whether `name` (lower case, hyphens) matters to us or to framing, so that nothing may alias or nominate it.
-fn is_protected(name: &str, signature: &[HeaderName]) -> bool {
-    matches!(
-        name,
-        "host" | "content-length" | "transfer-encoding" | "content-type" | "content-encoding" | "connection"
-    ) || is_ours(name)
-        || is_forwarding(name)
-        || signature.iter().any(|own| own.as_str() == name)
+/// Whether `name` is of those that nothing may alias or nominate, to servers to which an underscore is a hyphen.
+fn is_protected(name: &[u8], signature: &[HeaderName]) -> bool {
+    let mut hyphened = name.to_ascii_lowercase();
+    hyphened
+        .iter_mut()
+        .filter(|byte| **byte == b'_')
+        .for_each(|byte| *byte = b'-');
+    Role::of(&hyphened).is_protected() || signature.iter().any(|own| own.as_str().as_bytes() == hyphened)
 }
 
 /// Refuses what two servers could read in two ways. `signature` are the scheme's headers.
@@ -74,35 +40,33 @@ fn is_protected(name: &str, signature: &[HeaderName]) -> bool {
 /// `BadRequest` (also for more than 32 words in `Connection`), `HeaderConflict`, `ExpectationFailed`, `TransferCoding`,
 /// `SignatureMalformed`.
 pub fn vet(headers: &Headers, version: Version, signature: &[HeaderName]) -> Result<(), Rejection> {
-    if headers.any_name_has(b'_') {
-        for field in headers.iter().filter(|field| field.name.contains('_')) {
-            if is_protected(&field.name.replace('_', "-"), signature) {
-                return Err(Rejection::HeaderConflict);
-            }
-        }
-    }
-    for (count, word) in headers.words("connection").enumerate() {
-        if count == NOMINATED {
-            return Err(Rejection::BadRequest);
-        }
-        let name = plain(word).ok_or(Rejection::BadRequest)?;
-        // `Connection: transfer-encoding` protects nothing and breaks nothing, but no sender has a reason for it.
-        if nominates(word) && is_protected(&name.to_ascii_lowercase().replace('_', "-"), signature) {
+    let aliases = |role| matches!(role, Role::Underscored | Role::Ours);
+    for field in headers.iter().filter(|field| aliases(field.role)) {
+        if field.name.contains(&b'_') && is_protected(field.name, signature) {
             return Err(Rejection::HeaderConflict);
         }
     }
-    if let Some(expect) = headers.first("expect")
+    for (count, word) in headers.connection().enumerate() {
+        if count == NOMINATED || plain(word).is_none() {
+            return Err(Rejection::BadRequest);
+        }
+        // `Connection: transfer-encoding` protects nothing and breaks nothing, but no sender has a reason for it.
+        if nominates(word) && is_protected(word, signature) {
+            return Err(Rejection::HeaderConflict);
+        }
+    }
+    if let Some(expect) = headers.first(Role::Expect)
         && !expect.eq_ignore_ascii_case(b"100-continue")
     {
         return Err(Rejection::ExpectationFailed);
     }
-    let mut codings = headers.all("transfer-encoding");
+    let mut codings = headers.of(Role::TransferEncoding);
     match (codings.next(), codings.next()) {
         (None, _) => {}
         (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") && version == Version::HTTP_11 => {}
         (Some(_), _) => return Err(Rejection::TransferCoding),
     }
-    let is_twice = |name: &HeaderName| headers.all(name.as_str()).nth(1).is_some();
+    let is_twice = |name: &HeaderName| headers.named(name.as_str()).nth(1).is_some();
     if signature.iter().any(is_twice) {
         return Err(Rejection::SignatureMalformed);
     }
@@ -120,7 +84,7 @@ fn plain(value: &[u8]) -> Option<&str> {
 /// # Errors
 /// `BadRequest` for a missing, repeated, disagreeing or unreadable one.
 pub fn authority<'a>(headers: &'a Headers, target: Option<&'a str>, version: Version) -> Result<&'a str, Rejection> {
-    let mut hosts = headers.all("host");
+    let mut hosts = headers.of(Role::Host);
     let host = match (hosts.next(), hosts.next()) {
         (None, _) => None,
         (Some(host), None) => Some(plain(host).ok_or(Rejection::BadRequest)?),
@@ -149,7 +113,7 @@ pub fn client(origin: &Origin, headers: &Headers, trusted: impl Fn(IpAddr) -> bo
         return origin.peer;
     }
     let mut client = origin.peer;
-    let lines: Vec<_> = headers.all("x-forwarded-for").collect();
+    let lines: Vec<_> = headers.of(Role::ForwardedFor).collect();
     let hops = lines
         .iter()
         .rev()
@@ -180,7 +144,7 @@ fn nominates(word: &[u8]) -> bool {
 
 /// The names that `Connection` lists, as they are written there: those fields go no further either.
 pub(super) fn nominated(headers: &Headers) -> Vec<&[u8]> {
-    headers.words("connection").filter(|word| nominates(word)).collect()
+    headers.connection().filter(|word| nominates(word)).collect()
 }
 
 /// Turns an upstream's headers into what goes back to the sender.
@@ -191,8 +155,8 @@ pub fn returned(headers: &mut Headers) {
         .map(<[u8]>::to_ascii_lowercase)
         .collect();
     headers.retain(|field| {
-        let goes = is_hop_by_hop(field.name) || is_ours(field.name);
-        !goes && !nominated.iter().any(|name| name == field.name.as_bytes())
+        let goes = field.role.is_of_one_hop() || field.role == Role::Ours;
+        !goes && !nominated.iter().any(|name| name.eq_ignore_ascii_case(field.name))
     });
 }
 
@@ -377,6 +341,6 @@ mod tests {
         ]);
         returned(&mut headers);
         assert_eq!(headers.len(), 3);
-        assert_eq!(headers.all("set-cookie").count(), 2);
+        assert_eq!(headers.named("set-cookie").count(), 2);
     }
 }

@@ -183,7 +183,7 @@ mod tests {
         let (head, rest) = read(wire).unwrap().unwrap();
         assert_eq!(head.response.status, 200);
         assert_eq!(head.response.reason.as_deref(), Some(&b"Very well"[..]));
-        assert_eq!(head.response.headers.all("set-cookie").count(), 2);
+        assert_eq!(head.response.headers.named("set-cookie").count(), 2);
         assert_eq!((head.framing, head.keep), (Framing::Length(2), true));
         assert_eq!(rest, "okHTTP");
         for end in 0..wire.len() - 6 {

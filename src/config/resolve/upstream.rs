@@ -6,29 +6,12 @@ use super::super::value::List;
 use super::super::{Address, Server, Target, Upstream};
 use super::Resolver;
 use super::url::reaches;
+use crate::message::Role;
 use crate::secret::Secret;
 use crate::tls;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Header fields that the gateway sets or that belong to one connection; a static value would break the exchange.
-const OURS: [HeaderName; 14] = [
-    header::HOST,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::TE,
-    header::TRAILER,
-    header::UPGRADE,
-    header::EXPECT,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::FORWARDED,
-    header::CONTENT_ENCODING,
-    header::CONTENT_TYPE,
-    header::DATE,
-];
 
 pub(super) const URL_FIX: &str = "write \"http://127.0.0.1:8000\", \"https://app.internal\" or \"unix:/run/app.sock\"";
 
@@ -231,12 +214,7 @@ impl Resolver<'_> {
                 );
                 continue;
             };
-            let is_ours = OURS.contains(&name)
-                || ["hookgate-", "x-forwarded-", "proxy-"]
-                    .iter()
-                    .any(|prefix| name.as_str().starts_with(prefix))
-                || matches!(name.as_str(), "x-real-ip" | "x-request-id" | "keep-alive" | "proxy");
-            if is_ours || name.as_str().contains('_') {
+            if Role::of(name.as_str().as_bytes()) != Role::Other {
                 self.report.fault(
                     &key,
                     "this header is the gateway's or the sender's to set",
