@@ -79,13 +79,12 @@ impl Asked {
         out.put_slice(b"\r\n");
         let mut has_date = false;
         for header in response.headers.iter() {
-            match header.role {
-                // Said again below, where there is a body.
-                Role::ContentLength if !bodiless || status == StatusCode::NO_CONTENT => continue,
-                Role::Connection => continue,
-                Role::Date => has_date = true,
-                _ => {}
+            // Said again below, where there is a body.
+            let is_length = header.role == Role::ContentLength && (!bodiless || status == StatusCode::NO_CONTENT);
+            if is_length || header.role == Role::Connection {
+                continue;
             }
+            has_date |= header.role == Role::Date;
             field(out, header.name, header.value);
         }
         match (delimited, length) {

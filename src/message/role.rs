@@ -51,7 +51,7 @@ impl Role {
         for (into, from) in lower.iter_mut().zip(name) {
             *into = from.to_ascii_lowercase();
         }
-        let known = match lower.get(..length).unwrap_or_default() {
+        match lower.get(..length).unwrap_or_default() {
             b"host" => Self::Host,
             b"content-length" => Self::ContentLength,
             b"content-type" | b"content-encoding" => Self::Content,
@@ -68,14 +68,11 @@ impl Role {
             b"forwarded" | b"x-real-ip" => Self::Forwarded,
             b"x-request-id" => Self::RequestId,
             b"date" => Self::Date,
+            _ if lower.starts_with(b"hookgate-") => Self::Ours,
+            _ if lower.starts_with(b"proxy-") => Self::HopByHop,
+            _ if name.contains(&b'_') => Self::Underscored,
+            _ if lower.starts_with(b"x-forwarded-") => Self::Forwarded,
             _ => Self::Other,
-        };
-        match known {
-            Self::Other if lower.starts_with(b"hookgate-") => Self::Ours,
-            Self::Other if lower.starts_with(b"proxy-") => Self::HopByHop,
-            Self::Other if name.contains(&b'_') => Self::Underscored,
-            Self::Other if lower.starts_with(b"x-forwarded-") => Self::Forwarded,
-            known => known,
         }
     }
 

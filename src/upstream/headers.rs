@@ -4,7 +4,7 @@
 //! disagree on how to read odd ones (to WSGI, Rack and CGI `Paddle_Signature` *is* `Paddle-Signature`), so what could be
 //! read in two ways is refused or removed here, once, before any of ours is added.
 
-use crate::message::{Headers, Role};
+use crate::message::{Header, Headers, Role};
 use crate::outcome::Rejection;
 use hyper::Version;
 use hyper::header::HeaderName;
@@ -40,9 +40,9 @@ fn is_protected(name: &[u8], signature: &[HeaderName]) -> bool {
 /// `BadRequest` (also for more than 32 words in `Connection`), `HeaderConflict`, `ExpectationFailed`, `TransferCoding`,
 /// `SignatureMalformed`.
 pub fn vet(headers: &Headers, version: Version, signature: &[HeaderName]) -> Result<(), Rejection> {
-    let aliases = |role| matches!(role, Role::Underscored | Role::Ours);
-    for field in headers.iter().filter(|field| aliases(field.role)) {
-        if field.name.contains(&b'_') && is_protected(field.name, signature) {
+    let is_underscored = |field: &Header<'_>| field.role == Role::Underscored;
+    for field in headers.iter().filter(is_underscored) {
+        if is_protected(field.name, signature) {
             return Err(Rejection::HeaderConflict);
         }
     }

@@ -157,6 +157,7 @@ fn single_faults_of_static_headers() {
         ("Host = \"a\"", "Host", "another name"),
         ("Hookgate-Verified = \"a\"", "Hookgate-Verified", "another name"),
         ("X-Forwarded-For = \"a\"", "X-Forwarded-For", "another name"),
+        ("X-Original-URL = \"a\"", "X-Original-URL", "another name"),
         ("X_A = \"a\"", "X_A", "another name"),
         ("\"a b\" = \"a\"", "a b", "name of a header"),
         ("X-A = \"a\", x-a = \"b\"", "x-a", "twice"),
