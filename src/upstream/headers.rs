@@ -40,9 +40,9 @@ fn is_protected(name: &[u8], signature: &[HeaderName]) -> bool {
 /// `BadRequest` (also for more than 32 words in `Connection`), `HeaderConflict`, `ExpectationFailed`, `TransferCoding`,
 /// `SignatureMalformed`.
 pub fn vet(headers: &Headers, version: Version, signature: &[HeaderName]) -> Result<(), Rejection> {
-    let is_underscored = |field: &Header<'_>| field.role == Role::Underscored;
-    for field in headers.iter().filter(is_underscored) {
-        if is_protected(field.name, signature) {
+    let may_alias = |field: &Header<'_>| matches!(field.role, Role::Underscored | Role::Ours);
+    for field in headers.iter().filter(may_alias) {
+        if field.name.contains(&b'_') && is_protected(field.name, signature) {
             return Err(Rejection::HeaderConflict);
         }
     }
