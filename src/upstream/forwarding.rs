@@ -256,6 +256,7 @@ mod tests {
                 ("x-http-method", "PUT"),
                 ("x-original-url", "/admin"),
                 ("x-rewrite-url", "/admin"),
+                ("x-original-uri", "/admin"),
                 ("hookgate-verified", "forged"),
                 ("hookgate-anything", "1"),
                 ("x-request-id", "theirs"),
