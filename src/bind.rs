@@ -12,7 +12,7 @@ use std::path::Path;
 use tokio::net::TcpListener;
 
 /// Connections that the kernel holds until a worker accepts them.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// A bound socket that no runtime knows yet.
 #[derive(Debug)]

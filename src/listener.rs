@@ -1,6 +1,7 @@
 //! The accept loop of one listening socket on one worker: permits, what a balancer says first, the handshake under its
 //! deadline, and the choice of protocol. Everything after that is the connection's.
 
+use crate::bind::BACKLOG;
 use crate::connection::{Bounds, http1, http2};
 use crate::drain::Drain;
 use crate::gateway::{Downstream, Gateway};
@@ -10,6 +11,7 @@ use crate::tls;
 use crate::transport::{ReadAhead, Readable, Socket};
 use crate::upstream::headers::Origin;
 use ipnet::IpNet;
+use std::future::ready;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 /// What an HTTP/2 connection begins with.
@@ -59,10 +62,11 @@ pub struct Listener {
     pub drain: Arc<Drain>,
 }
 
-/// Connections open over all listeners and workers, and the bound on them.
+/// Connections open over all listeners and workers, the bound on them, and whether there may be more.
 #[derive(Debug)]
 pub struct Connections {
     open: AtomicUsize,
+    accepting: AtomicUsize,
     limit: usize,
 }
 
@@ -72,6 +76,7 @@ impl Connections {
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             open: AtomicUsize::new(0),
+            accepting: AtomicUsize::new(0),
             limit,
         })
     }
@@ -80,6 +85,12 @@ impl Connections {
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// How many accept loops have not ended.
+    #[must_use]
+    pub fn accepting(&self) -> usize {
+        self.accepting.load(Ordering::Relaxed)
     }
 
     fn permit(self: &Arc<Self>) -> Option<Permit> {
@@ -100,6 +111,22 @@ impl Drop for Permit {
     }
 }
 
+/// One accept loop.
+struct Accepting(Arc<Connections>);
+
+impl Accepting {
+    fn on(connections: &Arc<Connections>) -> Self {
+        connections.accepting.fetch_add(1, Ordering::Relaxed);
+        Self(connections.clone())
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.accepting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Listening {
     async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
         match self {
@@ -113,31 +140,21 @@ impl Listening {
     }
 }
 
-/// Accepts until `stop` says so; what was accepted goes on by itself.
+/// Accepts until `stop` says so, and then those whom the kernel has let in already: the socket's end would cut them off.
+/// What was accepted goes on by itself.
 pub async fn run(listening: Listening, listener: Arc<Listener>, stop: Arc<Drain>) {
+    let accepting = Accepting::on(&listener.open);
     let mut back_off = BACK_OFF;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.begun() => return,
+            () = stop.begun() => break,
             accepted = listening.accept() => accepted,
         };
         match accepted {
             Ok((socket, peer)) => {
                 back_off = BACK_OFF;
-                match listener.open.permit() {
-                    Some(permit) => {
-                        let listener = listener.clone();
-                        tokio::spawn(async move {
-                            listener.metrics.open.inc();
-                            listener.serve(socket, peer).await;
-                            listener.metrics.open.dec();
-                            drop(permit);
-                        });
-                    }
-                    // At the bound the kernel's queue would only hide the problem from the sender.
-                    None => listener.metrics.over_limit.inc(),
-                }
+                listener.take_in(socket, peer);
             }
             // The peer was faster than we were.
             Err(error) if is_peers_fault(&error) => {}
@@ -147,6 +164,26 @@ pub async fn run(listening: Listening, listener: Arc<Listener>, stop: Arc<Drain>
                 sleep(back_off).await;
                 back_off = (back_off * 2).min(Duration::from_secs(1));
             }
+        }
+    }
+    empty(&listening, &listener).await;
+    drop(accepting);
+}
+
+/// Takes in whoever stands in the kernel's queue, which is as many as it holds at most.
+async fn empty(listening: &Listening, listener: &Arc<Listener>) {
+    for _ in 0..BACKLOG {
+        // What the runtime knows of the socket is as old as its last look: it gets another one.
+        yield_now().await;
+        let accepted = tokio::select! {
+            biased;
+            accepted = listening.accept() => accepted,
+            () = ready(()) => return,
+        };
+        match accepted {
+            Ok((socket, peer)) => listener.take_in(socket, peer),
+            Err(error) if is_peers_fault(&error) => {}
+            Err(_) => return,
         }
     }
 }
@@ -162,6 +199,21 @@ fn is_peers_fault(error: &io::Error) -> bool {
 }
 
 impl Listener {
+    /// Serves a new connection in a task of its own, unless there are too many.
+    fn take_in(self: &Arc<Self>, socket: Socket, peer: Option<IpAddr>) {
+        // At the bound the kernel's queue would only hide the problem from the sender.
+        let Some(permit) = self.open.permit() else {
+            return self.metrics.over_limit.inc();
+        };
+        let listener = self.clone();
+        tokio::spawn(async move {
+            listener.metrics.open.inc();
+            listener.serve(socket, peer).await;
+            listener.metrics.open.dec();
+            drop(permit);
+        });
+    }
+
     async fn serve(&self, socket: Socket, peer: Option<IpAddr>) {
         let mut stream = ReadAhead::new(socket);
         let mut trusted = peer.is_none_or(|peer| self.trusts(peer));
@@ -285,3 +337,52 @@ enum Spoken {
 /// For whoever speaks plain HTTP to a TLS listener.
 const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\
     content-length: 26\r\n\r\nThis port speaks TLS only\n";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::connection::tests::{bounds, gateway};
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    /// I08: who was let in by the kernel before the end is served, not reset; who comes later is refused.
+    #[tokio::test]
+    async fn whoever_is_in_the_kernel_s_queue_at_the_end_is_served() {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let gateway = Arc::new(gateway());
+        let open = Connections::new(1000);
+        let listener = Listener {
+            worker: 0,
+            tls: None,
+            trusted_proxies: Arc::default(),
+            proxy_protocol: false,
+            bounds: bounds(Duration::from_secs(10)),
+            handshake_timeout: Duration::from_secs(10),
+            open: open.clone(),
+            metrics: gateway.recorder.metrics.listener("test"),
+            drain: Arc::default(),
+            gateway,
+        };
+        let mut queued: Vec<_> = (0..50).map(|_| TcpStream::connect(address).unwrap()).collect();
+        for client in &mut queued {
+            client
+                .write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+                .unwrap();
+        }
+        let stop = Arc::new(Drain::default());
+        stop.begin();
+        run(Listening::Tcp(socket), Arc::new(listener), stop).await;
+        assert_eq!((open.accepting(), open.open()), (0, 50));
+        assert!(TcpStream::connect(address).is_err());
+        while open.open() > 0 {
+            yield_now().await;
+        }
+        for mut client in queued {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        }
+    }
+}

@@ -312,30 +312,11 @@ async fn dismiss<S: Readable>(wire: &mut Wire<S>, status: StatusCode) -> io::Res
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::Patience;
-    use super::super::tests::gateway;
+    use super::super::tests::{bounds, gateway};
     use super::*;
-    use crate::http1::request::Limits;
     use crate::upstream::headers::Origin;
     use std::task::Context;
     use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, duplex};
-
-    fn bounds(head: Duration) -> Bounds {
-        let head_limits = Limits {
-            bytes: 1024,
-            fields: 10,
-        };
-        let patience = Patience {
-            head,
-            idle: Duration::from_secs(60),
-            write: Duration::from_secs(10),
-        };
-        Bounds {
-            head: head_limits,
-            streams: 1,
-            patience,
-        }
-    }
 
     fn downstream() -> Arc<Downstream> {
         Arc::new(Downstream {

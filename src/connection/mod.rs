@@ -102,7 +102,7 @@ impl<'a> Listening<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::exchange::Recorder;
@@ -117,7 +117,7 @@ mod tests {
     use tokio::time::Instant;
 
     /// One without a route: whatever is asked, nothing is found.
-    pub(super) fn gateway() -> Gateway {
+    pub(crate) fn gateway() -> Gateway {
         let metrics = Metrics::new();
         let snapshot = Snapshot::compile(Vec::new(), None, 1, &metrics, tls::connector).unwrap();
         Gateway {
@@ -126,6 +126,24 @@ mod tests {
             guard: Guard::Memory(Memory::new(1, Instant::now())),
             recorder: Recorder::new(metrics, None, 0),
             stopping: Arc::default(),
+        }
+    }
+
+    /// Usual ones, but for the patience with a head.
+    pub(crate) fn bounds(head: Duration) -> Bounds {
+        let head_limits = Limits {
+            bytes: 1024,
+            fields: 10,
+        };
+        let patience = Patience {
+            head,
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(10),
+        };
+        Bounds {
+            head: head_limits,
+            streams: 1,
+            patience,
         }
     }
 

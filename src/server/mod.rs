@@ -209,7 +209,7 @@ pub async fn serve(
     let in_flight = || metrics.in_flight_requests.get();
     let drained = async {
         let settling = || gateway.guard.shared().map_or(0, Redis::settling);
-        while open.open() > 0 || in_flight() > 0 || settling() > 0 {
+        while open.accepting() > 0 || open.open() > 0 || in_flight() > 0 || settling() > 0 {
             sleep(DRAIN_POLL).await;
         }
     };
