@@ -35,7 +35,7 @@ struct Place {
 pub struct Header<'a> {
     /// What it is to us.
     pub role: Role,
-    /// As it was written: names differ whatever the case of their letters.
+    /// As it was written; the case of its letters means nothing.
     pub name: &'a [u8],
     /// Without spaces around it.
     pub value: &'a [u8],

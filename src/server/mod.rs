@@ -118,7 +118,9 @@ pub async fn serve(
 
     let most = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
     metrics.limits.connections.set(most(config.limits.connections));
-    metrics.limits.replay_keys.set(most(config.replay.capacity));
+    if gateway.guard.shared().is_none() {
+        metrics.limits.replay_keys.set(most(config.replay.capacity));
+    }
     let open = Connections::new(config.limits.connections);
     let word = Word::default();
     let mut addresses = Vec::new();

@@ -128,7 +128,7 @@ fn alerts_fire_on_real_trouble() {
         route("slow", &upstream.url()),
     ];
     let mut gateway = setup.more(&more.join("\n")).start();
-    let prometheus = Prometheus::start(gateway.admin());
+    let prometheus = Prometheus::start(&[gateway.admin()]);
     let plain = gateway.plain();
     let always = ["HookgateCertificateExpires", "HookgateCertificateExpiresSoon"];
 

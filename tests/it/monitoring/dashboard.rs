@@ -1,7 +1,9 @@
 //! The Grafana dashboard: its shape, its queries against a real Prometheus, and the picture that is made of them.
 
+use crate::store::replica;
 use crate::support::paddle::{self, SECRET};
 use crate::support::prometheus::Prometheus;
+use crate::support::redis::Redis;
 use crate::support::upstream::answer;
 use crate::support::{Client, Gateway, Setup, Upstream, Webhook};
 use serde_json::Value;
@@ -80,7 +82,10 @@ fn every_query_returns_data() {
              secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]\nupstream = \"http://127.0.0.1:1\"\n",
         );
     let gateway = setup.start();
-    let prometheus = Prometheus::start(gateway.admin());
+    // A replica whose replay guard is shared.
+    let redis = Redis::start();
+    let shared = replica(&upstream, &redis).start();
+    let prometheus = Prometheus::start(&[gateway.admin(), shared.admin()]);
     let begin = Instant::now();
     let deadline = begin + Duration::from_secs(90);
     let panels = panels();
@@ -99,6 +104,7 @@ fn every_query_returns_data() {
     while !missing.is_empty() || begin.elapsed() < Duration::from_secs(whole) {
         tick += 1;
         traffic(&gateway, tick, progress());
+        shared.exchange(&Webhook::new(format!("shared {tick}")).bytes());
         if tick % 5 == 0 {
             missing.retain(|(_, expression, labels)| {
                 let found = prometheus.query(expression);
@@ -113,6 +119,7 @@ fn every_query_returns_data() {
     let picture = loop {
         tick += 1;
         traffic(&gateway, tick, progress());
+        shared.exchange(&Webhook::new(format!("shared {tick}")).bytes());
         let output = Command::new("python3")
             .arg(folder().join("render.py"))
             .args([&prometheus.url(), "--seconds", &whole.max(20).to_string()])

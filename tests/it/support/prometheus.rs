@@ -58,8 +58,9 @@ fn shortened(text: &str) -> String {
 }
 
 impl Prometheus {
-    /// Scrapes `target` as the job `hookgate`.
-    pub(crate) fn start(target: SocketAddr) -> Self {
+    /// Scrapes `targets` as the job `hookgate`.
+    pub(crate) fn start(targets: &[SocketAddr]) -> Self {
+        let targets: Vec<String> = targets.iter().map(SocketAddr::to_string).collect();
         let directory = tempfile::tempdir().unwrap();
         for name in ["alerts.yml", "recording.yml"] {
             let text = std::fs::read_to_string(rules(name)).unwrap();
@@ -69,7 +70,7 @@ impl Prometheus {
         let settings = format!(
             "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\n\
              rule_files: [alerts.yml, recording.yml]\n\
-             scrape_configs:\n  - job_name: hookgate\n    static_configs: [{{ targets: [\"{target}\"] }}]\n"
+             scrape_configs:\n  - job_name: hookgate\n    static_configs: [{{ targets: {targets:?} }}]\n"
         );
         std::fs::write(&file, settings).unwrap();
         // It takes no port 0 that it would tell of, so one is found for it, and another when somebody was faster.
