@@ -143,7 +143,7 @@ impl Listening {
 /// Accepts until `stop` says so, and then those whom the kernel has let in already: the socket's end would cut them off.
 /// What was accepted goes on by itself.
 pub async fn run(listening: Listening, listener: Arc<Listener>, stop: Arc<Drain>) {
-    let accepting = Accepting::on(&listener.open);
+    let _accepting = Accepting::on(&listener.open);
     let mut back_off = BACK_OFF;
     loop {
         let accepted = tokio::select! {
@@ -167,7 +167,6 @@ pub async fn run(listening: Listening, listener: Arc<Listener>, stop: Arc<Drain>
         }
     }
     empty(&listening, &listener).await;
-    drop(accepting);
 }
 
 /// Takes in whoever stands in the kernel's queue, which is as many as it holds at most.
@@ -373,7 +372,10 @@ mod tests {
         }
         let stop = Arc::new(Drain::default());
         stop.begin();
-        run(Listening::Tcp(socket), Arc::new(listener), stop).await;
+        let ended = tokio::spawn(run(Listening::Tcp(socket), Arc::new(listener), stop));
+        yield_now().await;
+        assert_eq!(open.accepting(), 1, "it is not over before the queue is empty");
+        ended.await.unwrap();
         assert_eq!((open.accepting(), open.open()), (0, 50));
         assert!(TcpStream::connect(address).is_err());
         while open.open() > 0 {

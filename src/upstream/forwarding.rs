@@ -105,7 +105,7 @@ impl Forwarding<'_> {
         out.0
     }
 
-    /// Whether a field of the sender's goes on as it is. The operator's own have other roles than `Other`'s refused.
+    /// Whether a field of the sender's goes on as it is. The operator's own are all of the role `Other`: configuration sees to it.
     fn passes_on(&self, header: Header<'_>) -> bool {
         match header.role {
             Role::Host | Role::Content | Role::Date => true,

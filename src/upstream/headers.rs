@@ -152,7 +152,7 @@ pub fn returned(headers: &mut Headers) {
     let nominated: Vec<_> = nominated(headers)
         .into_iter()
         .filter(|name| !name.eq_ignore_ascii_case(b"content-length"))
-        .map(<[u8]>::to_ascii_lowercase)
+        .map(<[u8]>::to_vec)
         .collect();
     headers.retain(|field| {
         let goes = field.role.is_of_one_hop() || field.role == Role::Ours;

@@ -103,8 +103,7 @@ fn every_query_returns_data() {
     };
     while !missing.is_empty() || begin.elapsed() < Duration::from_secs(whole) {
         tick += 1;
-        traffic(&gateway, tick, progress());
-        shared.exchange(&Webhook::new(format!("shared {tick}")).bytes());
+        traffic(&gateway, &shared, tick, progress());
         if tick % 5 == 0 {
             missing.retain(|(_, expression, labels)| {
                 let found = prometheus.query(expression);
@@ -118,8 +117,7 @@ fn every_query_returns_data() {
     // The picture's points are whole seconds: the newest data may lie behind the last of them.
     let picture = loop {
         tick += 1;
-        traffic(&gateway, tick, progress());
-        shared.exchange(&Webhook::new(format!("shared {tick}")).bytes());
+        traffic(&gateway, &shared, tick, progress());
         let output = Command::new("python3")
             .arg(folder().join("render.py"))
             .args([&prometheus.url(), "--seconds", &whole.max(20).to_string()])
@@ -176,8 +174,10 @@ fn queries(panels: &[Value]) -> Vec<(String, String, Vec<String>)> {
 }
 
 /// A fraction of a second of a shop's life: webhooks of several ages, two secrets in the middle of a rotation, forgeries
-/// that come in a wave, replays, copies, an application that fails; `progress` goes from 0 to 1 over a picture.
-fn traffic(gateway: &Gateway, tick: u64, progress: f64) {
+/// that come in a wave, replays, copies, an application that fails; `progress` goes from 0 to 1 over a picture. One
+/// webhook goes to the replica whose store is `shared`.
+fn traffic(gateway: &Gateway, shared: &Gateway, tick: u64, progress: f64) {
+    shared.exchange(&Webhook::new(format!("shared {tick}")).bytes());
     let now = paddle::now();
     let wave = 2.0 + (progress * 9.0).sin() + 0.8 * (progress * 31.0).sin();
     let count = (wave * 3.0) as u64 + tick % 3;
