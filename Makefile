@@ -98,7 +98,7 @@ soak: ## good and bad traffic, upstream restarts and reloads for SOAK_SECONDS (6
 PICTURE_SECONDS ?= 240
 
 picture: test-apps ## draw docs/dashboard.svg: hookgate under PICTURE_SECONDS (240) of traffic, scraped by Prometheus
-	PICTURE_SECONDS=$(PICTURE_SECONDS) cargo test --test it -- --exact monitoring::dashboard::every_query_returns_data --nocapture
+	PICTURE_SECONDS=$(PICTURE_SECONDS) cargo test --test it -- --exact operations::monitoring::dashboard::every_query_returns_data --nocapture
 
 fmt: ## format the code
 	cargo fmt
@@ -136,7 +136,7 @@ package: ## the Debian package of a release build, in $(TARGET)/package
 release: licences ## what a release consists of, in dist/: binary, package, bill of materials, checksums
 	deploy/release dist
 
-# The rules of deny.toml are also a test (tests/it/supply.rs), without the minutes that cargo-deny takes to build.
+# The rules of deny.toml are also a test (tests/it/operations/supply.rs), without the minutes that cargo-deny takes to build.
 licences: ## check licences, bans and sources of all dependencies (cargo-deny is installed when missing)
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny check bans licenses sources

@@ -11,7 +11,7 @@
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use hookgate::message::Headers;
+use hookgate::http::message::Headers;
 use hookgate::outcome::Rejection;
 use hookgate::scheme::{Head, NamedSecret, SignRequest, Verified, Verifier};
 use hookgate::secret::Secret;

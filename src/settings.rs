@@ -3,7 +3,7 @@
 //! `config` makes it from file, environment and command line; nothing here parses, and nothing here is optional for lack
 //! of a default. Keys, defaults and units are documented in `docs/configuration.md`.
 
-use crate::handshake::Handshake;
+use crate::scheme::challenge::Handshake;
 use crate::scheme::{DeliveryId, Verifier};
 use crate::secret::Secret;
 use hyper::header::HeaderValue;

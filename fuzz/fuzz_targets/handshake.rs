@@ -1,7 +1,7 @@
 //! Any query and any body as a handshake: what is echoed is short and plain, or nothing is.
 #![no_main]
 use bytes::Bytes;
-use hookgate::handshake::Handshake;
+use hookgate::scheme::challenge::Handshake;
 use hookgate::scheme::Verifier;
 use hookgate::secret::Secret;
 use hookgate_fuzz::preset;

@@ -1,7 +1,7 @@
 //! Any header lines through the rules of the way to the upstream: no panic, and nothing forged or hop-by-hop gets through.
 #![no_main]
 use hookgate::upstream::forwarding::{Forwarding, Mark};
-use hookgate::upstream::headers::{self, Origin};
+use hookgate::http::rules::{self, Origin};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Version};
 use libfuzzer_sys::fuzz_target;

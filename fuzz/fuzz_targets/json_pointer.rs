@@ -1,7 +1,7 @@
 //! Any pointer into any JSON: no panic, and where serde_json's own pointer finds a text, the same text or nothing.
 #![no_main]
 use bytes::Bytes;
-use hookgate::message::Headers;
+use hookgate::http::message::Headers;
 use hookgate::scheme::Head;
 use hookgate_fuzz::custom;
 use hyper::Method;

@@ -1,9 +1,9 @@
 //! Any bytes as a request: no panic, the same meaning however they are cut, and nothing that could be read in two ways.
 #![no_main]
 use bytes::BytesMut;
-use hookgate::http1::framing::{Framing, Step};
-use hookgate::http1::request::{Head, Limits, Malformed, Reader};
-use hookgate::message::Role;
+use hookgate::http::http1::framing::{Framing, Step};
+use hookgate::http::http1::request::{Head, Limits, Malformed, Reader};
+use hookgate::http::message::Role;
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits { bytes: 4096, fields: 32 };

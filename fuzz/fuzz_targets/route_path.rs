@@ -1,6 +1,6 @@
 //! Any host and path against a table with every kind of pattern: no panic, and a route only for what is written in it.
 #![no_main]
-use hookgate::route::{Pattern, Table};
+use hookgate::gateway::route::{Pattern, Table};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 

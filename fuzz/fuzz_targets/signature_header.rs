@@ -1,6 +1,6 @@
 //! Any bytes in every header of every preset: no panic, and never a genuine request.
 #![no_main]
-use hookgate::message::Headers;
+use hookgate::http::message::Headers;
 use hookgate::scheme::{Head, Verifier, presets};
 use hookgate_fuzz::{judge, preset};
 use hyper::header::HeaderValue;

@@ -1,6 +1,6 @@
 //! Any payload template: refused at start with a sentence, or it signs and verifies.
 #![no_main]
-use hookgate::message::Headers;
+use hookgate::http::message::Headers;
 use hookgate::scheme::{Head, SignRequest};
 use hookgate_fuzz::{custom, judge};
 use hyper::Method;

@@ -123,7 +123,7 @@ const LARGEST_ANSWER: usize = 4096;
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::admin::{Readiness, State, serve};
+    use crate::server::admin::{Readiness, State, serve};
     use crate::telemetry::metrics::Metrics;
     use std::future::pending;
     use std::sync::Arc;

@@ -2,8 +2,8 @@
 
 use super::signing::{self, Signing};
 use super::{Ended, Environment, Failure, terminal};
-use crate::clock;
 use crate::scheme::SignRequest;
+use crate::time::clock;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Uri};
 use serde_json::{Map, Value, json};

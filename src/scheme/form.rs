@@ -5,8 +5,8 @@
 //! following them would let the application behind us read another value than the one that was signed, or where PHP's
 //! own answer depends on its version, the request is refused instead.
 
+use crate::http::percent;
 use crate::outcome::Rejection;
-use crate::percent;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most fields of one form; PHP's own `max_input_vars`.

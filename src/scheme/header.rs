@@ -6,7 +6,7 @@
 use super::asymmetric::MAX_SIGNATURE;
 use super::custom::Encoding;
 use super::mac::{Hash, Tag};
-use crate::message::Headers;
+use crate::http::message::Headers;
 use crate::outcome::Rejection;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

@@ -6,6 +6,7 @@
 //! The rows of providers are data in `presets`; facts and sources are in `docs/schemes.md`.
 
 mod asymmetric;
+pub mod challenge;
 mod claim;
 mod compile;
 mod custom;
@@ -27,7 +28,7 @@ mod whole;
 pub use custom::*;
 pub use delivery::DeliveryId;
 
-use crate::message::Headers;
+use crate::http::message::Headers;
 use crate::outcome::Rejection;
 use crate::secret::Secret;
 use bytes::Bytes;

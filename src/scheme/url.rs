@@ -1,6 +1,6 @@
 //! The URL that a provider signed: the one it called, which behind another balancer is not the one that we see.
 
-use crate::percent;
+use crate::http::percent;
 
 /// `public_url` of a route.
 #[derive(Debug)]

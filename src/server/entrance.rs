@@ -1,14 +1,14 @@
 //! One listening address with what its connections need on every worker.
 
 use super::Word;
-use crate::clock;
-use crate::connection::{Bounds, Patience};
 use crate::gateway::Gateway;
-use crate::http1::request;
+use crate::gateway::snapshot::Snapshot;
+use crate::http::http1::request;
+use crate::listener::connection::{Bounds, Patience};
 use crate::listener::{Connections, Listener};
 use crate::settings::{self, Limits, Target};
-use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
+use crate::time::clock;
 use crate::tls;
 use std::sync::Arc;
 

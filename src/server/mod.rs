@@ -4,26 +4,28 @@
 //! what they share is counters, the budget and the replay guard. The calling task keeps the control plane: admin
 //! listener, reloads and shutdown, so that a busy gateway still answers its probes.
 
+pub mod admin;
 mod entrance;
+pub mod process;
 mod pulse;
 mod reload;
+pub mod systemd;
 mod upstreams;
 mod worker;
 
-use crate::admin;
-use crate::bind::{self, Bound};
-use crate::clock;
-use crate::drain::Drain;
-use crate::exchange::{AuditScope, Recorder};
 use crate::gateway::Gateway;
-use crate::intake::Budget;
+use crate::gateway::exchange::{AuditScope, Recorder};
+use crate::gateway::snapshot::Snapshot;
+use crate::http::body::Budget;
+use crate::listener::socket::{self, Bound};
 use crate::listener::{Connections, Listener};
 use crate::replay::{Guard, Memory, Redis};
+use crate::server::systemd::{Handover, activation};
 use crate::settings::{self, Address, Config};
-use crate::snapshot::Snapshot;
-use crate::systemd::{Handover, activation};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
+use crate::time::clock;
+use crate::time::shutdown::Drain;
 use crate::tls;
 use arc_swap::ArcSwap;
 use entrance::{Entrance, show};
@@ -229,9 +231,9 @@ pub async fn serve(
 /// The sockets of one address for each worker: those that were handed over, or our own.
 fn open_sockets(address: &Address, passed: &[Bound], workers: usize) -> io::Result<(Vec<Vec<Bound>>, Address)> {
     if !passed.is_empty() {
-        return bind::share(passed, workers);
+        return socket::share(passed, workers);
     }
-    let (bound, address) = bind::bind(address, workers)?;
+    let (bound, address) = socket::bind(address, workers)?;
     Ok((bound.into_iter().map(|socket| vec![socket]).collect(), address))
 }
 

@@ -2,10 +2,10 @@
 
 use super::entrance::{Entrance, show};
 use super::upstreams;
-use crate::clock;
 use crate::gateway::Gateway;
+use crate::gateway::snapshot::Snapshot;
 use crate::settings::Config;
-use crate::snapshot::Snapshot;
+use crate::time::clock;
 use crate::tls;
 use std::sync::Arc;
 

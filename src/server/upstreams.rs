@@ -1,7 +1,7 @@
 //! The upstreams of the snapshot in force: their background work begins and ends with it, and every scrape samples them.
 
+use crate::gateway::snapshot::Snapshot;
 use crate::settings::ReadyWhen;
-use crate::snapshot::Snapshot;
 use crate::telemetry::{UpstreamCounts, UpstreamSample};
 use crate::upstream::Upstream;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 
 use super::pulse::Asked;
 use super::{HOUSEKEEPING, Word};
-use crate::bind::Bound;
 use crate::gateway::Gateway;
+use crate::listener::socket::Bound;
 use crate::listener::{self, Listener};
 use std::io;
 use std::sync::Arc;

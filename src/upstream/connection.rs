@@ -6,10 +6,10 @@
 
 use super::message::{Head, HeadReader, Message};
 use super::stream::Stream;
-use crate::deadline::Timer;
-use crate::http1::framing::{Framing, Step};
-use crate::message::Response;
+use crate::http::http1::framing::{Framing, Step};
+use crate::http::message::Response;
 use crate::outcome::Rejection;
+use crate::time::timer::Timer;
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::body::SizeHint;
 use std::future::{Future as _, poll_fn};

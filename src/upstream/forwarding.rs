@@ -3,10 +3,10 @@
 //! One pass over the sender's fields, each either copied as it is or left out; then what is ours. The result always carries
 //! exactly one `Content-Length`, one `Host`, and nothing that was the sender's word about who it is.
 
-use super::headers::{Origin, nominated};
-use crate::decimal;
-use crate::http1::lines;
-use crate::message::{Header, Headers, Role};
+use crate::http::decimal;
+use crate::http::http1::lines;
+use crate::http::message::{Header, Headers, Role};
+use crate::http::rules::{Origin, nominated};
 use bytes::BytesMut;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
@@ -25,7 +25,7 @@ pub struct Forwarding<'a> {
     pub method: &'a Method,
     /// Raw path and query to ask the upstream for.
     pub target: &'a str,
-    /// The sender's fields, which [`super::headers::vet`] has let pass.
+    /// The sender's fields, which [`crate::http::rules::vet`] has let pass.
     pub headers: &'a Headers,
     /// Where the request came from.
     pub origin: &'a Origin,

@@ -8,7 +8,7 @@ use super::Upstream;
 use super::connection::Connection;
 use super::message::Message;
 use super::pool::Endpoint;
-use crate::intake::Payload;
+use crate::http::body::Payload;
 use crate::outcome::Rejection;
 use crate::settings::{HealthCheck, Target};
 use bytes::BytesMut;

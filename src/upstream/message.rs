@@ -3,10 +3,10 @@
 //! httparse reads the lines; what is decided here is where the answer's body ends (RFC 9112, section 6.3), and that an
 //! answer whose end could be read in two ways is no answer.
 
-use crate::http1::declared::{self, Declared};
-use crate::http1::framing::{Chunks, Framing};
-use crate::intake::Payload;
-use crate::message::{Headers, Response};
+use crate::http::body::Payload;
+use crate::http::http1::declared::{self, Declared};
+use crate::http::http1::framing::{Chunks, Framing};
+use crate::http::message::{Headers, Response};
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::{StatusCode, Version};
 use std::mem::MaybeUninit;

@@ -8,7 +8,6 @@
 mod balance;
 mod connection;
 pub mod forwarding;
-pub mod headers;
 mod health;
 mod message;
 mod pool;
@@ -17,10 +16,10 @@ mod standing;
 mod stream;
 mod tally;
 
-use crate::drain::Drain;
-use crate::message::Response;
+use crate::http::message::Response;
 use crate::outcome::Rejection;
 use crate::settings;
+use crate::time::shutdown::Drain;
 use arc_swap::ArcSwap;
 use balance::{Candidate, Random};
 use connection::Incoming;

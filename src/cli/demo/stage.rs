@@ -178,7 +178,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::{clock, config};
+    use crate::config;
+    use crate::time::clock;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]

@@ -3,7 +3,7 @@
 use super::bodies;
 use super::case::Case;
 use super::finding::Finding;
-use crate::percent;
+use crate::http::percent;
 use crate::scheme::presets;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -16,7 +16,7 @@ use super::signing;
 use super::terminal::{self, Paint};
 use super::{Ended, Environment, Failure};
 use crate::config::{Loaded, Sources, inspect};
-use crate::route::{Pattern, Table};
+use crate::gateway::route::{Pattern, Table};
 use crate::scheme::{NamedSecret, Verifier};
 use case::{Case, Other};
 use report::Report;
@@ -91,7 +91,7 @@ pub(super) fn run(arguments: &VerifyArguments, sources: &Sources) -> Ended {
     };
     let received = match arguments.at.as_deref() {
         None => capture.received,
-        Some("now") => Some(crate::clock::unix_now()),
+        Some("now") => Some(crate::time::clock::unix_now()),
         Some(text) => Some(text.parse().ok().or_else(|| capture::instant(text)).ok_or_else(|| {
             Failure::Usage("--at takes Unix seconds, an RFC 3339 time such as 2026-01-02T03:04:05Z, or now".into())
         })?),

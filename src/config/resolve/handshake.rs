@@ -4,7 +4,7 @@ use super::super::describe::Key;
 use super::super::file;
 use super::super::value::Flag;
 use super::Resolver;
-use crate::handshake::Handshake;
+use crate::scheme::challenge::Handshake;
 
 impl Resolver<'_> {
     /// What the provider asks of an endpoint, and the place of the token that it asks with.

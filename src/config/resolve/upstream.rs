@@ -6,7 +6,7 @@ use super::super::value::List;
 use super::super::{Address, Server, Target, Upstream};
 use super::Resolver;
 use super::url::reaches;
-use crate::message::Role;
+use crate::http::message::Role;
 use crate::secret::Secret;
 use crate::tls;
 use hyper::header::{HeaderName, HeaderValue};

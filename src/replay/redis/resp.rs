@@ -2,7 +2,7 @@
 //!
 //! Bounded: a reply that is larger or deeper than anything we ask for is an error and ends the connection.
 
-use crate::decimal;
+use crate::http::decimal;
 
 /// Largest reply that is taken, in bytes; `INFO` has a few thousand.
 const LARGEST: usize = 256 * 1024;

@@ -7,7 +7,7 @@
 mod write;
 
 use super::session::{MAX_PLAINTEXT, Session};
-use crate::transport::Readable;
+use crate::http::transport::Readable;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use rustls::{CommonState, Error, ServerConfig};
 use std::cell::RefCell;

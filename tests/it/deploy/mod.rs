@@ -1,0 +1,6 @@
+//! Deployment files judged by the real tools: compose, container images, Kubernetes, systemd.
+
+mod compose;
+mod container;
+mod kubernetes;
+mod systemd;

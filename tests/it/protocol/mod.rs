@@ -1,0 +1,16 @@
+//! HTTP as senders and upstreams speak it: framing, header rules, bounds, slow and hostile peers.
+
+mod aliasing;
+mod answers;
+mod bounds;
+mod framing;
+mod http2_fields;
+mod http2_stalls;
+mod kept_alive;
+mod proxy_protocol;
+mod refusals;
+mod relay;
+mod servers;
+mod slow;
+mod smuggling;
+mod targets;

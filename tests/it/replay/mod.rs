@@ -1,0 +1,7 @@
+//! Replay protection and deduplication, in memory and in a shared Redis.
+
+mod dedupe;
+mod guard;
+pub(crate) mod store;
+mod store_faults;
+mod store_replicas;

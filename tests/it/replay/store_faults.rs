@@ -1,0 +1,341 @@
+//! A shared store that fails, in every way that a real server does: what is decided without it, how soon, and what is
+//! lost (nothing).
+
+use crate::replay::store::replica;
+use crate::support::redis::{Namespace, Redis, Sentinel};
+use crate::support::upstream::answer;
+use crate::support::wait::{PATIENCE, within};
+use crate::support::{Gate, Gateway, Setup, Upstream, Webhook, eventually};
+use rustix::process::Signal;
+use std::time::{Duration, Instant};
+
+/// Sends fresh webhooks until one is delivered.
+fn recovers(gateway: &Gateway) {
+    let mut number = 0;
+    within(PATIENCE * 2, "a delivery after the fault", || {
+        number += 1;
+        let webhook = Webhook::new(format!("after the fault {number}"));
+        (gateway.exchange(&webhook.bytes()).status == 200).then_some(())
+    });
+    eventually("readiness", || (gateway.readiness() == Some(200)).then_some(()));
+}
+
+/// The refusal that a failed store means.
+fn is_down(gateway: &Gateway, body: &str) {
+    let refused = gateway.exchange(&Webhook::new(body).bytes());
+    assert_eq!(
+        (refused.status, refused.reason().as_str()),
+        (503, "replay_store_down"),
+        "{body}"
+    );
+    assert!(refused.header("Retry-After").is_some());
+}
+
+/// E11, killed: refused, told, and over as soon as the server is back, empty as it is.
+#[test]
+fn killed_and_restarted_empty() {
+    let (upstream, mut redis) = (Upstream::ok(), Redis::start());
+    let gateway = replica(&upstream, &redis).start();
+    let before = Webhook::new("before").bytes();
+    assert_eq!(gateway.exchange(&before).status, 200);
+    redis.holds(&["1"]);
+    redis.kill();
+    is_down(&gateway, "without a store");
+    let ready = gateway.ask("/readyz");
+    assert_eq!(
+        (ready.status, ready.body.as_slice()),
+        (503, &b"ready\nreplay store down\n"[..])
+    );
+    gateway.counted("hookgate_replay_store_up", &[], 0.0);
+    gateway.counted("hookgate_requests_total", &[("reason", "replay_store_down")], 1.0);
+    assert!(gateway.metrics().sum("hookgate_replay_store_errors_total", &[]) >= 1.0);
+    // Down for longer than the timeout: nobody waits for anything.
+    eventually("refusals at once", || {
+        let started = Instant::now();
+        is_down(&gateway, "at once");
+        (started.elapsed() < Duration::from_secs(2)).then_some(())
+    });
+    assert_eq!(upstream.requests().len(), 1);
+    redis.run();
+    recovers(&gateway);
+    // What the server has forgotten can be replayed while its timestamp is fresh; docs/security.md says so.
+    eventually("every worker's connection", || {
+        (gateway.exchange(&before).status == 200).then_some(())
+    });
+    gateway.logs.wait_for("the loss in the log", |line| {
+        line.contains("connection is lost").then_some(())
+    });
+}
+
+/// E11, absent at the start: the gateway starts, is not ready, and becomes so by itself.
+#[test]
+fn absent_at_the_start() {
+    let upstream = Upstream::ok();
+    let mut redis = Redis::prepared(&[]);
+    let gateway = replica(&upstream, &redis).awaiting(503).start();
+    eventually("a refusal", || {
+        (gateway.exchange(&Webhook::new("early").bytes()).status == 503).then_some(())
+    });
+    upstream.assert_untouched();
+    redis.run();
+    recovers(&gateway);
+}
+
+/// E11, accepted: requests go on, guarded by this replica alone, counted and marked in the audit line; it stays ready.
+#[test]
+fn accepting_without_the_store() {
+    let (upstream, mut redis) = (Upstream::ok(), Redis::start());
+    let gateway = replica(&upstream, &redis)
+        .replay("on_store_failure = \"accept\"")
+        .start();
+    assert_eq!(gateway.exchange(&Webhook::new("with").bytes()).status, 200);
+    redis.kill();
+    let webhook = Webhook::new("without").bytes();
+    assert_eq!(gateway.exchange(&webhook).status, 200);
+    assert_eq!(
+        gateway.exchange(&webhook).reason(),
+        "replayed",
+        "this replica's own memory guards"
+    );
+    gateway.counted("hookgate_replay_store_fallbacks_total", &[], 2.0);
+    gateway.counted("hookgate_replay_keys", &[], 1.0);
+    let ready = gateway.ask("/readyz");
+    assert_eq!(ready.status, 200);
+    assert_eq!(
+        ready.body,
+        b"ready\nreplay store down, requests are accepted without it\n"
+    );
+    let lines = gateway.audited("none", 2);
+    assert_eq!(lines[0].get("replay_store"), None);
+    assert_eq!(lines[1]["replay_store"], "failed");
+    redis.run();
+    recovers(&gateway);
+    assert_eq!(
+        upstream
+            .requests()
+            .iter()
+            .filter(|request| request.body == b"without")
+            .count(),
+        1
+    );
+}
+
+/// E11, paused: decided within the timeout, and when the server goes on, what timed out holds nothing back.
+#[test]
+fn paused() {
+    let (upstream, redis) = (Upstream::ok(), Redis::start());
+    let gateway = Setup::new(&upstream.url())
+        .replay(&format!("store = {:?}\ntimeout = \"300ms\"", redis.url()))
+        .start();
+    recovers(&gateway);
+    let delivered = upstream.requests().len();
+    redis.signal(Signal::STOP);
+    let webhook = Webhook::new("during the pause").bytes();
+    for _ in 0..5 {
+        let refused = gateway.exchange(&webhook);
+        assert_eq!((refused.status, refused.reason().as_str()), (503, "replay_store_down"));
+    }
+    // Without a bound the first of them would still be waiting; with one, each took a moment.
+    eventually("the store counts as down", || {
+        (gateway.readiness() == Some(503)).then_some(())
+    });
+    assert_eq!(upstream.requests().len(), delivered);
+    redis.signal(Signal::CONT);
+    recovers(&gateway);
+    eventually("the delivery of what timed out", || {
+        (gateway.exchange(&webhook).status == 200).then_some(())
+    });
+    eventually("the commit", || {
+        let again = gateway.exchange(&webhook);
+        assert_eq!(again.status, 409);
+        (again.reason() == "replayed").then_some(())
+    });
+}
+
+/// E11, slow: an answer that comes too late counts as none, and one that comes in time counts.
+#[test]
+fn slow() {
+    let (upstream, redis) = (Upstream::ok(), Redis::start());
+    let patient = replica(&upstream, &redis).start();
+    let hasty = Setup::new(&upstream.url())
+        .replay(&format!("store = {:?}\ntimeout = \"100ms\"", redis.url()))
+        .start();
+    recovers(&hasty);
+    let mut number = 0;
+    // It may read our webhook's claim before the order to sleep.
+    let (webhook, sleeping) = eventually("a claim that is answered too late", || {
+        number += 1;
+        let webhook = Webhook::new(format!("slowly {number}")).bytes();
+        let sleeping = redis.tell(&["DEBUG", "SLEEP", "1"]);
+        let refused = hasty.exchange(&webhook);
+        (refused.status == 503 && refused.reason() == "replay_store_down").then_some((webhook, sleeping))
+    });
+    assert_eq!(patient.exchange(&Webhook::new("in time").bytes()).status, 200);
+    drop(sleeping);
+    // The claim that was answered too late has been released behind it.
+    eventually("the delivery of what timed out", || {
+        (hasty.exchange(&webhook).status == 200).then_some(())
+    });
+    let body = format!("slowly {number}").into_bytes();
+    let delivered = upstream.requests();
+    assert_eq!(delivered.iter().filter(|request| request.body == body).count(), 1);
+}
+
+/// E11, the wrong password: refused, explained once, and the password is told to nobody.
+#[test]
+fn a_wrong_password() {
+    let upstream = Upstream::ok();
+    let mut redis = Redis::prepared(&[]).password("the right one");
+    redis.run();
+    let with = |password: &str, status| {
+        replica(&upstream, &redis)
+            .replay("password = { env = \"STORE_PASSWORD\" }")
+            .variable("STORE_PASSWORD", password)
+            .awaiting(status)
+            .start()
+    };
+    let gateway = with("canary-wrong-one", 503);
+    eventually("a refusal", || {
+        (gateway.exchange(&Webhook::new("1").bytes()).status == 503).then_some(())
+    });
+    gateway
+        .logs
+        .wait_for("the reason", |line| line.contains("WRONGPASS").then_some(()));
+    assert!(!gateway.logs.text().contains("canary"));
+    upstream.assert_untouched();
+    assert_eq!(
+        with("the right one", 200).exchange(&Webhook::new("2").bytes()).status,
+        200
+    );
+}
+
+/// E11, out of memory with `noeviction`: no claim, so no delivery; but what was delivered is still written down.
+#[test]
+fn out_of_memory() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::new(move |request, connection| {
+        if request.body == b"held" {
+            held.pass();
+        }
+        connection.say(&answer("200 OK", &[], b"done"))
+    });
+    let redis = Redis::start();
+    let gateway = replica(&upstream, &redis).start();
+    let webhook = Webhook::new("held").bytes();
+    let mut client = gateway.connect();
+    client.send(&webhook);
+    upstream.wait_for(1);
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    is_down(&gateway, "no room");
+    let full = [("operation", "claim"), ("result", "out_of_memory")];
+    gateway.counted("hookgate_replay_store_operations_total", &full, 1.0);
+    gate.open();
+    assert_eq!(client.response().status, 200);
+    redis.holds(&["1"]);
+    assert_eq!(upstream.requests().len(), 1);
+    redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    recovers(&gateway);
+    assert_eq!(gateway.exchange(&webhook).reason(), "replayed");
+}
+
+/// E12: a server that drops keys under pressure is told of at the start, and by a gauge.
+#[test]
+fn an_evicting_policy() {
+    let upstream = Upstream::ok();
+    let redis = Redis::with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    let gateway = replica(&upstream, &redis).start();
+    gateway
+        .logs
+        .wait_for("the warning", |line| line.contains("allkeys-lru").then_some(()));
+    gateway.counted("hookgate_replay_store_evicts", &[], 1.0);
+    let refusing = Redis::with(&["--maxmemory", "100mb"]);
+    let careful = replica(&upstream, &refusing).start();
+    assert_eq!(careful.exchange(&Webhook::new("1").bytes()).status, 200);
+    careful.counted("hookgate_replay_store_evicts", &[], 0.0);
+}
+
+/// E13: the master dies and Sentinel promotes its replica: followed by itself, and what the replica knew is still refused.
+#[test]
+fn failover_by_sentinel() {
+    let (upstream, mut master) = (Upstream::ok(), Redis::start());
+    let replica = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", master.port)]);
+    let sentinel = Sentinel::of(&master);
+    let gateway = Setup::new(&upstream.url())
+        .replay(&format!(
+            "store = [\"redis://127.0.0.1:1\", \"redis://127.0.0.1:{}\"]\nsentinel = \"hooks\"\ntimeout = \"5s\"",
+            sentinel.port
+        ))
+        .start();
+    let webhook = Webhook::new("before").bytes();
+    assert_eq!(gateway.exchange(&webhook).status, 200);
+    replica.holds(&["1"]);
+    master.kill();
+    recovers(&gateway);
+    eventually("the replay refused by every worker", || {
+        let again = gateway.exchange(&webhook);
+        assert_ne!(again.status, 200);
+        (again.reason() == "replayed").then_some(())
+    });
+    replica.ask(&["PING"]);
+    assert!(replica.ask(&["ROLE"]).starts_with("master"));
+}
+
+/// E13 without Sentinel: of several addresses the master is used, and another once it is promoted; a replica that was the
+/// master (READONLY) is left.
+#[test]
+fn failover_by_hand() {
+    let (upstream, first) = (Upstream::ok(), Redis::start());
+    let second = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", first.port)]);
+    let gateway = Setup::new(&upstream.url())
+        .replay(&format!(
+            "store = [{:?}, {:?}]\ntimeout = \"5s\"",
+            second.url(),
+            first.url()
+        ))
+        .start();
+    let webhook = Webhook::new("before").bytes();
+    assert_eq!(gateway.exchange(&webhook).status, 200);
+    second.holds(&["1"]);
+    second.ask(&["REPLICAOF", "NO", "ONE"]);
+    first.ask(&["REPLICAOF", "127.0.0.1", &second.port.to_string()]);
+    recovers(&gateway);
+    // Each worker has a connection, and finds out by itself.
+    eventually("the replay refused by every worker", || {
+        let again = gateway.exchange(&webhook);
+        assert_ne!(again.status, 200);
+        (again.reason() == "replayed").then_some(())
+    });
+    let refused = [("result", "not_master")];
+    assert!(
+        gateway
+            .metrics()
+            .sum("hookgate_replay_store_operations_total", &refused)
+            >= 1.0
+    );
+    assert!(second.calls("evalsha") > 0);
+}
+
+/// E11, a cut cable: packets vanish and nothing says so; decided within the timeout all the same.
+#[test]
+fn a_cut_network() {
+    let upstream = Upstream::ok();
+    let namespace = Namespace::new();
+    let mut redis = Redis::prepared(&[]).in_namespace(&namespace.name, &namespace.host);
+    redis.run();
+    let gateway = Setup::new(&upstream.url())
+        .replay(&format!("store = {:?}\ntimeout = \"300ms\"", redis.url()))
+        .start();
+    recovers(&gateway);
+    let delivered = upstream.requests().len();
+    namespace.cable("down");
+    for number in 0..5 {
+        is_down(&gateway, &format!("cut {number}"));
+    }
+    eventually("the store counts as down", || {
+        (gateway.readiness() == Some(503)).then_some(())
+    });
+    assert_eq!(upstream.requests().len(), delivered);
+    namespace.cable("up");
+    recovers(&gateway);
+}

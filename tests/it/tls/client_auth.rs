@@ -1,0 +1,131 @@
+//! H10: certificates of senders, required or optional, and what the application is told of them.
+
+use crate::support::certificates::{self, Authority, Certificate};
+use crate::support::client::Response;
+use crate::support::{Client, Gateway, Setup, Upstream, Webhook, eventually};
+use crate::tls::listener;
+use rcgen::DnType;
+use rustix::process::Signal;
+use std::fs;
+use std::io;
+
+/// A gateway whose listener `mutual` believes `authority`, with these other lines in `client_auth`.
+fn start(upstream: &Upstream, authority: &Authority, lines: &str) -> Gateway {
+    let setup = Setup::new(&upstream.url());
+    authority.certificate.write(setup.directory(), "senders");
+    let listener = format!(
+        "[[listen]]\nname = \"mutual\"\naddress = \"127.0.0.1:0\"\n\
+         tls = {{ certificate = \"tls.crt\", key = \"tls.key\" }}\nclient_auth = {{ ca = \"senders.crt\", {lines} }}\n"
+    );
+    setup.more(&listener).start()
+}
+
+fn sender(authority: &Authority, name: &str) -> Certificate {
+    authority.issue_with(&[], |params| {
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "Example");
+        params.distinguished_name.push(DnType::CommonName, name);
+    })
+}
+
+/// One webhook on a connection of its own. Under TLS 1.3 a refused certificate is told after the client's side is done,
+/// so the error may come with the answer.
+fn send(gateway: &Gateway, own: Option<&Certificate>, webhook: &Webhook) -> io::Result<Response> {
+    let trusted = &gateway.setup.certificate.der;
+    let config = match own {
+        Some(own) => certificates::client_showing(trusted, own),
+        None => certificates::client(trusted, &[]),
+    };
+    let mut client = Client::try_tls(gateway.address("mutual"), "localhost", config)?;
+    client.try_send(&webhook.bytes())?;
+    client.try_response(false)
+}
+
+/// H10: nobody gets in without one, and it is no substitute for a signature.
+#[test]
+fn a_required_certificate() {
+    let upstream = Upstream::ok();
+    let (authority, other) = (Authority::new(), Authority::new());
+    let gateway = start(&upstream, &authority, "mode = \"required\"");
+    let good = sender(&authority, "sender-1");
+    assert_eq!(send(&gateway, Some(&good), &Webhook::new("1")).unwrap().status, 200);
+    let expired = authority.issue_with(&[], |params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    for (what, own) in [
+        ("none", None),
+        ("of another authority", Some(&sender(&other, "sender-1"))),
+        ("expired", Some(&expired)),
+    ] {
+        assert!(send(&gateway, own, &Webhook::new(what)).is_err(), "{what}");
+    }
+    gateway.counted("hookgate_tls_handshakes_total", &[("result", "failed")], 3.0);
+    // It does not stand in for a signature.
+    let unsigned = Webhook::new("2").signature(None);
+    assert_eq!(
+        send(&gateway, Some(&good), &unsigned).unwrap().reason(),
+        "signature_missing"
+    );
+    // The application hears nothing of it, and no sender can make it hear something.
+    let claimed = Webhook::new("3").header("Hookgate-Client-Subject", "CN=admin");
+    assert_eq!(send(&gateway, Some(&good), &claimed).unwrap().status, 200);
+    let requests = upstream.requests();
+    assert_eq!(requests.len(), 2);
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.header("Hookgate-Client-Subject").is_none())
+    );
+}
+
+/// H10: those without one get in, and those with one are named to the application.
+#[test]
+fn an_optional_certificate_whose_subject_is_told() {
+    let upstream = Upstream::ok();
+    let authority = Authority::new();
+    let gateway = start(&upstream, &authority, "mode = \"optional\", forward_subject = true");
+    let told = || upstream.requests().last().unwrap().header("Hookgate-Client-Subject");
+    let claimed = |body: &str| Webhook::new(body).header("Hookgate-Client-Subject", "CN=admin");
+    assert_eq!(send(&gateway, None, &claimed("1")).unwrap().status, 200);
+    assert_eq!(told(), None);
+    let odd = sender(&authority, "sender, O=1");
+    assert_eq!(send(&gateway, Some(&odd), &claimed("2")).unwrap().status, 200);
+    assert_eq!(told().as_deref(), Some(r"CN=sender\, O\=1,O=Example"));
+    let stranger = sender(&Authority::new(), "sender-1");
+    assert!(send(&gateway, Some(&stranger), &Webhook::new("3")).is_err());
+    assert_eq!(upstream.requests().len(), 2);
+}
+
+/// H10: who was believed under the old authority is not under the new: not by a handshake, and not by a session from before.
+#[test]
+fn another_authority_ends_the_old() {
+    let upstream = Upstream::ok();
+    let (authority, other) = (Authority::new(), Authority::new());
+    let gateway = start(&upstream, &authority, "");
+    let (before, after) = (sender(&authority, "before"), sender(&other, "after"));
+    assert_eq!(send(&gateway, Some(&before), &Webhook::new("1")).unwrap().status, 200);
+    // Nothing to resume with is given out at all.
+    let directory = gateway.setup.directory().to_owned();
+    before.write(&directory, "before");
+    let path = |name: &str| directory.join(name).display().to_string();
+    let (crt, key, session) = (path("before.crt"), path("before.key"), path("session"));
+    let request = Webhook::new("2").signature(None).header("Connection", "close").bytes();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let shown = [version, "-ign_eof", "-cert", &crt, "-key", &key];
+        let address = gateway.address("mutual");
+        let first = listener::client(address, &[&shown[..], &["-sess_out", &session]].concat(), &request);
+        assert!(first.contains("signature_missing"), "{version}:\n{first}");
+        // OpenSSL writes no file for a session that cannot be resumed under TLS 1.3, and an empty ticket under 1.2.
+        if fs::exists(&session).unwrap() {
+            let second = listener::client(address, &[&shown[..], &["-sess_in", &session]].concat(), &request);
+            assert!(!second.contains("Reused, TLSv1"), "{version}:\n{second}");
+        }
+    }
+    other.certificate.write(&directory, "senders");
+    gateway.signal(Signal::HUP);
+    let mut number = 10;
+    eventually("the new authority", || {
+        number += 1;
+        let response = send(&gateway, Some(&after), &Webhook::new(number.to_string()));
+        response.is_ok_and(|response| response.status == 200).then_some(())
+    });
+    assert!(send(&gateway, Some(&before), &Webhook::new("4")).is_err());
+}
