@@ -3,7 +3,7 @@
 //! `config` makes it from file, environment and command line; nothing here parses, and nothing here is optional for lack
 //! of a default. Keys, defaults and units are documented in `docs/configuration.md`.
 
-use crate::scheme::challenge::Handshake;
+use crate::scheme::challenge::Challenge;
 use crate::scheme::{DeliveryId, Verifier};
 use crate::secret::Secret;
 use hyper::header::HeaderValue;
@@ -226,6 +226,27 @@ pub enum Audit {
     Off,
 }
 
+/// Where the configuration says that a secret or public key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable, by name.
+    Env(String),
+    /// A file, by path; one newline at its end is not part of the secret.
+    File(PathBuf),
+}
+
+/// What may be shown of a secret or public key: everything but its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretInfo {
+    /// Label in metrics and in `Hookgate-Key`: 1 to 64 letters, digits, `_`, `-` or `.`. Default: the name of the
+    /// variable or file.
+    pub name: String,
+    /// Where the secret is read from, at start and at each reload.
+    pub source: SecretSource,
+    /// Whether senders should no longer use the secret. It is still accepted; a match raises an alert.
+    pub retired: bool,
+}
+
 /// One webhook endpoint.
 #[derive(Debug)]
 pub struct Route {
@@ -254,13 +275,17 @@ pub struct Route {
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
     /// Answered here in place of the application; `None` unless the route opts in.
-    pub handshake: Option<Handshake>,
+    pub challenge: Option<Challenge>,
     /// Replaces 401 in refusals about the signature.
     pub reject_status: Option<StatusCode>,
     /// Whether a refusal says why.
     pub refusal_detail: bool,
-    /// Names of the secrets that are still accepted and that nobody should use any more.
-    pub retired: Vec<String>,
+    /// Names and sources of the secrets and public keys that `verifier` holds, in its order.
+    pub secrets: Vec<SecretInfo>,
+    /// URL that the sender was given, for schemes that sign it.
+    pub public_url: Option<String>,
+    /// Source of the token with which the provider's challenge is checked.
+    pub verify_token: Option<SecretInfo>,
     /// Where verified requests go; shared by routes that name the same.
     pub upstream: Arc<Upstream>,
 }
@@ -396,6 +421,14 @@ impl fmt::Display for StoreServer {
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+impl Route {
+    /// Names of the secrets that are still accepted and that senders should no longer use.
+    pub fn retired_secrets(&self) -> impl Iterator<Item = &str> {
+        let retired = self.secrets.iter().filter(|secret| secret.retired);
+        retired.map(|secret| secret.name.as_str())
     }
 }
 

@@ -5,49 +5,16 @@
 use super::file::ClientMode;
 use super::value::Words;
 use super::{
-    Address, CertificateFiles, ClientAuth, Config, Dedupe, Listener, Replay, Route, Server, StoreServer, Target,
+    Address, CertificateFiles, ClientAuth, Config, Dedupe, Listener, Replay, Route, SecretInfo, SecretSource, Server,
+    StoreServer, Target,
     Upstream,
 };
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where one secret or public key was read from; never the key itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key {
-    /// Label in metrics and `Hookgate-Key`: letters, digits, `_`, `-`, `.`; by default the variable's or file's name.
-    pub name: String,
-    /// Where it is.
-    pub source: KeySource,
-    /// Still accepted, but nobody should use it any more: a match of it is worth an alert.
-    pub retired: bool,
-}
-
-/// The place of a secret or public key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    /// An environment variable, by name.
-    Env(String),
-    /// A file; one trailing newline is dropped.
-    File(PathBuf),
-}
-
-/// What a route's verifier no longer says.
-#[derive(Debug)]
-pub(super) struct Shown {
-    pub(super) keys: Vec<Key>,
-    pub(super) public_url: Option<String>,
-    pub(super) verify_token: Option<Key>,
-}
-
-/// The tree. Contains no secret: those are in types that this function cannot read. `shown` belong to the routes, in order.
-pub(super) fn describe(config: &Config, shown: &[Shown]) -> Value {
+/// Describes `config`. The result contains no secret: those are in types that this function cannot read.
+pub(super) fn describe(config: &Config) -> Value {
     let limits = &config.limits;
-    let routes = config
-        .routes
-        .iter()
-        .zip(shown)
-        .map(|(settings, shown)| route(settings, shown));
     json!({
             "workers": config.workers,
             "listen": config.listeners.iter().map(listener).collect::<Vec<_>>(),
@@ -69,7 +36,7 @@ pub(super) fn describe(config: &Config, shown: &[Shown]) -> Value {
             "drain": { "delay": wait(config.drain.delay), "grace": wait(config.drain.grace) },
             "replay": replay_store(&config.replay),
             "log": { "format": config.log.format.word(), "filter": config.log.filter, "audit": config.log.audit.word() },
-            "route": routes.collect::<Vec<_>>(),
+            "route": config.routes.iter().map(route).collect::<Vec<_>>(),
     })
 }
 
@@ -149,7 +116,7 @@ fn client_auth(clients: &ClientAuth) -> Value {
     })
 }
 
-fn route(route: &Route, shown: &Shown) -> Value {
+fn route(route: &Route) -> Value {
     let mut tree = Map::new();
     let mut set = |key: &str, value: Value| {
         tree.insert(key.to_owned(), value);
@@ -168,8 +135,8 @@ fn route(route: &Route, shown: &Shown) -> Value {
         json!(route.allow.iter().map(ToString::to_string).collect::<Vec<_>>()),
     );
     set("provider", json!(route.verifier.name()));
-    set("secrets", shown.keys.iter().map(key).collect());
-    if let Some(url) = &shown.public_url {
+    set("secrets", route.secrets.iter().map(key).collect());
+    if let Some(url) = &route.public_url {
         set("public_url", json!(url));
     }
     if route.verifier.has_timestamp() {
@@ -193,22 +160,22 @@ fn route(route: &Route, shown: &Shown) -> Value {
         "refusal_detail",
         json!(if route.refusal_detail { "reason" } else { "none" }),
     );
-    if route.handshake.is_some() {
+    if route.challenge.is_some() {
         set("handshake", json!(true));
     }
-    if let Some(token) = &shown.verify_token {
+    if let Some(token) = &route.verify_token {
         set("verify_token", key(token));
     }
     set("upstream", upstream(&route.upstream));
     Value::Object(tree)
 }
 
-fn key(key: &Key) -> Value {
+fn key(key: &SecretInfo) -> Value {
     let mut tree = Map::new();
     tree.insert("name".into(), json!(key.name));
     match &key.source {
-        KeySource::Env(name) => tree.insert("env".into(), json!(name)),
-        KeySource::File(path) => tree.insert("file".into(), json!(path.display().to_string())),
+        SecretSource::Env(name) => tree.insert("env".into(), json!(name)),
+        SecretSource::File(path) => tree.insert("file".into(), json!(path.display().to_string())),
     };
     if key.retired {
         tree.insert("retired".into(), json!(true));

@@ -133,7 +133,7 @@ pub(super) struct Route {
     pub(super) secrets: List<Key>,
     pub(super) public_keys: List<Key>,
     pub(super) public_url: Option<String>,
-    pub(super) custom: Option<scheme::Custom>,
+    pub(super) custom: Option<scheme::SchemeDescription>,
     pub(super) tolerance: Option<Tolerance>,
     pub(super) replay: Replay,
     pub(super) dedupe: Option<Dedupe>,

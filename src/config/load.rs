@@ -1,13 +1,13 @@
 //! From the sources to the configuration in force, or to everything that is wrong with them.
 
 use super::Config;
-use super::credential;
 use super::decode::decode;
 use super::describe::describe;
 use super::document::Document;
 use super::fault::{Fault, Faults, Report, is_within, unreadable};
 use super::layer::{Origins, Sources, merge};
 use super::resolve::{Resolved, resolve};
+use super::service_credential;
 use std::path::{Path, PathBuf};
 
 /// A configuration with what is known about it.
@@ -47,7 +47,7 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         return Err(faults(sources, report, Vec::new(), &document, &Origins::new()));
     }
     let (tree, origins) = merge(document.tree.clone(), sources, &mut report);
-    let tree = credential::resolve(tree, &sources.environment, &mut report);
+    let tree = service_credential::resolve(tree, &sources.environment, &mut report);
     let file = decode(tree, &mut report);
     let base = sources
         .file
@@ -57,7 +57,6 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         .unwrap_or_default();
     let Resolved {
         config,
-        shown,
         mut files,
         report,
     } = resolve(file, &sources.environment, base, report);
@@ -65,7 +64,7 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         return Err(faults(sources, report, files, &document, &origins));
     }
     files = with_own(files, sources);
-    let description = describe(&config, &shown);
+    let description = describe(&config);
     Ok(Loaded {
         config,
         notes: report.notes,

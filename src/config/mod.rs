@@ -16,10 +16,11 @@ mod layer;
 mod load;
 mod reload;
 mod resolve;
+mod service_credential;
 mod value;
 
 pub use crate::settings::*;
-pub use describe::{Key, KeySource};
+pub use credential::{SecretError, SecretFiles, read_secret};
 pub use fault::{Fault, Faults};
 pub use layer::{RESERVED_VARIABLES, Sources};
 pub use load::{Loaded, inspect, load};

@@ -18,7 +18,7 @@ impl Config {
     /// `new` can be applied. Empty when everything can.
     #[must_use]
     pub fn restart_needed(&self, new: &Self) -> Vec<String> {
-        let (old, new) = (describe(self, &[]), describe(new, &[]));
+        let (old, new) = (describe(self), describe(new));
         let mut needed = listeners(&old, &new);
         for key in changes(&flat(&old), &flat(&new)) {
             if !APPLIED.contains(&key.as_str()) {

@@ -5,7 +5,7 @@ use super::super::file::{self, OnMissingId, OnReplay};
 use super::super::value::{Wait, Word};
 use super::Resolver;
 use super::route::Scheme;
-use crate::scheme::{DeliveryId, Place};
+use crate::scheme::{DeliveryId, LocationDescription};
 use std::time::Duration;
 
 /// As long as Paddle repeats what it got no answer to (live, 60 times).
@@ -15,7 +15,7 @@ impl Resolver<'_> {
     /// The route's deduplication; `None` with a fault recorded where no id can be found. A scheme that is `None` has its
     /// own fault already.
     pub(super) fn dedupe(&mut self, key: &str, written: &file::Dedupe, scheme: Option<&Scheme>) -> Option<Dedupe> {
-        let place = Place {
+        let place = LocationDescription {
             header: written.header.clone(),
             pointer: written.pointer.clone(),
             form: written.form.clone(),
@@ -23,7 +23,7 @@ impl Resolver<'_> {
         let fix = "write one of `header = \"X-Delivery-Id\"`, `pointer = \"/event_id\"`, `form = \"alert_id\"`";
         let id = match (&place.header, &place.pointer, &place.form) {
             (None, None, None) => {
-                let usual = scheme?.verifier.delivery_place().cloned();
+                let usual = scheme?.verifier.delivery_id_location().cloned();
                 if usual.is_none() {
                     let problem = format!("`{}` has no usual place for the id of a delivery", scheme?.provider);
                     self.report.fault(key, problem, fix);

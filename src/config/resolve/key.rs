@@ -3,23 +3,16 @@
 //! Variables are looked up by name in the environment that was passed in and go nowhere near a value parser, so `123456`,
 //! `"quoted"` and `[abc]` are the secrets that they look like. A file loses exactly one trailing newline and nothing else.
 
-use super::super::fault::unreadable;
+use super::super::credential::{SecretError, SecretFiles, is_world_readable, read_secret};
 use super::super::file::KeyTable;
 use super::super::value::{Flag, List};
-use super::super::{Key, KeySource};
 use super::Resolver;
 use crate::scheme::NamedSecret;
 use crate::secret::Secret;
-use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use crate::settings::{SecretInfo, SecretSource};
 
 /// Secrets shorter than this can be guessed by someone with time: a warning.
 const SHORT: usize = 24;
-
-/// No secret or PEM key is larger; keeps a mistaken path from filling memory.
-const LARGEST: u64 = 64 << 10;
 
 /// Texts that stand in examples and templates for a secret that was never put in.
 const PLACEHOLDERS: [&str; 12] = [
@@ -54,9 +47,9 @@ impl Resolver<'_> {
         key: &str,
         list: List<super::super::file::Key>,
         are_secret: bool,
-    ) -> (Vec<NamedSecret>, Vec<Key>) {
+    ) -> (Vec<NamedSecret>, Vec<SecretInfo>) {
         let mut named: Vec<NamedSecret> = Vec::new();
-        let mut sources: Vec<Key> = Vec::new();
+        let mut sources: Vec<SecretInfo> = Vec::new();
         for (key, super::super::file::Key(table)) in list.into_paths(key) {
             let name = table.name.clone();
             let retired = table.retired.is_some_and(|Flag(flag)| flag);
@@ -87,7 +80,7 @@ impl Resolver<'_> {
                 self.report.fault(&key, problem, "give one of them another `name`");
                 continue;
             }
-            sources.push(Key {
+            sources.push(SecretInfo {
                 name: name.clone(),
                 source,
                 retired,
@@ -101,93 +94,63 @@ impl Resolver<'_> {
         (named, sources)
     }
 
-    /// Reads `{ env }` or `{ file }`.
-    pub(super) fn key(&mut self, key: &str, table: KeyTable, is_secret: bool) -> Option<(KeySource, Secret)> {
-        match (table.env, table.file) {
-            (Some(name), None) => self
-                .variable(&format!("{key}.env"), &name)
-                .map(|secret| (KeySource::Env(name), secret)),
-            (None, Some(file)) => {
-                let path = self.path(&file);
-                self.key_file(&format!("{key}.file"), &path, is_secret)
-                    .map(|secret| (KeySource::File(path), secret))
-            }
+    /// Reads the secret at `{ env }` or `{ file }` and records why it cannot be read.
+    pub(super) fn key(&mut self, key: &str, table: KeyTable, is_secret: bool) -> Option<(SecretSource, Secret)> {
+        let (key, source) = match (table.env, table.file) {
+            (Some(name), None) => (format!("{key}.env"), SecretSource::Env(name)),
+            (None, Some(file)) => (format!("{key}.file"), SecretSource::File(self.path(&file))),
             (Some(_), Some(_)) => {
-                self.report.fault(key, "both `env` and `file`", "keep one of them");
-                None
+                self.report.fault(key, "both `env` and `file` are set", "keep one of them");
+                return None;
             }
             (None, None) => {
                 self.report.missing(
                     key.to_owned(),
-                    "neither `env` nor `file`",
+                    "neither `env` nor `file` is set",
                     "write { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }",
                 );
-                None
+                return None;
             }
+        };
+        if let SecretSource::File(path) = &source {
+            self.files.push(path.clone());
         }
-    }
-
-    fn variable(&mut self, key: &str, name: &str) -> Option<Secret> {
-        let name_is_plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !name_is_plain {
-            // Not quoted: someone may have put the secret itself here.
-            self.report.fault(
-                key,
-                "not the name of a variable",
-                "write the variable's name, such as \"PADDLE_WEBHOOK_SECRET\"",
-            );
-            return None;
-        }
-        match self.environment.iter().find(|(variable, _)| variable == name) {
-            None => {
-                self.report.fault(
-                    key,
-                    format!("the variable `{name}` is not set"),
-                    "set it, or remove this entry",
-                );
-                None
-            }
-            Some((_, value)) => Some(Secret::new(value.as_bytes().to_vec())),
-        }
-    }
-
-    fn key_file(&mut self, key: &str, path: &Path, is_secret: bool) -> Option<Secret> {
-        self.files.push(path.to_path_buf());
-        match read_bounded(path) {
-            Ok((mut bytes, mode)) => {
-                if bytes.last() == Some(&b'\n') {
-                    bytes.pop();
-                }
-                if is_secret && mode & 0o007 != 0 {
+        match read_secret(&source, self.environment, SecretFiles::RegularOnly) {
+            Ok(secret) => {
+                if let SecretSource::File(path) = &source
+                    && is_secret
+                    && is_world_readable(path)
+                {
                     self.report.warn(
-                        key,
+                        &key,
                         format_args!(
-                            "{} can be read by every user of this machine; `chmod o= …`",
+                            "every user of this machine can read {0}; run `chmod o= {0}`",
                             path.display()
                         ),
                     );
                 }
-                Some(Secret::new(bytes))
+                Some((source, secret))
             }
-            Err(problem) => {
-                self.report.fault(
-                    key,
-                    format!("{} {problem}", path.display()),
-                    "write the path of a readable file",
-                );
+            Err(error) => {
+                let fix = match &error {
+                    SecretError::InvalidVariableName => "write the variable's name, such as \"PADDLE_WEBHOOK_SECRET\"",
+                    SecretError::VariableNotSet(_) => "export it, or remove this entry",
+                    SecretError::UnreadableFile { .. } => "write the path of a readable file",
+                };
+                self.report.fault(key, error.to_string(), fix);
                 None
             }
         }
     }
 
     /// Faults and warnings about what a secret is; whether it can be one at all.
-    fn judge(&mut self, key: &str, source: &KeySource, secret: &Secret) -> bool {
+    fn judge(&mut self, key: &str, source: &SecretSource, secret: &Secret) -> bool {
         let bytes = secret.expose();
         let text = String::from_utf8_lossy(bytes).trim().to_ascii_lowercase();
         if text.is_empty() {
             let place = match source {
-                KeySource::Env(name) => format!("the variable `{name}`"),
-                KeySource::File(path) => path.display().to_string(),
+                SecretSource::Env(name) => format!("the variable `{name}`"),
+                SecretSource::File(path) => path.display().to_string(),
             };
             self.report.fault(
                 key,
@@ -232,29 +195,11 @@ impl Resolver<'_> {
     }
 }
 
-/// Reads a regular file of at most [`LARGEST`] bytes; gives its mode too.
-fn read_bounded(path: &Path) -> Result<(Vec<u8>, u32), String> {
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
-    if !metadata.is_file() {
-        return Err(String::from("is not a regular file"));
-    }
-    let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
-    // Of the right size from the start: growing would leave copies of a secret behind.
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default() + 1);
-    file.take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(&error))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
-        return Err(String::from("is larger than 64 KiB"));
-    }
-    Ok((bytes, metadata.permissions().mode()))
-}
-
 /// A label that says where the secret is: the variable's name, or the file's.
-fn default_name(source: &KeySource) -> String {
+fn default_name(source: &SecretSource) -> String {
     let text = match source {
-        KeySource::Env(name) => name.clone(),
-        KeySource::File(path) => path
+        SecretSource::Env(name) => name.clone(),
+        SecretSource::File(path) => path
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
     };

@@ -3,7 +3,7 @@
 //! run finds them all; the result is used only when nothing was recorded.
 
 mod dedupe;
-mod handshake;
+mod challenge;
 mod key;
 mod listen;
 mod network;
@@ -14,7 +14,6 @@ mod servers;
 mod upstream;
 mod url;
 
-use super::describe::Shown;
 use super::fault::Report;
 use super::file::{self, File};
 use super::value::{Count, Size, Wait, Word};
@@ -26,8 +25,6 @@ use std::time::Duration;
 /// What comes of the mirror; meaningful only if the report has no fault.
 pub(super) struct Resolved {
     pub(super) config: Config,
-    /// Of the routes, in their order.
-    pub(super) shown: Vec<Shown>,
     pub(super) files: Vec<PathBuf>,
     pub(super) report: Report,
 }
@@ -47,7 +44,6 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
     let own = listeners.iter().map(|listener| listener.address.clone());
     let own: Vec<Address> = own.chain(admin.map(Address::Tcp)).collect();
     let routes = resolver.routes(file.route, upstreams, &limits, &own);
-    let (shown, routes) = routes.into_iter().map(|(_, shown, route)| (shown, route)).unzip();
     let config = Config {
         workers: resolver.count("workers", file.workers, default_workers(), 1, 1_024),
         drain: resolver.drain(&file.drain),
@@ -65,7 +61,6 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
     };
     Resolved {
         config,
-        shown,
         files: resolver.files,
         report: resolver.report,
     }

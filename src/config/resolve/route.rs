@@ -1,10 +1,9 @@
 //! Routes: patterns, schemes with their keys, and what only makes sense together.
 
-use super::super::describe::{Key, Shown};
 use super::super::fault::{alternatives, closest};
 use super::super::file::{self, Detail, Mode, OnReplay};
 use super::super::value::{Count, Flag, List, Tolerance, Wait, Word};
-use super::super::{Address, Dedupe, Limits, ReplayPolicy, Route};
+use super::super::{Address, Dedupe, Limits, ReplayPolicy, Route, SecretInfo};
 use super::Resolver;
 use super::upstream::Named;
 use crate::scheme::{Verifier, presets};
@@ -16,14 +15,14 @@ use std::time::Duration;
 const WINDOW: Duration = Duration::from_secs(300);
 
 impl Resolver<'_> {
-    /// All routes, each with its key path and the places of its keys.
+    /// All routes.
     pub(super) fn routes(
         &mut self,
         list: List<file::Route>,
         mut named: Named,
         limits: &Limits,
         own: &[Address],
-    ) -> Vec<(String, Shown, Route)> {
+    ) -> Vec<Route> {
         if list.is_empty() {
             let fix = "write `[[route]]` with `path`, `provider`, `secrets` and `upstream`";
             self.report.missing(
@@ -32,7 +31,7 @@ impl Resolver<'_> {
                 fix,
             );
         }
-        let mut routes: Vec<(String, Shown, Route)> = Vec::new();
+        let mut routes: Vec<Route> = Vec::new();
         let mut patterns: Vec<(String, Option<String>, String)> = Vec::new();
         let mut names: Vec<(String, String)> = Vec::new();
         let mut shared = Vec::new();
@@ -77,8 +76,8 @@ impl Resolver<'_> {
             }
             let settings = self.settings(&key, &written, scheme.as_ref(), limits);
             let provider = scheme.as_ref().map(|scheme| scheme.provider.as_str());
-            let (handshake, verify_token) =
-                self.handshake(&key, provider, written.handshake, written.verify_token.take());
+            let (challenge, verify_token) =
+                self.challenge(&key, provider, written.handshake, written.verify_token.take());
             if let (Some(path), Some(upstream), Some(scheme)) = (path, upstream, scheme) {
                 let route = Route {
                     name,
@@ -94,22 +93,14 @@ impl Resolver<'_> {
                     report_only: settings.report_only,
                     body_limit: settings.body_limit,
                     body_timeout: settings.body_timeout,
-                    handshake,
+                    challenge,
                     reject_status: settings.reject_status,
                     refusal_detail: settings.refusal_detail,
-                    retired: scheme
-                        .keys
-                        .iter()
-                        .filter(|key| key.retired)
-                        .map(|key| key.name.clone())
-                        .collect(),
-                };
-                let shown = Shown {
-                    keys: scheme.keys,
+                    secrets: scheme.keys,
                     public_url: written.public_url,
                     verify_token,
                 };
-                routes.push((key, shown, route));
+                routes.push(route);
             } else {
                 self.networks(&format!("{key}.allow"), written.allow);
             }
@@ -380,7 +371,7 @@ impl Resolver<'_> {
 pub(super) struct Scheme {
     pub(super) verifier: Verifier,
     pub(super) provider: String,
-    keys: Vec<Key>,
+    keys: Vec<SecretInfo>,
 }
 
 /// What stands on its own.

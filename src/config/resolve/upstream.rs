@@ -163,7 +163,7 @@ impl Resolver<'_> {
         };
         let (mut servers, base_path) = servers?;
         let pair = client.iter().flat_map(|files| [&files.certificate, &files.key]);
-        let read = tls::content(pair.chain(&ca));
+        let read = tls::content_hash(pair.chain(&ca));
         for server in &mut servers {
             if let Target::Tls {
                 ca: own_ca,

@@ -90,14 +90,14 @@ fn a_faulty_key_says_nothing_of_the_tolerance() {
 fn handshakes_are_checked_at_start() {
     assert!(
         route("slack", "handshake = true").config().routes[0]
-            .handshake
+            .challenge
             .is_some()
     );
-    assert!(route("slack", "").config().routes[0].handshake.is_none());
+    assert!(route("slack", "").config().routes[0].challenge.is_none());
     let token = "verify_token = { env = \"TOKEN\" }";
     let meta = route("meta", &format!("handshake = true\n{token}")).variable("TOKEN", "canary of a token");
     let loaded = meta.inspect().unwrap();
-    assert!(loaded.config.routes[0].handshake.is_some());
+    assert!(loaded.config.routes[0].challenge.is_some());
     assert!(!format!("{loaded:?}").contains("canary of"));
     assert_eq!(loaded.description["route"][0]["verify_token"]["value"], "[redacted]");
     for (provider, lines, key, words) in [

@@ -1,28 +1,28 @@
-//! A route's handshake: the provider's, if it has one, with the token that it asks with.
+//! A route's challenge: the provider's, if it has one, with the token that it asks with.
 
-use super::super::describe::Key;
 use super::super::file;
 use super::super::value::Flag;
 use super::Resolver;
-use crate::scheme::challenge::Handshake;
+use crate::scheme::challenge::Challenge;
+use crate::settings::SecretInfo;
 
 impl Resolver<'_> {
     /// What the provider asks of an endpoint, and the place of the token that it asks with.
-    pub(super) fn handshake(
+    pub(super) fn challenge(
         &mut self,
         key: &str,
         provider: Option<&str>,
         written: Option<Flag>,
         token: Option<file::Key>,
-    ) -> (Option<Handshake>, Option<Key>) {
+    ) -> (Option<Challenge>, Option<SecretInfo>) {
         let enabled = matches!(written, Some(Flag(true)));
         let token_key = format!("{key}.verify_token");
         let Some(file::Key(mut table)) = token else {
             return match provider
                 .filter(|_| enabled)
-                .map(|provider| Handshake::of(provider, None))
+                .map(|provider| Challenge::of(provider, None))
             {
-                Some(Ok(handshake)) => (Some(handshake), None),
+                Some(Ok(challenge)) => (Some(challenge), None),
                 Some(Err(fix)) => {
                     self.report.fault(format!("{key}.handshake"), "cannot be answered", fix);
                     (None, None)
@@ -33,7 +33,7 @@ impl Resolver<'_> {
         if !enabled {
             self.report.fault(
                 &token_key,
-                "there is no handshake that it belongs to",
+                "there is no challenge that it belongs to",
                 "write `handshake = true`, or remove it",
             );
         }
@@ -51,15 +51,15 @@ impl Resolver<'_> {
         }
         match provider
             .filter(|_| enabled)
-            .map(|provider| Handshake::of(provider, Some(&secret)))
+            .map(|provider| Challenge::of(provider, Some(&secret)))
         {
-            Some(Ok(handshake)) => {
-                let key = Key {
+            Some(Ok(challenge)) => {
+                let key = SecretInfo {
                     name,
                     source,
                     retired: false,
                 };
-                (Some(handshake), Some(key))
+                (Some(challenge), Some(key))
             }
             Some(Err(fix)) => {
                 self.report.fault(token_key, "means nothing here", fix);
