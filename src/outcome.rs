@@ -313,7 +313,7 @@ pub struct Outcome {
     /// What was decided.
     pub verdict: Verdict,
     /// Unix seconds, read once at the head.
-    pub received: u64,
+    pub received_unix: u64,
     /// The request's id as the upstream saw it (`X-Request-Id`): 1 to 128 visible ASCII characters.
     pub request_id: RequestId,
     /// Who sent it, after trusted proxies.
@@ -321,9 +321,9 @@ pub struct Outcome {
     /// Index of the active secret that matched.
     pub secret: Option<usize>,
     /// Whether it was let in without asking the shared replay store, which had failed.
-    pub unshared: bool,
+    pub without_shared_store: bool,
     /// Seconds between the signature's timestamp and `received`; negative when the timestamp lies in the future.
-    pub signature_age: Option<i64>,
+    pub signature_age_seconds: Option<i64>,
     /// Body bytes received.
     pub body_bytes: u64,
     /// Index of the upstream's server that the request went to, or was tried to be sent to last.
@@ -333,7 +333,7 @@ pub struct Outcome {
     /// From the first attempt to connect to the last byte of the upstream's answer.
     pub upstream_duration: Option<Duration>,
     /// CPU work of present, age and verify.
-    pub verification: Option<Duration>,
+    pub verification_duration: Option<Duration>,
     /// From the end of the head to the end of the answer.
     pub duration: Duration,
 }
@@ -344,7 +344,7 @@ pub enum Verdict {
     /// Genuine, and the upstream's answer (whatever its status) went back to the sender.
     Forwarded,
     /// Answered here and not forwarded: a provider's handshake, signed or with the route's own token.
-    Handshake,
+    Challenge,
     /// Genuine, delivered before, and answered 200 without forwarding.
     Acknowledged(Repeat),
     /// Report mode: forwarded and marked although it would have been refused for this reason.
@@ -372,7 +372,7 @@ impl Verdict {
         match self {
             Self::Forwarded => "forwarded",
             Self::Acknowledged(_) => "acknowledged",
-            Self::Handshake => "handshake",
+            Self::Challenge => "handshake",
             Self::Reported(_) => "reported",
             Self::Refused(rejection) => match rejection.fault() {
                 Fault::Sender => "rejected",
@@ -385,7 +385,7 @@ impl Verdict {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Forwarded | Self::Handshake => "none",
+            Self::Forwarded | Self::Challenge => "none",
             Self::Acknowledged(Repeat::Request) => Rejection::Replayed.reason(),
             Self::Acknowledged(Repeat::Delivery) => Rejection::Duplicate.reason(),
             Self::Reported(rejection) | Self::Refused(rejection) => rejection.reason(),

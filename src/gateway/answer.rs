@@ -1,8 +1,8 @@
-//! The body that goes back to the sender: bytes at hand, or the upstream's answer as it arrives.
+//! The body of the answer to the sender: complete bytes, or the upstream's answer as it arrives.
 //!
 //! A relayed answer is settled when its last byte has been read from the upstream, before that byte is passed on. If the
-//! sender hangs up first, what is left is read by a task of its own, so that the claim follows what the upstream did and
-//! not how long the sender listened.
+//! sender hangs up earlier, a task reads the rest, so that the claim depends on what the upstream did and not on how long
+//! the sender stayed.
 
 use crate::gateway::exchange::Settlement;
 use crate::outcome::Rejection;
@@ -13,10 +13,10 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// Body of an answer.
+/// The body of an answer to the sender.
 #[derive(Debug)]
-pub enum Body {
-    /// At hand.
+pub enum AnswerBody {
+    /// Complete.
     Whole(Bytes),
     /// Still arriving.
     Relay(Box<Relay>),
@@ -25,27 +25,27 @@ pub enum Body {
 /// An upstream's answer that is still arriving.
 #[derive(Debug)]
 pub struct Relay {
-    /// Read already, not passed on yet.
+    /// Read from the upstream and not passed on yet.
     first: Option<Bytes>,
     rest: Rest,
 }
 
-/// What is still to be read, with what is to be done after it; empty once that is done.
+/// The unread rest, and what is done after it; `None` once that is done.
 #[derive(Debug)]
 struct Rest(Option<(upstream::Answer, Settlement)>);
 
-impl Body {
+impl AnswerBody {
     /// No bytes.
     #[must_use]
     pub const fn empty() -> Self {
         Self::Whole(Bytes::new())
     }
 
-    /// Takes over an upstream's answer. One that has arrived completely is settled here, and its connection is back in
-    /// the pool before the sender is answered.
+    /// Makes the body from an upstream's answer. An answer that has arrived completely is settled here, and its connection
+    /// is back in the pool before the sender is answered.
     ///
     /// # Errors
-    /// Why it broke off, when it did so before anything was passed on.
+    /// The failure of the upstream, if it happened before any byte was passed on.
     pub async fn relay(answer: upstream::Answer, settlement: Settlement) -> Result<Self, Rejection> {
         let mut rest = Rest(Some((answer, settlement)));
         let first = poll_fn(|cx| match rest.poll(cx) {
@@ -91,13 +91,13 @@ impl Drop for Relay {
     }
 }
 
-impl From<String> for Body {
+impl From<String> for AnswerBody {
     fn from(text: String) -> Self {
         Self::Whole(text.into())
     }
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for AnswerBody {
     type Data = Bytes;
     type Error = Rejection;
 

@@ -1,23 +1,24 @@
-//! One request and its answer as the gateway accounts for it: opened at the head, concluded exactly once, recorded.
+//! One exchange, a request and its answer: opened when the head has been read, concluded and recorded exactly once.
 //!
-//! The account travels with whatever finishes last: the refusal, or the body that is being relayed. If it is dropped
-//! without a conclusion (a panic on the way), it concludes itself as `internal`, so that received requests and recorded
-//! outcomes always add up.
+//! The exchange is owned by what finishes last: the refusal, or the answer's body while it is relayed. If it is dropped
+//! without a conclusion (a panic), it is recorded as `internal`, so that the numbers of requests and outcomes are equal.
 
 use crate::gateway::snapshot::Route;
 use crate::http::message::{Headers, Role};
 use crate::outcome::{Outcome, Rejection, RequestId, Verdict};
 use crate::replay::Claim;
-use crate::telemetry::audit::{AuditLog, Names};
+use crate::scheme::Verified;
+use crate::telemetry::audit::{AuditLog, AuditNames};
 use crate::telemetry::metrics::Metrics;
 use crate::time::clock;
 use hyper::StatusCode;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::time::Instant;
 
-/// Longest id that is taken over from a sender.
+/// Longest `X-Request-Id` of a sender that is kept, in bytes.
 const REQUEST_ID_BYTES: usize = 128;
 
 /// Where exchanges are recorded.
@@ -27,21 +28,21 @@ pub struct Recorder {
     pub metrics: Arc<Metrics>,
     /// Audit lines, and whether forwarded exchanges get one.
     pub audit: Option<(AuditLog, AuditScope)>,
-    /// Makes ids: the upper half is drawn at start, the lower half counts.
+    /// The next request id: the upper 32 bits are set at the start, the lower 32 bits count.
     ids: AtomicU64,
 }
 
 /// Which exchanges get an audit line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditScope {
-    /// Every one.
+    /// Every exchange.
     All,
-    /// Those that were not forwarded.
+    /// Exchanges that were not forwarded.
     Refused,
 }
 
 impl Recorder {
-    /// A recorder; `seed` makes its request ids distinct from those of other processes.
+    /// Makes a recorder. `seed` makes its request ids distinct from those of other processes.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, audit: Option<(AuditLog, AuditScope)>, seed: u64) -> Arc<Self> {
         Arc::new(Self {
@@ -51,7 +52,7 @@ impl Recorder {
         })
     }
 
-    /// The sender's id when it is short and plain, a new one otherwise.
+    /// The sender's id if it is short and has only letters, digits, `-`, `_`, `.` and `:`; a new id otherwise.
     fn request_id(&self, headers: &Headers) -> RequestId {
         let plain = |id: &&str| {
             !id.is_empty()
@@ -67,7 +68,7 @@ impl Recorder {
             None => {
                 let mut digits = [0; 16];
                 let number = self.ids.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-                // Eight bytes are sixteen ASCII digits: neither step can fail.
+                // Eight bytes give sixteen ASCII digits, so neither step can fail.
                 let id = hex::encode_to_slice(number, &mut digits).ok();
                 id.and_then(|()| str::from_utf8(&digits).ok())
                     .unwrap_or_default()
@@ -77,23 +78,26 @@ impl Recorder {
     }
 }
 
-/// The account of one exchange.
+/// One exchange, until it is recorded.
 #[derive(Debug)]
 pub struct Exchange {
     recorder: Arc<Recorder>,
-    /// Set once the request is matched.
+    /// The route; `None` until the request is matched.
     pub route: Option<Arc<Route>>,
-    /// What is known so far.
+    /// What is known so far. Recorded at the end.
     pub outcome: Outcome,
-    /// The right to deliver; released when the account ends without having committed it.
+    /// The claim on this webhook. It is released when the exchange ends without committing it.
     pub claim: Option<Claim>,
+    /// When the head had been read.
     started: Instant,
+    /// When the request went to the upstream.
     upstream_started: Option<Instant>,
+    /// Whether the outcome has been recorded.
     concluded: bool,
 }
 
 impl Exchange {
-    /// Opens the account and reads the clock: the only time for this exchange. In a box, since it goes through many hands.
+    /// Opens an exchange and reads the wall clock, once per request. Boxed, because the value is moved several times.
     #[must_use]
     pub fn open(recorder: &Arc<Recorder>, headers: &Headers, peer: Option<IpAddr>) -> Box<Self> {
         recorder.metrics.in_flight_requests.inc();
@@ -102,18 +106,18 @@ impl Exchange {
             route: None,
             outcome: Outcome {
                 verdict: Verdict::Refused(Rejection::Internal),
-                received: clock::unix_now(),
+                received_unix: clock::unix_now(),
                 request_id: recorder.request_id(headers),
                 peer,
                 secret: None,
-                unshared: false,
-                signature_age: None,
+                without_shared_store: false,
+                signature_age_seconds: None,
                 body_bytes: 0,
                 upstream: None,
                 upstream_status: None,
                 upstream_duration: None,
-                verification: None,
-                duration: std::time::Duration::ZERO,
+                verification_duration: None,
+                duration: Duration::ZERO,
             },
             claim: None,
             started: Instant::now(),
@@ -122,12 +126,23 @@ impl Exchange {
         })
     }
 
-    /// The upstream's share began at `now`.
-    pub fn forwarding(&mut self, now: Instant) {
+    /// Notes what verification found. `worked` is its CPU time.
+    pub fn verified(&mut self, worked: Duration, verified: &Result<Verified, Rejection>) {
+        let outcome = &mut self.outcome;
+        outcome.verification_duration = Some(worked);
+        if let Ok(Verified { secret, timestamp, .. }) = verified {
+            outcome.secret = Some(*secret);
+            outcome.signature_age_seconds =
+                timestamp.map(|signed| outcome.received_unix.cast_signed() - signed.cast_signed());
+        }
+    }
+
+    /// Notes that the request goes to the upstream at `now`.
+    pub fn begin_forwarding(&mut self, now: Instant) {
         self.upstream_started = Some(now);
     }
 
-    /// Ends the account.
+    /// Records the exchange with this verdict.
     pub fn conclude(mut self: Box<Self>, verdict: Verdict) {
         self.outcome.verdict = verdict;
         self.record();
@@ -149,7 +164,7 @@ impl Exchange {
         {
             let secret = route.zip(self.outcome.secret);
             let secret = secret.and_then(|(route, index)| route.settings.verifier.key_names().get(index));
-            let names = Names {
+            let names = AuditNames {
                 route: route.map_or("", |route| &route.settings.name),
                 secret: secret.map(String::as_str),
                 upstream: route
@@ -169,7 +184,7 @@ impl Drop for Exchange {
     }
 }
 
-/// What is left to do once the upstream's answer has ended: settle the claim, record the outcome.
+/// What is done when the upstream's answer has ended: the claim is settled and the outcome recorded.
 #[derive(Debug)]
 pub struct Settlement {
     exchange: Box<Exchange>,
@@ -178,7 +193,7 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// The upstream answered with `status`; `verdict` is what the exchange becomes when the answer ends cleanly.
+    /// For an answer with `status`. `verdict` is recorded if the answer ends cleanly.
     #[must_use]
     pub fn new(mut exchange: Box<Exchange>, verdict: Verdict, status: StatusCode) -> Self {
         exchange.outcome.upstream_status = Some(status);
@@ -189,8 +204,8 @@ impl Settlement {
         }
     }
 
-    /// Commits the claim if the whole of a 2xx answer has arrived and releases it otherwise: an answer that broke off
-    /// is a failure to the sender, who will retry.
+    /// Commits the claim if a 2xx answer has arrived completely, and releases it otherwise: after an incomplete answer the
+    /// sender will retry.
     pub fn settle(mut self, end: Result<(), Rejection>) {
         match (end, self.exchange.claim.take()) {
             (Ok(()), Some(claim)) if self.status.is_success() => claim.commit(),

@@ -1,21 +1,22 @@
-//! The gateway's own answers: a problem document (RFC 9457) that tells the reader of the provider's delivery log why.
+//! The gateway's own answers. A refusal is a problem document (RFC 9457) with the reason, for people who read the provider's
+//! delivery log.
 
-use crate::gateway::answer::Body;
+use crate::gateway::answer::AnswerBody;
 use crate::gateway::snapshot::Route;
 use crate::http::message::{Headers, Response};
 use crate::outcome::Rejection;
-use crate::scheme::challenge::Reply;
+use crate::scheme::challenge::ChallengeReply;
 use hyper::StatusCode;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// What every refusal about the signature looks like on a route with `refusal_detail = "none"`.
+/// The title of every refusal about the signature on a route with `refusal_detail = "none"`.
 const WITHOUT_DETAIL: &str = "The request was refused";
 
-/// The answer to a refused request; `route` where one was found.
+/// The answer to a refused request; `route` is `None` if no route matched.
 #[must_use]
-pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<Body> {
+pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<AnswerBody> {
     let settings = route.map(|route| &route.settings);
     let status = settings
         .and_then(|settings| settings.reject_status)
@@ -32,7 +33,7 @@ pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<Body> {
     let retry = rejection
         .retry_after()
         .map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
-    // Over HTTP/2 hyper takes it out again: there, framing is not the head's business.
+    // Over HTTP/2, hyper removes this field: there, connections are not controlled by header fields.
     let close = rejection
         .ends_connection()
         .then_some((CONNECTION, HeaderValue::from_static("close")));
@@ -40,7 +41,7 @@ pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<Body> {
         let methods = route.map_or(HeaderValue::from_static("POST"), |route| route.allow.clone());
         (ALLOW, methods)
     });
-    let mut response = Response::new(status, Body::from(document));
+    let mut response = Response::new(status, AnswerBody::from(document));
     response.headers = [Some((CONTENT_TYPE, PROBLEM)), retry, close, allow]
         .into_iter()
         .flatten()
@@ -48,10 +49,10 @@ pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<Body> {
     response
 }
 
-/// The answer to a provider's handshake. It echoes what a stranger may have chosen: no browser shall guess at it.
+/// The answer to a provider's challenge. It echoes text that anyone may have sent, so browsers are told not to guess its type.
 #[must_use]
-pub fn handshake(reply: Reply) -> Response<Body> {
-    let mut response = Response::new(StatusCode::OK, Body::from(reply.body));
+pub fn challenge(reply: ChallengeReply) -> Response<AnswerBody> {
+    let mut response = Response::new(StatusCode::OK, AnswerBody::from(reply.body));
     response.headers = Headers::from_iter([
         (CONTENT_TYPE, HeaderValue::from_static(reply.content_type)),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -59,8 +60,8 @@ pub fn handshake(reply: Reply) -> Response<Body> {
     response
 }
 
-/// The answer to a replay on a route with `on_replay = "acknowledge"`: the sender should stop, nothing was forwarded.
+/// The answer to a repetition that the route acknowledges: 200, so that the sender stops. Nothing was forwarded.
 #[must_use]
-pub fn acknowledgement() -> Response<Body> {
-    Response::new(StatusCode::OK, Body::empty())
+pub fn acknowledgement() -> Response<AnswerBody> {
+    Response::new(StatusCode::OK, AnswerBody::empty())
 }

@@ -1,10 +1,12 @@
-//! The configuration in force, compiled for the request's way: route table, and for every route what never changes
-//! between two requests. An exchange holds one snapshot from its head to its end; a reload swaps the whole.
+//! The configuration in force, compiled for the request's way: the route table, and for every route what is the same for
+//! all requests. An exchange keeps its route until its end; a reload replaces the whole snapshot for later requests.
 
-use crate::gateway::route::{Pattern, Table};
+use crate::gateway::route_table::{RoutePattern, RouteTable};
+use crate::http::body::{BodyLimits, ReceivedBody};
 use crate::outcome::{Rejection, Repeat};
-use crate::replay::{self, Key, Kind, Lifetime, Wanted};
-use crate::scheme::{Head, Verified};
+use crate::replay::{self, ReplayKey, KeyKind, KeyLifetime, ClaimRequest};
+use crate::scheme::challenge::ChallengeReply;
+use crate::scheme::{HeadRef, Verified};
 use crate::settings;
 use crate::telemetry::RouteMetrics;
 use crate::telemetry::metrics::Metrics;
@@ -19,45 +21,45 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::TlsConnector;
 
-/// What a delivery takes beyond its upstream's timeouts: the body on its way, the settling.
+/// Time that a delivery may take beyond its upstream's timeouts: sending the body, settling the claim.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// One configuration, compiled.
 #[derive(Debug)]
 pub struct Snapshot {
-    table: Table,
+    table: RouteTable,
     routes: Vec<Arc<Route>>,
 }
 
 /// One route, compiled.
 #[derive(Debug)]
 pub struct Route {
-    /// As configured.
+    /// The route as configured.
     pub settings: settings::Route,
-    /// Its pool, shared with other routes to the same upstream.
+    /// The upstream with its pool, shared with other routes that have the same upstream settings.
     pub upstream: Arc<Upstream>,
-    /// Resolved children.
+    /// Metrics of this route.
     pub metrics: RouteMetrics,
-    /// Of its requests' keys in the replay store.
-    requests: u64,
-    /// Of its deliveries' keys in the replay store.
-    deliveries: u64,
-    /// The `Allow` of a 405.
+    /// Key space of its signed requests in the replay store.
+    request_space: u64,
+    /// Key space of its delivery ids in the replay store.
+    delivery_space: u64,
+    /// The `Allow` header of a 405 answer.
     pub allow: HeaderValue,
-    /// `Hookgate-Verified` of a verified request.
+    /// Value of `Hookgate-Verified` for a verified request: the scheme's name.
     pub scheme: HeaderValue,
-    /// `Hookgate-Key` by index of the secret.
+    /// Values of `Hookgate-Key`, by index of the secret.
     pub keys: Vec<HeaderValue>,
-    /// `Hookgate-Route`.
+    /// Value of `Hookgate-Route`.
     pub name: HeaderValue,
 }
 
 impl Snapshot {
-    /// Compiles `routes`. Upstreams that are configured as in `previous` keep their connections; `tls` makes the client
-    /// configuration of those that need one.
+    /// Compiles `routes`. Upstreams with the same settings as in `previous` keep their connections. `tls` makes the TLS
+    /// client configuration of the upstreams that need one.
     ///
     /// # Errors
-    /// What `tls` says of an upstream's certificate files, one sentence each.
+    /// Every error of `tls` about an upstream's certificate files, one sentence each.
     pub fn compile(
         routes: Vec<settings::Route>,
         previous: Option<&Self>,
@@ -65,7 +67,7 @@ impl Snapshot {
         metrics: &Metrics,
         tls: impl Fn(&settings::Upstream) -> Result<Option<TlsConnector>, String>,
     ) -> Result<Self, Vec<String>> {
-        let table = Table::new(routes.iter().map(|route| Pattern {
+        let table = RouteTable::new(routes.iter().map(|route| RoutePattern {
             host: route.host.clone(),
             path: route.path.clone(),
         }));
@@ -101,7 +103,7 @@ impl Snapshot {
         }
     }
 
-    /// The route for an authority and a raw path.
+    /// The route for an authority (host with optional port) and a raw path without query.
     #[must_use]
     pub fn find(&self, authority: &str, path: &str) -> Option<&Arc<Route>> {
         self.routes.get(self.table.find(authority, path)?)
@@ -133,8 +135,8 @@ impl Route {
         let keys = settings.verifier.key_names();
         Self {
             metrics: metrics.route(&settings.name, keys),
-            requests: replay::space(&settings.name, Kind::Request),
-            deliveries: replay::space(&settings.name, Kind::Delivery),
+            request_space: replay::key_space(&settings.name, KeyKind::Request),
+            delivery_space: replay::key_space(&settings.name, KeyKind::Delivery),
             allow: text(&methods.join(", ")),
             scheme: text(settings.verifier.name()),
             keys: keys.iter().map(|name| text(name)).collect(),
@@ -144,41 +146,79 @@ impl Route {
         }
     }
 
-    /// Whether the allow list takes this address.
+    /// Whether the allow list contains this address. An empty list allows every address.
     #[must_use]
     pub fn allows(&self, client: Option<IpAddr>) -> bool {
         let allow = &self.settings.allow;
         allow.is_empty() || client.is_some_and(|client| allow.iter().any(|network| network.contains(&client)))
     }
 
-    /// The tolerance in whole seconds.
+    /// The tolerance in whole seconds; `None` accepts every age.
     #[must_use]
-    pub fn tolerance(&self) -> Option<u64> {
+    pub fn tolerance_seconds(&self) -> Option<u64> {
         self.settings.tolerance.map(|tolerance| tolerance.as_secs())
     }
 
-    /// What a verified request must claim before it is forwarded at `now` (Unix seconds); `body` in pieces.
+    /// The limits of a request's body.
+    #[must_use]
+    pub fn body_limits(&self) -> BodyLimits {
+        BodyLimits {
+            max_bytes: self.settings.body_limit,
+            timeout: self.settings.body_timeout,
+        }
+    }
+
+    /// Refuses a request whose check failed, except in report mode, where the request goes on and is marked.
     ///
     /// # Errors
-    /// `DeliveryIdMissing` on a route that refuses such requests.
-    pub fn wanted(&self, verified: &Verified, head: &Head<'_>, body: &[Bytes], now: u64) -> Result<Wanted, Rejection> {
-        let request = self.remember(verified.timestamp, now).map(|keep| {
-            let key = Key {
-                space: self.requests,
+    /// The error of `checked`.
+    pub fn enforce<T>(&self, checked: &Result<T, Rejection>) -> Result<(), Rejection> {
+        match checked {
+            Err(rejection) if !self.settings.report_only => Err(*rejection),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The answer to a verified request that is a signed challenge of the provider; `None` for a webhook.
+    #[must_use]
+    pub fn answer_challenge(
+        &self,
+        verified: &Result<Verified, Rejection>,
+        body: &ReceivedBody,
+    ) -> Option<ChallengeReply> {
+        let challenge = self.settings.challenge.as_ref()?;
+        let secret = verified.as_ref().ok()?.secret;
+        challenge.answer_verified(body.pieces(), &self.settings.verifier, secret)
+    }
+
+    /// What a verified request must claim before it is forwarded at `now_unix` (seconds); `body` in pieces.
+    ///
+    /// # Errors
+    /// `DeliveryIdMissing` on a route that refuses requests without a delivery id.
+    pub fn claim_request(
+        &self,
+        verified: &Verified,
+        head: &HeadRef<'_>,
+        body: &[Bytes],
+        now_unix: u64,
+    ) -> Result<ClaimRequest, Rejection> {
+        let request = self.remember(verified.timestamp, now_unix).map(|keep| {
+            let key = ReplayKey {
+                space: self.request_space,
                 identity: verified.identity,
             };
             let timestamp = verified.timestamp;
-            (key, Lifetime { keep, timestamp })
+            (key, KeyLifetime { keep, timestamp })
         });
         let delivery = match &self.settings.dedupe {
             None => None,
             Some(dedupe) => match dedupe.id.find(head, body) {
                 Some(id) => {
-                    let key = Key {
-                        space: self.deliveries,
+                    let key = ReplayKey {
+                        space: self.delivery_space,
                         identity: Sha256::digest(&id).into(),
                     };
-                    let lifetime = Lifetime {
+                    let lifetime = KeyLifetime {
                         keep: dedupe.window,
                         timestamp: None,
                     };
@@ -188,22 +228,22 @@ impl Route {
                 None => None,
             },
         };
-        Ok(Wanted { request, delivery })
+        Ok(ClaimRequest { request, delivery })
     }
 
-    /// How long a delivered request is remembered: until a copy would be stale, or the route's window; `None` when
-    /// the guard is off or there is nothing to tell two deliveries apart by time.
-    fn remember(&self, signed: Option<u64>, now: u64) -> Option<Duration> {
-        match (self.settings.replay.window, signed, self.tolerance()) {
+    /// How long a delivered request is remembered: the route's replay window, or until a copy would be stale. `None` when
+    /// the guard is off, or when the route has neither a window nor a signed time.
+    fn remember(&self, signed: Option<u64>, now_unix: u64) -> Option<Duration> {
+        match (self.settings.replay.window, signed, self.tolerance_seconds()) {
             (Some(window), ..) => Some(window).filter(|window| !window.is_zero()),
             (None, Some(signed), Some(tolerance)) => Some(Duration::from_secs(
-                signed.saturating_add(tolerance).saturating_sub(now),
+                signed.saturating_add(tolerance).saturating_sub(now_unix),
             )),
             (None, ..) => None,
         }
     }
 
-    /// What this refusal is answered 200 as, on a route that acknowledges such repetitions.
+    /// The kind of repetition that the route acknowledges with 200 instead of this rejection; `None` when it refuses.
     #[must_use]
     pub fn acknowledges(&self, rejection: Rejection) -> Option<Repeat> {
         let dedupe = self.settings.dedupe.as_ref();
@@ -216,14 +256,14 @@ impl Route {
         }
     }
 
-    /// How long one delivery may take at most, with a margin: after that a claim's owner is gone.
+    /// The longest time that one delivery may take, with a margin. An unsettled claim that is older has lost its owner.
     #[must_use]
     pub fn lease(&self) -> Duration {
         let upstream = self.upstream.settings();
         upstream.connect_timeout + upstream.timeout + LEASE_MARGIN
     }
 
-    /// The target that the upstream is asked for: the raw path and query, below the upstream's base path.
+    /// The target of the forwarded request: the raw path and query, below the upstream's base path.
     #[must_use]
     pub fn target<'a>(&self, received: &'a PathAndQuery) -> Cow<'a, str> {
         let base = &self.upstream.settings().base_path;

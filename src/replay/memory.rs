@@ -1,8 +1,8 @@
 //! The in-process store: exact, bounded, sharded. It never evicts a key that is still worth something: a full store
 //! refuses, because a guard that forgets under load is no guard.
 
-use super::shard::{Hash, Place, Shard};
-use super::{Key, Lifetime, Refused};
+use super::shard::{KeyHasher, SlotIndex, Shard};
+use super::{ReplayKey, KeyLifetime, ClaimError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
@@ -12,18 +12,18 @@ const SHARDS: usize = 64;
 
 /// The in-process store. Expiry runs on the monotonic clock.
 #[derive(Debug)]
-pub struct Memory {
+pub struct MemoryStore {
     shards: Vec<Mutex<Shard>>,
     keys: AtomicUsize,
     capacity: usize,
     epoch: Instant,
 }
 
-impl Memory {
+impl MemoryStore {
     /// An empty store for at most `capacity` keys, counting from `now`.
     #[must_use]
     pub fn new(capacity: usize, now: Instant) -> Arc<Self> {
-        let hash = Hash::random();
+        let hash = KeyHasher::random();
         Arc::new(Self {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(hash))).collect(),
             keys: AtomicUsize::new(0),
@@ -47,25 +47,25 @@ impl Memory {
     /// Reserves `key`.
     ///
     /// # Errors
-    /// See [`Refused`].
-    pub fn claim(self: &Arc<Self>, key: Key, lifetime: Lifetime, now: Instant) -> Result<Held, Refused> {
+    /// See [`ClaimError`].
+    pub fn claim(self: &Arc<Self>, key: ReplayKey, lifetime: KeyLifetime, now: Instant) -> Result<MemoryClaim, ClaimError> {
         let second = self.second(now);
         let mut shard = self.shard(&key);
         self.forget(&mut shard, second);
         if shard.has_forgotten(key.space, lifetime.timestamp) {
-            return Err(Refused::Forgotten);
+            return Err(ClaimError::Forgotten);
         }
         if self.len() >= self.capacity && !shard.contains(&key) {
             drop(shard);
             self.sweep(now);
             if self.len() >= self.capacity {
-                return Err(Refused::Full);
+                return Err(ClaimError::Full);
             }
             shard = self.shard(&key);
         }
         let place = shard.claim(key, lifetime, second)?;
         self.keys.fetch_add(1, Ordering::Relaxed);
-        Ok(Held {
+        Ok(MemoryClaim {
             store: self.clone(),
             key,
             place,
@@ -85,7 +85,7 @@ impl Memory {
         now.saturating_duration_since(self.epoch).as_secs()
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
+    fn shard(&self, key: &ReplayKey) -> MutexGuard<'_, Shard> {
         // The identity is a MAC: its bytes are as good as a hash, and no sender chooses them.
         let [first, ..] = key.identity;
         let index = usize::from(first) % SHARDS;
@@ -103,16 +103,16 @@ impl Memory {
     }
 }
 
-/// A key that is reserved. Dropping it without [`Held::commit`] releases it.
+/// A key that is reserved. Dropping it without [`MemoryClaim::commit`] releases it.
 #[derive(Debug)]
-pub struct Held {
-    store: Arc<Memory>,
-    key: Key,
-    place: Place,
+pub struct MemoryClaim {
+    store: Arc<MemoryStore>,
+    key: ReplayKey,
+    place: SlotIndex,
     settled: bool,
 }
 
-impl Held {
+impl MemoryClaim {
     /// Delivered: every claim of this key is refused for its lifetime.
     pub fn commit(mut self) {
         self.settled = true;
@@ -120,7 +120,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for MemoryClaim {
     fn drop(&mut self) {
         if !self.settled && self.store.shard(&self.key).release(&self.key, self.place) {
             self.store.keys.fetch_sub(1, Ordering::Relaxed);
@@ -140,14 +140,14 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    fn key(n: u16) -> Key {
+    fn key(n: u16) -> ReplayKey {
         let mut identity = [0; 32];
         identity[..2].copy_from_slice(&n.to_le_bytes());
-        Key { space: 1, identity }
+        ReplayKey { space: 1, identity }
     }
 
-    fn lifetime(keep: u64, timestamp: u64) -> Lifetime {
-        Lifetime {
+    fn lifetime(keep: u64, timestamp: u64) -> KeyLifetime {
+        KeyLifetime {
             keep: Duration::from_secs(keep),
             timestamp: Some(timestamp),
         }
@@ -156,27 +156,27 @@ mod tests {
     #[test]
     fn a_claim_is_exclusive_until_it_is_released_and_final_once_committed() {
         let now = Instant::now();
-        let store = Memory::new(10, now);
+        let store = MemoryStore::new(10, now);
         let claim = store.claim(key(1), lifetime(5, 100), now).unwrap();
         assert_eq!(
             store.claim(key(1), lifetime(5, 100), now).unwrap_err(),
-            Refused::InFlight
+            ClaimError::InFlight
         );
         drop(claim);
         assert!(store.is_empty());
         store.claim(key(1), lifetime(5, 100), now).unwrap().commit();
         assert_eq!(
             store.claim(key(1), lifetime(5, 100), now).unwrap_err(),
-            Refused::Delivered
+            ClaimError::Delivered
         );
-        let other_space = Key { space: 2, ..key(1) };
+        let other_space = ReplayKey { space: 2, ..key(1) };
         assert!(store.claim(other_space, lifetime(5, 100), now).is_ok());
     }
 
     #[test]
     fn a_panic_releases_the_claim() {
         let now = Instant::now();
-        let store = Memory::new(10, now);
+        let store = MemoryStore::new(10, now);
         let claim = store.claim(key(1), lifetime(5, 100), now).unwrap();
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             let _held = claim;
@@ -189,12 +189,12 @@ mod tests {
     #[test]
     fn keys_are_kept_for_their_whole_lifetime_and_forgotten_after_it() {
         let now = Instant::now();
-        let store = Memory::new(10, now);
+        let store = MemoryStore::new(10, now);
         store.claim(key(1), lifetime(5, 100), now).unwrap().commit();
         let almost = now + Duration::from_millis(5999);
         assert_eq!(
             store.claim(key(1), lifetime(5, 100), almost).unwrap_err(),
-            Refused::Delivered
+            ClaimError::Delivered
         );
         store.sweep(now + Duration::from_secs(9));
         assert!(store.is_empty());
@@ -204,12 +204,12 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_reopens_nothing() {
         let now = Instant::now();
-        let store = Memory::new(10, now);
+        let store = MemoryStore::new(10, now);
         store.claim(key(1), lifetime(5, 100), now).unwrap().commit();
         let later = now + Duration::from_secs(60);
         assert_eq!(
             store.claim(key(1), lifetime(5, 100), later).unwrap_err(),
-            Refused::Forgotten
+            ClaimError::Forgotten
         );
         assert!(
             store.claim(key(1), lifetime(5, 101), later).is_ok(),
@@ -221,17 +221,17 @@ mod tests {
     #[test]
     fn a_full_store_refuses_and_keeps_what_it_has() {
         let now = Instant::now();
-        let store = Memory::new(1000, now);
+        let store = MemoryStore::new(1000, now);
         for n in 0..1000 {
             store.claim(key(n), lifetime(5, 100), now).unwrap().commit();
         }
         for n in 1000..1100 {
-            assert_eq!(store.claim(key(n), lifetime(5, 100), now).unwrap_err(), Refused::Full);
+            assert_eq!(store.claim(key(n), lifetime(5, 100), now).unwrap_err(), ClaimError::Full);
         }
         for n in 0..1000 {
             assert_eq!(
                 store.claim(key(n), lifetime(5, 100), now).unwrap_err(),
-                Refused::Delivered
+                ClaimError::Delivered
             );
         }
         let later = now + Duration::from_secs(9);
@@ -247,12 +247,12 @@ mod tests {
     #[test]
     fn one_of_many_threads_wins() {
         let now = Instant::now();
-        let store = Memory::new(1000, now);
+        let store = MemoryStore::new(1000, now);
         let wins = std::thread::scope(|scope| {
             let tries: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
-                        let won = |n| store.claim(key(n), lifetime(5, 100), now).map(Held::commit).is_ok();
+                        let won = |n| store.claim(key(n), lifetime(5, 100), now).map(MemoryClaim::commit).is_ok();
                         (0..200).filter(|n| won(*n)).count()
                     })
                 })
@@ -266,12 +266,12 @@ mod tests {
     #[test]
     fn a_shard_that_shrinks_keeps_its_claims_and_its_keys() {
         let now = Instant::now();
-        let store = Memory::new(1 << 20, now);
+        let store = MemoryStore::new(1 << 20, now);
         // All of one shard: the first byte is the same.
         let crowd = |n: u32| {
             let mut identity = [7; 32];
             identity[8..12].copy_from_slice(&n.to_le_bytes());
-            Key { space: 1, identity }
+            ReplayKey { space: 1, identity }
         };
         let slots = || lock(&store.shards[7]).slots();
         let long = |n| store.claim(crowd(n), lifetime(3600, 200), now).unwrap();
@@ -285,11 +285,11 @@ mod tests {
         store.sweep(later);
         assert_eq!((slots(), store.len()), (33, 33));
         drop(held.split_off(16));
-        held.into_iter().for_each(Held::commit);
+        held.into_iter().for_each(MemoryClaim::commit);
         assert_eq!(store.len(), 17);
         let claim = |n| store.claim(crowd(n), lifetime(5, 200), later).map(drop);
         for n in (0..16).chain([20_000]) {
-            assert_eq!(claim(n), Err(Refused::Delivered), "{n}");
+            assert_eq!(claim(n), Err(ClaimError::Delivered), "{n}");
         }
         for n in 16..32 {
             assert_eq!(claim(n), Ok(()), "{n}");
@@ -301,7 +301,7 @@ mod tests {
     /// What the store says, by the plainest possible other one.
     #[derive(Default)]
     struct Plain {
-        keys: std::collections::HashMap<Key, (bool, u64, u64)>,
+        keys: std::collections::HashMap<ReplayKey, (bool, u64, u64)>,
         horizon: u64,
     }
 
@@ -324,9 +324,9 @@ mod tests {
             steps in prop::collection::vec((0_u16..12, 0_u64..9, 0_u64..4, 0_u8..6), 1..200),
         ) {
             let (begun, mut second, capacity) = (Instant::now(), 0, 6);
-            let store = Memory::new(capacity, begun);
+            let store = MemoryStore::new(capacity, begun);
             let mut plain = Plain::default();
-            let mut held: Vec<Held> = Vec::new();
+            let mut held: Vec<MemoryClaim> = Vec::new();
             for (n, keep, later, what) in steps {
                 second += later / 2;
                 let now = begun + Duration::from_secs(second);
@@ -346,10 +346,10 @@ mod tests {
                         let timestamp = 100 + second / 2;
                         plain.forget(second);
                         let expected = match plain.keys.get(&key) {
-                            _ if timestamp < plain.horizon => Err(Refused::Forgotten),
-                            Some((true, ..)) => Err(Refused::Delivered),
-                            Some(_) => Err(Refused::InFlight),
-                            None if plain.keys.len() == capacity => Err(Refused::Full),
+                            _ if timestamp < plain.horizon => Err(ClaimError::Forgotten),
+                            Some((true, ..)) => Err(ClaimError::Delivered),
+                            Some(_) => Err(ClaimError::InFlight),
+                            None if plain.keys.len() == capacity => Err(ClaimError::Full),
                             None => Ok(()),
                         };
                         let claim = store.claim(key, lifetime(keep, timestamp), now);

@@ -7,16 +7,16 @@
 //! touches the store.
 
 mod memory;
-mod metrics;
+mod store_metrics;
 mod redis;
 mod shard;
 
-pub use memory::Memory;
-pub use metrics::{Answer, Operation, StoreMetrics};
-pub use redis::Redis;
+pub use memory::MemoryStore;
+pub use store_metrics::{StoreResult, StoreOperation, ReplayStoreMetrics};
+pub use redis::RedisStore;
 
 use crate::outcome::Rejection;
-use memory::Held;
+use memory::MemoryClaim;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,20 +26,20 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub enum Guard {
     /// In this process. Claims never wait and never allocate beyond the store's own growth.
-    Memory(Arc<Memory>),
+    Memory(Arc<MemoryStore>),
     /// In Redis or Valkey, shared by replicas.
     Redis {
         /// The store.
-        shared: Redis,
+        shared: RedisStore,
         /// What guards while the store does not answer, if requests are then accepted.
-        meanwhile: Arc<Memory>,
+        fallback: Arc<MemoryStore>,
     },
 }
 
 /// One thing that is delivered once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// The route and the kind of identity, see [`space`]; so that the same bytes on two routes are two webhooks.
+pub struct ReplayKey {
+    /// The route and the kind of identity, see [`key_space`]; so that the same bytes on two routes are two webhooks.
     pub space: u64,
     /// [`crate::scheme::Verified::identity`], or the hash of a delivery's id.
     pub identity: [u8; 32],
@@ -47,7 +47,7 @@ pub struct Key {
 
 /// What the identities of a space are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum KeyKind {
     /// What was signed.
     Request,
     /// The provider's id of the delivery.
@@ -56,10 +56,10 @@ pub enum Kind {
 
 /// Names the identities of one kind on the route of this name: the same after a reload, on every replica, in every version.
 #[must_use]
-pub fn space(route: &str, kind: Kind) -> u64 {
+pub fn key_space(route: &str, kind: KeyKind) -> u64 {
     let kind: &[u8] = match kind {
-        Kind::Request => b"request\0",
-        Kind::Delivery => b"delivery\0",
+        KeyKind::Request => b"request\0",
+        KeyKind::Delivery => b"delivery\0",
     };
     let digest: [u8; 32] = Sha256::new().chain_update(kind).chain_update(route).finalize().into();
     let [a, b, c, d, e, f, g, h, ..] = digest;
@@ -68,7 +68,7 @@ pub fn space(route: &str, kind: Kind) -> u64 {
 
 /// When a claim may be forgotten, and what must not come back once it is.
 #[derive(Clone, Copy, Debug)]
-pub struct Lifetime {
+pub struct KeyLifetime {
     /// From now until a copy of the request would be refused as stale anyway (or the route's window).
     pub keep: Duration,
     /// The signed timestamp, Unix seconds. Once a key is forgotten nothing that is signed as old or older is let in
@@ -78,16 +78,16 @@ pub struct Lifetime {
 
 /// What is to be claimed, all of it or nothing.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct ClaimRequest {
     /// The signed bytes; `None` where the replay guard is off.
-    pub request: Option<(Key, Lifetime)>,
+    pub request: Option<(ReplayKey, KeyLifetime)>,
     /// The delivery's id; `None` where the route does not deduplicate, or the request has none.
-    pub delivery: Option<(Key, Lifetime)>,
+    pub delivery: Option<(ReplayKey, KeyLifetime)>,
 }
 
 /// Why there is no claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum ClaimError {
     /// Committed before, and not yet forgotten.
     Delivered,
     /// Claimed by an exchange that has not settled.
@@ -98,12 +98,12 @@ pub enum Refused {
     Full,
 }
 
-impl Refused {
+impl ClaimError {
     /// The rejection, for a claim of this kind.
-    const fn of(self, kind: Kind) -> Rejection {
+    const fn of(self, kind: KeyKind) -> Rejection {
         match (self, kind) {
-            (Self::Delivered, Kind::Request) => Rejection::Replayed,
-            (Self::Delivered, Kind::Delivery) => Rejection::Duplicate,
+            (Self::Delivered, KeyKind::Request) => Rejection::Replayed,
+            (Self::Delivered, KeyKind::Delivery) => Rejection::Duplicate,
             (Self::InFlight, _) => Rejection::InFlight,
             (Self::Forgotten, _) => Rejection::TimestampStale,
             (Self::Full, _) => Rejection::ReplayStoreFull,
@@ -117,19 +117,19 @@ pub enum Claim {
     /// In this process.
     Memory {
         /// The request's key.
-        request: Option<Held>,
+        request: Option<MemoryClaim>,
         /// The delivery's key.
-        delivery: Option<Held>,
+        delivery: Option<MemoryClaim>,
     },
     /// In the shared store.
-    Redis(Box<redis::Held>),
+    Redis(Box<redis::RedisClaim>),
 }
 
 impl Claim {
     /// The upstream took it: every copy is a repetition from now on.
     pub fn commit(self) {
         match self {
-            Self::Memory { request, delivery } => request.into_iter().chain(delivery).for_each(Held::commit),
+            Self::Memory { request, delivery } => request.into_iter().chain(delivery).for_each(MemoryClaim::commit),
             Self::Redis(held) => held.commit(),
         }
     }
@@ -143,7 +143,7 @@ impl Guard {
     pub async fn claim(
         &self,
         worker: usize,
-        wanted: &Wanted,
+        wanted: &ClaimRequest,
         lease: Duration,
         now: Instant,
     ) -> Result<Option<Claim>, Rejection> {
@@ -153,11 +153,11 @@ impl Guard {
         match self {
             Self::Memory(store) => memory_claim(store, wanted, now).map(Some),
             // Boxed, so that exchanges guarded in memory do not carry the room for it.
-            Self::Redis { shared, meanwhile } => match Box::pin(shared.claim(worker, wanted, lease)).await? {
+            Self::Redis { shared, fallback } => match Box::pin(shared.claim(worker, wanted, lease)).await? {
                 Some(held) => Ok(Some(Claim::Redis(Box::new(held)))),
                 None if shared.accepts_failure() => {
                     shared.fell_back();
-                    memory_claim(meanwhile, wanted, now).map(Some)
+                    memory_claim(fallback, wanted, now).map(Some)
                 }
                 None => Err(Rejection::ReplayStoreDown),
             },
@@ -167,7 +167,7 @@ impl Guard {
     /// Forgets what has expired. Called now and then.
     pub fn sweep(&self, now: Instant) {
         match self {
-            Self::Memory(store) | Self::Redis { meanwhile: store, .. } => store.sweep(now),
+            Self::Memory(store) | Self::Redis { fallback: store, .. } => store.sweep(now),
         }
     }
 
@@ -175,7 +175,7 @@ impl Guard {
     #[must_use]
     pub fn keys(&self) -> usize {
         match self {
-            Self::Memory(store) | Self::Redis { meanwhile: store, .. } => store.len(),
+            Self::Memory(store) | Self::Redis { fallback: store, .. } => store.len(),
         }
     }
 
@@ -187,7 +187,7 @@ impl Guard {
 
     /// The shared store, where there is one.
     #[must_use]
-    pub const fn shared(&self) -> Option<&Redis> {
+    pub const fn shared(&self) -> Option<&RedisStore> {
         match self {
             Self::Memory(_) => None,
             Self::Redis { shared, .. } => Some(shared),
@@ -195,13 +195,13 @@ impl Guard {
     }
 }
 
-fn memory_claim(store: &Arc<Memory>, wanted: &Wanted, now: Instant) -> Result<Claim, Rejection> {
-    let hold = |wanted: Option<(Key, Lifetime)>, kind| {
+fn memory_claim(store: &Arc<MemoryStore>, wanted: &ClaimRequest, now: Instant) -> Result<Claim, Rejection> {
+    let hold = |wanted: Option<(ReplayKey, KeyLifetime)>, kind| {
         let hold = |(key, lifetime)| store.claim(key, lifetime, now).map_err(|refused| refused.of(kind));
         wanted.map(hold).transpose()
     };
-    let request = hold(wanted.request, Kind::Request)?;
+    let request = hold(wanted.request, KeyKind::Request)?;
     // A refusal here drops, and so releases, the request's key.
-    let delivery = hold(wanted.delivery, Kind::Delivery)?;
+    let delivery = hold(wanted.delivery, KeyKind::Delivery)?;
     Ok(Claim::Memory { request, delivery })
 }

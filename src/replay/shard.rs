@@ -4,7 +4,7 @@
 //! that was freed last is taken first, the table that finds it has five bytes a slot, and who has claimed a key knows its
 //! slot, so that settling the claim looks nothing up.
 
-use super::{Key, Lifetime, Refused};
+use super::{ReplayKey, KeyLifetime, ClaimError};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use std::collections::BTreeMap;
@@ -16,25 +16,25 @@ const SMALL: usize = 1024;
 /// Times are seconds since an origin of the caller's.
 #[derive(Debug)]
 pub(super) struct Shard {
-    hash: Hash,
+    hash: KeyHasher,
     /// Finds the slot of a key.
-    table: HashTable<Place>,
+    table: HashTable<SlotIndex>,
     slots: Vec<Slot>,
     /// Slots without a key, to be taken from the end.
-    free: Vec<Place>,
+    free: Vec<SlotIndex>,
     /// Slots of committed keys by the second after which they are forgotten.
-    expiry: BTreeMap<u32, Vec<Place>>,
+    expiry: BTreeMap<u32, Vec<SlotIndex>>,
     /// Per space, the first signed timestamp of which nothing was forgotten.
     horizon: BTreeMap<u64, u64>,
 }
 
 /// Where a slot stands. A claim keeps it as a hint: a shard that shrinks moves its slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place(u32);
+pub(super) struct SlotIndex(u32);
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    key: Key,
+    key: ReplayKey,
     /// The horizon that forgetting it makes: one more than its signed timestamp, zero without one.
     horizon: u64,
     forget_after: u32,
@@ -44,10 +44,10 @@ struct Slot {
 /// The hash of a key. The identity is a MAC or a hash itself, so two of its words only have to be mixed with something that
 /// no sender knows: whoever may choose an id must not find many that meet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hash(u64, u64);
+pub(super) struct KeyHasher(u64, u64);
 
 impl Shard {
-    pub(super) fn new(hash: Hash) -> Self {
+    pub(super) fn new(hash: KeyHasher) -> Self {
         Self {
             hash,
             table: HashTable::new(),
@@ -65,7 +65,7 @@ impl Shard {
     }
 
     /// Whether the key is held.
-    pub(super) fn contains(&self, key: &Key) -> bool {
+    pub(super) fn contains(&self, key: &ReplayKey) -> bool {
         self.find(key).is_some()
     }
 
@@ -73,21 +73,21 @@ impl Shard {
     ///
     /// # Errors
     /// `Delivered`, `InFlight`; `Full` at four thousand million keys.
-    pub(super) fn claim(&mut self, key: Key, lifetime: Lifetime, second: u64) -> Result<Place, Refused> {
+    pub(super) fn claim(&mut self, key: ReplayKey, lifetime: KeyLifetime, second: u64) -> Result<SlotIndex, ClaimError> {
         let Self { hash, table, slots, .. } = self;
-        let held = |place: &Place| slots.get(place.index());
-        let is_it = |place: &Place| held(place).is_some_and(|slot| slot.key == key);
-        let rehash = |place: &Place| held(place).map_or(0, |slot| hash.of(&slot.key));
+        let held = |place: &SlotIndex| slots.get(place.index());
+        let is_it = |place: &SlotIndex| held(place).is_some_and(|slot| slot.key == key);
+        let rehash = |place: &SlotIndex| held(place).map_or(0, |slot| hash.of(&slot.key));
         let vacant = match table.entry(hash.of(&key), is_it, rehash) {
             Entry::Occupied(found) if held(found.get()).is_some_and(|slot| slot.delivered) => {
-                return Err(Refused::Delivered);
+                return Err(ClaimError::Delivered);
             }
-            Entry::Occupied(_) => return Err(Refused::InFlight),
+            Entry::Occupied(_) => return Err(ClaimError::InFlight),
             Entry::Vacant(vacant) => vacant,
         };
         let place = match self.free.pop() {
             Some(place) => place,
-            None => Place(u32::try_from(slots.len()).map_err(|_| Refused::Full)?),
+            None => SlotIndex(u32::try_from(slots.len()).map_err(|_| ClaimError::Full)?),
         };
         vacant.insert(place);
         // Both the age of the origin's second and a part of a second of the lifetime round up.
@@ -106,7 +106,7 @@ impl Shard {
     }
 
     /// The key of a claim is delivered, and forgotten when its time has come.
-    pub(super) fn commit(&mut self, key: &Key, claimed: Place) {
+    pub(super) fn commit(&mut self, key: &ReplayKey, claimed: SlotIndex) {
         let place = self.place(key, claimed);
         if let Some((place, slot)) = place.and_then(|place| Some((place, self.slots.get_mut(place.index())?))) {
             slot.delivered = true;
@@ -115,7 +115,7 @@ impl Shard {
     }
 
     /// The key of a claim is free again; whether it was held.
-    pub(super) fn release(&mut self, key: &Key, claimed: Place) -> bool {
+    pub(super) fn release(&mut self, key: &ReplayKey, claimed: SlotIndex) -> bool {
         let place = self.place(key, claimed);
         place.is_some_and(|place| self.remove(key, place))
     }
@@ -144,21 +144,21 @@ impl Shard {
         forgotten
     }
 
-    fn find(&self, key: &Key) -> Option<Place> {
-        let is_it = |place: &Place| self.slots.get(place.index()).is_some_and(|slot| slot.key == *key);
+    fn find(&self, key: &ReplayKey) -> Option<SlotIndex> {
+        let is_it = |place: &SlotIndex| self.slots.get(place.index()).is_some_and(|slot| slot.key == *key);
         self.table.find(self.hash.of(key), is_it).copied()
     }
 
     /// Where the slot of a claim stands: where it was, unless the shard has shrunk since. No other slot can have its key, so
     /// one that has it is the one.
-    fn place(&self, key: &Key, claimed: Place) -> Option<Place> {
+    fn place(&self, key: &ReplayKey, claimed: SlotIndex) -> Option<SlotIndex> {
         match self.slots.get(claimed.index()) {
             Some(slot) if slot.key == *key => Some(claimed),
             Some(_) | None => self.find(key),
         }
     }
 
-    fn remove(&mut self, key: &Key, place: Place) -> bool {
+    fn remove(&mut self, key: &ReplayKey, place: SlotIndex) -> bool {
         let found = self.table.find_entry(self.hash.of(key), |other| *other == place);
         let found = found.map(|found| found.remove()).is_ok();
         if found {
@@ -170,15 +170,15 @@ impl Shard {
     /// Moves the slots together and gives the rest of the memory back.
     fn shrink(&mut self) {
         let mut slots = Vec::with_capacity(self.table.len());
-        let mut moved = vec![Place(u32::MAX); self.slots.len()];
+        let mut moved = vec![SlotIndex(u32::MAX); self.slots.len()];
         for place in self.table.iter_mut() {
             let from = place.index();
             if let (Some(slot), Some(to), Ok(end)) =
                 (self.slots.get(from), moved.get_mut(from), u32::try_from(slots.len()))
             {
                 slots.push(*slot);
-                *to = Place(end);
-                *place = Place(end);
+                *to = SlotIndex(end);
+                *place = SlotIndex(end);
             }
         }
         for bucket in self.expiry.values_mut() {
@@ -186,7 +186,7 @@ impl Shard {
                 *place = moved.get(place.index()).copied().unwrap_or(*place);
             }
         }
-        let rehash = |place: &Place| {
+        let rehash = |place: &SlotIndex| {
             slots
                 .get(place.index())
                 .map_or(0, |slot: &Slot| self.hash.of(&slot.key))
@@ -203,20 +203,20 @@ impl Shard {
     }
 }
 
-impl Place {
+impl SlotIndex {
     const fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-impl Hash {
+impl KeyHasher {
     /// One that nobody can foresee.
     pub(super) fn random() -> Self {
         let random = RandomState::new();
         Self(random.hash_one(0), random.hash_one(1))
     }
 
-    fn of(self, key: &Key) -> u64 {
+    fn of(self, key: &ReplayKey) -> u64 {
         let (words, _) = key.identity.as_chunks::<8>();
         let word = |at: usize| words.get(at).copied().map_or(0, u64::from_ne_bytes);
         let (a, b) = (word(1) ^ key.space ^ self.0, word(2) ^ self.1);

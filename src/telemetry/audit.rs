@@ -1,11 +1,11 @@
 //! The audit log: one line of JSON for each exchange, on standard output, written by a thread of its own.
 //!
-//! It exists to answer "what became of the webhook of 14:02" without a body, a secret or a signature in it. A request
-//! never waits for it: lines go through a bounded channel, and when the writer falls behind (a blocked pipe, a full
-//! disk) they are dropped and counted. The writer gathers lines for a moment before it writes, so that under load a
-//! line costs neither a wake-up nor a system call. Fields are listed in `docs/monitoring.md`.
+//! With it an operator can answer "what happened to the webhook of 14:02" without a body, a secret or a signature in the log.
+//! A request never waits for it: lines go through a bounded channel, and when the writer is too slow (a blocked pipe, a full
+//! disk) lines are dropped and counted. The writer gathers lines for 20 ms before it writes them, so that under load a line
+//! costs neither a wake-up nor a system call. `docs/monitoring.md` lists the fields.
 
-pub use super::audit_line::Names;
+pub use super::audit_line::AuditNames;
 use super::audit_line::write_line;
 use crate::outcome::Outcome;
 use prometheus::IntCounter;
@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Hands lines to the writer. Cheap to clone: one per worker.
+/// Sends lines to the writer thread. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     sender: SyncSender<Message>,
@@ -24,26 +24,26 @@ pub struct AuditLog {
 
 enum Message {
     Line(Vec<u8>),
-    /// Everything before this message is to be written, then acknowledged.
+    /// Asks the writer to write everything before this message and to acknowledge it.
     Flush(SyncSender<()>),
 }
 
 impl AuditLog {
-    /// Starts the writer thread on `output` (standard output in `serve`). Dropped lines are counted in `dropped`.
+    /// Starts the writer thread, which writes to `output` (standard output in `serve`). `dropped` counts dropped lines.
     ///
     /// # Errors
-    /// When the system refuses another thread.
+    /// When the operating system cannot start a thread.
     pub fn start(output: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(CAPACITY);
-        let lost = dropped.clone();
+        let dropped_by_writer = dropped.clone();
         thread::Builder::new()
             .name("audit".into())
-            .spawn(move || write_lines(&receiver, output, &lost))?;
+            .spawn(move || write_lines(&receiver, output, &dropped_by_writer))?;
         Ok(Self { sender, dropped })
     }
 
-    /// Writes one line for `outcome`. Never blocks.
-    pub fn record(&self, names: Names<'_>, outcome: &Outcome) {
+    /// Records one line for `outcome`. It never blocks.
+    pub fn record(&self, names: AuditNames<'_>, outcome: &Outcome) {
         let mut line = Vec::with_capacity(LINE_BYTES);
         if write_line(&mut line, names, outcome).is_err() {
             self.dropped.inc();
@@ -55,8 +55,8 @@ impl AuditLog {
         }
     }
 
-    /// Waits until every line recorded before this call is written, at most for `limit`; false when that ran out.
-    /// Blocks: call it at shutdown, or from a thread that may wait.
+    /// Waits until every line recorded before this call is written, at most for `limit`; false if that was not enough. It
+    /// blocks the thread: call it at shutdown, or from a thread that may wait.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
@@ -65,8 +65,8 @@ impl AuditLog {
         loop {
             match self.sender.try_send(message) {
                 Ok(()) => break,
-                Err(TrySendError::Full(back)) if Instant::now() < deadline => {
-                    message = back;
+                Err(TrySendError::Full(unsent)) if Instant::now() < deadline => {
+                    message = unsent;
                     thread::sleep(GATHER / 4);
                 }
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return false,
@@ -77,16 +77,16 @@ impl AuditLog {
     }
 }
 
-/// The writer thread: ends when the last [`AuditLog`] is gone.
-fn write_lines(receiver: &Receiver<Message>, mut output: impl Write, lost: &IntCounter) {
+/// The writer thread. It ends when the last [`AuditLog`] has been dropped.
+fn write_lines(receiver: &Receiver<Message>, mut output: impl Write, dropped: &IntCounter) {
     let mut batch = Vec::with_capacity(BATCH_BYTES);
-    let mut gone = false;
+    let mut is_failing = false;
     while let Ok(first) = receiver.recv() {
         let mut lines = 0;
         let mut flushes = Vec::new();
         let mut next = Some(first);
         let gathered = Instant::now() + GATHER;
-        // Until the moment is over, the batch is full, or somebody waits for it.
+        // Gathers lines until the time is over, the batch is full, or a flush waits for it.
         while let Some(message) = next.take() {
             match message {
                 Message::Line(line) => {
@@ -101,22 +101,22 @@ fn write_lines(receiver: &Receiver<Message>, mut output: impl Write, lost: &IntC
             next = match receiver.try_recv() {
                 Ok(message) => Some(message),
                 Err(TryRecvError::Disconnected) => None,
-                // Asleep outside of the channel: senders that find nobody waiting in it need not wake anyone.
+                // Sleeps outside of the channel: senders then find no waiting receiver and make no wake-up.
                 Err(TryRecvError::Empty) => {
                     thread::sleep(gathered.saturating_duration_since(Instant::now()));
                     receiver.try_recv().ok()
                 }
             };
         }
-        // A closed or full output loses these lines and nothing else; it may come back (a disk with room again).
+        // A closed or full output loses these lines only. Writing may succeed again later, when the disk has space.
         if let Err(error) = output.write_all(&batch).and_then(|()| output.flush()) {
-            lost.inc_by(lines);
-            if !gone {
+            dropped.inc_by(lines);
+            if !is_failing {
                 tracing::error!(%error, "audit lines cannot be written and are dropped");
             }
-            gone = true;
+            is_failing = true;
         } else {
-            gone = false;
+            is_failing = false;
         }
         batch.clear();
         for done in flushes {
@@ -125,13 +125,13 @@ fn write_lines(receiver: &Receiver<Message>, mut output: impl Write, lost: &IntC
     }
 }
 
-/// Lines between the workers and the writer; about 4 MiB when full.
+/// Messages that the channel holds; about 4 MiB when it is full.
 const CAPACITY: usize = 8192;
-/// A common line, so that its buffer is allocated once.
+/// Initial size of a line's buffer, in bytes: enough for a usual line, so that it is allocated once.
 const LINE_BYTES: usize = 448;
 /// How long lines are gathered before they are written together.
 const GATHER: Duration = Duration::from_millis(20);
-/// Written at once when this much has gathered.
+/// A batch of this size is written without waiting longer.
 const BATCH_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -146,22 +146,22 @@ mod tests {
     fn outcome() -> Outcome {
         Outcome {
             verdict: Verdict::Forwarded,
-            received: 1_671_552_777,
+            received_unix: 1_671_552_777,
             request_id: "0192-abc".into(),
             peer: Some("2001:db8::1".parse().unwrap()),
             secret: Some(0),
-            unshared: false,
-            signature_age: Some(-1),
+            without_shared_store: false,
+            signature_age_seconds: Some(-1),
             body_bytes: 2048,
             upstream: Some(0),
             upstream_status: Some(StatusCode::OK),
             upstream_duration: Some(Duration::from_micros(1_234_567)),
-            verification: Some(Duration::from_nanos(4_321)),
+            verification_duration: Some(Duration::from_nanos(4_321)),
             duration: Duration::from_millis(1_240),
         }
     }
 
-    const NAMES: Names<'_> = Names {
+    const NAMES: AuditNames<'_> = AuditNames {
         route: "r",
         secret: None,
         upstream: None,
@@ -173,7 +173,7 @@ mod tests {
 
     fn line(route: &str, secret: Option<&str>, outcome: &Outcome) -> Vec<u8> {
         let mut buffer = Vec::new();
-        let names = Names {
+        let names = AuditNames {
             route,
             secret,
             upstream: secret.and(Some("http://127.0.0.1:8000")),
@@ -182,7 +182,7 @@ mod tests {
         buffer
     }
 
-    /// What a test reads back; optionally fails, or waits at a gate.
+    /// An output that a test can read. It can also fail, or block until a gate opens.
     #[derive(Clone, Default)]
     struct Sink {
         bytes: Arc<Mutex<Vec<u8>>>,
@@ -227,10 +227,10 @@ mod tests {
             verdict: Verdict::Refused(Rejection::SignatureMissing),
             peer: None,
             secret: None,
-            signature_age: None,
+            signature_age_seconds: None,
             upstream_status: None,
             upstream_duration: None,
-            verification: None,
+            verification_duration: None,
             ..outcome()
         };
         let value: Value = serde_json::from_slice(&line("", None, &refused)).unwrap();
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(value["reason"], "signature_missing");
     }
 
-    /// CASES B10, for every string a line can hold: one line, printable ASCII only, and the text comes back unchanged.
+    /// B10, for every string that a line can hold: one line of printable ASCII, from which the text can be read unchanged.
     #[test]
     fn hostile_strings_stay_inside_one_printable_line() {
         let hostile = [
@@ -289,12 +289,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_beyond_the_calendar_still_gives_a_line() {
+    fn a_time_after_the_year_9999_still_gives_a_line() {
         let value: Value = serde_json::from_slice(&line(
             "r",
             None,
             &Outcome {
-                received: u64::MAX,
+                received_unix: u64::MAX,
                 ..outcome()
             },
         ))
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocked_output_drops_and_counts_and_blocks_nobody() {
+    fn a_blocked_output_drops_and_counts_lines_and_blocks_no_request() {
         let gate = Arc::new((Mutex::new(false), Condvar::new()));
         let sink = Sink {
             gate: Some(Arc::clone(&gate)),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_output_loses_its_lines_and_nothing_else() {
+    fn a_closed_output_drops_lines_and_later_lines_are_still_accepted() {
         let dropped = dropped();
         let log = AuditLog::start(
             Sink {

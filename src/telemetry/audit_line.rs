@@ -1,4 +1,4 @@
-//! What one audit line says: fields in their order, in plain ASCII.
+//! One audit line: its fields in their order, as JSON in plain ASCII.
 
 use crate::outcome::Outcome;
 use serde::Serialize;
@@ -10,20 +10,20 @@ use std::time::{Duration, SystemTime};
 /// 9999-12-31T23:59:59Z, where RFC 3339 ends.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// What an outcome has as an index, by its name in the configuration.
+/// The configured names of what an outcome holds as an index.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Names<'a> {
-    /// The route; empty without one.
+pub struct AuditNames<'a> {
+    /// The route; empty if none matched.
     pub route: &'a str,
     /// The active secret that matched.
     pub secret: Option<&'a str>,
-    /// The upstream's server.
+    /// The upstream's server, as its URL.
     pub upstream: Option<&'a str>,
 }
 
-/// Appends the line, newline included.
-pub(super) fn write_line(buffer: &mut Vec<u8>, names: Names<'_>, outcome: &Outcome) -> serde_json::Result<()> {
-    let received = SystemTime::UNIX_EPOCH + Duration::from_secs(outcome.received.min(LAST_SECOND));
+/// Appends the line with its newline.
+pub(super) fn write_line(buffer: &mut Vec<u8>, names: AuditNames<'_>, outcome: &Outcome) -> serde_json::Result<()> {
+    let received = SystemTime::UNIX_EPOCH + Duration::from_secs(outcome.received_unix.min(LAST_SECOND));
     let line = Line {
         time: humantime::format_rfc3339_seconds(received),
         request_id: &outcome.request_id,
@@ -32,13 +32,13 @@ pub(super) fn write_line(buffer: &mut Vec<u8>, names: Names<'_>, outcome: &Outco
         verdict: outcome.verdict.label(),
         reason: outcome.verdict.reason(),
         secret: names.secret,
-        replay_store: outcome.unshared.then_some("failed"),
-        signature_age_seconds: outcome.signature_age,
+        replay_store: outcome.without_shared_store.then_some("failed"),
+        signature_age_seconds: outcome.signature_age_seconds,
         body_bytes: outcome.body_bytes,
         upstream: names.upstream,
         upstream_status: outcome.upstream_status.map(|status| status.as_u16()),
         upstream_seconds: outcome.upstream_duration.map(seconds),
-        verification_seconds: outcome.verification.map(seconds),
+        verification_seconds: outcome.verification_duration.map(seconds),
         seconds: seconds(outcome.duration),
     };
     line.serialize(&mut Serializer::with_formatter(&mut *buffer, Ascii))?;
@@ -46,7 +46,7 @@ pub(super) fn write_line(buffer: &mut Vec<u8>, names: Names<'_>, outcome: &Outco
     Ok(())
 }
 
-/// The line's fields, in order. Absent ones are left out.
+/// The fields of a line, in their order. Absent fields are left out.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(serialize_with = "display")]
@@ -79,13 +79,13 @@ fn display<S: serde::Serializer>(value: &impl std::fmt::Display, serializer: S) 
     serializer.collect_str(value)
 }
 
-/// Seconds with microseconds: more digits would be noise in a log.
+/// Seconds, rounded to microseconds: more digits are not useful in a log.
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e6
 }
 
-/// Plain ASCII JSON. JSON itself lets DEL, the C1 controls (a terminal's escape sequences in one code point) and the
-/// Unicode line separators stand as they are; a log that people read in terminals must not.
+/// Writes JSON in plain ASCII. JSON allows DEL, the C1 controls (escape sequences of terminals in one code point) and the
+/// Unicode line separators without an escape; a log that people read in a terminal must escape them.
 struct Ascii;
 
 impl Formatter for Ascii {

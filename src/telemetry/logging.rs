@@ -1,8 +1,8 @@
-//! Logs of the process itself, on standard error: for a person or as JSON, with a filter that a reload can change.
+//! Logs of the process, on standard error: for people or as JSON, with a filter that a reload can change.
 //!
-//! Only this crate may speak below `info`: the HTTP and TLS libraries print what they parse in their debug and trace
-//! events, header values among it, and no filter that an operator writes in a hurry may put a signature into a log.
-//! Exchanges are not logged here but in [`audit`](super::audit).
+//! Below `info`, only events of this crate are logged: the HTTP and TLS libraries print what they parse in their debug and
+//! trace events, with header values, and no filter that an operator writes may put a signature into a log. Exchanges are not
+//! logged here but in [`audit`](super::audit).
 
 use crate::settings::{Log, LogFormat};
 use std::fmt;
@@ -23,20 +23,20 @@ pub struct LogControl(reload::Handle<EnvFilter, Registry>);
 pub enum LoggingError {
     /// `log.filter` is not a list of directives such as `info,hookgate=debug`.
     Filter(ParseError),
-    /// Something has set up logging in this process before.
-    Initialised(TryInitError),
-    /// The subscriber is gone.
-    Gone,
+    /// Logging has already been set up in this process.
+    AlreadySetUp(TryInitError),
+    /// The subscriber has been dropped.
+    Closed,
 }
 
-/// Sets up logging for the whole process; `color` says whether the human format may use escape sequences.
+/// Sets up logging for the whole process. `color`: whether the human format may use escape sequences.
 ///
 /// # Errors
 /// When the filter does not parse or the process has a subscriber already.
 pub fn init(log: &Log, color: bool) -> Result<LogControl, LoggingError> {
     let (subscriber, control) = subscriber(log, color, io::stderr)?;
-    // `set_global_default` underneath; there is no `log` bridge, as no dependency is built with one.
-    subscriber.try_init().map_err(LoggingError::Initialised)?;
+    // This calls `set_global_default`. There is no bridge from the `log` crate, because no dependency is built with one.
+    subscriber.try_init().map_err(LoggingError::AlreadySetUp)?;
     Ok(control)
 }
 
@@ -44,10 +44,10 @@ impl LogControl {
     /// Replaces the filter. The format stays as it was at the start.
     ///
     /// # Errors
-    /// When the filter does not parse; the old one stays in force.
+    /// When the filter does not parse. The old one then stays in force.
     pub fn reload(&self, log: &Log) -> Result<(), LoggingError> {
         let filter = parse(&log.filter)?;
-        self.0.reload(filter).map_err(|_| LoggingError::Gone)
+        self.0.reload(filter).map_err(|_| LoggingError::Closed)
     }
 }
 
@@ -66,8 +66,8 @@ impl fmt::Display for LoggingError {
                     "log.filter: {error}; write a level (\"info\") or directives (\"info,hookgate=debug\")"
                 )
             }
-            Self::Initialised(error) => error.fmt(f),
-            Self::Gone => f.write_str("the log is closed"),
+            Self::AlreadySetUp(error) => error.fmt(f),
+            Self::Closed => f.write_str("the log is closed"),
         }
     }
 }
@@ -79,7 +79,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(parse(&log.filter)?);
-    // A reader of the log that went away must not make a worker panic: failures to write are not reported anywhere.
+    // A closed standard error must not make a worker panic: failures to write are not reported.
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .log_internal_errors(false);
@@ -89,12 +89,12 @@ where
     };
     let subscriber = tracing_subscriber::registry()
         .with(filter)
-        .with(filter_fn(may_speak))
+        .with(filter_fn(is_allowed))
         .with(lines);
     Ok((subscriber, LogControl(handle)))
 }
 
-/// Strict: a directive that does not parse is an error, not ignored.
+/// Parses a filter strictly: a directive that does not parse is an error.
 fn parse(filter: &str) -> Result<EnvFilter, LoggingError> {
     EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
@@ -102,14 +102,15 @@ fn parse(filter: &str) -> Result<EnvFilter, LoggingError> {
         .map_err(LoggingError::Filter)
 }
 
-/// Other crates' debug and trace events may hold header values.
-fn may_speak(metadata: &Metadata<'_>) -> bool {
+/// Whether an event may be logged: debug and trace events of other crates may hold header values.
+fn is_allowed(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
-    *metadata.level() <= tracing::Level::INFO || target == OURS || target.starts_with(OURS_BELOW)
+    *metadata.level() <= tracing::Level::INFO || target == OUR_CRATE || target.starts_with(OUR_MODULES)
 }
 
-const OURS: &str = "hookgate";
-const OURS_BELOW: &str = "hookgate::";
+/// Targets of this crate's events.
+const OUR_CRATE: &str = "hookgate";
+const OUR_MODULES: &str = "hookgate::";
 
 #[cfg(test)]
 mod tests {
@@ -153,9 +154,9 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || act(&sink, &control));
     }
 
-    /// CASES I15.
+    /// I15: no filter makes a library log below `info`.
     #[test]
-    fn libraries_stay_silent_below_info_whatever_the_filter() {
+    fn libraries_log_nothing_below_info_with_any_filter() {
         for filter in [
             "trace",
             "h2=trace,hyper=trace,rustls=debug",
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn reload_changes_the_filter_and_a_bad_one_changes_nothing() {
+    fn a_reload_changes_the_filter_and_an_invalid_filter_changes_nothing() {
         with_log(&log(LogFormat::Human, "warn"), |sink, control| {
             tracing::info!(target: "hookgate", "hidden");
             assert_eq!(sink.take(), "");
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_one_object_a_line() {
+    fn json_logs_have_one_object_per_line() {
         with_log(&log(LogFormat::Json, "info"), |sink, _| {
             tracing::info!(target: "hookgate", listener = "a\"b\r\nc\x1b[0m", "listening");
             let line = sink.take();
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_filter_is_told_how_to_write_one() {
+    fn the_error_of_an_invalid_filter_shows_a_valid_one() {
         let sink = Sink::default();
         let error = subscriber(&log(LogFormat::Human, "hookgate=loud"), false, move || sink.clone())
             .err()

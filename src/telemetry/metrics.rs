@@ -1,155 +1,80 @@
-//! The process's metrics: one registry of our own, every family with its help text, label sets closed.
+//! The metrics of the process: one registry, every family with its help text, closed label sets.
 //!
-//! Children are resolved when a configuration is loaded, never while a request is served: a label lookup takes a lock
-//! and costs twenty times as much as the increment. What a sender chooses is never a label value. Counters of families
-//! with a fixed label set are plain named fields, so that a typo in a label does not compile.
+//! Who owns what is explained in [`telemetry`](super). A value that a sender chooses is never a label value. Counters with a
+//! fixed label set are named fields, so that a typo in a label does not compile.
 
-use super::limits::Limits;
-use super::registration::{self, counter, counters, gauge, gauges};
-use super::route_families::Families;
+use super::handles::{self, ListenerFamilies};
+use super::registration::{self, counter, gauge, gauges};
+use super::route_families::RouteFamilies;
 use super::route_metrics::RouteMetrics;
-use super::upstream_metrics::{self, UpstreamSample};
-use crate::replay::StoreMetrics;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use super::upstream_metrics::{UpstreamFamilies, UpstreamSample};
+use crate::replay::ReplayStoreMetrics;
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Every metric of the process. Fields are incremented where the thing happens; families per route, listener, upstream
-/// and certificate are resolved at load by the methods.
+pub use super::handles::{
+    BoundGauges, ListenerMetrics, MalformedRequestCounters, ReloadMetrics, TlsHandshakeCounters,
+};
+
+/// Every metric of the process. Public fields are handles and gauges with a fixed label set; methods give the handles for
+/// configured names.
 pub struct Metrics {
     registry: Registry,
-    families: Families,
+    route_families: RouteFamilies,
+    /// Handles by name of the route, so that a reload gives an unchanged route the same one.
     routes: Mutex<HashMap<String, RouteMetrics>>,
     unrouted: RouteMetrics,
-    connections: IntCounterVec,
-    connections_open: IntGaugeVec,
-    upstreams: upstream_metrics::Families,
+    listener_families: ListenerFamilies,
+    upstream_families: UpstreamFamilies,
     certificate_expiry: IntGaugeVec,
     secret_retired: IntGaugeVec,
     /// Exchanges between the end of the head and the end of the answer.
     pub in_flight_requests: IntGauge,
-    /// HTTP/1.1 connections that have been idle long enough to give their buffers back.
+    /// HTTP/1.1 connections that have been idle long enough to free their buffers.
     pub connections_resting: IntGauge,
-    /// Body bytes held in memory over all exchanges.
-    pub intake_bytes_in_flight: IntGauge,
-    /// Keys that the replay store holds.
+    /// Body bytes held in memory over all exchanges. Sampled.
+    pub body_bytes_in_flight: IntGauge,
+    /// Keys that the replay store of this process holds. Sampled.
     pub replay_keys: IntGauge,
-    /// What the gauges of connections, bytes and keys are measured against.
-    pub limits: Limits,
-    /// What a shared replay store is measured by.
-    pub replay_store: StoreMetrics,
-    /// 1 while the replay store answers; always, where it is this process.
+    /// 1 while the replay store answers; always 1 for the store of this process. Sampled.
     pub replay_store_up: IntGauge,
-    /// TLS handshakes of senders, by how they ended.
-    pub tls_handshakes: Handshakes,
-    /// Loads of the configuration after the start, by how they ended.
-    pub config_reloads: Reloads,
-    /// 1 when the last load of the configuration took effect, 0 when the old one had to stay.
-    pub config_last_reload_successful: IntGauge,
-    /// Unix seconds at which the configuration in force was loaded.
-    pub config_last_reload_success: IntGauge,
-    /// Failed `accept` calls (descriptors ran out).
+    /// The bounds of connections, body bytes and replay keys.
+    pub bounds: BoundGauges,
+    /// Calls to a shared replay store.
+    pub replay_store: ReplayStoreMetrics,
+    /// TLS handshakes of senders, by result.
+    pub tls_handshakes: TlsHandshakeCounters,
+    /// Loads of the configuration after the start.
+    pub config_reloads: ReloadMetrics,
+    /// Failed `accept` calls, for example when the process has no file descriptor left.
     pub accept_errors: IntCounter,
-    /// Audit lines that were dropped because the writer fell behind or standard output is gone.
+    /// Audit lines that were dropped because the writer was too slow or standard output is closed.
     pub audit_lines_dropped: IntCounter,
-    /// Panics caught in exchanges: bugs of ours.
+    /// Panics caught in exchanges: bugs of the gateway.
     pub panics: IntCounter,
-    /// Requests that never became an exchange, because their head could not be read.
-    pub malformed_requests: Malformed,
-}
-
-/// `tls_handshakes_total{result}`.
-#[derive(Clone, Debug)]
-pub struct Handshakes {
-    /// Finished.
-    pub ok: IntCounter,
-    /// Not finished within the deadline.
-    pub timeout: IntCounter,
-    /// Refused by either side: version, cipher, certificate, garbage.
-    pub failed: IntCounter,
-    /// The peer spoke HTTP without TLS.
-    pub plaintext: IntCounter,
-    /// The peer closed before it had said anything (port scans, load balancers' TCP checks).
-    pub closed: IntCounter,
-}
-
-/// `config_reloads_total{result}`.
-#[derive(Clone, Debug)]
-pub struct Reloads {
-    /// The new configuration is in force.
-    pub ok: IntCounter,
-    /// The old one stayed in force.
-    pub failed: IntCounter,
-}
-
-/// `malformed_requests_total{kind}`: heads that the HTTP layer itself answered.
-#[derive(Clone, Debug)]
-pub struct Malformed {
-    /// Not HTTP (400).
-    pub syntax: IntCounter,
-    /// Request target too long (414).
-    pub uri_too_long: IntCounter,
-    /// Head too large or too many fields (431).
-    pub head_too_large: IntCounter,
-    /// The head did not arrive in time (408).
-    pub head_timeout: IntCounter,
-}
-
-/// One listener's share of `connections_total` and `connections_open`.
-#[derive(Clone, Debug)]
-pub struct ListenerMetrics {
-    /// Connections taken in, after their PROXY protocol header where there must be one.
-    pub accepted: IntCounter,
-    /// Closed at once, because the process holds as many connections as it may.
-    pub over_limit: IntCounter,
-    /// Closed, because the PROXY protocol header was absent, broken, late, or from a peer that is no trusted proxy.
-    pub proxy_header: IntCounter,
-    /// Connections open now.
-    pub open: IntGauge,
+    /// Requests whose head could not be read.
+    pub malformed_requests: MalformedRequestCounters,
 }
 
 impl Metrics {
-    /// A registry with every family of the process registered, `build_info` and (on Linux) `process_*` included.
+    /// Registers every family of the process, with `build_info` and (on Linux) `process_*`.
     #[must_use]
     pub fn new() -> Arc<Self> {
         let r = &Registry::new();
-        let families = Families::register(r);
-        let unrouted = RouteMetrics::unrouted(&families);
-        let handshakes = counters(
-            r,
-            "tls_handshakes_total",
-            "TLS handshakes of senders, by how they ended.",
-            &["result"],
-        );
-        let reloads = counters(
-            r,
-            "config_reloads_total",
-            "Loads of the configuration after the start; failed: the old one stayed in force.",
-            &["result"],
-        );
-        let malformed = counters(
-            r,
-            "malformed_requests_total",
-            "Requests that never became an exchange because their head could not be read, by kind.",
-            &["kind"],
-        );
+        let route_families = RouteFamilies::register(r);
+        let unrouted = RouteMetrics::unrouted(&route_families);
         registration::build_info(r);
         #[cfg(target_os = "linux")]
         registration::process(r);
         Arc::new(Self {
             registry: r.clone(),
-            families,
+            route_families,
             routes: Mutex::default(),
             unrouted,
-            connections: counters(
-                r,
-                "connections_total",
-                "Connections by listener and what became of them at once: accepted, over_limit, proxy_header.",
-                &["listener", "result"],
-            ),
-            connections_open: gauges(r, "connections_open", "Connections of senders open now.", &["listener"]),
-            upstreams: upstream_metrics::Families::register(r),
+            listener_families: ListenerFamilies::register(r),
+            upstream_families: UpstreamFamilies::register(r),
             certificate_expiry: gauges(
                 r,
                 "tls_certificate_expiry_timestamp_seconds",
@@ -168,36 +93,17 @@ impl Metrics {
                 "connections_resting",
                 "Idle HTTP/1.1 connections that hold no buffers.",
             ),
-            limits: Limits::register(r),
-            intake_bytes_in_flight: gauge(
+            bounds: BoundGauges::register(r),
+            body_bytes_in_flight: gauge(
                 r,
                 "intake_bytes_in_flight",
                 "Body bytes held in memory now, over all requests.",
             ),
             replay_keys: gauge(r, "replay_keys", "Keys that the replay store holds now."),
-            replay_store: registration::replay_store(r),
+            replay_store: handles::register_replay_store(r),
             replay_store_up: gauge(r, "replay_store_up", "1 while the replay store answers."),
-            tls_handshakes: Handshakes {
-                ok: handshakes.with_label_values(&["ok"]),
-                timeout: handshakes.with_label_values(&["timeout"]),
-                failed: handshakes.with_label_values(&["failed"]),
-                plaintext: handshakes.with_label_values(&["plaintext"]),
-                closed: handshakes.with_label_values(&["closed"]),
-            },
-            config_reloads: Reloads {
-                ok: reloads.with_label_values(&["ok"]),
-                failed: reloads.with_label_values(&["failed"]),
-            },
-            config_last_reload_successful: gauge(
-                r,
-                "config_last_reload_successful",
-                "1 when the last load of the configuration took effect, 0 when the previous one stayed in force.",
-            ),
-            config_last_reload_success: gauge(
-                r,
-                "config_last_reload_success_timestamp_seconds",
-                "Unix time at which the configuration in force was loaded.",
-            ),
+            tls_handshakes: TlsHandshakeCounters::register(r),
+            config_reloads: ReloadMetrics::register(r),
             accept_errors: counter(
                 r,
                 "accept_errors_total",
@@ -206,24 +112,19 @@ impl Metrics {
             audit_lines_dropped: counter(
                 r,
                 "audit_lines_dropped_total",
-                "Audit lines dropped because the writer fell behind or standard output is gone.",
+                "Audit lines dropped because the writer was too slow or standard output is closed.",
             ),
             panics: counter(
                 r,
                 "panics_total",
                 "Panics caught while serving a request: bugs of the gateway.",
             ),
-            malformed_requests: Malformed {
-                syntax: malformed.with_label_values(&["syntax"]),
-                uri_too_long: malformed.with_label_values(&["uri_too_long"]),
-                head_too_large: malformed.with_label_values(&["head_too_large"]),
-                head_timeout: malformed.with_label_values(&["head_timeout"]),
-            },
+            malformed_requests: MalformedRequestCounters::register(r),
         })
     }
 
-    /// The children of one route, resolved; the same ones when nothing changed since the last load. Series of secrets
-    /// that the route no longer has are removed.
+    /// The handle of one route; the same one as before if the route's secrets have not changed. Series of secrets that the
+    /// route no longer has are removed.
     #[must_use]
     pub fn route(&self, name: &str, secrets: &[String]) -> RouteMetrics {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -234,18 +135,18 @@ impl Metrics {
         if let Some(old) = old {
             old.remove_secrets_except(secrets);
         }
-        let new = RouteMetrics::resolve(&self.families, name, secrets);
+        let new = RouteMetrics::resolve(&self.route_families, name, secrets);
         routes.insert(name.to_owned(), new.clone());
         new
     }
 
-    /// Where requests are recorded that belong to no route: the route label is empty.
+    /// The handle for requests that belong to no route; their route label is empty.
     #[must_use]
     pub const fn unrouted(&self) -> &RouteMetrics {
         &self.unrouted
     }
 
-    /// Removes the series of routes that are not in `names`; called after a reload.
+    /// Removes the series of routes that are not in `names`. Called after a reload.
     pub fn retain_routes(&self, names: &[&str]) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         routes.retain(|name, route| {
@@ -257,20 +158,15 @@ impl Metrics {
         });
     }
 
-    /// The children of one listener.
+    /// The handle of one listener.
     #[must_use]
     pub fn listener(&self, name: &str) -> ListenerMetrics {
-        ListenerMetrics {
-            accepted: self.connections.with_label_values(&[name, "accepted"]),
-            over_limit: self.connections.with_label_values(&[name, "over_limit"]),
-            proxy_header: self.connections.with_label_values(&[name, "proxy_header"]),
-            open: self.connections_open.with_label_values(&[name]),
-        }
+        self.listener_families.resolve(name)
     }
 
-    /// Shows the servers of all routes; those that are not among them are forgotten.
+    /// Sets the series of all upstream servers, and removes the series of servers that are not among `samples`.
     pub fn upstreams(&self, samples: &[UpstreamSample]) {
-        self.upstreams.show(samples);
+        self.upstream_families.show(samples);
     }
 
     /// Replaces the expiry times of all served certificates: name (path) and `notAfter` in Unix seconds.
@@ -294,7 +190,7 @@ impl Metrics {
     pub fn text(&self) -> String {
         match TextEncoder::new().encode_to_string(&self.registry.gather()) {
             Ok(text) => text,
-            // Writing into a String does not fail and gathered families are never empty: nothing is left to go wrong.
+            // Cannot happen: writing into a String does not fail, and gathered families are never empty.
             Err(error) => format!("# {error}\n"),
         }
     }
@@ -326,7 +222,7 @@ mod tests {
         metrics
     }
 
-    /// The rules that `promtool check metrics` applies, so that they fail here first.
+    /// The same rules as `promtool check metrics`.
     #[test]
     fn names_help_and_units_follow_prometheus_conventions() {
         let families = filled().registry.gather();
@@ -361,7 +257,7 @@ mod tests {
         }
     }
 
-    /// OpenMetrics drops `_total` from a counter's family name: no other family may have what is left.
+    /// OpenMetrics removes `_total` from a counter's family name: no other family may have the remaining name.
     #[test]
     fn families_stay_distinct_without_the_total_suffix() {
         let families = filled().registry.gather();
@@ -376,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn text_has_help_build_and_process() {
+    fn the_text_has_help_build_info_and_process_metrics() {
         let text = filled().text();
         assert!(text.contains("hookgate_build_info{revision=\""));
         assert!(text.contains(concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"} 1")));
@@ -387,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_and_upstreams_that_are_gone_have_no_series() {
+    fn removed_certificates_and_upstreams_have_no_series() {
         let metrics = filled();
         metrics.certificates([("other.crt", 1)]);
         metrics.upstreams(&[]);

@@ -1,6 +1,6 @@
-//! How a metric comes into the registry: the prefix, the help text and the promise that none is malformed or there twice.
+//! Puts metrics into the registry, with the prefix `hookgate_` and a help text. A metric with a malformed name or a name that
+//! is registered twice is a bug; every test that makes a `Metrics` finds it.
 
-use crate::replay::{Answer, Operation, StoreMetrics};
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -8,7 +8,7 @@ use prometheus::{
 #[cfg(target_os = "linux")]
 use std::sync::Arc;
 
-/// Puts a new collector into the registry.
+/// Registers a new collector and returns it.
 #[expect(
     clippy::expect_used,
     reason = "names and labels are constants of this crate; every test constructs them all"
@@ -59,41 +59,7 @@ pub(super) fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str
     )
 }
 
-/// The family of a shared replay store, every series there from the start.
-pub(super) fn replay_store(r: &Registry) -> StoreMetrics {
-    let operations = counters(
-        r,
-        "replay_store_operations_total",
-        "Calls to a shared replay store, by operation (claim, commit, release) and how they went.",
-        &["operation", "result"],
-    );
-    let child =
-        |operation: Operation, answer: Answer| operations.with_label_values(&[operation.label(), answer.label()]);
-    StoreMetrics {
-        operations: Operation::ALL.map(|operation| Answer::ALL.map(|answer| child(operation, answer))),
-        errors: counter(r, "replay_store_errors_total", "Failed calls to the replay store."),
-        fallbacks: counter(
-            r,
-            "replay_store_fallbacks_total",
-            "Requests that were decided without the shared replay store because it failed.",
-        ),
-        duration: histogram(
-            r,
-            "replay_store_duration_seconds",
-            "Time of one call to a shared replay store.",
-            &[
-                0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
-            ],
-        ),
-        evicts: gauge(
-            r,
-            "replay_store_evicts",
-            "1 while the replay store's server drops keys when its memory is full: what it drops can be replayed.",
-        ),
-    }
-}
-
-/// A constant 1 whose labels say what is running. `HOOKGATE_REVISION` is set by the release build.
+/// A gauge that is always 1, with version and revision as labels. The release build sets `HOOKGATE_REVISION`.
 pub(super) fn build_info(registry: &Registry) {
     let family = gauges(
         registry,
@@ -105,14 +71,14 @@ pub(super) fn build_info(registry: &Registry) {
     family.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
 }
 
-/// The `process_*` family: processor time, memory, descriptors, threads, start time.
+/// The `process_*` families: processor time, memory, descriptors, threads, start time.
 #[cfg(target_os = "linux")]
 pub(super) fn process(registry: &Registry) {
     let collector = prometheus::process_collector::ProcessCollector::for_self();
     register(registry, Ok(ProcessCollector(Arc::new(collector))));
 }
 
-/// The crate's collector is not `Clone`, which [`register`] asks for.
+/// Makes the library's collector `Clone`, which [`register`] requires.
 #[cfg(target_os = "linux")]
 #[derive(Clone)]
 struct ProcessCollector(Arc<prometheus::process_collector::ProcessCollector>);

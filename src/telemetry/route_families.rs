@@ -1,11 +1,11 @@
-//! The metric families that have a `route` label: names, help texts and buckets.
+//! The metric families with a `route` label: names, help texts and buckets.
 
 use super::registration::{counters, histograms};
 use prometheus::{HistogramVec, IntCounterVec, Registry};
 
-/// The families that have a `route` label.
+/// The families with a `route` label.
 #[derive(Clone)]
-pub(super) struct Families {
+pub(super) struct RouteFamilies {
     pub(super) requests: IntCounterVec,
     pub(super) duration: HistogramVec,
     pub(super) verification: HistogramVec,
@@ -16,7 +16,7 @@ pub(super) struct Families {
     pub(super) upstream_duration: HistogramVec,
 }
 
-impl Families {
+impl RouteFamilies {
     pub(super) fn register(r: &Registry) -> Self {
         Self {
             requests: counters(
@@ -28,14 +28,14 @@ impl Families {
             duration: histograms(
                 r,
                 "request_duration_seconds",
-                "From the end of a request's head to the end of its answer.",
+                "Time from the end of a request's head to the end of its answer.",
                 &["route", "verdict"],
                 &EXCHANGE_SECONDS,
             ),
             verification: histograms(
                 r,
                 "verification_duration_seconds",
-                "Processor time of checking signature and age, waiting excluded.",
+                "Processor time of checking signature and age, without waiting.",
                 &["route"],
                 &VERIFICATION_SECONDS,
             ),
@@ -68,7 +68,7 @@ impl Families {
             upstream_duration: histograms(
                 r,
                 "upstream_duration_seconds",
-                "From the first attempt to connect to the last byte of the upstream's answer.",
+                "Time from the first attempt to connect to the last byte of the upstream's answer.",
                 &["route"],
                 &EXCHANGE_SECONDS,
             ),
@@ -76,11 +76,12 @@ impl Families {
     }
 }
 
-/// Most providers wait 5 s for the answer (Paddle Classic 10 s): the buckets are dense below that, 4 and 5 are edges.
+/// Seconds. Most providers wait 5 s for the answer (Paddle Classic 10 s), so the buckets are dense below that; 4 and 5 are
+/// bucket edges.
 const EXCHANGE_SECONDS: [f64; 15] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 4.0, 5.0, 10.0, 30.0,
 ];
-/// About 1 µs for 1 KiB up to about 1 ms for 1 MiB; public-key schemes lie between.
+/// Seconds. An HMAC takes about 1 µs for 1 KiB and about 1 ms for 1 MiB; public-key schemes are between.
 const VERIFICATION_SECONDS: [f64; 10] = [
     0.000_001,
     0.000_002_5,
@@ -93,10 +94,11 @@ const VERIFICATION_SECONDS: [f64; 10] = [
     0.005,
     0.025,
 ];
-/// The tolerance is 5 s both ways by default and 300 s with most other providers; ages are whole seconds.
+/// Whole seconds. The tolerance is 5 s both ways by default, and 300 s for most other providers.
 const AGE_SECONDS: [f64; 15] = [
     -300.0, -60.0, -6.0, -5.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 60.0, 300.0,
 ];
+/// From 256 B to 8 MiB.
 const BODY_BYTES: [f64; 8] = [
     256.0,
     1024.0,

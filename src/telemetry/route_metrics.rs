@@ -1,10 +1,11 @@
-//! One route's metrics: every child it can need, found once, so that recording an exchange is a handful of atomics.
+//! The handle of one route's metrics: every child that it can need, resolved once, so that recording an exchange is a few
+//! atomic operations.
 //!
-//! The combinations of verdict and reason that a route is bound to see are resolved at load, which also makes their
-//! series exist at 0 (an alert on `increase` needs that). The rare ones (report mode, acknowledged replays) resolve at
-//! their first use; from then on they are as cheap. Nothing is ever left uncounted.
+//! The usual combinations of verdict and reason are resolved when the configuration is loaded. This also creates their
+//! series with the value 0, which an alert on `increase` needs. The rare ones (report mode, acknowledged replays) are
+//! resolved when they are first used. Every outcome is counted.
 
-use super::route_families::Families;
+use super::route_families::RouteFamilies;
 use crate::outcome::{Outcome, Rejection, Repeat, Verdict};
 use hyper::StatusCode;
 use prometheus::{Histogram, IntCounter};
@@ -12,13 +13,13 @@ use std::array::from_fn;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-/// The children of one route. Cheap to clone; lives in the snapshot's route.
+/// The handle of one route. Cheap to clone, and clones count together. The compiled route owns one.
 #[derive(Clone)]
 pub struct RouteMetrics(Arc<Inner>);
 
 struct Inner {
     name: String,
-    families: Families,
+    families: RouteFamilies,
     requests: [OnceLock<IntCounter>; VERDICTS],
     duration: [OnceLock<Histogram>; VERDICT_LABELS.len()],
     verification: OnceLock<Histogram>,
@@ -30,8 +31,8 @@ struct Inner {
 }
 
 impl RouteMetrics {
-    /// Resolves everything that a route with a working upstream and an ordinary sender will need.
-    pub(super) fn resolve(families: &Families, name: &str, secrets: &[String]) -> Self {
+    /// Resolves what a route with a working upstream and an ordinary sender needs.
+    pub(super) fn resolve(families: &RouteFamilies, name: &str, secrets: &[String]) -> Self {
         let resolved = Self::empty(families, name, secrets);
         let inner = &resolved.0;
         inner.requests(Verdict::Forwarded);
@@ -55,14 +56,14 @@ impl RouteMetrics {
         resolved
     }
 
-    /// For requests without a route: an empty route label and none of the histograms that need a route.
-    pub(super) fn unrouted(families: &Families) -> Self {
+    /// The handle for requests without a route: its route label is empty, and only `no_route` is resolved.
+    pub(super) fn unrouted(families: &RouteFamilies) -> Self {
         let unrouted = Self::empty(families, "", &[]);
         unrouted.0.requests(Verdict::Refused(Rejection::NoRoute));
         unrouted
     }
 
-    /// Counts one exchange. Atomics only, apart from the first use of a rare combination.
+    /// Counts one exchange. It takes no lock, except at the first use of a rare combination.
     pub fn record(&self, outcome: &Outcome) {
         let inner = &*self.0;
         if let Some(counter) = inner.requests(outcome.verdict) {
@@ -71,13 +72,13 @@ impl RouteMetrics {
         if let Some(histogram) = inner.duration(outcome.verdict) {
             histogram.observe(outcome.duration.as_secs_f64());
         }
-        if let Some(duration) = outcome.verification {
+        if let Some(duration) = outcome.verification_duration {
             inner.verification().observe(duration.as_secs_f64());
         }
-        if let Some(age) = outcome.signature_age {
+        if let Some(age) = outcome.signature_age_seconds {
             #[expect(
                 clippy::cast_precision_loss,
-                reason = "ages beyond 2^53 s all land in the last bucket"
+                reason = "ages beyond 2^53 s are all in the last bucket"
             )]
             inner.age().observe(age as f64);
         }
@@ -98,6 +99,7 @@ impl RouteMetrics {
         }
     }
 
+    /// Whether the route has exactly these secrets, in this order.
     pub(super) fn has_secrets(&self, names: &[String]) -> bool {
         self.0.secrets.iter().map(|(name, _)| name).eq(names)
     }
@@ -113,7 +115,7 @@ impl RouteMetrics {
         }
     }
 
-    /// Removes every series of this route. An error of the library means "was not there" and is what we want.
+    /// Removes every series of this route. The library returns an error for a series that does not exist; it is ignored.
     pub(super) fn remove(&self) {
         let Inner { name, families, .. } = &*self.0;
         let name = name.as_str();
@@ -139,7 +141,7 @@ impl RouteMetrics {
         }
     }
 
-    fn empty(families: &Families, name: &str, secrets: &[String]) -> Self {
+    fn empty(families: &RouteFamilies, name: &str, secrets: &[String]) -> Self {
         let matches = |secret: &String| (secret.clone(), families.secrets.with_label_values(&[name, secret]));
         Self(Arc::new(Inner {
             name: name.to_owned(),
@@ -212,7 +214,8 @@ impl Inner {
     }
 }
 
-/// Refusals that the headers suffice for leave the body unread; a genuine empty body was read.
+/// Whether the body was read. A request that is refused because of its head has an unread body; a verified request may have
+/// an empty one.
 const fn body_was_read(outcome: &Outcome) -> bool {
     outcome.body_bytes > 0 || matches!(outcome.verdict, Verdict::Forwarded | Verdict::Acknowledged(_))
 }
@@ -232,18 +235,18 @@ const fn verdict_index(verdict: Verdict) -> usize {
         Verdict::Forwarded => 0,
         Verdict::Acknowledged(Repeat::Request) => 1,
         Verdict::Acknowledged(Repeat::Delivery) => 2,
-        Verdict::Handshake => 3,
+        Verdict::Challenge => 3,
         Verdict::Refused(rejection) => 4 + rejection as usize,
         Verdict::Reported(rejection) => 4 + Rejection::ALL.len() + rejection as usize,
     }
 }
 
-/// Every verdict there is, in the order of [`verdict_index`].
+/// Every possible verdict, in the order of [`verdict_index`].
 fn verdicts() -> impl Iterator<Item = Verdict> {
     [Verdict::Forwarded]
         .into_iter()
         .chain([Repeat::Request, Repeat::Delivery].map(Verdict::Acknowledged))
-        .chain([Verdict::Handshake])
+        .chain([Verdict::Challenge])
         .chain(Rejection::ALL.map(Verdict::Refused))
         .chain(Rejection::ALL.map(Verdict::Reported))
 }
@@ -270,17 +273,17 @@ mod tests {
     fn outcome(verdict: Verdict) -> Outcome {
         Outcome {
             verdict,
-            received: 1_700_000_000,
+            received_unix: 1_700_000_000,
             request_id: "id".into(),
             peer: None,
             secret: None,
-            unshared: false,
-            signature_age: None,
+            without_shared_store: false,
+            signature_age_seconds: None,
             body_bytes: 0,
             upstream: None,
             upstream_status: None,
             upstream_duration: None,
-            verification: None,
+            verification_duration: None,
             duration: Duration::from_millis(3),
         }
     }
@@ -293,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_and_labels_cover_every_verdict() {
+    fn every_verdict_has_an_index_and_a_label() {
         let all: Vec<_> = verdicts().collect();
         assert_eq!(all.len(), VERDICTS);
         for (index, verdict) in all.iter().enumerate() {
@@ -335,16 +338,16 @@ mod tests {
     }
 
     #[test]
-    fn a_genuine_exchange_reaches_every_family() {
+    fn a_verified_exchange_is_counted_in_every_family() {
         let metrics = Metrics::new();
         let route = metrics.route("r", &["new".into(), "old".into()]);
         route.record(&Outcome {
             secret: Some(1),
-            signature_age: Some(-2),
+            signature_age_seconds: Some(-2),
             body_bytes: 2048,
             upstream_status: Some(StatusCode::SERVICE_UNAVAILABLE),
             upstream_duration: Some(Duration::from_secs(4)),
-            verification: Some(Duration::from_micros(4)),
+            verification_duration: Some(Duration::from_micros(4)),
             ..outcome(Verdict::Forwarded)
         });
         let text = metrics.text();
@@ -364,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_out_of_range_is_ignored() {
+    fn a_secret_index_out_of_range_is_ignored() {
         let metrics = Metrics::new();
         metrics.route("r", &["only".into()]).record(&Outcome {
             secret: Some(7),
@@ -378,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn reload_keeps_counts_and_drops_what_is_gone() {
+    fn a_reload_keeps_counts_and_removes_series_of_removed_routes_and_secrets() {
         let metrics = Metrics::new();
         metrics
             .route("kept", &["a".into(), "b".into()])
@@ -386,7 +389,7 @@ mod tests {
         metrics.route("gone", &["a".into()]).record(&Outcome {
             upstream_status: Some(StatusCode::OK),
             body_bytes: 1,
-            signature_age: Some(0),
+            signature_age_seconds: Some(0),
             ..outcome(Verdict::Reported(Rejection::TimestampStale))
         });
         metrics
@@ -399,9 +402,9 @@ mod tests {
         assert!(!text.contains(r#"secret="a""#) && text.contains(r#"secret="b""#) && text.contains(r#"secret="c""#));
     }
 
-    /// Whatever is recorded, the series of a route stay the same in number once every verdict has been seen.
+    /// Once every verdict has been seen, nothing that is recorded adds a series.
     #[test]
-    fn label_sets_are_closed() {
+    fn recording_never_adds_series_after_every_verdict_was_seen() {
         let metrics = Metrics::new();
         let route = metrics.route("r", &["a".into()]);
         let mut code = 100;
@@ -410,7 +413,7 @@ mod tests {
                 code = if code == 999 { 100 } else { code + 1 };
                 route.record(&Outcome {
                     secret: Some(0),
-                    signature_age: Some(i64::MIN),
+                    signature_age_seconds: Some(i64::MIN),
                     body_bytes: bytes,
                     upstream_status: StatusCode::from_u16(code).ok(),
                     ..outcome(verdict)

@@ -1,16 +1,16 @@
-//! The metrics of upstreams: sampled at every scrape, because nobody but the scrape asks for them.
+//! The metrics of upstreams. They are sampled before each scrape, because nothing else reads them.
 //!
-//! The `upstream` label is the URL of a configured server, never an address that a look-up found: pods come and go, and a
-//! label set must not grow with them. What a route's own view of the server is (well, ejected) has the route's label too;
-//! counts of connections and events belong to the server alone.
+//! The `upstream` label is the URL of a configured server, never an address from a DNS look-up: addresses change, and the
+//! label set must not grow with them. The health of a server as one route sees it (up, ejected) also has a route label;
+//! connections and events are counted for the server alone.
 
 use super::registration::{counters, gauges};
 use prometheus::{IntCounterVec, IntGaugeVec, Registry};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-/// The families that have an `upstream` label.
-pub(super) struct Families {
+/// The families with an `upstream` label.
+pub(super) struct UpstreamFamilies {
     up: IntGaugeVec,
     endpoints: IntGaugeVec,
     connections: IntGaugeVec,
@@ -18,43 +18,45 @@ pub(super) struct Families {
     passed_on: IntCounterVec,
     checks: IntCounterVec,
     lookups: IntCounterVec,
+    /// Route and upstream of every series that exists.
     shown: Mutex<BTreeSet<(String, String)>>,
 }
 
-/// How one route's server stands, and what was counted of it since the last sample.
+/// The health of one route's server, and what was counted since the last sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamSample {
     /// Name of the route.
     pub route: String,
     /// URL of the server, without a path.
     pub upstream: String,
-    /// Endpoints: up, failing, ejected, unhealthy, draining.
+    /// Number of endpoints by state: up, failing, ejected, unhealthy, draining.
     pub endpoints: [usize; 5],
-    /// What other routes that share the upstream have reported already is left out here, so that nothing counts twice.
+    /// Counts of the server; `None` if another route with the same upstream has reported them, so that nothing is counted
+    /// twice.
     pub counts: Option<UpstreamCounts>,
 }
 
-/// What belongs to the server, whichever routes use it.
+/// Counts that belong to the server, not to a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamCounts {
     /// Connections without a request.
     pub idle: usize,
     /// Requests in flight.
     pub active: usize,
-    /// Endpoints left alone since the last sample.
+    /// Endpoints ejected since the last sample, because of consecutive failures.
     pub ejections: u64,
-    /// Requests that went elsewhere since the last sample.
+    /// Requests since the last sample that could not be sent to this server and went to another.
     pub passed_on: u64,
     /// Health checks since the last sample: passed, failed.
     pub checks: [u64; 2],
-    /// Look-ups since the last sample: passed, failed.
+    /// DNS look-ups since the last sample: successful, failed.
     pub lookups: [u64; 2],
 }
 
 const STATES: [&str; 5] = ["up", "failing", "ejected", "unhealthy", "draining"];
 const RESULTS: [&str; 2] = ["ok", "failed"];
 
-impl Families {
+impl UpstreamFamilies {
     pub(super) fn register(r: &Registry) -> Self {
         Self {
             up: gauges(
@@ -78,13 +80,13 @@ impl Families {
             ejections: counters(
                 r,
                 "upstream_ejections_total",
-                "Times that an address of the upstream was left alone because of failures in a row.",
+                "Times that an address of the upstream was ejected because of consecutive failures.",
                 &["upstream"],
             ),
             passed_on: counters(
                 r,
                 "upstream_passed_on_total",
-                "Requests that could not be sent to the upstream, not a byte of them, and went to another.",
+                "Requests of which no byte could be sent to the upstream, and which went to another.",
                 &["upstream"],
             ),
             checks: counters(
@@ -103,7 +105,7 @@ impl Families {
         }
     }
 
-    /// Shows exactly these servers; series of others are removed.
+    /// Sets the series of these servers and removes the series of all others.
     pub(super) fn show(&self, samples: &[UpstreamSample]) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let now: BTreeSet<_> = samples
@@ -153,7 +155,7 @@ impl Families {
         }
     }
 
-    /// An error of the library means "was not there" and is what we want.
+    /// The library returns an error for a series that does not exist; it is ignored.
     fn remove(&self, route: &str, upstream: &str, is_used_elsewhere: bool) {
         let _ = self.up.remove_label_values(&[route, upstream]);
         for state in STATES {
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_shown_counted_and_forgotten() {
+    fn sampled_servers_are_counted_and_removed_servers_have_no_series() {
         let metrics = Metrics::new();
         let counts = UpstreamCounts {
             idle: 3,
@@ -229,9 +231,9 @@ mod tests {
         assert!(!metrics.text().contains("http://x"));
     }
 
-    /// The same server in two different upstreams: its connections are added up.
+    /// The same server in two different upstreams: its connections are added.
     #[test]
-    fn different_upstreams_with_one_server_add_up() {
+    fn connections_of_two_upstreams_with_one_server_are_added() {
         let metrics = Metrics::new();
         let counts = UpstreamCounts {
             idle: 3,

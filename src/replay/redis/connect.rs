@@ -3,8 +3,8 @@
 //! Of several addresses the first that says it is a master is taken; with Sentinel those are asked who the master is. All
 //! questions of one server go out together, so that a connection is ready after one round trip.
 
-use super::super::metrics::Operation;
-use super::resp::{self, Reply};
+use super::super::store_metrics::StoreOperation;
+use super::resp::{self, RespReply};
 use super::script;
 use crate::settings::{Redis, StoreServer};
 use bytes::{Buf as _, BytesMut};
@@ -17,19 +17,19 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// For one server, from the first packet to the last answer. No request waits for this.
-const PATIENCE: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes both ways.
-pub(super) trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// An open connection, ready for scripts.
-pub(super) struct Ready {
-    pub(super) wire: Box<dyn Bytes>,
+pub(super) struct OpenConnection {
+    pub(super) wire: Box<dyn ByteStream>,
     /// Read and not used yet.
     pub(super) input: BytesMut,
-    /// In the order of [`Operation::ALL`].
-    pub(super) scripts: Vec<Loaded>,
+    /// In the order of [`StoreOperation::ALL`].
+    pub(super) scripts: Vec<LoadedScript>,
     /// Whether the server is of 7.0 or later, where one command claims a single key.
     pub(super) sets_and_gets: bool,
     /// Where it is, for the log.
@@ -39,7 +39,7 @@ pub(super) struct Ready {
 }
 
 /// A script that the server knows.
-pub(super) struct Loaded {
+pub(super) struct LoadedScript {
     /// What the server calls it.
     pub(super) hash: Vec<u8>,
     /// To tell it again, should it forget.
@@ -47,15 +47,15 @@ pub(super) struct Loaded {
 }
 
 /// Opens a connection, or says why there is none: one sentence, without any secret.
-pub(super) async fn connect(settings: &Redis, tls: Option<&TlsConnector>) -> Result<Ready, String> {
+pub(super) async fn connect(settings: &Redis, tls: Option<&TlsConnector>) -> Result<OpenConnection, String> {
     let masters = match &settings.sentinel {
         None => settings.servers.clone(),
         Some(master) => vec![ask_sentinels(settings, tls, master).await?],
     };
     let mut problems = Vec::new();
     for server in &masters {
-        let opened = timeout(PATIENCE, prepare(settings, tls, server)).await;
-        match opened.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}"))) {
+        let opened = timeout(CONNECT_TIMEOUT, prepare(settings, tls, server)).await;
+        match opened.unwrap_or_else(|_| Err(format!("no answer within {CONNECT_TIMEOUT:?}"))) {
             Ok(ready) => return Ok(ready),
             Err(problem) => problems.push(format!("{server}: {problem}")),
         }
@@ -63,7 +63,7 @@ pub(super) async fn connect(settings: &Redis, tls: Option<&TlsConnector>) -> Res
     Err(problems.join("; "))
 }
 
-async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreServer) -> Result<Ready, String> {
+async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreServer) -> Result<OpenConnection, String> {
     let wire = open(server, tls).await.map_err(|error| error.to_string())?;
     let mut session = Session::new(wire);
     let database = settings.database.to_string();
@@ -76,7 +76,7 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreSer
     session.ask(&[b"SELECT", database.as_bytes()]);
     session.ask(&[b"ROLE"]);
     session.ask(&[b"INFO", b"memory"]);
-    let mut texts = Operation::ALL.map(|operation| [script::flags(operation), script::text(operation)].concat());
+    let mut texts = StoreOperation::ALL.map(|operation| [script::flags(operation), script::text(operation)].concat());
     for text in &texts {
         session.ask(&[b"SCRIPT", b"LOAD", text.as_bytes()]);
     }
@@ -85,17 +85,17 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreSer
     accepted(session.reply().await?)?;
     is_master(&session.reply().await?)?;
     let evicts = match session.reply().await? {
-        Reply::Bulk(Some(info)) => evicting(&String::from_utf8_lossy(&info)),
-        Reply::Bulk(None) | Reply::Status(_) | Reply::Error(_) | Reply::Integer(_) | Reply::Array(_) => None,
+        RespReply::Bulk(Some(info)) => evicting(&String::from_utf8_lossy(&info)),
+        RespReply::Bulk(None) | RespReply::Status(_) | RespReply::Error(_) | RespReply::Integer(_) | RespReply::Array(_) => None,
     };
     let mut loaded = Vec::new();
     for _ in &texts {
         loaded.push(session.reply().await?);
     }
-    let old = matches!(loaded.first(), Some(Reply::Error(error)) if is_syntax(error));
+    let old = matches!(loaded.first(), Some(RespReply::Error(error)) if is_syntax(error));
     if old {
         // Before 7.0 the first line is no Lua.
-        texts = Operation::ALL.map(|operation| script::text(operation).to_owned());
+        texts = StoreOperation::ALL.map(|operation| script::text(operation).to_owned());
         for text in &texts {
             session.ask(&[b"SCRIPT", b"LOAD", text.as_bytes()]);
         }
@@ -105,12 +105,12 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreSer
         }
     }
     let scripts = loaded.into_iter().zip(texts).map(|(reply, text)| match reply {
-        Reply::Bulk(Some(hash)) => Ok(Loaded { hash, text }),
-        other @ (Reply::Bulk(None) | Reply::Status(_) | Reply::Error(_) | Reply::Integer(_) | Reply::Array(_)) => {
+        RespReply::Bulk(Some(hash)) => Ok(LoadedScript { hash, text }),
+        other @ (RespReply::Bulk(None) | RespReply::Status(_) | RespReply::Error(_) | RespReply::Integer(_) | RespReply::Array(_)) => {
             accepted(other).and(Err(String::from("SCRIPT LOAD gave no hash")))
         }
     });
-    Ok(Ready {
+    Ok(OpenConnection {
         scripts: scripts.collect::<Result<_, _>>()?,
         wire: session.wire,
         input: session.input,
@@ -122,15 +122,15 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreSer
 
 /// Whether the answer to `ROLE` is that of a server that takes writes. A user without the right to ask is taken at its
 /// word: a write to a replica says READONLY.
-pub(super) fn is_master(reply: &Reply) -> Result<(), String> {
+pub(super) fn is_master(reply: &RespReply) -> Result<(), String> {
     match reply {
-        Reply::Array(role) => match role.first() {
-            Some(Reply::Bulk(Some(role))) if role.as_slice() != b"master" => {
+        RespReply::Array(role) => match role.first() {
+            Some(RespReply::Bulk(Some(role))) if role.as_slice() != b"master" => {
                 Err(format!("is a {}, not a master", String::from_utf8_lossy(role)))
             }
             Some(_) | None => Ok(()),
         },
-        Reply::Status(_) | Reply::Error(_) | Reply::Integer(_) | Reply::Bulk(_) => Ok(()),
+        RespReply::Status(_) | RespReply::Error(_) | RespReply::Integer(_) | RespReply::Bulk(_) => Ok(()),
     }
 }
 
@@ -157,11 +157,11 @@ async fn ask_sentinels(settings: &Redis, tls: Option<&TlsConnector>, master: &st
             session.send().await?;
             session.reply().await
         };
-        match timeout(PATIENCE, asked).await {
-            Err(_) => problems.push(format!("{sentinel}: no answer within {PATIENCE:?}")),
+        match timeout(CONNECT_TIMEOUT, asked).await {
+            Err(_) => problems.push(format!("{sentinel}: no answer within {CONNECT_TIMEOUT:?}")),
             Ok(Err(problem)) => problems.push(format!("{sentinel}: {problem}")),
-            Ok(Ok(Reply::Array(address))) => match address.as_slice() {
-                [Reply::Bulk(Some(host)), Reply::Bulk(Some(port))] => {
+            Ok(Ok(RespReply::Array(address))) => match address.as_slice() {
+                [RespReply::Bulk(Some(host)), RespReply::Bulk(Some(port))] => {
                     let port = std::str::from_utf8(port).ok().and_then(|port| port.parse().ok());
                     let host = String::from_utf8(host.clone()).ok();
                     if let (Some(host), Some(port)) = (host, port) {
@@ -180,7 +180,7 @@ async fn ask_sentinels(settings: &Redis, tls: Option<&TlsConnector>, master: &st
     Err(problems.join("; "))
 }
 
-async fn open(server: &StoreServer, tls: Option<&TlsConnector>) -> io::Result<Box<dyn Bytes>> {
+async fn open(server: &StoreServer, tls: Option<&TlsConnector>) -> io::Result<Box<dyn ByteStream>> {
     match (server, tls) {
         (StoreServer::Unix(path), _) => Ok(Box::new(UnixStream::connect(path).await?)),
         (StoreServer::Tcp { host, port }, None) => Ok(Box::new(tcp(host, *port).await?)),
@@ -197,22 +197,22 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn accepted(reply: Reply) -> Result<(), String> {
+fn accepted(reply: RespReply) -> Result<(), String> {
     match reply {
-        Reply::Error(error) => Err(error),
-        Reply::Status(_) | Reply::Integer(_) | Reply::Bulk(_) | Reply::Array(_) => Ok(()),
+        RespReply::Error(error) => Err(error),
+        RespReply::Status(_) | RespReply::Integer(_) | RespReply::Bulk(_) | RespReply::Array(_) => Ok(()),
     }
 }
 
 /// Questions and answers in order.
 struct Session {
-    wire: Box<dyn Bytes>,
+    wire: Box<dyn ByteStream>,
     output: Vec<u8>,
     input: BytesMut,
 }
 
 impl Session {
-    fn new(wire: Box<dyn Bytes>) -> Self {
+    fn new(wire: Box<dyn ByteStream>) -> Self {
         Self {
             wire,
             output: Vec::new(),
@@ -230,7 +230,7 @@ impl Session {
         sent.map_err(|error| error.to_string())
     }
 
-    async fn reply(&mut self) -> Result<Reply, String> {
+    async fn reply(&mut self) -> Result<RespReply, String> {
         loop {
             match resp::reply(&self.input) {
                 Ok(Some((reply, length))) => {
@@ -242,7 +242,7 @@ impl Session {
                     Ok(_) => {}
                     Err(error) => return Err(error.to_string()),
                 },
-                Err(resp::Malformed) => return Err(String::from("does not speak the Redis protocol")),
+                Err(resp::RespError) => return Err(String::from("does not speak the Redis protocol")),
             }
         }
     }

@@ -8,16 +8,16 @@
 //! the server's clock, with a margin for replicas whose clocks differ.
 
 mod connect;
-mod link;
+mod worker_connection;
 mod resp;
 mod script;
 
-use super::metrics::{Answer, Operation, StoreMetrics};
-use super::{Key, Kind, Refused, Wanted};
+use super::store_metrics::{StoreResult, StoreOperation, ReplayStoreMetrics};
+use super::{ReplayKey, KeyKind, ClaimError, ClaimRequest};
 use crate::outcome::Rejection;
 use crate::settings;
-use connect::Ready;
-use link::{Call, Failure, Link};
+use connect::OpenConnection;
+use worker_connection::{Call, Failure, WorkerConnection};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -37,13 +37,13 @@ const CROWD: usize = 20_000;
 
 /// The shared store, from one process's side. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Redis(Arc<Shared>);
+pub struct RedisStore(Arc<SharedState>);
 
-struct Shared {
+struct SharedState {
     settings: settings::Redis,
     tls: Option<TlsConnector>,
-    links: Vec<Link>,
-    metrics: StoreMetrics,
+    links: Vec<WorkerConnection>,
+    metrics: ReplayStoreMetrics,
     /// Makes tokens: drawn at start, different in every process.
     process: [u8; 8],
     tokens: AtomicU64,
@@ -54,39 +54,39 @@ struct Shared {
     epoch: Instant,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SharedState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("SharedState")
             .field("settings", &self.settings)
             .field("links", &self.links)
             .finish_non_exhaustive()
     }
 }
 
-/// A claim in the shared store. Dropping it without [`Held::commit`] releases it.
+/// A claim in the shared store. Dropping it without [`RedisClaim::commit`] releases it.
 #[derive(Debug)]
-pub struct Held {
-    shared: Arc<Shared>,
+pub struct RedisClaim {
+    shared: Arc<SharedState>,
     worker: usize,
     call: Call,
     taken: Instant,
     settled: bool,
 }
 
-impl Redis {
-    /// A guard for `workers` workers; `process` is random. It connects when the workers say so with [`Redis::attach`].
+impl RedisStore {
+    /// A guard for `workers` workers; `process` is random. It connects when the workers say so with [`RedisStore::attach`].
     #[must_use]
     pub fn new(
         settings: settings::Redis,
         tls: Option<TlsConnector>,
         workers: usize,
-        metrics: StoreMetrics,
+        metrics: ReplayStoreMetrics,
         process: [u8; 8],
     ) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedState {
             settings,
             tls,
-            links: (0..workers).map(|_| Link::new()).collect(),
+            links: (0..workers).map(|_| WorkerConnection::new()).collect(),
             metrics,
             process,
             tokens: AtomicU64::new(0),
@@ -98,13 +98,13 @@ impl Redis {
 
     /// Starts the connection of this worker, whose runtime calls.
     pub fn attach(&self, worker: usize) {
-        link::start(&self.0, worker);
+        worker_connection::start(&self.0, worker);
     }
 
     /// Whether the store answers, as far as any worker knows.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.0.links.iter().any(Link::is_up)
+        self.0.links.iter().any(WorkerConnection::is_up)
     }
 
     /// Whether requests are accepted without the store.
@@ -128,7 +128,7 @@ impl Redis {
     ///
     /// # Errors
     /// `Replayed`, `Duplicate`, `InFlight`.
-    pub async fn claim(&self, worker: usize, wanted: &Wanted, lease: Duration) -> Result<Option<Held>, Rejection> {
+    pub async fn claim(&self, worker: usize, wanted: &ClaimRequest, lease: Duration) -> Result<Option<RedisClaim>, Rejection> {
         let shared = &self.0;
         let Some(link) = shared.links.get(worker) else {
             return Ok(None);
@@ -137,13 +137,13 @@ impl Redis {
         let request = wanted.request.map(|(key, lifetime)| (key, lifetime.keep + CLOCKS));
         let delivery = wanted.delivery.map(|(key, lifetime)| (key, lifetime.keep));
         let call = Call {
-            script: Operation::Claim,
+            script: StoreOperation::Claim,
             token: shared.token(),
             keys: [request, delivery],
             lease,
         };
         let answer = shared.ask(link, call, taken + shared.settings.timeout).await;
-        let held = || Held {
+        let held = || RedisClaim {
             shared: Arc::clone(shared),
             worker,
             call,
@@ -155,14 +155,14 @@ impl Redis {
             Ok(answer) => {
                 // Odd: delivered. The first key is the request's, if there is one.
                 let kind = if answer <= 2 && request.is_some() {
-                    Kind::Request
+                    KeyKind::Request
                 } else {
-                    Kind::Delivery
+                    KeyKind::Delivery
                 };
                 let refused = if answer % 2 == 1 {
-                    Refused::Delivered
+                    ClaimError::Delivered
                 } else {
-                    Refused::InFlight
+                    ClaimError::InFlight
                 };
                 Err(refused.of(kind))
             }
@@ -177,7 +177,7 @@ impl Redis {
     }
 }
 
-impl Shared {
+impl SharedState {
     fn token(&self) -> [u8; 16] {
         let mut token = [0; 16];
         let (process, number) = token.split_at_mut(8);
@@ -191,19 +191,19 @@ impl Shared {
     }
 
     /// One call, measured.
-    async fn ask(&self, link: &Link, call: Call, deadline: Instant) -> Result<i64, Failure> {
+    async fn ask(&self, link: &WorkerConnection, call: Call, deadline: Instant) -> Result<i64, Failure> {
         let started = Instant::now();
         let answer = link.call(self, call, deadline).await;
         self.metrics.record(
             call.script,
-            answer.err().map_or(Answer::Ok, |failure| failure.answer),
+            answer.err().map_or(StoreResult::Ok, |failure| failure.answer),
             started.elapsed(),
         );
         answer
     }
 
     /// A connection is there: says so, and what is wrong with the server.
-    fn found(&self, ready: &Ready) {
+    fn found(&self, ready: &OpenConnection) {
         tracing::info!(address = %ready.address, "connected to the replay store");
         self.metrics.evicts.set(i64::from(ready.evicts.is_some()));
         if let Some(policy) = &ready.evicts
@@ -218,13 +218,13 @@ impl Shared {
     }
 }
 
-impl Held {
+impl RedisClaim {
     /// Delivered: every copy is a repetition from now on.
     pub fn commit(mut self) {
         self.settled = true;
         let passed = self.taken.elapsed();
         let mut call = Call {
-            script: Operation::Commit,
+            script: StoreOperation::Commit,
             ..self.call
         };
         for (_, keep) in call.keys.iter_mut().flatten() {
@@ -265,11 +265,11 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for RedisClaim {
     fn drop(&mut self) {
         if !self.settled {
             self.settle(Call {
-                script: Operation::Release,
+                script: StoreOperation::Release,
                 ..self.call
             });
         }
@@ -277,7 +277,7 @@ impl Drop for Held {
 }
 
 /// Counts a claim that is being settled, a task that is dropped with its runtime included.
-struct Settling(Arc<Shared>);
+struct Settling(Arc<SharedState>);
 
 impl Drop for Settling {
     fn drop(&mut self) {

@@ -11,7 +11,7 @@ const DEEPEST: usize = 4;
 
 /// What the server says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(super) enum RespReply {
     /// `+OK`
     Status(String),
     /// `-ERR what`
@@ -21,12 +21,12 @@ pub(super) enum Reply {
     /// `$5`, or the null of `$-1`.
     Bulk(Option<Vec<u8>>),
     /// `*2`; the null of `*-1` is empty.
-    Array(Vec<Reply>),
+    Array(Vec<RespReply>),
 }
 
 /// What is not RESP2, or too much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct RespError;
 
 /// Appends one command.
 pub(super) fn command(into: &mut Vec<u8>, words: &[&[u8]]) {
@@ -41,14 +41,14 @@ pub(super) fn command(into: &mut Vec<u8>, words: &[&[u8]]) {
 /// Takes one whole reply off the front of `bytes`: the reply and its length, or `None` while more is to come.
 ///
 /// # Errors
-/// [`Malformed`].
-pub(super) fn reply(bytes: &[u8]) -> Result<Option<(Reply, usize)>, Malformed> {
+/// [`RespError`].
+pub(super) fn reply(bytes: &[u8]) -> Result<Option<(RespReply, usize)>, RespError> {
     let mut reader = Reader { bytes, at: 0 };
     match reader.reply(0) {
         Ok(reply) => Ok(Some((reply, reader.at))),
-        Err(Stop::More) if bytes.len() > LARGEST => Err(Malformed),
+        Err(Stop::More) if bytes.len() > LARGEST => Err(RespError),
         Err(Stop::More) => Ok(None),
-        Err(Stop::Malformed) => Err(Malformed),
+        Err(Stop::Malformed) => Err(RespError),
     }
 }
 
@@ -69,21 +69,21 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn reply(&mut self, depth: usize) -> Result<Reply, Stop> {
+    fn reply(&mut self, depth: usize) -> Result<RespReply, Stop> {
         let (kind, line) = self.line()?.split_first().ok_or(Stop::Malformed)?;
         match kind {
-            b'+' => Ok(Reply::Status(text(line))),
-            b'-' => Ok(Reply::Error(text(line))),
-            b':' => Ok(Reply::Integer(number(line)?)),
+            b'+' => Ok(RespReply::Status(text(line))),
+            b'-' => Ok(RespReply::Error(text(line))),
+            b':' => Ok(RespReply::Integer(number(line)?)),
             b'$' => match number(line)? {
-                -1 => Ok(Reply::Bulk(None)),
+                -1 => Ok(RespReply::Bulk(None)),
                 length => {
                     let length = usize::try_from(length).map_err(|_| Stop::Malformed)?;
-                    Ok(Reply::Bulk(Some(self.bulk(length)?.to_vec())))
+                    Ok(RespReply::Bulk(Some(self.bulk(length)?.to_vec())))
                 }
             },
             b'*' if depth < DEEPEST => match number(line)? {
-                -1 => Ok(Reply::Array(Vec::new())),
+                -1 => Ok(RespReply::Array(Vec::new())),
                 count => {
                     let count = usize::try_from(count).map_err(|_| Stop::Malformed)?;
                     // An element has three bytes at least: a count beyond that cannot become memory.
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
                     (0..count)
                         .map(|_| self.reply(depth + 1))
                         .collect::<Result<_, _>>()
-                        .map(Reply::Array)
+                        .map(RespReply::Array)
                 }
             },
             _ => Err(Stop::Malformed),
@@ -157,20 +157,20 @@ mod tests {
     #[test]
     fn replies_are_read_whole_or_not_at_all() {
         let whole = b"*3\r\n:-7\r\n$2\r\nab\r\n*1\r\n$-1\r\n";
-        let expected = Reply::Array(vec![
-            Reply::Integer(-7),
-            Reply::Bulk(Some(b"ab".to_vec())),
-            Reply::Array(vec![Reply::Bulk(None)]),
+        let expected = RespReply::Array(vec![
+            RespReply::Integer(-7),
+            RespReply::Bulk(Some(b"ab".to_vec())),
+            RespReply::Array(vec![RespReply::Bulk(None)]),
         ]);
         for end in 0..whole.len() {
             assert_eq!(reply(&whole[..end]), Ok(None), "{end}");
         }
         let more = [&whole[..], b"+OK\r\n-ERR x\r\n"].concat();
         assert_eq!(reply(&more), Ok(Some((expected, whole.len()))));
-        assert_eq!(reply(&more[whole.len()..]), Ok(Some((Reply::Status("OK".into()), 5))));
+        assert_eq!(reply(&more[whole.len()..]), Ok(Some((RespReply::Status("OK".into()), 5))));
         assert_eq!(
             reply(&more[whole.len() + 5..]),
-            Ok(Some((Reply::Error("ERR x".into()), 8)))
+            Ok(Some((RespReply::Error("ERR x".into()), 8)))
         );
     }
 
@@ -186,9 +186,9 @@ mod tests {
             b"*999999999\r\n",
             b"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
         ] {
-            assert_eq!(reply(bytes), Err(Malformed), "{}", String::from_utf8_lossy(bytes));
+            assert_eq!(reply(bytes), Err(RespError), "{}", String::from_utf8_lossy(bytes));
         }
-        assert_eq!(reply(&vec![b'+'; LARGEST + 1]), Err(Malformed));
+        assert_eq!(reply(&vec![b'+'; LARGEST + 1]), Err(RespError));
     }
 
     proptest! {

@@ -4,17 +4,17 @@
 //! shares small integers, so that a delivered key costs no memory for its value. The token guards
 //! settling: a claim whose lease ran out must not release what another exchange has claimed since.
 
-use super::super::metrics::Operation;
+use super::super::store_metrics::StoreOperation;
 
-/// The scripts, in the order of [`Operation::ALL`].
+/// The scripts, in the order of [`StoreOperation::ALL`].
 ///
 /// - claim: token, lease (ms). 0 when claimed; otherwise `2 i - 1` when key i (from 1) was delivered before and `2 i` when
 ///   it is in flight. Deliveries are looked for before anything in flight: they are final.
 /// - commit: token, then for each key how long it is to be remembered (ms). How many keys were ours, or nobody's.
 /// - release: token. How many keys were ours.
-pub(super) const fn text(operation: Operation) -> &'static str {
+pub(super) const fn text(operation: StoreOperation) -> &'static str {
     match operation {
-        Operation::Claim => {
+        StoreOperation::Claim => {
             "local busy = 0
 for i, key in ipairs(KEYS) do
   local held = redis.call('GET', key)
@@ -26,7 +26,7 @@ for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'PX', ARGV[2]) end
 return 0"
         }
         // Of a lease that ran out nothing is left: the delivery is written down all the same.
-        Operation::Commit => {
+        StoreOperation::Commit => {
             "local kept = 0
 for i, key in ipairs(KEYS) do
   local held = redis.call('GET', key)
@@ -37,7 +37,7 @@ for i, key in ipairs(KEYS) do
 end
 return kept"
         }
-        Operation::Release => {
+        StoreOperation::Release => {
             "local gone = 0
 for _, key in ipairs(KEYS) do
   if redis.call('GET', key) == ARGV[1] then gone = gone + redis.call('DEL', key) end
@@ -49,9 +49,9 @@ return gone"
 
 /// What stands before the text where the server (7.0 and later) knows it: what was delivered must be written down even
 /// when the server has no memory left, and takes less of it than the token that it replaces.
-pub(super) const fn flags(operation: Operation) -> &'static str {
+pub(super) const fn flags(operation: StoreOperation) -> &'static str {
     match operation {
-        Operation::Commit | Operation::Release => "#!lua flags=allow-oom\n",
-        Operation::Claim => "#!lua\n",
+        StoreOperation::Commit | StoreOperation::Release => "#!lua flags=allow-oom\n",
+        StoreOperation::Claim => "#!lua\n",
     }
 }

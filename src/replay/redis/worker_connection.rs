@@ -4,10 +4,10 @@
 //! connection does: while it is down for longer than the timeout, calls fail at once; a call that nobody waits for any more
 //! is not sent. A connection that leaves questions unanswered for a while is given up; another is opened, with back-off.
 
-use super::super::metrics::{Answer, Operation};
-use super::Shared;
-use super::connect::{self, Loaded, Ready};
-use super::resp::{self, Reply};
+use super::super::store_metrics::{StoreResult, StoreOperation};
+use super::SharedState;
+use super::connect::{self, LoadedScript, OpenConnection};
+use super::resp::{self, RespReply};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{Buf as _, BytesMut};
@@ -31,65 +31,65 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 
 /// Nothing was sent.
 const DOWN: Failure = Failure {
-    answer: Answer::Down,
+    answer: StoreResult::Down,
     maybe_done: false,
 };
 
 /// One script run: what an exchange wants of the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
-    pub(super) script: Operation,
+    pub(super) script: StoreOperation,
     pub(super) token: [u8; 16],
     /// Keys with the lease (claim) or the time to remember (commit); the same for a release, where it is not used.
-    pub(super) keys: [Option<(super::Key, Duration)>; 2],
+    pub(super) keys: [Option<(super::ReplayKey, Duration)>; 2],
     /// Lease of a claim.
     pub(super) lease: Duration,
 }
 
 /// What an error of the server comes to.
-fn judge(error: &str) -> Answer {
+fn judge(error: &str) -> StoreResult {
     match error.split(' ').next().unwrap_or_default() {
-        "OOM" => Answer::OutOfMemory,
-        "READONLY" | "MASTERDOWN" | "LOADING" | "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" => Answer::NotMaster,
-        "NOAUTH" | "WRONGPASS" | "NOPERM" => Answer::Denied,
+        "OOM" => StoreResult::OutOfMemory,
+        "READONLY" | "MASTERDOWN" | "LOADING" | "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" => StoreResult::NotMaster,
+        "NOAUTH" | "WRONGPASS" | "NOPERM" => StoreResult::Denied,
         // Before 7.0 a script's error stands behind the script's own prefix.
-        _ if error.contains("OOM command") => Answer::OutOfMemory,
-        _ if error.contains("READONLY") => Answer::NotMaster,
-        _ => Answer::Error,
+        _ if error.contains("OOM command") => StoreResult::OutOfMemory,
+        _ if error.contains("READONLY") => StoreResult::NotMaster,
+        _ => StoreResult::Error,
     }
 }
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
-    pub(super) answer: Answer,
+    pub(super) answer: StoreResult,
     /// The server may have done it all the same, or may do it yet.
     pub(super) maybe_done: bool,
 }
 
 /// One call on its way.
-struct Job {
+struct PendingCall {
     call: Call,
-    answer: oneshot::Sender<Result<i64, Answer>>,
+    answer: oneshot::Sender<Result<i64, StoreResult>>,
 }
 
 /// A worker's end of the connection.
-pub(super) struct Link {
-    jobs: mpsc::Sender<Job>,
-    queue: Mutex<Option<mpsc::Receiver<Job>>>,
+pub(super) struct WorkerConnection {
+    jobs: mpsc::Sender<PendingCall>,
+    queue: Mutex<Option<mpsc::Receiver<PendingCall>>>,
     /// Milliseconds from the guard's epoch to the moment when the connection was lost, plus one; 0 while there is one.
     down: AtomicU64,
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for WorkerConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link")
+        f.debug_struct("WorkerConnection")
             .field("up", &self.is_up())
             .finish_non_exhaustive()
     }
 }
 
-impl Link {
+impl WorkerConnection {
     pub(super) fn new() -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
         Self {
@@ -104,14 +104,14 @@ impl Link {
     }
 
     /// Asks the server, until `deadline`.
-    pub(super) async fn call(&self, shared: &Shared, call: Call, deadline: Instant) -> Result<i64, Failure> {
+    pub(super) async fn call(&self, shared: &SharedState, call: Call, deadline: Instant) -> Result<i64, Failure> {
         let down = self.down.load(Ordering::Relaxed);
         let now = shared.milliseconds(Instant::now());
         if down > 0 && now + 1 > down + u64::try_from(shared.settings.timeout.as_millis()).unwrap_or(u64::MAX) {
             return Err(DOWN);
         }
         let (answer, answered) = oneshot::channel();
-        self.jobs.try_send(Job { call, answer }).map_err(|_| DOWN)?;
+        self.jobs.try_send(PendingCall { call, answer }).map_err(|_| DOWN)?;
         let unanswered = |answer| Failure {
             answer,
             maybe_done: true,
@@ -121,13 +121,13 @@ impl Link {
                 answer,
                 maybe_done: false,
             }),
-            Err(_) if self.is_up() => Err(unanswered(Answer::Timeout)),
-            Ok(Err(_)) | Err(_) => Err(unanswered(Answer::Down)),
+            Err(_) if self.is_up() => Err(unanswered(StoreResult::Timeout)),
+            Ok(Err(_)) | Err(_) => Err(unanswered(StoreResult::Down)),
         }
     }
 
     /// Keeps the connection for as long as the guard lives. `first`: this one says in the log what all of them find.
-    pub(super) async fn keep(&self, shared: &Shared, first: bool) {
+    pub(super) async fn keep(&self, shared: &SharedState, first: bool) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut queue) = queue else { return };
         let mut backoff = BACKOFF.0;
@@ -165,15 +165,15 @@ impl Link {
 }
 
 /// A question that is on its way.
-struct Asked {
+struct SentCall {
     at: Instant,
     /// `None` for the question whether it still is a master.
-    job: Option<Job>,
+    job: Option<PendingCall>,
 }
 
 /// Sends calls and hands out answers until the connection is of no use; `Ok` when there is nobody left to ask.
-async fn converse(ready: Ready, queue: &mut mpsc::Receiver<Job>, shared: &Shared) -> Result<(), String> {
-    let Ready {
+async fn converse(ready: OpenConnection, queue: &mut mpsc::Receiver<PendingCall>, shared: &SharedState) -> Result<(), String> {
+    let OpenConnection {
         wire,
         mut input,
         scripts,
@@ -182,7 +182,7 @@ async fn converse(ready: Ready, queue: &mut mpsc::Receiver<Job>, shared: &Shared
     } = ready;
     let (mut reader, mut writer) = tokio::io::split(wire);
     let mut output = Vec::new();
-    let mut asked: VecDeque<Asked> = VecDeque::new();
+    let mut asked: VecDeque<SentCall> = VecDeque::new();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stalled = shared.settings.timeout * 4;
@@ -210,7 +210,7 @@ async fn converse(ready: Ready, queue: &mut mpsc::Receiver<Job>, shared: &Shared
                         if !(sets_and_gets && claim_one(&mut output, &job.call, prefix)) {
                             encode(&mut output, &job.call, (b"EVALSHA", hash), prefix);
                         }
-                        asked.push_back(Asked { at, job: Some(job) });
+                        asked.push_back(SentCall { at, job: Some(job) });
                     }
                     batch += 1;
                     if batch < BATCH {
@@ -228,7 +228,7 @@ async fn converse(ready: Ready, queue: &mut mpsc::Receiver<Job>, shared: &Shared
                 if quiet >= 4 && asked.is_empty() {
                     quiet = 0;
                     resp::command(&mut output, &[b"ROLE"]);
-                    asked.push_back(Asked { at: now, job: None });
+                    asked.push_back(SentCall { at: now, job: None });
                 }
             }
         }
@@ -247,10 +247,10 @@ async fn converse(ready: Ready, queue: &mut mpsc::Receiver<Job>, shared: &Shared
 /// with its text, which it then remembers.
 fn answers(
     input: &mut BytesMut,
-    asked: &mut VecDeque<Asked>,
+    asked: &mut VecDeque<SentCall>,
     output: &mut Vec<u8>,
-    scripts: &[Loaded],
-    shared: &Shared,
+    scripts: &[LoadedScript],
+    shared: &SharedState,
 ) -> Result<(), String> {
     while let Some((reply, length)) = resp::reply(input).map_err(|_| String::from("not the Redis protocol"))? {
         input.advance(length);
@@ -260,26 +260,26 @@ fn answers(
             continue;
         };
         let (answer, end) = match reply {
-            Reply::Integer(number) => (Ok(number), None),
+            RespReply::Integer(number) => (Ok(number), None),
             // To `SET … NX GET`: what was there before.
-            Reply::Bulk(held) => match held.as_deref() {
+            RespReply::Bulk(held) => match held.as_deref() {
                 None => (Ok(0), None),
                 Some(b"1") => (Ok(1), None),
                 Some(_) => (Ok(2), None),
             },
-            Reply::Error(error) if error.starts_with("NOSCRIPT") => {
+            RespReply::Error(error) if error.starts_with("NOSCRIPT") => {
                 let text = loaded(scripts, job.call.script).map_or("", |script| &script.text);
                 encode(output, &job.call, (b"EVAL", text.as_bytes()), &shared.settings.prefix);
                 let at = Instant::now();
-                asked.push_back(Asked { at, job: Some(job) });
+                asked.push_back(SentCall { at, job: Some(job) });
                 continue;
             }
-            Reply::Error(error) => {
+            RespReply::Error(error) => {
                 let answer = judge(&error);
-                let end = matches!(answer, Answer::NotMaster | Answer::Denied).then_some(error);
+                let end = matches!(answer, StoreResult::NotMaster | StoreResult::Denied).then_some(error);
                 (Err(answer), end)
             }
-            Reply::Status(_) | Reply::Array(_) => (Err(Answer::Error), None),
+            RespReply::Status(_) | RespReply::Array(_) => (Err(StoreResult::Error), None),
         };
         let _ = job.answer.send(answer);
         if let Some(error) = end {
@@ -289,13 +289,13 @@ fn answers(
     Ok(())
 }
 
-fn loaded(scripts: &[Loaded], operation: Operation) -> Option<&Loaded> {
+fn loaded(scripts: &[LoadedScript], operation: StoreOperation) -> Option<&LoadedScript> {
     scripts.get(operation as usize)
 }
 
 /// A claim of a single key as one command, which costs the server a third of a script; `false` for anything else.
 fn claim_one(output: &mut Vec<u8>, call: &Call, prefix: &str) -> bool {
-    let (Operation::Claim, [Some((key, _)), None] | [None, Some((key, _))]) = (call.script, &call.keys) else {
+    let (StoreOperation::Claim, [Some((key, _)), None] | [None, Some((key, _))]) = (call.script, &call.keys) else {
         return false;
     };
     let lease = call.lease.as_millis().max(1).to_string();
@@ -326,9 +326,9 @@ fn encode(output: &mut Vec<u8>, call: &Call, (verb, script): (&[u8], &[u8]), pre
     let count = keys.len().to_string();
     let milliseconds = |time: Duration| time.as_millis().max(1).to_string();
     let times: Vec<String> = match call.script {
-        Operation::Claim => vec![milliseconds(call.lease)],
-        Operation::Commit => keys.iter().map(|(_, time)| milliseconds(*time)).collect(),
-        Operation::Release => Vec::new(),
+        StoreOperation::Claim => vec![milliseconds(call.lease)],
+        StoreOperation::Commit => keys.iter().map(|(_, time)| milliseconds(*time)).collect(),
+        StoreOperation::Release => Vec::new(),
     };
     let mut words: Vec<&[u8]> = vec![verb, script, count.as_bytes()];
     words.extend(keys.iter().map(|(key, _)| key.as_bytes()));
@@ -338,7 +338,7 @@ fn encode(output: &mut Vec<u8>, call: &Call, (verb, script): (&[u8], &[u8]), pre
 }
 
 /// `hookgate:SPACE:IDENTITY`: both are hashes; half of the identity's 256 bits tell more webhooks apart than there will be.
-fn name(prefix: &str, key: &super::Key) -> String {
+fn name(prefix: &str, key: &super::ReplayKey) -> String {
     let mut name = String::with_capacity(prefix.len() + 35);
     name.push_str(prefix);
     name.push(':');
@@ -350,7 +350,7 @@ fn name(prefix: &str, key: &super::Key) -> String {
 }
 
 /// Keeps every worker's connection from the worker's own thread.
-pub(super) fn start(shared: &Arc<Shared>, worker: usize) {
+pub(super) fn start(shared: &Arc<SharedState>, worker: usize) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         if let Some(link) = shared.links.get(worker) {
@@ -368,20 +368,20 @@ mod tests {
         for (error, answer) in [
             (
                 "OOM command not allowed when used memory > 'maxmemory'.",
-                Answer::OutOfMemory,
+                StoreResult::OutOfMemory,
             ),
             (
                 "OOM command not allowed when used memory > 'maxmemory'. script: a, on @user_script:9.",
-                Answer::OutOfMemory,
+                StoreResult::OutOfMemory,
             ),
             (
                 "READONLY You can't write against a read only replica.",
-                Answer::NotMaster,
+                StoreResult::NotMaster,
             ),
-            ("LOADING Redis is loading the dataset in memory", Answer::NotMaster),
-            ("MOVED 3999 127.0.0.1:6381", Answer::NotMaster),
-            ("NOAUTH Authentication required.", Answer::Denied),
-            ("ERR unknown command", Answer::Error),
+            ("LOADING Redis is loading the dataset in memory", StoreResult::NotMaster),
+            ("MOVED 3999 127.0.0.1:6381", StoreResult::NotMaster),
+            ("NOAUTH Authentication required.", StoreResult::Denied),
+            ("ERR unknown command", StoreResult::Error),
         ] {
             assert_eq!(judge(error), answer, "{error}");
         }
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn a_key_says_its_space_and_nothing_of_the_sender() {
-        let key = super::super::Key {
+        let key = super::super::ReplayKey {
             space: 1,
             identity: [0xff; 32],
         };

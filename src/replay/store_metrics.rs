@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What is asked of a shared store; the `operation` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum StoreOperation {
     /// Before a request is forwarded.
     Claim,
     /// After the application took it.
@@ -16,7 +16,7 @@ pub enum Operation {
 
 /// How it went; the `result` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum StoreResult {
     /// The server answered, whatever it said about the claim.
     Ok,
     /// Not in time.
@@ -33,7 +33,7 @@ pub enum Answer {
     Error,
 }
 
-impl Operation {
+impl StoreOperation {
     /// All values.
     pub const ALL: [Self; 3] = [Self::Claim, Self::Commit, Self::Release];
 
@@ -48,7 +48,7 @@ impl Operation {
     }
 }
 
-impl Answer {
+impl StoreResult {
     /// All values.
     pub const ALL: [Self; 7] = [
         Self::Ok,
@@ -77,10 +77,10 @@ impl Answer {
 
 /// The store's share of the metrics.
 #[derive(Clone, Debug)]
-pub struct StoreMetrics {
-    /// By operation and answer, in the order of [`Operation::ALL`] and [`Answer::ALL`].
-    pub operations: [[IntCounter; Answer::ALL.len()]; Operation::ALL.len()],
-    /// Operations that were not answered [`Answer::Ok`].
+pub struct ReplayStoreMetrics {
+    /// By operation and answer, in the order of [`StoreOperation::ALL`] and [`StoreResult::ALL`].
+    pub operations: [[IntCounter; StoreResult::ALL.len()]; StoreOperation::ALL.len()],
+    /// Operations that were not answered [`StoreResult::Ok`].
     pub errors: IntCounter,
     /// Requests that were decided without the store (`on_store_failure = "accept"`).
     pub fallbacks: IntCounter,
@@ -90,14 +90,14 @@ pub struct StoreMetrics {
     pub evicts: IntGauge,
 }
 
-impl StoreMetrics {
+impl ReplayStoreMetrics {
     /// Counts one operation.
-    pub fn record(&self, operation: Operation, answer: Answer, duration: Duration) {
+    pub fn record(&self, operation: StoreOperation, answer: StoreResult, duration: Duration) {
         let counter = self.operations.get(operation as usize);
         if let Some(counter) = counter.and_then(|answers| answers.get(answer as usize)) {
             counter.inc();
         }
-        if answer != Answer::Ok {
+        if answer != StoreResult::Ok {
             self.errors.inc();
         }
         self.duration.observe(duration.as_secs_f64());

@@ -1,30 +1,29 @@
-//! The route table: host and raw path to a route's index, most specific first. Pure.
+//! The route table: from host and raw path to a route's index, most specific pattern first. Pure.
 //!
-//! Paths are compared byte for byte, never decoded or normalised: servers behind us disagree on what `%2f`, `//` and `..`
-//! mean, so a path that is not written in the configuration has no route. Patterns are validated when the configuration
-//! is loaded; a prefix pattern matches below its last slash only, and never a path with a dot segment, an encoded
-//! slash or anything else that a server could fold into a sibling.
+//! Paths are compared byte for byte and never decoded or normalized: servers interpret `%2f`, `//` and `..` differently, so
+//! a path that is not written in the configuration has no route. Patterns are validated when the configuration is loaded.
+//! A prefix pattern matches only below its last slash, and never a path with a dot segment, an encoded slash or anything
+//! else that a server could resolve to another path.
 
 use std::cmp::Reverse;
 
-/// What a route answers to.
+/// The hosts and paths of one route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
+pub struct RoutePattern {
     /// Lower-case host without port, `*.example.com`, or `None` for any.
     pub host: Option<String>,
     /// Exact raw path, or a prefix when it ends with `/*`.
     pub path: String,
 }
 
-/// Patterns in order of specificity.
+/// Patterns, the most specific first.
 #[derive(Debug)]
-pub struct Table {
-    rows: Vec<(Pattern, usize)>,
+pub struct RouteTable {
+    rows: Vec<(RoutePattern, usize)>,
 }
 
-/// The order in which patterns are tried: exact host, wildcard host, any host; within those an exact path before the
-/// longest prefix.
-fn specificity(pattern: &Pattern) -> impl Ord + use<> {
+/// The rank of a pattern: exact host, then wildcard host, then any host; within each an exact path, then the longest prefix.
+fn specificity(pattern: &RoutePattern) -> impl Ord + use<> {
     let host = match pattern.host.as_deref() {
         None => (0, 0),
         Some(host) if host.starts_with("*.") => (1, host.len()),
@@ -34,10 +33,10 @@ fn specificity(pattern: &Pattern) -> impl Ord + use<> {
     (host, path)
 }
 
-impl Table {
-    /// Sorts once; indices are those of `patterns`.
+impl RouteTable {
+    /// Sorts the patterns. The index of a route is its position in `patterns`.
     #[must_use]
-    pub fn new(patterns: impl IntoIterator<Item = Pattern>) -> Self {
+    pub fn new(patterns: impl IntoIterator<Item = RoutePattern>) -> Self {
         let mut rows: Vec<_> = patterns
             .into_iter()
             .enumerate()
@@ -47,13 +46,13 @@ impl Table {
         Self { rows }
     }
 
-    /// The index of the most specific pattern that takes `host` (as in `Host`, port and case allowed) and the raw path
-    /// (without query).
+    /// The index of the most specific pattern that matches `host` (a `Host` value, with optional port, in any case) and the
+    /// raw path (without query).
     #[must_use]
     pub fn find(&self, host: &str, path: &str) -> Option<usize> {
         let host = without_port(host);
         let matches =
-            |pattern: &Pattern| path_matches(&pattern.path, path) && host_matches(pattern.host.as_deref(), host);
+            |pattern: &RoutePattern| path_matches(&pattern.path, path) && host_matches(pattern.host.as_deref(), host);
         self.rows
             .iter()
             .find(|(pattern, _)| matches(pattern))
@@ -92,8 +91,8 @@ fn path_matches(pattern: &str, path: &str) -> bool {
     }
 }
 
-/// Whether every server reads these path bytes alike: no empty or dot segment, no encoded dot, slash, backslash or NUL,
-/// no backslash, no path parameter.
+/// Whether every server interprets these path bytes in the same way: no empty or dot segment, no encoded dot, slash,
+/// backslash, NUL or percent sign, no backslash, no path parameter.
 fn is_plain(rest: &str) -> bool {
     let folds = |window: &[u8]| {
         matches!(window, [b'%', high, low] if matches!(
@@ -110,15 +109,15 @@ fn is_plain(rest: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn table(rows: &[(Option<&str>, &str)]) -> Table {
-        Table::new(rows.iter().map(|(host, path)| Pattern {
+    fn table(rows: &[(Option<&str>, &str)]) -> RouteTable {
+        RouteTable::new(rows.iter().map(|(host, path)| RoutePattern {
             host: host.map(str::to_owned),
             path: (*path).to_owned(),
         }))
     }
 
     #[test]
-    fn the_most_specific_pattern_wins_whatever_the_order() {
+    fn the_most_specific_pattern_wins_in_any_order() {
         let table = table(&[
             (None, "/*"),
             (None, "/hooks/*"),
@@ -135,7 +134,7 @@ mod tests {
         assert_eq!(table.find(".example.com", "/hooks/paddle"), Some(2));
     }
 
-    /// C01: nothing but the configured bytes is the configured path.
+    /// C01: only the configured bytes match the configured path.
     #[test]
     fn look_alike_paths_have_no_route() {
         let table = table(&[(None, "/hook"), (None, "/in/*")]);
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_address_literals() {
+    fn a_port_is_ignored_and_address_literals_match() {
         let table = table(&[(Some("[::1]"), "/a"), (Some("127.0.0.1"), "/a")]);
         assert_eq!(table.find("[::1]:443", "/a"), Some(0));
         assert_eq!(table.find("[::1]", "/a"), Some(0));

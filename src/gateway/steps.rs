@@ -1,0 +1,208 @@
+//! The steps of a request's way that need no waiting, as states: each value exists only when the step before it has passed.
+//! Pure, apart from what they note in the exchange.
+//!
+//! | state | made by | what is known |
+//! | --- | --- | --- |
+//! | [`Matched`] | [`Matched::find`] | a route has this host, path and method |
+//! | [`Admitted`] | [`Matched::admit`] | header rules, source address and declared length are accepted |
+//! | [`scheme::Aged`](crate::scheme::Aged) | [`Admitted::present`] | signature well formed, timestamp within the tolerance |
+//! | [`scheme::Verified`](crate::scheme::Verified) | its `verify` | the signature is genuine |
+//! | [`Cleared`] | [`Cleared::new`] | the webhook is claimed, or the route only reports: it may be forwarded |
+//!
+//! On a route in report mode a failed check does not stop the request; its reason goes on to [`Cleared`], which marks it.
+
+use crate::gateway::Downstream;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::snapshot::{Route, Snapshot};
+use crate::http::body::ReceivedBody;
+use crate::http::message::Request;
+use crate::http::rules;
+use crate::outcome::{Rejection, Verdict};
+use crate::scheme::challenge::ChallengeReply;
+use crate::scheme::{Aged, HeadRef, Verified};
+use crate::upstream::OutgoingRequest;
+use crate::upstream::forwarding::{ForwardedHead, VerificationHeaders};
+use hyper::Method;
+use hyper::http::uri::{Authority, PathAndQuery};
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A request that has a route.
+pub(super) struct Matched<'r> {
+    route: Arc<Route>,
+    authority: &'r str,
+    target: PathAndQuery,
+    /// The answer to an unsigned challenge of the provider, where the request is one.
+    challenge: Option<Result<ChallengeReply, Rejection>>,
+}
+
+/// What a request that passed [`Matched::admit`] is.
+pub(super) enum Admission<'r> {
+    /// A webhook, to be verified.
+    Webhook(Admitted<'r>),
+    /// An unsigned challenge. It is answered here and not forwarded.
+    Challenge(ChallengeReply),
+}
+
+/// A request that the route may receive.
+pub(super) struct Admitted<'r> {
+    pub(super) route: Arc<Route>,
+    authority: &'r str,
+    target: PathAndQuery,
+}
+
+/// A request that may be forwarded, and what the application is told about it.
+pub(super) struct Cleared {
+    /// `Forwarded`, or `Reported` in report mode.
+    pub(super) verdict: Verdict,
+    /// Index of the secret that matched; `None` in report mode after a failed check.
+    secret: Option<usize>,
+}
+
+impl<'r> Matched<'r> {
+    /// Finds the route in `snapshot` and notes it in `exchange`. `has_body` is asked only on routes with a challenge.
+    pub(super) fn find(
+        snapshot: &Snapshot,
+        request: &'r Request,
+        has_body: impl FnOnce() -> bool,
+        exchange: &mut Exchange,
+    ) -> Result<Self, Rejection> {
+        if request.method == Method::CONNECT || request.method == Method::TRACE {
+            return Err(Rejection::MethodNotAllowed);
+        }
+        let authority = request.uri.authority().map(Authority::as_str);
+        let authority = rules::authority(&request.headers, authority, request.version)?;
+        let target = request.uri.path_and_query().cloned();
+        let target = target.unwrap_or(PathAndQuery::from_static("/"));
+        let route = snapshot.find(authority, target.path()).cloned();
+        let route = route.ok_or(Rejection::NoRoute)?;
+        exchange.route = Some(route.clone());
+        let challenge = route.settings.challenge.as_ref().filter(|_| !has_body());
+        let challenge = challenge
+            .and_then(|challenge| challenge.answer_unsigned(&request.method, target.query().unwrap_or_default()));
+        if challenge.is_none() && !route.settings.methods.contains(&request.method) {
+            return Err(Rejection::MethodNotAllowed);
+        }
+        Ok(Self {
+            route,
+            authority,
+            target,
+            challenge,
+        })
+    }
+
+    /// Checks the header rules, the source address (which it notes in `exchange`) and the declared length;
+    /// `body_bytes` is the least that the body will have.
+    pub(super) fn admit(
+        self,
+        downstream: &Downstream,
+        request: &Request,
+        body_bytes: u64,
+        exchange: &mut Exchange,
+    ) -> Result<Admission<'r>, Rejection> {
+        let settings = &self.route.settings;
+        rules::check_request_fields(
+            &request.headers,
+            request.version,
+            settings.verifier.signature_headers(),
+        )?;
+        let proxies = &downstream.trusted_proxies;
+        let trusted = |address: IpAddr| proxies.iter().any(|network| network.contains(&address));
+        let client = rules::client_address(&downstream.origin, &request.headers, trusted);
+        exchange.outcome.peer = client;
+        if !self.route.allows(client) {
+            return Err(Rejection::PeerNotAllowed);
+        }
+        if body_bytes > settings.body_limit as u64 {
+            return Err(Rejection::BodyTooLarge);
+        }
+        match self.challenge {
+            Some(reply) => Ok(Admission::Challenge(reply?)),
+            None => Ok(Admission::Webhook(Admitted {
+                route: self.route,
+                authority: self.authority,
+                target: self.target,
+            })),
+        }
+    }
+}
+
+impl Admitted<'_> {
+    /// The parts of the head that a signature may cover.
+    pub(super) fn head<'a>(&'a self, request: &'a Request) -> HeadRef<'a> {
+        HeadRef {
+            method: &request.method,
+            target: self.target.as_str(),
+            headers: &request.headers,
+        }
+    }
+
+    /// Reads signature and timestamp from the head, and checks the timestamp: everything that needs no byte of the body.
+    pub(super) fn present(&self, head: &HeadRef<'_>, now_unix: u64) -> Result<Aged, Rejection> {
+        let presented = self.route.settings.verifier.present(head)?;
+        presented.age(now_unix, self.route.tolerance_seconds())
+    }
+
+    /// The request to the application, with the body as it was received and the head by the header rules.
+    pub(super) fn outgoing(
+        &self,
+        request: &Request,
+        downstream: &Downstream,
+        body: ReceivedBody,
+        cleared: &Cleared,
+        request_id: &str,
+    ) -> OutgoingRequest {
+        let route = &*self.route;
+        let head = ForwardedHead {
+            method: &request.method,
+            target: &route.target(&self.target),
+            headers: &request.headers,
+            origin: &downstream.origin,
+            authority: self.authority,
+            length: body.len(),
+            request_id,
+            verification: VerificationHeaders {
+                verified: &cleared.verification(route),
+                key: cleared.secret.and_then(|secret| route.keys.get(secret)),
+                route: &route.name,
+                client: downstream.client_subject.as_ref(),
+            },
+            fixed: &route.upstream.settings().headers,
+        };
+        OutgoingRequest {
+            head: head.write(),
+            body: body.into_payload(),
+            is_head: request.method == Method::HEAD,
+        }
+    }
+}
+
+impl Cleared {
+    /// What becomes of a request that was verified and claimed, or not. A failure is an error, except in report mode.
+    pub(super) fn new(route: &Route, claimed: Result<&Verified, Rejection>) -> Result<Self, Rejection> {
+        match claimed {
+            Ok(verified) => Ok(Self {
+                verdict: Verdict::Forwarded,
+                secret: Some(verified.secret),
+            }),
+            Err(rejection) if route.settings.report_only => Ok(Self {
+                verdict: Verdict::Reported(rejection),
+                secret: None,
+            }),
+            Err(rejection) => Err(rejection),
+        }
+    }
+
+    /// The value of `Hookgate-Verified`.
+    fn verification<'a>(&self, route: &'a Route) -> Cow<'a, [u8]> {
+        match self.verdict {
+            Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
+                Cow::Owned(format!("failed; reason={}", rejection.reason()).into_bytes())
+            }
+            Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Challenge => {
+                Cow::Borrowed(route.scheme.as_bytes())
+            }
+        }
+    }
+}

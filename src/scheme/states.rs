@@ -1,0 +1,117 @@
+//! The states of one request's verification. Each state is a type, and each value exists only when the steps before it
+//! have passed, so that no step can be left out or done twice.
+//!
+//! | state | made by | what is known |
+//! | --- | --- | --- |
+//! | [`Presented`] | [`Verifier::present`] | the head has a well-formed signature and, where the scheme has one there, a timestamp |
+//! | [`Aged`] | [`Presented::age`] | the timestamp of the head is within the tolerance; the body is absorbed now |
+//! | [`Verified`] | [`Aged::verify`] | the signature is genuine, and a timestamp inside the body is within the tolerance |
+
+use super::compiled::PayloadPlan;
+use super::streaming::{self, StreamingCheck};
+use super::buffered::BufferedCheck;
+use super::time;
+use super::types::{HeadRef, Verified};
+use super::verifier::Verifier;
+use crate::outcome::Rejection;
+use bytes::Bytes;
+
+/// A request whose head carries a signature that is well formed; nothing of it has been checked.
+#[derive(Debug)]
+pub struct Presented<'v> {
+    verifier: &'v Verifier,
+    form: PresentedForm,
+}
+
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large variant is the common one, and it avoids an allocation"
+)]
+enum PresentedForm {
+    Streaming(streaming::StreamingHead),
+    Buffered(Box<BufferedCheck>),
+}
+
+/// A request whose timestamp in the head was accepted, with the running check of its body. It owns its state, so it can
+/// live across an await.
+#[derive(Debug)]
+pub struct Aged {
+    form: AgedForm,
+}
+
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large variant is the common one, and it avoids an allocation"
+)]
+enum AgedForm {
+    Streaming(StreamingCheck),
+    Buffered {
+        check: Box<BufferedCheck>,
+        /// For a timestamp inside the body, in seconds.
+        tolerance: Option<u64>,
+    },
+}
+
+impl Verifier {
+    /// Reads signatures and timestamp from the head. The work is bounded, and a sender cannot make it allocate more.
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`.
+    pub fn present(&self, head: &HeadRef<'_>) -> Result<Presented<'_>, Rejection> {
+        let form = match &self.scheme.payload {
+            PayloadPlan::Streamed { before, after, hash } => {
+                PresentedForm::Streaming(streaming::StreamingHead::read(&self.scheme, head, (before, after, *hash))?)
+            }
+            PayloadPlan::Buffered(_) => PresentedForm::Buffered(Box::new(BufferedCheck::read(&self.scheme, head)?)),
+        };
+        Ok(Presented { verifier: self, form })
+    }
+}
+
+impl Presented<'_> {
+    /// Compares the timestamp of the head with `now_unix` (seconds), both ways, and starts the check of the body: keyed
+    /// states are cloned, and the part of the signed payload before the body is absorbed. `tolerance` is in seconds;
+    /// `None` accepts every age. It also applies to a timestamp inside the body, which [`Aged::verify`] reads.
+    ///
+    /// # Errors
+    /// `TimestampStale`, `TimestampFuture`.
+    pub fn age(self, now_unix: u64, tolerance: Option<u64>) -> Result<Aged, Rejection> {
+        let signed = match &self.form {
+            PresentedForm::Streaming(streaming) => streaming.timestamp_unix,
+            PresentedForm::Buffered(buffered) => buffered.timestamp_unix,
+        };
+        if let Some(signed) = signed {
+            time::check_age(signed, now_unix, tolerance)?;
+        }
+        let form = match self.form {
+            PresentedForm::Streaming(streaming) => AgedForm::Streaming(streaming.start(&self.verifier.scheme, tolerance)),
+            PresentedForm::Buffered(check) => AgedForm::Buffered { check, tolerance },
+        };
+        Ok(Aged { form })
+    }
+}
+
+impl Aged {
+    /// Absorbs the next piece of the body. To be called once for every byte, in order.
+    pub fn update(&mut self, piece: &[u8]) {
+        match &mut self.form {
+            AgedForm::Streaming(check) => check.update(piece),
+            AgedForm::Buffered { .. } => {}
+        }
+    }
+
+    /// Compares every active secret with every candidate signature, in constant time. `body` is what was absorbed, in
+    /// pieces, for the schemes that must look inside (form, JSON pointer).
+    ///
+    /// # Errors
+    /// `SignatureMismatch`; `SignatureMissing`, `SignatureMalformed`, `TimestampStale` and `TimestampFuture` where the
+    /// signature or the timestamp is inside the body.
+    pub fn verify(self, body: &[Bytes], now_unix: u64) -> Result<Verified, Rejection> {
+        match self.form {
+            AgedForm::Streaming(check) => check.finish(body, now_unix),
+            AgedForm::Buffered { check, tolerance } => check.finish(body, now_unix, tolerance),
+        }
+    }
+}
