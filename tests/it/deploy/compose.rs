@@ -1,4 +1,4 @@
-//! The compose file: read by docker-compose itself, and what hookgate in it is told.
+//! The compose file, read by docker-compose itself, and the configuration of hookgate in it.
 
 use crate::support::gateway::binary;
 use crate::support::tools::{copy, repository, run, succeeds, yaml};
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
 
-/// docker-compose takes the file; nobody reaches the application past hookgate, and this machine alone reaches the rest.
+/// docker-compose accepts the file; the application is reachable through hookgate only, and the other ports from this
+/// machine only.
 #[test]
 fn the_compose_file_keeps_the_application_behind_hookgate() {
     let tree = tempfile::tempdir().unwrap();
@@ -18,7 +19,7 @@ fn the_compose_file_keeps_the_application_behind_hookgate() {
     let mut config = Command::new("docker-compose");
     config.arg("-f").arg(tree.path().join("compose/compose.yaml"));
     succeeds(config.args(["config", "--quiet"]), b"");
-    // What it prints differs between its versions, so the file itself is looked at.
+    // The output of docker-compose differs between its versions, so the file itself is checked.
     let compose = read("deploy/compose/compose.yaml");
     let services = compose["services"].as_object().unwrap();
 
@@ -56,7 +57,7 @@ fn the_compose_file_keeps_the_application_behind_hookgate() {
     assert!(ours.len() >= 7, "{ours:?}");
     for path in ours {
         let path = repository("deploy/compose").join(path);
-        assert!(path.is_file(), "{} is mounted and is not there", path.display());
+        assert!(path.is_file(), "{} is mounted but does not exist", path.display());
     }
 }
 
@@ -65,7 +66,7 @@ fn read(path: &str) -> Value {
     yaml(&fs::read_to_string(repository(path)).unwrap()).remove(0)
 }
 
-/// The configuration in the compose file is one that hookgate takes, and Prometheus asks where it listens.
+/// hookgate accepts the configuration in the compose file, and Prometheus scrapes the address where hookgate listens.
 #[test]
 fn the_compose_configuration_is_accepted() {
     let text = fs::read_to_string(repository("deploy/compose/gateway.toml")).unwrap();

@@ -1,5 +1,5 @@
-//! The container images: their recipes linted and equal where they must be, what they are built from, and the image FROM
-//! scratch itself, built without an engine and run by runc as Kubernetes would run it.
+//! The container images: their recipes are linted and equal where they must be, their build context is checked, and the
+//! image FROM scratch is built without an engine and run by runc as Kubernetes would run it.
 
 use crate::support::apps::installed;
 use crate::support::logs::{self, Logs};
@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 
 const NOBODY: u32 = 65532;
 
-/// The lines of a recipe from the last `FROM` on, its copy of the files left out.
+/// The lines of a recipe from the last `FROM` on, without the copy of the files.
 fn last_stage(recipe: &str) -> Vec<String> {
     let text = fs::read_to_string(repository(recipe)).unwrap();
     let from = text.rfind("\nFROM ").unwrap() + 1;
@@ -24,7 +24,7 @@ fn last_stage(recipe: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// hadolint has nothing to say, and the image around a binary that is built already is the one of the whole recipe.
+/// hadolint reports nothing, and the image around an existing binary equals the last stage of the whole recipe.
 #[test]
 fn the_recipes_are_clean_and_agree() {
     let mut hadolint = tool("venv/bin/hadolint");
@@ -49,7 +49,7 @@ fn the_recipes_are_clean_and_agree() {
 #[test]
 fn the_build_context_is_the_source_alone() {
     let work = Work::new();
-    // A copy of the tree's top, with what must not slip in.
+    // A copy of the repository's top level, with files that must be ignored.
     let tree = work.path("tree");
     for path in ["src", "benches", "docs", ".config"] {
         copy(&repository(path), &tree.join(path));
@@ -69,7 +69,7 @@ fn the_build_context_is_the_source_alone() {
     }
     fs::write(tree.join("secret.env"), "SECRET=1").unwrap();
     let out = work.path("out");
-    // The stage before the first that compiles; it needs nothing of its base.
+    // The stage before the first compilation; it needs nothing of its base image.
     let mut build = work.buildah(&["build", "--target=source", "--build-arg=RUST_IMAGE=scratch"]);
     build.arg("--output").arg(format!("type=local,dest={}", out.display()));
     build
@@ -82,7 +82,7 @@ fn the_build_context_is_the_source_alone() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    // A build script is found by its name: left out, cargo would build without it and say nothing.
+    // cargo finds a build script by its name: without the file cargo would build without it and report nothing.
     let script = repository("build.rs").exists().then_some("build.rs");
     let source = [
         "Cargo.lock",
@@ -105,8 +105,8 @@ fn the_build_context_is_the_source_alone() {
     succeeds(cargo.arg(out.join("source/Cargo.toml")), b"");
 }
 
-/// I16: the image FROM scratch with the static binary serves a signed webhook as an unprivileged user on a root that it cannot
-/// write, in namespaces of its own, answers its health check, and drains on SIGTERM.
+/// I16: the image FROM scratch with the static binary serves a signed webhook as an unprivileged user on a read-only
+/// root, in namespaces of its own, answers its health check, and drains on SIGTERM.
 #[test]
 fn the_image_from_scratch_serves() {
     let work = Work::new();
@@ -119,7 +119,7 @@ fn the_image_from_scratch_serves() {
     )
     .unwrap();
     let recipe = repository("deploy/container/Dockerfile.prebuilt");
-    // Docker's own format, because OCI's has no place for a health check.
+    // Docker's own format, because OCI's has no field for a health check.
     let mut build = work.buildah(&[
         "build",
         "--isolation",
@@ -157,7 +157,7 @@ fn the_image_from_scratch_serves() {
         .arg(&bundle);
     succeeds(&mut unpack, b"");
 
-    // What the pod would mount: the configuration, and a directory for the sockets on both sides.
+    // The mounts of a pod: the configuration, and a directory for the sockets on both sides.
     let sockets = work.path("run");
     fs::create_dir(&sockets).unwrap();
     chown(&sockets, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -178,14 +178,15 @@ fn the_image_from_scratch_serves() {
         &[(&configuration, "/etc/hookgate"), (&hosts, "/etc/hosts")],
         &sockets,
     );
-    eventually("its health", || container.healthy().then_some(()));
+    eventually("the container to be healthy", || container.healthy().then_some(()));
     let socket = sockets.join("hookgate.sock");
     let response = Client::unix(&socket).exchange(&Webhook::new("genuine").bytes());
     assert_eq!((response.status, response.body.as_slice()), (200, &b"genuine"[..]));
     let forged = Webhook::new("forged").signature(Some("ts=1;h1=00"));
     assert_eq!(Client::unix(&socket).exchange(&forged.bytes()).status, 401);
     assert_eq!(upstream.requests().len(), 1);
-    // The C library's resolver works without its shared parts: the name leads to the admin listener, which knows no such path.
+    // The resolver of the C library works without its shared parts: the name resolves to the admin listener, which does
+    // not have the path.
     let named = Client::unix(&socket).exchange(&Webhook::new("named").path("/named").bytes());
     assert_eq!(named.status, 404, "{named:?}");
     assert!(String::from_utf8_lossy(&named.body).contains("/readyz"), "{named:?}");
@@ -216,7 +217,8 @@ secrets = [{ file = "/etc/hookgate/secret" }]
 upstream = "http://application.internal:9464"
 "#;
 
-/// Only root builds without user namespaces and starts containers; elsewhere sudo, as for the installation of the packages.
+/// Only root builds without user namespaces and starts containers; other users need sudo, as for the installation of
+/// the packages.
 fn as_root(program: &str) -> Command {
     if rustix::process::geteuid().is_root() {
         return Command::new(program);
@@ -234,7 +236,7 @@ struct Work {
 impl Work {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        // The unprivileged user inside must get through.
+        // The unprivileged user inside must be able to enter.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         Self { directory }
     }
@@ -301,7 +303,7 @@ impl Container {
         command
     }
 
-    /// The image's own health check, inside.
+    /// Runs the image's own health check inside the container.
     fn healthy(&mut self) -> bool {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("the container ended with {status}:\n{}", self.logs.text());
@@ -311,7 +313,7 @@ impl Container {
             .success()
     }
 
-    /// The kernel's view of the process.
+    /// Checks the restrictions of the process as the kernel reports them.
     fn is_confined(&self) {
         let state: Value = serde_json::from_str(&succeeds(&mut self.runc(&["state", "hookgate"]), b"")).unwrap();
         let process = PathBuf::from(format!("/proc/{}", state["pid"]));
@@ -338,7 +340,7 @@ impl Container {
 
     fn ended(&mut self) -> Option<i32> {
         let child = &mut self.child;
-        eventually("the container's end", || child.try_wait().unwrap()).code()
+        eventually("the end of the container", || child.try_wait().unwrap()).code()
     }
 }
 

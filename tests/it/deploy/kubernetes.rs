@@ -1,5 +1,5 @@
-//! The Helm chart, the chart of an application that takes it in, and the kustomize base: rendered by the real tools over a
-//! matrix of values, judged by schemas, by the real `hookgate check`, and by what no schema knows.
+//! The Helm chart, the chart of an application that includes it, and the kustomize base: rendered by the real tools
+//! over a matrix of values and checked by schemas, by the real `hookgate check`, and by rules that no schema has.
 
 use crate::support::cluster::{Cluster, are_valid, find};
 use crate::support::tools::{copy, fails, repository, succeeds, tool, yaml};
@@ -8,14 +8,14 @@ use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// The least that a Deployment needs.
+/// The minimal values of a Deployment.
 const DEPLOYMENT: &str = r#"
 routes:
   - { path: /webhooks/paddle, provider: paddle, secrets: [{ secretName: paddle, key: secret }], upstream: "http://application:8000" }
 tls: { secretName: hookgate-tls }
 "#;
 
-/// Everything that a Deployment can have.
+/// Values that enable everything that a Deployment can have.
 const FULL: &str = r#"
 fullnameOverride: gate
 labels: { team: payments }
@@ -61,7 +61,7 @@ topologySpreadConstraints: [{ maxSkew: 1, topologyKey: zone, whenUnsatisfiable: 
 priorityClassName: high
 "#;
 
-/// What is laid over [`DEPLOYMENT`].
+/// Values that are added to [`DEPLOYMENT`].
 const VARIATIONS: [&str; 6] = [
     "",
     "tls: { enabled: false, secretName: '' }\nmonitor: { kind: PodMonitor }",
@@ -71,7 +71,7 @@ const VARIATIONS: [&str; 6] = [
     "tls: { certManager: { enabled: true, issuerRef: { name: ca }, dnsNames: [a.example.com, b.example.com] } }\nmonitor: { kind: ServiceMonitor }",
 ];
 
-/// helm, with a home of its own.
+/// helm, with a home directory of its own.
 struct Helm {
     home: TempDir,
 }
@@ -101,7 +101,7 @@ impl Helm {
         command
     }
 
-    /// What `helm template` makes of a chart that `helm lint` likes.
+    /// The output of `helm template` for a chart that `helm lint` accepts.
     #[track_caller]
     fn cluster(&self, chart: &Path, values: &[&str]) -> Cluster {
         succeeds(&mut self.with(&["lint", "--strict", "--quiet"], chart, values), b"");
@@ -121,7 +121,8 @@ fn chart() -> std::path::PathBuf {
     repository("deploy/helm/hookgate")
 }
 
-/// Every set of values makes resources that Kubernetes and the operators take, and a configuration that hookgate takes.
+/// Every set of values renders resources that Kubernetes and the operators accept, and a configuration that hookgate
+/// accepts.
 #[test]
 fn the_chart_is_valid_over_a_matrix_of_values() {
     let helm = Helm::new();
@@ -175,7 +176,7 @@ fn the_chart_is_valid_over_a_matrix_of_values() {
     );
 }
 
-/// Values that would not work are refused before anything is made, and the message says what to write.
+/// Values that would not work are refused before anything is rendered, and the message says what to write.
 #[test]
 fn bad_values_are_refused() {
     let helm = Helm::new();
@@ -234,9 +235,9 @@ fn bad_values_are_refused() {
     }
 }
 
-/// What helm prints after an installation, from the real command.
+/// The text that the real `helm` prints after an installation.
 #[test]
-fn the_notes_warn() {
+fn the_helm_notes_warn_about_open_settings() {
     let helm = Helm::new();
     let notes = |values: &[&str]| {
         let dry = ["install", "release", "--dry-run=client", "--namespace", "shop"];
@@ -255,9 +256,10 @@ fn the_notes_warn() {
     assert!(closed.contains("WARNING: /a is in report mode"), "{closed}");
 }
 
-/// An application's own chart takes the sidecar in. The probes and the hook ask for what the real admin listener has.
+/// An application's own chart includes the sidecar. The probes and the hook ask for paths that the real admin listener
+/// has.
 #[test]
-fn an_application_takes_the_sidecar_in() {
+fn an_application_chart_includes_the_sidecar() {
     let place = tempfile::tempdir().unwrap();
     copy(&repository("deploy/helm"), place.path());
     let example = place.path().join("example");
@@ -281,7 +283,7 @@ fn an_application_takes_the_sidecar_in() {
         assert_eq!(
             cluster.of("PodDisruptionBudget").count(),
             0,
-            "the application's own affair"
+            "the selector belongs to the application"
         );
     }
     let ports = |cluster: &Cluster| {
@@ -314,7 +316,7 @@ fn an_application_takes_the_sidecar_in() {
     }
 }
 
-/// Started before the application, stopped after it, with time for both.
+/// The sidecar starts before the application and stops after it, with time for both.
 #[track_caller]
 fn is_a_sidecar(cluster: &Cluster) {
     let (pod, sidecar) = (cluster.pod(), cluster.container());
@@ -322,7 +324,7 @@ fn is_a_sidecar(cluster: &Cluster) {
     assert_eq!(*sidecar, pod["initContainers"][0]);
     assert_eq!(
         sidecar["startupProbe"]["httpGet"]["path"], "/livez",
-        "readiness may wait for the application, which waits for this"
+        "readiness may depend on the application, which starts after this probe"
     );
     let application = &pod["containers"][0];
     let sleep = application["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -344,9 +346,9 @@ fn is_a_sidecar(cluster: &Cluster) {
     assert!(given >= sleep + 30 + sleep + 25, "{given}");
 }
 
-/// The base and the component without Helm; their container is the chart's.
+/// The base and the component without Helm; their container equals the chart's.
 #[test]
-fn kustomize_makes_the_same() {
+fn kustomize_renders_the_same_container() {
     let built = |path: &str| {
         let mut command = tool("bin/kubectl");
         command.arg("kustomize").arg(repository("deploy/kustomize").join(path));

@@ -1,4 +1,4 @@
-//! Deployment files judged by the real tools: compose, container images, Kubernetes, systemd.
+//! Deployment files checked by the real tools: compose, container images, Kubernetes, systemd.
 
 mod compose;
 mod container;

@@ -1,10 +1,10 @@
-//! F10: file descriptors run out; the accept loop waits instead of ending or spinning, and recovers.
+//! F10: the file descriptors run out; the accept loop waits instead of ending or spinning, and recovers.
 
 use crate::support::{Setup, Upstream, Webhook, eventually};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// F10: an accept loop without descriptors waits.
+/// F10: an accept loop without free descriptors waits.
 #[test]
 fn running_out_of_descriptors_is_survived() {
     let upstream = Upstream::ok();
@@ -18,9 +18,9 @@ fn running_out_of_descriptors_is_survived() {
         (gateway.open_files() >= 48).then_some(())
     });
 
-    // Processor time over half a second of wall time: spinning would use all of it.
+    // Processor time over half a second of wall time: a spinning loop would use all of it.
     let (ticks, begun) = (gateway.ticks(), Instant::now());
-    eventually("half a second", || {
+    eventually("half a second of wall time", || {
         (begun.elapsed() > Duration::from_millis(500)).then_some(())
     });
     let spent = gateway.ticks() - ticks;
@@ -38,15 +38,15 @@ fn running_out_of_descriptors_is_survived() {
         client.try_response(false).ok()
     });
     assert_eq!(response.status, 200, "{response:?}");
-    eventually("the descriptors to come back", || {
+    eventually("the descriptors to be released", || {
         (gateway.open_files() < 32).then_some(())
     });
-    // It said so, and not once per attempt.
+    // It is logged, but not once per attempt.
     let lines = gateway
         .logs
         .lines()
         .iter()
         .filter(|line| line.contains("Too many open files") || line.contains("accept"))
         .count();
-    assert!((1..100).contains(&lines), "{lines} lines about it");
+    assert!((1..100).contains(&lines), "{lines} log lines about it");
 }

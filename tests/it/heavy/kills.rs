@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 const SENDERS: usize = 8;
 const KILLS: usize = 6;
 
-/// What senders were told of one webhook: how often they sent it until they saw a 200, and what they saw before.
+/// What a sender received for one webhook: how often it sent it until a 200, and the statuses before.
 #[derive(Debug)]
 struct Told {
     attempts: usize,
     before: Vec<u16>,
 }
 
-/// Sends webhooks as a provider does: each again until it is answered 2xx.
+/// Sends webhooks as a provider does: each again until it is answered with 2xx.
 fn sender(
     gateway: &Gateway,
     number: usize,
@@ -41,14 +41,14 @@ fn sender(
                 assert_eq!(response.body, body.as_bytes(), "another webhook's answer");
                 break;
             }
-            // Nothing else may be the answer to an application that died with the request in its hands.
+            // The only possible answer when an application dies while it handles a request.
             assert_eq!(
                 (response.status, response.reason().as_str()),
                 (502, "upstream_reset"),
                 "{body} after {before:?}"
             );
             before.push(response.status);
-            assert!(before.len() < 20, "{body} does not come through");
+            assert!(before.len() < 20, "{body} is never accepted");
         }
         done.fetch_add(1, Ordering::SeqCst);
         let attempts = before.len() + 1;
@@ -56,7 +56,7 @@ fn sender(
     }
 }
 
-/// Every application's log: how often each body stands behind `word`.
+/// Reads the logs of all applications: how often each body follows `word`.
 fn logged(logs: &[&Path], word: &str) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for log in logs {
@@ -68,8 +68,8 @@ fn logged(logs: &[&Path], word: &str) -> BTreeMap<String, usize> {
     found
 }
 
-/// Each webhook is among the successful ones exactly once, none is lost, and none reaches an application more often than
-/// its sender sent it: what may have arrived is never sent again by the gateway.
+/// Each webhook is among the accepted ones exactly once, none is lost, and none reaches an application more often than
+/// its sender sent it: a request that may have arrived is never sent again by the gateway.
 #[test]
 fn three_applications_killed_in_turn_under_load() {
     let directory = tempfile::tempdir().unwrap();
@@ -80,7 +80,7 @@ fn three_applications_killed_in_turn_under_load() {
     let urls: Vec<String> = apps.iter().flatten().map(App::url).collect();
     let gateway = Setup::new("")
         .upstreams(&urls)
-        // Applications are back within the second.
+        // Applications restart within a second.
         .upstream("ejection = { failures = 3, backoff = \"200ms\", backoff_limit = \"1s\" }")
         .start();
     let (over, done, told) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::default());
@@ -98,39 +98,39 @@ fn three_applications_killed_in_turn_under_load() {
             let app = &mut apps[kill % 3];
             let port = app.as_ref().unwrap().address.port();
             app.take().unwrap().kill();
-            // Two are enough.
+            // Two statuses are enough.
             load(200);
             *app = Some(App::deliveries(&paths[kill % 3], port));
         }
         over.store(true, Ordering::SeqCst);
     });
     let logs: Vec<&Path> = paths.iter().map(std::path::PathBuf::as_path).collect();
-    // The last word may still be on its way into the log.
+    // The last line may not be in the log yet.
     let told: BTreeMap<String, Told> = told.into_inner().unwrap();
     let got = logged(&logs, "got ");
     let said = logged(&logs, "said ");
     assert!(told.len() > KILLS * 200, "{}", told.len());
     for (body, told) in &told {
         let got = got.get(body).copied().unwrap_or_default();
-        assert!(got >= 1, "{body} was answered 200 and reached nobody");
+        assert!(got >= 1, "{body} was answered 200 and reached no application");
         assert!(
             got <= told.attempts,
             "{body} was sent {} times and arrived {got} times",
             told.attempts
         );
-        // An answer that an application gave was relayed: no sender was told 502 behind its back. (A kill may come
-        // between the answer and the line about it, which makes it one less.)
+        // A complete answer of an application was relayed: no sender got 502 for it. A kill may come between the answer
+        // and its log line, so that there may be one line less.
         let said = said.get(body).copied().unwrap_or_default();
         assert!(said <= 1, "{body} succeeded {said} times: {told:?}");
     }
     assert!(
         got.keys().all(|body| told.contains_key(body)),
-        "an application got what nobody sent"
+        "an application received a webhook that was not sent"
     );
     let failed: usize = told.values().map(|told| told.before.len()).sum();
     assert!(
         failed <= KILLS * SENDERS,
-        "{failed} answers of 502: more than what was in flight at the kills"
+        "{failed} answers of 502: more than the requests in flight at the kills"
     );
     let metrics = gateway.metrics();
     let verdict = |verdict: &str| metrics.sum("hookgate_requests_total", &[("verdict", verdict)]);

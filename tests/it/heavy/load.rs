@@ -1,5 +1,5 @@
-//! SIGTERM under load: every request got an answer that matches what the upstream recorded, or none at all and was not
-//! delivered.
+//! SIGTERM under load: every request either gets an answer that matches what the upstream recorded, or no answer and
+//! was not delivered.
 
 use crate::support::http2::{self, Http2};
 use crate::support::upstream::answer;
@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Statuses by body; `None` for a request that was sent and got no answer.
 type Answers = Mutex<BTreeMap<String, Option<u16>>>;
 
-/// Sends webhooks on kept connections until the gateway takes no more.
+/// Sends webhooks on kept-alive connections until the gateway accepts no more.
 fn sender(gateway: &Gateway, number: usize, sent: &AtomicUsize, answers: &Answers) {
     let tls = number % 2 == 1;
     let connect = || -> Option<Client> {
-        // Refused means that the gateway drains: this sender is done.
+        // A refused connection means that the gateway drains: this sender ends.
         std::net::TcpStream::connect(if tls { gateway.tls() } else { gateway.plain() }).ok()?;
         std::panic::catch_unwind(|| if tls { gateway.connect_tls() } else { gateway.connect() }).ok()
     };
@@ -49,7 +49,7 @@ fn sender(gateway: &Gateway, number: usize, sent: &AtomicUsize, answers: &Answer
     }
 }
 
-/// I08: under load.
+/// I08: the same under load.
 #[test]
 fn sigterm_under_load_loses_nothing() {
     let upstream = Upstream::new(|request, connection| connection.say(&answer("200 OK", &[], &request.body)));
@@ -90,7 +90,7 @@ fn sigterm_under_load_loses_nothing() {
     assert_eq!(audited, delivered.len(), "one audit line per delivery");
 }
 
-/// I08: The same over HTTP/2: a connection with many streams open when the signal comes.
+/// I08: the same over HTTP/2: a connection with many open streams when the signal arrives.
 #[test]
 fn sigterm_under_http2_load_loses_nothing() {
     const STREAMS: usize = 60;

@@ -1,4 +1,4 @@
-//! The byte budget of the process: many large bodies at once cost bounded memory and a clear answer.
+//! The byte budget of the process: many large bodies at once use bounded memory and get a clear answer.
 
 use crate::support::{Client, Setup, Upstream, Webhook, eventually};
 
@@ -6,10 +6,10 @@ const MIB: usize = 1 << 20;
 const BUDGET: usize = 64 * MIB;
 const SENDERS: usize = 300;
 
-/// F09: Issue: 300 concurrent unfinished bodies of 1 MiB; resident memory stays within the budget + 64 MiB. Who does not fit is
-/// answered 503 with `Retry-After`; who holds a place and finishes is served.
+/// F09: 300 concurrent unfinished bodies of 1 MiB: resident memory stays below the budget + 64 MiB. A body that does
+/// not fit is answered 503 with `Retry-After`; one that is held and completed is served.
 #[test]
-fn three_hundred_unfinished_bodies() {
+fn three_hundred_unfinished_bodies_stay_within_the_budget() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).route("body_timeout = \"60s\"").start();
     let mut body = vec![b'x'; MIB];
@@ -19,7 +19,8 @@ fn three_hundred_unfinished_bodies() {
             Webhook::new(body.clone())
         })
         .collect();
-    // All but the last byte of each. A refused sender's connection is closed while it sends, which is no error here.
+    // All but the last byte of each body. The gateway closes the connection of a refused sender while it sends, which
+    // is no error here.
     let clients: Vec<Client> = std::thread::scope(|scope| {
         let senders: Vec<_> = webhooks
             .chunks(SENDERS / 10)
@@ -39,7 +40,7 @@ fn three_hundred_unfinished_bodies() {
         let metrics = gateway.metrics();
         let refused = metrics.sum("hookgate_requests_total", &[("reason", "overloaded")]);
         let held = metrics.sum("hookgate_in_flight_requests", &[]);
-        // Those that are held have sent all but a byte, so that nobody else finds room.
+        // Held requests have sent all but one byte, so that no other request fits.
         let bytes = metrics.sum("hookgate_intake_bytes_in_flight", &[]);
         (refused + held == SENDERS as f64 && bytes >= held * (MIB - 1) as f64).then_some(held)
     });
@@ -62,11 +63,11 @@ fn three_hundred_unfinished_bodies() {
                 );
                 assert!(response.header("Retry-After").is_some());
             }
-            // Its answer was lost to the reset that unread bytes cause; the metric below has counted it.
+            // The answer was lost in the reset that unread bytes cause; the metric below has counted it.
             Err(_) => {}
         }
     }
-    // Memory is charged in whole buffers, so that the last byte of a body may be the one that finds no room.
+    // Memory is charged in whole buffers, so that the last byte of a body may be the one that does not fit.
     assert!(served >= 32, "only {served} of {held} were served");
     assert_eq!(upstream.requests().len(), served);
     gateway.counted("hookgate_requests_total", &[("verdict", "forwarded")], served as f64);
@@ -77,11 +78,11 @@ fn three_hundred_unfinished_bodies() {
     );
     gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
     assert!(gateway.peak_resident() <= (BUDGET + 64 * MIB) as u64);
-    // The budget is whole again.
+    // The whole budget is free again.
     assert_eq!(gateway.exchange(&Webhook::new(vec![b'y'; MIB]).bytes()).status, 200);
 }
 
-/// F09: An unsigned flood of large bodies costs no memory: it is refused before a byte of body is read.
+/// F09: a flood of large unsigned bodies uses no memory: each is refused before a byte of its body is read.
 #[test]
 fn an_unsigned_flood_costs_no_memory() {
     let upstream = Upstream::ok();
@@ -99,6 +100,6 @@ fn an_unsigned_flood_costs_no_memory() {
     gateway.counted("hookgate_requests_total", &[("reason", "signature_missing")], 200.0);
     assert_eq!(gateway.metrics().sum("hookgate_intake_bytes_in_flight", &[]), 0.0);
     let grown = gateway.peak_resident() - before;
-    assert!(grown < 8 * MIB as u64, "grew by {grown} bytes");
+    assert!(grown < 8 * MIB as u64, "memory grew by {grown} bytes");
     assert_eq!(upstream.requests().len(), 1);
 }

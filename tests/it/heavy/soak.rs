@@ -1,4 +1,5 @@
-//! Good and bad traffic, upstream restarts and reloads at once: some seconds as a test, as long as `make soak` says else.
+//! Genuine and bad traffic, upstream restarts and reloads at the same time: a few seconds as a test, or `SOAK_SECONDS`
+//! with `make soak`.
 
 use crate::support::paddle::{self, SECRET};
 use crate::support::upstream::answer;
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Answered requests by what the sender saw.
+/// Answered requests by what the sender received.
 #[derive(Default)]
 struct Tally {
     delivered: AtomicU64,
@@ -18,9 +19,9 @@ struct Tally {
 fn serve(path: &Path) -> Upstream {
     let _ = std::fs::remove_file(path);
     Upstream::unix(path, |request, connection| match request.index % 100 {
-        // Dies with the request in its hands.
+        // Drops the connection while it handles the request.
         99 => Then::Close,
-        // Ends in order, so that a pooled connection is stale.
+        // Closes in order, so that a pooled connection becomes stale.
         49 => {
             connection.say(&answer("200 OK", &[], b"ok"));
             Then::Close
@@ -29,7 +30,8 @@ fn serve(path: &Path) -> Upstream {
     })
 }
 
-/// One sender: genuine, forged, stale, unsigned, unrouted and oversized in turn, each on its own or a kept connection.
+/// One sender: genuine, forged, stale, unsigned, unrouted and oversized webhooks in turn, each on a new or a kept-alive
+/// connection.
 fn sender(gateway: &Gateway, number: usize, over: &AtomicBool, tally: &Tally) {
     let mut client: Option<Client> = None;
     let mut count = 0_usize;
@@ -53,7 +55,7 @@ fn sender(gateway: &Gateway, number: usize, over: &AtomicBool, tally: &Tally) {
                 gateway.connect_tls()
             }
         });
-        // Kept connections may be closed by a refusal before: then the request goes on a new one.
+        // An earlier refusal may have closed a kept-alive connection: then the request is sent on a new one.
         let request = webhook.bytes();
         let answered = connection
             .try_send(&request)
@@ -75,8 +77,8 @@ fn sender(gateway: &Gateway, number: usize, over: &AtomicBool, tally: &Tally) {
     }
 }
 
-/// F14, F15: every request is answered, the counters add up, memory and descriptors are flat at the end, and scrapes are
-/// answered all the while.
+/// F14, F15: every request is answered, the counters add up, memory and descriptors do not grow, and scrapes are
+/// answered during the whole run.
 #[test]
 fn good_and_bad_traffic() {
     let seconds = std::env::var("SOAK_SECONDS")
@@ -101,13 +103,13 @@ fn good_and_bad_traffic() {
         let end = Duration::from_secs(seconds);
         while begun.elapsed() < end {
             let round = Instant::now();
-            eventually("a round", || {
+            eventually("the end of a round", || {
                 (round.elapsed() > Duration::from_millis(700)).then_some(())
             });
             assert_eq!(gateway.ask("/metrics").status, 200);
             assert_eq!(gateway.readiness(), Some(200));
             gateway.signal(rustix::process::Signal::HUP);
-            // The application's place is taken by another; what it has recorded is let go.
+            // Another upstream replaces the application; what it has recorded is released.
             let next = serve(&path);
             delivered += std::mem::replace(&mut upstream, next).requests().len();
             if settled.is_none() && begun.elapsed() * 4 > end {
@@ -128,12 +130,12 @@ fn good_and_bad_traffic() {
     let by = |verdict: &str| metrics.sum("hookgate_requests_total", &[("verdict", verdict)]);
     assert!(
         (all - by("forwarded") - by("rejected") - by("failed")).abs() < 0.5,
-        "{all} do not add up"
+        "{all} the counters do not add up"
     );
     assert!(by("rejected") >= bad && by("failed") >= broken);
     assert_eq!(metrics.sum("hookgate_panics_total", &[]), 0.0);
     let (resident, files) = settled.unwrap();
-    // A delivered webhook leaves its key for the tolerance: about a hundred bytes each.
+    // A delivered webhook keeps its key for the tolerance: about a hundred bytes each.
     let keys = metrics.sum("hookgate_replay_keys", &[]) as u64 * 256;
     let grown = gateway.resident().saturating_sub(resident);
     println!(
@@ -141,7 +143,7 @@ fn good_and_bad_traffic() {
         gateway.resident() >> 10,
         grown >> 10
     );
-    assert!(grown < (16 << 20) + keys, "grew by {} KiB", grown >> 10);
+    assert!(grown < (16 << 20) + keys, "memory grew by {} KiB", grown >> 10);
     assert!(
         gateway.open_files() <= files + 32,
         "{} descriptors after {files}",

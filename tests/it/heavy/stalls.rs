@@ -1,4 +1,5 @@
-//! Many peers that stall at once, in every way there is, while genuine webhooks pass; each is ended within its bound.
+//! Many peers that stall at once, in every possible way, while genuine webhooks are served; each is closed within its
+//! timeout.
 
 use crate::support::upstream::answer;
 use crate::support::{Setup, Upstream, Webhook, eventually};
@@ -6,10 +7,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Of each kind.
+/// Connections of each kind.
 const MANY: usize = 500;
 
-/// The median time of fifty webhooks, each on a connection of its own.
+/// The median time of fifty webhooks, each on a new connection.
 fn usual(gateway: &crate::support::Gateway, name: &str) -> Duration {
     let mut times: Vec<Duration> = (0..50)
         .map(|number| {
@@ -25,7 +26,7 @@ fn usual(gateway: &crate::support::Gateway, name: &str) -> Duration {
 
 /// F01, F02, F03, F04, F05, F06, F07: 500 connections of each kind at once.
 #[test]
-fn thousands_of_stalled_peers() {
+fn thousands_of_stalled_peers_do_not_slow_others() {
     let files = rustix::process::Resource::Nofile;
     let limit = rustix::process::getrlimit(files);
     let raised = rustix::process::Rlimit {
@@ -47,8 +48,8 @@ fn thousands_of_stalled_peers() {
     let mut gateway = Setup::new(&upstream.url())
         .limits(limits)
         .route("body_timeout = \"4s\"")
-        // An answer whose sender is gone is read to its end, within this: under memory pressure the kernel's own
-        // retransmissions back off for longer than a test waits.
+        // An answer whose sender is gone is read to its end within this timeout: under memory pressure the
+        // retransmissions of the kernel back off for longer than a test waits.
         .upstream("timeout = \"8s\"")
         .start();
     let quiet = usual(&gateway, "quiet");
@@ -95,8 +96,8 @@ fn thousands_of_stalled_peers() {
     }
     let busy = usual(&gateway, "busy");
     let open = gateway.metrics().sum("hookgate_connections_open", &[]);
-    assert!(open > 500.0, "{open} connections are open: the crowd did not stall");
-    // The machine is shared and small: an order of magnitude is what a starved loop would cost at least.
+    assert!(open > 500.0, "{open} connections are open: the peers did not stall");
+    // The machine is shared and small: a starved loop would cost at least a factor of ten.
     assert!(
         busy < quiet * 10 + Duration::from_millis(100),
         "{busy:?} instead of {quiet:?}"
@@ -117,12 +118,12 @@ fn thousands_of_stalled_peers() {
     gateway.counted("hookgate_connections_open", &[], 0.0);
     gateway.counted("hookgate_in_flight_requests", &[], 0.0);
     gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
-    eventually("the descriptors to come back", || {
-        // Those of idle upstream connections stay for a while.
+    eventually("the descriptors to be released", || {
+        // Those of idle upstream connections stay open for a while.
         (gateway.open_files() < files + 200).then_some(())
     });
     let grown = (gateway.peak_resident() - memory) >> 20;
-    assert!(grown < 160, "grew by {grown} MiB for {} peers", crowd.len());
+    assert!(grown < 160, "memory grew by {grown} MiB for {} peers", crowd.len());
     assert!(gateway.runs());
     usual(&gateway, "after");
 }

@@ -1,4 +1,4 @@
-//! I5: a secret of our own planted in every source is looked for in everything that the process tells anybody.
+//! I5: secrets planted in every source are searched for in everything that the process writes or shows.
 
 use crate::support::gateway::binary;
 use crate::support::paddle::{self, mac, signature};
@@ -22,9 +22,9 @@ fn assert_silent(what: &str, told: &str) {
     }
 }
 
-/// I15, I4: logs at trace, metrics, answers, the command line, and what can be seen of the process from outside.
+/// I15, I4: logs at trace level, metrics, answers, the command line, and what other processes can see.
 #[test]
-fn a_serving_process() {
+fn a_serving_process_reveals_no_secret() {
     let upstream = Upstream::ok();
     let setup = Setup::new(&upstream.url());
     let file = setup.directory().join("secret");
@@ -70,7 +70,7 @@ fn a_serving_process() {
     assert_eq!(send(Webhook::new(body).header("Expect", "canary_expect")), 417);
     assert_eq!(send(Webhook::new(body).header("Paddle_Signature", "canary_alias")), 400);
     assert_eq!(send(Webhook::new(vec![b'x'; 2 << 20])), 413);
-    // What it would have computed for the one that it refused.
+    // The MAC that hookgate computed for the refused webhook.
     macs.push(mac(IN_ENVIRONMENT, &ts.to_string(), b"other"));
     gateway.signal(rustix::process::Signal::HUP);
     gateway.counted("hookgate_config_reloads_total", &[("result", "ok")], 1.0);
@@ -83,7 +83,7 @@ fn a_serving_process() {
         String::from_utf8_lossy(&text).into_owned()
     };
     assert_silent("the command line", &process("cmdline"));
-    // A core file would hold the keys: none is ever written, and no debugger of the same user may attach.
+    // A core file would contain the keys: none is ever written, and no debugger of the same user can attach.
     let limits = process("limits");
     let core = limits
         .lines()
@@ -103,7 +103,7 @@ fn a_serving_process() {
     ] {
         assert_silent(what, told);
         for mac in &macs {
-            assert!(!told.contains(mac.as_str()), "{what} tells a MAC");
+            assert!(!told.contains(mac.as_str()), "{what} contains a MAC");
         }
     }
     for request in upstream.requests() {
@@ -114,9 +114,9 @@ fn a_serving_process() {
     }
 }
 
-/// I15: `check` prints the configuration in force, for a person and for a machine, and none of the secrets in it.
+/// I15: `check` prints the configuration in force, for people and as JSON, without any of its secrets.
 #[test]
-fn what_check_prints() {
+fn check_prints_no_secret() {
     let setup = Setup::new("http://127.0.0.1:1");
     let file = setup.directory().join("secret");
     std::fs::write(&file, format!("{IN_FILE}\n")).unwrap();
@@ -154,7 +154,8 @@ fn what_check_prints() {
     }
 }
 
-/// Runs as a process of its own below: loads a configuration with secrets, and panics with all of it in the message.
+/// Run as a process of its own by the test below: loads a configuration with secrets and panics with all of it in the
+/// message.
 #[test]
 #[ignore = "panics: `what_a_panic_prints` starts it"]
 fn panics_with_the_whole_configuration() {
@@ -168,9 +169,10 @@ fn panics_with_the_whole_configuration() {
     assert!(loaded.is_err(), "everything at hand: {verifier:?} {loaded:#?}");
 }
 
-/// I15: a real panic, with a full backtrace, of a process that holds secrets and puts every one of its values into the message.
+/// I15: a real panic, with a full backtrace, of a process that holds secrets and formats every one of its values into
+/// the message.
 #[test]
-fn what_a_panic_prints() {
+fn a_panic_prints_no_secret() {
     let setup = Setup::new("http://127.0.0.1:1").secrets(&[IN_ENVIRONMENT]);
     let token = "upstream = { url = \"http://127.0.0.1:1\", headers = { X-Token = { env = \"TOKEN\" } } }";
     let setup = setup.more(&format!(
@@ -199,14 +201,14 @@ fn what_a_panic_prints() {
         "everything at hand",
         "stack backtrace",
         "PADDLE_SECRET_0",
-        "handshake: Some(",
+        "challenge: Some(",
     ] {
         assert!(said.contains(expected), "{expected} is not in {said}");
     }
     assert_silent("a panic", &said);
 }
 
-/// I01, I02: a secret is the string that the environment holds, whatever it looks like.
+/// I01, I02: a secret is exactly the string in the environment, whatever other type it looks like.
 #[test]
 fn secrets_are_literal() {
     let upstream = Upstream::ok();
@@ -225,11 +227,11 @@ fn secrets_are_literal() {
         let webhook = Webhook::signed(secret, secret, paddle::now());
         assert_eq!(gateway.exchange(&webhook.bytes()).status, 200, "{secret:?}");
         assert_silent("the log", &gateway.logs.text());
-        assert!(!gateway.logs.text().contains(secret.trim()), "{secret:?} was told");
+        assert!(!gateway.logs.text().contains(secret.trim()), "{secret:?} was logged");
     }
 }
 
-/// Runs `serve` with a file that must not start; its exit code and everything it said.
+/// Runs `serve` with a file that must be refused; returns its exit code and its output.
 fn refused(text: &str, variables: &[(&str, &str)], files: &[(&str, &[u8])]) -> (Option<i32>, String) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("gateway.toml");
@@ -248,17 +250,17 @@ fn refused(text: &str, variables: &[(&str, &str)], files: &[(&str, &[u8])]) -> (
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// The smallest file, with `route` as the lines of its route.
+/// The smallest configuration file, with `route` as the lines of its route.
 fn file(route: &str) -> String {
     format!(
         "[listen]\naddress = \"127.0.0.1:0\"\nplaintext = true\n[admin]\naddress = \"127.0.0.1:0\"\n[[route]]\n{route}\n"
     )
 }
 
-/// I03, I04, I05, D09: what cannot work is refused at the start with exit code 2 and the key's name, without any value of a
-/// secret, and all faults at once.
+/// I03, I04, I05, D09: a configuration that cannot work is refused at the start with exit code 2 and the name of the
+/// key, without the value of any secret, and all faults are reported together.
 #[test]
-fn faults_at_the_start() {
+fn faults_at_the_start_are_reported_together() {
     let good = "path = \"/p\"\nprovider = \"paddle\"\nupstream = \"http://127.0.0.1:1\"\n";
     let secret = "secrets = [{ env = \"SECRET\" }]";
     let literal = format!("{good}secrets = [{IN_FILE:?}]");
@@ -316,7 +318,7 @@ fn faults_at_the_start() {
         let (code, said) = refused(&text, &[("SECRET", value)], &[("empty", b"")]);
         assert_eq!(code, Some(2), "{text}\n{said}");
         assert!(said.contains(named), "{named} is not named for\n{text}\n{said}");
-        assert!(!said.contains("canary_"), "a value is told:\n{said}");
+        assert!(!said.contains("canary_"), "a value is printed:\n{said}");
     }
     let (code, said) = refused(
         &file(&format!("{good}boddy = 1\nsecrets = []\ntolerance = \"x\"")),
@@ -326,13 +328,13 @@ fn faults_at_the_start() {
     assert_eq!(code, Some(2));
     assert!(
         ["boddy", "secrets", "tolerance"].iter().all(|key| said.contains(key)),
-        "not all at once:\n{said}"
+        "not all faults are reported together:\n{said}"
     );
 }
 
-/// I05: one newline at a secret file's end is nobody's; anything else is part of the secret.
+/// I05: one newline at the end of a secret file is removed; everything else is part of the secret.
 #[test]
-fn secret_files() {
+fn one_newline_at_the_end_of_a_secret_file_is_removed() {
     let upstream = Upstream::ok();
     for (bytes, secret) in [
         (format!("{IN_FILE}\n"), IN_FILE.to_owned()),
@@ -353,7 +355,7 @@ fn secret_files() {
             .signature(Some(&signature(&secret, ts, bytes.as_bytes())))
             .path("/file");
         assert_eq!(gateway.exchange(&webhook.bytes()).status, 200, "{bytes:?}");
-        // Anybody may read a file that `write` made: the start says so.
+        // The file is readable by everyone: the start logs a warning.
         gateway.logs.wait_for("a warning about the file's mode", |line| {
             (line.contains("secret") && line.to_lowercase().contains("read")).then_some(())
         });

@@ -1,5 +1,5 @@
-//! D07 and E09 over the real binary: a wall clock that stands where a test puts it, and steps while the process serves.
-//! libfaketime (Debian's `libfaketime`) gives the process the time in a file and leaves its monotonic clock alone.
+//! D07 and E09 with the real binary: a wall clock that a test sets, and that steps while the process serves.
+//! libfaketime (Debian's `libfaketime`) gives the process the time in a file and does not change its monotonic clock.
 
 use crate::support::paddle::{self, SECRET};
 use crate::support::{Gateway, Setup, Upstream, Webhook};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Clock(PathBuf);
 
 impl Clock {
-    /// Stands still at this second.
+    /// Stops the clock at this second.
     pub(crate) fn set(&self, seconds: u64) {
         // libfaketime reads local time; the process has `TZ=UTC`.
         let next = self.0.with_extension("next");
@@ -18,7 +18,7 @@ impl Clock {
     }
 }
 
-/// `YYYY-MM-DD hh:mm:ss` of Unix seconds.
+/// Formats Unix seconds as `YYYY-MM-DD hh:mm:ss`.
 fn utc(seconds: u64) -> String {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
     humantime::format_rfc3339_seconds(time)
@@ -63,9 +63,9 @@ fn send(gateway: &Gateway, body: &str, ts: u64) -> (u16, String) {
     (response.status, reason)
 }
 
-/// D07: in at the very second of the tolerance, out one later; both ways.
+/// D07: accepted exactly at the tolerance, refused one second later; in both directions.
 #[test]
-fn the_edges_of_the_tolerance() {
+fn the_tolerance_is_exact_to_the_second() {
     let upstream = Upstream::ok();
     let (gateway, clock) = start(&upstream, "5s");
     let now = 1_900_000_000;
@@ -77,9 +77,9 @@ fn the_edges_of_the_tolerance() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
-/// E09: stepping the clock back re-opens nothing that was delivered, stepping it on and back forgets nothing.
+/// E09: stepping the clock back does not re-open a delivered webhook; stepping it forward and back forgets nothing.
 #[test]
-fn steps_of_the_clock() {
+fn clock_steps_reopen_nothing() {
     let upstream = Upstream::ok();
     let (gateway, clock) = start(&upstream, "2h");
     let now = 1_900_000_000;
@@ -99,7 +99,7 @@ fn steps_of_the_clock() {
     assert_eq!(
         send(&gateway, "third", now - 3600).0,
         200,
-        "what is new passes by the clock that there is"
+        "a new webhook is accepted by the clock in force"
     );
     clock.set(now);
     for (body, ts) in [("first", now), ("second", now + 3600), ("third", now - 3600)] {
@@ -108,9 +108,9 @@ fn steps_of_the_clock() {
     assert_eq!(upstream.requests().len(), 3);
 }
 
-/// A clock before 1970 or in a far future stops neither the process nor anything but stale webhooks.
+/// A clock before 1970 or in the far future does not stop the process, and refuses stale webhooks only.
 #[test]
-fn absurd_clocks() {
+fn an_absurd_clock_refuses_stale_webhooks_only() {
     let upstream = Upstream::ok();
     let (gateway, clock) = start(&upstream, "5s");
     for now in [1, 100_000_000, 4_102_444_800] {

@@ -1,4 +1,4 @@
-//! The commands that people and scripts run, as processes: exit codes, what they print, and that it is true.
+//! The commands that people and scripts run, as processes: exit codes, their output, and whether the output is true.
 
 use crate::support::gateway::binary;
 use crate::support::paddle::{PATH, SECRET, signature};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 /// Runs to the end with `input` on standard input.
 fn run(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    // A command that does not read may be gone already.
+    // A command that does not read its input may have ended already.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
 }
@@ -59,15 +59,15 @@ fn the_demo_shows_that_it_works_and_leaves_nothing_behind() {
         "413 body_too_large",
         "400 header_conflict",
         "404 no_route",
-        "500 of the application",
+        "the application's 500",
         "15 requests counted",
     ] {
-        assert!(came.contains(&expected), "{expected} is not in {came:?}");
+        assert!(came.contains(&expected), "{expected} was not received among {came:?}");
     }
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
-/// The demonstration's invitation, followed to the letter by a visitor with a shell, openssl and curl.
+/// Follows the instructions that `demo` prints exactly, with a shell, openssl and curl.
 #[test]
 fn the_demo_serves_and_what_it_prints_can_be_pasted() {
     let temporary = tempfile::tempdir().unwrap();
@@ -90,7 +90,7 @@ fn the_demo_serves_and_what_it_prints_can_be_pasted() {
             }
         }
     });
-    let shown = eventually("the invitation", || {
+    let shown = eventually("the printed instructions", || {
         let text = printed.lock().unwrap().clone();
         text.contains("Serving until Ctrl-C").then_some(text)
     });
@@ -103,7 +103,7 @@ fn the_demo_serves_and_what_it_prints_can_be_pasted() {
         "{\"received\":63}\n",
         "needs openssl and curl: {pasted:?}"
     );
-    eventually("the visitor's audit line", || {
+    eventually("the audit line of the pasted request", || {
         printed
             .lock()
             .unwrap()
@@ -120,7 +120,7 @@ fn the_demo_serves_and_what_it_prints_can_be_pasted() {
         .lines()
         .filter(|line| line.starts_with('{'))
         .count();
-    assert_eq!(lines, 1, "the play's own audit lines are not shown");
+    assert_eq!(lines, 1, "the audit lines of the demonstration itself are not shown");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
@@ -145,7 +145,7 @@ fn sign_agrees_with_an_independent_signer() {
 }
 
 #[test]
-fn send_delivers_once_and_many_times_and_says_when_it_could_not() {
+fn send_delivers_and_reports_failures() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let certificate = gateway.setup.directory().join("tls.crt");
@@ -195,7 +195,7 @@ fn healthcheck_follows_readiness() {
     assert!(text(&gone.stderr).contains(&address), "{gone:?}");
 }
 
-/// I04, I15: exit code 2 before anything is started, and not even a misplaced secret is printed.
+/// I04, I15: exit code 2 before anything is started, and even a misplaced secret is not printed.
 #[test]
 fn usage_and_configuration_faults_exit_with_2() {
     for arguments in [
@@ -229,7 +229,7 @@ fn usage_and_configuration_faults_exit_with_2() {
 }
 
 #[test]
-fn help_and_completions_are_there() {
+fn help_and_completions_are_printed() {
     let help = run(&mut hookgate(&["--help"]), b"");
     exits(&help, 0);
     assert!(text(&help.stdout).contains("Exit codes:"));

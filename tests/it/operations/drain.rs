@@ -1,4 +1,4 @@
-//! SIGTERM: what is in flight finishes, what is new is refused, the exit code says that all is well.
+//! SIGTERM: requests in flight finish, new connections are refused, the exit code reports success.
 
 use crate::support::apps::App;
 use crate::support::frames::{self, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, frame};
@@ -7,7 +7,7 @@ use crate::support::{Gate, Gateway, Setup, Upstream, Webhook, eventually};
 use rustix::process::Signal;
 use std::net::TcpStream;
 
-/// Answers each request with its own body, once the gate is open.
+/// Answers each request with its own body once the gate is open.
 fn held(gate: &Gate) -> Upstream {
     let gate = gate.clone();
     Upstream::new(move |request, connection| {
@@ -16,9 +16,9 @@ fn held(gate: &Gate) -> Upstream {
     })
 }
 
-/// I08: what is in flight finishes, what is idle is closed.
+/// I08: requests in flight finish, idle connections are closed.
 #[test]
-fn what_is_in_flight_finishes() {
+fn requests_in_flight_finish() {
     let gate = Gate::default();
     let upstream = held(&gate);
     let mut gateway = Setup::new(&upstream.url()).start();
@@ -36,8 +36,11 @@ fn what_is_in_flight_finishes() {
         TcpStream::connect(gateway.plain()).is_err().then_some(())
     });
     let (rest, _) = idle.rest();
-    assert!(rest.is_empty(), "an idle connection is closed without a word: {rest:?}");
-    assert!(gateway.runs(), "it waits for what is in flight");
+    assert!(
+        rest.is_empty(),
+        "an idle connection is closed without an answer: {rest:?}"
+    );
+    assert!(gateway.runs(), "it waits for the request in flight");
 
     gate.open();
     for (client, body) in [(&mut plain, "plain"), (&mut tls, "tls")] {
@@ -49,9 +52,9 @@ fn what_is_in_flight_finishes() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
-/// I08: who has just connected and not yet sent a thing is heard: the request is on its way.
+/// I08: a connection that is open but has not sent anything is still served once: its request may be on the way.
 #[test]
-fn a_first_request_that_is_on_its_way_is_served() {
+fn an_open_connection_is_served_once_more() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let mut clients = [gateway.connect_tls(), gateway.connect_tls(), gateway.connect()];
@@ -65,7 +68,7 @@ fn a_first_request_that_is_on_its_way_is_served() {
         let response = client.exchange(&Webhook::new(number.to_string()).bytes());
         assert_eq!(response.status, 200, "{response:?}");
         let (rest, _) = client.rest();
-        assert!(rest.is_empty(), "one request, then it is closed");
+        assert!(rest.is_empty(), "the connection is closed after one request");
     }
     assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
     assert_eq!(upstream.requests().len(), 3);
@@ -112,7 +115,8 @@ fn http2_gets_goaway() {
     assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
 }
 
-/// I08: The listeners stay open for `drain.delay`, for load balancers that are slow to learn; `/readyz` says 503 at once.
+/// I08: the listeners stay open for `drain.delay`, for load balancers that notice late; `/readyz` answers 503
+/// immediately.
 #[test]
 fn the_delay_keeps_the_listeners_open() {
     let upstream = Upstream::ok();
@@ -124,9 +128,10 @@ fn the_delay_keeps_the_listeners_open() {
     assert_eq!(gateway.ended().code(), Some(0));
 }
 
-/// I09: the grace period is over with something still in flight, or a second signal says to go now: not exit code 0.
+/// I09: the grace period ends with a request in flight, or a second signal ends the process immediately: the exit code
+/// is not 0.
 #[test]
-fn what_cannot_finish_is_cut_off() {
+fn requests_beyond_the_grace_period_are_cut_off() {
     let gate = Gate::default();
     let upstream = held(&gate);
     let start = |grace: &str| {
@@ -140,26 +145,32 @@ fn what_cannot_finish_is_cut_off() {
     };
     let (mut gateway, mut client) = start("200ms");
     assert!(gateway.ended().code().is_some_and(|code| code != 0));
-    assert!(client.try_response(false).is_err(), "nobody may take it for delivered");
+    assert!(
+        client.try_response(false).is_err(),
+        "the sender must not read this as delivered"
+    );
 
     let (mut gateway, mut client) = start("600s");
     eventually("readiness to end", || (gateway.readiness() != Some(200)).then_some(()));
     gateway.signal(Signal::TERM);
     assert!(!gateway.ended().success());
-    assert!(client.try_response(false).is_err(), "nobody may take it for delivered");
+    assert!(
+        client.try_response(false).is_err(),
+        "the sender must not read this as delivered"
+    );
     gate.open();
 }
 
-/// A webhook to an application that is gone: the status, the reason and `Retry-After`.
+/// Sends a webhook to an application that is gone; returns the status, the reason and `Retry-After`.
 fn undelivered(gateway: &Gateway, body: &str) -> (u16, String, Option<String>) {
     let response = gateway.exchange(&Webhook::new(body).bytes());
     (response.status, response.reason(), response.header("Retry-After"))
 }
 
-/// The order of a native sidecar in Kubernetes: the application ends first, then the gateway is told to. The sender is told
-/// to come back, and the metrics do not say that the application fails.
+/// I11: the order of a native sidecar in Kubernetes: the application ends first, then the gateway gets its signal. The
+/// sender gets `Retry-After`, and the metrics do not report a failing application.
 #[test]
-fn an_application_that_ended_first_is_excused() {
+fn an_application_that_ends_first_does_not_count_as_failing() {
     let application = App::python("parsed", "");
     let mut gateway = Setup::new(&application.url()).drain("delay = \"10s\"").start();
     assert_eq!(gateway.exchange(&Webhook::new("before").bytes()).status, 200);
@@ -167,7 +178,7 @@ fn an_application_that_ended_first_is_excused() {
     assert_eq!(
         undelivered(&gateway, "not yet"),
         (502, "upstream_unreachable".into(), None),
-        "nobody has said that this is the end"
+        "no shutdown has been announced"
     );
     gateway.signal(Signal::TERM);
     eventually("readiness to end", || (gateway.readiness() == Some(503)).then_some(()));
@@ -181,14 +192,15 @@ fn an_application_that_ended_first_is_excused() {
         1.0,
     );
     gateway.counted("hookgate_requests_total", &[("reason", "upstream_unreachable")], 1.0);
-    // The delay need not be waited for.
+    // The test does not wait for the delay.
     gateway.signal(Signal::TERM);
     gateway.ended();
 }
 
-/// The pre-stop hook comes before both signals. Until then everything goes on as usual: it is no readiness.
+/// The pre-stop hook is called before both signals. Until the signal everything goes on as usual: the hook does not
+/// change readiness.
 #[test]
-fn the_pre_stop_hook_excuses_an_application_that_ends_before_our_signal() {
+fn the_pre_stop_hook_announces_the_end_of_the_application() {
     let application = App::python("parsed", "");
     let gateway = Setup::new(&application.url()).start();
     assert_eq!(gateway.ask("/stopping").status, 200);

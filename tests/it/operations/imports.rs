@@ -1,5 +1,5 @@
-//! The order of modules: each imports only from modules below it in the list of `src/lib.rs`, and inside a folder from
-//! those below it in the list of that folder's `mod.rs`, where it states one.
+//! The order of modules: each imports only from modules below it in the list of `src/lib.rs`. Inside a folder, a module
+//! imports only from those below it in the list of the folder's `mod.rs`, if there is one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Code without comments and strings, so that a path in a sentence is no import.
+/// Code without comments and strings, so that a path in a comment does not count as an import.
 fn code(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines
@@ -51,11 +51,11 @@ fn code(text: &str) -> String {
         .join("\n")
 }
 
-/// The first path segments that `text` takes from `prefix` (`crate::`, `crate::gateway::`), lists in braces included.
+/// The first path segments that `text` imports from `prefix` (`crate::`, `crate::gateway::`), lists in braces included.
 fn imported(text: &str, prefix: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (at, _) in text.match_indices(prefix) {
-        // `crate::` must not be the end of a longer word.
+        // The prefix must not be the end of a longer word.
         if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
             continue;
         }
@@ -137,7 +137,7 @@ fn modules_import_only_from_modules_below_them() {
     assert!(entries <= 20, "src/ has {entries} entries, at most 20 are allowed");
 }
 
-/// A folder states an order in its `mod.rs` with a table of the same form; its modules are then held to it.
+/// A folder states its order in its `mod.rs` with a table of the same form; the test then checks its modules.
 #[test]
 fn modules_of_a_folder_import_only_from_modules_below_them() {
     let mut stated = 0;
@@ -169,7 +169,7 @@ fn modules_of_a_folder_import_only_from_modules_below_them() {
     assert!(stated >= 3, "only {stated} folders state an order");
 }
 
-/// No glob re-export: a type has one path.
+/// No glob re-export: a type has only one path.
 #[test]
 fn nothing_is_exported_by_a_glob() {
     for file in sources(&root()) {

@@ -1,4 +1,4 @@
-//! Commands, reload, drain, logs, metrics, and the checks of this repository itself.
+//! Commands, reload, drain, logs, metrics, and checks of this repository itself.
 
 mod canary;
 mod cases;
@@ -6,6 +6,7 @@ pub(crate) mod clock;
 mod commands;
 mod drain;
 mod imports;
+mod instructions;
 mod monitoring;
 mod outputs;
 mod reload;

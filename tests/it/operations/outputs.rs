@@ -1,4 +1,5 @@
-//! Outputs that fail, signals that mean nothing, and refusals by the thousand: the gateway goes on, and counts what it lost.
+//! Outputs that fail, signals without a meaning, and thousands of refusals: the gateway goes on and counts the lines
+//! that it lost.
 
 use crate::support::certificates;
 use crate::support::paddle::SECRET;
@@ -7,7 +8,7 @@ use rustix::process::Signal;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-/// Standard output goes to wherever `stdin` of the launcher goes.
+/// Redirects standard output to the launcher's standard input.
 const OUT_TO_STDIN: [&str; 4] = ["/bin/sh", "-c", "exec \"$@\" 1>&0", "sh"];
 
 fn serves(gateway: &mut Gateway, body: &str) {
@@ -15,24 +16,24 @@ fn serves(gateway: &mut Gateway, body: &str) {
     assert!(gateway.runs());
 }
 
-/// I14: signals that another program would end by change nothing.
+/// I14: signals that would end another program change nothing.
 #[test]
-fn signals_without_a_meaning() {
+fn unused_signals_are_ignored() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     for (number, signal) in [Signal::PIPE, Signal::USR1, Signal::USR2].into_iter().enumerate() {
         gateway.signal(signal);
         serves(&mut gateway, &format!("{number}"));
     }
-    // Still heard, so the signals before it were taken and survived.
+    // The process still handles SIGHUP, so it has survived the signals before.
     gateway.signal(Signal::TERM);
     assert!(gateway.ended().success());
     assert_eq!(upstream.requests().len(), 3);
 }
 
-/// I14: a full disk, and a reader of the log that went away: webhooks pass, each line that is lost is counted.
+/// I14: a full disk, and a log reader that has closed its end: webhooks are forwarded, each lost line is counted.
 #[test]
-fn outputs_that_cannot_be_written() {
+fn lost_log_lines_are_counted() {
     let upstream = Upstream::ok();
     let full = ["/bin/sh", "-c", "exec \"$@\" >/dev/full", "sh"];
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -53,7 +54,7 @@ fn outputs_that_cannot_be_written() {
 
 /// I14: no standard output at all.
 #[test]
-fn a_closed_output() {
+fn a_closed_standard_output_is_survived() {
     let upstream = Upstream::ok();
     let closed = ["/bin/sh", "-c", "exec \"$@\" >&-", "sh"];
     let mut gateway = Gateway::launched(Setup::new(&upstream.url()), &closed, None);
@@ -63,10 +64,10 @@ fn a_closed_output() {
     assert_eq!(upstream.requests().len(), 3);
 }
 
-/// J04: more refusals than the audit log holds, and nobody reads it: each is answered and counted, lines are dropped and
-/// counted instead of waited for, and a genuine webhook passes.
+/// J04: more refusals than the audit log buffers while nothing reads it: each is answered and counted, lines are
+/// dropped and counted instead of delaying requests, and a genuine webhook is forwarded.
 #[test]
-fn a_storm_of_refusals() {
+fn many_refusals_are_all_counted() {
     const REFUSALS: u32 = 12_000;
     let upstream = Upstream::ok();
     let (unread, theirs) = UnixStream::pair().unwrap();
@@ -90,7 +91,8 @@ fn a_storm_of_refusals() {
     drop(unread);
 }
 
-/// D11: without a detail, an absent, a wrong and a stale signature get the same answer but for its request id.
+/// D11: with `refusal_detail = "none"`, an absent, a wrong and a stale signature get the same answer except for its
+/// request id.
 #[test]
 fn refusals_without_detail_are_alike() {
     let upstream = Upstream::ok();
@@ -128,7 +130,7 @@ fn refusals_without_detail_are_alike() {
     upstream.assert_untouched();
 }
 
-/// C05: no signature of Paddle covers the query: a changed one passes, byte for byte as it came.
+/// C05: Paddle's signature does not cover the query: a webhook with a changed query is forwarded byte for byte.
 #[test]
 fn an_unsigned_query_passes_unchanged() {
     let upstream = Upstream::ok();
@@ -138,9 +140,9 @@ fn an_unsigned_query_passes_unchanged() {
     assert_eq!(upstream.only().start, format!("POST {target} HTTP/1.1"));
 }
 
-/// H09: whatever the environment says, the keys of a TLS session are written nowhere.
+/// H09: the keys of a TLS session are not written anywhere, whatever the environment asks for.
 #[test]
-fn no_key_log() {
+fn tls_keys_are_never_logged() {
     let upstream = Upstream::ok();
     let setup = Setup::new(&upstream.url());
     let file = setup.directory().join("keys.log");
@@ -151,9 +153,9 @@ fn no_key_log() {
     assert!(!file.exists());
 }
 
-/// I17: a port that somebody listens on ends the start, with the address in the message.
+/// I17: a port in use ends the start, with the address in the message.
 #[test]
-fn a_port_in_use() {
+fn a_port_in_use_ends_the_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let setup = Setup::new("http://127.0.0.1:9").listener(&format!(
@@ -167,10 +169,10 @@ fn a_port_in_use() {
     assert!(said.contains("in use"), "{said}");
 }
 
-/// I17: a listener on `[::]` serves both families, and a client over IPv4 is known by its IPv4 address, to the lists of
-/// networks too.
+/// I17: a listener on `[::]` accepts both families, and a client over IPv4 appears with its IPv4 address, also in lists
+/// of networks.
 #[test]
-fn both_families_on_one_listener() {
+fn one_listener_serves_both_families() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url())
         .listener(

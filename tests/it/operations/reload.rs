@@ -1,4 +1,4 @@
-//! SIGHUP: a good file takes effect at once and whole, a bad one changes nothing and says so.
+//! SIGHUP: a valid file is applied atomically, an invalid one changes nothing and is reported.
 
 use crate::support::certificates::Certificate;
 use crate::support::paddle::{self, SECRET};
@@ -24,7 +24,7 @@ fn replace_in_file(gateway: &Gateway, from: &str, to: &str) {
 }
 
 #[test]
-fn a_good_file_takes_effect() {
+fn a_valid_file_takes_effect() {
     let (first, second) = (Upstream::ok(), Upstream::ok());
     let gateway = Setup::new(&first.url()).start();
     assert_eq!(gateway.exchange(&Webhook::new("1").bytes()).status, 200);
@@ -42,16 +42,16 @@ fn a_good_file_takes_effect() {
         .metrics()
         .sum("hookgate_config_last_reload_success_timestamp_seconds", &[]);
     assert!((stamp - paddle::now() as f64).abs() < 120.0, "{stamp}");
-    // The replay guard outlives the reload.
+    // The replay guard is kept over a reload.
     let webhook = Webhook::new("3").bytes();
     assert_eq!(gateway.exchange(&webhook).status, 200);
     reload(&gateway, "ok");
     assert_eq!(gateway.exchange(&webhook).status, 409);
 }
 
-/// I07: the old configuration stays whole, and a line and a metric say so.
+/// I07: the old configuration stays in force as a whole; a log line and a metric report the failure.
 #[test]
-fn a_bad_file_changes_nothing_and_says_so() {
+fn an_invalid_file_changes_nothing_and_is_reported() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let good = std::fs::read_to_string(gateway.setup.file()).unwrap();
@@ -79,7 +79,7 @@ fn a_bad_file_changes_nothing_and_says_so() {
     reload(&gateway, "ok");
 }
 
-/// An exchange ends under the configuration it began with.
+/// An exchange ends under the configuration with which it began.
 #[test]
 fn an_exchange_in_flight_keeps_its_snapshot() {
     let gate = Gate::default();
@@ -97,12 +97,12 @@ fn an_exchange_in_flight_keeps_its_snapshot() {
     reload(&gateway, "ok");
     gate.open();
     assert_eq!(client.response().body, b"the first");
-    // The same connection, the next request: the new configuration.
+    // The next request on the same connection uses the new configuration.
     assert_eq!(client.exchange(&Webhook::new("{ }").bytes()).body, b"thanks");
     assert_eq!(second.requests().len(), 1);
 }
 
-/// I06: rotation without a false refusal at any step, and an end of the old secret.
+/// I06: a rotation without a false refusal at any step, after which the old secret is refused.
 #[test]
 fn secrets_rotate() {
     let upstream = Upstream::ok();
@@ -132,7 +132,7 @@ fn secrets_rotate() {
     );
 }
 
-/// A new certificate serves new handshakes; a bad one leaves the old in place.
+/// A new certificate serves new handshakes; an invalid one leaves the old one in place.
 #[test]
 fn certificates_are_replaced() {
     let upstream = Upstream::ok();
@@ -147,9 +147,9 @@ fn certificates_are_replaced() {
     assert_eq!(
         old.exchange(&Webhook::new("3").bytes()).status,
         200,
-        "an open connection goes on"
+        "an open connection stays usable"
     );
-    // A key of another certificate.
+    // The key of another certificate.
     std::fs::write(
         gateway.setup.directory().join("tls.key"),
         Certificate::new(&["localhost"]).key_pem,

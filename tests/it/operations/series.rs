@@ -1,9 +1,10 @@
-//! J01, J02: the label sets are closed; what a sender chooses never becomes a series, and the public listener tells nothing.
+//! J01, J02: the label sets are closed: no value of a sender becomes a series, and the public listener serves no admin
+//! path.
 
 use crate::support::{Client, Setup, Upstream, Webhook};
 use std::collections::BTreeSet;
 
-/// J02: what a sender chooses never becomes a series.
+/// J02: no value that a sender chooses becomes a series.
 #[test]
 fn hostile_requests_make_no_series() {
     let upstream = Upstream::ok();
@@ -26,7 +27,7 @@ fn hostile_requests_make_no_series() {
         ];
         let mut client = gateway.connect();
         for request in requests {
-            // A refusal may end the connection; what counts is that the request was judged.
+            // A refusal may close the connection; it is enough that the request was judged.
             if client
                 .try_send(&request.bytes())
                 .and_then(|()| client.try_response(false))
@@ -48,7 +49,7 @@ fn hostile_requests_make_no_series() {
     assert!(grown.is_empty(), "new series: {grown:?}");
 }
 
-/// J01: The admin paths belong to the admin listener alone.
+/// J01: the admin paths are served by the admin listener only.
 #[test]
 fn the_public_listeners_have_no_admin_paths() {
     let upstream = Upstream::ok();
@@ -64,9 +65,9 @@ fn the_public_listeners_have_no_admin_paths() {
     upstream.assert_untouched();
 }
 
-/// I15, I5: neither secret, signature nor body appears in logs or metrics, at any level.
+/// I15, I5: no secret, signature or body appears in logs or metrics, at any level.
 #[test]
-fn nothing_secret_is_told() {
+fn logs_and_metrics_contain_no_secret() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url())
         .variable("RUST_LOG", "trace")
@@ -93,6 +94,6 @@ fn nothing_secret_is_told() {
         mac,
         wrong_mac,
     ] {
-        assert!(!told.contains(secret), "{secret} was told");
+        assert!(!told.contains(secret), "{secret} was written");
     }
 }

@@ -1,11 +1,12 @@
-//! The rules of `deny.toml` over what is really linked, by `cargo tree`: licences, bans and sources. cargo-deny itself
-//! takes minutes to build and is for `make licences` and releases; what can be said without it is said in every run.
+//! The rules of `deny.toml` checked against what is really linked, by `cargo tree`: licences, bans and sources.
+//! cargo-deny itself takes minutes to build and is for `make licences` and releases; what can be checked without it is
+//! checked in every run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-/// Where crates may come from, as lock files name it.
+/// The registry from which crates may come, as lock files write it.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 fn document(name: &str) -> toml::Table {
@@ -23,7 +24,7 @@ fn words(value: &toml::Value) -> Vec<String> {
 }
 
 /// Every package that is built for one of the targets of `deny.toml`, tests included, by name and version, with its
-/// licence. `cargo metadata` would also list what no feature turns on.
+/// licence. `cargo metadata` would also list optional packages that no feature enables.
 fn packages() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for target in words(&rules()["graph"]["targets"]) {
@@ -37,7 +38,7 @@ fn packages() -> BTreeMap<String, String> {
         assert!(output.status.success(), "{output:?}");
         let lines = String::from_utf8(output.stdout).unwrap();
         for (package, licence) in lines.lines().filter_map(|line| line.split_once('|')) {
-            // A package that was listed before ends with a star.
+            // `cargo tree` marks a package that it has listed before with a star.
             found.insert(package.to_owned(), licence.trim_end_matches(" (*)").to_owned());
         }
     }
@@ -45,12 +46,12 @@ fn packages() -> BTreeMap<String, String> {
     found
 }
 
-/// Whether an SPDX expression can be satisfied with `allowed` licences alone. `/` is how old manifests write `OR`.
+/// Whether an SPDX expression can be satisfied with `allowed` licences alone. Old manifests write `/` for `OR`.
 fn is_satisfied(expression: &str, allowed: &[String]) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let tokens: Vec<&str> = spaced.split_whitespace().collect();
     let (satisfied, rest) = any(&tokens, allowed);
-    assert!(rest.is_empty(), "not understood: {expression}");
+    assert!(rest.is_empty(), "cannot be parsed: {expression}");
     satisfied
 }
 
@@ -84,12 +85,12 @@ fn one<'a, 't>(tokens: &'t [&'a str], allowed: &[String]) -> (bool, &'t [&'a str
             (allowed.contains(&name), rest)
         }
         [licence, rest @ ..] => (allowed.iter().any(|name| name == licence), rest),
-        [] => panic!("an expression that ends too early"),
+        [] => panic!("the expression ends too early"),
     }
 }
 
 #[test]
-fn expressions_are_read_as_spdx_means_them() {
+fn spdx_expressions_are_evaluated() {
     let allowed = ["MIT".to_owned(), "Apache-2.0".to_owned(), "ISC".to_owned()];
     for (expression, satisfied) in [
         ("MIT", true),
@@ -108,7 +109,7 @@ fn expressions_are_read_as_spdx_means_them() {
 }
 
 #[test]
-fn licences_bans_and_sources_are_as_deny_toml_says() {
+fn dependencies_follow_deny_toml() {
     let rules = rules();
     let allowed = words(&rules["licenses"]["allow"]);
     let bans = rules["bans"]["deny"].as_array().unwrap().iter();

@@ -1,12 +1,13 @@
-//! Group B: headers that a server behind us would take for others, that remove others, or that nobody signed.
+//! Group B: header names that a server behind hookgate would read as other names, headers that remove other headers,
+//! and unsigned headers.
 
 use crate::support::upstream::answer;
 use crate::support::{Setup, Upstream, Webhook, hold, nothing_passed};
 
-/// B01: to WSGI, Rack and CGI an underscore is a hyphen. What could be taken for a name that matters is refused, any
-/// other is dropped.
+/// B01: WSGI, Rack and CGI read an underscore as a hyphen. A name that such a server would read as one that matters is
+/// refused; any other name with an underscore is dropped.
 #[test]
-fn underscores() {
+fn names_with_underscores_are_refused_or_dropped() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("abc");
@@ -42,13 +43,13 @@ fn underscores() {
         .header("_", "1")
         .header("Custom_Name", "1");
     assert_eq!(gateway.exchange(&dropped.bytes()).status, 200);
-    // `hold` looks for any name with an underscore.
+    // `assert_invariants` fails on any forwarded name with an underscore.
     hold(&mut gateway, &upstream);
 }
 
-/// B02: the signature header twice, joined, empty, in another case.
+/// B02: the signature header sent twice, joined with a comma, empty, or with its name in another case.
 #[test]
-fn signature_headers() {
+fn faulty_signature_headers_are_refused() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("abc");
@@ -69,15 +70,15 @@ fn signature_headers() {
         assert_eq!(response.status, 401, "{joined}");
     }
     nothing_passed(&mut gateway, &upstream);
-    // The name's case is nothing to HTTP.
+    // HTTP header names are case-insensitive.
     let lower = webhook.signature(None).header("paddle-signature", &value);
     assert_eq!(gateway.exchange(&lower.bytes()).status, 200);
     hold(&mut gateway, &upstream);
 }
 
-/// B03: what only we may say is removed, however it is spelled, before we say it.
+/// B03: header names that only hookgate may set are removed in every spelling before hookgate adds its own.
 #[test]
-fn our_own_names() {
+fn hookgate_headers_of_a_sender_are_removed() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let webhook = [
@@ -104,17 +105,18 @@ fn our_own_names() {
     assert_eq!(
         seen.header("X-Request-Id-2").as_deref(),
         Some("forged"),
-        "others' names are theirs"
+        "names of other software are kept"
     );
-    // A dot is a dot to every server that was tried, but a trailing space is no name at all.
+    // Every server that was tried reads a dot as a dot. A trailing space makes the name invalid.
     let spaced = Webhook::new("abc").framed("Hookgate-Verified : forged\r\nContent-Length: 3\r\n", b"abc");
     assert_eq!(gateway.exchange(&spaced).status, 400);
     hold(&mut gateway, &upstream);
 }
 
-/// B04: nobody can have a header removed that matters, and what is nominated is removed before ours are added.
+/// B04: `Connection` cannot remove a header that matters, and the headers that it names are removed before hookgate's
+/// own are added.
 #[test]
-fn nominated_names() {
+fn connection_cannot_remove_protected_headers() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("abc");
@@ -155,15 +157,15 @@ fn nominated_names() {
     assert_eq!(
         seen.all("X-Request-Id").len(),
         1,
-        "ours is there whatever was nominated"
+        "hookgate's header is present although Connection names it"
     );
     hold(&mut gateway, &upstream);
 }
 
 /// A23, B05, B07, B08: hop-by-hop fields in both directions, upgrades, overrides of the method or the target, and
-/// `Proxy` go no further; what belongs to the application goes on.
+/// `Proxy` are not forwarded; headers of the application are.
 #[test]
-fn what_goes_no_further() {
+fn hop_by_hop_headers_and_overrides_are_not_forwarded() {
     let hops = [
         ("Connection", "upgrade, http2-settings, x-hop"),
         ("X-Hop", "1"),
@@ -212,11 +214,11 @@ fn what_goes_no_further() {
     let seen = upstream.only();
     for (name, _) in hops[1..].iter().chain(&more) {
         if *name != "Sec-WebSocket-Key" {
-            assert_eq!(seen.header(name), None, "{name} reached the upstream");
+            assert_eq!(seen.header(name), None, "{name} was forwarded to the upstream");
         }
     }
     for (name, _) in &hops[2..] {
-        assert_eq!(response.header(name), None, "{name} came back");
+        assert_eq!(response.header(name), None, "{name} was returned to the sender");
     }
     for (name, value) in kept {
         assert_eq!(seen.header(name).as_deref(), Some(value), "{name}");
@@ -224,9 +226,9 @@ fn what_goes_no_further() {
     hold(&mut gateway, &upstream);
 }
 
-/// B06: where a request came from is ours to say.
+/// B06: hookgate sets the forwarding headers itself; those of an untrusted sender are replaced.
 #[test]
-fn forwarding_headers_of_strangers() {
+fn forwarding_headers_of_untrusted_peers_are_replaced() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let webhook = [
@@ -263,9 +265,9 @@ fn forwarding_headers_of_strangers() {
     hold(&mut gateway, &upstream);
 }
 
-/// B10: nothing that a sender writes can break a line of the log, steer a terminal, or fill the disk.
+/// B10: nothing that a sender writes can break a log line, send control sequences to a terminal, or fill the disk.
 #[test]
-fn log_lines() {
+fn senders_cannot_break_log_lines() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url())
         .variable("HOOKGATE_LOG__FILTER", "trace")
@@ -305,12 +307,12 @@ fn log_lines() {
     }
 }
 
-/// B11: a compressed body is bytes like any other: verified and forwarded as they are, never unpacked.
+/// B11: a compressed body is verified and forwarded as it is and never decompressed.
 #[test]
-fn compressed_bodies() {
+fn compressed_bodies_are_forwarded_unchanged() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
-    // The beginning of a stream that unpacks to a thousand times its size: 64 KiB of zeros' code, again and again.
+    // The beginning of a stream that decompresses to a thousand times its size: the code of 64 KiB of zeros, repeated.
     let bomb = [&b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03"[..], &[0; 200_000]].concat();
     let before = gateway.peak_resident();
     for body in [b"\x1f\x8b\x08\x00 not really".to_vec(), bomb] {
@@ -324,9 +326,9 @@ fn compressed_bodies() {
     hold(&mut gateway, &upstream);
 }
 
-/// B12: what a body is called and what is in it makes no difference to its bytes.
+/// B12: neither the content type nor the content of a body changes how its bytes are handled.
 #[test]
-fn bodies_of_any_kind() {
+fn bodies_of_any_type_are_forwarded_unchanged() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let bodies: [&[u8]; 5] = [b"", b"\xef\xbb\xbf{}", b"\xff\xfe\xfd", b"\0\0\0", b"{}\r\n\r\n"];
@@ -356,9 +358,10 @@ fn bodies_of_any_kind() {
     hold(&mut gateway, &upstream);
 }
 
-/// J05: ids of the sender's that are not short and plain are replaced; `traceparent` is the application's.
+/// J05: a request id of the sender is replaced unless it is short and plain; `traceparent` is forwarded to the
+/// application.
 #[test]
-fn request_ids() {
+fn malformed_request_ids_are_replaced() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     for (at, (id, kept)) in [

@@ -1,10 +1,11 @@
-//! Group G: what an upstream answers, well formed or not. What can be read in one way only is relayed; anything else is
-//! 502, and nothing of it reaches the sender or the next webhook.
+//! Group G: what an upstream answers, well formed or not. An answer that can be read in only one way is relayed.
+//! Anything else becomes 502, and no part of it reaches the sender or the answer to the next webhook.
 
 use crate::support::upstream::answer;
 use crate::support::{Gate, Setup, Then, Upstream, Webhook, eventually};
 
-/// Sends two webhooks over one connection to an upstream that answers the first with `bytes`; the second must get its own.
+/// Sends two webhooks over one connection to an upstream that answers the first with `bytes`; the second must get its
+/// own answer.
 fn first_and_second(bytes: &'static [u8]) -> (u16, Vec<u8>, Vec<u16>) {
     let upstream = Upstream::new(move |request, connection| {
         if request.body == b"first" {
@@ -30,9 +31,9 @@ fn first_and_second(bytes: &'static [u8]) -> (u16, Vec<u8>, Vec<u16>) {
     (first.status, first.body.clone(), first.informational.clone())
 }
 
-/// G04: answers before the answer.
+/// G04: informational (1xx) answers before the final answer.
 #[test]
-fn informational_answers() {
+fn informational_answers_do_not_replace_the_final_answer() {
     for (bytes, informational) in [
         (
             &b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"[..],
@@ -56,9 +57,9 @@ fn informational_answers() {
     assert_eq!(status, 502);
 }
 
-/// G05: answers whose end two readers would see in two places.
+/// G05: answers whose end two HTTP parsers could see in different places.
 #[test]
-fn answers_that_can_be_read_in_two_ways() {
+fn ambiguous_answers_never_reach_the_next_webhook() {
     let refused: [&'static [u8]; 10] = [
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2, 9\r\n\r\nok",
@@ -76,7 +77,7 @@ fn answers_that_can_be_read_in_two_ways() {
         assert_eq!(status, 502, "{:?}", String::from_utf8_lossy(bytes));
         assert!(body.starts_with(b"{\"title\""), "{:?}", String::from_utf8_lossy(&body));
     }
-    // Both framings: refused, or read as RFC 9112, 6.3 says.
+    // Both framing headers: refused, or read as RFC 9112, 6.3 requires.
     for bytes in [
         &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n"[..],
         b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
@@ -86,9 +87,9 @@ fn answers_that_can_be_read_in_two_ways() {
     }
 }
 
-/// G05: bytes after an answer's end are nobody's answer.
+/// G05: bytes after the end of an answer are not used as the next answer.
 #[test]
-fn an_answer_behind_an_answer() {
+fn bytes_after_an_answer_are_not_the_next_answer() {
     for bytes in [
         &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"[..],
         b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
@@ -102,7 +103,7 @@ fn an_answer_behind_an_answer() {
     }
 }
 
-/// G05: line ends and control characters in an answer's head cannot split it for the sender.
+/// G05: line ends and control characters in the head of an answer cannot split it for the sender.
 #[test]
 fn answers_are_not_split() {
     for bytes in [
@@ -123,9 +124,10 @@ fn answers_are_not_split() {
     }
 }
 
-/// G01: TLS to an upstream that does not speak it, speaks it never to the end, or is somebody else.
+/// G01: an upstream that should use TLS but does not, stalls in the handshake, or presents the certificate of another
+/// server.
 #[test]
-fn tls_that_fails() {
+fn an_upstream_with_faulty_tls_is_unreachable() {
     let plain = Upstream::ok();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let stranger = crate::support::certificates::Certificate::new(&["localhost"]);
@@ -149,15 +151,15 @@ fn tls_that_fails() {
     assert!(stranger.requests().is_empty() && plain.requests().is_empty());
 }
 
-/// G03: one deadline for the whole of an answer, however steadily it drips.
+/// G03: one deadline covers the whole answer, however steadily its bytes arrive.
 #[test]
-fn a_dripping_answer() {
+fn a_slow_steady_answer_ends_at_the_deadline() {
     let upstream = Upstream::new(|request, connection| {
         if request.index > 0 {
             return connection.say(&answer("200 OK", &[], b"well again"));
         }
         connection.say(b"HTTP/1.1 200 OK\r\nX-Drip: ");
-        // Ends when the gateway hangs up.
+        // This ends when the gateway closes the connection.
         while connection.say(b"x") == Then::Keep {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
@@ -171,13 +173,15 @@ fn a_dripping_answer() {
         (504, "upstream_timeout"),
         "{response:?}"
     );
-    eventually("the upstream to be let go", || (upstream.open() == 0).then_some(()));
-    assert_eq!(gateway.exchange(&webhook).body, b"well again");
+    eventually("the upstream connection to be closed", || {
+        (upstream.open() == 0).then_some(())
+    });
+    assert_eq!(gateway.exchange(&webhook).body, b"recovered");
 }
 
-/// G11: an application cannot speak for the gateway.
+/// G11: an application cannot set hookgate's own headers in its answer.
 #[test]
-fn our_names_in_an_answer() {
+fn answers_cannot_set_hookgate_headers() {
     let headers = [
         ("Hookgate-Verified", "forged"),
         ("hookgate-anything", "forged"),
@@ -194,16 +198,16 @@ fn our_names_in_an_answer() {
     }
 }
 
-/// G10: a Unix socket that goes and comes back: while it is away the sender is told to come back, and the webhook then
-/// reaches its successor, once.
+/// G10: a Unix socket that disappears and is created again: meanwhile the sender gets an answer with `Retry-After`, and
+/// the retry is delivered once to the new application.
 #[test]
-fn a_unix_socket_that_is_made_anew() {
+fn a_recreated_unix_socket_is_used_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.sock");
     let serve = |text: &'static str| {
         Upstream::unix(&path, move |_, connection| {
             connection.say(&answer("200 OK", &[], text.as_bytes()));
-            // No pooled connection outlives the socket.
+            // A pooled connection would outlive the socket.
             Then::Close
         })
     };
@@ -224,10 +228,10 @@ fn a_unix_socket_that_is_made_anew() {
     assert_eq!(first.only().body, b"1");
 }
 
-/// I11, I12: the application is stopped before the gateway, or comes up after it: the sender is told to come back, nothing
-/// is acknowledged, and the retry is delivered.
+/// I11, I12: the application is stopped before the gateway, or starts after it: the sender gets an answer with
+/// `Retry-After`, nothing is acknowledged, and the retry is delivered.
 #[test]
-fn an_application_that_is_not_there_yet() {
+fn an_absent_application_gets_the_retry_after_it_starts() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.sock");
     let gateway = Setup::new(&format!("unix:{}", path.display())).start();
@@ -246,10 +250,11 @@ fn an_application_that_is_not_there_yet() {
     assert_eq!(upstream.only().body, b"{}");
 }
 
-/// I10: killed between the application's request and its answer: the sender sees a broken connection, and the retry to the
-/// successor is let in (the memory store forgets; the application must expect a webhook twice).
+/// I10: the gateway is killed between the application's request and its answer. The sender sees a broken connection,
+/// and its retry to the new process is accepted: the memory store is lost, so the application may receive the webhook
+/// twice.
 #[test]
-fn killed_between_request_and_answer() {
+fn a_kill_during_an_exchange_lets_the_retry_through() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::new(move |_, connection| {
@@ -263,7 +268,10 @@ fn killed_between_request_and_answer() {
     upstream.wait_for(1);
     gateway.signal(rustix::process::Signal::KILL);
     assert!(!gateway.ended().success());
-    assert!(client.try_response(false).is_err(), "nobody may take it for delivered");
+    assert!(
+        client.try_response(false).is_err(),
+        "the sender must not read this as delivered"
+    );
     gate.open();
     let successor = Setup::new(&upstream.url()).start();
     assert_eq!(successor.exchange(&webhook).body, b"done");

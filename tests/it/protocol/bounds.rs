@@ -1,4 +1,4 @@
-//! Every bound of DESIGN's table, reached: a clear answer, and service for whoever comes next.
+//! Every bound of the table in DESIGN is reached once: the answer is clear, and the next request is served.
 
 use crate::support::frames::{self, CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, frame};
 use crate::support::http2::{self, Http2};
@@ -6,29 +6,29 @@ use crate::support::upstream::answer;
 use crate::support::{Client, Gate, PATIENCE, Setup, Upstream, Webhook, eventually};
 
 #[test]
-fn connections() {
+fn connections_are_bounded() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).limits("connections = 8").start();
     let mut crowd: Vec<Client> = (0..8).map(|_| gateway.connect()).collect();
     for (number, client) in crowd.iter_mut().enumerate() {
         assert_eq!(client.exchange(&Webhook::new(format!("{number}")).bytes()).status, 200);
     }
-    // One more waits in the backlog or is closed; it is not served while all places are taken.
+    // A ninth connection waits in the backlog or is closed; it is not served while all eight slots are in use.
     let mut late = gateway.connect();
     let sent = late.try_send(&Webhook::new("late").bytes());
     let turned_away = sent.is_err() || late.stirs();
     assert_eq!(
         upstream.requests().len(),
         8,
-        "a ninth connection is served beside eight"
+        "a ninth connection is served although the limit is eight"
     );
     assert_eq!(
         gateway.ask("/livez").status,
         200,
-        "the admin listener has places of its own"
+        "the admin listener has a limit of its own"
     );
     drop(crowd);
-    let response = eventually("a free place", || {
+    let response = eventually("a free connection slot", || {
         let mut client = if turned_away {
             gateway.connect()
         } else {
@@ -40,9 +40,9 @@ fn connections() {
     assert_eq!(response.status, 200, "{response:?}");
 }
 
-/// B09: header count, header bytes, one endless header, an endless target.
+/// B09: number of headers, bytes of headers, one endless header, an endless target.
 #[test]
-fn heads() {
+fn heads_are_bounded() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("{}");
@@ -67,9 +67,10 @@ fn heads() {
     assert_eq!(gateway.exchange(&within.bytes()).status, 200);
 }
 
-/// The budget for bodies in flight, small: the one that does not fit is told to come back, and then fits.
+/// A small budget for bodies in flight: a body that does not fit is refused with `Retry-After`, and fits once the first
+/// has ended.
 #[test]
-fn bytes_in_flight() {
+fn bytes_in_flight_are_bounded() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url())
         .limits("in_flight_bytes = \"64KiB\"")
@@ -79,7 +80,7 @@ fn bytes_in_flight() {
     let mut holder = gateway.connect();
     let request = first.bytes();
     holder.send(&request[..request.len() - 1]);
-    eventually("the first to hold its bytes", || {
+    eventually("the first request to hold its bytes", || {
         (gateway.metrics().sum("hookgate_intake_bytes_in_flight", &[]) > 30_000.0).then_some(())
     });
     let response = gateway.exchange(&second.bytes());
@@ -95,9 +96,9 @@ fn bytes_in_flight() {
     gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
 }
 
-/// Connections to one upstream.
+/// The limit of connections to one upstream.
 #[test]
-fn upstream_connections() {
+fn upstream_connections_are_bounded() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::new(move |_, connection| {
@@ -125,15 +126,15 @@ fn upstream_connections() {
     assert_eq!(gateway.exchange(&webhook).status, 200);
 }
 
-/// An idle connection that another worker keeps must not refuse a webhook: it gives way.
+/// An idle upstream connection that another worker keeps must not cause a refusal: it is closed to make room.
 #[test]
-fn idle_upstream_connections_give_way() {
+fn idle_upstream_connections_are_closed_to_make_room() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url())
         .top("workers = 4")
         .upstream("max_connections = 1")
         .start();
-    // Each connection may land on another worker.
+    // Each connection may be accepted by another worker.
     for number in 0..24 {
         let response = gateway.exchange(&Webhook::new(format!("{number}")).bytes());
         assert_eq!(response.status, 200, "webhook {number}: {response:?}");
@@ -141,9 +142,9 @@ fn idle_upstream_connections_give_way() {
     assert_eq!(upstream.requests().len(), 24);
 }
 
-/// HTTP/2 streams of one connection: the bound is announced, and a client that keeps to it is served in full.
+/// HTTP/2 streams of one connection: the limit is announced, and a client that respects it is served completely.
 #[test]
-fn http2_streams() {
+fn http2_streams_are_bounded() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::new(move |request, connection| {
@@ -155,7 +156,7 @@ fn http2_streams() {
     let gateway = Setup::new(&upstream.url()).limits("http2_streams = 5").start();
     http2::run(async {
         let mut client = Http2::connect(&gateway).await;
-        // Once answered, the client knows the bound.
+        // After one answer the client knows the limit.
         assert_eq!(client.exchange(&Webhook::new("first")).await.unwrap().status, 200);
         let mut sender = client.sender;
         let streams: Vec<_> = (0..20)
@@ -164,7 +165,7 @@ fn http2_streams() {
         while upstream.requests().len() < 6 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        // The gauge is sampled: by the time that it shows five, a sixth stream would have been there.
+        // The gauge is sampled: when it shows five, a sixth stream would have been counted as well.
         gateway.counted("hookgate_in_flight_requests", &[], 5.0);
         assert_eq!(upstream.requests().len(), 6);
         gate.open();
@@ -175,7 +176,8 @@ fn http2_streams() {
     assert_eq!(upstream.requests().len(), 21);
 }
 
-/// F11: rapid reset, a CONTINUATION flood, empty DATA frames: the connection is ended, memory stays, others are served.
+/// F11: rapid reset, a CONTINUATION flood, empty DATA frames: the connection is closed, memory does not grow, other
+/// connections are served.
 #[test]
 fn http2_floods_are_cut_off() {
     type Frames<'a> = &'a dyn Fn(u32) -> Vec<u8>;
@@ -219,13 +221,17 @@ fn http2_floods_are_cut_off() {
             );
         }
         let grown = gateway.peak_resident() - before;
-        assert!(grown < 16 << 20, "{name}: grew by {grown} bytes");
+        assert!(grown < 16 << 20, "{name}: memory grew by {grown} bytes");
         assert_eq!(
             gateway.exchange(&Webhook::new(name).bytes()).status,
             200,
-            "{name}: others are served"
+            "{name}: other connections are served"
         );
     }
     gateway.counted("hookgate_in_flight_requests", &[], 0.0);
-    assert_eq!(upstream.requests().len(), floods.len(), "no flood reached the upstream");
+    assert_eq!(
+        upstream.requests().len(),
+        floods.len(),
+        "no request of a flood reached the upstream"
+    );
 }

@@ -1,11 +1,12 @@
-//! HTTP that two servers could read in two ways, and `Expect`: judged before a byte of body, by us as by anybody behind us.
+//! HTTP messages that two servers could read in different ways, and `Expect`: decided before any byte of the body is
+//! read.
 
 use crate::support::{Setup, Upstream, Webhook};
 
-/// A02, A06, A07, A08, A13, A15: framing and authority that another server might read differently. The status is that of
-/// hyper's own refusal or of ours; the upstream sees nothing.
+/// A02, A06, A07, A08, A13, A15: framing and authority that another server might read differently. The status comes
+/// from hyper or from hookgate; the upstream receives nothing.
 #[test]
-fn malformed_http() {
+fn ambiguous_framing_is_refused() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let signature = Webhook::new("abc").signature.unwrap();
@@ -22,7 +23,7 @@ fn malformed_http() {
             head("Host: a\r\nContent-Length: 0x3\r\n") + "abc",
         ),
         (
-            "an overflowing length",
+            "a length that overflows",
             head("Host: a\r\nContent-Length: 18446744073709551616\r\n") + "abc",
         ),
         (
@@ -42,23 +43,23 @@ fn malformed_http() {
             head("Host: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + "3\r\nabc\r\n0\r\n\r\n",
         ),
         (
-            "a chunk size with 0x",
+            "a chunk size with the prefix 0x",
             head("Host: a\r\nTransfer-Encoding: chunked\r\n") + "0x3\r\nabc\r\n0\r\n\r\n",
         ),
         (
-            "an overflowing chunk size",
+            "a chunk size that overflows",
             head("Host: a\r\nTransfer-Encoding: chunked\r\n") + "fffffffffffffffff\r\nabc",
         ),
         (
-            "an aliased coding",
+            "Transfer_Encoding with an underscore",
             head("Host: a\r\nTransfer_Encoding: chunked\r\nContent-Length: 3\r\n") + "abc",
         ),
         (
-            "an aliased length",
+            "Content_Length with an underscore",
             head("Host: a\r\nContent_Length: 9\r\nContent-Length: 3\r\n") + "abc",
         ),
         (
-            "an aliased signature",
+            "Paddle_Signature with an underscore",
             head("Host: a\r\nPaddle_Signature: ts=1\r\nContent-Length: 3\r\n") + "abc",
         ),
         ("no host", head("Content-Length: 3\r\n") + "abc"),
@@ -80,19 +81,19 @@ fn malformed_http() {
             head("Host: a\r\nX\r\nContent-Length: 3\r\n") + "abc",
         ),
         (
-            "a nominated signature",
+            "Connection that names the signature",
             head("Host: a\r\nConnection: Paddle-Signature\r\nContent-Length: 3\r\n") + "abc",
         ),
         (
-            "a nominated length",
+            "Connection that names Content-Length",
             head("Host: a\r\nConnection: close, content-length\r\nContent-Length: 3\r\n") + "abc",
         ),
         (
-            "a nominated host",
+            "Connection that names Host",
             head("Host: a\r\nConnection: host\r\nContent-Length: 3\r\n") + "abc",
         ),
         (
-            "an unknown expectation",
+            "an unknown value of Expect",
             head("Host: a\r\nExpect: foo\r\nContent-Length: 3\r\n") + "abc",
         ),
     ];
@@ -105,9 +106,9 @@ fn malformed_http() {
     assert_eq!(upstream.only().body, b"genuine");
 }
 
-/// A22, A21: a sender that asks first learns the refusal without being told to go on.
+/// A22, A21: a sender with `Expect: 100-continue` gets a refusal without the 100 before it.
 #[test]
-fn expect_continue_is_answered_by_the_verdict() {
+fn a_refusal_comes_without_100_continue() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("0123456789").header("Expect", "100-continue");
@@ -118,7 +119,7 @@ fn expect_continue_is_answered_by_the_verdict() {
     ] {
         let response = gateway.exchange(&refused.announcing(10));
         assert!(matches!(response.status, 401 | 404), "{response:?}");
-        assert!(response.informational.is_empty(), "told to continue: {response:?}");
+        assert!(response.informational.is_empty(), "100 Continue was sent: {response:?}");
     }
     let response = gateway.exchange(&webhook.announcing(1 << 62));
     assert_eq!(
@@ -130,7 +131,8 @@ fn expect_continue_is_answered_by_the_verdict() {
 
     let mut client = gateway.connect();
     client.send(&webhook.announcing(10));
-    // Only once we are told to: a gateway that forgot the 100 would wait for the body, and we for the 100.
+    // The body is sent only after the 100. A gateway that forgot it would wait for the body while the test waits for
+    // the 100.
     client.wait_for(b"HTTP/1.1 100 ");
     client.send(b"0123456789");
     let response = client.response();

@@ -1,11 +1,11 @@
-//! Group F over HTTP/2: heads that the protocol forbids, written frame by frame.
+//! Group F over HTTP/2: request heads that the protocol forbids, written frame by frame.
 
 use crate::support::frames;
 use crate::support::{Setup, Upstream, Webhook, hold};
 
 /// F13, A11: fields that HTTP/2 forbids or that are malformed there: the stream or the connection is refused.
 #[test]
-fn http2_fields() {
+fn malformed_http2_fields_are_refused() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("abc");
@@ -77,7 +77,7 @@ fn http2_fields() {
         assert!(!answered_200, "{fields:?}");
         assert!(upstream.requests().is_empty(), "{fields:?} reached the upstream");
     }
-    // The same connection form, with nothing wrong: what refused the others was not the form.
+    // The same frames with valid fields are accepted, so the fields were the reason for the refusals.
     let mut client = frames::connect(&gateway);
     let head = frames::frame(
         frames::HEADERS,

@@ -1,14 +1,14 @@
-//! Group F over HTTP/2: floods that h2 itself does not end, and peers that hold back what they asked for. Memory stays flat,
-//! and genuine traffic on another connection is served meanwhile.
+//! Group F over HTTP/2: floods that h2 itself does not end, and peers that do not read what they requested. Memory does
+//! not grow, and genuine webhooks on other connections are served meanwhile.
 
 use crate::support::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, PING, SETTINGS, frame};
 use crate::support::{Client, Gateway, PATIENCE, Setup, Then, Upstream, Webhook, eventually, hold, passes};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// `SETTINGS_INITIAL_WINDOW_SIZE` of 0: nothing of any answer may be sent.
+/// `SETTINGS_INITIAL_WINDOW_SIZE` of 0: the gateway may send no byte of any answer.
 const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
 
-/// Runs `flood` until it ends while webhooks pass on connections of their own; RSS stays flat.
+/// Runs `flood` to its end while webhooks are sent on other connections; resident memory must not grow.
 fn meanwhile(gateway: &Gateway, name: &str, flood: impl FnOnce() + Send) {
     passes(gateway, &format!("{name} before"));
     let before = gateway.peak_resident();
@@ -26,7 +26,7 @@ fn meanwhile(gateway: &Gateway, name: &str, flood: impl FnOnce() + Send) {
         }
     });
     let grown = gateway.peak_resident() - before;
-    assert!(grown < 16 << 20, "{name}: grew by {} KiB", grown >> 10);
+    assert!(grown < 16 << 20, "{name}: memory grew by {} KiB", grown >> 10);
 }
 
 fn request(id: u32, webhook: &Webhook) -> Vec<u8> {
@@ -34,9 +34,9 @@ fn request(id: u32, webhook: &Webhook) -> Vec<u8> {
     [head, frame(DATA, END_STREAM, id, &webhook.body)].concat()
 }
 
-/// F12: PING, SETTINGS, PRIORITY and WINDOW_UPDATE floods, from a peer that never reads what it provokes.
+/// F12: PING, SETTINGS, PRIORITY and WINDOW_UPDATE floods from a peer that never reads the replies.
 #[test]
-fn control_frames() {
+fn control_frame_floods_do_not_grow_memory() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).limits("write_timeout = \"1s\"").start();
     let floods = [
@@ -49,7 +49,7 @@ fn control_frames() {
         let mut client = frames::connect(&gateway);
         let many = bytes.repeat(1000);
         meanwhile(&gateway, name, move || {
-            // Ends when the gateway closes, or stops reading because we do.
+            // This ends when the gateway closes the connection or stops reading because the peer does not read.
             for _ in 0..300 {
                 if client
                     .try_send_within(&many, std::time::Duration::from_secs(3))
@@ -64,9 +64,9 @@ fn control_frames() {
     hold(&mut gateway, &upstream);
 }
 
-/// F12: a header block of 17 KiB that unpacks to 64 MiB (RFC 7541: one large entry, named again by one byte each).
+/// F12: a header block of 17 KiB that expands to 64 MiB (RFC 7541: one large entry, then referenced by one byte each).
 #[test]
-fn hpack_bomb() {
+fn an_hpack_bomb_does_not_grow_memory() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let gateway_ref = &gateway;
@@ -74,7 +74,8 @@ fn hpack_bomb() {
         for _ in 0..20 {
             let mut client = frames::connect(gateway_ref);
             let mut block = frames::head(&Webhook::new("abc"));
-            // Literal with incremental indexing: name `x`, a value of 3,900 bytes, length in HPACK's 7-bit prefix form.
+            // Literal with incremental indexing: name `x`, a value of 3,900 bytes, its length as an HPACK integer with
+            // a 7-bit prefix.
             block.extend([
                 0x40,
                 1,
@@ -97,9 +98,9 @@ fn hpack_bomb() {
     hold(&mut gateway, &upstream);
 }
 
-/// F12: 10,000 streams on one connection, none ever finished.
+/// F12: 10,000 streams on one connection, none of which ends.
 #[test]
-fn ten_thousand_streams() {
+fn ten_thousand_streams_do_not_grow_memory() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).route("body_timeout = \"2s\"").start();
     let block = frames::head(&Webhook::new("abc"));
@@ -119,10 +120,10 @@ fn ten_thousand_streams() {
     hold(&mut gateway, &upstream);
 }
 
-/// F12, F07: answers that the peer's flow control holds back, refusals as well as the upstream's: the connection is cut
-/// off, and the upstream is let go.
+/// F12, F07: answers that the peer's flow control blocks, both hookgate's refusals and the upstream's answers: the
+/// client connection is closed, and the upstream connection too.
 #[test]
-fn zero_windows() {
+fn answers_blocked_by_flow_control_are_cut_off() {
     let upstream = Upstream::new(|request, connection| {
         if request.body != b"big" {
             return connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
@@ -142,18 +143,14 @@ fn zero_windows() {
             client.send(&request(at as u32 * 2 + 1, webhook));
         }
         if pinging {
-            // Busy with something else all the time, which is no excuse.
+            // Constant PINGs must not keep the connection open.
             let ping = frame(PING, 0, 0, b"01234567");
-            eventually("a pinging peer to be cut off", || {
+            eventually("the connection of a peer that only sends PINGs to be closed", || {
                 (client.try_send(&ping).is_err() || client.closed_within(std::time::Duration::from_millis(5)))
                     .then_some(())
             });
         }
-        assert!(
-            client.closed_within(PATIENCE),
-            "{} streams held back for ever",
-            webhooks.len()
-        );
+        assert!(client.closed_within(PATIENCE), "{} streams never end", webhooks.len());
     };
     let forged = Webhook::new("forged").signature(None);
     stall(std::slice::from_ref(&forged), false);
@@ -161,17 +158,19 @@ fn zero_windows() {
     stall(&vec![forged; 50], false);
     stall(&[Webhook::new("small")], false);
     stall(&[Webhook::new("big")], false);
-    eventually("the upstream to be let go", || (upstream.open() <= 1).then_some(()));
+    eventually("the upstream connection to be closed", || {
+        (upstream.open() <= 1).then_some(())
+    });
     gateway.counted("hookgate_in_flight_requests", &[], 0.0);
     gateway.counted("hookgate_connections_open", &[("listener", "tls")], 0.0);
     passes(&gateway, "after");
     assert!(gateway.runs());
 }
 
-/// F06: an idle HTTP/2 connection is told to go, and cut off when it does not answer; PINGs without requests keep nothing
-/// open.
+/// F06: an idle HTTP/2 connection gets GOAWAY, and is closed when the peer does not answer; PINGs without requests do
+/// not keep it open.
 #[test]
-fn idle_connections() {
+fn an_idle_http2_connection_is_closed() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url())
         .limits("idle_timeout = \"400ms\"\nhead_timeout = \"400ms\"")
@@ -185,7 +184,7 @@ fn idle_connections() {
     half.send(&frame(HEADERS, 0, 1, &frames::head(&Webhook::new("half"))));
     assert!(half.closed_within(PATIENCE));
     let mut pinging = frames::connect(&gateway);
-    eventually("a connection that only pings to be closed", || {
+    eventually("a connection with only PINGs to be closed", || {
         let sent = pinging.try_send(&frame(PING, 0, 0, b"01234567"));
         (sent.is_err() || pinging.closed_within(std::time::Duration::from_millis(5))).then_some(())
     });

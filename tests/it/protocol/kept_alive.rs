@@ -1,4 +1,5 @@
-//! One HTTP/1.1 connection and many requests: whether it goes on after each of them, and where the next one begins.
+//! One HTTP/1.1 connection with many requests: whether it stays open after each of them, and where the next request
+//! begins.
 
 use crate::support::upstream::answer;
 use crate::support::{Client, Gateway, PATIENCE, Setup, Upstream, Webhook, hold};
@@ -11,9 +12,9 @@ fn echo() -> Upstream {
     Upstream::new(|request, connection| connection.say(&answer("200 OK", &[], &request.body)))
 }
 
-/// A18: any number of requests at once, in any framing, cut anywhere: each is answered with its own answer, in their order.
+/// A18: any number of requests at once, with any framing, split anywhere: each gets its own answer, in order.
 #[test]
-fn requests_in_a_row() {
+fn pipelined_requests_are_answered_in_order() {
     let upstream = echo();
     let mut gateway = Setup::new(&upstream.url()).start();
     for (name, connect) in LISTENERS {
@@ -50,10 +51,10 @@ fn requests_in_a_row() {
     hold(&mut gateway, &upstream);
 }
 
-/// A refusal does not cost a sender its connection when the body that nobody wanted has arrived; the rest of a larger one,
-/// or of one that its sender holds back until it is asked for, could be anything.
+/// A refusal keeps the connection open when the whole unread body has arrived. A larger body, or one that the sender
+/// holds back until it is asked for, closes it, because the bytes that follow could be anything.
 #[test]
-fn after_a_refusal() {
+fn a_refusal_closes_only_with_an_unread_body() {
     let upstream = echo();
     let mut gateway = Setup::new(&upstream.url()).start();
     let unsigned = |length: usize| Webhook::new("x".repeat(length)).signature(None);
@@ -92,9 +93,10 @@ fn after_a_refusal() {
     hold(&mut gateway, &upstream);
 }
 
-/// HTTP/1.0: closed unless asked otherwise, and an answer of unknown length ends with the connection instead of in chunks.
+/// HTTP/1.0: closed unless the sender asks otherwise, and an answer of unknown length ends with the connection instead
+/// of being chunked.
 #[test]
-fn old_senders() {
+fn http_1_0_senders_are_served() {
     let upstream = Upstream::new(|request, connection| {
         if request.body.starts_with(b"known") {
             return connection.say(&answer("200 OK", &[], b"known"));

@@ -1,4 +1,4 @@
-//! HTTP as senders and upstreams speak it: framing, header rules, bounds, slow and hostile peers.
+//! HTTP between sender, hookgate and upstream: framing, header rules, bounds, slow and hostile peers.
 
 mod aliasing;
 mod answers;

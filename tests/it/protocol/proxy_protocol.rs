@@ -1,5 +1,5 @@
-//! I19: what a balancer says of the sender before the first byte of TLS or HTTP: believed from trusted proxies alone, needed
-//! where it is configured, and refused where it is not.
+//! I19: the PROXY protocol header of a balancer, before the first byte of TLS or HTTP: accepted from trusted proxies
+//! only, required where it is configured, and refused where it is not.
 
 use crate::support::redis::free_port;
 use crate::support::wait::{PATIENCE, eventually};
@@ -8,24 +8,24 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// On the allow list; everything here comes from loopback in truth.
+/// An address on the allow list. The connections of these tests really come from loopback.
 const SENDER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 const LINE: &[u8] = b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n";
 
-/// A header of version 2.
+/// A header of version 2 of the protocol.
 fn v2(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
     let length = u16::try_from(block.len()).unwrap().to_be_bytes();
     [SIGNATURE, &[command, family], &length, block].concat()
 }
 
-/// `PROXY`, TCP over IPv4, from `source`, with vectors of this many bytes.
+/// `PROXY`, TCP over IPv4, from `source`, with TLV fields of this many bytes.
 fn from(source: Ipv4Addr, vectors: usize) -> Vec<u8> {
     let ports = [0x12, 0x34, 0x01, 0xbb];
     let block = [&source.octets()[..], &[192, 0, 2, 1], &ports, &vec![0; vectors]].concat();
     v2(0x21, 0x11, &block)
 }
 
-/// Needs the header, from `trusted`, and lets only [`SENDER`] deliver.
+/// A gateway that requires the header, trusts `trusted`, and lets only [`SENDER`] deliver.
 fn gateway(upstream: &Upstream, trusted: &str) -> Gateway {
     Setup::new(&upstream.url())
         .listener(&format!("proxy_protocol = true\ntrusted_proxies = [{trusted:?}]"))
@@ -39,22 +39,22 @@ fn delivered(gateway: &Gateway, header: &[u8], webhook: &Webhook) -> u16 {
     gateway.exchange(&request).status
 }
 
-/// Closed without an answer, whatever follows.
+/// Asserts that the connection is closed without an answer.
 fn turned_away(gateway: &Gateway, what: &str, bytes: &[u8]) {
     let turned_away = [("listener", "plain"), ("result", "proxy_header")];
     let before = gateway.metrics().sum("hookgate_connections_total", &turned_away);
     let mut client = gateway.connect();
-    // It may be closed before everything is sent.
+    // The gateway may close the connection before everything is sent.
     let _ = client.try_send(bytes);
     let (said, _) = client.rest();
     assert!(said.is_empty(), "{what}: {}", String::from_utf8_lossy(&said));
     gateway.counted("hookgate_connections_total", &turned_away, before + 1.0);
 }
 
-/// I19: the address in the header is the peer: for the allow list, `X-Forwarded-For` and the audit line; what the sender
-/// says of itself is not believed.
+/// I19: the address in the header is the peer for the allow list, `X-Forwarded-For` and the audit line; forwarding
+/// headers of the sender are not used.
 #[test]
-fn the_sender_is_whom_the_header_names() {
+fn the_header_names_the_peer() {
     let upstream = Upstream::ok();
     let gateway = gateway(&upstream, "127.0.0.1");
     for (count, header) in [LINE.to_vec(), from(SENDER, 0), from(SENDER, 9_000)].iter().enumerate() {
@@ -63,7 +63,7 @@ fn the_sender_is_whom_the_header_names() {
         let seen = upstream.wait_for(count + 1);
         assert_eq!(seen[count].header("X-Forwarded-For"), Some(SENDER.to_string()));
     }
-    // Others are not let in, and cannot claim to be who is.
+    // Other addresses are refused, and cannot claim in a header to be the allowed one.
     let other = Webhook::new("other").header("X-Forwarded-For", &SENDER.to_string());
     for header in [
         &from(Ipv4Addr::new(198, 51, 100, 9), 0)[..],
@@ -76,7 +76,7 @@ fn the_sender_is_whom_the_header_names() {
         (&peers[0]["peer"], &peers[1]["peer"]),
         (&"198.51.100.9".into(), &"2001:db8::1".into())
     );
-    // In pieces, and twice on one connection.
+    // The header in pieces, and two requests on one connection.
     let mut client = gateway.connect();
     for byte in LINE {
         client.send(&[*byte]);
@@ -88,8 +88,8 @@ fn the_sender_is_whom_the_header_names() {
     gateway.counted("hookgate_connections_total", &accepted, 6.0);
 }
 
-/// I19: the balancer's own connections keep their address and its word; those of senders that it does not name have its
-/// address, and not its word.
+/// I19: `LOCAL` connections keep the balancer's address, and its forwarding headers are accepted; `UNKNOWN` connections
+/// have its address, but their forwarding headers are not accepted.
 #[test]
 fn local_and_unknown_keep_the_balancers_address() {
     let upstream = Upstream::ok();
@@ -113,7 +113,7 @@ fn local_and_unknown_keep_the_balancers_address() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
-/// I19: a connection without a good header ends without an answer and is counted.
+/// I19: a connection without a valid header is closed without an answer and counted.
 #[test]
 fn absent_broken_and_late_headers_end_the_connection() {
     let upstream = Upstream::ok();
@@ -123,12 +123,12 @@ fn absent_broken_and_late_headers_end_the_connection() {
     turned_away(&gateway, "absent", &webhook);
     turned_away(
         &gateway,
-        "no end of line",
+        "a line without an end",
         &[b"PROXY UNKNOWN ".to_vec(), vec![b'x'; 200]].concat(),
     );
     turned_away(
         &gateway,
-        "not an address",
+        "an invalid address",
         &with(b"PROXY TCP4 shop.example 192.0.2.1 1 2\r\n"),
     );
     turned_away(&gateway, "version 3", &with(&v2(0x31, 0x11, &[1; 12])));
@@ -136,7 +136,7 @@ fn absent_broken_and_late_headers_end_the_connection() {
     turned_away(&gateway, "no such family", &with(&v2(0x21, 0x41, &[1; 12])));
     turned_away(&gateway, "short addresses", &with(&v2(0x21, 0x11, &[1; 11])));
     turned_away(&gateway, "64 KiB of vectors", &with(&from(SENDER, 65_535 - 12)));
-    // What does not go on is waited for as long as for a head.
+    // An incomplete header is waited for as long as a request head.
     turned_away(&gateway, "silence", b"");
     turned_away(&gateway, "a truncated line", &LINE[..20]);
     turned_away(&gateway, "a truncated block", &from(SENDER, 40)[..40]);
@@ -148,9 +148,9 @@ fn absent_broken_and_late_headers_end_the_connection() {
     assert_eq!(delivered(&gateway, LINE, &Webhook::new("{}")), 200);
 }
 
-/// I19: others than trusted proxies are turned away, with a header and without.
+/// I19: connections from addresses that are not trusted proxies are closed, with and without a header.
 #[test]
-fn strangers_introduce_nobody() {
+fn untrusted_proxies_are_refused() {
     let upstream = Upstream::ok();
     let gateway = gateway(&upstream, "192.0.2.0/24");
     let webhook = Webhook::new("{}").bytes();
@@ -161,7 +161,7 @@ fn strangers_introduce_nobody() {
     upstream.assert_untouched();
 }
 
-/// I19: where it is not configured it is not HTTP, and not TLS, trusted proxy or not.
+/// I19: where the protocol is not configured, its header is neither HTTP nor TLS, also from a trusted proxy.
 #[test]
 fn an_unexpected_header_is_a_bad_request() {
     let upstream = Upstream::ok();
@@ -188,9 +188,9 @@ impl Drop for HaProxy {
 }
 
 /// I19: HAProxy in front of a plain and a TLS listener, in both versions, from an address of its own; its health checks
-/// (`LOCAL`) are taken too.
+/// (`LOCAL`) are accepted too.
 #[test]
-fn haproxy_introduces_senders() {
+fn haproxy_passes_sender_addresses() {
     let upstream = Upstream::ok();
     let introduced = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.9\"]";
     let setup = Setup::new(&upstream.url())
@@ -242,8 +242,10 @@ fn haproxy_introduces_senders() {
             &[("listener", "plain"), ("result", result)],
         )
     };
-    eventually("health checks", || (plain("accepted") >= 8.0).then_some(()));
+    eventually("the health checks of HAProxy", || {
+        (plain("accepted") >= 8.0).then_some(())
+    });
     assert_eq!(plain("proxy_header"), 0.0);
-    // Past HAProxy there is no way in.
+    // A connection that does not come through HAProxy is refused.
     turned_away(&gateway, "from 127.0.0.1", &[LINE, &genuine("4")].concat());
 }

@@ -1,11 +1,11 @@
-//! Every refusal of a request by its own fault, over the real binary: status, reason, metric, and an upstream that saw
-//! nothing.
+//! Every refusal that a request itself causes, with the real binary: status, reason, metric, and an upstream that
+//! receives nothing.
 
 use crate::support::frames;
 use crate::support::paddle::{self, SECRET, mac};
 use crate::support::{Gateway, Setup, Upstream, Webhook};
 
-/// Sends a request, expects this refusal, its count and its audit line.
+/// Sends a request and expects this refusal, its metric and its audit line.
 fn refused(gateway: &Gateway, request: &[u8], status: u16, reason: &str) {
     let before = gateway.metrics().sum(
         "hookgate_requests_total",
@@ -27,7 +27,7 @@ fn refused(gateway: &Gateway, request: &[u8], status: u16, reason: &str) {
     gateway.audited(reason, before as usize + 1);
 }
 
-/// The last request of a test: genuine, and the only one that the upstream has seen.
+/// The last request of a test: genuine, and the only one that the upstream has received.
 fn only_the_genuine_arrives(gateway: &Gateway, upstream: &Upstream) {
     upstream.assert_untouched();
     let webhook = Webhook::new("genuine");
@@ -37,9 +37,9 @@ fn only_the_genuine_arrives(gateway: &Gateway, upstream: &Upstream) {
     assert!(upstream.broken().is_empty(), "the upstream saw {:?}", upstream.broken());
 }
 
-/// C01, C02, C03: no route, or not by this method.
+/// C01, C02, C03: no route for the path, or not for the method.
 #[test]
-fn no_route_and_method() {
+fn unknown_paths_and_methods_are_refused() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("{}");
@@ -53,7 +53,7 @@ fn no_route_and_method() {
     ] {
         refused(&gateway, &webhook.clone().path(path).bytes(), 404, "no_route");
     }
-    // C01: never decoded or normalised before matching.
+    // C01: the path is never decoded or normalised before matching.
     for path in [
         "/webhooks/./paddle",
         "/a/../webhooks/paddle",
@@ -76,13 +76,13 @@ fn no_route_and_method() {
 }
 
 #[test]
-fn peer_not_allowed() {
+fn a_peer_outside_the_allow_list_is_refused() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url())
         .route("allow = [\"192.0.2.0/24\", \"2001:db8::/32\"]")
         .start();
     refused(&gateway, &Webhook::new("{}").bytes(), 403, "peer_not_allowed");
-    // Without a trusted proxy nobody can say to come from elsewhere.
+    // Without a trusted proxy a sender cannot claim another address in a header.
     for name in ["X-Forwarded-For", "X-Real-IP", "Forwarded"] {
         let value = if name == "Forwarded" {
             "for=192.0.2.1"
@@ -100,7 +100,7 @@ fn peer_not_allowed() {
 }
 
 #[test]
-fn signature_missing() {
+fn a_missing_signature_is_refused() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     refused(
@@ -112,9 +112,9 @@ fn signature_missing() {
     only_the_genuine_arrives(&gateway, &upstream);
 }
 
-/// D01, D02, D05: whatever is not exactly what Paddle sends.
+/// D01, D02, D05: a signature header that is not exactly what Paddle sends.
 #[test]
-fn signature_malformed() {
+fn a_malformed_signature_is_refused() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let ts = paddle::now().to_string();
@@ -160,7 +160,7 @@ fn signature_malformed() {
     only_the_genuine_arrives(&gateway, &upstream);
 }
 
-/// B02: a second signature header, whatever the spelling of its name.
+/// B02: a second signature header, in any spelling of its name.
 #[test]
 fn a_duplicated_signature_header_is_refused() {
     let upstream = Upstream::ok();
@@ -178,17 +178,18 @@ fn a_duplicated_signature_header_is_refused() {
     only_the_genuine_arrives(&gateway, &upstream);
 }
 
-/// D07: beyond the tolerance, both ways.
+/// D07: outside the tolerance, in both directions.
 #[test]
-fn stale_and_future_by_the_default_tolerance() {
+fn stale_and_future_timestamps_are_refused() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).tolerance(None).start();
-    // Six seconds are one more than Paddle's five: it stays stale however slow this machine is.
+    // Six seconds are one more than Paddle's five: the webhook is stale however slow this machine is.
     for age in [6, 60, 86_400, 1_000_000_000] {
         let stale = Webhook::signed("{}", SECRET, paddle::now() - age);
         refused(&gateway, &stale.bytes(), 401, "timestamp_stale");
     }
-    // A second ago the gateway's clock was not later than ours now: a minute ahead is ahead on any machine.
+    // The gateway's clock was not ahead of this process's clock a second ago: a timestamp one minute ahead is in the
+    // future on any machine.
     for ahead in [60, 86_400, 300_000_000_000] {
         let future = Webhook::signed("{}", SECRET, paddle::now() + ahead);
         refused(&gateway, &future.bytes(), 401, "timestamp_future");
@@ -198,7 +199,7 @@ fn stale_and_future_by_the_default_tolerance() {
 
 /// D08: every kind of change to what was signed.
 #[test]
-fn signature_mismatch() {
+fn a_wrong_signature_is_refused() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let body = r#"{"a": 1, "name": "Zo\u00eb"}"#;
@@ -238,7 +239,7 @@ fn signature_mismatch() {
             );
         }
     }
-    // The very next second, with the first second's MAC.
+    // The next second with the MAC of the first second.
     let ts = paddle::now();
     let moved = format!("ts={};h1={}", ts - 1, mac(SECRET, &ts.to_string(), body.as_bytes()));
     refused(
@@ -252,9 +253,9 @@ fn signature_mismatch() {
     only_the_genuine_arrives(&gateway, &upstream);
 }
 
-/// F08: one byte over, announced or not; nothing is read of what is announced too long.
+/// F08: one byte over the limit, announced or not; a body announced as too long is not read.
 #[test]
-fn body_too_large() {
+fn a_body_over_the_limit_is_refused() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).route("body_limit = \"1KiB\"").start();
     let over = Webhook::new(vec![b'x'; 1025]);
@@ -278,9 +279,9 @@ fn body_too_large() {
     assert_eq!(upstream.only().body.len(), 1024);
 }
 
-/// A20: the sender ends before the length it announced.
+/// A20: the sender closes before the announced length.
 #[test]
-fn body_incomplete() {
+fn an_incomplete_body_is_refused() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("0123456789");
@@ -289,7 +290,7 @@ fn body_incomplete() {
         client.send(&request);
         client.send(b"01234");
         client.finish_sending();
-        // The answer is a courtesy: what must be is the record, and an upstream that saw nothing.
+        // The answer is optional here; the audit line and an untouched upstream are not.
         let _ = client.try_response(false);
     }
     gateway.counted("hookgate_requests_total", &[("reason", "body_incomplete")], 2.0);
@@ -297,7 +298,7 @@ fn body_incomplete() {
     only_the_genuine_arrives(&gateway, &upstream);
 }
 
-/// `reject_status` and `refusal_detail` speak about signatures, and about nothing else.
+/// `reject_status` and `refusal_detail` apply to refusals of signatures only.
 #[test]
 fn a_route_may_change_the_status_and_hide_the_detail() {
     let upstream = Upstream::ok();

@@ -1,11 +1,12 @@
-//! Bytes are sacred: what the sender signed reaches the upstream unchanged, what the upstream answered goes back unchanged.
+//! What the sender signed reaches the upstream byte for byte, and the upstream's answer reaches the sender byte for
+//! byte.
 
 use crate::support::http2::{self, Http2};
 use crate::support::upstream::answer;
 use crate::support::{Client, Gate, Setup, Then, Upstream, Webhook};
 
-/// B05, B07: The request, as the upstream gets it: method, path and query, body, signature and ordinary headers unchanged; one exact
-/// `Content-Length`; hop-by-hop headers gone; ours added.
+/// B05, B07: the request as the upstream gets it: method, path and query, body, signature and ordinary headers
+/// unchanged; one exact `Content-Length`; hop-by-hop headers removed; hookgate's headers added.
 #[test]
 fn the_request_arrives_as_signed() {
     let upstream = Upstream::ok();
@@ -65,8 +66,8 @@ fn the_request_arrives_as_signed() {
     }
 }
 
-/// A name means the same in any case, but a signed field and an old application's parser may disagree: over HTTP/1.1 names
-/// go on as they were written, both ways, in their order.
+/// Header names are case-insensitive, but a signed field list or the parser of an old application may not be: over
+/// HTTP/1.1 names are forwarded as they were written, in both directions and in their order.
 #[test]
 fn names_keep_their_case() {
     let fields = [("X-CamelCase", "1"), ("SOAPAction", "x"), ("x-camelcase", "2")];
@@ -93,7 +94,7 @@ fn names_keep_their_case() {
     );
 }
 
-/// Chunked and HTTP/2 requests arrive with one exact `Content-Length`; trailers (A11) do not arrive at all.
+/// Chunked and HTTP/2 requests arrive with one exact `Content-Length`; trailers (A11) are not forwarded.
 #[test]
 fn the_forwarded_body_is_never_chunked() {
     let upstream = Upstream::ok();
@@ -130,7 +131,7 @@ fn the_forwarded_body_is_never_chunked() {
     assert!(seen[2].start.ends_with("HTTP/1.1"), "{}", seen[2].start);
 }
 
-/// G08: What the upstream answered comes back: status, reason, end-to-end headers in order and number, body.
+/// G08: the upstream's answer is returned: status, reason, end-to-end headers in order and number, body.
 #[test]
 fn the_answer_returns_byte_for_byte() {
     let body = "Dear Zoë,\r\nyour licence: \x00\x7f".as_bytes().to_vec();
@@ -172,7 +173,7 @@ fn the_answer_returns_byte_for_byte() {
         ),
         ("gone", answer("410 Gone", &[], b"gone"), 410, b"gone".to_vec()),
         (
-            "the application's own refusal",
+            "a refusal by the application",
             answer("403 Forbidden", &[], b"no"),
             403,
             b"no".to_vec(),
@@ -240,7 +241,7 @@ fn the_answer_returns_byte_for_byte() {
     assert_eq!(upstream.requests().len(), cases.len());
 }
 
-/// An answer without a length, ended by the upstream's close (HTTP/1.0 servers do this).
+/// An answer without a length that ends with the upstream's close, as HTTP/1.0 servers send it.
 #[test]
 fn an_answer_that_ends_with_the_connection() {
     for version in ["HTTP/1.0", "HTTP/1.1"] {
@@ -259,9 +260,9 @@ fn an_answer_that_ends_with_the_connection() {
     }
 }
 
-/// A route that takes HEAD and GET: no body comes back, the length that the upstream states does.
+/// A route that accepts HEAD and GET: no body is returned, but the length that the upstream states is.
 #[test]
-fn head_has_no_body() {
+fn an_answer_to_head_has_no_body() {
     let upstream = Upstream::answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n".to_vec());
     let gateway = Setup::new(&upstream.url())
         .route("methods = [\"POST\", \"HEAD\"]")
@@ -280,7 +281,8 @@ fn head_has_no_body() {
     );
 }
 
-/// 32 MiB come back whole and do not stay in memory: the sender is slower than the upstream.
+/// An answer of 32 MiB is returned whole and not held in memory, although the sender reads more slowly than the
+/// upstream writes.
 #[test]
 fn a_huge_answer_is_streamed() {
     const PIECE: usize = 1 << 20;
@@ -305,10 +307,10 @@ fn a_huge_answer_is_streamed() {
             .all(|(number, piece)| piece.iter().all(|&b| b == number as u8))
     );
     let grown = gateway.peak_resident().saturating_sub(before);
-    assert!(grown < 16 << 20, "grew by {grown} bytes for one answer");
+    assert!(grown < 16 << 20, "memory grew by {grown} bytes for one answer");
 }
 
-/// An answer in pieces arrives in pieces: the first is with the sender while the upstream still holds the second.
+/// An answer is passed on as it arrives: the sender has the first part while the upstream still holds the second.
 #[test]
 fn a_slow_answer_is_not_held_back() {
     let gate = Gate::default();
@@ -326,7 +328,7 @@ fn a_slow_answer_is_not_held_back() {
     assert_eq!(client.response().body, b"firstsecond");
 }
 
-/// One connection carries many webhooks, and the upstream's connection is used again.
+/// One connection carries many webhooks, and the upstream connection is reused.
 #[test]
 fn connections_are_kept() {
     let upstream = Upstream::ok();
@@ -337,7 +339,7 @@ fn connections_are_kept() {
     }
     assert_eq!((upstream.requests().len(), upstream.connections()), (20, 1));
     assert!(upstream.requests().iter().all(|request| request.connection == 0));
-    // Pipelined (A18): each is judged alone, answers come in order.
+    // A18: pipelined requests are judged one by one, and the answers come in order.
     let unsigned = Webhook::new("unsigned").signature(None);
     let mut pipelined = Webhook::new("first").bytes();
     pipelined.extend(unsigned.bytes());
@@ -346,9 +348,9 @@ fn connections_are_kept() {
     assert_eq!(upstream.requests().len(), 21);
 }
 
-/// A19: a request inside a genuine body stays inside it.
+/// A19: a request inside a genuine body is forwarded as body only.
 #[test]
-fn a_request_in_a_body_is_a_body() {
+fn a_request_inside_a_body_stays_a_body() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let inner = "0\r\n\r\nGET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -366,7 +368,7 @@ fn a_request_in_a_body_is_a_body() {
     );
 }
 
-/// A secret for the application goes with every request, and is nowhere else to be seen.
+/// A static header with a secret for the application is sent with every request and appears nowhere else.
 #[test]
 fn static_headers_reach_the_upstream() {
     let upstream = Upstream::ok();
@@ -382,7 +384,7 @@ fn static_headers_reach_the_upstream() {
     assert!(!gateway.logs.text().contains(canary));
 }
 
-/// A Unix socket to listen on, beside the others.
+/// A Unix socket as a listener, beside the others.
 #[test]
 fn a_unix_listener() {
     let upstream = Upstream::ok();
@@ -405,12 +407,13 @@ fn a_unix_listener() {
     assert_eq!(
         upstream.only().header("X-Forwarded-For"),
         None,
-        "a Unix socket has no address to tell"
+        "a Unix socket has no address to forward"
     );
     drop(gateway);
 }
 
-/// B06: from a trusted proxy the chain is believed, read right to left; the client's own claims before it are not.
+/// B06: the forwarding headers of a trusted proxy are used, read from right to left; what the client claimed before
+/// them is not.
 #[test]
 fn a_trusted_proxy_is_believed() {
     let upstream = Upstream::ok();

@@ -1,5 +1,5 @@
-//! Real servers as judges: the same hostile bytes go through hookgate to a recording upstream and to applications under
-//! seven servers. What those parsed must be what the recording upstream saw, request for request.
+//! Real servers as a reference: the same hostile bytes go through hookgate to a recording upstream and to applications
+//! under seven servers. What each server parsed must equal what the recording upstream received, request by request.
 
 use crate::support::apps::{App, SERVERS};
 use crate::support::upstream::Recorded;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 const HIDDEN: &str = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// Bytes to send on one connection. Built anew for each server: a signature counts once per gateway, and ages.
+/// Bytes to send on one connection. Built again for each server: a signature is accepted once per gateway, and ages.
 fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     let webhook = |body: &str| Webhook::new(body);
     let chunked = "Transfer-Encoding: chunked\r\n";
@@ -49,7 +49,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("a bare LF in a chunk", framed("ab6", chunked, b"3\nab6\r\n0\r\n\r\n")),
         (
-            "an obscured coding",
+            "a coding with a control character",
             framed(
                 "ab7",
                 "Transfer-Encoding: \x0bchunked\r\nContent-Length: 3\r\n",
@@ -57,31 +57,31 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
             ),
         ),
         (
-            "an aliased coding",
+            "Transfer_Encoding with an underscore",
             framed("ab8", "Transfer_Encoding: chunked\r\nContent-Length: 3\r\n", b"ab8"),
         ),
         (
-            "an aliased length",
+            "Content_Length with an underscore",
             framed("ab9", "Content_Length: 9\r\nContent-Length: 3\r\n", b"ab9"),
         ),
         (
-            "an aliased signature",
+            "Paddle_Signature with an underscore",
             webhook("a10").header("Paddle_Signature", "ts=1;h1=00").bytes(),
         ),
         (
-            "an aliased mark",
+            "Hookgate_Verified with an underscore",
             webhook("a11").header("Hookgate_Verified", "forged").bytes(),
         ),
         (
-            "a forged mark",
+            "Hookgate-Verified from the sender",
             webhook("a12").header("hookgate-verified", "forged").bytes(),
         ),
         (
-            "an alias of nobody",
+            "an unknown name with an underscore",
             webhook("a13").header("Remote_User", "admin").bytes(),
         ),
         (
-            "a dotted name",
+            "a name with a dot",
             webhook("a14").header("Hookgate.Verified", "forged").bytes(),
         ),
         (
@@ -102,7 +102,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
                 .bytes(),
         ),
         (
-            "nominated by others",
+            "Connection that names other headers",
             webhook("a18").header("Connection", "X-A").header("X-A", "1").bytes(),
         ),
         (
@@ -164,14 +164,14 @@ fn gateway(url: &str) -> Gateway {
     let below = format!(
         "[[route]]\nname = \"below\"\npath = \"/in/*\"\nprovider = \"paddle\"\nsecrets = [{{ env = \"PADDLE_WEBHOOK_SECRET\" }}]\nupstream = {url:?}\ntolerance = \"60s\"\nreplay = {{ enabled = false }}"
     );
-    // The same bytes again for each server.
+    // The same bytes are sent again for each server.
     Setup::new(url)
         .route("replay = { enabled = false }")
         .more(&below)
         .start()
 }
 
-/// Sends the bytes; the statuses that came back.
+/// Sends the bytes and returns the statuses of the answers.
 fn statuses(gateway: &Gateway, bytes: &[u8]) -> Vec<u16> {
     let mut client = gateway.connect();
     let _ = client.try_send(bytes);
@@ -179,7 +179,7 @@ fn statuses(gateway: &Gateway, bytes: &[u8]) -> Vec<u16> {
     std::iter::from_fn(|| client.try_response(false).ok().map(|response| response.status)).collect()
 }
 
-/// What an application sees of a request, by the rules of CGI (RFC 3875, 4.1), taken from the bytes on the wire.
+/// What an application sees of a request by the rules of CGI (RFC 3875, 4.1), computed from the bytes on the wire.
 fn expected(request: &Recorded) -> (String, String, String, String, BTreeMap<String, String>) {
     let mut parts = request.start.split(' ');
     let (method, target) = (parts.next().unwrap(), parts.next().unwrap());
@@ -203,7 +203,7 @@ fn expected(request: &Recorded) -> (String, String, String, String, BTreeMap<Str
     )
 }
 
-/// What is told apart from the two frames and the id, which differ from run to run.
+/// Removes the headers that differ between runs: the framing headers and the request id.
 fn plain(mut headers: BTreeMap<String, String>) -> BTreeMap<String, String> {
     for own in ["X_REQUEST_ID", "CONTENT_LENGTH", "CONTENT_TYPE", "PADDLE_SIGNATURE"] {
         headers.remove(own);
@@ -218,9 +218,9 @@ fn unescape(path: &str) -> String {
     path.replace("%41", "A")
 }
 
-/// A24, B01, C01: seven servers behind hookgate read what hookgate read.
+/// A24, B01, C01: seven servers behind hookgate parse the same requests as hookgate.
 #[test]
-fn seven_servers_read_what_we_read() {
+fn seven_servers_parse_the_same_requests() {
     let recorder = Upstream::ok();
     let recording = gateway(&recorder.url());
     let mut differ = Vec::new();
@@ -246,7 +246,7 @@ fn seven_servers_read_what_we_read() {
                     "{server}, {name}"
                 );
                 assert_eq!(text("length"), request.body.len().to_string(), "{server}, {name}");
-                // Python's own server calls a body without a type "text/plain".
+                // Python's wsgiref reports a body without a type as "text/plain".
                 if let Some(kind) = request.header("Content-Type") {
                     assert_eq!(text("type"), kind, "{server}, {name}");
                 }

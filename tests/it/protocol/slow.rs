@@ -1,10 +1,10 @@
-//! Peers that dawdle or say nothing: every wait has an end, and the answer that HTTP has for it.
+//! Peers that are slow or silent: every wait has a deadline, and the answer that HTTP has for it.
 
 use crate::support::{Client, Gateway, PATIENCE, Setup, Upstream, Webhook};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// Short deadlines, so that the tests reach them soon.
+/// Short timeouts, so that the tests reach them soon.
 fn impatient(upstream: &Upstream) -> Gateway {
     let limits = "handshake_timeout = \"300ms\"\nhead_timeout = \"400ms\"\nidle_timeout = \"600ms\"";
     Setup::new(&upstream.url())
@@ -13,7 +13,7 @@ fn impatient(upstream: &Upstream) -> Gateway {
         .start()
 }
 
-/// Sends `bytes` one by one, 20 ms apart, until the gateway has answered or closed; gives what it answered.
+/// Sends `bytes` one by one, 20 ms apart, until the gateway has answered or closed; returns the answer.
 fn drip(mut client: Client, bytes: &[u8]) -> Vec<u8> {
     for byte in bytes {
         if client.try_send(&[*byte]).is_err() || client.stirs() {
@@ -23,9 +23,9 @@ fn drip(mut client: Client, bytes: &[u8]) -> Vec<u8> {
     client.rest().0
 }
 
-/// F01, F02, F03: silence, or the beginning of something, on either listener.
+/// F01, F02, F03: a silent connection, or only the beginning of a protocol, on either listener.
 #[test]
-fn silence_is_ended() {
+fn a_silent_connection_is_closed() {
     let upstream = Upstream::ok();
     let gateway = impatient(&upstream);
     let hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
@@ -42,7 +42,7 @@ fn silence_is_ended() {
         client.send(bytes);
         assert!(client.closed_within(PATIENCE), "{name} is still open");
     }
-    // A finished handshake, and then nothing.
+    // A completed TLS handshake without a request.
     let mut client = gateway.connect_tls();
     assert!(client.closed_within(PATIENCE), "a silent TLS session is still open");
     gateway.counted("hookgate_requests_total", &[], 0.0);
@@ -50,7 +50,7 @@ fn silence_is_ended() {
     upstream.assert_untouched();
 }
 
-/// F04: a head that never ends, and one that comes too slowly to end in time.
+/// F04: a head that never ends, and one that is too slow to end in time.
 #[test]
 fn a_slow_head_is_408() {
     let upstream = Upstream::ok();
@@ -68,7 +68,7 @@ fn a_slow_head_is_408() {
     upstream.assert_untouched();
 }
 
-/// F05: a body that stops, one that drips, one that never begins; framed either way.
+/// F05: a body that stops, a body that arrives byte by byte, and a body that never begins, with either framing.
 #[test]
 fn a_slow_body_is_408() {
     let upstream = Upstream::ok();
@@ -100,7 +100,7 @@ fn a_slow_body_is_408() {
     upstream.assert_untouched();
 }
 
-/// F06: a kept-alive connection that asks nothing more is closed cleanly and without a word.
+/// F06: an idle kept-alive connection is closed cleanly and without an answer.
 #[test]
 fn an_idle_connection_is_closed() {
     let upstream = Upstream::ok();
@@ -116,13 +116,14 @@ fn an_idle_connection_is_closed() {
     }
 }
 
-/// F04, F06: empty lines before a request (RFC 9112, 2.2) are read over, and buy no time: neither for the first request nor
-/// between two.
+/// F04, F06: empty lines before a request (RFC 9112, 2.2) are skipped and do not extend the deadline, neither for the
+/// first request nor between two.
 #[test]
-fn empty_lines_are_no_activity() {
+fn blank_lines_do_not_extend_the_head_deadline() {
     let upstream = Upstream::ok();
     let gateway = impatient(&upstream);
-    // Without a pause, so that there is always something to read, and far more than can be read in the time.
+    // There is no pause, so that the gateway always has bytes to read, and far more than it can read within the
+    // timeout.
     let flood = b"\r\n".repeat(0x8000);
     let cut_off = |client: &mut Client| (0..5000).any(|_| client.try_send(&flood).is_err());
     for connect in [Gateway::connect as fn(&Gateway) -> Client, Gateway::connect_tls] {
@@ -135,9 +136,9 @@ fn empty_lines_are_no_activity() {
     upstream.assert_untouched();
 }
 
-/// An idle connection gives its buffers back, and serves again as if it had not.
+/// An idle connection releases its buffers, and then serves the next request as usual.
 #[test]
-fn a_resting_connection_wakes_up() {
+fn an_idle_connection_serves_the_next_request() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     for (name, connect) in [
@@ -156,13 +157,13 @@ fn a_resting_connection_wakes_up() {
     }
 }
 
-/// F07: a sender that does not read its answer holds neither memory nor the upstream for ever.
+/// F07: a sender that does not read its answer does not hold memory or the upstream connection for ever.
 #[test]
 fn a_sender_that_does_not_read_is_cut_off() {
     let upstream = Upstream::new(|_, connection| {
         connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         let piece = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
-        // Endless: only the gateway's hanging up ends it.
+        // The answer is endless: only the gateway's close ends it.
         while connection.say(&piece) == crate::support::Then::Keep {}
         crate::support::Then::Close
     });
@@ -176,7 +177,7 @@ fn a_sender_that_does_not_read_is_cut_off() {
     let mut first = [0; 12];
     stream.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
-    crate::support::eventually("the upstream to be let go", || {
+    crate::support::eventually("the upstream connection to be closed", || {
         (upstream.wait_for(1).len() == 1 && upstream.open() == 0).then_some(())
     });
     gateway.counted("hookgate_in_flight_requests", &[], 0.0);

@@ -1,11 +1,12 @@
-//! Group A: bytes that two servers could cut into requests in two ways. Whatever hookgate answers, the upstream sees each
-//! genuine request once, framed anew, and nothing that was hidden in or behind one.
+//! Group A: bytes that two servers could split into requests in different ways. Whatever hookgate answers, the upstream
+//! receives each genuine request once, with new framing, and nothing that was hidden in it or after it.
 
 use crate::support::{Client, Setup, Upstream, Webhook, hold, nothing_passed, passes};
 
-/// Sends `bytes` on a connection of its own; everything that came back until the gateway closed or said nothing more.
+/// Sends `bytes` on a new connection; returns the statuses of all answers and whether the gateway closed the
+/// connection.
 fn converse(mut client: Client, bytes: &[u8]) -> (Vec<u16>, bool) {
-    // A gateway that refuses early closes while we still send.
+    // A gateway that refuses early closes while the client still sends.
     let _ = client.try_send(bytes);
     client.finish_sending();
     let mut statuses = Vec::new();
@@ -17,13 +18,13 @@ fn converse(mut client: Client, bytes: &[u8]) -> (Vec<u16>, bool) {
     }
 }
 
-/// A second request, hidden: unsigned, and to a place that is not there.
+/// A hidden second request: unsigned, and for a path without a route.
 const HIDDEN: &str = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// A01: both framings, in both orders, with each length that an attacker would choose: no request, and the connection
-/// ends, so that what follows is nobody's.
+/// A01: both framing headers, in both orders, with each length that an attacker could choose: nothing is forwarded, and
+/// the connection is closed, so that the bytes after it are not read as a request.
 #[test]
-fn chunked_and_a_length() {
+fn chunked_with_a_length_is_refused() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let wire = format!("3\r\nabc\r\n0\r\n\r\n{HIDDEN}");
@@ -32,7 +33,7 @@ fn chunked_and_a_length() {
             format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"),
             format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"),
         ] {
-            // Signed over what either reading would take for the body.
+            // Signed over what either reading would take as the body.
             for signed in ["abc", "3\r\nabc\r\n0\r\n\r\n", &wire[..length.min(wire.len())]] {
                 let request = Webhook::new(signed).framed(&framing, wire.as_bytes());
                 let (statuses, closed) = converse(gateway.connect(), &request);
@@ -43,9 +44,9 @@ fn chunked_and_a_length() {
     nothing_passed(&mut gateway, &upstream);
 }
 
-/// A02, A03, A04: lengths that contradict one another or are no number. What is forwarded carries the one exact length.
+/// A02, A03, A04: lengths that contradict each other or are not numbers. What is forwarded carries one exact length.
 #[test]
-fn lengths_that_are_none() {
+fn malformed_lengths_are_refused() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     for lengths in [
@@ -74,9 +75,9 @@ fn lengths_that_are_none() {
     nothing_passed(&mut gateway, &upstream);
 }
 
-/// A05: a length with leading zeros, and one with spaces around it, arrive as the number they are.
+/// A05: a length with leading zeros, and one with spaces around it, is forwarded as the plain number.
 #[test]
-fn a_length_is_written_anew() {
+fn the_forwarded_length_is_normalised() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     for (body, length) in [("abc", "003"), ("def", "  3 "), ("ghi", "\t3\t")] {
@@ -92,9 +93,9 @@ fn a_length_is_written_anew() {
     hold(&mut gateway, &upstream);
 }
 
-/// A06, A07: transfer codings other than `chunked` alone, and any in HTTP/1.0.
+/// A06, A07: transfer codings other than `chunked` alone, and any transfer coding in HTTP/1.0.
 #[test]
-fn codings_that_are_not_chunked() {
+fn other_transfer_codings_are_refused() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let wire = format!("3\r\nabc\r\n0\r\n\r\n{HIDDEN}");
@@ -143,9 +144,9 @@ fn codings_that_are_not_chunked() {
     nothing_passed(&mut gateway, &upstream);
 }
 
-/// A09: chunks that are not what RFC 9112, 7.1 says.
+/// A09: chunks that violate RFC 9112, 7.1.
 #[test]
-fn broken_chunks() {
+fn malformed_chunks_are_refused() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     for wire in [
@@ -176,9 +177,9 @@ fn broken_chunks() {
     nothing_passed(&mut gateway, &upstream);
 }
 
-/// A10: chunk extensions are read over, and a flood of them is cut off.
+/// A10: chunk extensions are ignored, and a flood of them closes the connection.
 #[test]
-fn chunk_extensions() {
+fn chunk_extensions_are_ignored_up_to_a_bound() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let chunked = "Transfer-Encoding: chunked\r\n";
@@ -200,9 +201,9 @@ fn chunk_extensions() {
     hold(&mut gateway, &upstream);
 }
 
-/// A12, A13: lines that end, begin or are made in a way that some servers read differently.
+/// A12, A13: lines that some servers parse differently: their ends, their beginnings, their form.
 #[test]
-fn odd_lines() {
+fn malformed_header_lines_are_refused() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     for lines in [
@@ -249,9 +250,9 @@ fn odd_lines() {
     hold(&mut gateway, &upstream);
 }
 
-/// A14: bytes that are not ASCII: in the signature header refused, elsewhere passed as they are.
+/// A14: bytes that are not ASCII: refused in the signature header, forwarded unchanged elsewhere.
 #[test]
-fn bytes_above_ascii() {
+fn bytes_above_ascii_are_refused_in_the_signature_only() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("abc");
@@ -290,9 +291,10 @@ fn bytes_above_ascii() {
     hold(&mut gateway, &upstream);
 }
 
-/// A18: what is signed does not vouch for what follows, and what follows a refusal is not read as a request.
+/// A18: a signed request does not vouch for the bytes after it, and the bytes after a refusal are not read as a
+/// request.
 #[test]
-fn pipelining() {
+fn each_pipelined_request_is_verified() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let unsigned = Webhook::new("unsigned").signature(None).bytes();
@@ -305,7 +307,7 @@ fn pipelining() {
     );
     assert_eq!(upstream.requests().len(), 1);
 
-    // A genuine request as the body of a forged one, of each size that may or may not be drained.
+    // A genuine request as the body of a forged one, with sizes below and above what is drained.
     for padding in [0, 100, 100_000, 2_000_000] {
         let inner = Webhook::new(format!("inner {padding}")).bytes();
         let outer = Webhook::new([vec![b' '; padding], inner.clone()].concat()).signature(None);
@@ -319,9 +321,9 @@ fn pipelining() {
     hold(&mut gateway, &upstream);
 }
 
-/// A20: more bytes than announced are another request, and judged as one.
+/// A20: bytes after the announced length are another request and judged as one.
 #[test]
-fn a_body_longer_than_its_length() {
+fn bytes_after_the_announced_length_are_another_request() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let request = Webhook::new("abc").framed("Content-Length: 3\r\n", b"abcdef\r\n\r\n");

@@ -1,19 +1,19 @@
-//! Groups A and C: request lines, authorities and paths. Which route and which upstream a request gets depends on the
-//! exact bytes of its path and on nothing else that a sender can write.
+//! Groups A and C: request lines, authorities and paths. The route and the upstream of a request depend on the exact
+//! bytes of its path and on nothing else that a sender can write.
 
 use crate::support::paddle::{self, SECRET};
 use crate::support::{Gateway, Setup, Upstream, Webhook, hold, nothing_passed};
 
 const OTHER: &str = "another secret that is long enough";
 
-/// The answer to a webhook whose request line is `line`.
+/// The status of the answer to a webhook whose request line is `line`.
 fn status(gateway: &Gateway, line: &str, webhook: &Webhook) -> u16 {
     let bytes = webhook.bytes();
     let end = bytes.windows(2).position(|pair| pair == b"\r\n").unwrap();
     let mut client = gateway.connect();
     let _ = client.try_send(&[line.as_bytes(), &bytes[end..]].concat());
     client.finish_sending();
-    // Without an answer it was closed: as good as a refusal, and the upstream tells.
+    // A close without an answer counts as a refusal; the assertions on the upstream follow.
     client
         .try_response(line.starts_with("HEAD "))
         .map_or(400, |response| response.status)
@@ -21,7 +21,7 @@ fn status(gateway: &Gateway, line: &str, webhook: &Webhook) -> u16 {
 
 /// A15: exactly one authority, in the one place where it belongs.
 #[test]
-fn authorities() {
+fn faulty_authorities_are_refused() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("abc");
@@ -56,9 +56,9 @@ fn authorities() {
     nothing_passed(&mut gateway, &upstream);
 }
 
-/// A16: no request line turns the gateway into a proxy for somewhere else.
+/// A16: no form of the request target makes hookgate a proxy for another host.
 #[test]
-fn forms_of_the_target() {
+fn no_form_of_the_target_changes_the_upstream() {
     let (upstream, evil) = (Upstream::ok(), Upstream::ok());
     let mut gateway = Setup::new(&upstream.url()).start();
     let authority = evil.url().replace("http://", "");
@@ -86,7 +86,7 @@ fn forms_of_the_target() {
         let status = status(&gateway, &line, &webhook);
         assert!(matches!(status, 400 | 405), "{line}: {status}");
     }
-    // An absolute form that is right in everything goes where the configuration says.
+    // An absolute form that is correct in everything is forwarded as the configuration says.
     assert_eq!(
         status(
             &gateway,
@@ -100,9 +100,9 @@ fn forms_of_the_target() {
     hold(&mut gateway, &upstream);
 }
 
-/// A17: request lines that are almost right.
+/// A17: request lines with small faults.
 #[test]
-fn request_lines() {
+fn faulty_request_lines_are_refused() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("abc");
@@ -128,7 +128,7 @@ fn request_lines() {
         assert!(matches!(status, 400 | 405 | 505), "{line:?}: {status}");
     }
     nothing_passed(&mut gateway, &upstream);
-    // RFC 9112, 2.2: empty lines before a request are read over.
+    // RFC 9112, 2.2: empty lines before a request are skipped.
     let webhook = Webhook::new("after empty lines").bytes();
     let response = gateway.exchange(&[b"\r\n\r\n", &webhook[..]].concat());
     assert_eq!(response.status, 200);
@@ -136,9 +136,9 @@ fn request_lines() {
     hold(&mut gateway, &upstream);
 }
 
-/// C01, C02: what is not written in the configuration has no route, signed or not.
+/// C01, C02: a path that is not in the configuration has no route, signed or not.
 #[test]
-fn paths_that_are_not_the_configured_one() {
+fn similar_paths_have_no_route() {
     let upstream = Upstream::ok();
     let below = format!(
         "[[route]]\nname = \"below\"\npath = \"/in/*\"\nprovider = \"paddle\"\nsecrets = [{{ env = \"PADDLE_WEBHOOK_SECRET\" }}]\nupstream = {:?}",
@@ -188,7 +188,7 @@ fn paths_that_are_not_the_configured_one() {
         }
     }
     nothing_passed(&mut gateway, &upstream);
-    // What has a route arrives byte for byte; a fragment is no part of a target and goes no further.
+    // A path with a route is forwarded byte for byte; a fragment is no part of a target and is not forwarded.
     for (body, path, arrives) in [
         (
             "a",
@@ -212,7 +212,7 @@ fn paths_that_are_not_the_configured_one() {
 
 /// C03: other methods, and one label for all of them.
 #[test]
-fn methods() {
+fn other_methods_are_405() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let before = gateway.metrics().series();
@@ -229,7 +229,7 @@ fn methods() {
     nothing_passed(&mut gateway, &upstream);
 }
 
-/// C04: a secret opens its own route only.
+/// C04: a secret is valid for its own route only.
 #[test]
 fn a_secret_belongs_to_its_route() {
     let (upstream, second) = (Upstream::ok(), Upstream::ok());

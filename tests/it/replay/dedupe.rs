@@ -1,18 +1,19 @@
-//! `[route.dedupe]` over the real binary: of the sender's own retries, each signed anew, one is delivered.
+//! `[route.dedupe]` with the real binary: of the sender's own retries, each signed again, one is delivered.
 
 use crate::support::paddle::{SECRET, now};
 use crate::support::upstream::answer;
 use crate::support::{Gate, Gateway, Setup, Upstream, Webhook, eventually};
 use std::sync::LazyLock;
 
-/// Signed this many seconds before the test's start: a second that passes within a test must not make two attempts one.
+/// Signed this many seconds before the start of the test, so that a second that passes during the test does not change
+/// a signature.
 static START: LazyLock<u64> = LazyLock::new(now);
 
 fn signed(body: &str, age: u64) -> Webhook {
     Webhook::signed(body, SECRET, *START - age)
 }
 
-/// What Paddle sends: the same body each time, another signature for each age.
+/// An attempt as Paddle sends it: the same body each time, another signature for each age.
 fn attempt(event: &str, age: u64) -> Vec<u8> {
     let body = format!("{{\"event_id\":\"{event}\",\"event_type\":\"transaction.paid\"}}");
     signed(&body, age).bytes()
@@ -22,7 +23,7 @@ fn start(upstream: &Upstream, dedupe: &str) -> Gateway {
     Setup::new(&upstream.url()).route(&format!("dedupe = {dedupe}")).start()
 }
 
-/// E14 with dedupe: the provider's id makes the second attempt a duplicate, which is acknowledged and never forwarded.
+/// E14 with dedupe: the provider's id makes the second attempt a duplicate, which is acknowledged and not forwarded.
 #[test]
 fn a_second_attempt_is_acknowledged() {
     let upstream = Upstream::ok();
@@ -39,15 +40,15 @@ fn a_second_attempt_is_acknowledged() {
     let line = &gateway.audited("duplicate", 2)[0];
     assert_eq!(line["verdict"], "acknowledged");
     assert!(line.get("upstream_status").is_none(), "{line}");
-    // Two keys for each delivered request: its bytes, and its delivery's id. A duplicate leaves none.
+    // Two keys for each delivered request: its bytes, and its delivery id. A duplicate adds none.
     gateway.counted("hookgate_replay_keys", &[], 4.0);
-    // The very same bytes are a replay first.
+    // The very same bytes are a replay, which is checked first.
     let bytes = attempt("evt_3", 0);
     assert_eq!(gateway.exchange(&bytes).status, 200);
     assert_eq!(gateway.exchange(&bytes).reason(), "replayed");
 }
 
-/// E05 with dedupe: an attempt that the application did not take does not count.
+/// E05 with dedupe: an attempt that the application refused does not count.
 #[test]
 fn a_failed_attempt_does_not_count() {
     let script = ["500 Internal Server Error", "302 Found", "200 OK"];
@@ -62,7 +63,7 @@ fn a_failed_attempt_does_not_count() {
 }
 
 #[test]
-fn while_one_attempt_is_under_way_another_waits() {
+fn an_attempt_waits_for_another_in_flight() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::new(move |_, connection| {
@@ -82,9 +83,9 @@ fn while_one_attempt_is_under_way_another_waits() {
     assert_eq!(upstream.requests().len(), 1);
 }
 
-/// The id may stand in a header, a form field or elsewhere in the JSON; each route counts for itself.
+/// The id may be in a header, a form field or elsewhere in the JSON; each route counts for itself.
 #[test]
-fn the_id_may_stand_anywhere() {
+fn the_id_may_be_in_a_header_form_or_json() {
     let upstream = Upstream::ok();
     let route = |path: &str, dedupe: &str| {
         format!(
@@ -112,7 +113,7 @@ fn the_id_may_stand_anywhere() {
     }
     assert_eq!(upstream.requests().len(), 3);
     gateway.counted("hookgate_requests_total", &[("reason", "duplicate")], 6.0);
-    // Other ids are other deliveries; a header given twice is no id.
+    // Other ids are other deliveries; a header that occurs twice is no id.
     let other = signed("anything", 4).path("/header");
     gateway.exchange(&other.clone().header("X-Delivery", "same-2").bytes());
     let twice = other.header("X-Delivery", "same-1").header("X-Delivery", "same-1");
@@ -135,7 +136,7 @@ fn a_missing_id_is_forwarded_or_refused() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
-/// A window is as long as it says: when it is over, the id is delivered again.
+/// A window lasts as long as configured: when it ends, the id is delivered again.
 #[test]
 fn an_id_is_forgotten_after_its_window() {
     let upstream = Upstream::ok();

@@ -1,12 +1,13 @@
-//! The replay guard over the real binary: a delivered request never counts twice, an undelivered one is never lost.
+//! The replay guard with the real binary: a delivered request is never delivered again, an undelivered one is never
+//! lost.
 
 use crate::support::paddle::{self, SECRET, mac};
 use crate::support::upstream::answer;
 use crate::support::{Gate, Setup, Upstream, Webhook, eventually};
 
-/// E01, E02: the same signed bytes, however the header is written.
+/// E01, E02: the same signed bytes, in any form of the header.
 #[test]
-fn what_was_delivered_is_refused_the_second_time() {
+fn a_delivered_webhook_is_refused_the_second_time() {
     let upstream = Upstream::ok();
     let old = "the old secret of a rotation, long enough";
     let gateway = Setup::new(&upstream.url()).secrets(&[SECRET, old]).start();
@@ -54,9 +55,9 @@ fn a_replay_may_be_acknowledged() {
     gateway.counted("hookgate_requests_total", &[("verdict", "acknowledged")], 1.0);
 }
 
-/// The first is still with the upstream: the second is told to come back, and neither is lost nor doubled.
+/// The first copy is still at the upstream: the second is refused with `Retry-After`, and neither is lost or doubled.
 #[test]
-fn in_flight_is_neither_lost_nor_doubled() {
+fn a_copy_of_a_webhook_in_flight_is_neither_lost_nor_doubled() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::new(move |_, connection| {
@@ -82,9 +83,9 @@ fn in_flight_is_neither_lost_nor_doubled() {
     assert_eq!(upstream.requests().len(), 1);
 }
 
-/// E03: of 100 copies at once exactly one arrives.
+/// E03: of 100 copies sent at once exactly one is forwarded.
 #[test]
-fn of_many_copies_at_once_one_arrives() {
+fn of_many_concurrent_copies_one_is_forwarded() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("{}").bytes();
@@ -106,9 +107,9 @@ fn of_many_copies_at_once_one_arrives() {
     assert_eq!(upstream.requests().len(), 1);
 }
 
-/// E05: whatever the application answers but 2xx releases the claim, and the sender's identical retry is let in.
+/// E05: any answer of the application except 2xx releases the claim, and the sender's identical retry is accepted.
 #[test]
-fn what_the_application_refused_is_let_in_again() {
+fn a_webhook_that_the_application_refused_is_accepted_again() {
     let script = ["500 Internal Server Error", "404 Not Found", "302 Found", "200 OK"];
     let upstream = Upstream::new(move |request, connection| connection.say(&answer(script[request.index], &[], b"")));
     let gateway = Setup::new(&upstream.url()).start();
@@ -142,7 +143,8 @@ fn a_sender_that_hangs_up_loses_nothing() {
     gateway.counted("hookgate_in_flight_requests", &[], 0.0);
 }
 
-/// The same, with an application that fails after the sender is gone: released, so the retry is let in.
+/// The same with an application that fails after the sender has hung up: the claim is released, so the retry is
+/// accepted.
 #[test]
 fn a_sender_that_hangs_up_before_a_failure_may_retry() {
     let gate = Gate::default();
@@ -168,9 +170,9 @@ fn a_sender_that_hangs_up_before_a_failure_may_retry() {
     assert_eq!((answered.status, upstream.requests().len()), (200, 2));
 }
 
-/// E07: what is not genuine leaves no trace in the store.
+/// E07: requests that are not genuine leave no key in the store.
 #[test]
-fn a_flood_of_forgeries_leaves_the_store_alone() {
+fn forgeries_leave_no_key_in_the_store() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let mut client = gateway.connect();
@@ -182,7 +184,7 @@ fn a_flood_of_forgeries_leaves_the_store_alone() {
     upstream.assert_untouched();
 }
 
-/// E08: a full store refuses the next one instead of forgetting an old one.
+/// E08: a full store refuses the next webhook instead of evicting an old key.
 #[test]
 fn a_full_store_refuses_and_forgets_nothing() {
     let upstream = Upstream::ok();
@@ -216,7 +218,7 @@ fn a_full_store_refuses_and_forgets_nothing() {
     assert_eq!(upstream.requests().len(), delivered.len());
 }
 
-/// Switched off in words, every copy is forwarded.
+/// With the guard switched off in the configuration, every copy is forwarded.
 #[test]
 fn the_guard_can_be_switched_off() {
     let upstream = Upstream::ok();
@@ -231,10 +233,10 @@ fn the_guard_can_be_switched_off() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
-/// E04, E10: the memory store is one process's: another replica, or this one's successor, may deliver the same webhook
-/// once more within the tolerance. `docs/security.md` says so; this pins it down.
+/// E04, E10: the memory store belongs to one process: another replica, or the same one after a restart, may deliver the
+/// same webhook once more within the tolerance. `docs/security.md` documents this.
 #[test]
-fn the_memory_store_is_one_processs_own() {
+fn the_memory_store_belongs_to_one_process() {
     let upstream = Upstream::ok();
     let (first, second) = (Setup::new(&upstream.url()).start(), Setup::new(&upstream.url()).start());
     let webhook = Webhook::new("{}").bytes();
@@ -248,7 +250,7 @@ fn the_memory_store_is_one_processs_own() {
     assert_eq!(upstream.requests().len(), 3);
 }
 
-/// E14: the sender's own retry of an event carries a fresh signature: another request, and let in.
+/// E14: the sender's own retry of an event has a fresh signature: it is another request, and accepted.
 #[test]
 fn a_retry_with_a_fresh_signature_passes() {
     let upstream = Upstream::ok();

@@ -1,4 +1,4 @@
-//! The replay guard in a real Redis: what replicas share, what the keys are, and who may settle a claim.
+//! The replay guard in a real Redis: what replicas share, the form of the keys, and who may settle a claim.
 
 use crate::support::certificates::Certificate;
 use crate::support::paddle::{SECRET, now};
@@ -7,7 +7,7 @@ use crate::support::upstream::answer;
 use crate::support::{Gate, Gateway, Setup, Upstream, Webhook, eventually};
 use rustix::process::Signal;
 
-/// A replica on this store, with a timeout for a machine that is busy with other tests.
+/// A replica with this store, with a timeout for a machine that is busy with other tests.
 pub(crate) fn replica(upstream: &Upstream, redis: &Redis) -> Setup {
     Setup::new(&upstream.url()).replay(&format!("store = {:?}\ntimeout = \"5s\"", redis.url()))
 }
@@ -36,16 +36,17 @@ fn replicas_and_their_successors_deliver_once() {
         (200, &b"ready\nreplay store up\n"[..])
     );
     successor.counted("hookgate_replay_store_up", &[], 1.0);
-    // Of the last replica: one claim, refused, and nothing to settle.
+    // Commands of the last replica: one claim, refused, and nothing to settle.
     let claims = [("operation", "claim"), ("result", "ok")];
     successor.counted("hookgate_replay_store_operations_total", &claims, 1.0);
     successor.counted("hookgate_replay_store_duration_seconds_count", &[], 1.0);
     successor.counted("hookgate_replay_store_errors_total", &[], 0.0);
-    // The store's bound is its own affair.
+    // The limit of keys is that of the server.
     successor.counted("hookgate_replay_keys_limit", &[], 0.0);
 }
 
-/// One round trip to claim and one to settle, deduplication or not; keys of one shape that expire and tell nothing.
+/// One round trip to claim and one to settle, with or without deduplication; all keys have one form, expire, and reveal
+/// nothing about the webhook.
 #[test]
 fn a_delivery_costs_two_round_trips() {
     let (upstream, redis) = (Upstream::ok(), Redis::start());
@@ -68,13 +69,13 @@ fn a_delivery_costs_two_round_trips() {
         let days = redis.ask(&["TTL", &key]).parse::<u64>().unwrap() / 86_400;
         spaces.insert((parts[1].to_owned(), days));
     }
-    // The requests for a minute and a bit, the deliveries for a week.
+    // Keys of requests expire after a little more than a minute, those of deliveries after a week.
     let days: Vec<u64> = spaces.iter().map(|(_, days)| *days).collect();
     assert!(
         spaces.len() == 2 && days[0] + days[1] >= 6 && days.contains(&0),
         "{spaces:?}"
     );
-    // The same event, signed anew, by another replica.
+    // The same event, signed again, at another replica.
     let other = replica(&upstream, &redis)
         .replay("prefix = \"shop\"")
         .route("dedupe = {}")
@@ -84,7 +85,7 @@ fn a_delivery_costs_two_round_trips() {
     assert_eq!(upstream.requests().len(), 5);
 }
 
-/// E05 over replicas: what the application did not take is let in again, wherever it comes.
+/// E05 over replicas: a webhook that the application refused is accepted again by every replica.
 #[test]
 fn a_failed_delivery_is_released_for_all() {
     let script = ["500 Internal Server Error", "302 Found", "200 OK"];
@@ -99,7 +100,8 @@ fn a_failed_delivery_is_released_for_all() {
     assert_eq!(replicas[1].exchange(&webhook).reason(), "replayed");
 }
 
-/// A replica dies with a claim: the lease, a little longer than the upstream's timeout, is all that it holds back.
+/// A replica dies while it holds a claim: the claim blocks the webhook only until its lease ends, a little later than
+/// the upstream's timeout.
 #[test]
 fn the_claim_of_a_dead_replica_ends_with_its_lease() {
     let gate = Gate::default();
@@ -133,9 +135,9 @@ fn the_claim_of_a_dead_replica_ends_with_its_lease() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
-/// A claim that outlived its lease settles nothing that is another's by now.
+/// A claim whose lease has ended cannot settle a claim that another replica has made meanwhile.
 #[test]
-fn only_the_owner_settles() {
+fn only_the_owner_settles_a_claim() {
     let gates = [Gate::default(), Gate::default()];
     let held = gates.clone();
     let statuses = ["500 Internal Server Error", "200 OK"];
@@ -164,9 +166,10 @@ fn only_the_owner_settles() {
     }
 }
 
-/// TLS with a root of one's own, an ACL user who may do nothing but what a guard needs, and both from files.
+/// TLS with a private root, an ACL user with only the permissions that the guard needs, and both credentials from
+/// files.
 #[test]
-fn over_tls_as_a_user_of_few_rights() {
+fn the_store_works_over_tls_with_a_restricted_user() {
     let upstream = Upstream::ok();
     let directory = tempfile::tempdir().unwrap();
     Certificate::new(&["localhost"]).write(directory.path(), "redis");
@@ -214,9 +217,9 @@ fn over_tls_as_a_user_of_few_rights() {
     assert!(!gateway.logs.text().contains("canary"), "{}", gateway.logs.text());
 }
 
-/// A Unix socket, another database, and a script cache that is emptied while we run.
+/// A Unix socket, another database, and a script cache that is flushed during the test.
 #[test]
-fn over_a_socket_and_after_a_flush_of_the_scripts() {
+fn the_store_works_over_a_socket_and_after_a_script_flush() {
     let upstream = Upstream::ok();
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("redis.sock");
@@ -241,9 +244,9 @@ fn over_a_socket_and_after_a_flush_of_the_scripts() {
     gateway.counted("hookgate_replay_store_errors_total", &[], 0.0);
 }
 
-/// I08 with a shared store: what is settled beside the answer is settled before the process ends.
+/// I08 with a shared store: claims that are settled in the background are settled before the process ends.
 #[test]
-fn a_drain_waits_for_what_is_being_settled() {
+fn a_drain_waits_for_claims_to_settle() {
     let (upstream, redis) = (Upstream::ok(), Redis::start());
     let mut gateway = replica(&upstream, &redis).start();
     let mut client = gateway.connect();

@@ -1,5 +1,5 @@
-//! A shared store that fails, in every way that a real server does: what is decided without it, how soon, and what is
-//! lost (nothing).
+//! A shared store that fails in every way that a real server does: what is decided without it, how fast, and that no
+//! webhook is lost.
 
 use crate::replay::store::replica;
 use crate::support::redis::{Namespace, Redis, Sentinel};
@@ -20,7 +20,7 @@ fn recovers(gateway: &Gateway) {
     eventually("readiness", || (gateway.readiness() == Some(200)).then_some(()));
 }
 
-/// The refusal that a failed store means.
+/// Asserts the refusal for a failed store.
 fn is_down(gateway: &Gateway, body: &str) {
     let refused = gateway.exchange(&Webhook::new(body).bytes());
     assert_eq!(
@@ -31,9 +31,10 @@ fn is_down(gateway: &Gateway, body: &str) {
     assert!(refused.header("Retry-After").is_some());
 }
 
-/// E11, killed: refused, told, and over as soon as the server is back, empty as it is.
+/// E11, killed: webhooks are refused and the fault is logged; service resumes as soon as the server is back, although
+/// it is empty.
 #[test]
-fn killed_and_restarted_empty() {
+fn a_killed_store_refuses_until_it_is_back() {
     let (upstream, mut redis) = (Upstream::ok(), Redis::start());
     let gateway = replica(&upstream, &redis).start();
     let before = Webhook::new("before").bytes();
@@ -49,8 +50,8 @@ fn killed_and_restarted_empty() {
     gateway.counted("hookgate_replay_store_up", &[], 0.0);
     gateway.counted("hookgate_requests_total", &[("reason", "replay_store_down")], 1.0);
     assert!(gateway.metrics().sum("hookgate_replay_store_errors_total", &[]) >= 1.0);
-    // Down for longer than the timeout: nobody waits for anything.
-    eventually("refusals at once", || {
+    // The store is down for longer than the timeout: no request waits for it.
+    eventually("immediate refusals", || {
         let started = Instant::now();
         is_down(&gateway, "at once");
         (started.elapsed() < Duration::from_secs(2)).then_some(())
@@ -58,8 +59,9 @@ fn killed_and_restarted_empty() {
     assert_eq!(upstream.requests().len(), 1);
     redis.run();
     recovers(&gateway);
-    // What the server has forgotten can be replayed while its timestamp is fresh; docs/security.md says so.
-    eventually("every worker's connection", || {
+    // Webhooks whose keys the server has lost can be replayed while their timestamp is fresh; docs/security.md
+    // documents this.
+    eventually("every worker to be connected", || {
         (gateway.exchange(&before).status == 200).then_some(())
     });
     gateway.logs.wait_for("the loss in the log", |line| {
@@ -67,9 +69,9 @@ fn killed_and_restarted_empty() {
     });
 }
 
-/// E11, absent at the start: the gateway starts, is not ready, and becomes so by itself.
+/// E11, absent at the start: the gateway starts, is not ready, and becomes ready by itself.
 #[test]
-fn absent_at_the_start() {
+fn readiness_waits_for_an_absent_store() {
     let upstream = Upstream::ok();
     let mut redis = Redis::prepared(&[]);
     let gateway = replica(&upstream, &redis).awaiting(503).start();
@@ -81,9 +83,10 @@ fn absent_at_the_start() {
     recovers(&gateway);
 }
 
-/// E11, accepted: requests go on, guarded by this replica alone, counted and marked in the audit line; it stays ready.
+/// E11, accepted: requests are forwarded, guarded by this replica's memory only, counted and marked in the audit line;
+/// the replica stays ready.
 #[test]
-fn accepting_without_the_store() {
+fn requests_are_accepted_without_the_store_where_configured() {
     let (upstream, mut redis) = (Upstream::ok(), Redis::start());
     let gateway = replica(&upstream, &redis)
         .replay("on_store_failure = \"accept\"")
@@ -95,7 +98,7 @@ fn accepting_without_the_store() {
     assert_eq!(
         gateway.exchange(&webhook).reason(),
         "replayed",
-        "this replica's own memory guards"
+        "this replica's memory refuses the replay"
     );
     gateway.counted("hookgate_replay_store_fallbacks_total", &[], 2.0);
     gateway.counted("hookgate_replay_keys", &[], 1.0);
@@ -120,9 +123,9 @@ fn accepting_without_the_store() {
     );
 }
 
-/// E11, paused: decided within the timeout, and when the server goes on, what timed out holds nothing back.
+/// E11, paused: decided within the timeout; when the server continues, the timed-out claims block nothing.
 #[test]
-fn paused() {
+fn a_paused_store_is_bounded_by_the_timeout() {
     let (upstream, redis) = (Upstream::ok(), Redis::start());
     let gateway = Setup::new(&upstream.url())
         .replay(&format!("store = {:?}\ntimeout = \"300ms\"", redis.url()))
@@ -135,26 +138,26 @@ fn paused() {
         let refused = gateway.exchange(&webhook);
         assert_eq!((refused.status, refused.reason().as_str()), (503, "replay_store_down"));
     }
-    // Without a bound the first of them would still be waiting; with one, each took a moment.
-    eventually("the store counts as down", || {
+    // Without a limit the first requests would still wait for the store; with it, each took a short time.
+    eventually("the store to be marked as down", || {
         (gateway.readiness() == Some(503)).then_some(())
     });
     assert_eq!(upstream.requests().len(), delivered);
     redis.signal(Signal::CONT);
     recovers(&gateway);
-    eventually("the delivery of what timed out", || {
+    eventually("the delivery of the webhook that timed out", || {
         (gateway.exchange(&webhook).status == 200).then_some(())
     });
-    eventually("the commit", || {
+    eventually("the commit of the claim", || {
         let again = gateway.exchange(&webhook);
         assert_eq!(again.status, 409);
         (again.reason() == "replayed").then_some(())
     });
 }
 
-/// E11, slow: an answer that comes too late counts as none, and one that comes in time counts.
+/// E11, slow: an answer that comes too late counts as no answer, and one that comes in time counts.
 #[test]
-fn slow() {
+fn a_late_answer_of_the_store_counts_as_none() {
     let (upstream, redis) = (Upstream::ok(), Redis::start());
     let patient = replica(&upstream, &redis).start();
     let hasty = Setup::new(&upstream.url())
@@ -162,8 +165,8 @@ fn slow() {
         .start();
     recovers(&hasty);
     let mut number = 0;
-    // It may read our webhook's claim before the order to sleep.
-    let (webhook, sleeping) = eventually("a claim that is answered too late", || {
+    // The server may read the webhook's claim before the command to sleep.
+    let (webhook, sleeping) = eventually("a claim that was answered too late", || {
         number += 1;
         let webhook = Webhook::new(format!("slowly {number}")).bytes();
         let sleeping = redis.tell(&["DEBUG", "SLEEP", "1"]);
@@ -172,8 +175,8 @@ fn slow() {
     });
     assert_eq!(patient.exchange(&Webhook::new("in time").bytes()).status, 200);
     drop(sleeping);
-    // The claim that was answered too late has been released behind it.
-    eventually("the delivery of what timed out", || {
+    // The claim that was answered too late has been released in the background.
+    eventually("the delivery of the webhook that timed out", || {
         (hasty.exchange(&webhook).status == 200).then_some(())
     });
     let body = format!("slowly {number}").into_bytes();
@@ -181,9 +184,9 @@ fn slow() {
     assert_eq!(delivered.iter().filter(|request| request.body == body).count(), 1);
 }
 
-/// E11, the wrong password: refused, explained once, and the password is told to nobody.
+/// E11, the wrong password: refused, explained once in the log, and the password is not written anywhere.
 #[test]
-fn a_wrong_password() {
+fn a_wrong_store_password_refuses_and_stays_secret() {
     let upstream = Upstream::ok();
     let mut redis = Redis::prepared(&[]).password("the right one");
     redis.run();
@@ -209,9 +212,10 @@ fn a_wrong_password() {
     );
 }
 
-/// E11, out of memory with `noeviction`: no claim, so no delivery; but what was delivered is still written down.
+/// E11, out of memory with `noeviction`: no claim, so no delivery; but the commit of a delivered webhook is still
+/// stored.
 #[test]
-fn out_of_memory() {
+fn a_store_out_of_memory_refuses_claims() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::new(move |request, connection| {
@@ -239,9 +243,9 @@ fn out_of_memory() {
     assert_eq!(gateway.exchange(&webhook).reason(), "replayed");
 }
 
-/// E12: a server that drops keys under pressure is told of at the start, and by a gauge.
+/// E12: a server that evicts keys when memory is short is reported at the start, and by a gauge.
 #[test]
-fn an_evicting_policy() {
+fn an_evicting_store_is_reported() {
     let upstream = Upstream::ok();
     let redis = Redis::with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
     let gateway = replica(&upstream, &redis).start();
@@ -255,9 +259,10 @@ fn an_evicting_policy() {
     careful.counted("hookgate_replay_store_evicts", &[], 0.0);
 }
 
-/// E13: the master dies and Sentinel promotes its replica: followed by itself, and what the replica knew is still refused.
+/// E13: the master dies and Sentinel promotes its replica: hookgate follows by itself, and webhooks that the replica
+/// knows are still refused.
 #[test]
-fn failover_by_sentinel() {
+fn a_sentinel_failover_is_followed() {
     let (upstream, mut master) = (Upstream::ok(), Redis::start());
     let replica = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", master.port)]);
     let sentinel = Sentinel::of(&master);
@@ -281,10 +286,10 @@ fn failover_by_sentinel() {
     assert!(replica.ask(&["ROLE"]).starts_with("master"));
 }
 
-/// E13 without Sentinel: of several addresses the master is used, and another once it is promoted; a replica that was the
-/// master (READONLY) is left.
+/// E13 without Sentinel: of several addresses the master is used, and another one once it is promoted; a server that
+/// has become a replica (READONLY) is left.
 #[test]
-fn failover_by_hand() {
+fn a_manual_failover_is_followed() {
     let (upstream, first) = (Upstream::ok(), Redis::start());
     let second = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", first.port)]);
     let gateway = Setup::new(&upstream.url())
@@ -300,7 +305,7 @@ fn failover_by_hand() {
     second.ask(&["REPLICAOF", "NO", "ONE"]);
     first.ask(&["REPLICAOF", "127.0.0.1", &second.port.to_string()]);
     recovers(&gateway);
-    // Each worker has a connection, and finds out by itself.
+    // Each worker has a connection of its own and follows by itself.
     eventually("the replay refused by every worker", || {
         let again = gateway.exchange(&webhook);
         assert_ne!(again.status, 200);
@@ -316,9 +321,9 @@ fn failover_by_hand() {
     assert!(second.calls("evalsha") > 0);
 }
 
-/// E11, a cut cable: packets vanish and nothing says so; decided within the timeout all the same.
+/// E11, a cut network cable: packets are lost without an error; decided within the timeout nevertheless.
 #[test]
-fn a_cut_network() {
+fn a_cut_network_is_bounded_by_the_timeout() {
     let upstream = Upstream::ok();
     let namespace = Namespace::new();
     let mut redis = Redis::prepared(&[]).in_namespace(&namespace.name, &namespace.host);
@@ -332,7 +337,7 @@ fn a_cut_network() {
     for number in 0..5 {
         is_down(&gateway, &format!("cut {number}"));
     }
-    eventually("the store counts as down", || {
+    eventually("the store to be marked as down", || {
         (gateway.readiness() == Some(503)).then_some(())
     });
     assert_eq!(upstream.requests().len(), delivered);

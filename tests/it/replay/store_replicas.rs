@@ -1,6 +1,6 @@
-//! The proof: three replicas behind a round-robin balancer, every webhook sent to all three at the same moment, an
-//! application that fails now and then, senders that retry: each webhook is taken exactly once and none is lost. The same
-//! with replicas that are killed and restarted meanwhile. `HOOKGATE_PROOF=10000` sends that many webhooks instead of 500.
+//! Three replicas behind a round-robin balancer, every webhook sent to all three at the same moment, an application
+//! that fails now and then, senders that retry: each webhook is delivered exactly once and none is lost. The same with
+//! replicas that are killed and restarted meanwhile. `HOOKGATE_PROOF=10000` sends that many webhooks instead of 500.
 
 use crate::replay::store::replica;
 use crate::support::balancer::Balancer;
@@ -13,16 +13,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Senders at once.
+/// Concurrent senders.
 const SENDERS: usize = 6;
-/// A sender gives a webhook up after this; then it is lost.
+/// A sender gives up a webhook after this time; the webhook is then lost.
 const GIVE_UP: Duration = Duration::from_secs(50);
 
 fn webhooks() -> usize {
     std::env::var("HOOKGATE_PROOF").map_or(500, |count| count.parse().unwrap())
 }
 
-/// Fails on the first attempt of every seventh webhook, and hangs up on that of every eleventh.
+/// Fails on the first attempt of every seventh webhook, and closes the connection on that of every eleventh.
 fn application(taken: &Arc<Mutex<BTreeMap<Vec<u8>, usize>>>) -> Upstream {
     let taken = taken.clone();
     let seen: Mutex<BTreeMap<Vec<u8>, usize>> = Mutex::default();
@@ -46,17 +46,17 @@ fn application(taken: &Arc<Mutex<BTreeMap<Vec<u8>, usize>>>) -> Upstream {
     })
 }
 
-/// What the answers to a webhook came to.
+/// The sums of the answers over all webhooks.
 #[derive(Default)]
 struct Tally {
-    /// 200, by webhook.
+    /// Number of 200 answers, by webhook.
     confirmed: Mutex<BTreeMap<usize, usize>>,
-    /// Connections that broke under an answer: the webhook may have been taken without our knowing.
+    /// Connections that broke before an answer: the webhook may have been delivered without the sender's knowledge.
     broken: Mutex<BTreeMap<usize, usize>>,
     retries: AtomicUsize,
 }
 
-/// One sender: all copies go out, then all answers are read; what nobody confirmed is sent again, to all.
+/// One sender: all copies are sent, then all answers are read; an unconfirmed webhook is sent again, to all replicas.
 fn send(balancer: &Balancer, number: usize, clients: &mut [Option<Client>], tally: &Tally) {
     let started = Instant::now();
     let webhook = Webhook::new(format!("{number}")).bytes();
@@ -119,7 +119,7 @@ fn start(upstream: &Upstream, redis: &Redis) -> Gateway {
         .start()
 }
 
-/// E03, E04, E05: exactly once, none lost.
+/// E03, E04, E05: every webhook is delivered exactly once, none is lost.
 #[test]
 fn three_replicas_deliver_exactly_once() {
     let taken = Arc::default();
@@ -132,29 +132,29 @@ fn three_replicas_deliver_exactly_once() {
     let taken = taken.lock().unwrap();
     assert_eq!(taken.len(), count, "lost");
     let twice: Vec<_> = taken.iter().filter(|(_, times)| **times != 1).collect();
-    assert!(twice.is_empty(), "taken more than once: {twice:?}");
+    assert!(twice.is_empty(), "delivered more than once: {twice:?}");
     let confirmed = tally.confirmed.lock().unwrap();
     assert_eq!(confirmed.len(), count, "not confirmed");
     assert!(confirmed.values().all(|times| *times == 1));
     let retries = tally.retries.load(Ordering::Relaxed);
-    assert!(retries >= count / 11, "the application's failures were retried");
+    assert!(retries >= count / 11, "too few retries for the application's failures");
     let busy = replicas.iter().filter(|replica| {
         replica
             .metrics()
             .sum("hookgate_requests_total", &[("verdict", "forwarded")])
             > 0.0
     });
-    assert_eq!(busy.count(), 3, "each replica had its share");
+    assert_eq!(busy.count(), 3, "not every replica was used");
     println!(
-        "{count} webhooks, {} requests, {retries} retries, each taken once, in {:?}",
+        "{count} webhooks, {} requests, {retries} retries, each delivered once, in {:?}",
         3 * (count + retries),
         started.elapsed()
     );
 }
 
-/// E03, E04, E10: the same while replicas come and go. None is lost. A replica that is killed between the application's
-/// 2xx and its commit leaves a webhook that its sender got no answer for, and whose retry is another delivery
-/// (docs/security.md); nothing else is taken twice.
+/// E03, E04, E10: the same while replicas are killed and restarted. No webhook is lost. A replica that is killed
+/// between the application's 2xx and its commit leaves a webhook whose sender got no answer, and whose retry is another
+/// delivery (docs/security.md); no other webhook is delivered twice.
 #[test]
 fn replicas_that_come_and_go_lose_nothing() {
     let taken = Arc::default();
@@ -192,11 +192,11 @@ fn replicas_that_come_and_go_lose_nothing() {
         let number: usize = String::from_utf8_lossy(body).parse().unwrap();
         assert!(
             broken.contains_key(&number),
-            "{number} was taken {times} times without a broken connection"
+            "{number} was delivered {times} times without a broken connection"
         );
         twice += 1;
     }
-    assert!(twice <= kills, "{twice} taken twice with {kills} restarts");
+    assert!(twice <= kills, "{twice} delivered twice with {kills} restarts");
     println!(
         "{count} webhooks, {kills} restarts, {} retries, {twice} taken twice, none lost, in {:?}",
         tally.retries.load(Ordering::Relaxed),

@@ -1,4 +1,5 @@
-//! Providers' handshakes through the running binary: answered where the route opts in, and no way past verification anywhere.
+//! Challenges of providers with the running binary: answered where the route asks for it, and never a way around
+//! verification.
 
 use crate::support::client::Response;
 use crate::support::oracle::Oracle;
@@ -20,7 +21,7 @@ fn route(provider: &str, keys: &str, more: &str, upstream: &Upstream) -> String 
     )
 }
 
-/// All five with their handshakes, and Slack and Dropbox again without.
+/// All five providers with their challenges enabled, and Slack and Dropbox again without.
 fn gateway(upstream: &Upstream, discord: &str) -> Gateway {
     let token = "handshake = true\nverify_token = { env = \"TOKEN\" }";
     let routes = [
@@ -61,7 +62,7 @@ fn send(gateway: &Gateway, method: &str, target: &str, headers: &str, body: &str
         .exchange(format!("{method} {target} HTTP/1.1\r\nHost: shop.example\r\n{headers}{length}\r\n{body}").as_bytes())
 }
 
-/// As Slack and Zoom sign.
+/// A signature of the form `v0`, as Slack and Zoom use it.
 fn v0(names: [&str; 2], body: &str) -> String {
     let ts = now();
     format!(
@@ -97,7 +98,7 @@ fn answered(response: &Response, content_type: &str, body: &str) {
 }
 
 #[test]
-fn each_provider_is_answered_as_it_expects() {
+fn each_challenge_gets_the_expected_answer() {
     let upstream = Upstream::ok();
     let pair =
         Ed25519KeyPair::from_pkcs8(Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref()).unwrap();
@@ -112,7 +113,7 @@ fn each_provider_is_answered_as_it_expects() {
         "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P",
     );
 
-    // Zoom's own library is asked what it would answer.
+    // Zoom's own library computes the answer to compare with.
     let body = r#"{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1,"event":"endpoint.url_validation"}"#;
     let asked = send(&gateway, "POST", "/zoom", &v0(ZOOM, body), body);
     let question = json!({ "op": "challenge", "provider": "zoom", "secret": KEY, "body": body, "now": now() });
@@ -144,15 +145,15 @@ fn each_provider_is_answered_as_it_expects() {
     );
     upstream.assert_untouched();
 
-    // What is not a handshake takes the usual way.
+    // A request that is not a challenge is verified and forwarded as usual.
     let body = r#"{"type":"event_callback","challenge":"x"}"#;
     assert_eq!(send(&gateway, "POST", "/slack", &v0(SLACK, body), body).status, 200);
     assert_eq!(upstream.only().body, body.as_bytes());
 }
 
-/// A handshake that is not signed, or not asked for, is refused and forwards nothing; hostile challenges are not echoed.
+/// A challenge that is not signed, or not enabled, is refused and not forwarded; hostile challenges are not echoed.
 #[test]
-fn no_way_around_verification() {
+fn challenges_do_not_bypass_verification() {
     let upstream = Upstream::ok();
     let gateway = gateway(&upstream, &"ab".repeat(32).replacen("ab", "d7", 1));
     let slack = r#"{"challenge":"abc","type":"url_verification"}"#;
@@ -224,7 +225,7 @@ fn no_way_around_verification() {
     for (method, target, headers, body, status) in cases {
         let response = send(&gateway, method, &target, &headers, body);
         let shown: String = target.chars().take(80).collect();
-        // A query that HTTP does not allow may be refused before it is looked at.
+        // A query that HTTP does not allow may be refused before hookgate reads it.
         assert!(
             response.status == status || (status == 400 && response.status == 405),
             "{method} {shown}: {response:?}"
@@ -237,14 +238,15 @@ fn no_way_around_verification() {
     }
     upstream.assert_untouched();
 
-    // Zoom's proof would sign what has colons, were it not refused: then it is an event like others, for the application.
+    // Zoom's answer would sign a text with colons: such a challenge is treated as an ordinary event for the
+    // application.
     let body = r#"{"event":"endpoint.url_validation","payload":{"plainToken":"v0:1:{}"}}"#;
     let response = send(&gateway, "POST", "/zoom", &v0(ZOOM, body), body);
     assert!(
         !String::from_utf8_lossy(&response.body).contains("encryptedToken"),
         "{response:?}"
     );
-    // Without the option a signed handshake belongs to the application.
+    // Without the option a signed challenge is forwarded to the application.
     let response = send(&gateway, "POST", "/slack-plain", &v0(SLACK, slack), slack);
     assert_eq!((response.status, upstream.requests().len()), (200, 2));
 }

@@ -1,10 +1,11 @@
-//! Paddle's official SDKs (Node, Python) and hookgate on the same thousands of random and mutated headers: equal verdicts, or a
-//! difference that `docs/schemes.md` lists as ours. Whatever is not in one of the classes below fails.
+//! Paddle's official SDKs (Node, Python) and hookgate with the same thousands of random and mutated headers: equal
+//! verdicts, or a difference that `docs/schemes.md` lists as hookgate's. Any difference outside the classes below
+//! fails.
 
 use crate::support::oracle::{Oracle, Random};
 use crate::support::paddle::{SECRET, mac};
 use bytes::Bytes;
-use hookgate::scheme::{Head, NamedSecret, Verifier};
+use hookgate::scheme::{HeadRef, NamedSecret, Verifier};
 use hookgate::secret::Secret;
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Method};
@@ -22,7 +23,7 @@ enum Sdk {
     Python,
 }
 
-/// A header and what its parts are, read apart from the code under test.
+/// The parts of a header, parsed independently of the code under test.
 struct Parts<'h> {
     pairs: Vec<(&'h str, &'h str)>,
     has_spaces: bool,
@@ -51,7 +52,7 @@ impl Parts<'_> {
     }
 }
 
-/// Why hookgate refuses what an SDK takes; `None` when nothing that is documented explains it.
+/// Why hookgate refuses a header that an SDK accepts; `None` when no documented difference explains it.
 fn stricter(sdk: Sdk, header: &str) -> Option<&'static str> {
     let parts = parts(header);
     let (ts, h1) = (parts.of("ts"), parts.of("h1"));
@@ -83,7 +84,7 @@ fn stricter(sdk: Sdk, header: &str) -> Option<&'static str> {
     (sdk == Sdk::Node && signed > NOW + TOLERANCE).then_some("Node takes any future ts")
 }
 
-/// Why an SDK refuses what hookgate takes.
+/// Why an SDK refuses a header that hookgate accepts.
 fn wider(sdk: Sdk, header: &str, body: &str) -> Option<&'static str> {
     let parts = parts(header);
     let (ts, h1) = (parts.of("ts"), parts.of("h1"));
@@ -98,7 +99,7 @@ fn wider(sdk: Sdk, header: &str, body: &str) -> Option<&'static str> {
     }
 }
 
-/// One header around the genuine one: as it is, or with a few things done to it.
+/// A variation of the genuine header: unchanged, or with a few mutations.
 fn header(random: &mut Random, body: &str) -> String {
     let times = [
         NOW,
@@ -178,21 +179,20 @@ fn header(random: &mut Random, body: &str) -> String {
 
 fn ours(verifier: &Verifier, header: &str, body: &str) -> bool {
     let Ok(value) = HeaderValue::from_bytes(header.as_bytes()) else {
-        // Such bytes cannot stand in a header: no request has them.
+        // Such bytes cannot occur in a header: no request has them.
         return false;
     };
     let mut headers = HeaderMap::new();
     headers.insert("paddle-signature", value);
-    let head = Head {
+    let head = HeadRef {
         method: &Method::POST,
         target: "/",
         headers: &headers.iter().collect(),
     };
     let verdict = verifier.present(&head).and_then(|presented| {
-        presented.age(NOW, Some(TOLERANCE))?;
-        let mut check = presented.check();
-        check.update(body.as_bytes());
-        check.finish(&[Bytes::copy_from_slice(body.as_bytes())], NOW)
+        let mut aged = presented.age(NOW, Some(TOLERANCE))?;
+        aged.update(body.as_bytes());
+        aged.verify(&[Bytes::copy_from_slice(body.as_bytes())], NOW)
     });
     verdict.is_ok()
 }
@@ -239,7 +239,7 @@ fn hookgate_and_the_official_sdks_agree() {
         }
     }
     println!("{seen:#?}");
-    // Both verdicts and the differences that are known to exist were reached, or the headers are too tame.
+    // Both verdicts and all documented differences must occur; otherwise the generated headers are not varied enough.
     for (class, least) in [
         ("Node: both accept", 50),
         ("Python: both accept", 50),

@@ -1,7 +1,8 @@
-//! Paddle's official SDKs and a legacy Flask application as upstreams: what hookgate forwarded still verifies.
+//! Paddle's official SDKs and a legacy Flask application as upstreams: a request that hookgate forwarded still verifies
+//! there.
 //!
-//! SDKs: `@paddle/paddle-node-sdk` 3.10.0 and `paddle-python-sdk` 1.16.1, locked under `tests/apps`. The Python SDK also
-//! signs, so that neither signer nor judge shares a line with hookgate.
+//! SDKs: `@paddle/paddle-node-sdk` 3.10.0 and `paddle-python-sdk` 1.16.1, locked under `tests/apps`. The Python SDK
+//! also signs, so that neither the signer nor the verifier shares code with hookgate.
 
 use crate::support::apps::App;
 use crate::support::http2::{self, Http2};
@@ -12,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 const LIMIT: usize = 1 << 20;
 
-/// Bodies that have gone wrong somewhere before. The flag says whether they are UTF-8.
+/// Bodies that have caused faults in other software. The flag says whether they are UTF-8.
 fn bodies() -> Vec<(&'static str, Vec<u8>, bool)> {
     let escaped = br#"{"event_type":"customer.created","data":{"name":"J\u00f3sef \u0141ukasiewicz \ud83c\udf89"}}"#;
     let raw = "{\"event_type\":\"customer.created\",\"data\":{\"name\":\"Józef Łukasiewicz 🎉\"}}";
@@ -28,7 +29,7 @@ fn bodies() -> Vec<(&'static str, Vec<u8>, bool)> {
     ]
 }
 
-/// Sends one body in four ways and has the judge confirm each.
+/// Sends one body in four ways; the SDK must confirm each.
 fn confirm(gateway: &Gateway, judge: &App, name: &str, body: &[u8], sign: &dyn Fn(&[u8]) -> Webhook) {
     let expect = |way: &str, status: u16, answer: &[u8]| {
         let shown = String::from_utf8_lossy(answer);
@@ -45,7 +46,7 @@ fn confirm(gateway: &Gateway, judge: &App, name: &str, body: &[u8], sign: &dyn F
         assert_eq!(report["transfer_encoding"], Value::Null, "{name}, {way}: never chunked");
         assert_eq!(report["verified"], "paddle", "{name}, {way}");
     };
-    // A signature counts once: each way signs again, at a second of its own.
+    // A signature is accepted once: each way signs again, at a second of its own.
     let response = gateway.exchange(&sign(body).bytes());
     expect("HTTP/1.1", response.status, &response.body);
     let response = gateway.exchange(&sign(body).chunked(7001));
@@ -57,13 +58,13 @@ fn confirm(gateway: &Gateway, judge: &App, name: &str, body: &[u8], sign: &dyn F
     expect("HTTP/2", answer.status, &answer.body);
 }
 
-/// A route that lets the same bytes and second through again: a judge sees every body in four ways within a second.
+/// A route without replay guard: the SDK gets every body in four ways within one second.
 fn gateway_for(judge: &App) -> Gateway {
     Setup::new(&judge.url()).route("replay = { enabled = false }").start()
 }
 
 #[test]
-fn the_node_sdk_confirms_what_arrives() {
+fn the_node_sdk_verifies_forwarded_webhooks() {
     let judge = App::node("verify.cjs", SECRET);
     let gateway = gateway_for(&judge);
     for (name, body, utf8) in bodies() {
@@ -75,7 +76,7 @@ fn the_node_sdk_confirms_what_arrives() {
 }
 
 #[test]
-fn the_python_sdk_confirms_what_arrives() {
+fn the_python_sdk_verifies_forwarded_webhooks() {
     let judge = App::python("verify", SECRET);
     let gateway = gateway_for(&judge);
     for (name, body, _) in bodies() {
@@ -83,9 +84,9 @@ fn the_python_sdk_confirms_what_arrives() {
     }
 }
 
-/// The Python SDK signs and the Node SDK judges: between the two, only hookgate.
+/// The Python SDK signs and the Node SDK verifies; between them is only hookgate.
 #[test]
-fn what_the_python_sdk_signs_the_node_sdk_confirms() {
+fn the_node_sdk_verifies_what_the_python_sdk_signs() {
     let signer = App::python("verify", SECRET);
     let judge = App::node("verify.cjs", SECRET);
     let gateway = gateway_for(&judge);
@@ -107,10 +108,10 @@ fn what_the_python_sdk_signs_the_node_sdk_confirms() {
     }
 }
 
-/// The judges can say no: with another secret than hookgate's they refuse what it let through, and that answer reaches the
+/// The SDKs can refuse: with another secret than hookgate's they refuse what it forwarded, and that answer reaches the
 /// sender.
 #[test]
-fn a_judge_with_another_secret_disagrees() {
+fn an_sdk_with_another_secret_refuses() {
     for judge in [
         App::node("verify.cjs", "another secret"),
         App::python("verify", "another secret"),
@@ -126,8 +127,8 @@ fn a_judge_with_another_secret_disagrees() {
     }
 }
 
-/// A legacy Flask application, unchanged: form fields and raw bytes reach it, its text answer reaches the sender, and what
-/// is not signed never does.
+/// An unchanged legacy Flask application: form fields and raw bytes reach it, its text answer reaches the sender, and
+/// an unsigned request never reaches it.
 #[test]
 fn a_legacy_flask_application_gets_genuine_webhooks_only() {
     let flask = App::python("legacy", SECRET);
@@ -156,7 +157,7 @@ secrets = [{ env = "PADDLE_WEBHOOK_SECRET" }]
     };
     assert_eq!(gateway.exchange(&tampered.bytes()).status, 401);
     assert_eq!(gateway.exchange(&order.clone().signature(None).bytes()).status, 401);
-    assert_eq!(orders(), "0", "nothing unverified reaches it");
+    assert_eq!(orders(), "0", "no unverified request reaches it");
 
     let response = gateway.exchange(&order.bytes());
     assert_eq!(response.status, 200, "{response:?}");
@@ -168,7 +169,7 @@ secrets = [{ env = "PADDLE_WEBHOOK_SECRET" }]
     for (name, body, _) in bodies() {
         let response = gateway.exchange(&Webhook::new(body.clone()).chunked(4096));
         assert_eq!(response.status, 200, "{name}: {response:?}");
-        assert!(response.body == body, "{name}: get_data() gave other bytes");
+        assert!(response.body == body, "{name}: get_data() returned other bytes");
     }
     assert_eq!(orders(), (1 + bodies().len()).to_string());
 }

@@ -1,5 +1,6 @@
-//! Every preset against libraries that others wrote, live and both ways: what a library signs hookgate verifies, what hookgate
-//! signs a library verifies, and both refuse it when a byte is changed. Bodies, secrets and URLs are new in every run.
+//! Every preset against independent libraries, live and in both directions: hookgate verifies what a library signs, a
+//! library verifies what hookgate signs, and both refuse it when a byte is changed. Bodies, secrets and URLs are new in
+//! every run.
 
 use crate::support::oracle::{Oracle, Random};
 use crate::support::paddle::now;
@@ -7,20 +8,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hookgate::outcome::Rejection;
-use hookgate::scheme::{Head, NamedSecret, SignRequest, Verified, Verifier, presets};
+use hookgate::scheme::{HeadRef, NamedSecret, SignRequest, Verified, Verifier, presets};
 use hookgate::secret::Secret;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Requests for each provider and library, each judged six times.
+/// Requests for each provider and library, each verified six times.
 const ROUNDS: usize = 20;
 
-/// No library for these was found on npm or PyPI; each with what stands in for one (`docs/schemes.md`).
+/// No library for these was found on npm or PyPI; each with its replacement (`docs/schemes.md`).
 const WITHOUT: [(&str, &str); 2] = [("paddle-classic", "PHP 8.2"), ("zendesk", "node:crypto")];
 
-/// Keys of the providers that have a format for them; any text otherwise.
+/// Keys of the providers that have a format for them; any text for the others.
 fn secret(provider: &str, random: &mut Random) -> String {
     match provider {
         "svix" | "standard-webhooks" | "gitlab" => format!("whsec_{}", STANDARD.encode(random.bytes(24))),
@@ -31,7 +32,7 @@ fn secret(provider: &str, random: &mut Random) -> String {
     }
 }
 
-/// A body that the library can read: JSON with what it looks for, a form for Twilio.
+/// A body that the library can read: JSON with the fields that it needs, a form for Twilio.
 fn body(provider: &str, random: &mut Random, now: u64) -> String {
     if provider == "twilio" {
         let mut fields: Vec<String> = (0..random.below(6))
@@ -44,7 +45,7 @@ fn body(provider: &str, random: &mut Random, now: u64) -> String {
         "event": "x", "id": random.next().to_string(), "webhookTimestamp": now * 1000, "meta": { "event_name": "x" },
         "data": random.text(60), "more": { "n": random.next() % 1000, "t": random.text(9) },
     });
-    // Zoom's library signs what it writes itself, which is compact; all others take the bytes as they are.
+    // Zoom's library signs its own serialisation, which is compact; all others take the bytes as they are.
     match (provider, random.below(3)) {
         ("zoom", _) | (_, 0) => event.to_string(),
         (_, 1) => format!("{event:#}\r\n"),
@@ -77,22 +78,21 @@ impl Request {
 
     fn judged(&self, body: &[u8]) -> Result<Verified, Rejection> {
         let verifier = self.verifier();
-        let head = Head {
+        let head = HeadRef {
             method: &Method::POST,
             target: &self.target,
             headers: &self.headers.iter().collect(),
         };
         let presented = verifier.present(&head)?;
-        presented.age(
+        let mut aged = presented.age(
             self.now,
             verifier.default_tolerance().map(|tolerance| tolerance.as_secs()),
         )?;
-        let mut check = presented.check();
-        check.update(body);
-        check.finish(&[Bytes::copy_from_slice(body)], self.now)
+        aged.update(body);
+        aged.verify(&[Bytes::copy_from_slice(body)], self.now)
     }
 
-    /// The same for a library.
+    /// The same request as a question for a library.
     fn question(&self, op: &str, url: &str, body: &str) -> Value {
         let headers: Value = self
             .headers
@@ -104,7 +104,7 @@ impl Request {
     }
 }
 
-/// A byte of a value changed, so that JSON stays JSON.
+/// Changes a byte of a value, so that JSON stays JSON.
 fn tampered(body: &str) -> String {
     let other = match body.contains("\"event_name\":\"x\"") || body.contains("\"event_name\": \"x\"") {
         true => body.replacen("\"x\"", "\"y\"", 1),
@@ -121,10 +121,11 @@ const URLS: [&str; 4] = [
     "https://hooks.example.com/in",
 ];
 
-/// Providers whose signature the secret's holder cannot make as headers: public keys, or it stands in the body.
+/// Providers whose signature cannot be made as headers by the holder of the secret: those with public keys, and those
+/// whose signature is in the body.
 const SIGNED_ELSEWHERE: [&str; 4] = ["sendgrid", "discord", "mailgun", "adyen"];
 
-/// What a signature does not cover cannot be refused.
+/// A change of bytes that the signature does not cover cannot be refused.
 const UNCOVERED: [&str; 3] = ["mailgun", "adyen", "gitlab-token"];
 
 fn both_ways(oracle: &mut Oracle, name: &str, library: &str, can_sign: bool, random: &mut Random) -> usize {
@@ -145,7 +146,7 @@ fn both_ways(oracle: &mut Oracle, name: &str, library: &str, can_sign: bool, ran
             now: at,
         };
         let mut text = body(if name == "twilio+json" { "json" } else { provider }, random, at);
-        // The library signs, hookgate judges.
+        // The library signs, hookgate verifies.
         if can_sign {
             let mut question = request.question("sign", &url, &text);
             question["provider"] = name.into();
@@ -176,7 +177,7 @@ fn both_ways(oracle: &mut Oracle, name: &str, library: &str, can_sign: bool, ran
             }
             judged += 2;
         }
-        // Hookgate signs, the library judges.
+        // hookgate signs, the library verifies.
         if !SIGNED_ELSEWHERE.contains(&provider) && name != "twilio+json" {
             let verifier = request.verifier();
             let signed = SignRequest {
@@ -194,11 +195,11 @@ fn both_ways(oracle: &mut Oracle, name: &str, library: &str, can_sign: bool, ran
             assert_eq!(genuine["genuine"], true, "{shown}: {genuine} for {text:?}");
             if !UNCOVERED.contains(&provider) {
                 let forged = oracle.ask(&request.question("verify", &url, &tampered(&text)));
-                assert_eq!(forged["genuine"], false, "{shown} takes what was changed");
+                assert_eq!(forged["genuine"], false, "{shown} accepts a changed body");
             }
             request.key = secret(provider, random);
             let stranger = oracle.ask(&request.question("verify", &url, &text));
-            assert_eq!(stranger["genuine"], false, "{shown} takes another secret");
+            assert_eq!(stranger["genuine"], false, "{shown} accepts another secret");
             judged += 3;
         }
     }
@@ -285,7 +286,7 @@ fn python_libraries_agree() {
     all(&mut Oracle::python(), &PYTHON, false);
 }
 
-/// A preset that nobody else's code has judged, or whose proof the documentation does not name, fails here.
+/// A preset that no independent code has verified, or whose proof the documentation does not name, fails here.
 #[test]
 fn every_preset_has_an_oracle_and_the_documentation_names_it() {
     let docs = include_str!("../../../docs/schemes.md");
@@ -296,7 +297,10 @@ fn every_preset_has_an_oracle_and_the_documentation_names_it() {
             .map(|(name, library)| (name.split('+').next().unwrap(), *library))
     };
     for (provider, library) in named() {
-        assert!(presets::names().any(|name| name == provider), "{provider} is no preset");
+        assert!(
+            presets::names().any(|name| name == provider),
+            "{provider} is not a preset"
+        );
         let row = docs.lines().find(|line| line.starts_with(&format!("| `{provider}` |")));
         let row = row.unwrap_or_else(|| panic!("docs/schemes.md has no row of {provider}"));
         assert!(row.contains(library), "the row of {provider} does not name {library}");
@@ -304,7 +308,7 @@ fn every_preset_has_an_oracle_and_the_documentation_names_it() {
     for preset in presets::names() {
         assert!(
             named().any(|(provider, _)| provider == preset),
-            "nobody proves {preset}"
+            "no independent library covers {preset}"
         );
     }
 }

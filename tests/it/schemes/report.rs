@@ -51,7 +51,7 @@ fn everything_is_forwarded_and_marked() {
     gateway.counted("hookgate_requests_total", &[("verdict", "forwarded")], 1.0);
 }
 
-/// What is not about genuineness holds in report mode as well: framing, size, path, method.
+/// Rules that do not concern the signature hold in report mode as well: framing, size, path, method.
 #[test]
 fn bounds_and_framing_hold_in_report_mode() {
     let upstream = Upstream::ok();
@@ -69,9 +69,9 @@ fn bounds_and_framing_hold_in_report_mode() {
     upstream.assert_untouched();
 }
 
-/// The start says that a route lets everything through.
+/// At the start a warning names the route that forwards everything.
 #[test]
-fn the_start_warns() {
+fn the_start_warns_about_report_mode() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).route("mode = \"report\"").start();
     gateway.logs.wait_for("a warning about report mode", |line| {

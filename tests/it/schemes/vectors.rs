@@ -1,8 +1,9 @@
-//! Paddle's published test vectors through the running binary.
+//! Paddle's published test vectors with the running binary.
 //!
-//! The binary reads the machine's clock, so each vector is re-signed: its `ts` moves by (now − the vector's `now`), and each
-//! `h1` that was the vector's own MAC becomes the MAC of the same body at the moved `ts`. What was wrong stays wrong in
-//! the same way, and the age that the gateway sees is the vector's. The library's tests judge the bytes as published.
+//! The binary reads the machine's clock, so each vector is signed again: its `ts` moves by (now − the vector's `now`),
+//! and each `h1` that was the vector's own MAC becomes the MAC of the same body at the moved `ts`. A fault stays the
+//! same fault, and the age that the gateway sees is the vector's. The unit tests of the library verify the bytes as
+//! published.
 
 use crate::support::paddle::{mac, now};
 use crate::support::{Setup, Upstream, Webhook, eventually};
@@ -10,7 +11,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// What SCHEMES refuses and the SDK's own test accepts, by the vector's name, with the difference.
+/// Vectors that SCHEMES refuses and the SDK's own test accepts, by name, with the difference.
 const STRICTER: [(&str, &str); 2] = [
     (
         "header integrity: 3 secrets, dummy first h1, third secret matches second h1",
@@ -47,7 +48,7 @@ fn vectors() -> Vec<Vector> {
     all.iter().map(vector).collect()
 }
 
-/// The header at the machine's time `at`, as the module's documentation says.
+/// The header at the machine's time `at`, as the module's documentation describes.
 fn moved(vector: &Vector, at: u64) -> String {
     let parts: Vec<&str> = vector.header.split(';').collect();
     let Some(ts) = parts
@@ -94,8 +95,8 @@ fn every_published_vector_gets_its_verdict() {
         let excepted = STRICTER.iter().find(|(name, _)| *name == vector.name);
         stricter += usize::from(excepted.is_some());
         let expected = if vector.accepts && excepted.is_none() { 200 } else { 401 };
-        // An age of exactly five seconds holds within one second of the clock only: sign as it begins, and do not count
-        // an answer that came after its end.
+        // An age of exactly five seconds holds within one second of the clock only: sign at its beginning, and do not
+        // count an answer that came after its end.
         let response = eventually("an exchange within one second of the clock", || {
             let begun = milliseconds();
             if begun % 1000 > 300 {
@@ -118,5 +119,5 @@ fn every_published_vector_gets_its_verdict() {
             upstream.assert_untouched();
         }
     }
-    assert_eq!(stricter, STRICTER.len(), "each named difference is one that exists");
+    assert_eq!(stricter, STRICTER.len(), "each named difference occurs");
 }

@@ -1,4 +1,4 @@
-//! Real applications as upstreams: processes in Python and Node, installed by `make test-apps`.
+//! Real applications as upstreams: processes in Python, Node and Ruby, installed by `make test-apps`.
 
 use super::logs::{self, Logs};
 use rustix::process::{Pid, Signal};
@@ -19,7 +19,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// `tests/apps/python/MODULE.py` under gunicorn, one worker.
+    /// `tests/apps/python/MODULE.py` under gunicorn, with one worker.
     pub(crate) fn python(module: &str, secret: &str) -> Self {
         let mut command = Command::new(installed("venv/bin/gunicorn"));
         command.args([
@@ -43,7 +43,7 @@ impl App {
         Self::node_on(script, secret, 0)
     }
 
-    /// The same on a given port, for the successor of one that was killed.
+    /// The same on a given port, to replace one that was killed.
     pub(crate) fn node_on(script: &str, secret: &str, port: u16) -> Self {
         let mut command = Command::new("node");
         command
@@ -63,7 +63,7 @@ impl App {
         Self::start(command, "")
     }
 
-    /// The application that tells what a server parsed, under one of [`SERVERS`].
+    /// The application that returns what a server parsed, under one of [`SERVERS`].
     pub(crate) fn parsing(server: &str) -> Self {
         let python = apps().join("python");
         let ruby = apps().join("ruby");
@@ -79,7 +79,7 @@ impl App {
                     "--wsgi-file",
                 ]);
                 command.arg(python.join("parsed.py")).args(["--callable", "app"]);
-                // Without it a request of one connection waits for the end of another.
+                // Without it a request on one connection waits for the end of another connection.
                 command.args(["--threads", "4", "--virtualenv"]).arg(installed("venv"));
                 command
             }
@@ -115,7 +115,7 @@ impl App {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
         };
         app.address = app.logs.wait_for("the application's address", |line| {
-            // gunicorn and ours, puma, uWSGI.
+            // The lines of gunicorn and our own scripts, of puma, and of uWSGI.
             ["Listening at: http://", "Listening on http://", "bound to TCP address "]
                 .iter()
                 .find_map(|words| line.split(words).nth(1)?.split_whitespace().next()?.parse().ok())
@@ -123,12 +123,12 @@ impl App {
         app
     }
 
-    /// Stops its process where it is: it accepts and reads no more, and its sockets stay.
+    /// Stops its process with SIGSTOP: it accepts and reads no more, and its sockets stay open.
     pub(crate) fn stop(&self) {
         rustix::process::kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
     }
 
-    /// Kills its process at once.
+    /// Kills its process.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
     }
@@ -140,7 +140,7 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        // gunicorn's master ends its worker on SIGTERM; a kill would leave the worker behind.
+        // gunicorn's master ends its worker on SIGTERM; a kill would leave the worker running.
         let _ = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -153,7 +153,7 @@ fn apps() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps")
 }
 
-/// Something below the `apps` folder of the target directory, which `make test-apps` fills.
+/// A file below the `apps` folder of the target directory, which `make test-apps` fills.
 pub(crate) fn installed(path: &str) -> PathBuf {
     let found = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("apps").join(path);
     assert!(

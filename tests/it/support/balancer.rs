@@ -1,4 +1,5 @@
-//! A round-robin TCP balancer: connection n goes to backend n modulo their number, as HAProxy in `mode tcp` would send it.
+//! A round-robin TCP balancer: connection n goes to backend n modulo their number, as HAProxy in `mode tcp` would send
+//! it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -39,13 +40,13 @@ impl Balancer {
         self.address
     }
 
-    /// Puts another backend into this one's place; connections that are open stay where they are.
+    /// Replaces a backend; open connections stay with the old one.
     pub(crate) fn replace(&self, index: usize, backend: SocketAddr) {
         self.backends.lock().unwrap()[index] = backend;
     }
 }
 
-/// Bytes one way, until either side is gone; then both ways are.
+/// Copies bytes in one direction until either side closes; then both directions are closed.
 fn carry(mut from: TcpStream, mut to: TcpStream) {
     let mut piece = [0; 16 * 1024];
     while let Ok(read) = from.read(&mut piece) {

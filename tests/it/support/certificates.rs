@@ -1,5 +1,5 @@
-//! P-256 certificates for the listeners and upstreams of the tests, self-signed or by an authority, and clients that trust
-//! exactly one certificate.
+//! P-256 certificates for the listeners and upstreams of the tests, self-signed or by an authority, and clients that
+//! trust exactly one certificate.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,7 +17,7 @@ pub(crate) struct Certificate {
     key: PrivateKeyDer<'static>,
 }
 
-/// Signs certificates; whoever trusts `certificate` trusts them all.
+/// Signs certificates; a client that trusts `certificate` trusts them all.
 pub(crate) struct Authority {
     pub(crate) certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
@@ -38,12 +38,12 @@ impl Authority {
         }
     }
 
-    /// A certificate for these names, good for thousands of years.
+    /// A certificate for these names, valid for thousands of years.
     pub(crate) fn issue(&self, names: &[&str]) -> Certificate {
         self.issue_with(names, |_| ())
     }
 
-    /// The same, with whatever `change` says.
+    /// The same after `change` has modified its parameters.
     pub(crate) fn issue_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Certificate {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let key = KeyPair::generate().unwrap();
@@ -75,12 +75,12 @@ impl Certificate {
         std::fs::write(directory.join(format!("{name}.key")), &self.key_pem).unwrap();
     }
 
-    /// A server that presents it.
+    /// A server that presents this certificate.
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
         self.server_asking(WebPkiClientVerifier::no_client_auth())
     }
 
-    /// A server that presents it and takes nobody but the holder of `client`.
+    /// A server that presents this certificate and accepts the holder of `client` only.
     pub(crate) fn server_for(&self, client: &Certificate) -> Arc<ServerConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(client.der.clone()).unwrap();
@@ -99,7 +99,7 @@ impl Certificate {
     }
 }
 
-/// A client that trusts `certificate` alone and offers `alpn`.
+/// A client that trusts `certificate` only and offers `alpn`.
 pub(crate) fn client(certificate: &CertificateDer<'static>, alpn: &[&str]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
@@ -111,7 +111,7 @@ pub(crate) fn client(certificate: &CertificateDer<'static>, alpn: &[&str]) -> Ar
     Arc::new(config)
 }
 
-/// The same, showing `own` when it is asked for a certificate.
+/// The same, presenting `own` when the server requests a certificate.
 pub(crate) fn client_showing(certificate: &CertificateDer<'static>, own: &Certificate) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();

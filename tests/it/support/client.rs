@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes both ways; reads fail after [`PATIENCE`] instead of hanging.
+/// A stream in both directions; reads fail after [`PATIENCE`] instead of blocking for ever.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
@@ -43,7 +43,7 @@ impl Client {
         }
     }
 
-    /// TLS with `name` as SNI, trusting `certificate` alone, offering `http/1.1`.
+    /// TLS with `name` as SNI, trusting `certificate` only, offering `http/1.1`.
     pub(crate) fn tls(address: SocketAddr, name: &str, certificate: &CertificateDer<'static>) -> Self {
         Self::tls_offering(address, name, certificate, "http/1.1")
     }
@@ -58,7 +58,7 @@ impl Client {
         Self::try_tls(address, name, certificates::client(certificate, &[alpn])).unwrap()
     }
 
-    /// The same with a configuration of the test's own; an error means that the handshake failed.
+    /// The same with a configuration of the test; an error means that the handshake failed.
     pub(crate) fn try_tls(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -74,7 +74,7 @@ impl Client {
         })
     }
 
-    /// The certificate that the gateway showed.
+    /// The certificate that the gateway presented.
     pub(crate) fn shown(&self) -> CertificateDer<'static> {
         let Stream::Tls(stream) = &self.reader.stream else {
             panic!("not a TLS connection");
@@ -96,7 +96,7 @@ impl Client {
         self.reader.stream.flush()
     }
 
-    /// The same, giving up when the gateway takes nothing for `patience`.
+    /// The same; fails when the gateway reads nothing for `patience`.
     pub(crate) fn try_send_within(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
         self.socket(
             |stream| stream.set_write_timeout(Some(patience)),
@@ -109,8 +109,8 @@ impl Client {
         self.try_send(bytes).unwrap();
     }
 
-    /// Sends a whole request and reads its answer. A gateway that refuses early may close while we still send: what
-    /// counts is the answer.
+    /// Sends a whole request and reads its answer. A gateway that refuses early may close while the client still sends:
+    /// only the answer matters.
     pub(crate) fn exchange(&mut self, request: &[u8]) -> Response {
         let sent = self.try_send(request);
         match self.try_response(request.starts_with(b"HEAD ")) {
@@ -119,7 +119,7 @@ impl Client {
         }
     }
 
-    /// The same for a gateway that may turn the connection away.
+    /// The same for a gateway that may close the connection without an answer.
     pub(crate) fn try_exchange(&mut self, request: &[u8]) -> io::Result<Response> {
         self.try_send(request)?;
         self.try_response(false)
@@ -141,7 +141,7 @@ impl Client {
         })
     }
 
-    /// Reads one answer and keeps what came when it is cut off: the message, and how reading its body ended.
+    /// Reads one answer and keeps the received part when it is cut off: the message, and how reading its body ended.
     pub(crate) fn partial_response(&mut self, to_head: bool) -> io::Result<(Message, io::Result<()>, u16, Vec<u16>)> {
         let mut informational = Vec::new();
         loop {
@@ -168,19 +168,19 @@ impl Client {
         }
     }
 
-    /// Reads until `bytes` have come, and leaves them to be read.
+    /// Reads until `bytes` have arrived, and leaves them to be read.
     pub(crate) fn wait_for(&mut self, bytes: &[u8]) {
         self.reader.peek_until(bytes).unwrap();
     }
 
-    /// Reads until the gateway closes; what came, and whether it closed cleanly (no reset, no time-out).
+    /// Reads until the gateway closes; returns the bytes, and whether it closed cleanly (no reset, no timeout).
     pub(crate) fn rest(&mut self) -> (Vec<u8>, io::Result<()>) {
         let mut rest = self.reader.pending().to_vec();
         let result = self.reader.stream.read_to_end(&mut rest).map(drop);
         (rest, result)
     }
 
-    /// Whether the gateway has closed: true on an end or a reset, false when nothing comes within `patience`.
+    /// Whether the gateway has closed: true on an end or a reset, false when nothing arrives within `patience`.
     pub(crate) fn closed_within(&mut self, patience: Duration) -> bool {
         self.patience(patience);
         let mut piece = [0; 4096];
@@ -193,12 +193,12 @@ impl Client {
         }
     }
 
-    /// Exactly `length` bytes, whatever they are; `None` when the gateway closed before.
+    /// Exactly `length` bytes; `None` when the gateway closed before.
     pub(crate) fn exactly(&mut self, length: usize) -> Option<Vec<u8>> {
         self.reader.exactly(length).ok()
     }
 
-    /// Waits 20 ms for anything from the gateway: an answer, an end or a reset.
+    /// Waits 20 ms; returns whether anything arrived from the gateway: an answer, an end or a reset.
     pub(crate) fn stirs(&mut self) -> bool {
         self.patience(Duration::from_millis(20));
         let stirred = match self.reader.peek() {
@@ -209,7 +209,7 @@ impl Client {
         stirred
     }
 
-    /// How long each read waits.
+    /// Sets how long each read waits.
     pub(crate) fn patience(&self, patience: Duration) {
         self.socket(
             |stream| stream.set_read_timeout(Some(patience)),
@@ -217,7 +217,7 @@ impl Client {
         );
     }
 
-    /// Ends our direction, and goes on reading. A gateway that has closed already is no error.
+    /// Ends the sending direction, and keeps reading. A gateway that has closed already is no error.
     pub(crate) fn finish_sending(&mut self) {
         let ended = |result: io::Result<()>| match result {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -229,7 +229,7 @@ impl Client {
         );
     }
 
-    /// Hangs up with a reset: what is unsent or unread is lost, as when a machine dies.
+    /// Closes with a reset: unsent and unread bytes are lost, as when a machine crashes.
     pub(crate) fn reset(self) {
         self.socket(
             |stream| socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)),

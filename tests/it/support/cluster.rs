@@ -1,4 +1,5 @@
-//! What must hold for any resources that put hookgate into a cluster, however they were written: what no schema knows.
+//! Rules for any resources that deploy hookgate into a cluster, whatever tool rendered them; schemas do not contain
+//! these rules.
 
 use super::certificates::Certificate;
 use super::gateway::binary;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Where the pod mounts what hookgate reads.
+/// Where the pod mounts the files that hookgate reads.
 const MOUNTED: &str = "/etc/hookgate/";
 
 /// The resources of one application.
@@ -33,7 +34,7 @@ impl Cluster {
         &self.only("Deployment")["spec"]["template"]["spec"]
     }
 
-    /// hookgate's container: the pod's own, or its native sidecar.
+    /// hookgate's container: the pod's only one, or its native sidecar.
     pub(crate) fn container(&self) -> &Value {
         let pod = self.pod();
         let find = |list: &'static str| {
@@ -55,7 +56,7 @@ impl Cluster {
         map.unwrap()["data"]["gateway.toml"].as_str().unwrap()
     }
 
-    /// All that must hold.
+    /// Checks all rules.
     #[track_caller]
     pub(crate) fn holds(&self) {
         self.is_confined();
@@ -80,7 +81,7 @@ impl Cluster {
             let volume = find(&self.pod()["volumes"], mount["name"].as_str().unwrap());
             // A file mounted by subPath never follows a change.
             assert!(mount["subPath"].is_null());
-            // The files are root's: read through the pod's group, or by everyone who mounts them.
+            // The files belong to root: they are read through the pod's group, or by everyone who mounts them.
             let grouped = self.pod()["securityContext"]["fsGroup"] == 65532;
             let mode = if grouped { 0o440 } else { 0o444 };
             assert!(
@@ -110,7 +111,7 @@ impl Cluster {
         }
     }
 
-    /// The kubelet kills no earlier than the drain can last.
+    /// The kubelet does not kill the pod before the longest possible drain has ended.
     fn ends_in_time(&self, configuration: &toml::Table) {
         let seconds = |key: &str| {
             let text = configuration["drain"][key].as_str().unwrap();
@@ -121,13 +122,13 @@ impl Cluster {
         assert!(given > drain, "{given} s for a drain of {drain} s");
     }
 
-    /// Every selector picks pods of this Deployment, and none picks every pod of the namespace.
+    /// Every selector matches pods of this Deployment, and none matches every pod of the namespace.
     fn selects_its_pods(&self) {
         let deployment = &self.only("Deployment")["spec"];
         let labels = deployment["template"]["metadata"]["labels"].as_object().unwrap();
         let picks = |selector: &Value| {
             let selector = selector.as_object().unwrap();
-            assert!(!selector.is_empty(), "an empty selector is every pod");
+            assert!(!selector.is_empty(), "an empty selector matches every pod");
             selector.iter().all(|(key, value)| labels.get(key) == Some(value))
         };
         assert!(picks(&deployment["selector"]["matchLabels"]));
@@ -146,14 +147,18 @@ impl Cluster {
                 let labels = &service["metadata"]["labels"];
                 wanted.iter().all(|(key, value)| labels[key] == *value)
             });
-            assert_eq!(matching.count(), 1, "the Service for metrics and no other: {monitor:#}");
+            assert_eq!(
+                matching.count(),
+                1,
+                "it matches the Service for metrics and no other: {monitor:#}"
+            );
         }
         let policies = self.of("NetworkPolicy");
         let ours = policies.filter(|policy| picks(&policy["spec"]["podSelector"]["matchLabels"]));
         assert!(ours.count() <= 1);
     }
 
-    /// The real `hookgate check` takes the configuration, with the files where the pod mounts them.
+    /// The real `hookgate check` accepts the configuration, with the files where the pod mounts them.
     fn is_accepted(&self) {
         let place = tempfile::tempdir().unwrap();
         let text = self.gateway_toml();
@@ -171,7 +176,7 @@ impl Cluster {
         std::fs::write(&file, text.replace(MOUNTED, &here)).unwrap();
         let mut command = binary();
         command.arg("check").arg("--config").arg(&file);
-        // What the pod sets, but for the path of the file.
+        // The arguments that the pod sets, except for the path of the file.
         let variables = self.container()["env"].as_array().into_iter().flatten();
         for variable in variables.filter(|variable| variable["name"] != "HOOKGATE_CONFIG") {
             let value = variable["value"].as_str().unwrap_or("from a Secret");
@@ -196,8 +201,8 @@ pub(crate) fn find<'a>(list: &'a Value, name: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("no {name} in {list:#}"))
 }
 
-/// Judges resources by Kubernetes' own schemas, of the oldest release that the chart takes and the newest known, and those of
-/// operators by their definitions; a field that is not there is a fault.
+/// Validates resources with Kubernetes' own schemas, of the oldest release that the chart supports and the newest known
+/// one, and those of operators with their definitions; an unknown field is a fault.
 #[track_caller]
 pub(crate) fn are_valid(clusters: &[Cluster]) {
     let place = tempfile::tempdir().unwrap();
@@ -209,7 +214,7 @@ pub(crate) fn are_valid(clusters: &[Cluster]) {
             version.starts_with("monitoring.coreos.com/") || version.starts_with("cert-manager.io/")
         });
     let mut files = Vec::new();
-    // What two sets of values have in common is judged once; JSON is YAML.
+    // Resources that several sets of values have in common are validated once; JSON is YAML.
     let core: BTreeSet<String> = core.iter().map(ToString::to_string).collect();
     for (at, resource) in core.iter().enumerate() {
         let file = place.path().join(format!("{at}.yaml"));

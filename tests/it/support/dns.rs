@@ -1,33 +1,33 @@
-//! A name server that says what a test tells it to: addresses, nothing, a failure, or not a word.
+//! A name server whose answers a test sets: addresses, nothing, a failure, or no reply.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What is said about a name.
+/// The reply for a name.
 #[derive(Clone, Debug)]
 pub(crate) enum Says {
     /// These addresses, of either family.
     Addresses(Vec<IpAddr>),
-    /// The same, after a while.
+    /// The same after a delay.
     Slowly(Vec<IpAddr>),
-    /// There is no such name.
+    /// The name does not exist.
     NoSuchName,
     /// The server has failed.
     Failure,
-    /// Nothing at all: the question is lost.
+    /// No reply: the query is lost.
     Silence,
 }
 
-/// The running server; it lives as long as the process.
+/// The running server; it runs as long as the process.
 pub(crate) struct Dns {
     says: Arc<Mutex<BTreeMap<String, Says>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Dns {
-    /// On this address; port 53 is where resolvers ask.
+    /// Listens on this address; resolvers send queries to port 53.
     pub(crate) fn new(address: &str) -> Self {
         let socket = UdpSocket::bind(address).unwrap();
         let dns = Self {
@@ -62,13 +62,13 @@ impl Dns {
         self.say(name, Says::Addresses(addresses));
     }
 
-    /// Questions about this name so far.
+    /// Queries for this name so far.
     pub(crate) fn asked(&self, name: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| *asked == name).count()
     }
 }
 
-/// The name in a question, lower case.
+/// The name in a query, in lower case.
 fn name(question: &[u8]) -> Option<String> {
     let mut labels = Vec::new();
     let mut at = 12;
@@ -83,9 +83,9 @@ fn name(question: &[u8]) -> Option<String> {
     }
 }
 
-/// RFC 1035, 4.1: the question comes back with the records that match its type (A is 1, AAAA is 28).
+/// RFC 1035, 4.1: the query is returned with the records that match its type (A is 1, AAAA is 28).
 fn answer(question: &[u8], name_length: usize, says: &Says) -> Option<Vec<u8>> {
-    // Length bytes stand where the dots are; one more in front, and the root's zero.
+    // Length bytes take the place of the dots, with one more at the front, and a zero for the root at the end.
     let end = 12 + name_length + 2 + 4;
     let kind = question.get(end - 3)?;
     let (code, addresses) = match says {
@@ -117,7 +117,7 @@ fn answer(question: &[u8], name_length: usize, says: &Says) -> Option<Vec<u8>> {
     ]);
     answer.extend(question.get(12..end)?);
     for record in records {
-        // The name is that of the question; class IN, no time to live.
+        // The name is that of the query; class IN, TTL 0.
         answer.extend([
             0xc0,
             12,

@@ -1,4 +1,5 @@
-//! HTTP/2 frames by hand (RFC 9113, 4.1), for what no well-behaved client sends and for seeing what hyper's client hides.
+//! HTTP/2 frames by hand (RFC 9113, 4.1): for bytes that no well-behaved client sends, and to see what hyper's client
+//! hides.
 
 use super::client::Client;
 use super::gateway::Gateway;
@@ -25,7 +26,7 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A TLS connection that speaks HTTP/2 only as far as it is told; preface and empty settings are sent.
+/// A TLS connection with ALPN h2 on which only the preface and empty settings have been sent.
 pub(crate) fn connect(gateway: &Gateway) -> Client {
     connect_with(gateway, b"")
 }
@@ -43,7 +44,7 @@ pub(crate) fn connect_with(gateway: &Gateway, settings: &[u8]) -> Client {
     client
 }
 
-/// Reads frames until one that `wanted` takes; `None` when the gateway closed before.
+/// Reads frames until one for which `wanted` is true; `None` when the gateway closed before.
 pub(crate) fn read_until(client: &mut Client, wanted: impl Fn(&Frame) -> bool) -> Option<Frame> {
     loop {
         let head = client.exactly(9)?;

@@ -1,4 +1,4 @@
-//! The real binary as a process of its own: started on ports that the system chooses, asked over its admin listener,
+//! The real binary as a process of its own: started on ports that the system chooses, queried over its admin listener,
 //! killed on drop.
 
 use super::client::{Client, Response};
@@ -47,8 +47,8 @@ impl Gateway {
         gateway
     }
 
-    /// The same through the command `launcher`, with `stdin` as its standard input. A listener that is not on TCP has no
-    /// address here.
+    /// The same through the command `launcher`, with `stdin` as its standard input. A listener that is not on TCP has
+    /// no address here.
     pub(crate) fn launched(setup: Setup, launcher: &[&str], stdin: Option<OwnedFd>) -> Self {
         setup.write();
         let mut gateway = Self::spawn(setup, launcher, stdin);
@@ -86,7 +86,7 @@ impl Gateway {
             setup,
             addresses: BTreeMap::new(),
         };
-        // The admin listener is the last that is announced.
+        // The admin listener is the last one that is logged.
         let admin = eventually("the address of the admin listener", || {
             if let Some(status) = gateway.child.try_wait().unwrap() {
                 panic!("hookgate ended with {status}:\n{}", gateway.logs.text());
@@ -136,7 +136,7 @@ impl Gateway {
         self.connect().exchange(request)
     }
 
-    /// `GET path` of the admin listener.
+    /// Sends `GET path` to the admin listener.
     pub(crate) fn ask(&self, path: &str) -> Response {
         let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
         Client::tcp(self.admin()).exchange(request.as_bytes())
@@ -171,7 +171,7 @@ impl Gateway {
         }
     }
 
-    /// Waits for the audit lines with this `reason`, until there are `count`.
+    /// Waits until there are `count` audit lines with this `reason`.
     pub(crate) fn audited(&self, reason: &str, count: usize) -> Vec<serde_json::Value> {
         eventually(&format!("{count} audit lines with reason {reason}"), || {
             let lines = self.logs.objects();
@@ -218,7 +218,7 @@ impl Gateway {
         line.trim().split(' ').next().unwrap().parse().unwrap()
     }
 
-    /// Open descriptors.
+    /// Number of open descriptors.
     pub(crate) fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
@@ -238,13 +238,13 @@ impl Drop for Gateway {
         if std::thread::panicking() {
             let lines = self.logs.lines();
             let last = lines.len().saturating_sub(60);
-            // nextest shows it with the failure.
+            // nextest shows this output with the failure.
             println!("--- the gateway's last lines ---\n{}", lines[last..].join("\n"));
         }
     }
 }
 
-/// The address in a `listening` line of the named listener, JSON or human.
+/// The address in a `listening` line of the named listener, in JSON or in the format for people.
 fn listening(line: &str, name: &str) -> Option<SocketAddr> {
     if !line.contains("listening") {
         return None;

@@ -1,4 +1,4 @@
-//! An HTTP/2 client over TLS: hyper's client half, which shares no code with what the gateway does per request.
+//! An HTTP/2 client over TLS: hyper's client, which shares no code with the gateway's own handling of requests.
 
 use super::certificates;
 use super::gateway::Gateway;
@@ -16,7 +16,7 @@ pub(crate) struct Http2 {
     pub(crate) connection: tokio::task::JoinHandle<hyper::Result<()>>,
 }
 
-/// An answer read to its end.
+/// An answer, read to its end.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -24,7 +24,7 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// Runs a test's asynchronous part.
+/// Runs the asynchronous part of a test.
 pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

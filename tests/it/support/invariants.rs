@@ -1,21 +1,26 @@
-//! What must hold after every hostile case, whatever the answer was: read from what the recording upstream kept and from
-//! the metrics, with a MAC of our own.
+//! Invariants that must hold after every hostile case, whatever the answer was. They are checked against what the
+//! recording upstream received and against the metrics, with an independent MAC.
 
 use super::paddle::{SECRET, Webhook, mac};
 use super::upstream::Recorded;
 use super::{Gateway, Upstream};
 use std::collections::BTreeSet;
 
-/// Whether this request may have passed: signed over exactly its body, framed by one exact length, marked once by us,
-/// without a name that another server could take for one of ours.
+/// Asserts that this request may have been forwarded: it is signed over exactly its body, framed by one exact length,
+/// marked once by hookgate, and has no name that another server could read as one of hookgate's.
 fn genuine(request: &Recorded) {
-    let signature = request.header("Paddle-Signature").expect("unsigned, and forwarded");
+    let signature = request
+        .header("Paddle-Signature")
+        .expect("an unsigned request was forwarded");
     let ts = signature
         .split(';')
         .find_map(|part| part.trim().strip_prefix("ts="))
         .unwrap();
     let expected = format!("h1={}", mac(SECRET, ts, &request.body));
-    assert!(signature.contains(&expected), "not what was signed: {request:?}");
+    assert!(
+        signature.contains(&expected),
+        "the forwarded body is not the signed body: {request:?}"
+    );
     assert_eq!(
         request.header("Content-Length"),
         Some(request.body.len().to_string()),
@@ -33,8 +38,8 @@ fn genuine(request: &Recorded) {
     }
 }
 
-/// I1, I2, I3 and I6: each forwarded request is genuine, none came twice, nothing half-sent, and the counters and gauges
-/// agree. For routes without report mode, keyed with [`SECRET`].
+/// I1, I2, I3 and I6: each forwarded request is genuine, none was forwarded twice or partly, and the counters and
+/// gauges agree. For routes without report mode whose secret is [`SECRET`].
 pub(crate) fn hold(gateway: &mut Gateway, upstream: &Upstream) {
     let requests = upstream.requests();
     let mut seen = BTreeSet::new();
@@ -46,7 +51,11 @@ pub(crate) fn hold(gateway: &mut Gateway, upstream: &Upstream) {
             "delivered twice: {request:?}"
         );
     }
-    assert!(upstream.broken().is_empty(), "half-forwarded: {:?}", upstream.broken());
+    assert!(
+        upstream.broken().is_empty(),
+        "partly forwarded: {:?}",
+        upstream.broken()
+    );
     gateway.counted(
         "hookgate_requests_total",
         &[("verdict", "forwarded")],
@@ -58,7 +67,8 @@ pub(crate) fn hold(gateway: &mut Gateway, upstream: &Upstream) {
     assert!(gateway.runs());
 }
 
-/// The upstream saw nothing, and the gateway still serves: a genuine webhook is the first that arrives.
+/// Asserts that the upstream received nothing, and that the gateway still serves: a genuine webhook is the first that
+/// arrives.
 pub(crate) fn nothing_passed(gateway: &mut Gateway, upstream: &Upstream) {
     upstream.assert_untouched();
     passes(gateway, "nothing passed before");
@@ -66,7 +76,7 @@ pub(crate) fn nothing_passed(gateway: &mut Gateway, upstream: &Upstream) {
     hold(gateway, upstream);
 }
 
-/// A genuine webhook passes.
+/// Asserts that a genuine webhook is forwarded.
 pub(crate) fn passes(gateway: &Gateway, body: &str) {
     let response = gateway.exchange(&Webhook::new(body).bytes());
     assert_eq!(response.status, 200, "{response:?}");

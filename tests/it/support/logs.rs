@@ -1,4 +1,4 @@
-//! What a process under test printed, line by line, kept while it runs.
+//! The output of a process under test, line by line, while it runs.
 
 use super::wait::eventually;
 use std::io::{BufRead, BufReader, Read};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 #[derive(Clone, Default)]
 pub(crate) struct Logs(Arc<Mutex<Vec<String>>>);
 
-/// Starts a process without input, and what it prints from now on.
+/// Starts a process without input; returns it with its output.
 pub(crate) fn spawn(command: &mut Command) -> (Child, Logs) {
     let mut child = command
         .stdin(Stdio::null())
@@ -48,7 +48,7 @@ impl Logs {
         self.lines().join("\n")
     }
 
-    /// Waits for a line that `pick` takes.
+    /// Waits for a line for which `pick` returns a value.
     pub(crate) fn wait_for<T>(&self, what: &str, mut pick: impl FnMut(&str) -> Option<T>) -> T {
         eventually(what, || self.lines().iter().find_map(|line| pick(line)))
     }

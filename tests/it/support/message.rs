@@ -1,8 +1,8 @@
-//! Reading HTTP/1 messages off a stream, apart from hyper, keeping every raw byte.
+//! Reads HTTP/1 messages from a stream, independently of hyper, and keeps every raw byte.
 
 use std::io::{self, ErrorKind, Read};
 
-/// One message's head and body as read, with the raw bytes of both.
+/// The head and body of one message as read, with the raw bytes of both.
 #[derive(Clone, Default)]
 pub(crate) struct Message {
     /// Request or status line, without its line end.
@@ -11,9 +11,9 @@ pub(crate) struct Message {
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     /// Without chunk framing.
     pub(crate) body: Vec<u8>,
-    /// Head and body exactly as they came, chunk framing included.
+    /// Head and body exactly as received, chunk framing included.
     pub(crate) raw: Vec<u8>,
-    /// Whether the body came to the end that its framing announced.
+    /// Whether the body was received to the end that its framing announced.
     pub(crate) complete: bool,
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Message {
 }
 
 impl Message {
-    /// All values of a header, whatever the case of its name.
+    /// All values of a header; the case of the name is ignored.
     pub(crate) fn all(&self, name: &str) -> Vec<String> {
         let same = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         same.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
@@ -52,7 +52,7 @@ impl Message {
     }
 }
 
-/// A stream with what was read past the last message.
+/// A stream with the bytes that were read after the last message.
 pub(crate) struct Reader<S> {
     pub(crate) stream: S,
     buffer: Vec<u8>,
@@ -71,7 +71,7 @@ impl<S: Read> Reader<S> {
         &self.buffer
     }
 
-    /// Reads until `bytes` are among what is pending.
+    /// Reads until the pending bytes contain `bytes`.
     pub(crate) fn peek_until(&mut self, bytes: &[u8]) -> io::Result<()> {
         while !self.buffer.windows(bytes.len()).any(|window| window == bytes) {
             self.fill_or_fail()?;
@@ -84,7 +84,7 @@ impl<S: Read> Reader<S> {
         self.take(length, &mut Message::default())
     }
 
-    /// Reads something more; fails at the end.
+    /// Reads some more bytes; fails at the end.
     pub(crate) fn peek(&mut self) -> io::Result<()> {
         self.fill_or_fail()
     }
@@ -124,7 +124,8 @@ impl<S: Read> Reader<S> {
         }))
     }
 
-    /// Reads the body of `message` as its headers frame it; `to_end` is the framing where neither header is there.
+    /// Reads the body of `message` as its headers frame it; without framing headers, `to_end` says whether it lasts
+    /// until the end of the stream.
     pub(crate) fn body(&mut self, message: &mut Message, to_end: bool) -> io::Result<()> {
         if message
             .header("Transfer-Encoding")
@@ -165,7 +166,7 @@ impl<S: Read> Reader<S> {
         Ok(true)
     }
 
-    /// A line without its CRLF, added to the raw bytes with it.
+    /// A line without its CRLF; the raw bytes get it with the CRLF.
     fn line(&mut self, message: &mut Message) -> io::Result<Vec<u8>> {
         let end = loop {
             if let Some(at) = self.buffer.windows(2).position(|w| w == b"\r\n") {
@@ -177,7 +178,7 @@ impl<S: Read> Reader<S> {
         Ok(line[..end].to_vec())
     }
 
-    /// Exactly `length` bytes, added to the raw bytes. What came before an early end is kept in the message.
+    /// Exactly `length` bytes, added to the raw bytes. Bytes before an early end are kept in the message.
     fn take(&mut self, length: usize, message: &mut Message) -> io::Result<Vec<u8>> {
         while self.buffer.len() < length {
             if let Err(error) = self.fill_or_fail() {
@@ -204,7 +205,8 @@ impl<S: Read> Reader<S> {
         loop {
             match self.stream.read(&mut piece) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // rustls reports a peer that closed without close_notify; HTTP's own framing tells whether that is early.
+                // rustls reports a peer that closed without close_notify; the framing of HTTP decides whether that is
+                // early.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 Err(error) => return Err(error),
                 Ok(read) => {

@@ -1,4 +1,4 @@
-//! A scrape of `/metrics`, read by the text format's rules, apart from the prometheus crate.
+//! A scrape of `/metrics`, read by the rules of the text format, independently of the prometheus crate.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ impl Metrics {
         self.0
             .iter()
             .filter(|(series, _)| matches(series))
-            // Not `sum()`: that of nothing is -0.
+            // `sum()` of no values would be -0.
             .fold(0.0, |sum, (_, value)| sum + value)
     }
 

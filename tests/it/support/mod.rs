@@ -1,5 +1,5 @@
-//! What the tests drive hookgate with: the real binary, recording upstreams, clients that send any bytes, and an
-//! independent signer. Nothing here calls into the crate under test: what it computes, it computes apart.
+//! What the tests use to drive hookgate: the real binary, recording upstreams, clients that send any bytes, and an
+//! independent signer. Nothing here calls the crate under test: expected values are computed independently.
 
 pub(crate) mod apps;
 pub(crate) mod balancer;

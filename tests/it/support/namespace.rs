@@ -1,13 +1,14 @@
-//! A test in namespaces of its own: a network with nothing but a loopback, and an `/etc/resolv.conf` that names a server
-//! of the test. The test's process starts itself again inside; whatever it starts there sees the same.
+//! Runs a test in Linux namespaces of its own: a network with only a loopback interface, and an `/etc/resolv.conf` that
+//! names a server of the test. The test's process starts itself again inside; its child processes are in the same
+//! namespaces.
 
 use std::process::{Command, Stdio};
 
-/// Set inside.
+/// The variable that is set inside.
 const INSIDE: &str = "HOOKGATE_TEST_INSIDE";
 
-/// What is prepared inside before the test goes on: loopback, a resolver at 127.0.0.1 that is asked once and for two seconds,
-/// and hosts by file and DNS alone.
+/// Prepares the namespaces before the test continues: loopback, a resolver at 127.0.0.1 that is asked once with a
+/// timeout of two seconds, and host names from the file and from DNS only.
 const PREPARE: &str = r#"
 set -e
 ip link set lo up
@@ -20,7 +21,7 @@ fi
 exec "$@"
 "#;
 
-/// Runs `body` inside. `test` is the whole name of the test that calls.
+/// Runs `body` inside. `test` is the full name of the calling test.
 pub(crate) fn inside(test: &str, body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return body();

@@ -1,4 +1,5 @@
-//! Libraries of the providers in a process that stays: `tests/oracles/judge.mjs` and `judge.py`, a JSON object a line.
+//! Libraries of the providers in a process that keeps running: `tests/oracles/judge.mjs` and `judge.py`, with one JSON
+//! object per line.
 
 use super::apps::installed;
 use serde_json::Value;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 
-/// A running judge; ends when its standard input is closed, and is killed on drop.
+/// A running oracle; ends when its standard input is closed, and is killed on drop.
 pub(crate) struct Oracle {
     child: Child,
     input: ChildStdin,
@@ -17,9 +18,9 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    /// With the libraries of these providers, or with all.
+    /// With the libraries of these providers, or with all if the list is empty.
     pub(crate) fn node(only: &[&str]) -> Self {
-        // Modules are found from where the script lies, so it is put beside them.
+        // Node finds modules relative to the script, so the script is copied beside them.
         let folder = installed("oracles");
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let copy = folder.join(format!("judge-{}-{number}.mjs", std::process::id()));
@@ -46,7 +47,7 @@ impl Oracle {
             output: BufReader::new(child.stdout.take().unwrap()),
             child,
         };
-        // Its script is read when it answers.
+        // The script itself is loaded when it gives its first answer.
         assert!(!oracle.providers().is_empty());
         oracle
     }
@@ -60,7 +61,7 @@ impl Oracle {
             .collect()
     }
 
-    /// One answer.
+    /// Asks one question and returns its answer.
     pub(crate) fn ask(&mut self, question: &Value) -> Value {
         writeln!(self.input, "{question}").unwrap();
         let mut line = String::new();
@@ -83,7 +84,7 @@ fn source(script: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles").join(script)
 }
 
-/// Numbers that look random and can be had again: SplitMix64 (Steele, Lea, Flood 2014).
+/// Reproducible pseudo-random numbers: SplitMix64 (Steele, Lea, Flood 2014).
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -95,7 +96,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Below `bound`.
+    /// A number below `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
@@ -108,7 +109,7 @@ impl Random {
         (0..count).map(|_| self.next() as u8).collect()
     }
 
-    /// Characters of every length in UTF-8, quotes, escapes and line ends among them.
+    /// Characters of every length in UTF-8, with quotes, escapes and line ends among them.
     pub(crate) fn text(&mut self, longest: usize) -> String {
         const SIGNS: [char; 22] = [
             'a', 'Z', '0', ' ', '"', '\\', '/', '\n', '\r', '\t', 'é', 'ß', '日', '🎉', '\u{7f}', '\u{2028}', '<', '&',

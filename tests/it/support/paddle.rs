@@ -1,15 +1,16 @@
-//! An independent Paddle Billing signer, written from SCHEMES' description with the `hmac` and `sha2` crates alone.
+//! An independent Paddle Billing signer, written from the description in SCHEMES with the `hmac` and `sha2` crates
+//! only.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The secret that [`super::Setup`] configures; of the shape that Paddle gives out.
+/// The secret that [`super::Setup`] configures; it has the form of Paddle's own secrets.
 pub(crate) const SECRET: &str = "pdl_ntfset_01hs0t3tw21j988db1pam5xg8m_GrOWLNef+vmtjJYq4mSnHNzvc8uWoJ1I";
-/// Where [`super::Setup`] routes it.
+/// The path of the route in [`super::Setup`].
 pub(crate) const PATH: &str = "/webhooks/paddle";
 
-/// Unix seconds by this machine's clock, which is the gateway's too.
+/// Unix seconds by this machine's clock, which the gateway uses as well.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
@@ -40,7 +41,7 @@ pub(crate) struct Webhook {
 }
 
 impl Webhook {
-    /// Signed with [`SECRET`] now.
+    /// Signed with [`SECRET`] at the current time.
     pub(crate) fn new(body: impl Into<Vec<u8>>) -> Self {
         Self::signed(body, SECRET, now())
     }
@@ -79,7 +80,7 @@ impl Webhook {
         self
     }
 
-    /// Request line and headers up to and with the empty line; `framing` are the lines that frame the body.
+    /// Request line and headers including the empty line; `framing` are the lines that frame the body.
     pub(crate) fn head(&self, framing: &str) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
         for (name, value) in &self.headers {
@@ -93,7 +94,7 @@ impl Webhook {
         head.into_bytes()
     }
 
-    /// The head alone, announcing `length` body bytes.
+    /// The head only, announcing `length` body bytes.
     pub(crate) fn announcing(&self, length: usize) -> Vec<u8> {
         self.head(&format!("Content-Length: {length}\r\n"))
     }
@@ -110,7 +111,7 @@ impl Webhook {
         bytes
     }
 
-    /// The whole request, chunked, `size` bytes a chunk.
+    /// The whole request, chunked, `size` bytes per chunk.
     pub(crate) fn chunked(&self, size: usize) -> Vec<u8> {
         let mut bytes = self.head("Transfer-Encoding: chunked\r\n");
         for chunk in self.body.chunks(size) {

@@ -1,5 +1,5 @@
-//! A real Prometheus (Debian's package) that scrapes a gateway every second and evaluates the shipped rules, with their
-//! windows and waits cut short.
+//! A real Prometheus (Debian's package) that scrapes a gateway every second and evaluates the shipped rules, with
+//! shorter windows and waits.
 
 use super::client::Client;
 use super::logs::Logs;
@@ -26,7 +26,7 @@ pub(crate) fn rules(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// `promtool` with these arguments and this input; whether it was content, and what it printed.
+/// Runs `promtool` with these arguments and this input; returns whether it succeeded, and its output.
 pub(crate) fn promtool(arguments: &[&str], input: &[u8]) -> (bool, String) {
     use std::io::Write as _;
     let mut child = Command::new("promtool")
@@ -43,7 +43,7 @@ pub(crate) fn promtool(arguments: &[&str], input: &[u8]) -> (bool, String) {
     (output.status.success(), printed)
 }
 
-/// The rules with windows of seconds and no wait before an alert fires; nothing else is touched.
+/// The rules with windows of seconds and no wait before an alert fires; nothing else is changed.
 fn shortened(text: &str) -> String {
     let mut short = String::new();
     for line in text.lines().filter(|line| !line.trim_start().starts_with("for: ")) {
@@ -73,7 +73,8 @@ impl Prometheus {
              scrape_configs:\n  - job_name: hookgate\n    static_configs: [{{ targets: {targets:?} }}]\n"
         );
         std::fs::write(&file, settings).unwrap();
-        // It takes no port 0 that it would tell of, so one is found for it, and another when somebody was faster.
+        // Prometheus does not report the port it chose for port 0, so a free port is found for it, and another one when
+        // a different process has taken it meanwhile.
         eventually("a Prometheus that is ready", || {
             let free = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = free.local_addr().unwrap();
@@ -107,7 +108,7 @@ impl Prometheus {
         self
     }
 
-    /// Polls until it is ready, or has ended because its port was taken.
+    /// Polls until it is ready, or has ended because its port was in use.
     fn is_ready(&mut self) -> bool {
         eventually("Prometheus to start or to end", || {
             if self.child.try_wait().unwrap().is_some() {
@@ -157,7 +158,7 @@ impl Prometheus {
             .collect()
     }
 
-    /// The names of the alerts that fire now, sorted, each once.
+    /// The names of the alerts that fire now, sorted, without duplicates.
     pub(crate) fn firing(&self) -> Vec<String> {
         let alerts = self.api("/api/v1/alerts")["alerts"].as_array().unwrap().clone();
         let firing = alerts.iter().filter(|alert| alert["state"] == "firing");

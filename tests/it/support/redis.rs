@@ -1,4 +1,4 @@
-//! A real Redis server as a process of its own, on a port of its own, with an independent client to look inside.
+//! A real Redis server as a process and on a port of its own, with an independent client to read its contents.
 
 use super::wait::{PATIENCE, eventually, within};
 use rustix::process::{Pid, Signal};
@@ -25,7 +25,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 impl Redis {
-    /// An empty server that keeps nothing on disk.
+    /// An empty server that stores nothing on disk.
     pub(crate) fn start() -> Self {
         Self::with(&[])
     }
@@ -37,7 +37,7 @@ impl Redis {
         redis
     }
 
-    /// The same, not running yet.
+    /// The same, not started yet.
     pub(crate) fn prepared(arguments: &[&str]) -> Self {
         Self {
             child: None,
@@ -50,21 +50,21 @@ impl Redis {
         }
     }
 
-    /// Asks for this password.
+    /// Requires this password.
     pub(crate) fn password(mut self, password: &str) -> Self {
         self.arguments.extend(["--requirepass".into(), password.into()]);
         self.password = Some(password.into());
         self
     }
 
-    /// In a network namespace, listening on this address of it.
+    /// Runs in a network namespace and listens on this address of it.
     pub(crate) fn in_namespace(mut self, namespace: &str, host: &str) -> Self {
         self.namespace = Some(namespace.into());
         self.host = host.into();
         self
     }
 
-    /// Starts it, or starts it again, and waits until it answers.
+    /// Starts it, or restarts it, and waits until it answers.
     pub(crate) fn run(&mut self) {
         let mut command = match &self.namespace {
             None => Command::new("redis-server"),
@@ -104,7 +104,7 @@ impl Redis {
         format!("redis://{}:{}", self.host, self.port)
     }
 
-    /// Ends it at once; what it held is gone.
+    /// Kills it; its contents are lost.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::CONT);
@@ -113,12 +113,12 @@ impl Redis {
         }
     }
 
-    /// SIGSTOP, SIGCONT.
+    /// Sends SIGSTOP or SIGCONT.
     pub(crate) fn signal(&self, signal: Signal) {
         rustix::process::kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal).unwrap();
     }
 
-    /// One command; arrays come back as one word a line.
+    /// Runs one command; an array is returned with one element per line.
     pub(crate) fn ask(&self, words: &[&str]) -> String {
         self.try_ask(words).expect("an answer of redis-server")
     }
@@ -137,7 +137,7 @@ impl Redis {
         hear(&mut reader)
     }
 
-    /// Tells it something without waiting for the answer.
+    /// Sends a command without waiting for the answer.
     pub(crate) fn tell(&self, words: &[&str]) -> TcpStream {
         let mut stream = TcpStream::connect((self.host.as_str(), self.port)).unwrap();
         say(&mut stream, words).unwrap();
@@ -151,7 +151,7 @@ impl Redis {
         keys
     }
 
-    /// Waits until all keys together hold these values, sorted.
+    /// Waits until the values of all keys, sorted, equal these.
     pub(crate) fn holds(&self, values: &[&str]) {
         eventually(&format!("the values {values:?}"), || {
             let mut found: Vec<String> = self.keys().iter().map(|key| self.ask(&["GET", key])).collect();
@@ -204,7 +204,7 @@ fn hear(reader: &mut impl BufRead) -> Option<String> {
     }
 }
 
-/// A Sentinel that watches one master called `hooks`, and promotes a replica soon.
+/// A Sentinel that watches one master called `hooks` and promotes a replica after a short time.
 pub(crate) struct Sentinel {
     child: Child,
     pub(crate) port: u16,
@@ -237,7 +237,7 @@ impl Sentinel {
             _directory: directory,
         };
         // It learns of replicas from the master, every ten seconds.
-        within(PATIENCE * 2, "the Sentinel's knowledge of a replica", || {
+        within(PATIENCE * 2, "the Sentinel to learn of a replica", || {
             let known = sentinel.ask(&["SENTINEL", "MASTER", "hooks"])?;
             let mut words = known.lines();
             words.find(|word| *word == "num-slaves")?;
@@ -262,7 +262,7 @@ impl Drop for Sentinel {
     }
 }
 
-/// A network namespace with one cable to this one, removed on drop.
+/// A network namespace with one virtual cable to the current one, removed on drop.
 pub(crate) struct Namespace {
     pub(crate) name: String,
     /// Address of its end of the cable.
@@ -270,7 +270,7 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    /// Needs root: like everything that `make test` installs.
+    /// Needs root, like everything that `make test` installs.
     pub(crate) fn new() -> Self {
         let number = std::process::id() % 16_000;
         let name = format!("hookgate-{number}");
@@ -280,7 +280,7 @@ impl Namespace {
             format!("10.231.{third}.{}", fourth + 2),
         );
         let (outer, inner) = (format!("hg{number}"), "cable");
-        // Left behind by a run that was killed.
+        // A run that was killed may have left it.
         let _ = Command::new("ip").args(["netns", "del", &name]).output();
         let namespace = Self { name, host: theirs };
         let name = namespace.name.as_str();
@@ -304,7 +304,7 @@ impl Namespace {
         namespace
     }
 
-    /// Cuts the cable at the far end, so that packets vanish without a word, or mends it.
+    /// Cuts the cable at the far end, so that packets are lost without an error, or connects it again.
     pub(crate) fn cable(&self, state: &str) {
         ip(&["-n", &self.name, "link", "set", "cable", state]);
     }

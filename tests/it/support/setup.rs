@@ -1,5 +1,5 @@
 //! A configuration file in a temporary directory: two listeners (plain and TLS) and an admin listener on ports that the
-//! system chooses, one Paddle route, and whatever lines a test adds to each table.
+//! system chooses, one Paddle route, and the lines that a test adds to each table.
 
 use super::certificates::Certificate;
 use super::gateway::Gateway;
@@ -7,7 +7,7 @@ use super::paddle::{PATH, SECRET};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// What to start a gateway with.
+/// The configuration to start a gateway with.
 pub(crate) struct Setup {
     directory: TempDir,
     pub(crate) certificate: Certificate,
@@ -23,12 +23,12 @@ pub(crate) struct Setup {
     more: String,
     pub(super) environment: Vec<(String, String)>,
     pub(super) descriptors: Option<u32>,
-    /// What `/readyz` says once it has started.
+    /// The status of `/readyz` to wait for at the start.
     pub(super) readiness: u16,
 }
 
 impl Setup {
-    /// One route `paddle` on [`PATH`] to `upstream` (what [`super::Upstream::url`] gives), keyed with [`SECRET`]. The
+    /// One route `paddle` on [`PATH`] to `upstream` (see [`super::Upstream::url`]), whose secret is [`SECRET`]. The
     /// tolerance is a minute, because a loaded machine may take more than Paddle's five seconds between two lines of a
     /// test; the tests of the default set it back with `tolerance(None)`.
     pub(crate) fn new(upstream: &str) -> Self {
@@ -84,7 +84,7 @@ impl Setup {
         self
     }
 
-    /// Lines of the route's table, its tolerance excepted.
+    /// Lines of the route's table, except its tolerance.
     pub(crate) fn route(mut self, lines: &str) -> Self {
         push(&mut self.route, lines);
         self
@@ -126,7 +126,7 @@ impl Setup {
         self.upstream_text(&format!("{urls:?}"))
     }
 
-    /// The route's upstream as it stands in the file: a text in quotes, a list or a table.
+    /// The route's upstream as written in the file: a text in quotes, a list or a table.
     pub(crate) fn upstream_text(mut self, text: &str) -> Self {
         self.upstream = text.to_owned();
         self
@@ -144,7 +144,7 @@ impl Setup {
         self
     }
 
-    /// Anything else, at the file's end (more routes).
+    /// Any other text, at the end of the file (more routes).
     pub(crate) fn more(mut self, text: &str) -> Self {
         push(&mut self.more, text);
         self
@@ -156,7 +156,7 @@ impl Setup {
         self
     }
 
-    /// Open files that the process may have.
+    /// The limit of open files of the process.
     pub(crate) fn descriptors(mut self, limit: u32) -> Self {
         self.descriptors = Some(limit);
         self
@@ -177,7 +177,7 @@ impl Setup {
         self.directory().join("gateway.toml")
     }
 
-    /// Writes the file; again after a change, for a reload.
+    /// Writes the file; also used again after a change, for a reload.
     pub(crate) fn write(&self) {
         std::fs::write(self.file(), self.text()).unwrap();
     }

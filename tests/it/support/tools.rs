@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Something in the repository.
+/// A path in the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -26,13 +26,13 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
-        // A command that does not read may be gone already.
+        // A command that does not read its input may have ended already.
         scope.spawn(move || drop(stdin.write_all(input)));
         child.wait_with_output().unwrap()
     })
 }
 
-/// What it printed; its failure is the test's.
+/// Runs the command and returns its standard output; the test fails when the command fails.
 #[track_caller]
 pub(crate) fn succeeds(command: &mut Command, input: &[u8]) -> String {
     let output = run(command, input);
@@ -46,7 +46,7 @@ pub(crate) fn succeeds(command: &mut Command, input: &[u8]) -> String {
     text
 }
 
-/// What it said about its failure; its success is the test's failure.
+/// Runs the command and returns all of its output; the test fails when the command succeeds.
 #[track_caller]
 pub(crate) fn fails(command: &mut Command) -> String {
     let output = run(command, b"");
@@ -56,7 +56,7 @@ pub(crate) fn fails(command: &mut Command) -> String {
     said
 }
 
-/// The documents of a YAML stream; a key that stands twice is an error.
+/// The documents of a YAML stream; a duplicate key is an error.
 #[track_caller]
 pub(crate) fn yaml(text: &str) -> Vec<Value> {
     let mut python = tool("venv/bin/python");
@@ -66,7 +66,7 @@ pub(crate) fn yaml(text: &str) -> Vec<Value> {
     documents
 }
 
-/// Copies a directory with what is in it.
+/// Copies a directory with its contents.
 pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

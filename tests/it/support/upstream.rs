@@ -1,5 +1,5 @@
-//! A recording upstream on raw sockets: it keeps the exact bytes of every request and answers what a test's handler
-//! writes, well formed or not.
+//! A recording upstream on raw sockets: it keeps the exact bytes of every request and answers what the handler of the
+//! test writes, well formed or not.
 
 use super::message::{Message, Reader};
 use super::wait::{PATIENCE, eventually};
@@ -24,12 +24,12 @@ pub(crate) enum Then {
     Reset,
 }
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
     /// Counts from 0 over all connections.
     pub(crate) index: usize,
-    /// Which connection brought it, counted from 0.
+    /// The number of its connection, counted from 0.
     pub(crate) connection: usize,
     pub(crate) message: Message,
 }
@@ -42,7 +42,7 @@ impl Deref for Recorded {
     }
 }
 
-/// A connection that a handler can write on.
+/// A connection that a handler can write to.
 pub(crate) enum Connection {
     Tcp(TcpStream),
     Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
@@ -85,12 +85,12 @@ pub(crate) fn answer(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec
 }
 
 impl Upstream {
-    /// On a TCP port; `handler` answers each whole request.
+    /// On a TCP port; `handler` answers each complete request.
     pub(crate) fn new(handler: impl Fn(&Recorded, &mut Connection) -> Then + Send + Sync + 'static) -> Self {
         Self::at("127.0.0.1:0", handler)
     }
 
-    /// On this address: a port that another upstream left, or one of a network namespace's own addresses.
+    /// On this address: a port that another upstream used before, or an address of a network namespace.
     pub(crate) fn at(
         address: &str,
         handler: impl Fn(&Recorded, &mut Connection) -> Then + Send + Sync + 'static,
@@ -145,12 +145,12 @@ impl Upstream {
         Self::new(move |_, connection| connection.say(&bytes))
     }
 
-    /// Answers `200` and a short text.
+    /// Answers `200` with a short text.
     pub(crate) fn ok() -> Self {
         Self::answering(answer("200 OK", &[("Content-Type", "text/plain")], b"thanks"))
     }
 
-    /// What to write into the configuration's `upstream`.
+    /// The value for `upstream` in the configuration.
     pub(crate) fn url(&self) -> String {
         match &self.place {
             Place::Tcp(address) => format!("http://{address}"),
@@ -163,7 +163,7 @@ impl Upstream {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    /// The requests that ended before they were whole.
+    /// The requests that ended before they were complete.
     pub(crate) fn broken(&self) -> Vec<Message> {
         self.shared.broken.lock().unwrap().clone()
     }
@@ -173,19 +173,19 @@ impl Upstream {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Connections open at the moment.
+    /// Connections that are open now.
     pub(crate) fn open(&self) -> usize {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    /// Waits until `count` whole requests are there.
+    /// Waits until `count` complete requests have arrived.
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Recorded> {
         eventually(&format!("{count} requests at the upstream"), || {
             Some(self.requests()).filter(|seen| seen.len() >= count)
         })
     }
 
-    /// The one request that came; panics when it was none or several.
+    /// The only request that arrived; panics when there are none or several.
     pub(crate) fn only(&self) -> Recorded {
         let mut requests = self.requests();
         assert_eq!(requests.len(), 1, "requests at the upstream: {requests:?}");
@@ -281,7 +281,7 @@ impl Shared {
 }
 
 impl Connection {
-    /// Writes and keeps the connection; an error (the gateway hung up) closes it.
+    /// Writes and keeps the connection; an error (the gateway closed) closes it.
     pub(crate) fn say(&mut self, bytes: &[u8]) -> Then {
         match self.write_all(bytes).and_then(|()| self.flush()) {
             Ok(()) => Then::Keep,
@@ -289,7 +289,7 @@ impl Connection {
         }
     }
 
-    /// Waits until the gateway hangs up, at most [`PATIENCE`]; true when it did.
+    /// Waits until the gateway closes, at most [`PATIENCE`]; returns whether it did.
     pub(crate) fn hung_up(&mut self) -> bool {
         let tcp = match self {
             Self::Tcp(stream) => stream,

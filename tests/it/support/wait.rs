@@ -1,17 +1,19 @@
-//! Waiting without guessing: poll a condition until it holds, or fail at a deadline that is generous on any machine.
+//! Waiting without fixed sleeps: poll a condition until it holds, or fail at a deadline that is generous on any
+//! machine.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what should be there at once. Long, because only a failing test ever waits for it.
+/// How long a test waits for something that should happen immediately. Long, because only a failing test waits this
+/// long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Asks until there is an answer; panics with `what` after [`PATIENCE`].
+/// Polls until there is a value; panics with `what` after [`PATIENCE`].
 pub(crate) fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
     within(PATIENCE, what, probe)
 }
 
-/// Asks until there is an answer; panics with `what` when the time is over.
+/// Polls until there is a value; panics with `what` after `patience`.
 pub(crate) fn within<T>(patience: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience;
     loop {
@@ -23,7 +25,7 @@ pub(crate) fn within<T>(patience: Duration, what: &str, mut probe: impl FnMut() 
     }
 }
 
-/// A door that one side waits at until the other opens it. Starts closed, clones are the same door.
+/// A gate at which one side waits until the other opens it. Starts closed; clones are the same gate.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -33,7 +35,7 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    /// Waits until it is open, at most three times [`PATIENCE`] so that a failed test's threads end.
+    /// Waits until it is open, at most three times [`PATIENCE`], so that the threads of a failed test end.
     pub(crate) fn pass(&self) {
         let closed = self.0.0.lock().unwrap();
         drop(

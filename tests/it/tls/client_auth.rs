@@ -1,4 +1,4 @@
-//! H10: certificates of senders, required or optional, and what the application is told of them.
+//! H10: client certificates of senders, required or optional, and what is passed on to the application.
 
 use crate::support::certificates::{self, Authority, Certificate};
 use crate::support::client::Response;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::io;
 
-/// A gateway whose listener `mutual` believes `authority`, with these other lines in `client_auth`.
+/// A gateway whose listener `mutual` trusts `authority`, with these other lines in `client_auth`.
 fn start(upstream: &Upstream, authority: &Authority, lines: &str) -> Gateway {
     let setup = Setup::new(&upstream.url());
     authority.certificate.write(setup.directory(), "senders");
@@ -28,8 +28,8 @@ fn sender(authority: &Authority, name: &str) -> Certificate {
     })
 }
 
-/// One webhook on a connection of its own. Under TLS 1.3 a refused certificate is told after the client's side is done,
-/// so the error may come with the answer.
+/// Sends one webhook on a new connection. Under TLS 1.3 a refused certificate is reported after the client's handshake
+/// has ended, so the error may come with the answer.
 fn send(gateway: &Gateway, own: Option<&Certificate>, webhook: &Webhook) -> io::Result<Response> {
     let trusted = &gateway.setup.certificate.der;
     let config = match own {
@@ -41,9 +41,9 @@ fn send(gateway: &Gateway, own: Option<&Certificate>, webhook: &Webhook) -> io::
     client.try_response(false)
 }
 
-/// H10: nobody gets in without one, and it is no substitute for a signature.
+/// H10: a connection without a certificate is refused, and a certificate does not replace a signature.
 #[test]
-fn a_required_certificate() {
+fn a_required_certificate_is_enforced() {
     let upstream = Upstream::ok();
     let (authority, other) = (Authority::new(), Authority::new());
     let gateway = start(&upstream, &authority, "mode = \"required\"");
@@ -58,13 +58,13 @@ fn a_required_certificate() {
         assert!(send(&gateway, own, &Webhook::new(what)).is_err(), "{what}");
     }
     gateway.counted("hookgate_tls_handshakes_total", &[("result", "failed")], 3.0);
-    // It does not stand in for a signature.
+    // A certificate does not replace the signature.
     let unsigned = Webhook::new("2").signature(None);
     assert_eq!(
         send(&gateway, Some(&good), &unsigned).unwrap().reason(),
         "signature_missing"
     );
-    // The application hears nothing of it, and no sender can make it hear something.
+    // The application does not get the subject, and no sender can set the header.
     let claimed = Webhook::new("3").header("Hookgate-Client-Subject", "CN=admin");
     assert_eq!(send(&gateway, Some(&good), &claimed).unwrap().status, 200);
     let requests = upstream.requests();
@@ -76,9 +76,9 @@ fn a_required_certificate() {
     );
 }
 
-/// H10: those without one get in, and those with one are named to the application.
+/// H10: connections without a certificate are accepted, and the subject of those with one is passed to the application.
 #[test]
-fn an_optional_certificate_whose_subject_is_told() {
+fn the_subject_of_an_optional_certificate_is_forwarded() {
     let upstream = Upstream::ok();
     let authority = Authority::new();
     let gateway = start(&upstream, &authority, "mode = \"optional\", forward_subject = true");
@@ -94,15 +94,16 @@ fn an_optional_certificate_whose_subject_is_told() {
     assert_eq!(upstream.requests().len(), 2);
 }
 
-/// H10: who was believed under the old authority is not under the new: not by a handshake, and not by a session from before.
+/// H10: a certificate of the old authority is refused after the change: in a full handshake, and with a session from
+/// before.
 #[test]
-fn another_authority_ends_the_old() {
+fn a_new_authority_replaces_the_old() {
     let upstream = Upstream::ok();
     let (authority, other) = (Authority::new(), Authority::new());
     let gateway = start(&upstream, &authority, "");
     let (before, after) = (sender(&authority, "before"), sender(&other, "after"));
     assert_eq!(send(&gateway, Some(&before), &Webhook::new("1")).unwrap().status, 200);
-    // Nothing to resume with is given out at all.
+    // No session ticket is issued.
     let directory = gateway.setup.directory().to_owned();
     before.write(&directory, "before");
     let path = |name: &str| directory.join(name).display().to_string();
@@ -122,7 +123,7 @@ fn another_authority_ends_the_old() {
     other.certificate.write(&directory, "senders");
     gateway.signal(Signal::HUP);
     let mut number = 10;
-    eventually("the new authority", || {
+    eventually("the new authority to be in force", || {
         number += 1;
         let response = send(&gateway, Some(&after), &Webhook::new(number.to_string()));
         response.is_ok_and(|response| response.status == 200).then_some(())

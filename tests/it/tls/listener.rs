@@ -1,4 +1,4 @@
-//! Group H: what a TLS listener accepts, asked with OpenSSL's client, which can still offer what nobody should take.
+//! Group H: what a TLS listener accepts, tested with OpenSSL's client, which can still offer obsolete options.
 
 use crate::support::certificates::Certificate;
 use crate::support::{Client, Setup, Upstream, Webhook};
@@ -6,7 +6,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-/// What Mozilla's "intermediate" profile (version 5.7) lets a server choose from.
+/// The ciphers from which a server may choose in Mozilla's "intermediate" profile (version 5.7).
 const INTERMEDIATE: [&str; 9] = [
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
@@ -19,7 +19,7 @@ const INTERMEDIATE: [&str; 9] = [
     "ECDHE-RSA-CHACHA20-POLY1305",
 ];
 
-/// `openssl s_client` with these options; what it printed. A handshake that failed has no cipher.
+/// Runs `openssl s_client` with these options and returns its output. A failed handshake shows no cipher.
 pub(crate) fn client(address: SocketAddr, options: &[&str], send: &[u8]) -> String {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &address.to_string()])
@@ -39,10 +39,10 @@ pub(crate) fn chosen(printed: &str) -> Option<&str> {
     (cipher != "(NONE)").then_some(cipher)
 }
 
-/// H01, H02: of everything that OpenSSL can offer, one by one, only Mozilla's intermediate ciphers are taken, under TLS 1.2
-/// and 1.3 alone, without compression and without renegotiation.
+/// H01, H02: of all ciphers that OpenSSL can offer, one by one, only Mozilla's intermediate ones are accepted, under
+/// TLS 1.2 and 1.3 only, without compression and without renegotiation.
 #[test]
-fn only_modern_tls() {
+fn only_modern_tls_is_accepted() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     for version in ["-tls1", "-tls1_1"] {
@@ -59,9 +59,9 @@ fn only_modern_tls() {
         .split(':')
         .filter(|cipher| !cipher.starts_with("TLS_"))
         .collect();
-    assert!(offered.len() > 50, "OpenSSL has little to offer: {offered:?}");
+    assert!(offered.len() > 50, "OpenSSL offers few ciphers: {offered:?}");
     let mut taken = Vec::new();
-    // Everything at once, and again without what was taken, until nothing is.
+    // All ciphers at once, and again without the one that was chosen, until none is accepted.
     loop {
         let ciphers = format!("{}:@SECLEVEL=0", offered.join(":"));
         let printed = client(gateway.tls(), &["-tls1_2", "-cipher", &ciphers], b"");
@@ -85,20 +85,20 @@ fn only_modern_tls() {
     let printed = client(gateway.tls(), &["-tls1_2"], b"R\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(
         !printed.contains("HTTP/1.1 "),
-        "served after a renegotiation:\n{printed}"
+        "a request was served after a renegotiation:\n{printed}"
     );
     assert_eq!(gateway.connect_tls().exchange(&Webhook::new("{}").bytes()).status, 200);
 }
 
-/// H03: no early data: a webhook is not idempotent, and 0-RTT can be replayed by anybody.
+/// H03: no early data: a webhook is not idempotent, and anyone can replay 0-RTT data.
 #[test]
-fn no_early_data() {
+fn early_data_is_refused() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let directory = tempfile::tempdir().unwrap();
     let session = directory.path().join("session");
     let session = session.to_str().unwrap();
-    // Tickets come after the handshake: an answered request makes sure that they have been read.
+    // Tickets follow the handshake: after an answered request they have been read.
     let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let printed = client(gateway.tls(), &["-tls1_3", "-ign_eof", "-sess_out", session], request);
     assert!(printed.contains("HTTP/1.1 404"), "{printed}");
@@ -121,9 +121,9 @@ fn no_early_data() {
     upstream.assert_untouched();
 }
 
-/// H06, H08: names that are not the certificate's, no name, protocols that nobody speaks, and the wrong port.
+/// H06, H08: names that the certificate does not have, no name, unknown protocols, and the wrong port.
 #[test]
-fn odd_hellos() {
+fn unusual_client_hellos_are_handled() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     for options in [
@@ -148,7 +148,8 @@ fn odd_hellos() {
     upstream.assert_untouched();
 }
 
-/// Of several certificates the name that is asked for chooses, wildcards included; each client here trusts one alone.
+/// With several certificates the requested name selects one, wildcards included; each client here trusts one
+/// certificate only.
 #[test]
 fn the_name_chooses_the_certificate() {
     let upstream = Upstream::ok();
@@ -175,7 +176,7 @@ fn the_name_chooses_the_certificate() {
         let mut client = Client::tls(address, asked, &certificate.der);
         assert_eq!(client.exchange(&Webhook::new(asked).bytes()).status, 200, "{asked}");
     }
-    // Whoever names something else, or nothing, gets the first.
+    // A client that sends another name or none gets the first certificate.
     for options in [&["-noservername"][..], &["-servername", "other.test"]] {
         let printed = client(address, &[options, &["-showcerts"]].concat(), b"");
         let first: String = certificates[0].1.chain_pem.lines().nth(1).unwrap().to_owned();
@@ -183,7 +184,7 @@ fn the_name_chooses_the_certificate() {
     }
 }
 
-/// A second connection resumes the first one's session, under both versions, and is judged like any other.
+/// A second connection resumes the session of the first, under both versions, and its request is verified as usual.
 #[test]
 fn sessions_are_resumed() {
     let upstream = Upstream::ok();

@@ -15,20 +15,20 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// How a certificate's files are replaced, by whom it is done so.
+/// How a certificate's files are replaced, by the tool that does it so.
 #[derive(Clone, Copy, Debug)]
 enum Way {
-    /// The kubelet: files are links into `..data`, which is itself a link and is swapped by a rename.
+    /// The kubelet: files are links into `..data`, which is itself a link and is replaced by a rename.
     Kubernetes,
-    /// certbot: links in `live/` to numbered files in `archive/`, removed and made again one after the other.
+    /// certbot: links in `live/` to numbered files in `archive/`, removed and created again one after the other.
     Certbot,
-    /// A script with `cp`: the files themselves are written over.
+    /// A script with `cp`: the files themselves are overwritten.
     Overwritten,
 }
 
 const WAYS: [Way; 3] = [Way::Kubernetes, Way::Certbot, Way::Overwritten];
 
-/// A directory of certificates that are renewed in one way.
+/// A directory with certificates that are renewed in one way.
 struct Store {
     way: Way,
     directory: PathBuf,
@@ -89,7 +89,7 @@ impl Store {
         }
     }
 
-    /// A listener of its own.
+    /// A listener of its own for these certificates.
     fn listener(&self) -> String {
         format!(
             "[[listen]]\nname = \"{:?}\"\naddress = \"127.0.0.1:0\"\ntls = {{ certificate = {:?}, key = {:?} }}\n",
@@ -104,8 +104,9 @@ fn shown(address: SocketAddr, authority: &CertificateDer<'static>) -> Certificat
     Client::tls(address, "localhost", authority).shown()
 }
 
-/// H04: fifty renewals in three ways while three senders open one connection after another: each new handshake gets the new
-/// certificate, none fails, and no webhook is lost. Most are told by SIGHUP, the last three are noticed.
+/// H04: fifty renewals in three ways while three senders open one connection after another: each new handshake gets the
+/// new certificate, none fails, and no webhook is lost. Most renewals are announced with SIGHUP, the last three are
+/// noticed by the file watcher.
 #[test]
 fn fifty_renewals_under_load() {
     const RENEWALS: usize = 50;
@@ -130,7 +131,7 @@ fn fifty_renewals_under_load() {
                 }
             });
         }
-        // Ends the load however this ends, so that a failure is told and does not hang.
+        // Stops the senders however this test ends, so that a failure is reported instead of a hang.
         let _stop = Stop(&stop);
         for renewal in 0..RENEWALS {
             let (store, address) = (&mut stores[renewal % 3], addresses[renewal % 3]);
@@ -144,7 +145,7 @@ fn fifty_renewals_under_load() {
         }
     });
     let delivered = delivered.load(Ordering::Relaxed);
-    assert!(delivered >= 3, "there was no load: {delivered} webhooks");
+    assert!(delivered >= 3, "too little load: {delivered} webhooks");
     assert_eq!(upstream.requests().len(), delivered);
     let metrics = gateway.metrics();
     for result in ["failed", "timeout", "plaintext"] {
@@ -165,7 +166,8 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// H04: whatever is wrong with the new pair: the old one serves, a gauge says so until it is mended, and the error names the file.
+/// H04: with any fault of the new pair the old one stays in use, a gauge shows it until the fault is fixed, and the
+/// error names the file.
 #[test]
 fn a_broken_pair_keeps_the_old_one() {
     let upstream = Upstream::ok();
@@ -206,7 +208,7 @@ fn a_broken_pair_keeps_the_old_one() {
         gateway.signal(Signal::HUP);
         gateway.counted("hookgate_config_last_reload_successful", &[], 1.0);
     }
-    // Nobody has to send a signal for it to be noticed, nor for its end.
+    // The fault and its end are noticed without a signal.
     write(&key, &other.key_pem);
     gateway.counted("hookgate_config_last_reload_successful", &[], 0.0);
     write(&crt, &other.chain_pem);
@@ -214,9 +216,9 @@ fn a_broken_pair_keeps_the_old_one() {
     assert_eq!(shown(gateway.tls(), &other.der), other.der);
 }
 
-/// H05: every certificate has its expiry, by file; one that has expired is served, and warned of.
+/// H05: the expiry of every certificate is exported by file; an expired one is served, and a warning is logged.
 #[test]
-fn expiries_are_told() {
+fn certificate_expiries_are_exported() {
     let upstream = Upstream::ok();
     let authority = Authority::new();
     let expiring = |year| {
@@ -258,7 +260,8 @@ fn expiries_are_told() {
     });
 }
 
-/// H07: ticket keys are six hours old at most, tickets twelve; nothing that changes the listener's TLS is resumed past.
+/// H07: ticket keys are used for at most six hours, tickets for twelve; no session is resumed after a change of the
+/// listener's TLS settings.
 #[test]
 fn ticket_keys_rotate() {
     let upstream = Upstream::ok();
@@ -286,15 +289,15 @@ fn ticket_keys_rotate() {
         hours(7);
         assert!(
             connect(version, &["-sess_in", session]),
-            "{version}: the previous key opens"
+            "{version}: the previous key still decrypts"
         );
         hours(14);
         assert!(
             !connect(version, &["-sess_in", session]),
-            "{version}: two keys ago is forgotten"
+            "{version}: the key before the previous one is discarded"
         );
     }
-    // A reload that changes nothing keeps the keys, a new certificate does not.
+    // A reload without changes keeps the keys, a new certificate does not.
     let session = directory.path().join("reload");
     let session = session.to_str().unwrap();
     assert!(!connect("-tls1_3", &["-sess_out", session]));
@@ -304,13 +307,13 @@ fn ticket_keys_rotate() {
     let next = Certificate::new(&["localhost"]);
     next.write(gateway.setup.directory(), "tls");
     gateway.signal(Signal::HUP);
-    eventually("the new certificate", || {
+    eventually("the new certificate to be served", || {
         Client::try_tls(gateway.tls(), "localhost", certificates::client(&next.der, &[])).ok()
     });
     assert!(!connect("-tls1_3", &["-sess_in", session]));
 }
 
-/// The oldest version is a setting that a reload applies.
+/// A reload applies the oldest accepted version.
 #[test]
 fn the_oldest_version_can_be_raised() {
     let upstream = Upstream::ok();
@@ -328,8 +331,9 @@ fn the_oldest_version_can_be_raised() {
     assert!(takes("-tls1_3"));
 }
 
-/// I06: a secret file is swapped as the kubelet does it and is noticed; one that the configuration names before it is there
-/// keeps the old configuration until it comes, in whatever order a cluster brings the two.
+/// I06: a secret file that is replaced as the kubelet does it is noticed. A secret file that the configuration names
+/// before the file exists keeps the old configuration in force until it appears: a cluster may update the two in any
+/// order.
 #[test]
 fn secret_files_rotate() {
     const NEXT: &str = "pdl_ntfset_01next00000000000000000000_abcdefghijklmnopqrstuvwxyz012345";
@@ -380,17 +384,21 @@ fn secret_files_rotate() {
         &[("route", "paddle"), ("secret", "first")],
         1.0,
     );
-    assert_eq!((sent(SECRET), sent(NEXT)), (200, 200), "retired is still accepted");
+    assert_eq!(
+        (sent(SECRET), sent(NEXT)),
+        (200, 200),
+        "a secret that retires later is still accepted"
+    );
     edit(
         &second.replace("\"first\"", "\"first\", retired = true"),
         &second.replace(&format!("{first}, "), ""),
     );
     gateway.counted("hookgate_secret_retired", &[], 0.0);
-    eventually("the end of the first", || (sent(SECRET) == 401).then_some(()));
+    eventually("the first secret to be refused", || (sent(SECRET) == 401).then_some(()));
     assert_eq!(sent(NEXT), 200);
 }
 
-/// Our own certificate towards an upstream is renewed like any other: new connections show the new one.
+/// hookgate's own certificate towards an upstream is renewed like any other: new connections present the new one.
 #[test]
 fn a_client_certificate_is_renewed() {
     let (application, ours, next) = (

@@ -1,4 +1,5 @@
-//! Upstreams that refuse, reset, dawdle, talk nonsense or die: the mapped status, the claim released, the retry let in.
+//! Upstreams that refuse, reset, are slow, answer nonsense or die: the status for the sender, the released claim, the
+//! accepted retry.
 
 use crate::support::apps::App;
 use crate::support::paddle::SECRET;
@@ -6,7 +7,7 @@ use crate::support::upstream::{Connection, Recorded, answer};
 use crate::support::{Gate, Gateway, Setup, Then, Upstream, Webhook, eventually};
 use std::io;
 
-/// The first attempt meets `fail`; then the application is well again.
+/// The first attempt runs `fail`; after that the application answers normally.
 fn fails_once(fail: impl Fn(&mut Connection) -> Then + Send + Sync + 'static) -> Upstream {
     Upstream::new(move |request: &Recorded, connection| {
         if request.index == 0 {
@@ -43,10 +44,10 @@ fn refuses_then_delivers(gateway: &Gateway, status: u16, reason: &str) {
     gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
 }
 
-/// G01: refused, and up later.
+/// G01: connections are refused at first, and accepted later.
 #[test]
-fn refusing_connections() {
-    // Bound and not listening: the port is ours, and refuses.
+fn a_refused_connection_releases_the_claim() {
+    // Bound but not listening: the port belongs to this test and refuses connections.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_reuse_address(true).unwrap();
     socket
@@ -63,7 +64,7 @@ fn refusing_connections() {
         );
     }
     gateway.counted("hookgate_requests_total", &[("reason", "upstream_unreachable")], 2.0);
-    // It comes up: the same webhook is delivered.
+    // The upstream starts: the same webhook is delivered.
     socket.listen(16).unwrap();
     let mut client = gateway.connect();
     client.send(&webhook);
@@ -76,9 +77,9 @@ fn refusing_connections() {
     assert_eq!(client.response().body, b"up");
 }
 
-/// G10: a socket that is not there yet.
+/// G10: a socket that does not exist yet.
 #[test]
-fn a_missing_unix_socket() {
+fn a_missing_unix_socket_releases_the_claim() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.sock");
     let gateway = Setup::new(&format!("unix:{}", path.display())).start();
@@ -94,7 +95,7 @@ fn a_missing_unix_socket() {
 
 /// G01: a name that does not exist.
 #[test]
-fn an_unknown_host() {
+fn an_unknown_host_is_unreachable() {
     let gateway = Setup::new("http://name.invalid:80").start();
     let response = gateway.exchange(&Webhook::new("{}").bytes());
     assert!([502, 504].contains(&response.status), "{response:?}");
@@ -104,28 +105,28 @@ fn an_unknown_host() {
     );
 }
 
-/// G02: a reset before the head.
+/// G02: a reset before the head of the answer.
 #[test]
-fn resetting_before_the_answer() {
+fn a_reset_before_the_answer_releases_the_claim() {
     let upstream = fails_once(|_| Then::Reset);
     refuses_then_delivers(&Setup::new(&upstream.url()).start(), 502, "upstream_reset");
 }
 
-/// G02: an end before the head.
+/// G02: a close before the head of the answer.
 #[test]
-fn closing_before_the_answer() {
+fn a_close_before_the_answer_releases_the_claim() {
     let upstream = fails_once(|_| Then::Close);
     refuses_then_delivers(&Setup::new(&upstream.url()).start(), 502, "upstream_reset");
     assert_eq!(
         upstream.requests().len(),
         2,
-        "a request of which a byte was sent is never sent again by itself"
+        "a request of which a byte was sent is never sent again by hookgate"
     );
 }
 
-/// G02: an end inside the head.
+/// G02: a close inside the head of the answer.
 #[test]
-fn resetting_inside_the_answers_head() {
+fn a_reset_inside_the_answer_head_releases_the_claim() {
     let upstream = fails_once(|connection| {
         connection.say(b"HTTP/1.1 200 OK\r\nContent-Le");
         Then::Close
@@ -133,9 +134,9 @@ fn resetting_inside_the_answers_head() {
     refuses_then_delivers(&Setup::new(&upstream.url()).start(), 502, "upstream_reset");
 }
 
-/// G05: what is not HTTP.
+/// G05: an answer that is not HTTP.
 #[test]
-fn answering_garbage() {
+fn an_answer_that_is_not_http_releases_the_claim() {
     for garbage in [
         &b"SSH-2.0-OpenSSH_9.2\r\n\r\n"[..],
         b"HTTP/1.1 abc OK\r\n\r\n",
@@ -154,9 +155,9 @@ fn answering_garbage() {
     }
 }
 
-/// G05: a head without an end.
+/// G05: an answer whose head does not end.
 #[test]
-fn an_endless_answers_head() {
+fn an_endless_answer_head_releases_the_claim() {
     let upstream = fails_once(|connection| {
         connection.say(b"HTTP/1.1 200 OK\r\n");
         while connection.say(format!("X-Filler: {}\r\n", "x".repeat(8000)).as_bytes()) == Then::Keep {}
@@ -170,24 +171,24 @@ fn an_endless_answers_head() {
 
 /// G03: no answer in time.
 #[test]
-fn dawdling_before_the_answer() {
+fn a_late_answer_is_504() {
     let upstream = fails_once(|connection| {
         assert!(
             connection.hung_up(),
-            "the gateway must not keep a connection that it gave up"
+            "the gateway must not keep the connection of a request that timed out"
         );
         Then::Close
     });
     let gateway = Setup::new(&upstream.url()).upstream("timeout = \"300ms\"").start();
     refuses_then_delivers(&gateway, 504, "upstream_timeout");
-    eventually("the abandoned connection's end", || {
+    eventually("the end of the abandoned connection", || {
         (upstream.open() <= 1).then_some(())
     });
 }
 
-/// G01: Accepts nobody: the backlog is full, so that connecting itself hangs.
+/// G01: connecting does not complete because the backlog is full.
 #[test]
-fn never_accepting() {
+fn a_connect_timeout_releases_the_claim() {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket
         .bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into())
@@ -208,9 +209,10 @@ fn never_accepting() {
     );
 }
 
-/// G02: cut off inside the body. The status is out already, so the sender must see a broken answer, never a clean end.
+/// G02: cut off inside the body. The status has been sent already, so the sender must see a broken answer, never a
+/// clean end.
 #[test]
-fn dying_inside_the_answers_body() {
+fn a_truncated_answer_never_ends_cleanly() {
     let partial: [&'static [u8]; 2] = [
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly a part",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nonly a part\r\n",
@@ -234,7 +236,7 @@ fn dying_inside_the_answers_body() {
         gate.open();
         let (message, result, status, _) = client.partial_response(false).unwrap();
         assert_eq!(status, 200);
-        assert!(result.is_err(), "a cut answer looked whole: {message:?}");
+        assert!(result.is_err(), "a truncated answer ended cleanly: {message:?}");
         gateway.counted(
             "hookgate_requests_total",
             &[("verdict", "failed"), ("reason", "upstream_reset")],
@@ -249,9 +251,9 @@ fn dying_inside_the_answers_body() {
     }
 }
 
-/// G03: The same of a dawdler: the time of the whole exchange is over inside the body.
+/// G03: the same with a slow upstream: the timeout of the whole exchange ends inside the body.
 #[test]
-fn dawdling_inside_the_answers_body() {
+fn a_slow_answer_body_is_cut_off() {
     let upstream = fails_once(|connection| {
         connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly a part");
         connection.hung_up();
@@ -263,18 +265,19 @@ fn dawdling_inside_the_answers_body() {
     client.send(&webhook);
     let (message, result, status, _) = client.partial_response(false).unwrap();
     assert_eq!(status, 200);
-    assert!(result.is_err(), "a cut answer looked whole: {message:?}");
+    assert!(result.is_err(), "a truncated answer ended cleanly: {message:?}");
     gateway.counted(
         "hookgate_requests_total",
         &[("verdict", "failed"), ("reason", "upstream_timeout")],
         1.0,
     );
-    assert_eq!(gateway.exchange(&webhook).body, b"well again");
+    assert_eq!(gateway.exchange(&webhook).body, b"recovered");
 }
 
-/// G06: an idle connection that the upstream closed is noticed, or the request goes again only because not a byte left.
+/// G06: an idle connection that the upstream closed is noticed, or the request is sent again, but only because no byte
+/// of it was sent.
 #[test]
-fn a_stale_pooled_connection_costs_nobody_a_webhook() {
+fn a_stale_pooled_connection_loses_no_webhook() {
     let upstream = Upstream::new(|_, connection| {
         connection.say(&answer("200 OK", &[], b"and goodbye"));
         Then::Close
@@ -284,13 +287,13 @@ fn a_stale_pooled_connection_costs_nobody_a_webhook() {
     for number in 0..30 {
         let response = client.exchange(&Webhook::new(format!("{number}")).bytes());
         assert_eq!(response.status, 200, "webhook {number}: {response:?}");
-        // The close reaches the gateway before the next webhook does.
-        eventually("the upstream's close", || (upstream.open() == 0).then_some(()));
+        // The close must reach the gateway before the next webhook does.
+        eventually("the close by the upstream", || (upstream.open() == 0).then_some(()));
     }
-    assert_eq!(upstream.requests().len(), 30, "none twice");
+    assert_eq!(upstream.requests().len(), 30, "a webhook was delivered twice");
 }
 
-/// G07: an application that answers before it has read.
+/// G07: an application that answers before it has read the request.
 #[test]
 fn an_early_answer_is_relayed() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -304,7 +307,7 @@ fn an_early_answer_is_relayed() {
         )
         .unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
-        // Read the rest away, so that no reset overtakes the answer.
+        // Read the rest of the request, so that no reset overtakes the answer.
         io::copy(&mut stream, &mut io::sink()).unwrap();
     });
     let gateway = Setup::new(&format!("http://{address}")).start();
@@ -317,9 +320,9 @@ fn an_early_answer_is_relayed() {
     early.join().unwrap();
 }
 
-/// A real application, killed with SIGKILL while it works: 502, and the retry reaches its successor.
+/// G02: a real application, killed with SIGKILL while it handles a request: 502, and the retry reaches the new process.
 #[test]
-fn an_application_that_is_killed() {
+fn the_retry_reaches_the_successor_of_a_killed_application() {
     let app = App::node("verify.cjs", SECRET);
     let port = app.address.port();
     let gateway = Setup::new(&app.url()).start();

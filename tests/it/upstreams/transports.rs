@@ -1,11 +1,11 @@
-//! How an application is reached beside plain TCP: a Unix socket, TLS, TLS that asks who we are.
+//! Connections to an application other than plain TCP: a Unix socket, TLS, TLS with a client certificate.
 
 use crate::support::certificates::Certificate;
 use crate::support::upstream::answer;
 use crate::support::{Setup, Upstream, Webhook};
 
 #[test]
-fn unix_and_tls_upstreams() {
+fn unix_and_tls_upstreams_are_reached() {
     let directory = tempfile::tempdir().unwrap();
     let respond =
         |_: &_, connection: &mut crate::support::upstream::Connection| connection.say(&answer("200 OK", &[], b"ok"));
@@ -22,7 +22,7 @@ fn unix_and_tls_upstreams() {
     assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).body, b"ok");
     assert_eq!(over_tls.only().body, b"{}");
 
-    // The same upstream, not trusted: nothing is sent to it, and the sender is told to come back.
+    // The same upstream with an untrusted certificate: nothing is sent to it, and the sender gets `Retry-After`.
     let gateway = Setup::new(&over_tls.url()).start();
     let response = gateway.exchange(&Webhook::new("{}").bytes());
     assert_eq!(
@@ -32,9 +32,9 @@ fn unix_and_tls_upstreams() {
     assert_eq!(over_tls.requests().len(), 1);
 }
 
-/// An upstream that asks who we are: with the configured certificate it is reached, without one it is not.
+/// An upstream that requires a client certificate: reached with the configured certificate, and not without one.
 #[test]
-fn an_upstream_that_asks_for_a_certificate() {
+fn an_upstream_that_requires_a_certificate_gets_it() {
     let directory = tempfile::tempdir().unwrap();
     let (application, ours) = (Certificate::new(&["localhost"]), Certificate::new(&["hookgate"]));
     application.write(directory.path(), "app");

@@ -1,4 +1,4 @@
-//! Sockets from the service manager: systemd's own activator, and restarts that nobody who sends would notice.
+//! Sockets from the service manager: systemd's own activation tool, and restarts that senders do not notice.
 
 use crate::support::upstream::answer;
 use crate::support::{Client, Gateway, Setup, Upstream, Webhook, eventually};
@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// I18: `systemd-socket-activate` listens, starts hookgate at the first connection, and hands both over by name.
+/// I18: `systemd-socket-activate` listens, starts hookgate at the first connection, and passes both sockets by name.
 #[test]
 fn systemd_socket_activate_starts_it_at_the_first_connection() {
     let upstream = Upstream::ok();
@@ -44,7 +44,7 @@ fn systemd_socket_activate_starts_it_at_the_first_connection() {
     assert_eq!(upstream.requests().len(), 13);
 }
 
-/// I18: what is passed and belongs to nobody is an error, at the start.
+/// I18: a passed socket without a listener of that name is an error at the start.
 #[test]
 fn a_socket_without_a_listener_ends_the_start() {
     let setup = Setup::new("http://127.0.0.1:1");
@@ -61,10 +61,10 @@ fn a_socket_without_a_listener_ends_the_start() {
     }
 }
 
-/// I18: over four restarts under load every single connection is served, once. The socket outlives the process, as systemd
-/// keeps it; connections that come between wait.
+/// I18: over four restarts under load every connection is served exactly once. The socket outlives the process, as
+/// systemd keeps it; connections made between two processes wait.
 #[test]
-fn a_restart_refuses_nobody() {
+fn a_restart_refuses_no_connection() {
     const RESTARTS: usize = 4;
     const SENDERS: usize = 6;
     let upstream = Upstream::new(|request, connection| connection.say(&answer("200 OK", &[], &request.body)));
@@ -77,7 +77,7 @@ fn a_restart_refuses_nobody() {
     let (done, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     let failures = Mutex::new(Vec::new());
     let mut gateway = start();
-    assert_eq!(gateway.plain(), address, "the listener is where the socket is");
+    assert_eq!(gateway.plain(), address, "the listener uses the passed socket");
     std::thread::scope(|scope| {
         for sender in 0..SENDERS {
             let (done, served, failures) = (&done, &served, &failures);
@@ -118,7 +118,7 @@ fn a_restart_refuses_nobody() {
     assert!(delivered.values().all(|count| *count == 1), "twice: {delivered:?}");
     assert_eq!(delivered.len(), served.load(Ordering::SeqCst));
 
-    // A crash: who connects while nobody is there waits for the successor.
+    // A crash: connections that arrive while no process runs wait for the next process.
     gateway.signal(Signal::KILL);
     gateway.ended();
     let waiting = std::thread::spawn(move || send(address, "after the crash"));
@@ -126,7 +126,7 @@ fn a_restart_refuses_nobody() {
     assert_eq!(waiting.join().unwrap(), Ok(()));
 }
 
-/// One webhook on a connection of its own; the answer must be the application's.
+/// Sends one webhook on a new connection; the answer must be the application's.
 fn send(address: SocketAddr, body: &str) -> Result<(), String> {
     let connected = std::panic::catch_unwind(|| Client::tcp(address));
     let mut client = connected.map_err(|_| format!("{body}: refused"))?;
@@ -139,9 +139,9 @@ fn send(address: SocketAddr, body: &str) -> Result<(), String> {
     }
 }
 
-/// Hands standard input over as systemd would: descriptor 3, with its name, for this very process.
+/// Passes standard input on as systemd would: descriptor 3, with its name, for this process.
 fn passing(name: &str) -> [&str; 5] {
     const SCRIPT: &str = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=$0 exec \"$@\"";
-    // The last one is `$0`.
+    // The last argument is `$0`.
     ["/bin/sh", "-e", "-c", SCRIPT, name]
 }

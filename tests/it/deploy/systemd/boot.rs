@@ -1,5 +1,5 @@
-//! The package under a real systemd: booted as the first process of a container that sees this machine's `/usr` with the
-//! package laid over it, an empty `/etc` and a network of its own. What happens inside is `boot/scenario.sh`.
+//! The package under a real systemd: booted as the first process of a container that sees this machine's `/usr` with
+//! the package laid over it, an empty `/etc` and a network of its own. The steps inside are in `boot/scenario.sh`.
 
 use super::package;
 use crate::support::wait::within;
@@ -18,7 +18,7 @@ impl Drop for Container {
     }
 }
 
-/// Units that exist for the scenario, in `/etc/systemd/system`.
+/// Units that exist for the scenario only, in `/etc/systemd/system`.
 const UNITS: [(&str, &str); 3] = [
     (
         "scenario.service",
@@ -35,7 +35,7 @@ const UNITS: [(&str, &str); 3] = [
 
 /// I18, I08: readiness, sandbox, credentials, reload, restart under load, start by the socket, watchdog, exit code 2.
 #[test]
-fn a_real_systemd_runs_it() {
+fn systemd_runs_the_package() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let root = path("root");
@@ -54,7 +54,7 @@ fn a_real_systemd_runs_it() {
     }
 
     let mut command = Command::new("systemd-nspawn");
-    // Also where the machine itself still runs the older hierarchy.
+    // This also works where the machine itself still uses the older cgroup hierarchy.
     command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
     command.args(["--quiet", "--directory=/", "--volatile=yes", "--boot", "--console=pipe"]);
     command.args(["--register=no", "--keep-unit", "--private-network"]);
@@ -76,7 +76,7 @@ fn a_real_systemd_runs_it() {
     let output = || fs::read_to_string(scenario.join("output")).unwrap_or_default();
     let said = || format!("{}\n{}", fs::read_to_string(path("console")).unwrap(), output());
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        within(Duration::from_secs(100), "the scenario's end", || {
+        within(Duration::from_secs(100), "the end of the scenario", || {
             container.0.try_wait().unwrap()
         })
     }));

@@ -1,5 +1,5 @@
-//! Under a service manager: the real protocols, systemd's own tools over the shipped units, the Debian package, and a real
-//! systemd that runs it.
+//! hookgate under a service manager: the real protocols, systemd's own tools with the shipped units, the Debian
+//! package, and a real systemd that runs it.
 
 mod activation;
 mod boot;

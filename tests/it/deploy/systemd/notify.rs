@@ -1,4 +1,4 @@
-//! What the service manager is told, read from a real notification socket.
+//! The messages to the service manager, read from a real notification socket.
 
 use crate::support::wait::PATIENCE;
 use crate::support::{Gateway, Setup, Upstream, Webhook, eventually};
@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The manager's end.
+/// The manager's end of the socket.
 struct Manager {
     socket: UnixDatagram,
     path: PathBuf,
@@ -38,7 +38,7 @@ impl Manager {
         Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
     }
 
-    /// The next message that is no sign of life.
+    /// The next message that is not a watchdog message.
     #[track_caller]
     fn said(&self) -> String {
         loop {
@@ -59,7 +59,7 @@ fn assignment<'a>(message: &'a str, name: &str) -> &'a str {
 
 /// I18: ready when it serves, reloading with a time that is not before the signal, ready again, stopping.
 #[test]
-fn start_reload_and_end_are_told() {
+fn start_reload_and_stop_are_notified() {
     let upstream = Upstream::ok();
     let manager = Manager::new();
     let drain = "delay = \"1s\"\ngrace = \"600s\"";
@@ -84,12 +84,16 @@ fn start_reload_and_end_are_told() {
     gateway.signal(Signal::HUP);
     assert_eq!(assignment(&manager.said(), "RELOADING"), "1");
     let failed = manager.said();
-    assert_eq!(assignment(&failed, "READY"), "1", "it serves as before");
+    assert_eq!(
+        assignment(&failed, "READY"),
+        "1",
+        "it is ready with the old configuration"
+    );
     assert!(assignment(&failed, "STATUS").contains("failed"), "{failed}");
     std::fs::write(gateway.setup.file(), good).unwrap();
 
     gateway.signal(Signal::TERM);
-    // The changed file may have been noticed first.
+    // The file watcher may have noticed the changed file first.
     let stopping = loop {
         let message = manager.said();
         if message.contains("STOPPING") {
@@ -102,9 +106,9 @@ fn start_reload_and_end_are_told() {
     assert_eq!(gateway.ended().code(), Some(0));
 }
 
-/// I18: signs of life come twice a period, from a process that turns, and not from one that is stopped.
+/// I18: watchdog messages are sent twice per period by a running process, and not by a stopped one.
 #[test]
-fn the_watchdog_hears_a_process_that_turns() {
+fn watchdog_messages_come_from_a_running_process_only() {
     const PERIOD: Duration = Duration::from_millis(500);
     let upstream = Upstream::ok();
     let manager = Manager::new();
@@ -115,7 +119,7 @@ fn the_watchdog_hears_a_process_that_turns() {
     (0..4).for_each(|_| alive());
 
     gateway.signal(Signal::STOP);
-    // What was sent before it stopped is read; then there is nothing for as long as a manager would wait.
+    // Messages from before the stop are read first; then none arrives for as long as a manager would wait.
     eventually("silence", || manager.next(PERIOD * 2).is_none().then_some(()));
     gateway.signal(Signal::CONT);
     alive();

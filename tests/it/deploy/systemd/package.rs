@@ -1,4 +1,4 @@
-//! The Debian package, built, inspected, installed into a root of its own and removed again by dpkg.
+//! The Debian package: built, inspected, installed into a root of its own and removed again by dpkg.
 
 use crate::support::certificates::Certificate;
 use crate::support::paddle::SECRET;
@@ -7,12 +7,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The package of the binary under test, in `directory`.
+/// Builds the package of the binary under test in `directory`.
 pub(super) fn build(directory: &Path) -> PathBuf {
     let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/debian/build"))
         .arg(env!("CARGO_BIN_EXE_hookgate"))
         .arg(directory)
-        // Quick, where a release is small.
+        // Fast compression; a release uses a small one.
         .envs([("DPKG_DEB_COMPRESSOR_TYPE", "gzip"), ("DPKG_DEB_COMPRESSOR_LEVEL", "1")])
         .env("SOURCE_DATE_EPOCH", "1700000000")
         .output()
@@ -21,7 +21,7 @@ pub(super) fn build(directory: &Path) -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
-/// What the packaged configuration wants of its credentials directory.
+/// The files that the packaged configuration expects in its credentials directory.
 pub(super) fn credentials(directory: &Path) {
     std::fs::create_dir_all(directory).unwrap();
     Certificate::new(&["localhost"]).write(directory, "tls");
@@ -36,7 +36,7 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// dpkg on a root of its own; maintainer scripts run outside of it and touch nothing then.
+/// dpkg with a root of its own; maintainer scripts run outside of it and then change nothing.
 fn dpkg(root: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("dpkg");
     command.arg(format!("--root={}", root.display()));
@@ -94,13 +94,13 @@ fn the_package_holds_what_a_service_needs() {
         "{fields}"
     );
 
-    // The same input, the same bytes.
+    // The same input gives the same bytes.
     let again = tempfile::tempdir().unwrap();
     assert!(std::fs::read(&package).unwrap() == std::fs::read(build(again.path())).unwrap());
 }
 
 #[test]
-fn it_installs_checks_its_configuration_and_goes_again() {
+fn the_package_installs_checks_its_configuration_and_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     let package = build(directory.path());
     let package = package.to_str().unwrap();
@@ -111,7 +111,7 @@ fn it_installs_checks_its_configuration_and_goes_again() {
     std::fs::write(root.join("var/lib/dpkg/status"), "").unwrap();
     dpkg(&root, &["--install", package]);
 
-    // Before the first start: what is missing is said, each with what to do.
+    // Before the first start: each missing file is reported with the fix.
     let missing = check(&root, None);
     let text = String::from_utf8_lossy(&missing.stdout).into_owned();
     assert_eq!(missing.status.code(), Some(2), "{text}");
@@ -125,7 +125,7 @@ fn it_installs_checks_its_configuration_and_goes_again() {
     assert_eq!(valid.status.code(), Some(0), "{text}");
     assert!(!text.contains(SECRET) && !text.contains("# warning"), "{text}");
 
-    // An administrator's change outlives an upgrade and a removal, not a purge.
+    // An administrator's change survives an upgrade and a removal, but not a purge.
     let configuration = root.join("etc/hookgate/gateway.toml");
     let changed = std::fs::read_to_string(&configuration).unwrap() + "\n[limits]\nconnections = 77\n";
     std::fs::write(&configuration, &changed).unwrap();
@@ -137,7 +137,7 @@ fn it_installs_checks_its_configuration_and_goes_again() {
     assert!(!configuration.exists());
     assert!(
         secrets.join("paddle").exists(),
-        "what the administrator put there is not the package's"
+        "files of the administrator do not belong to the package"
     );
 }
 

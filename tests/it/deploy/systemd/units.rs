@@ -1,4 +1,4 @@
-//! The shipped units, judged by systemd's own tools.
+//! The shipped units, checked by systemd's own tools.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,7 +8,7 @@ fn shipped(name: &str) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The units in a directory of their own, with the binary under test where the package has it.
+/// The units in a directory of their own, with the binary under test at the path of the package.
 fn units(service: &str) -> (tempfile::TempDir, [PathBuf; 2]) {
     let directory = tempfile::tempdir().unwrap();
     let paths = ["hookgate.service", "hookgate.socket"].map(|name| directory.path().join(name));
@@ -27,7 +27,7 @@ fn verify(service: &str) -> Output {
     command.output().unwrap()
 }
 
-/// Tenths of points, 0 to 100.
+/// The exposure in tenths of points, 0 to 100.
 fn exposure(service: &str) -> u32 {
     let (_directory, [path, _]) = units(service);
     let mut command = Command::new("systemd-analyze");
@@ -44,7 +44,7 @@ fn exposure(service: &str) -> u32 {
     level.parse().unwrap()
 }
 
-/// I18: every key is known and every value is one that systemd takes; a mistake would be found.
+/// I18: systemd knows every key and accepts every value; a mistake would be found.
 #[test]
 fn systemd_verifies_the_units() {
     let service = shipped("hookgate.service");
@@ -57,16 +57,16 @@ fn systemd_verifies_the_units() {
     );
 }
 
-/// I18: 2.0 or less is the bound; without the hardening it is far above.
+/// I18: the bound of the exposure is 2.0; without the hardening it is far higher.
 #[test]
-fn the_exposure_is_low() {
+fn the_exposure_of_the_units_is_low() {
     let service = shipped("hookgate.service");
     assert!(exposure(&service) <= 20, "{}", exposure(&service));
     let (open, _) = service.split_once("DynamicUser=").unwrap();
     assert!(exposure(open) > 80, "{}", exposure(open));
 }
 
-/// The units, the packaged configuration and the manual page speak of the same things.
+/// The units, the packaged configuration and the manual page use the same names and paths.
 #[test]
 fn units_and_configuration_agree() {
     let (service, socket, configuration) = (

@@ -1,4 +1,4 @@
-//! The alert rules: their unit tests, their runbook, and whether they fire on what they are for.
+//! The alert rules: their unit tests, their runbook, and whether they fire on the fault that they are for.
 
 use crate::support::certificates::Authority;
 use crate::support::paddle::{self, SECRET};
@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const OLD: &str = "pdl_ntfset_01old000000000000000000000_abcdefghijklmnopqrstuvwxyz012345";
-/// For an alert to come through scrape, rule and state on a machine that is busy with other things.
+/// Time for an alert to pass through scrape, rule and state on a machine that is busy with other work.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// J03: what `promtool` says of the rules, of their unit tests, and of a scrape.
+/// J03: the verdict of `promtool` on the rules, their unit tests, and a scrape.
 #[test]
-fn promtool_is_content() {
+fn promtool_accepts_rules_and_metrics() {
     let (content, printed) = promtool(
         &[
             "check",
@@ -52,7 +52,7 @@ fn promtool_is_content() {
     assert!(content && printed.is_empty(), "{printed}");
 }
 
-/// Every alert has a section of its own where its annotation points, and a unit test that sees it fire.
+/// Every alert has a section of its own where its annotation points, and a unit test in which it fires.
 #[test]
 fn every_alert_is_explained_and_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -70,7 +70,7 @@ fn every_alert_is_explained_and_tested() {
             let heading = section.lines().next().unwrap_or_default();
             heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-") == anchor
         });
-        let section = section.unwrap_or_else(|| panic!("{link} leads nowhere"));
+        let section = section.unwrap_or_else(|| panic!("{link} leads to no section"));
         assert!(
             section.len() > 150 && name.to_lowercase() == anchor,
             "{name}: {section}"
@@ -78,17 +78,18 @@ fn every_alert_is_explained_and_tested() {
         let seen = tests
             .split("\n      - ")
             .any(|test| test.contains(&format!("alertname: {name}\n")) && test.contains("exp_labels"));
-        assert!(seen, "no unit test sees {name} fire");
+        assert!(seen, "{name} fires in no unit test");
     }
 }
 
-/// J06: good traffic raises nothing but what is true of the certificate; then everything goes wrong for real.
+/// J06: good traffic fires no alert except the one about the certificate, which is true; then every fault occurs for
+/// real.
 #[test]
-fn alerts_fire_on_real_trouble() {
+fn alerts_fire_on_real_faults() {
     let upstream = Upstream::new(|request, connection| match request.body.first() {
         Some(b'5') => connection.say(&answer("500 Internal Server Error", &[], b"")),
         Some(b's') => {
-            // An application that takes its time.
+            // A slow application.
             std::thread::sleep(Duration::from_millis(3500));
             connection.say(&answer("200 OK", &[], b""))
         }
@@ -132,10 +133,10 @@ fn alerts_fire_on_real_trouble() {
     let plain = gateway.plain();
     let always = ["HookgateCertificateExpires", "HookgateCertificateExpiresSoon"];
 
-    // Good traffic, until the rules have had the time to judge it.
+    // Good traffic, until the rules have been evaluated over it.
     let deliver = |webhook: &Webhook| Client::tcp(plain).exchange(&webhook.bytes()).status;
     let mut number = 0;
-    within(DEADLINE, "the first verdicts on good traffic", || {
+    within(DEADLINE, "the first evaluations of good traffic", || {
         number += 1;
         assert_eq!(deliver(&Webhook::new(format!("good {number}"))), 200);
         std::thread::sleep(Duration::from_millis(100));
@@ -150,7 +151,7 @@ fn alerts_fire_on_real_trouble() {
         prometheus.rules()
     );
 
-    // Trouble of every kind at once, until each has been noticed.
+    // Faults of every kind at the same time, until each alert has fired.
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _over = Over(&over);
@@ -159,7 +160,7 @@ fn alerts_fire_on_real_trouble() {
             let mut number = 0;
             while !over.load(Ordering::Relaxed) {
                 number += 1;
-                // Held up on the way to the application, which a retry by its sender would make worse.
+                // Delayed on the way to the application; a retry by its sender would delay it further.
                 let webhook = elsewhere("/slow", Webhook::new(format!("slow {number}")));
                 let _ = Client::tcp(plain).try_exchange(&webhook.bytes());
             }
@@ -175,7 +176,7 @@ fn alerts_fire_on_real_trouble() {
             .collect();
         std::fs::write(
             gateway.setup.directory().join("gateway.toml"),
-            "nothing that can be used",
+            "an unusable certificate",
         )
         .unwrap();
         gateway.signal(Signal::HUP);
@@ -196,7 +197,7 @@ fn alerts_fire_on_real_trouble() {
             ],
         );
         drop((idle, large));
-        // Different webhooks until the guard has no room left.
+        // Different webhooks until the replay guard is full.
         let mut client = Client::tcp(plain);
         let mut filled = 0;
         while filled < 1100 {
@@ -236,12 +237,12 @@ fn noticed(prometheus: &Prometheus, alerts: &[&str]) {
     }
 }
 
-/// Every kind of bad traffic, a dozen requests a second, until it is over.
+/// Every kind of bad traffic, a dozen requests per second, until `over` is set.
 fn trouble(plain: SocketAddr, over: &AtomicBool) {
     let mut number = 0;
     while !over.load(Ordering::Relaxed) {
         number += 1;
-        // The sender's clock is far ahead of ours, within the tolerance.
+        // The sender's clock is far ahead of ours, but within the tolerance.
         let ahead = paddle::now() + 20;
         for webhook in [
             Webhook::signed(format!("5 {number}"), SECRET, ahead),

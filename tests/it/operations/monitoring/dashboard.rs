@@ -1,4 +1,4 @@
-//! The Grafana dashboard: its shape, its queries against a real Prometheus, and the picture that is made of them.
+//! The Grafana dashboard: its layout, its queries against a real Prometheus, and the picture that is drawn from them.
 
 use crate::replay::store::replica;
 use crate::support::paddle::{self, SECRET};
@@ -28,7 +28,7 @@ fn panels() -> Vec<Value> {
     dashboard["panels"].as_array().unwrap().clone()
 }
 
-/// Panels have an id of their own, lie side by side without covering each other, and explain themselves.
+/// Panels have unique ids, do not overlap, and have a description.
 #[test]
 fn the_panels_are_well_formed() {
     let panels = panels();
@@ -40,7 +40,7 @@ fn the_panels_are_well_formed() {
         assert!(at("x") + at("w") <= 24, "{title} is too wide");
         for x in at("x")..at("x") + at("w") {
             for y in at("y")..at("y") + at("h") {
-                assert!(taken.insert((x, y)), "{title} covers another");
+                assert!(taken.insert((x, y)), "{title} overlaps another panel");
             }
         }
         if panel["type"] != "row" {
@@ -54,14 +54,14 @@ fn the_panels_are_well_formed() {
     assert!(panels.len() > 20, "{}", panels.len());
 }
 
-/// J03: under mixed traffic every query of every panel has data, with the labels that its legend names; and the picture can
-/// be drawn. `PICTURE_SECONDS=240` goes on for that long and writes `docs/dashboard.svg`.
+/// J03: under mixed traffic every query of every panel returns data, with the labels that its legend names, and the
+/// picture can be drawn. `PICTURE_SECONDS=240` runs for that long and writes `docs/dashboard.svg`.
 #[test]
 fn every_query_returns_data() {
     let seconds = std::env::var("PICTURE_SECONDS").ok().and_then(|text| text.parse().ok());
     let upstream = Upstream::new(|request, connection| {
         let number = request.body.len() as u64;
-        // An application that answers most within milliseconds, some later, and fails now and then.
+        // An application that answers most requests within milliseconds, some later, and fails now and then.
         std::thread::sleep(Duration::from_millis(
             3 + number * number % 37 + if number.is_multiple_of(19) { 120 } else { 0 },
         ));
@@ -82,7 +82,7 @@ fn every_query_returns_data() {
              secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]\nupstream = \"http://127.0.0.1:1\"\n",
         );
     let gateway = setup.start();
-    // A replica whose replay guard is shared.
+    // A replica with a shared replay store.
     let redis = Redis::start();
     let shared = replica(&upstream, &redis).start();
     let prometheus = Prometheus::start(&[gateway.admin(), shared.admin()]);
@@ -93,7 +93,7 @@ fn every_query_returns_data() {
     assert!(missing.len() > 30, "{}", missing.len());
     let mut tick = 0;
     let whole = seconds.unwrap_or(0);
-    // Half-way, when there is no picture to be made.
+    // Half of the time, when no picture is drawn.
     let progress = || {
         if whole == 0 {
             0.5
@@ -114,7 +114,7 @@ fn every_query_returns_data() {
         }
         assert!(missing.is_empty() || Instant::now() < deadline, "no data: {missing:#?}");
     }
-    // The picture's points are whole seconds: the newest data may lie behind the last of them.
+    // The points of the picture are whole seconds: the newest data may be later than the last of them.
     let picture = loop {
         tick += 1;
         traffic(&gateway, &shared, tick, progress());
@@ -147,7 +147,7 @@ fn every_query_returns_data() {
     }
 }
 
-/// Title, expression with the variables filled in, and the labels of the legend, of every query.
+/// Title, expression with the variables replaced, and the labels of the legend, of every query.
 fn queries(panels: &[Value]) -> Vec<(String, String, Vec<String>)> {
     let mut queries = Vec::new();
     for panel in panels.iter().filter(|panel| panel["type"] != "row") {
@@ -173,9 +173,9 @@ fn queries(panels: &[Value]) -> Vec<(String, String, Vec<String>)> {
     queries
 }
 
-/// A fraction of a second of a shop's life: webhooks of several ages, two secrets in the middle of a rotation, forgeries
-/// that come in a wave, replays, copies, an application that fails; `progress` goes from 0 to 1 over a picture. One
-/// webhook goes to the replica whose store is `shared`.
+/// A fraction of a second of a shop's traffic: webhooks of several ages, two secrets in the middle of a rotation, waves
+/// of forgeries, replays, copies, an application that fails; `progress` goes from 0 to 1 over a picture. One webhook
+/// goes to the replica whose store is `shared`.
 fn traffic(gateway: &Gateway, shared: &Gateway, tick: u64, progress: f64) {
     shared.exchange(&Webhook::new(format!("shared {tick}")).bytes());
     let now = paddle::now();
@@ -188,7 +188,7 @@ fn traffic(gateway: &Gateway, shared: &Gateway, tick: u64, progress: f64) {
             "{{\"tick\":{tick},\"each\":{each},\"pad\":\"{}\"}}",
             "x".repeat((tick * 7 + each * 13) as usize % 90)
         );
-        // Most are a second old at most; a clock that drifts shows towards the end.
+        // Most are at most a second old; a drifting clock appears towards the end.
         let drift = if progress > 0.75 {
             ((progress - 0.75) * 16.0) as u64
         } else {

@@ -1,4 +1,4 @@
-//! What is shipped for Prometheus and Grafana, judged by Prometheus itself over a gateway under real traffic.
+//! The files for Prometheus and Grafana, checked by Prometheus itself with a gateway under real traffic.
 
 mod alerts;
 mod dashboard;

@@ -1,11 +1,11 @@
-//! What real tools did to a body, recognised by `hookgate verify`.
+//! Changes that real tools made to a body, recognised by `hookgate verify`.
 
 use super::{AT, BODY, Told, changed, raw, through, verify};
 use crate::support::paddle::{SECRET, signature};
 
-/// What languages make of JSON when they read it and write it again.
+/// What languages write when they parse JSON and serialise it again.
 #[test]
-fn json_that_was_parsed_and_written_again() {
+fn reserialised_json_is_recognised() {
     let python = |code: &str| {
         through(
             "python3",
@@ -13,7 +13,8 @@ fn json_that_was_parsed_and_written_again() {
             BODY.as_bytes(),
         )
     };
-    // Sent as another language writes it, so that every way is met. 1.50 would become 1.5 in all of them: it is text here.
+    // Sent in the form of another language, so that every form occurs. All of them would write 1.50 as 1.5: here it is
+    // a string.
     let body = BODY.replace("1.50", "\"1.50\"");
     let header = format!("Paddle-Signature: {}", signature(SECRET, AT, body.as_bytes()));
     let told = |made: &[u8]| verify(&raw(&header, made), &["--secret-env", "KEY"], &[("KEY", SECRET)]);
@@ -47,7 +48,7 @@ fn json_that_was_parsed_and_written_again() {
         ],
     );
     told(&reordered).is("json_reserialised", "another order");
-    // And the other way round: signed by Node, by Python and by PHP's rules, read here as Paddle would write it.
+    // The other direction: signed as Node, Python and PHP serialise, compared with the form that Paddle writes.
     for (signed, words) in [
         (node, "not escaped"),
         (python_as(""), "space after each comma"),
@@ -71,13 +72,14 @@ fn json_that_was_parsed_and_written_again() {
         );
         told.is("json_reserialised", words);
     }
-    // A value that changed is no re-serialisation.
+    // A changed value is not a re-serialisation.
     let other = python("o['data']['n']=[1,3];print(json.dumps(o),end='')");
     assert_eq!(changed(&other).causes(), [""; 0]);
 }
 
 impl Told {
-    /// Sorted nested keys cannot be put back; nothing may be claimed then that is not so.
+    /// The original order of nested keys is lost after sorting; the command must then not claim a cause that is not
+    /// certain.
     #[track_caller]
     fn is_certain_or_nothing(&self) {
         assert!(
@@ -89,7 +91,7 @@ impl Told {
 }
 
 #[test]
-fn bytes_at_the_end_and_ends_of_lines() {
+fn changed_line_ends_are_recognised() {
     changed(&through("sed", &["$a\\"], format!("{BODY}\n").as_bytes()))
         .is("trailing_newline", "newline that was not signed");
     changed(format!("{BODY}\n \n").as_bytes()).is("trailing_newline", "white space");
@@ -101,7 +103,7 @@ fn bytes_at_the_end_and_ends_of_lines() {
         &[("KEY", SECRET)],
     )
     .is("trailing_newline", "missing");
-    // An editor's newline behind the announced length.
+    // An editor's newline after the announced length.
     let header = format!(
         "Paddle-Signature: {}\r\nContent-Length: {}",
         signature(SECRET, AT, b"{} "),
@@ -124,14 +126,14 @@ fn bytes_at_the_end_and_ends_of_lines() {
             &[("KEY", SECRET)],
         )
     };
-    // sed puts a CR at the last line too, which has no LF.
+    // sed also adds a CR to the last line, which has no LF.
     let dos = dos.strip_suffix(b"\r").unwrap_or(&dos);
     told(unix.as_bytes(), dos).is("line_ends", "with LF");
     told(dos, unix.as_bytes()).is("line_ends", "with CRLF");
 }
 
 #[test]
-fn bodies_in_another_coat() {
+fn reencoded_bodies_are_recognised() {
     changed(&through("base64", &["-w0"], BODY.as_bytes())).is("base64_body", "decodes to");
     let signed = r#"{"name":"Jósef Müller"}"#.as_bytes();
     let header = |body: &[u8]| format!("Paddle-Signature: {}", signature(SECRET, AT, body));

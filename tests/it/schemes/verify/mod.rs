@@ -1,5 +1,5 @@
-//! `hookgate verify` on captures of real failures: what real tools (Python, Node, gzip, iconv, sed, curl) did to a request is
-//! recognised, and nothing else is claimed.
+//! `hookgate verify` on captures of real failures: changes that real tools (Python, Node, gzip, iconv, sed, curl) made
+//! to a request are recognised, and no other cause is claimed.
 
 mod bodies;
 
@@ -19,7 +19,7 @@ use std::process::{Command, Output, Stdio};
 const BODY: &str = r#"{"event_id":"evt_01","event_type":"customer.created","data":{"name":"J\u00f3sef <&> \u65e5\u672c","url":"https://a.example/b","total":1.50,"n":[1,2]}}"#;
 const AT: u64 = 1_671_552_777;
 
-/// What a real tool makes of its input.
+/// The output of a real tool for this input.
 fn through(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new(program)
         .args(arguments)
@@ -45,7 +45,7 @@ impl Told {
         list.iter().map(|finding| finding["cause"].as_str().unwrap()).collect()
     }
 
-    /// This is the only cause, and certain; `words` stand in what is said of it.
+    /// Asserts that this is the only cause, and certain; its explanation contains `words`.
     #[track_caller]
     fn is(&self, cause: &str, words: &str) {
         self.has(cause, words, true);
@@ -86,14 +86,14 @@ fn run(capture: &[u8], arguments: &[&str], environment: &[(&str, &str)]) -> Outp
     child.wait_with_output().unwrap()
 }
 
-/// Runs the command with a capture on standard input, twice: for a machine and for a person.
+/// Runs the command with a capture on standard input, twice: with JSON output and with output for people.
 fn verify(capture: &[u8], arguments: &[&str], environment: &[(&str, &str)]) -> Told {
     let tell = |more: &[&str]| {
         let output = run(capture, &[arguments, more].concat(), environment);
         let said = String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap();
         for (_, secret) in environment {
             let bare = secret.trim_matches(['"', '\'', '\n', ' ']);
-            assert!(bare.len() < 12 || !said.contains(bare), "a secret is told: {said}");
+            assert!(bare.len() < 12 || !said.contains(bare), "a secret is printed: {said}");
         }
         (output.status.code(), said)
     };
@@ -132,7 +132,7 @@ fn a_genuine_request_is_genuine_in_every_form() {
         told.human
     );
 
-    // curl's own output, of a request that it really sent, with the body in a file.
+    // curl's own output for a request that it really sent, with the body in a file.
     let upstream = Upstream::ok();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("body.json");
@@ -181,7 +181,7 @@ fn a_genuine_request_is_genuine_in_every_form() {
 }
 
 #[test]
-fn secrets_that_are_not_quite_the_secret() {
+fn slightly_wrong_secrets_are_recognised() {
     let sent = raw(
         &format!("Paddle-Signature: {}", signature(SECRET, AT, BODY.as_bytes())),
         BODY.as_bytes(),
@@ -208,7 +208,8 @@ fn secrets_that_are_not_quite_the_secret() {
     verify(&sent, &sandbox, &environment).is("other_secret", "`SANDBOX`");
 }
 
-/// Without secrets on the command line the configuration is the judge, and the other routes' secrets are known.
+/// Without secrets on the command line, those of the configuration are used, and the secrets of the other routes are
+/// known.
 #[test]
 fn the_configuration_knows_the_secrets_of_all_routes() {
     let other = "pdl_ntfset_01hs0t3tw21j988db1pam5xg8m_of_the_other_route";
@@ -243,7 +244,7 @@ fn the_configuration_knows_the_secrets_of_all_routes() {
 }
 
 #[test]
-fn clocks() {
+fn clock_faults_are_recognised() {
     let sent = raw(
         &format!("Paddle-Signature: {}", signature(SECRET, AT, BODY.as_bytes())),
         BODY.as_bytes(),
@@ -273,7 +274,7 @@ fn clocks() {
 }
 
 #[test]
-fn headers_that_changed_on_the_way() {
+fn changed_headers_are_recognised() {
     let value = signature(SECRET, AT, BODY.as_bytes());
     let told = |header: &str| {
         verify(
@@ -300,7 +301,7 @@ fn headers_that_changed_on_the_way() {
 }
 
 #[test]
-fn requests_of_somebody_else() {
+fn requests_of_another_sender_are_recognised() {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(BODY.as_bytes());
     let mac = mac.finalize().into_bytes();
@@ -325,7 +326,7 @@ fn requests_of_somebody_else() {
 }
 
 #[test]
-fn urls_that_were_signed_otherwise() {
+fn urls_signed_in_another_form_are_recognised() {
     let sign = |url: &str| {
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
         mac.update(format!("{url}{BODY}").as_bytes());
@@ -362,9 +363,9 @@ fn every_cause_has_a_capture() {
     }
 }
 
-/// `sign` makes headers for every preset that can be signed, and `verify` takes them.
+/// `sign` makes headers for every preset that can be signed, and `verify` accepts them.
 #[test]
-fn every_provider_that_can_be_signed_is() {
+fn verify_accepts_what_sign_makes() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("body.json");
     std::fs::write(&file, format!("{{\"id\":\"1\",\"webhookTimestamp\":{AT}000}}")).unwrap();
@@ -398,16 +399,16 @@ fn every_provider_that_can_be_signed_is() {
             &[&common[..], &["--body", file, "--at", &at]].concat(),
             &[("KEY", secret)],
         );
-        // A token is sent as it is: that is the scheme.
+        // A token is sent as it is: this is how the scheme works.
         assert_eq!(told.code, Some(0), "{provider}: {}", told.human);
         signed += 1;
     }
     assert_eq!(signed, 25);
 }
 
-/// The faults of a person at the keyboard: exit code 2, and what to write.
+/// Mistakes on the command line: exit code 2, and a message with the correction.
 #[test]
-fn usage() {
+fn mistakes_on_the_command_line_exit_with_2() {
     let sent = raw("Paddle-Signature: ts=1;h1=00", b"{}");
     for (capture, arguments, words) in [
         (&sent[..], &["--secret-env", "NOT_THERE"][..], "NOT_THERE"),

@@ -1,5 +1,5 @@
-//! Records that no honest client sends, under the right keys: each is refused with the alert that the protocol asks for, and
-//! none makes the gateway hold much.
+//! Records that no honest client sends, encrypted with the right keys: each is refused with the alert that the protocol
+//! requires, and none makes the gateway use much memory.
 
 use super::rig::{ALERT, CONTENT, Forger, HANDSHAKE};
 use super::{content, filled};
@@ -9,7 +9,7 @@ use rustls::AlertDescription;
 use std::io;
 use tokio::io::AsyncWriteExt as _;
 
-/// The content before is handed on, the record is refused, and nothing is read after it.
+/// The content before the record is delivered, the record is refused, and nothing after it is read.
 async fn refused(forge: impl FnOnce(&mut Forger) -> Vec<u8>) -> (Option<AlertDescription>, io::Error) {
     let (mut server, mut forger) = Forger::connect().await;
     forger.send(CONTENT, b"before").await;
@@ -32,7 +32,7 @@ async fn refused(forge: impl FnOnce(&mut Forger) -> Vec<u8>) -> (Option<AlertDes
 }
 
 #[test]
-fn each_is_refused_with_its_alert() {
+fn each_forged_record_is_refused_with_its_alert() {
     run(async {
         let (alert, error) = refused(|forger| {
             let mut record = forger.record(CONTENT, b"content");
@@ -51,7 +51,11 @@ fn each_is_refused_with_its_alert() {
             ]
         })
         .await;
-        assert_eq!(alert, Some(AlertDescription::BadRecordMac), "in the clear");
+        assert_eq!(
+            alert,
+            Some(AlertDescription::BadRecordMac),
+            "a record without encryption"
+        );
         let (alert, _) = refused(|_| b"GET / HTTP/1.1\r\n\r\n".to_vec()).await;
         assert_eq!(alert, Some(AlertDescription::DecodeError), "another protocol");
         let (alert, _) = refused(|_| vec![CONTENT, 3, 3, 0xff, 0xff]).await;
@@ -64,7 +68,7 @@ fn each_is_refused_with_its_alert() {
         assert_eq!(alert, Some(AlertDescription::RecordOverflow));
         let (alert, _) = refused(|forger| forger.record(99, b"of no type")).await;
         assert!(alert.is_some());
-        // A hello in the middle, and a message that is for servers to send.
+        // A ClientHello after the handshake, and a message that only servers send.
         for kind in [1, 4] {
             let (alert, _) = refused(|forger| forger.record(HANDSHAKE, &[kind, 0, 0, 1, 0])).await;
             assert!(alert.is_some(), "{kind}");
@@ -76,9 +80,9 @@ fn each_is_refused_with_its_alert() {
     });
 }
 
-/// What is allowed a few times is not allowed for ever.
+/// Messages that are allowed a few times are not allowed without limit.
 #[test]
-fn floods_end() {
+fn floods_of_allowed_records_are_ended() {
     run(async {
         for (what, record) in [
             ("empty records", (CONTENT, &b""[..])),
@@ -97,9 +101,9 @@ fn floods_end() {
     });
 }
 
-/// A message in pieces of a byte is put together, and one that would never end is given up.
+/// A message that arrives byte by byte is put together, and one that never ends is refused.
 #[test]
-fn messages_in_pieces() {
+fn messages_in_pieces_are_bounded() {
     run(async {
         let (mut server, mut forger) = Forger::connect().await;
         for byte in [24, 0, 0, 1] {
@@ -107,12 +111,12 @@ fn messages_in_pieces() {
             let waiting = tokio::time::timeout(std::time::Duration::ZERO, filled(&mut server)).await;
             assert!(waiting.is_err());
         }
-        // Wanted or not is the message's last byte; 7 is neither.
+        // The last byte of the message says whether an update is requested; 7 is invalid.
         forger.send(HANDSHAKE, &[7]).await;
         assert!(filled(&mut server).await.is_err());
         assert_eq!(forger.alert().await, AlertDescription::IllegalParameter);
 
-        // The rest never comes: our own last word still goes out.
+        // The rest never arrives: our own close_notify is still sent.
         let (mut server, mut forger) = Forger::connect().await;
         forger.send(HANDSHAKE, &[24, 0]).await;
         forger.io.shutdown().await.unwrap();
@@ -133,17 +137,17 @@ fn messages_in_pieces() {
             let _ = forger.io.write_all(&endless).await;
         };
         let (error, ()) = tokio::join!(filled(&mut server), sent);
-        assert!(error.unwrap_err().to_string().contains("too many pieces"));
+        assert!(error.unwrap_err().to_string().contains("larger than the limit"));
     });
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever sequence of records comes, in whatever pieces: what is handed on is content that was sent, in order, and
-    /// writing and saying goodbye work at any point or fail, without a panic.
+    /// For any sequence of records in any pieces: the delivered content is what was sent, in order, and writing and
+    /// closing work at any point or return an error, without a panic.
     #[test]
-    fn any_sequence(
+    fn any_sequence_of_records_is_safe(
         records in prop::collection::vec(
             prop_oneof![
                 4 => (Just(CONTENT), prop::collection::vec(any::<u8>(), 0..2000)),

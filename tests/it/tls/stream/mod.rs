@@ -1,5 +1,6 @@
-//! The listeners' TLS stream in this process, between a rustls client and a reader, over pipes that cut what passes into
-//! pieces of any size. What senders see of it over real sockets is tested in `tls_face`, `client_auth` and `renewal`.
+//! The listeners' TLS stream in this process, between a rustls client and a reader, over pipes that split the bytes
+//! into pieces of any size. Its behaviour over real sockets is tested in `tls::listener`, `tls::client_auth` and
+//! `tls::renewal`.
 
 mod forged;
 mod rig;
@@ -31,7 +32,7 @@ async fn filled(server: &mut Server) -> io::Result<Vec<u8>> {
     Ok(into.to_vec())
 }
 
-/// Sends each piece as a record or more, and hears what the server hears and says back.
+/// Sends each piece as one or more records; returns what the server received and what the client got back.
 async fn echoed(
     mut server: Server,
     mut client: Client,
@@ -80,13 +81,13 @@ async fn echoed(
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However records are cut on the way, in whatever sizes content is written and asked for: it arrives, in order, both
-    /// ways, and the end is clean.
+    /// However the records are split on the way, and in whatever sizes content is written and read: it arrives in
+    /// order, in both directions, and the end is clean.
     #[test]
     fn content_arrives(
         lengths in prop::collection::vec(prop_oneof![1_usize..4, 1_usize..2000, 1_usize..80_000], 1..12),
         step in prop_oneof![1_usize..8, 1_usize..3000, Just(usize::MAX)],
-        // Two tickets have to fit: a client may not read until it has been answered.
+        // The pipe must hold two tickets: a client may not read before it gets an answer.
         pipe in prop_oneof![600_usize..2000, Just(PIPE)],
         read in prop_oneof![Just(None), (1_usize..40_000).prop_map(Some)],
         fragment in prop_oneof![Just(None), (32_usize..1000).prop_map(Some)],
@@ -104,9 +105,9 @@ proptest! {
     }
 }
 
-/// A client whose key share is of a group that we do not take is asked for another one.
+/// A client whose key share is of an unsupported group is asked for another one.
 #[test]
-fn a_second_hello() {
+fn a_second_client_hello_is_accepted() {
     run(async {
         let mut provider = default_provider();
         provider.kx_groups = vec![kx_group::SECP384R1];
@@ -124,9 +125,10 @@ fn a_second_hello() {
     });
 }
 
-/// Two tickets go out with a handshake under TLS 1.3, before anything is read, and either version's session is resumed.
+/// Two tickets are sent with a TLS 1.3 handshake, before anything is read, and the sessions of both versions can be
+/// resumed.
 #[test]
-fn tickets() {
+fn two_tickets_are_sent_and_resumable() {
     run(async {
         for version in VERSIONS {
             let (server, client) = (CERTIFICATE.server(), client(version));
@@ -143,9 +145,9 @@ fn tickets() {
     });
 }
 
-/// Everything that has arrived is handed on at once, up to four full records.
+/// Everything that has arrived is returned by one read, up to four full records.
 #[test]
-fn all_at_hand_at_once() {
+fn one_read_returns_everything_received() {
     run(async {
         for version in VERSIONS {
             let (mut server, mut client) = connected(client(version), usize::MAX, PIPE).await;
@@ -161,10 +163,10 @@ fn all_at_hand_at_once() {
     });
 }
 
-/// A peer's last word is a clean end; a connection that breaks off is an error, after what came before. Our own last word
-/// is sent, and a peer that has said its own still gets an answer.
+/// A peer's close_notify is a clean end; a connection that breaks off is an error, after the content before it. Our own
+/// close_notify is sent, and a peer that has sent its own still gets an answer.
 #[test]
-fn ends() {
+fn only_close_notify_is_a_clean_end() {
     run(async {
         for version in VERSIONS {
             let (mut server, mut far) = connected(client(version), usize::MAX, PIPE).await;
@@ -199,9 +201,9 @@ fn ends() {
     });
 }
 
-/// A handshake that is cut short, or is none.
+/// A handshake that is cut short, and bytes that are no handshake.
 #[test]
-fn no_handshake() {
+fn a_broken_handshake_is_an_error() {
     run(async {
         let (cut, bad) = (io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidData);
         for (bytes, kind, is_told) in [
@@ -224,16 +226,16 @@ fn no_handshake() {
             assert_eq!(error.kind(), kind, "{bytes:?}: {error}");
             let mut said = Vec::new();
             far.read_to_end(&mut said).await.unwrap();
-            // A fatal alert, in the clear.
+            // A fatal alert without encryption.
             let is_alert = said.starts_with(&[21, 3]) && said.get(5) == Some(&2);
             assert_eq!((is_alert, said.is_empty()), (is_told, !is_told), "{bytes:?}: {said:?}");
         }
     });
 }
 
-/// New keys in the middle of the traffic, wanted by the peer, again and again.
+/// Key updates in the middle of the traffic, requested by the peer, again and again.
 #[test]
-fn key_updates() {
+fn key_updates_are_followed() {
     run(async {
         let (mut server, mut client) = connected(client(VERSIONS[1]), 7, PIPE).await;
         for round in 0..100_usize {
@@ -252,9 +254,9 @@ fn key_updates() {
     });
 }
 
-/// A peer that does not read makes us wait after two records, and what it was offered arrives when it does.
+/// A peer that does not read makes our writes wait after two records, and all accepted bytes arrive once it reads.
 #[test]
-fn a_peer_that_does_not_read() {
+fn a_peer_that_does_not_read_makes_writes_wait() {
     run(async {
         for version in VERSIONS {
             let pipe = 2048;
@@ -264,7 +266,7 @@ fn a_peer_that_does_not_read() {
             let mut cx = Context::from_waker(Waker::noop());
             while let Poll::Ready(written) = pin!(&mut server).poll_write(&mut cx, &all[accepted..]) {
                 accepted += written.unwrap();
-                assert!(accepted <= 32 * 1024 + pipe, "{accepted} bytes wait");
+                assert!(accepted <= 32 * 1024 + pipe, "{accepted} bytes are buffered");
             }
             assert!(accepted > 0);
             let rest = async {
@@ -279,9 +281,9 @@ fn a_peer_that_does_not_read() {
     });
 }
 
-/// What waits for a slow peer is sent while we read, too.
+/// Bytes that wait for a slow peer are also sent while we read.
 #[test]
-fn what_waits_is_sent_while_reading() {
+fn waiting_bytes_are_sent_while_reading() {
     run(async {
         let (mut server, mut client) = connected(client(VERSIONS[1]), usize::MAX, 512).await;
         let all = content(20_000);
@@ -297,9 +299,9 @@ fn what_waits_is_sent_while_reading() {
     });
 }
 
-/// Reads that are given up half-way lose nothing.
+/// Reads that are cancelled half-way lose no bytes.
 #[test]
-fn reads_given_up() {
+fn cancelled_reads_lose_nothing() {
     run(async {
         let (mut server, mut client) = connected(client(VERSIONS[0]), 11, 300).await;
         let all = content(50_000);
@@ -371,6 +373,6 @@ fn slices_become_one_record() {
     });
 }
 
-/// Taken as parameters elsewhere: the stream is what hyper and our own connections need.
+/// hyper and the listener's connections require these traits; the compiler checks them here.
 const fn _is_a_stream<S: AsyncRead + AsyncWrite + Send + Unpin>() {}
 const _: () = _is_a_stream::<Server>();

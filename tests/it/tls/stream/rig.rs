@@ -1,5 +1,5 @@
-//! Both ends of a TLS connection in one process: the gateway's stream, fed in pieces of any size, and a client that keeps to
-//! the protocol (rustls) or does not (a [`Forger`]).
+//! Both ends of a TLS connection in one process: the gateway's stream, which reads pieces of any size, and a client
+//! that follows the protocol (rustls) or does not (a [`Forger`]).
 
 use crate::support::certificates::Certificate;
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -19,10 +19,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 pub(super) static CERTIFICATE: LazyLock<Certificate> = LazyLock::new(|| Certificate::new(&["localhost"]));
-/// What both versions have in common.
+/// Both protocol versions that the listener accepts.
 pub(super) const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
-/// A byte stream of which at most `step` bytes are read at once.
+/// A byte stream that returns at most `step` bytes for each read.
 #[derive(Debug)]
 pub(super) struct Steps {
     pub(super) io: DuplexStream,
@@ -63,12 +63,12 @@ impl Readable for Steps {
     }
 }
 
-/// A client of one version.
+/// A client configuration for one version.
 pub(super) fn client(version: &'static SupportedProtocolVersion) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CERTIFICATE.der.clone()).unwrap();
     let mut provider = default_provider();
-    // The one suite of TLS 1.3 that the forger knows.
+    // The only TLS 1.3 suite that the forger implements.
     provider
         .cipher_suites
         .retain(|suite| suite.tls13().is_none() || suite.suite() == cipher_suite::TLS13_AES_128_GCM_SHA256.suite());
@@ -79,7 +79,7 @@ pub(super) fn client(version: &'static SupportedProtocolVersion) -> ClientConfig
         .with_no_client_auth()
 }
 
-/// Both ends after the handshake; on the way are `pipe` bytes at most.
+/// Both ends after the handshake; the pipe between them holds at most `pipe` bytes.
 pub(super) async fn connected(client: ClientConfig, step: usize, pipe: usize) -> (Server, Client) {
     connected_to(CERTIFICATE.server(), client, step, pipe).await
 }
@@ -99,7 +99,7 @@ pub(super) async fn connected_to(
     (server.unwrap(), client.unwrap())
 }
 
-/// A client that knows the keys of its TLS 1.3 connection and sends what it likes.
+/// A client that knows the keys of its TLS 1.3 connection and sends any records.
 pub(super) struct Forger {
     pub(super) io: DuplexStream,
     ours: Keys,
@@ -136,12 +136,12 @@ impl Keys {
 }
 
 impl Forger {
-    /// A handshake by the book; after that the gateway's end, and the forger.
+    /// Completes a regular handshake; returns the gateway's end and the forger.
     pub(super) async fn connect() -> (Server, Self) {
         Self::connect_in(usize::MAX).await
     }
 
-    /// The same, where the gateway reads `step` bytes at most at once.
+    /// The same, where the gateway reads at most `step` bytes at once.
     pub(super) async fn connect_in(step: usize) -> (Server, Self) {
         let (near, mut far) = duplex(4 * 1024 * 1024);
         let mut config = client(&rustls::version::TLS13);
@@ -199,7 +199,7 @@ impl Forger {
         Some((*kind, content.to_vec()))
     }
 
-    /// The alert that the gateway sends, after whatever else.
+    /// The alert that the gateway sends, after any other records.
     pub(super) async fn alert(&mut self) -> AlertDescription {
         loop {
             let (kind, content) = self.received().await.expect("no alert came");

@@ -1,5 +1,5 @@
-//! What must hold for every example: the genuine is worked once and answered as the application answers, the rest never
-//! reaches it, a crowd is served, `run` does what it says.
+//! What must hold for every example: a genuine webhook is processed once and gets the application's answer, other
+//! requests never reach the application, many senders at once are served, and `run` works as documented.
 
 use super::Example;
 use super::order::{Convention, Order, Pen, counted, worked};
@@ -11,18 +11,18 @@ use crate::support::{Webhook, eventually};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-/// Paddle's SDK refuses what was signed longer ago.
+/// Paddle's SDK refuses a webhook that was signed longer ago.
 const SDK_WINDOW: Duration = Duration::from_secs(5);
 
-/// A genuine order on its way: what was sent last, the answer, and how many requests that took.
+/// A genuine order that was sent: the last request, its answer, and how many requests were needed.
 pub(super) struct Delivery {
     bytes: Vec<u8>,
     response: Response,
     requests: usize,
 }
 
-/// Sends what `order` makes of the webhook until the application has answered it, as the provider does, on the condition
-/// that there was a reason: an application that verifies by itself may refuse what waited for its turn for too long.
+/// Sends the webhook of `order`, changed by `make`, until the application accepts it, as the provider does. A retry
+/// must have a reason: an application that verifies by itself may refuse a webhook that waited too long.
 fn deliver_as(stage: &Stage, front: &Front, order: &Order, make: impl Fn(Webhook) -> Webhook) -> Delivery {
     let mut requests = 0;
     loop {
@@ -41,12 +41,12 @@ fn deliver_as(stage: &Stage, front: &Front, order: &Order, make: impl Fn(Webhook
     }
 }
 
-/// The same, as it is.
+/// The same without a change.
 fn deliver(stage: &Stage, front: &Front, order: &Order) -> Delivery {
     deliver_as(stage, front, order, |webhook| webhook)
 }
 
-/// The order was worked once and its answer is the application's.
+/// The order was processed once, and its answer is the application's.
 pub(super) fn delivered(stage: &Stage, order: &Order, response: &Response) {
     assert_eq!(response.status, 200, "{order:?}: {response:?}");
     assert_eq!(
@@ -57,12 +57,12 @@ pub(super) fn delivered(stage: &Stage, order: &Order, response: &Response) {
     assert_eq!(worked(stage, order), (1, 1), "{order:?}: asked for, done");
 }
 
-/// Signed: worked once, and the answer comes back. Unsigned, tampered with, stale, replayed, signed by a stranger, tricks with
-/// names: the application never saw it.
+/// A genuine webhook is processed once and its answer is returned. Unsigned, tampered, stale, replayed and wrongly
+/// signed webhooks, and tricks with header names, never reach the application.
 pub(super) fn only_the_genuine_passes(example: &'static Example, transport: Transport) {
     let stage = Stage::new(example, transport);
     let front = stage.front("60s");
-    // Requests that the application must have seen.
+    // Requests that the application must have received.
     let mut genuine = 0;
     for &convention in example.conventions {
         let order = Order::new(convention, 3);
@@ -70,7 +70,7 @@ pub(super) fn only_the_genuine_passes(example: &'static Example, transport: Tran
         delivered(&stage, &order, &delivery.response);
         genuine += delivery.requests;
 
-        // Nothing of all this reaches it: the next that it sees is the genuine one behind.
+        // None of these reaches the application: the next request that it receives is the genuine one after them.
         refused(&front, "replayed", &delivery.bytes, 409, "replayed");
         let mut forged = forgeries(&stage, convention);
         if convention == Convention::Billing {
@@ -86,7 +86,7 @@ pub(super) fn only_the_genuine_passes(example: &'static Example, transport: Tran
         saw(&stage, genuine);
         assert_eq!(counted(&stage, &order), (1, 1));
 
-        // Tricks that change nothing about a genuine webhook leave it what it is.
+        // Tricks that change nothing about a genuine webhook are forwarded.
         for (name, value) in [
             ("Connection", "X-Gateway-Token, X-Request-Id"),
             ("X-Gateway-Token", "a guess"),
@@ -132,7 +132,7 @@ fn refused(front: &Front, what: &str, bytes: &[u8], status: u16, reason: &str) {
 
 type Forgery = (&'static str, Webhook, u16, &'static str);
 
-/// Requests that are not genuine, by any convention.
+/// Requests that are not genuine, for each convention.
 fn forgeries(stage: &Stage, convention: Convention) -> Vec<Forgery> {
     let pen = Pen::genuine(stage);
     let fresh = || Order::new(convention, 2).webhook(stage, &pen);
@@ -141,7 +141,7 @@ fn forgeries(stage: &Stage, convention: Convention) -> Vec<Forgery> {
         Convention::Billing => fresh().signature(None),
         Convention::ClassicPost | Convention::ClassicGet | Convention::Digest => without_signature(fresh()),
     };
-    // One seat is paid, nine are asked for.
+    // One seat is paid, nine are requested.
     let tampered = {
         let mut webhook = fresh();
         webhook.body = replaced(&webhook.body);
@@ -171,7 +171,7 @@ fn forgeries(stage: &Stage, convention: Convention) -> Vec<Forgery> {
     forged
 }
 
-/// What only a header with a time in it allows.
+/// Forgeries that only a signature header with a time in it allows.
 fn aged(stage: &Stage) -> Vec<Forgery> {
     let pen = Pen::genuine(stage);
     let order = || Order::new(Convention::Billing, 2);
@@ -220,7 +220,7 @@ fn aged(stage: &Stage) -> Vec<Forgery> {
     ]
 }
 
-/// The form without the field that signs it, wherever the form is.
+/// The form without its signature field, wherever the form is.
 fn without_signature(mut webhook: Webhook) -> Webhook {
     let cut = |text: &str| {
         let kept: Vec<&str> = text
@@ -241,10 +241,10 @@ fn replaced(text: &[u8]) -> Vec<u8> {
         .into()
 }
 
-/// The answer through hookgate is the answer that the application gives, with a length or in chunks: status, headers, body.
+/// The answer through hookgate equals the application's own answer, with a length or in chunks: status, headers, body.
 fn answers(stage: &Stage, front: &Front) {
     let own = |name: &str| {
-        // Of the connection, of the moment, or of the request.
+        // Headers that depend on the connection, the time, or the request.
         let differing = [
             "date",
             "connection",
@@ -282,7 +282,7 @@ fn answers(stage: &Stage, front: &Front) {
         let direct = stage.past_hookgate().exchange(&direct.bytes());
         let through = front.connect().exchange(&webhook().bytes());
         assert_eq!(direct.status, 200, "{direct:?}");
-        // What is not streamed has a length under some servers and chunks under others.
+        // An answer that is not streamed has a length under some servers and chunks under others.
         let chunked = direct.header("Transfer-Encoding").as_deref() == Some("chunked");
         assert!(chunked || !streamed, "{event}: {direct:?}");
         assert_eq!(
@@ -295,8 +295,8 @@ fn answers(stage: &Stage, front: &Front) {
     }
 }
 
-/// A framework that knows its host refuses others by itself; that answer goes back, nothing was done, and the next attempt is
-/// let in.
+/// A framework that knows its host refuses others by itself; that answer is relayed, no work was done, and the next
+/// attempt is accepted.
 fn foreign_hosts(stage: &Stage, front: &Front, status: u16) {
     let order = Order::new(Convention::Billing, 1);
     let mut webhook = order.webhook(stage, &Pen::genuine(stage));
@@ -306,8 +306,8 @@ fn foreign_hosts(stage: &Stage, front: &Front, status: u16) {
     delivered(stage, &order, &deliver(stage, front, &order).response);
 }
 
-/// The application's own verification is real: what hookgate takes under a secret that the application does not know, the
-/// application refuses, and that answer goes back.
+/// The application's own verification is real: a webhook that is signed with a secret of hookgate that the application
+/// does not have is refused by the application, and that answer is relayed.
 fn verifies_again(stage: &Stage) {
     let front = stage.front_with(&[
         (
@@ -327,7 +327,7 @@ fn verifies_again(stage: &Stage) {
     delivered(stage, &order, &deliver(stage, &front, &order).response);
 }
 
-/// Who goes past hookgate is sent away, though what it sends is signed.
+/// A request that does not come through hookgate is refused although it is signed.
 fn locked(stage: &Stage) {
     if let Some(socket) = stage.socket().filter(|_| stage.example.guards_its_socket) {
         let mode = std::fs::metadata(socket).unwrap().permissions().mode();
@@ -348,8 +348,8 @@ fn locked(stage: &Stage) {
     }
 }
 
-/// A hundred deliveries at once, over a connection each, with as many workers as the example has: all answered, none lost, none
-/// doubled.
+/// A hundred deliveries at the same time, each on its own connection, with as many workers as the example has: all are
+/// answered, none is lost, none is processed twice.
 pub(super) fn a_crowd_is_served(example: &'static Example, transport: Transport) {
     let stage = Stage::new(example, transport);
     let front = stage.front("60s");
@@ -369,7 +369,7 @@ pub(super) fn a_crowd_is_served(example: &'static Example, transport: Transport)
     }
 }
 
-/// `run` as a user calls it: both come up, `run send` gets the licence, and ending it ends both.
+/// `run` as a user calls it: both processes start, `run send` gets the licence, and ending `run` ends both.
 pub(super) fn run_brings_up_both(example: &'static Example, transport: Transport) {
     let mut stage = Stage::set(example, transport);
     let logs = Logs::default();
@@ -392,11 +392,11 @@ pub(super) fn run_brings_up_both(example: &'static Example, transport: Transport
     let expected = format!("200\n{}", order.answer(&stage));
     assert_eq!(printed, expected.lines().collect::<Vec<_>>());
     assert_eq!(both.end().code(), Some(0), "{}", logs.text());
-    assert!(!stage.listens(), "the application goes on");
+    assert!(!stage.listens(), "the application still runs");
 }
 
-/// The framework's development server, which answers without chunks and often without a length: the answer ends with the
-/// connection, and comes back whole.
+/// The framework's development server, which answers without chunks and often without a length: the answer ends with
+/// the connection and is returned whole.
 pub(super) fn development_server(example: &'static Example, status_line: &str) {
     let stage = Stage::with(example, Transport::Tcp, &[("EXAMPLE_SERVER", "development")]);
     let front = stage.front("60s");

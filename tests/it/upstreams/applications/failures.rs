@@ -8,7 +8,7 @@ use super::stage::{Front, START, Stage, Transport};
 use crate::support::wait::within;
 use crate::support::{Client, eventually};
 
-/// Sends the order once, freshly signed; the status, and the reason where hookgate refused it.
+/// Sends the order once, freshly signed; returns the status, and the reason where hookgate refused it.
 fn attempt(stage: &Stage, front: &Front, order: &Order) -> (u16, String) {
     let response = front
         .connect()
@@ -17,8 +17,8 @@ fn attempt(stage: &Stage, front: &Front, order: &Order) -> (u16, String) {
     (response.status, if ours { response.reason() } else { String::new() })
 }
 
-/// Retries as the provider does, with a fresh signature each time, until it is accepted; the work was done once, however
-/// often it was asked for.
+/// Retries as the provider does, with a fresh signature each time, until the webhook is accepted; the work was done
+/// once, however often it was requested.
 fn retried(stage: &Stage, front: &Front, order: &Order) {
     let response = within(START, "an accepted retry", || {
         let bytes = order.webhook(stage, &Pen::genuine(stage)).bytes();
@@ -28,7 +28,7 @@ fn retried(stage: &Stage, front: &Front, order: &Order) {
     assert_eq!(worked(stage, order).1, 1, "{order:?}");
 }
 
-/// An application that does not answer in time, and one that is not there.
+/// An application that does not answer in time, and one that is down.
 pub(super) fn what_is_slow_or_down_is_retried(example: &'static Example, transport: Transport) {
     let mut stage = Stage::new(example, transport);
     let front = stage.front("60s");
@@ -46,8 +46,8 @@ pub(super) fn a_crash_is_retried(example: &'static Example, transport: Transport
     crashing_inside_its_answer(&mut stage, &front);
 }
 
-/// Frozen, the application takes the request and does not answer in time. Thawed, it works off what was given up on; the
-/// retry finds the work done.
+/// While its processes are stopped, the application accepts the request and does not answer in time. When they
+/// continue, it processes the abandoned request; the retry finds the work done.
 fn slow(stage: &Stage, patient: &Front, convention: Convention) {
     let hasty = stage.front("1s");
     let order = Order::new(convention, 2);
@@ -58,7 +58,7 @@ fn slow(stage: &Stage, patient: &Front, convention: Convention) {
     retried(stage, patient, &order);
 }
 
-/// It dies with the request in its hands.
+/// The application dies while it handles a request.
 fn crashing_before_its_answer(stage: &mut Stage, front: &Front) {
     let order = Order::new(Convention::Billing, 2);
     stage.freeze();
@@ -70,12 +70,12 @@ fn crashing_before_its_answer(stage: &mut Stage, front: &Front) {
     assert_eq!((response.status, response.reason().as_str()), (502, "upstream_reset"));
     stage.start();
     retried(stage, front, &order);
-    // Nothing was done by the first attempt.
+    // The first attempt did no work.
     assert_eq!(worked(stage, &order), (1, 1));
 }
 
-/// It dies while it answers: the status is out, so the sender must see a broken answer, never a clean end. An order that
-/// the application answers before it can be killed is followed by a larger one.
+/// The application dies while it answers: the status has been sent, so the sender must see a broken answer, never a
+/// clean end. An order that the application answers before it can be killed is followed by a larger one.
 fn crashing_inside_its_answer(stage: &mut Stage, front: &Front) {
     let mut seats = 20_000;
     let order = loop {
@@ -90,10 +90,10 @@ fn crashing_inside_its_answer(stage: &mut Stage, front: &Front) {
             break order;
         }
         seats *= 2;
-        assert!(seats < 2_000_000, "the application is never caught in the middle");
+        assert!(seats < 2_000_000, "no answer was cut off by the kill");
     };
     front.audited("upstream_reset");
-    // It had worked before it answered; the sender cannot know, retries, and gets the licence.
+    // The application did the work before it answered; the sender cannot know this, retries, and gets the licence.
     assert_eq!(worked(stage, &order), (1, 1));
     retried(stage, front, &order);
 }
@@ -109,7 +109,7 @@ fn is_whole(client: &mut Client) -> bool {
     }
 }
 
-/// It is not there at all, for longer than one attempt.
+/// The application is down for longer than one attempt.
 fn down(stage: &mut Stage, front: &Front) {
     stage.stop();
     let order = Order::new(Convention::Billing, 2);

@@ -1,5 +1,5 @@
-//! The examples of `deploy/examples`, each brought up by its own `run` and put to the same checks: five frameworks, one
-//! table. What an application saw is read from its own log.
+//! The examples of `deploy/examples`, each started by its own `run` and tested with the same checks: five frameworks,
+//! one table. The requests that an application received are read from its own log.
 
 mod checks;
 mod failures;
@@ -12,21 +12,22 @@ use order::Convention;
 use stage::Transport;
 use std::path::{Path, PathBuf};
 
-/// What the checks must know of an example.
+/// The properties of an example that the checks depend on.
 pub(crate) struct Example {
     /// Its directory.
     name: &'static str,
-    /// Where Paddle Billing's webhooks go.
+    /// The path for the webhooks of Paddle Billing.
     path: &'static str,
-    /// What the log of its server or framework has once for each request that reached it.
+    /// A text that the log of its server or framework contains once for each received request.
     request: &'static str,
-    /// What it takes.
+    /// The conventions that it accepts.
     conventions: &'static [Convention],
-    /// What it answers to a request for a host that is not its own.
+    /// Its answer to a request for another host.
     foreign_host: Option<u16>,
-    /// Whether it verifies again by itself, for as long after signing as Paddle's SDK allows.
+    /// The time after signing within which it verifies the signature again itself, as Paddle's SDK does; `None` where
+    /// it does not verify.
     verifies: bool,
-    /// Whether it makes its Unix socket for its own user and group only.
+    /// Whether it creates its Unix socket for its own user and group only.
     guards_its_socket: bool,
     /// Whether it refuses requests without the header that hookgate adds.
     token: bool,
@@ -100,7 +101,7 @@ impl Example {
     }
 }
 
-/// The tests of one example: each check, over the transports that it is to be seen over.
+/// The tests of one example: each check, over the transports that it applies to.
 macro_rules! example {
     ($name:ident, $example:ident, $($check:ident($($transport:ident: $kind:ident),+)),+) => {
         mod $name {
@@ -162,7 +163,7 @@ example!(
     a_crash_is_retried(tcp: Tcp)
 );
 
-/// HTTP/1.0 and answers that end with the connection, as the frameworks' own development servers give them.
+/// HTTP/1.0 and answers that end with the connection, as the frameworks' own development servers send them.
 mod development {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Orders as a sender sends them, by each convention that the examples take, and the answer that each must get.
+//! Orders as a sender sends them, in each convention that the examples accept, and the answer that each must get.
 
 use super::stage::Stage;
 use crate::support::paddle::{now, signature};
@@ -14,17 +14,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// How an order reaches an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Convention {
-    /// JSON, `Paddle-Signature`.
+    /// JSON with `Paddle-Signature`.
     Billing,
     /// A form with `p_signature`.
     ClassicPost,
-    /// The same as a query.
+    /// The same fields in the query.
     ClassicGet,
     /// A form with a digest over its values and the API secret.
     Digest,
 }
 
-/// An order; its id is in the application's log.
+/// An order; its id appears in the application's log.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) id: String,
@@ -32,7 +32,7 @@ pub(super) struct Order {
     pub(super) convention: Convention,
 }
 
-/// What a sender signs with; a test may spoil it.
+/// The keys of a sender; a test may replace them by wrong ones.
 #[derive(Clone)]
 pub(super) struct Pen {
     pub(super) secret: String,
@@ -45,7 +45,7 @@ pub(super) struct Pen {
 
 const EVENT: &str = include_str!("../../../../deploy/examples/event.json");
 const TRANSACTION: &str = "txn_01hv8wptq8987qeep44cyrewp9";
-/// A buyer whose name shows whether the text came back byte for byte.
+/// A buyer whose name shows whether the text was returned byte for byte.
 const BUYER: &str = "J\u{f3}zef \u{141}ukasiewicz";
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -103,7 +103,7 @@ impl Order {
         }
     }
 
-    /// The licence text that the sender must get for it, byte for byte.
+    /// The licence text that the sender must get, byte for byte.
     pub(super) fn answer(&self, stage: &Stage) -> String {
         let of = match self.convention {
             Convention::Billing => TRANSACTION,
@@ -139,7 +139,7 @@ impl Order {
         ]
     }
 
-    /// The form with its `p_signature`, by openssl: what is signed is PHP's serialisation of the sorted fields.
+    /// The form with its `p_signature`, by openssl: the signature covers PHP's serialisation of the sorted fields.
     fn classic(&self, pen: &Pen) -> String {
         let mut fields = self.fields();
         fields.sort();
@@ -165,7 +165,7 @@ impl Order {
 }
 
 impl Pen {
-    /// The sender's own, now.
+    /// The keys of the genuine sender, at the current time.
     pub(super) fn genuine(stage: &Stage) -> Self {
         Self {
             secret: stage.secrets["PADDLE_WEBHOOK_SECRET"].clone(),
@@ -175,7 +175,7 @@ impl Pen {
         }
     }
 
-    /// Somebody else's.
+    /// The keys of another sender.
     pub(super) fn stranger(stage: &Stage) -> Self {
         let classic_key = stage.keys().join("stranger.key");
         if !classic_key.exists() {
@@ -202,7 +202,7 @@ impl Pen {
     }
 }
 
-/// Waits until the application has written that it did the work of `order`; then how often it was asked and did it.
+/// Waits until the application has logged the work for `order`; returns how often it was requested and done.
 pub(super) fn worked(stage: &Stage, order: &Order) -> (usize, usize) {
     eventually(&format!("the work of {}", order.id), || {
         let counts = counted(stage, order);
@@ -210,7 +210,7 @@ pub(super) fn worked(stage: &Stage, order: &Order) -> (usize, usize) {
     })
 }
 
-/// How often the application was asked for `order`, and did its work.
+/// How often the application was asked for `order`, and how often it did the work.
 pub(super) fn counted(stage: &Stage, order: &Order) -> (usize, usize) {
     let lines = stage.application.lines();
     let count = |word: &str| {

@@ -1,5 +1,6 @@
-//! An example brought up by its own `run`: the application and hookgate in front of it, each a process of its own, so that
-//! one can die while the other goes on. Only addresses, the directory of its state and patience are not the example's own.
+//! An example started by its own `run`: the application and hookgate in front of it, each a process of its own, so that
+//! one can die while the other runs. Only addresses, the directory of its state and timeouts differ from the example's
+//! own.
 
 use super::Example;
 use crate::support::logs::Logs;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long a framework may take to start on a machine that does much else.
+/// How long a framework may take to start on a loaded machine.
 pub(super) const START: Duration = Duration::from_secs(100);
 
 /// Where the application listens.
@@ -29,10 +30,10 @@ pub(super) enum Transport {
     Unix,
 }
 
-/// The example, its application running.
+/// An example whose application runs.
 pub(super) struct Stage {
     pub(super) example: &'static Example,
-    /// What the application printed, over all of its lives.
+    /// What the application printed, over all of its starts.
     pub(super) application: Logs,
     /// Its secrets by the name of their variable.
     pub(super) secrets: BTreeMap<String, String>,
@@ -56,7 +57,7 @@ pub(super) struct Group {
 }
 
 impl Stage {
-    /// Brings up the application, in production as the example does.
+    /// Starts the application in production mode, as the example does.
     pub(super) fn new(example: &'static Example, transport: Transport) -> Self {
         Self::with(example, transport, &[])
     }
@@ -72,7 +73,7 @@ impl Stage {
         stage
     }
 
-    /// Nothing runs yet.
+    /// Prepares the example without starting a process.
     pub(super) fn set(example: &'static Example, transport: Transport) -> Self {
         let state = tempfile::tempdir().unwrap();
         let upstream = match transport {
@@ -120,7 +121,7 @@ impl Stage {
         command
     }
 
-    /// Starts the application, and waits until it takes connections.
+    /// Starts the application, and waits until it accepts connections.
     pub(super) fn start(&mut self) {
         self.running = Some(Group::start(self.run("application"), &self.application));
         within(START, "the application's listener", || {
@@ -133,7 +134,7 @@ impl Stage {
         self.read_secrets();
     }
 
-    /// Reads the secrets that `run` made up.
+    /// Reads the secrets that `run` generated.
     pub(super) fn read_secrets(&mut self) {
         let text = std::fs::read_to_string(self.keys().join("secrets")).unwrap();
         let pairs = text.lines().map(|line| line.split_once('=').unwrap());
@@ -141,7 +142,7 @@ impl Stage {
         assert!(self.secrets.len() > 3, "{text}");
     }
 
-    /// Ends the application in order.
+    /// Stops the application with SIGTERM.
     pub(super) fn stop(&mut self) {
         let mut group = self.running.take().unwrap();
         group.signal(Signal::TERM);
@@ -151,29 +152,30 @@ impl Stage {
         self.gone();
     }
 
-    /// Kills all of the application's processes at once.
+    /// Kills all of the application's processes.
     pub(super) fn crash(&mut self) {
         drop(self.running.take());
         self.gone();
     }
 
-    /// Holds all of the application's processes where they are: it accepts and answers no more, and its sockets stay.
+    /// Stops all of the application's processes with SIGSTOP: it accepts and answers no more, and its sockets stay
+    /// open.
     pub(super) fn freeze(&self) {
         self.running.as_ref().unwrap().signal(Signal::STOP);
     }
 
-    /// Lets them go on.
+    /// Lets the stopped processes continue.
     pub(super) fn thaw(&self) {
         self.running.as_ref().unwrap().signal(Signal::CONT);
     }
 
-    /// Starts hookgate, which gives the application `timeout` for an answer.
+    /// Starts hookgate with `timeout` as the application's answer timeout.
     pub(super) fn front(&self, timeout: &str) -> Front {
         self.front_with(&[("HOOKGATE_UPSTREAMS__APP__TIMEOUT", timeout)])
     }
 
-    /// The same with these variables over `gateway.toml`, and a minute in which a webhook is fresh: a loaded machine may
-    /// take more than Paddle's five seconds between two lines of a test.
+    /// The same with these variables over `gateway.toml`, and a tolerance of a minute: a loaded machine may take more
+    /// than Paddle's five seconds between two lines of a test.
     pub(super) fn front_with(&self, variables: &[(&str, &str)]) -> Front {
         let mut command = self.run("gateway");
         command.env("HOOKGATE_ROUTE__0__TOLERANCE", "60s");
@@ -193,7 +195,7 @@ impl Stage {
         CertificateDer::from_pem_file(self.keys().join("tls.crt")).unwrap()
     }
 
-    /// Where the certificate and the keys are.
+    /// The directory of the certificate and the keys.
     pub(super) fn keys(&self) -> PathBuf {
         self.state.path().join("keys")
     }
@@ -203,7 +205,7 @@ impl Stage {
         self.upstream.strip_prefix("unix:").map(Path::new)
     }
 
-    /// A connection to the application, past hookgate.
+    /// A connection to the application that does not go through hookgate.
     pub(super) fn past_hookgate(&self) -> Client {
         match self.socket() {
             Some(path) => Client::unix(path),
@@ -217,7 +219,7 @@ impl Stage {
         lines.iter().filter(|line| line.contains(self.example.request)).count()
     }
 
-    /// Whether the application takes connections.
+    /// Whether the application accepts connections.
     pub(super) fn listens(&self) -> bool {
         match self.socket() {
             Some(path) => UnixStream::connect(path).is_ok(),
@@ -225,9 +227,9 @@ impl Stage {
         }
     }
 
-    /// Waits until it takes none: a killed process's sockets close a moment after it.
+    /// Waits until the application accepts no connections: a killed process's sockets close a moment after it.
     fn gone(&self) {
-        eventually("that the application is gone", || (!self.listens()).then_some(()));
+        eventually("the application to stop listening", || (!self.listens()).then_some(()));
     }
 }
 
@@ -244,14 +246,14 @@ impl Drop for Stage {
 }
 
 impl Front {
-    /// A sender's connection, over TLS.
+    /// A sender's connection over TLS.
     pub(super) fn connect(&self) -> Client {
         let client = Client::tls(self.address, "localhost", &self.certificate);
         client.patience(PATIENCE * 4);
         client
     }
 
-    /// Waits until a request is with the application.
+    /// Waits until the application handles a request.
     pub(super) fn forwarding(&self) {
         let admin = address(&self.logs, "admin");
         eventually("a request with the application", || {
@@ -285,7 +287,7 @@ impl Drop for Front {
 }
 
 impl Group {
-    /// Starts `command` as the leader of a group and follows what it prints.
+    /// Starts `command` as the leader of a process group and collects its output.
     pub(super) fn start(mut command: Command, logs: &Logs) -> Self {
         let mut child = command.process_group(0).spawn().unwrap();
         logs.follow(child.stdout.take().unwrap());
@@ -293,12 +295,12 @@ impl Group {
         Self { child }
     }
 
-    /// Sends a signal to all of its processes.
+    /// Sends a signal to all processes of the group.
     fn signal(&self, signal: Signal) {
         rustix::process::kill_process_group(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Sends SIGTERM to its leader alone, and waits for its end.
+    /// Sends SIGTERM to the leader only, and waits for its end.
     pub(super) fn end(&mut self) -> ExitStatus {
         rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let child = &mut self.child;
@@ -308,7 +310,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // The group outlives its leader as long as one of its processes does.
+        // The group exists as long as one of its processes does.
         let _ = rustix::process::kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.wait();
     }
@@ -329,8 +331,8 @@ fn address(logs: &Logs, name: &str) -> SocketAddr {
     })
 }
 
-/// An address that nobody else uses, and that the application can have again after its end: of the loopback network, one
-/// for each process and port.
+/// An address that no other test uses, and that the application can bind again after a restart: on the loopback
+/// network, one for each process and port.
 fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(8000);
     let [_, high, middle, low] = std::process::id().to_be_bytes();

@@ -1,4 +1,4 @@
-//! Reloads that change the list: what leaves finishes what it has, and nothing is lost.
+//! Reloads that change the list of endpoints: a removed endpoint finishes its requests, and nothing is lost.
 
 use super::{of, send, setup, urls};
 use crate::support::upstream::answer;
@@ -17,7 +17,7 @@ pub(super) fn reload(gateway: &Gateway, from: &str, to: &str) {
         .sum("hookgate_config_reloads_total", &[("result", "ok")]);
     std::fs::write(gateway.setup.file(), text.replace(from, to)).unwrap();
     gateway.signal(Signal::HUP);
-    // The watcher may have seen the change as well.
+    // The file watcher may have noticed the change as well.
     eventually("the reload", || {
         let now = gateway
             .metrics()
@@ -26,9 +26,10 @@ pub(super) fn reload(gateway: &Gateway, from: &str, to: &str) {
     });
 }
 
-/// An endpoint leaves while it holds a request: idle connections close at once, the request finishes, its series are gone.
+/// An endpoint is removed while it holds a request: its idle connections close immediately, the request finishes, its
+/// series are removed.
 #[test]
-fn what_a_reload_removes_drains() {
+fn an_endpoint_that_a_reload_removes_drains() {
     let gate = Gate::default();
     let held = gate.clone();
     let leaving = Upstream::new(move |request, connection| {
@@ -43,17 +44,21 @@ fn what_a_reload_removes_drains() {
     client.send(&Webhook::new("hold").bytes());
     leaving.wait_for(1);
     assert_eq!(send(&gateway, "before", 3), vec![(200, "leaving".to_owned()); 3]);
-    assert!(leaving.open() >= 2, "one holds the request, and one is idle");
+    assert!(leaving.open() >= 2, "one connection holds the request, and one is idle");
     reload(
         &gateway,
         &format!("{:?}", leaving.url()),
         &format!("{:?}", staying.url()),
     );
-    eventually("the idle connections' end", || (leaving.open() == 1).then_some(()));
+    eventually("the end of the idle connections", || {
+        (leaving.open() == 1).then_some(())
+    });
     assert_eq!(send(&gateway, "after", 3), vec![(200, "thanks".to_owned()); 3]);
     gate.open();
     assert_eq!(client.response().body, b"leaving");
-    eventually("the drained connection's end", || (leaving.open() == 0).then_some(()));
+    eventually("the end of the drained connection", || {
+        (leaving.open() == 0).then_some(())
+    });
     let series = gateway.metrics().series();
     assert!(
         !series.iter().any(|series| series.contains(&leaving.url())),
@@ -62,7 +67,8 @@ fn what_a_reload_removes_drains() {
     assert_eq!(of(&gateway, "hookgate_upstream_up", &staying.url()), 1.0);
 }
 
-/// Endpoints come and go under load, again and again: every webhook is answered 200 and delivered exactly once.
+/// Endpoints are added and removed under load, again and again: every webhook is answered 200 and delivered exactly
+/// once.
 #[test]
 fn reloads_under_load_lose_nothing() {
     const SENDERS: usize = 6;

@@ -1,4 +1,4 @@
-//! Real upstreams of which one misbehaves.
+//! Pools of real upstreams of which one fails.
 
 use super::{gateway, named, of, send, setup, urls};
 use crate::support::upstream::answer;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// A port that is ours and refuses connections.
+/// A port that belongs to this test and refuses connections.
 fn refusing() -> (socket2::Socket, String) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket
@@ -18,7 +18,7 @@ fn refusing() -> (socket2::Socket, String) {
 }
 
 #[test]
-fn requests_are_shared_by_weight_and_the_audit_line_says_by_whom() {
+fn requests_are_shared_by_weight_and_the_audit_line_names_the_endpoint() {
     let (light, heavy) = (named("light"), named("heavy"));
     let list = format!("[{:?}, {{ url = {:?}, weight = 3 }}]", light.url(), heavy.url());
     let gateway = crate::support::Setup::new("").upstream_text(&list).start();
@@ -33,9 +33,10 @@ fn requests_are_shared_by_weight_and_the_audit_line_says_by_whom() {
     assert_eq!((by(&light.url()), by(&heavy.url())), (light_got, heavy_got));
 }
 
-/// G01: a dead one costs no webhook: nothing of it was sent, so it goes elsewhere; then the dead one is left alone.
+/// G01: a dead endpoint costs no webhook: nothing was sent to it, so the request is sent to another one; then the dead
+/// one is ejected.
 #[test]
-fn one_dead() {
+fn a_dead_endpoint_costs_no_webhook() {
     let (_held, dead) = refusing();
     let alive = named("alive");
     let gateway = setup(&[dead.clone(), alive.url()], "ejection = { failures = 3 }").start();
@@ -44,9 +45,9 @@ fn one_dead() {
             .iter()
             .all(|answer| *answer == (200, "alive".into()))
     );
-    assert_eq!(alive.requests().len(), 40, "none twice");
+    assert_eq!(alive.requests().len(), 40, "a webhook was delivered twice");
     let passed_on = of(&gateway, "hookgate_upstream_passed_on_total", &dead);
-    assert_eq!(passed_on, 3.0, "after three failures it is left alone");
+    assert_eq!(passed_on, 3.0, "it is ejected after three failures");
     assert_eq!(of(&gateway, "hookgate_upstream_ejections_total", &dead), 1.0);
     assert_eq!(of(&gateway, "hookgate_upstream_up", &dead), 0.0);
     assert_eq!(of(&gateway, "hookgate_upstream_up", &alive.url()), 1.0);
@@ -55,9 +56,9 @@ fn one_dead() {
     assert_eq!((state("up"), state("ejected")), (0.0, 1.0));
 }
 
-/// What was ejected is tried again by one request when its time is over, and is back once that succeeds.
+/// An ejected endpoint is tried again with one request when its ejection ends, and is used again once that succeeds.
 #[test]
-fn one_dead_and_back() {
+fn a_dead_endpoint_is_used_again_after_it_recovers() {
     let (held, dead) = refusing();
     let alive = named("alive");
     let settings = "ejection = { failures = 1, backoff = \"300ms\", backoff_limit = \"300ms\" }";
@@ -67,7 +68,7 @@ fn one_dead_and_back() {
         sent.set(sent.get() + 1);
         send(&gateway, &format!("round {}", sent.get()), 1).remove(0)
     };
-    eventually("several trials that fail", || {
+    eventually("several failed trials", || {
         assert_eq!(next(), (200, "alive".into()));
         (of(&gateway, "hookgate_upstream_ejections_total", &dead) >= 3.0).then_some(())
     });
@@ -76,7 +77,7 @@ fn one_dead_and_back() {
     let back = Upstream::at(&address, |_, connection| {
         connection.say(&answer("200 OK", &[], b"back"))
     });
-    eventually("the one that is back", || {
+    eventually("requests at the recovered endpoint", || {
         (next() == (200, "back".into())).then_some(())
     });
     assert_eq!(of(&gateway, "hookgate_upstream_up", &dead), 1.0);
@@ -87,9 +88,10 @@ fn one_dead_and_back() {
     );
 }
 
-/// All are dead: every one is tried, the answer says so, and the first that is back is found at once, ejected or not.
+/// When all endpoints are dead, each one is tried, the answer reports it, and the first that recovers is used
+/// immediately, ejected or not.
 #[test]
-fn all_dead_is_a_panic_and_not_the_end() {
+fn with_all_endpoints_dead_the_first_to_recover_is_used() {
     let (first, one) = refusing();
     let (_second, other) = refusing();
     let settings = "ejection = { failures = 1, backoff = \"1h\", backoff_limit = \"1h\" }";
@@ -110,13 +112,14 @@ fn all_dead_is_a_panic_and_not_the_end() {
     let _back = Upstream::at(&address, |_, connection| {
         connection.say(&answer("200 OK", &[], b"back"))
     });
-    // Ejected for an hour, and yet: there is nobody else.
+    // Ejected for an hour, but still used, because there is no other endpoint.
     assert_eq!(send(&gateway, "then", 5), vec![(200, "back".to_owned()); 5]);
 }
 
-/// G02: one that resets loses what was sent to it, because that may have arrived; it is not sent again, and soon avoided.
+/// G02: an endpoint that resets loses the request that was sent to it, because the request may have arrived; it is not
+/// sent again, and the endpoint is soon ejected.
 #[test]
-fn one_resetting() {
+fn a_request_that_was_reset_is_not_sent_again() {
     let (well, resetting) = (named("well"), Upstream::new(|_, _| Then::Reset));
     let gateway = gateway(&[&well, &resetting], "ejection = { failures = 3 }");
     let answers = send(&gateway, "x", 60);
@@ -126,16 +129,16 @@ fn one_resetting() {
         (3, 3),
         "one answer for one request"
     );
-    assert_eq!(well.requests().len(), 57, "none was sent twice");
+    assert_eq!(well.requests().len(), 57, "a webhook was sent twice");
     assert!(answers[answers.len() - 20..].iter().all(|(status, _)| *status == 200));
-    // The retry of what failed is let in, and delivered.
+    // The retry of the failed webhook is accepted and delivered.
     let lost = answers.iter().position(|(status, _)| *status == 502).unwrap();
     let _ = send(&gateway, "retried", lost);
 }
 
-/// One that answers 500 is passed on as it is, and then avoided; one that answers 4xx has judged, and is not.
+/// An answer 500 is relayed unchanged, and its endpoint is then ejected; an endpoint that answers 4xx is not.
 #[test]
-fn one_answering_500() {
+fn an_endpoint_that_answers_500_is_ejected_and_4xx_is_not() {
     let well = named("well");
     let broken = Upstream::answering(answer("500 Internal Server Error", &[], b"broken"));
     let picky = Upstream::answering(answer("422 Unprocessable Content", &[], b"picky"));
@@ -150,9 +153,9 @@ fn one_answering_500() {
     assert_eq!((ejected(&well), ejected(&broken), ejected(&picky)), (0.0, 1.0, 0.0));
 }
 
-/// G03: the fewest requests in flight: one that is slow gets no more than it can hold.
+/// G03: least requests in flight: a slow endpoint gets no more requests than it can hold.
 #[test]
-fn one_slow() {
+fn a_slow_endpoint_gets_fewer_requests() {
     let gate = Gate::default();
     let held = gate.clone();
     let slow = Upstream::new(move |_, connection| {
@@ -168,9 +171,12 @@ fn one_slow() {
                 scope.spawn(move || send(gateway, &format!("{number}"), 20))
             })
             .collect();
-        // Of two with equally many requests either may be taken, and two workers may choose at the same moment; but
-        // one sender goes on at the least, because nothing more goes where more hangs.
-        eventually("the quick one's share", || (quick.requests().len() >= 20).then_some(()));
+        // Of two endpoints with equally many requests either may be chosen, and two workers may choose at the same
+        // moment. At least one sender goes on, because no further request goes to the endpoint where more requests
+        // wait.
+        eventually("the share of the quick endpoint", || {
+            (quick.requests().len() >= 20).then_some(())
+        });
         assert!(slow.requests().len() <= 3, "{}", slow.requests().len());
         gate.open();
         for thread in hanging {
@@ -181,9 +187,9 @@ fn one_slow() {
     gateway.counted("hookgate_upstream_connections", &[("state", "active")], 0.0);
 }
 
-/// One that swallows connections (a full backlog) costs a part of the connect timeout, and the webhook nothing.
+/// An endpoint that does not complete connections (a full backlog) costs a part of the connect timeout, but no webhook.
 #[test]
-fn one_that_never_accepts() {
+fn an_endpoint_that_never_accepts_costs_no_webhook() {
     let (full, address) = refusing();
     full.listen(0).unwrap();
     let socket: SocketAddr = address.strip_prefix("http://").unwrap().parse().unwrap();
@@ -196,13 +202,14 @@ fn one_that_never_accepts() {
     let begun = Instant::now();
     assert_eq!(send(&gateway, "x", 20), vec![(200, "well".to_owned()); 20]);
     assert_eq!(of(&gateway, "hookgate_upstream_passed_on_total", &address), 2.0);
-    // Two halves of the connect timeout; the rest is what a loaded machine takes.
+    // Two halves of the connect timeout, and time for a loaded machine.
     assert!(begun.elapsed() >= Duration::from_millis(600));
 }
 
-/// A bound of connections that is reached sends requests elsewhere; when all are full the sender is told to come back.
+/// An endpoint at its connection limit passes requests to the others; when all are at their limit the sender gets
+/// `Retry-After`.
 #[test]
-fn full_ones_pass_on() {
+fn an_endpoint_at_its_limit_passes_requests_on() {
     let gate = Gate::default();
     let upstreams: Vec<_> = (0..2)
         .map(|_| {
@@ -226,16 +233,16 @@ fn full_ones_pass_on() {
     for mut client in clients {
         assert_eq!(client.response().status, 200);
     }
-    // Being full is no failure.
+    // Reaching the limit is not a failure.
     for url in urls(&both) {
         assert_eq!(of(&gateway, "hookgate_upstream_ejections_total", &url), 0.0);
         assert_eq!(of(&gateway, "hookgate_upstream_up", &url), 1.0);
     }
 }
 
-/// A server that closes behind its answers: stale pooled connections are noticed with several upstreams too.
+/// Endpoints that close after each answer: stale pooled connections are noticed with several endpoints as well.
 #[test]
-fn stale_connections_of_several() {
+fn stale_connections_to_several_endpoints_lose_nothing() {
     let closing = || {
         Upstream::new(|_, connection| {
             connection.say(&answer("200 OK", &[], b"and goodbye"));
@@ -247,7 +254,13 @@ fn stale_connections_of_several() {
     for number in 0..40 {
         let response = gateway.exchange(&Webhook::new(format!("{number}")).bytes());
         assert_eq!(response.status, 200, "webhook {number}: {response:?}");
-        eventually("the close", || (one.open() + other.open() == 0).then_some(()));
+        eventually("the close by the endpoints", || {
+            (one.open() + other.open() == 0).then_some(())
+        });
     }
-    assert_eq!(one.requests().len() + other.requests().len(), 40, "none twice");
+    assert_eq!(
+        one.requests().len() + other.requests().len(),
+        40,
+        "a webhook was delivered twice"
+    );
 }

@@ -1,4 +1,4 @@
-//! Active health checks, and readiness that follows them.
+//! Active health checks, and readiness that depends on them.
 
 use super::{of, send};
 use crate::support::upstream::{Recorded, answer};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 const CHECK: &str = r#"health_check = { path = "/healthz?deep", interval = "100ms", timeout = "5s", unhealthy_after = 2, healthy_after = 2 }"#;
 
-/// Answers checks with a status that the test sets, and webhooks with its name.
+/// Answers health checks with a status that the test sets, and webhooks with its name.
 struct Patient {
     upstream: Upstream,
     status: Arc<AtomicU16>,
@@ -56,7 +56,7 @@ fn unhealthy(gateway: &Gateway, patient: &Patient, count: f64) {
 }
 
 #[test]
-fn what_fails_its_checks_gets_no_webhook_until_it_passes_them_again() {
+fn an_unhealthy_endpoint_gets_no_webhook_until_its_checks_pass_again() {
     let (one, other) = (Patient::new("one"), Patient::new("other"));
     one.is(503);
     let list = format!("[{:?}, {:?}]", one.upstream.url(), other.upstream.url());
@@ -89,9 +89,10 @@ fn what_fails_its_checks_gets_no_webhook_until_it_passes_them_again() {
     assert_eq!(check.header("Hookgate-Verified"), None, "a check is not a webhook");
 }
 
-/// Nobody is well: everybody is used, because refusing helps nobody. Readiness says so only where that was asked for.
+/// When no endpoint is healthy, all are used, because refusing would not help the sender. Readiness reports it only
+/// where the configuration asks for it.
 #[test]
-fn readiness_follows_when_asked() {
+fn readiness_follows_health_where_configured() {
     let (one, other) = (Patient::new("one"), Patient::new("other"));
     let list = format!("[{:?}, {:?}]", one.upstream.url(), other.upstream.url());
     let start = |admin: &str| {
@@ -102,7 +103,7 @@ fn readiness_follows_when_asked() {
     one.is(500);
     for gateway in [&asked, &not_asked] {
         unhealthy(gateway, &one, 1.0);
-        assert_eq!(gateway.readiness(), Some(200), "one of two is enough");
+        assert_eq!(gateway.readiness(), Some(200), "one healthy endpoint of two is enough");
     }
     other.is(404);
     eventually("unreadiness", || (asked.readiness() == Some(503)).then_some(()));
@@ -120,7 +121,7 @@ fn readiness_follows_when_asked() {
     eventually("readiness", || (asked.readiness() == Some(200)).then_some(()));
 }
 
-/// A check that passes brings back at once what was ejected because it could not be reached.
+/// A passed check ends the ejection of an endpoint that could not be reached.
 #[test]
 fn a_passed_check_ends_an_ejection() {
     let other = Patient::new("other");
@@ -128,7 +129,7 @@ fn a_passed_check_ends_an_ejection() {
     let url = place.url();
     let address = url.strip_prefix("http://").unwrap().to_owned();
     drop(place);
-    eventually("the freed port", || {
+    eventually("the port to be free again", || {
         std::net::TcpStream::connect(&address).is_err().then_some(())
     });
     let list = format!("[{url:?}, {:?}]", other.upstream.url());
@@ -138,7 +139,7 @@ fn a_passed_check_ends_an_ejection() {
         .upstream_text(&format!("{{ url = {list}, {check}, {ejection} }}"))
         .start();
     let mut round = 0;
-    eventually("the ejection", || {
+    eventually("the ejection of the endpoint", || {
         round += 1;
         let _ = send(&gateway, &format!("out {round}"), 4);
         (of(&gateway, "hookgate_upstream_ejections_total", &url) == 1.0).then_some(())
@@ -146,7 +147,7 @@ fn a_passed_check_ends_an_ejection() {
     let _back = Upstream::at(&address, |_, connection| {
         connection.say(&answer("200 OK", &[], b"back"))
     });
-    eventually("the one that is back", || {
+    eventually("requests at the recovered endpoint", || {
         round += 1;
         send(&gateway, &format!("in {round}"), 4)
             .contains(&(200, "back".into()))
@@ -154,9 +155,9 @@ fn a_passed_check_ends_an_ejection() {
     });
 }
 
-/// A check does not hang on an endpoint that says nothing, and ends when a reload drops the upstream.
+/// A check of an endpoint that does not answer times out, and checks end when a reload removes the upstream.
 #[test]
-fn silence_is_a_failed_check_and_a_reload_ends_checking() {
+fn a_check_without_an_answer_fails_and_a_reload_ends_checks() {
     let silent = Upstream::new(|request, connection| {
         if is_check(request) {
             connection.hung_up();
@@ -177,10 +178,10 @@ fn silence_is_a_failed_check_and_a_reload_ends_checking() {
     );
     super::changing::reload(&gateway, &list, &format!("[{:?}]", well.upstream.url()));
     assert_eq!(of(&gateway, "hookgate_upstream_endpoints", &silent.url()), 0.0);
-    // What was under way is over when its connection is; then none comes any more.
-    eventually("the last check's end", || (silent.open() == 0).then_some(()));
+    // A running check ends when its connection closes; after that no other may come.
+    eventually("the end of the last check", || (silent.open() == 0).then_some(()));
     let (then, of_the_other) = (silent.connections(), well.upstream.connections());
-    eventually("more checks of the other", || {
+    eventually("more checks of the other endpoint", || {
         (well.upstream.connections() > of_the_other + 5).then_some(())
     });
     assert_eq!(silent.connections(), then);

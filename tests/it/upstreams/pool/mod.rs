@@ -1,5 +1,5 @@
-//! Several upstreams for one route: who gets a request, who is left alone, who is found by DNS, and that nothing is lost
-//! or sent twice on the way.
+//! Several endpoints for one route: which one gets a request, which one is ejected, how DNS finds them, and that no
+//! webhook is lost or sent twice.
 
 mod changing;
 mod failing;
@@ -14,7 +14,7 @@ fn named(name: &'static str) -> Upstream {
     Upstream::answering(answer("200 OK", &[], name.as_bytes()))
 }
 
-/// A gateway in front of all of them; `settings` of the upstream's table.
+/// A gateway in front of all of them; `settings` are lines of the upstream's table.
 fn gateway(upstreams: &[&Upstream], settings: &str) -> Gateway {
     setup(&urls(upstreams), settings).start()
 }
@@ -27,7 +27,7 @@ fn urls(upstreams: &[&Upstream]) -> Vec<String> {
     upstreams.iter().map(|upstream| upstream.url()).collect()
 }
 
-/// Sends `count` webhooks, one after the other, and counts the answers by status and body.
+/// Sends `count` webhooks one after the other; returns status and body of each answer.
 fn send(gateway: &Gateway, prefix: &str, count: usize) -> Vec<(u16, String)> {
     let mut client = gateway.connect();
     (0..count)

@@ -1,5 +1,5 @@
-//! Upstreams by name: a name server of the test's own in a network namespace, as a Kubernetes headless service changes
-//! under a gateway.
+//! Upstreams by name: a name server of the test in a network namespace, whose answers change as those of a Kubernetes
+//! headless service do.
 
 use super::of;
 use crate::support::certificates::Certificate;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const PORT: u16 = 8000;
 
-/// A pod: an address that answers with itself.
+/// A pod: an upstream that answers with its own address.
 fn pod(address: &'static str) -> Upstream {
     let at = if address.contains(':') {
         format!("[{address}]:{PORT}")
@@ -29,7 +29,7 @@ fn start(settings: &str) -> Gateway {
         .start()
 }
 
-/// One webhook; its status and who answered.
+/// Sends one webhook; returns the status and the address that answered.
 fn ask(gateway: &Gateway) -> (u16, String) {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let webhook = Webhook::new(format!("{}", COUNT.fetch_add(1, Ordering::SeqCst)));
@@ -37,7 +37,7 @@ fn ask(gateway: &Gateway) -> (u16, String) {
     (response.status, String::from_utf8_lossy(&response.body).into_owned())
 }
 
-/// Asks until exactly these have answered, each several times, in as many requests as that takes a fair draw.
+/// Sends webhooks until each of these pods has answered several times and no other has.
 fn answer_all(gateway: &Gateway, pods: &[&str]) {
     let all: Vec<_> = (0..40).map(|_| ask(gateway)).collect();
     for (status, who) in &all {
@@ -55,18 +55,19 @@ fn addresses(gateway: &Gateway, count: f64) {
     gateway.counted("hookgate_upstream_endpoints", &[("state", "up")], count);
 }
 
-/// Waits until the server was asked `more` times.
+/// Waits until the name server has received `more` further queries.
 fn asked_more(dns: &Dns, more: usize) {
     let before = dns.asked("app.test");
-    eventually("more questions", || {
+    eventually("more DNS queries", || {
         (dns.asked("app.test") >= before + more).then_some(())
     });
 }
 
-/// G09: all addresses are endpoints; they come and go, and what leaves finishes what it has.
+/// G09: all addresses of the name are endpoints; addresses are added and removed, and a removed one finishes its
+/// requests.
 #[test]
-fn a_name_is_followed() {
-    inside("upstreams::names::a_name_is_followed", || {
+fn endpoints_follow_the_addresses_of_a_name() {
+    inside("upstreams::names::endpoints_follow_the_addresses_of_a_name", || {
         let dns = Dns::new("127.0.0.1:53");
         dns.addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
         let gate = Gate::default();
@@ -79,10 +80,10 @@ fn a_name_is_followed() {
         });
         let (_three, _four) = (pod("127.0.0.3"), pod("127.0.0.4"));
         let gateway = start("idle_timeout = \"1h\"");
-        // Found before the first request.
+        // The addresses are resolved before the first request.
         answer_all(&gateway, &["127.0.0.2", "127.0.0.3"]);
 
-        // One request stays with the one that is about to leave: sent until one arrives there.
+        // Keep one request at the endpoint that will be removed: webhooks are sent until one arrives there.
         let is_held = || {
             leaving
                 .requests()
@@ -90,26 +91,30 @@ fn a_name_is_followed() {
                 .any(|request| request.body.starts_with(b"hold"))
         };
         let mut count = 0;
-        let mut waiting = eventually("a request at the one that leaves", || {
+        let mut waiting = eventually("a request at the endpoint that will be removed", || {
             count += 1;
             let mut client = gateway.connect();
             client.send(&Webhook::new(format!("hold {count}")).bytes());
-            eventually("its arrival", || (is_held() || client.stirs()).then_some(()));
+            eventually("the arrival of the request", || {
+                (is_held() || client.stirs()).then_some(())
+            });
             is_held().then_some(client)
         });
         dns.addresses("app.test", &["127.0.0.3", "127.0.0.4"]);
-        eventually("the draining one", || {
+        eventually("the draining endpoint", || {
             let metrics = gateway.metrics();
             let state = |state: &str| metrics.sum("hookgate_upstream_endpoints", &[("state", state)]);
             ((state("up"), state("draining")) == (2.0, 1.0)).then_some(())
         });
         answer_all(&gateway, &["127.0.0.3", "127.0.0.4"]);
-        eventually("the idle connections' end", || (leaving.open() == 1).then_some(()));
+        eventually("the end of the idle connections", || {
+            (leaving.open() == 1).then_some(())
+        });
         gate.open();
         assert_eq!(waiting.response().body, b"127.0.0.2");
-        eventually("the last connection's end", || (leaving.open() == 0).then_some(()));
+        eventually("the end of the last connection", || (leaving.open() == 0).then_some(()));
         gateway.counted("hookgate_upstream_endpoints", &[("state", "draining")], 0.0);
-        // No address is a label.
+        // No address becomes a label.
         let series = gateway.metrics().series().join("\n");
         assert!(
             !series.contains("127.0.0.3:8000") && series.contains("http://app.test:8000"),
@@ -120,8 +125,8 @@ fn a_name_is_followed() {
     });
 }
 
-/// A name server that fails, says that the name is gone, or says nothing: the last known addresses stay, and no request
-/// waits.
+/// G09: a name server that fails, answers that the name does not exist, or does not answer: the last known addresses
+/// stay in use, and no request waits.
 #[test]
 fn a_failing_name_server_changes_nothing() {
     inside("upstreams::names::a_failing_name_server_changes_nothing", || {
@@ -143,7 +148,7 @@ fn a_failing_name_server_changes_nothing() {
         ] {
             let before = failed();
             dns.say("app.test", says.clone());
-            eventually("look-ups that fail", || (failed() > before + 1.0).then_some(()));
+            eventually("failed queries", || (failed() > before + 1.0).then_some(()));
             answer_all(&gateway, &["127.0.0.2", "127.0.0.3"]);
             addresses(&gateway, 2.0);
         }
@@ -153,10 +158,11 @@ fn a_failing_name_server_changes_nothing() {
     });
 }
 
-/// G01: a name that nobody knows at the start: the gateway starts, answers at once, and finds the name when it is there.
+/// G01: a name that does not exist at the start: the gateway starts, answers immediately, and uses the name once it
+/// exists.
 #[test]
-fn a_name_that_appears_later() {
-    inside("upstreams::names::a_name_that_appears_later", || {
+fn a_name_is_used_once_it_exists() {
+    inside("upstreams::names::a_name_is_used_once_it_exists", || {
         let dns = Dns::new("127.0.0.1:53");
         let _two = pod("127.0.0.2");
         let gateway = start("");
@@ -166,7 +172,7 @@ fn a_name_that_appears_later() {
         dns.addresses("app.test", &["127.0.0.2"]);
         addresses(&gateway, 1.0);
         answer_all(&gateway, &["127.0.0.2"]);
-        // A server that says nothing must not keep the process from starting either, nor from ending.
+        // A name server that does not answer must not delay the start or the end of the process.
         dns.say("app.test", Says::Silence);
         let mut silent = start("");
         assert_eq!(ask(&silent).0, 502);
@@ -175,20 +181,20 @@ fn a_name_that_appears_later() {
     });
 }
 
-/// G09: both families, one of which leads nowhere: no webhook is lost, and the dead address is left alone.
+/// G09: addresses of both families, one of which is unreachable: no webhook is lost, and the dead address is ejected.
 #[test]
-fn both_families_and_a_dead_one() {
-    inside("upstreams::names::both_families_and_a_dead_one", || {
+fn a_dead_address_costs_no_webhook() {
+    inside("upstreams::names::a_dead_address_costs_no_webhook", || {
         let dns = Dns::new("127.0.0.1:53");
         let (_four, _six) = (pod("127.0.0.2"), pod("::1"));
-        // Nobody listens at 127.0.0.9; the network has no way to 2001:db8::1, which is therefore no endpoint at all.
+        // Nothing listens at 127.0.0.9; the network has no route to 2001:db8::1, which therefore is no endpoint.
         dns.addresses("app.test", &["127.0.0.2", "::1", "127.0.0.9", "2001:db8::1"]);
         let gateway = start("ejection = { failures = 2 }");
         answer_all(&gateway, &["127.0.0.2", "::1"]);
         gateway.counted("hookgate_upstream_ejections_total", &[], 1.0);
         addresses(&gateway, 2.0);
         gateway.counted("hookgate_upstream_endpoints", &[("state", "ejected")], 1.0);
-        // Its place in the list does not matter to what stays: standing and connections are kept.
+        // A new order of the list does not affect an endpoint that stays: its health and its connections are kept.
         dns.addresses("app.test", &["127.0.0.9", "127.0.0.2"]);
         addresses(&gateway, 1.0);
         answer_all(&gateway, &["127.0.0.2"]);
@@ -196,10 +202,10 @@ fn both_families_and_a_dead_one() {
     });
 }
 
-/// The certificate of each address is that of the name, not of the address.
+/// The certificate of each address must be valid for the name, not for the address.
 #[test]
-fn tls_to_the_addresses_of_a_name() {
-    inside("upstreams::names::tls_to_the_addresses_of_a_name", || {
+fn certificates_are_checked_against_the_name() {
+    inside("upstreams::names::certificates_are_checked_against_the_name", || {
         let dns = Dns::new("127.0.0.1:53");
         let (right, wrong) = (Certificate::new(&["app.test"]), Certificate::new(&["other.test"]));
         dns.addresses("app.test", &["127.0.0.1"]);
@@ -217,7 +223,7 @@ fn tls_to_the_addresses_of_a_name() {
     });
 }
 
-/// A reload to another name waits for its addresses before it takes effect: no request finds none.
+/// A reload to another name waits for its addresses before it takes effect: every request has an endpoint.
 #[test]
 fn a_reload_to_a_name_loses_nothing() {
     inside("upstreams::names::a_reload_to_a_name_loses_nothing", || {
@@ -229,10 +235,10 @@ fn a_reload_to_a_name_loses_nothing() {
         assert_eq!(ask(&gateway), (200, "127.0.0.2".into()));
         super::changing::reload(&gateway, "app.test", "next.test");
         assert_eq!(ask(&gateway), (200, "127.0.0.3".into()));
-        // The old name is asked for no more.
+        // The old name is not queried any more.
         let before = dns.asked("app.test");
         let next = dns.asked("next.test");
-        eventually("more questions for the new name", || {
+        eventually("more DNS queries for the new name", || {
             (dns.asked("next.test") > next + 4).then_some(())
         });
         assert!(dns.asked("app.test") <= before + 2);
