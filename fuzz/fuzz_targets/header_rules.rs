@@ -1,6 +1,6 @@
 //! Any header lines through the rules of the way to the upstream: no panic, and nothing forged or hop-by-hop gets through.
 #![no_main]
-use hookgate::upstream::forwarding::{Forwarding, Mark};
+use hookgate::upstream::forwarding::{ForwardedHead, VerificationHeaders};
 use hookgate::http::rules::{self, Origin};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Version};
@@ -19,12 +19,12 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let sent = received.iter().collect();
-    let Ok(authority) = headers::authority(&sent, None, Version::HTTP_11).map(str::to_owned) else { return };
-    if headers::vet(&sent, Version::HTTP_11, &SIGNATURE).is_err() {
+    let Ok(authority) = rules::authority(&sent, None, Version::HTTP_11).map(str::to_owned) else { return };
+    if rules::check_request_fields(&sent, Version::HTTP_11, &SIGNATURE).is_err() {
         return;
     }
     let origin = Origin { peer: "192.0.2.1".parse().ok(), trusted: false, scheme: "https" };
-    let forwarding = Forwarding {
+    let forwarding = ForwardedHead {
         method: &Method::POST,
         target: "/hooks",
         headers: &sent,
@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
         authority: &authority,
         length: 7,
         request_id: "id",
-        mark: Mark { verified: b"paddle", key: None, route: &ROUTE, client: None },
+        verification: VerificationHeaders { verified: b"paddle", key: None, route: &ROUTE, client: None },
         fixed: &[],
     };
     let head = forwarding.write();

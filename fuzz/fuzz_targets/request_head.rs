@@ -2,17 +2,17 @@
 #![no_main]
 use bytes::BytesMut;
 use hookgate::http::http1::framing::{Framing, Step};
-use hookgate::http::http1::request::{Head, Limits, Malformed, Reader};
+use hookgate::http::http1::request::{RequestHead, RequestHeadLimits, RequestHeadError, RequestHeadReader};
 use hookgate::http::message::Role;
 use libfuzzer_sys::fuzz_target;
 
-const LIMITS: Limits = Limits { bytes: 4096, fields: 32 };
+const LIMITS: RequestHeadLimits = RequestHeadLimits { bytes: 4096, fields: 32 };
 
-type Whole = (Head, Option<Vec<u8>>, usize);
+type Whole = (RequestHead, Option<Vec<u8>>, usize);
 
 /// The head, then the body, then how many bytes are left; the first byte says how large the pieces are in which they come.
-fn read(wire: &[u8], step: usize) -> Result<Option<Whole>, Malformed> {
-    let (mut reader, mut input) = (Reader::default(), BytesMut::new());
+fn read(wire: &[u8], step: usize) -> Result<Option<Whole>, RequestHeadError> {
+    let (mut reader, mut input) = (RequestHeadReader::default(), BytesMut::new());
     let mut pieces = wire.chunks(step.max(1));
     let mut head = loop {
         match reader.read(&mut input, LIMITS)? {
@@ -46,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
     match (whole, cut) {
         (Ok(Some((whole, body, left))), Ok(Some((cut, again, left_again)))) => {
             assert_eq!(format!("{:?}", whole.request), format!("{:?}", cut.request));
-            assert_eq!((whole.keep, whole.expects), (cut.keep, cut.expects));
+            assert_eq!((whole.keep_alive, whole.expects_continue), (cut.keep_alive, cut.expects_continue));
             assert_eq!(body, again);
             if body.is_some() {
                 assert_eq!(left, left_again);
@@ -56,7 +56,7 @@ fuzz_target!(|data: &[u8]| {
             let codings = headers.of(Role::TransferEncoding).count();
             assert!(lengths <= 1 && (lengths == 0 || codings == 0));
             // A body that nobody can delimit ends the connection.
-            assert!(!whole.keep || !matches!(whole.framing, Framing::UntilClose));
+            assert!(!whole.keep_alive || !matches!(whole.framing, Framing::UntilClose));
         }
         (Ok(None), Ok(None)) => {}
         (Err(whole), Err(cut)) => assert_eq!(whole, cut),

@@ -1,6 +1,8 @@
-//! Numbers as the protocols write them: plain decimal digits.
+//! Numbers as plain decimal digits, for message heads and the Redis protocol.
 
-/// The digits of `number`, in `digits`. The standard library's formatting costs more than all the rest of a message's head.
+/// Writes the decimal digits of `number` to the end of `digits` and returns them.
+///
+/// The formatting of the standard library takes longer than writing all the rest of a message's head.
 #[must_use]
 pub(crate) fn write(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut first = digits.len();
@@ -20,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_as_everywhere() {
+    fn numbers_are_written_like_to_string() {
         for number in [0, 9, 10, 99, 100, 305, u64::MAX] {
             assert_eq!(write(number, &mut [0; 20]), number.to_string().as_bytes());
         }

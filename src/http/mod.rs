@@ -1,21 +1,27 @@
-//! HTTP as data: messages and their fields, HTTP/1.1 framing, the header rules of both directions, bounded bodies.
+//! HTTP as data: messages and their header fields, HTTP/1.1 framing, the header rules of both directions, limited
+//! bodies.
 //!
-//! Nothing here knows the gateway, a route or a provider. Each module imports only from those below it:
+//! Nothing here knows the gateway, a route or a provider. [`message`] is the best module to read first, then [`http1`]
+//! and [`rules`]. Each module imports only from modules below it:
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`body`] | a request's body, read within limits of bytes and time |
+//! | [`body`] | receives a request's body within limits of bytes and time |
+//! | [`payload`] | the body of the request that is forwarded to the upstream |
+//! | [`budget`] | the process-wide limit on body bytes in memory |
 //! | [`transport`] | the sender's byte stream |
-//! | [`rules`] | what a request's fields must not say, and what goes back to the sender |
+//! | [`rules`] | header rules: which request fields are refused, which response fields are removed |
 //! | [`http1`] | HTTP/1.1 as bytes: heads and framing |
-//! | [`message`] | requests, answers and their fields, in any version of HTTP |
-//! | [`percent`] | percent-encoding |
+//! | [`message`] | requests, responses and their header fields, in any version of HTTP |
+//! | [`percent`] | percent-decoding |
 //! | [`decimal`] | decimal digits |
 
 pub mod body;
+pub mod budget;
 pub(crate) mod decimal;
 pub mod http1;
 pub mod message;
+pub mod payload;
 pub mod percent;
 pub mod rules;
 pub mod transport;

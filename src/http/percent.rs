@@ -1,20 +1,20 @@
-//! Percent-encoding (RFC 3986, 2.1), undone: in a URL, and in a form, where a plus sign is a space. Pure.
+//! Percent-decoding (RFC 3986, section 2.1) of URLs and of forms; in a form a plus sign means a space. Pure.
 //!
-//! A `%` that starts no escape stands for itself, as every server reads it.
+//! A `%` without two hexadecimal digits after it is kept as it is, as common servers do.
 
-/// What the text stands for; a plus sign is one.
+/// Decodes a part of a URL; a plus sign stays a plus sign.
 #[must_use]
 pub fn decode(text: &[u8]) -> Vec<u8> {
     decode_with(text, b'+')
 }
 
-/// What a name or a value of a form stands for.
+/// Decodes a name or a value of a form; a plus sign becomes a space.
 #[must_use]
 pub fn decode_form(text: &[u8]) -> Vec<u8> {
     decode_with(text, b' ')
 }
 
-/// Two hex digits of either case.
+/// The byte that two hexadecimal digits, of either case, encode; `None` when one is not a digit.
 #[must_use]
 pub fn hex_pair(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_are_undone_and_what_is_none_stands_for_itself() {
+    fn escapes_are_decoded_and_incomplete_ones_are_kept() {
         for (text, url, form) in [
             ("a%2Fb%2fc", "a/b/c", "a/b/c"),
             ("a+b%2B", "a+b+", "a b+"),

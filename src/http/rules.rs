@@ -1,30 +1,34 @@
-//! Header rules of both directions: what a request must not carry, what the upstream gets, what goes back. Pure.
+//! Header rules of both directions: which fields of a request are refused, and which fields of a response are removed.
+//! Pure.
 //!
-//! The signature covers the body, not the headers, so every header is the word of whoever sent it. Servers behind us
-//! disagree on how to read odd ones (to WSGI, Rack and CGI `Paddle_Signature` *is* `Paddle-Signature`), so what could be
-//! read in two ways is refused or removed here, once, before any of ours is added.
+//! The signature covers the body, not the headers, so an attacker can choose any header. Applications disagree on
+//! unusual names (for WSGI, Rack and CGI `Paddle_Signature` *is* `Paddle-Signature`). Therefore every field that two
+//! servers could read in two ways is refused or removed here, before hookgate adds fields of its own.
 
+use crate::http::http1::body_length::{TransferCoding, transfer_coding};
 use crate::http::message::{Header, Headers, Role};
 use crate::outcome::Rejection;
 use hyper::Version;
 use hyper::header::HeaderName;
 use std::net::IpAddr;
 
-/// Words of a request's `Connection`: each is compared with every field, and nobody has signed anything yet.
-const NOMINATED: usize = 32;
+/// The most options in a request's `Connection`. Each one is compared with every field, before the signature is
+/// verified.
+const MAX_CONNECTION_OPTIONS: usize = 32;
 
-/// Where a request came from, as the upstream is to be told.
+/// Where a request came from, for the `X-Forwarded-*` fields to the upstream.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// The socket's peer, or whom the PROXY protocol names in its place; `None` on a Unix socket.
+    /// Address of the socket's peer, or the address in the PROXY protocol header; `None` on a Unix socket.
     pub peer: Option<IpAddr>,
-    /// Whether the peer's own `X-Forwarded-*` are believed.
+    /// Whether the peer is a trusted proxy, whose own `X-Forwarded-*` fields are used.
     pub trusted: bool,
-    /// `https` or `http`, as seen by the listener.
+    /// `https` on a listener with TLS, otherwise `http`.
     pub scheme: &'static str,
 }
 
-/// Whether `name` is of those that nothing may alias or nominate, to servers to which an underscore is a hyphen.
+/// Whether `name`, read with hyphens in place of underscores, is a name that no other field may imitate and that
+/// `Connection` may not list.
 fn is_protected(name: &[u8], signature: &[HeaderName]) -> bool {
     let mut hyphened = name.to_ascii_lowercase();
     hyphened
@@ -34,24 +38,32 @@ fn is_protected(name: &[u8], signature: &[HeaderName]) -> bool {
     Role::of(&hyphened).is_protected() || signature.iter().any(|own| own.as_str().as_bytes() == hyphened)
 }
 
-/// Refuses what two servers could read in two ways. `signature` are the scheme's headers.
+/// Refuses a request whose fields two servers could read in two ways. `signature` names the scheme's signature headers.
+///
+/// This serves both HTTP versions. The length fields of HTTP/1.1 have been checked with the head already
+/// ([`crate::http::http1::body_length`]); a transfer coding that is not supported there is refused here, after the
+/// route is known, as over HTTP/2.
 ///
 /// # Errors
-/// `BadRequest` (also for more than 32 words in `Connection`), `HeaderConflict`, `ExpectationFailed`, `TransferCoding`,
-/// `SignatureMalformed`.
-pub fn vet(headers: &Headers, version: Version, signature: &[HeaderName]) -> Result<(), Rejection> {
-    let may_alias = |field: &Header<'_>| matches!(field.role, Role::Underscored | Role::Ours);
+/// - `HeaderConflict`: a field imitates a protected one with underscores, or `Connection` lists a protected one.
+/// - `BadRequest`: `Connection` has more than 32 options, or bytes that are not printable ASCII.
+/// - `ExpectationFailed`: `Expect` has a value other than `100-continue`.
+/// - `TransferCoding`: a transfer coding other than a single `chunked` over HTTP/1.1.
+/// - `SignatureMalformed`: a signature header is repeated.
+pub fn check_request_fields(headers: &Headers, version: Version, signature: &[HeaderName]) -> Result<(), Rejection> {
+    let may_alias = |field: &Header<'_>| matches!(field.role, Role::Underscored | Role::Hookgate);
     for field in headers.iter().filter(may_alias) {
         if field.name.contains(&b'_') && is_protected(field.name, signature) {
             return Err(Rejection::HeaderConflict);
         }
     }
-    for (count, word) in headers.connection().enumerate() {
-        if count == NOMINATED || plain(word).is_none() {
+    for (index, option) in headers.connection().enumerate() {
+        if index == MAX_CONNECTION_OPTIONS || printable(option).is_none() {
             return Err(Rejection::BadRequest);
         }
-        // `Connection: transfer-encoding` protects nothing and breaks nothing, but no sender has a reason for it.
-        if nominates(word) && is_protected(word, signature) {
+        // `Connection: transfer-encoding` is harmless, since that field is never forwarded, but no sender has a reason
+        // for it.
+        if names_field(option) && is_protected(option, signature) {
             return Err(Rejection::HeaderConflict);
         }
     }
@@ -60,34 +72,33 @@ pub fn vet(headers: &Headers, version: Version, signature: &[HeaderName]) -> Res
     {
         return Err(Rejection::ExpectationFailed);
     }
-    let mut codings = headers.of(Role::TransferEncoding);
-    match (codings.next(), codings.next()) {
-        (None, _) => {}
-        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") && version == Version::HTTP_11 => {}
-        (Some(_), _) => return Err(Rejection::TransferCoding),
+    if transfer_coding(version, headers) == TransferCoding::Unsupported {
+        return Err(Rejection::TransferCoding);
     }
-    let is_twice = |name: &HeaderName| headers.named(name.as_str()).nth(1).is_some();
-    if signature.iter().any(is_twice) {
+    let is_repeated = |name: &HeaderName| headers.named(name.as_str()).nth(1).is_some();
+    if signature.iter().any(is_repeated) {
         return Err(Rejection::SignatureMalformed);
     }
     Ok(())
 }
 
-/// A value of printable ASCII and tabs.
-fn plain(value: &[u8]) -> Option<&str> {
-    let is_plain = value.iter().all(|byte| *byte == b'\t' || (b' '..=b'~').contains(byte));
-    str::from_utf8(value).ok().filter(|_| is_plain)
+/// The value as text if it has only printable ASCII characters and tabs.
+fn printable(value: &[u8]) -> Option<&str> {
+    let is_printable = value.iter().all(|byte| *byte == b'\t' || (b' '..=b'~').contains(byte));
+    str::from_utf8(value).ok().filter(|_| is_printable)
 }
 
-/// The one authority that a request names: `Host`, or the target's authority, which must then agree with it.
+/// The authority of a request: the value of `Host`, or the authority in the request target. When both are present they
+/// must be equal, apart from case. The result is empty only for HTTP/1.0 without `Host`.
 ///
 /// # Errors
-/// `BadRequest` for a missing, repeated, disagreeing or unreadable one.
+/// `BadRequest` when the authority is missing or has characters that no authority has, when `Host` is repeated, or when
+/// `Host` and the target disagree.
 pub fn authority<'a>(headers: &'a Headers, target: Option<&'a str>, version: Version) -> Result<&'a str, Rejection> {
     let mut hosts = headers.of(Role::Host);
     let host = match (hosts.next(), hosts.next()) {
         (None, _) => None,
-        (Some(host), None) => Some(plain(host).ok_or(Rejection::BadRequest)?),
+        (Some(host), None) => Some(printable(host).ok_or(Rejection::BadRequest)?),
         (Some(_), Some(_)) => return Err(Rejection::BadRequest),
     };
     let named = match (host, target) {
@@ -105,10 +116,11 @@ pub fn authority<'a>(headers: &'a Headers, target: Option<&'a str>, version: Ver
     Ok(named)
 }
 
-/// The address that the request came from: the peer, or, behind trusted proxies, the last hop of `X-Forwarded-For`
-/// (read right to left) that is not one of them.
+/// The address of the sender: the peer, or, when the peer is a trusted proxy, the first address of `X-Forwarded-For`,
+/// read from right to left, for which `trusted` is false. `None` when the peer is a Unix socket and no proxy names an
+/// address.
 #[must_use]
-pub fn client(origin: &Origin, headers: &Headers, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+pub fn client_address(origin: &Origin, headers: &Headers, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     if !origin.trusted {
         return origin.peer;
     }
@@ -117,9 +129,9 @@ pub fn client(origin: &Origin, headers: &Headers, trusted: impl Fn(IpAddr) -> bo
     let hops = lines
         .iter()
         .rev()
-        .flat_map(|line| plain(line).unwrap_or_default().rsplit(','));
+        .flat_map(|line| printable(line).unwrap_or_default().rsplit(','));
     for hop in hops {
-        // What cannot be read ends the chain: the last address that a trusted proxy vouched for stands.
+        // An unreadable entry ends the search: the result is the last address that a trusted proxy wrote.
         let Some(address) = parse_hop(hop.trim()) else { break };
         client = Some(address);
         if !trusted(address) {
@@ -137,26 +149,27 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
     Some(IpAddr::to_canonical(&address))
 }
 
-/// Whether a word of `Connection` is a field's name: what connections are really told, to close or not to, is none.
-fn nominates(word: &[u8]) -> bool {
-    !word.eq_ignore_ascii_case(b"keep-alive") && !word.eq_ignore_ascii_case(b"close")
+/// Whether an option of `Connection` is the name of a field; `keep-alive` and `close` are not.
+fn names_field(option: &[u8]) -> bool {
+    !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close")
 }
 
-/// The names that `Connection` lists, as they are written there: those fields go no further either.
-pub(crate) fn nominated(headers: &Headers) -> Vec<&[u8]> {
-    headers.connection().filter(|word| nominates(word)).collect()
+/// The field names that `Connection` lists, as they are written there. These fields are hop-by-hop and are not
+/// forwarded (RFC 9110, section 7.6.1).
+pub(crate) fn fields_named_by_connection(headers: &Headers) -> Vec<&[u8]> {
+    headers.connection().filter(|option| names_field(option)).collect()
 }
 
-/// Turns an upstream's headers into what goes back to the sender.
-pub fn returned(headers: &mut Headers) {
-    let nominated: Vec<_> = nominated(headers)
+/// Removes from an upstream's response the hop-by-hop fields, those that its `Connection` lists, and `Hookgate-*`.
+pub fn clean_response_headers(headers: &mut Headers) {
+    let listed: Vec<_> = fields_named_by_connection(headers)
         .into_iter()
         .filter(|name| !name.eq_ignore_ascii_case(b"content-length"))
         .map(<[u8]>::to_vec)
         .collect();
     headers.retain(|field| {
-        let goes = field.role.is_of_one_hop() || field.role == Role::Ours;
-        !goes && !nominated.iter().any(|name| name.eq_ignore_ascii_case(field.name))
+        let is_removed = field.role.is_hop_by_hop() || field.role == Role::Hookgate;
+        !is_removed && !listed.iter().any(|name| name.eq_ignore_ascii_case(field.name))
     });
 }
 
@@ -186,13 +199,13 @@ mod tests {
         }
     }
 
-    fn vetted(fields: &[(&str, &str)]) -> Result<(), Rejection> {
-        vet(&map(fields), Version::HTTP_11, &SIGNATURE)
+    fn check(fields: &[(&str, &str)]) -> Result<(), Rejection> {
+        check_request_fields(&map(fields), Version::HTTP_11, &SIGNATURE)
     }
 
-    /// B01: to WSGI, Rack and CGI an underscore is a hyphen.
+    /// B01: WSGI, Rack and CGI read an underscore as a hyphen.
     #[test]
-    fn aliases_of_protected_headers_are_refused() {
+    fn names_that_imitate_protected_headers_with_underscores_are_refused() {
         for name in [
             "Paddle_Signature",
             "paddle-signature_",
@@ -208,13 +221,13 @@ mod tests {
             } else {
                 Err(Rejection::HeaderConflict)
             };
-            assert_eq!(vetted(&[("host", "h"), (name, "1")]), expected, "{name}");
+            assert_eq!(check(&[("host", "h"), (name, "1")]), expected, "{name}");
         }
     }
 
-    /// B04: nobody may have our headers removed.
+    /// B04: a sender cannot have protected headers removed by listing them in `Connection`.
     #[test]
-    fn nominating_a_protected_header_is_refused() {
+    fn listing_a_protected_header_in_connection_is_refused() {
         for value in [
             "Paddle-Signature",
             "close, paddle-signature",
@@ -225,33 +238,33 @@ mod tests {
             "x-forwarded-for",
         ] {
             assert_eq!(
-                vetted(&[("connection", value)]),
+                check(&[("connection", value)]),
                 Err(Rejection::HeaderConflict),
                 "{value}"
             );
         }
-        assert_eq!(vetted(&[("connection", "close, X-Custom")]), Ok(()));
-        let most = vec!["x"; NOMINATED].join(",");
-        assert_eq!(vetted(&[("connection", &most)]), Ok(()));
+        assert_eq!(check(&[("connection", "close, X-Custom")]), Ok(()));
+        let most = vec!["x"; MAX_CONNECTION_OPTIONS].join(",");
+        assert_eq!(check(&[("connection", &most)]), Ok(()));
         assert_eq!(
-            vetted(&[("connection", &most), ("connection", "x")]),
+            check(&[("connection", &most), ("connection", "x")]),
             Err(Rejection::BadRequest)
         );
-        assert_eq!(vetted(&[("connection", "\u{e9}")]), Err(Rejection::BadRequest));
+        assert_eq!(check(&[("connection", "\u{e9}")]), Err(Rejection::BadRequest));
     }
 
     /// B02: a second signature header.
     #[test]
     fn a_repeated_signature_header_is_refused() {
         assert_eq!(
-            vetted(&[("Paddle-Signature", "a"), ("paddle-signature", "a")]),
+            check(&[("Paddle-Signature", "a"), ("paddle-signature", "a")]),
             Err(Rejection::SignatureMalformed)
         );
     }
 
-    /// A06, A07, A22.
+    /// A06, A07, A22: other transfer codings and expectations.
     #[test]
-    fn only_chunked_and_only_100_continue() {
+    fn only_chunked_and_only_100_continue_are_accepted() {
         for coding in [
             "gzip, chunked",
             "identity",
@@ -261,25 +274,25 @@ mod tests {
             "",
         ] {
             assert_eq!(
-                vetted(&[("transfer-encoding", coding)]),
+                check(&[("transfer-encoding", coding)]),
                 Err(Rejection::TransferCoding),
                 "{coding}"
             );
         }
         let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
-        assert_eq!(vetted(&twice), Err(Rejection::TransferCoding));
-        assert_eq!(vetted(&twice[..1]), Ok(()));
+        assert_eq!(check(&twice), Err(Rejection::TransferCoding));
+        assert_eq!(check(&twice[..1]), Ok(()));
         assert_eq!(
-            vet(&map(&twice[..1]), Version::HTTP_2, &SIGNATURE),
+            check_request_fields(&map(&twice[..1]), Version::HTTP_2, &SIGNATURE),
             Err(Rejection::TransferCoding)
         );
-        assert_eq!(vetted(&[("expect", "100-Continue")]), Ok(()));
-        assert_eq!(vetted(&[("expect", "foo")]), Err(Rejection::ExpectationFailed));
+        assert_eq!(check(&[("expect", "100-Continue")]), Ok(()));
+        assert_eq!(check(&[("expect", "foo")]), Err(Rejection::ExpectationFailed));
     }
 
-    /// A15.
+    /// A15: missing, repeated and disagreeing authorities.
     #[test]
-    fn there_is_exactly_one_authority() {
+    fn a_request_has_exactly_one_authority() {
         let read =
             |fields: &[(&str, &str)], target| authority(&map(fields), target, Version::HTTP_11).map(str::to_owned);
         assert_eq!(read(&[("host", "a:1")], None).unwrap(), "a:1");
@@ -304,33 +317,39 @@ mod tests {
         assert_eq!(authority(&map(&[]), None, Version::HTTP_10), Ok(""));
     }
 
-    /// B06.
+    /// B06: the address of the sender behind proxies.
     #[test]
-    fn the_sender_behind_trusted_proxies_is_the_last_hop_that_is_none_of_them() {
+    fn the_sender_is_the_last_address_that_is_not_a_trusted_proxy() {
         let headers = map(&[
             ("x-forwarded-for", "10.0.0.1"),
             ("x-forwarded-for", "198.51.100.7, 10.1.1.1"),
         ]);
         let private = |address: IpAddr| address.to_string().starts_with("10.");
         let proxy = origin("10.9.9.9", true);
-        assert_eq!(client(&proxy, &headers, private), Some("198.51.100.7".parse().unwrap()));
+        assert_eq!(
+            client_address(&proxy, &headers, private),
+            Some("198.51.100.7".parse().unwrap())
+        );
         let stranger = origin("192.0.2.1", false);
-        assert_eq!(client(&stranger, &headers, private), Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(
+            client_address(&stranger, &headers, private),
+            Some("192.0.2.1".parse().unwrap())
+        );
     }
 
     #[test]
-    fn an_unreadable_hop_ends_the_chain() {
+    fn an_unreadable_address_ends_the_search_for_the_sender() {
         let headers = map(&[("x-forwarded-for", "198.51.100.7, junk, 10.1.1.1")]);
         let private = |address: IpAddr| address.to_string().starts_with("10.");
         assert_eq!(
-            client(&origin("10.9.9.9", true), &headers, private),
+            client_address(&origin("10.9.9.9", true), &headers, private),
             Some("10.1.1.1".parse().unwrap())
         );
     }
 
-    /// G11.
+    /// G11: an upstream sends fields that are reserved for hookgate or for one connection.
     #[test]
-    fn an_upstream_cannot_speak_for_us() {
+    fn an_upstream_cannot_send_fields_of_hookgate_to_the_sender() {
         let mut headers = map(&[
             ("hookgate-verified", "x"),
             ("connection", "x-y"),
@@ -339,7 +358,7 @@ mod tests {
             ("set-cookie", "a"),
             ("set-cookie", "b"),
         ]);
-        returned(&mut headers);
+        clean_response_headers(&mut headers);
         assert_eq!(headers.len(), 3);
         assert_eq!(headers.named("set-cookie").count(), 2);
     }

@@ -1,174 +1,119 @@
-//! The accept loop of one listening socket on one worker: permits, what a balancer says first, the handshake under its
-//! deadline, and the choice of protocol. Everything after that is the connection's.
+//! Accepts connections and serves them. This file has the accept loop of one listening socket on one worker.
+//!
+//! A connection passes through these steps: [`run`] accepts it within the connection limit and starts a task for it;
+//! [`protocol`] reads the PROXY protocol header if one is configured, completes the TLS handshake, and chooses the HTTP
+//! version; [`connection`] serves requests until the end. Each module imports only from modules below it:
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`protocol`] | from an accepted socket to an HTTP connection: PROXY protocol, TLS, HTTP version |
+//! | [`connection`] | the connections of both HTTP versions |
+//! | [`proxy_protocol`] | parses the PROXY protocol header |
+//! | [`connections`] | counts connections and accept loops, and limits the connections |
+//! | [`socket`] | binds listening sockets and accepts from them |
 
 pub mod connection;
+mod connections;
+mod protocol;
 pub mod proxy_protocol;
 pub mod socket;
 
-use crate::gateway::{Downstream, Gateway};
-use crate::http::rules::Origin;
-use crate::http::transport::{ReadAhead, Readable, Socket};
-use crate::listener::connection::{Bounds, http1, http2};
-use crate::listener::proxy_protocol::Source;
-use crate::listener::socket::{BACKLOG, Listening};
+pub use connections::Connections;
+
+use crate::gateway::Gateway;
+use crate::http::transport::Socket;
+use crate::listener::connection::ConnectionLimits;
+use crate::listener::socket::{BACKLOG, ListeningSocket};
 use crate::telemetry::metrics::ListenerMetrics;
-use crate::time::shutdown::Drain;
+use crate::time::shutdown::ShutdownSignal;
 use crate::tls;
 use ipnet::IpNet;
 use std::future::ready;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-/// What an HTTP/2 connection begins with.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// First byte of a TLS handshake record.
-const HANDSHAKE_RECORD: u8 = 0x16;
-/// Wait after a failed accept, growing up to a second while it keeps failing (no descriptors left).
-const BACK_OFF: Duration = Duration::from_millis(10);
+/// Pause after the first failed accept; it doubles with each further failure.
+const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// The longest pause between failed accepts. They usually fail because the process has no file descriptors left.
+const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What all connections of one listener share on one worker.
 pub struct Listener {
-    /// The request's way.
+    /// Handles the requests.
     pub gateway: Arc<Gateway>,
     /// Index of the worker.
     pub worker: usize,
     /// `None` for plaintext.
-    pub tls: Option<Arc<tls::Server>>,
-    /// Peers whose `X-Forwarded-*` are believed.
+    pub tls: Option<Arc<tls::Acceptor>>,
+    /// Networks of the proxies whose `X-Forwarded-*` fields and PROXY protocol headers are used.
     pub trusted_proxies: Arc<[IpNet]>,
-    /// Whether every connection begins with a PROXY protocol header, which only they may send.
+    /// Whether every connection begins with a PROXY protocol header; only trusted proxies may then connect.
     pub proxy_protocol: bool,
-    /// Bounds of each connection.
-    pub bounds: Bounds,
-    /// For the TLS handshake.
+    /// Limits of each connection.
+    pub limits: ConnectionLimits,
+    /// How long a TLS handshake may take, with the PROXY protocol header before it.
     pub handshake_timeout: Duration,
-    /// Connections of the whole process.
-    pub open: Arc<Connections>,
-    /// This listener's counters.
+    /// The connections of the whole process.
+    pub connections: Arc<Connections>,
+    /// The counters of this listener.
     pub metrics: ListenerMetrics,
-    /// When to finish connections.
-    pub drain: Arc<Drain>,
+    /// Triggered when connections are to finish their exchanges and close.
+    pub drain: Arc<ShutdownSignal>,
 }
 
-/// Connections open over all listeners and workers, the bound on them, and whether there may be more.
-#[derive(Debug)]
-pub struct Connections {
-    open: AtomicUsize,
-    accepting: AtomicUsize,
-    limit: usize,
-}
-
-impl Connections {
-    /// None open yet.
-    #[must_use]
-    pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self {
-            open: AtomicUsize::new(0),
-            accepting: AtomicUsize::new(0),
-            limit,
-        })
-    }
-
-    /// How many are open.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    /// How many accept loops have not ended.
-    #[must_use]
-    pub fn accepting(&self) -> usize {
-        self.accepting.load(Ordering::Relaxed)
-    }
-
-    fn permit(self: &Arc<Self>) -> Option<Permit> {
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(Permit(self.clone()))
-    }
-}
-
-/// One connection's place.
-struct Permit(Arc<Connections>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// One accept loop.
-struct Accepting(Arc<Connections>);
-
-impl Accepting {
-    fn on(connections: &Arc<Connections>) -> Self {
-        connections.accepting.fetch_add(1, Ordering::Relaxed);
-        Self(connections.clone())
-    }
-}
-
-impl Drop for Accepting {
-    fn drop(&mut self) {
-        self.0.accepting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Accepts until `stop` says so, and then those whom the kernel has let in already: the socket's end would cut them off.
-/// What was accepted goes on by itself.
-pub async fn run(listening: Listening, listener: Arc<Listener>, stop: Arc<Drain>) {
-    let _accepting = Accepting::on(&listener.open);
-    let mut back_off = BACK_OFF;
+/// Accepts connections until `stop` is triggered, then those that are already in the kernel's queue: closing the socket
+/// would reset them. Accepted connections continue in tasks of their own.
+pub async fn run(socket: ListeningSocket, listener: Arc<Listener>, stop: Arc<ShutdownSignal>) {
+    let _accept_loop = listener.connections.accept_loop();
+    let mut pause = MIN_ACCEPT_PAUSE;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.begun() => break,
-            accepted = listening.accept() => accepted,
+            () = stop.wait() => break,
+            accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => {
-                back_off = BACK_OFF;
-                listener.take_in(socket, peer);
+            Ok((stream, peer)) => {
+                pause = MIN_ACCEPT_PAUSE;
+                listener.start(stream, peer);
             }
-            // The peer was faster than we were.
-            Err(error) if is_peers_fault(&error) => {}
+            // The peer closed the connection before it was accepted.
+            Err(error) if is_caused_by_peer(&error) => {}
             Err(error) => {
                 listener.gateway.recorder.metrics.accept_errors.inc();
                 tracing::error!(%error, "cannot accept connections");
-                sleep(back_off).await;
-                back_off = (back_off * 2).min(Duration::from_secs(1));
+                sleep(pause).await;
+                pause = (pause * 2).min(MAX_ACCEPT_PAUSE);
             }
         }
     }
-    empty(&listening, &listener).await;
+    accept_pending(&socket, &listener).await;
 }
 
-/// Takes in whoever stands in the kernel's queue, which is as many as it holds at most.
-async fn empty(listening: &Listening, listener: &Arc<Listener>) {
+/// Accepts the connections that are in the kernel's queue, of which there are at most [`BACKLOG`].
+async fn accept_pending(socket: &ListeningSocket, listener: &Arc<Listener>) {
     for _ in 0..BACKLOG {
-        // What the runtime knows of the socket is as old as its last look: it gets another one.
+        // The runtime refreshes the readiness of the socket only when this task yields.
         yield_now().await;
         let accepted = tokio::select! {
             biased;
-            accepted = listening.accept() => accepted,
+            accepted = socket.accept() => accepted,
             () = ready(()) => return,
         };
         match accepted {
-            Ok((socket, peer)) => listener.take_in(socket, peer),
-            Err(error) if is_peers_fault(&error) => {}
+            Ok((stream, peer)) => listener.start(stream, peer),
+            Err(error) if is_caused_by_peer(&error) => {}
             Err(_) => return,
         }
     }
 }
 
-fn is_peers_fault(error: &io::Error) -> bool {
+/// Whether accepting failed because of the state of one connection, so that the next one can be accepted immediately.
+fn is_caused_by_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -179,10 +124,11 @@ fn is_peers_fault(error: &io::Error) -> bool {
 }
 
 impl Listener {
-    /// Serves a new connection in a task of its own, unless there are too many.
-    fn take_in(self: &Arc<Self>, socket: Socket, peer: Option<IpAddr>) {
-        // At the bound the kernel's queue would only hide the problem from the sender.
-        let Some(permit) = self.open.permit() else {
+    /// Starts a task that serves an accepted connection. Closes the connection when the limit is reached.
+    fn start(self: &Arc<Self>, socket: Socket, peer: Option<IpAddr>) {
+        // At the limit the connection is closed, not left in the kernel's queue, where the sender could not see the
+        // problem.
+        let Some(permit) = self.connections.permit() else {
             return self.metrics.over_limit.inc();
         };
         let listener = self.clone();
@@ -193,154 +139,31 @@ impl Listener {
             drop(permit);
         });
     }
-
-    async fn serve(&self, socket: Socket, peer: Option<IpAddr>) {
-        let mut stream = ReadAhead::new(socket);
-        let mut trusted = peer.is_none_or(|peer| self.trusts(peer));
-        let mut peer = peer;
-        if self.proxy_protocol {
-            let told = if trusted {
-                self.introduced(&mut stream).await
-            } else {
-                None
-            };
-            match told {
-                // The balancer vouches for the address, and for nothing that is said from there.
-                Some(Source::Sender(sender)) => (peer, trusted) = (Some(sender), self.trusts(sender)),
-                Some(Source::Unknown) => trusted = false,
-                Some(Source::Balancer) => {}
-                None => return self.metrics.proxy_header.inc(),
-            }
-        }
-        self.metrics.accepted.inc();
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let downstream = Downstream {
-            worker: self.worker,
-            origin: Origin { peer, trusted, scheme },
-            trusted_proxies: self.trusted_proxies.clone(),
-            client_subject: None,
-        };
-        match &self.tls {
-            Some(tls) => self.handshake(tls, stream, downstream).await,
-            None => self.plaintext(stream, downstream).await,
-        }
-    }
-
-    fn trusts(&self, peer: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|network| network.contains(&peer))
-    }
-
-    /// Reads what the balancer says of the connection; `None` when that is not a PROXY protocol header, or not in time.
-    async fn introduced(&self, stream: &mut ReadAhead) -> Option<Source> {
-        let patience = match self.tls {
-            Some(_) => self.handshake_timeout,
-            None => self.bounds.patience.head,
-        };
-        let decided = |bytes: &[u8]| !matches!(proxy_protocol::parse(bytes), Ok(None));
-        let bytes = timeout(patience, stream.peek(decided)).await.ok()?.ok()?;
-        let header = proxy_protocol::parse(bytes).ok()??;
-        stream.consume(header.length);
-        Some(header.source)
-    }
-
-    async fn handshake(&self, tls: &tls::Server, mut stream: ReadAhead, mut downstream: Downstream) {
-        let results = &self.gateway.recorder.metrics.tls_handshakes;
-        let handshake = async {
-            let spoken = match stream.peek(|bytes| !bytes.is_empty()).await {
-                Ok([HANDSHAKE_RECORD, ..]) => Spoken::Tls,
-                Ok([]) | Err(_) => Spoken::Nothing,
-                Ok([..]) => Spoken::Plaintext,
-            };
-            match spoken {
-                Spoken::Tls => tls.accept(stream).await.map(Some),
-                Spoken::Nothing => {
-                    results.closed.inc();
-                    Ok(None)
-                }
-                Spoken::Plaintext => {
-                    results.plaintext.inc();
-                    let _ = stream.write_all(SPEAK_TLS).await;
-                    Ok(None)
-                }
-            }
-        };
-        // Both boxes keep the connection's task small: it lives long after the handshake.
-        let stream = match Box::pin(timeout(self.handshake_timeout, handshake)).await {
-            Ok(Ok(Some(stream))) => Box::new(stream),
-            Ok(Ok(None)) => return,
-            Ok(Err(error)) => {
-                results.failed.inc();
-                return tracing::debug!(%error, "TLS handshake failed");
-            }
-            Err(_) => return results.timeout.inc(),
-        };
-        results.ok.inc();
-        let session = stream.session();
-        if tls.forwards_subject() {
-            let shown = session.peer_certificates().and_then(<[_]>::first);
-            downstream.client_subject = shown.and_then(tls::subject);
-        }
-        let is_http2 = session.alpn_protocol() == Some(b"h2");
-        self.converse(stream, downstream, is_http2).await;
-    }
-
-    /// Without ALPN the first bytes tell HTTP/2 from HTTP/1.1.
-    async fn plaintext(&self, mut stream: ReadAhead, downstream: Downstream) {
-        let decided = |bytes: &[u8]| bytes.len() >= PREFACE.len() || !PREFACE.starts_with(bytes);
-        let is_http2 = match timeout(self.bounds.patience.head, stream.peek(decided)).await {
-            Ok(Ok(bytes)) => bytes.starts_with(PREFACE),
-            Ok(Err(_)) => return,
-            Err(_) => return self.gateway.recorder.metrics.malformed_requests.head_timeout.inc(),
-        };
-        self.converse(stream, downstream, is_http2).await;
-    }
-
-    /// Serves what is spoken from here on.
-    async fn converse<S: Readable>(&self, stream: S, downstream: Downstream, is_http2: bool) {
-        let (gateway, downstream) = (self.gateway.clone(), Arc::new(downstream));
-        if is_http2 {
-            // Boxed, so that a connection that speaks HTTP/1.1 does not hold room for the other one's state.
-            Box::pin(http2::serve(stream, gateway, downstream, self.bounds, &self.drain)).await;
-        } else {
-            http1::serve(stream, gateway, downstream, self.bounds, &self.drain).await;
-        }
-    }
 }
-
-/// What a peer begins with on a TLS listener.
-enum Spoken {
-    Tls,
-    Plaintext,
-    Nothing,
-}
-
-/// For whoever speaks plain HTTP to a TLS listener.
-const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\
-    content-length: 26\r\n\r\nThis port speaks TLS only\n";
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::listener::connection::tests::{bounds, gateway};
+    use crate::listener::connection::tests::{gateway, limits};
     use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
 
-    /// I08: who was let in by the kernel before the end is served, not reset; who comes later is refused.
+    /// I08: connections that the kernel accepted before the shutdown are served, not reset; later ones are refused.
     #[tokio::test]
-    async fn whoever_is_in_the_kernel_s_queue_at_the_end_is_served() {
+    async fn connections_in_the_kernel_queue_are_served_at_shutdown() {
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let gateway = Arc::new(gateway());
-        let open = Connections::new(1000);
+        let connections = Connections::new(1000);
         let listener = Listener {
             worker: 0,
             tls: None,
             trusted_proxies: Arc::default(),
             proxy_protocol: false,
-            bounds: bounds(Duration::from_secs(10)),
+            limits: limits(Duration::from_secs(10)),
             handshake_timeout: Duration::from_secs(10),
-            open: open.clone(),
+            connections: connections.clone(),
             metrics: gateway.recorder.metrics.listener("test"),
             drain: Arc::default(),
             gateway,
@@ -351,15 +174,19 @@ mod tests {
                 .write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
                 .unwrap();
         }
-        let stop = Arc::new(Drain::default());
-        stop.begin();
-        let ended = tokio::spawn(run(Listening::Tcp(socket), Arc::new(listener), stop));
+        let stop = Arc::new(ShutdownSignal::default());
+        stop.trigger();
+        let ended = tokio::spawn(run(ListeningSocket::Tcp(socket), Arc::new(listener), stop));
         yield_now().await;
-        assert_eq!(open.accepting(), 1, "it is not over before the queue is empty");
+        assert_eq!(
+            connections.accepting(),
+            1,
+            "the accept loop ends only when the queue is empty"
+        );
         ended.await.unwrap();
-        assert_eq!((open.accepting(), open.open()), (0, 50));
+        assert_eq!((connections.accepting(), connections.open()), (0, 50));
         assert!(TcpStream::connect(address).is_err());
-        while open.open() > 0 {
+        while connections.open() > 0 {
             yield_now().await;
         }
         for mut client in queued {

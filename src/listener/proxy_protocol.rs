@@ -1,192 +1,207 @@
-//! The PROXY protocol, versions 1 and 2: what a balancer that passes bytes through says of the sender before the first of
-//! them. Pure: bytes in, header out. Source: HAProxy, "The PROXY protocol, versions 1 & 2" (`doc/proxy-protocol.txt`).
+//! Parses the header of the PROXY protocol, versions 1 and 2. A balancer that forwards bytes sends this header before
+//! the first byte of the sender, to pass on the sender's address. Pure. Source: HAProxy, "The PROXY protocol, versions
+//! 1 & 2" (`doc/proxy-protocol.txt`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Bytes of a header of version 1 at most, its line end included.
-const LINE_BYTES: usize = 107;
-/// Bytes of a header at most. The length field of version 2 could say 64 KiB; this is what HAProxy's buffer holds, so no
-/// more than this is sent by it either, and addresses take 232 bytes.
-pub const HEADER_BYTES: usize = 16 * 1024;
-/// What version 1 begins with.
-const LINE: &[u8] = b"PROXY ";
-/// What version 2 begins with.
-const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Signature, version and command, family and transport, length.
-const FIXED_BYTES: usize = 16;
+/// The most bytes of a version 1 header, with its line end.
+const MAX_LINE_BYTES: usize = 107;
+/// The most bytes of a header. The length field of version 2 allows 64 KiB. HAProxy itself sends no more than its
+/// buffer holds, which is this size; a header with addresses only has at most 232 bytes.
+pub const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// The first bytes of a version 1 header.
+const V1_PREFIX: &[u8] = b"PROXY ";
+/// The first bytes of a version 2 header.
+const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// Bytes of the fixed part of a version 2 header: signature, version and command, family and transport, length.
+const V2_FIXED_BYTES: usize = 16;
 
-/// A whole header.
+/// A complete header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Bytes that it takes; what follows is the sender's.
-    pub length: usize,
-    /// Who is at the other end.
-    pub source: Source,
+pub struct ProxyHeader {
+    /// Length of the header in bytes; the bytes after it come from the sender.
+    pub length_bytes: usize,
+    /// Where the connection comes from.
+    pub source: ProxySource,
 }
 
-/// Who is at the other end, according to a header.
+/// Where a connection comes from, according to its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A sender with this address, made canonical.
+pub enum ProxySource {
+    /// A sender with this address, in canonical form (an IPv4-mapped IPv6 address becomes IPv4).
     Sender(IpAddr),
-    /// A sender whose address is not told: `UNKNOWN`, `UNSPEC`, a Unix socket, a datagram.
+    /// A sender without an IP address in the header: `UNKNOWN`, `UNSPEC`, a Unix socket, a datagram.
     Unknown,
-    /// The balancer itself (`LOCAL`): a health check.
+    /// The balancer itself (`LOCAL`), for a health check.
     Balancer,
 }
 
-/// Why there is no header.
+/// Why there is no valid header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Something else was said.
+pub enum ProxyHeaderError {
+    /// The bytes do not begin like a header.
     Absent,
-    /// It begins like a header and is none.
+    /// The bytes begin like a header, but it is not valid.
     Malformed,
-    /// More than [`HEADER_BYTES`], or a line without an end.
+    /// The header exceeds [`MAX_HEADER_BYTES`], or a version 1 line has no end within 107 bytes.
     TooLong,
 }
 
-/// Reads the header at the begin of `bytes`; `None` asks for more of them, never for more than [`HEADER_BYTES`].
+/// Parses the header at the beginning of `bytes`; `None` when more bytes are needed, which never happens with
+/// [`MAX_HEADER_BYTES`] or more.
 ///
 /// # Errors
-/// As soon as it is certain that no header will come of it.
-pub fn parse(bytes: &[u8]) -> Result<Option<Header>, Fault> {
-    if bytes.first() == LINE.first() {
-        line(bytes)
+/// As soon as no further bytes could make it a valid header.
+pub fn parse(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyHeaderError> {
+    if bytes.first() == V1_PREFIX.first() {
+        parse_v1(bytes)
     } else {
-        binary(bytes)
+        parse_v2(bytes)
     }
 }
 
-/// `PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n`
-fn line(bytes: &[u8]) -> Result<Option<Header>, Fault> {
-    let Some(rest) = after(bytes, LINE)? else {
+/// Parses version 1, a line of text: `PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n`.
+fn parse_v1(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyHeaderError> {
+    let Some(rest) = after(bytes, V1_PREFIX)? else {
         return Ok(None);
     };
-    let within = bytes.get(..LINE_BYTES).unwrap_or(bytes);
+    let within = bytes.get(..MAX_LINE_BYTES).unwrap_or(bytes);
     let Some(end) = within.windows(2).position(|pair| pair == b"\r\n") else {
-        let is_full = bytes.len() >= LINE_BYTES;
-        return if is_full { Err(Fault::TooLong) } else { Ok(None) };
+        let is_full = bytes.len() >= MAX_LINE_BYTES;
+        return if is_full {
+            Err(ProxyHeaderError::TooLong)
+        } else {
+            Ok(None)
+        };
     };
-    let text = rest.get(..end - LINE.len()).ok_or(Fault::Malformed)?;
-    let text = std::str::from_utf8(text).map_err(|_| Fault::Malformed)?;
+    let text = rest.get(..end - V1_PREFIX.len()).ok_or(ProxyHeaderError::Malformed)?;
+    let text = std::str::from_utf8(text).map_err(|_| ProxyHeaderError::Malformed)?;
     let mut fields = text.split(' ');
     let source = match fields.next() {
-        // What follows is to be ignored.
-        Some("UNKNOWN") => Source::Unknown,
-        Some("TCP4") => Source::Sender(sender::<Ipv4Addr>(fields)?.into()),
-        Some("TCP6") => Source::Sender(sender::<Ipv6Addr>(fields)?.to_canonical()),
-        Some(_) | None => return Err(Fault::Malformed),
+        // The specification requires the rest of the line to be ignored.
+        Some("UNKNOWN") => ProxySource::Unknown,
+        Some("TCP4") => ProxySource::Sender(sender_address::<Ipv4Addr>(fields)?.into()),
+        Some("TCP6") => ProxySource::Sender(sender_address::<Ipv6Addr>(fields)?.to_canonical()),
+        Some(_) | None => return Err(ProxyHeaderError::Malformed),
     };
-    Ok(Some(Header {
-        length: end + 2,
+    Ok(Some(ProxyHeader {
+        length_bytes: end + 2,
         source,
     }))
 }
 
-/// Two addresses of one family and two ports, of which the first address counts.
-fn sender<'a, A: FromStr>(mut fields: impl Iterator<Item = &'a str>) -> Result<A, Fault> {
+/// Parses two addresses of one family and two ports; returns the first address, which is that of the sender.
+fn sender_address<'a, A: FromStr>(mut fields: impl Iterator<Item = &'a str>) -> Result<A, ProxyHeaderError> {
     let mut address = || fields.next()?.parse().ok();
-    let (source, _): (A, A) = (address().ok_or(Fault::Malformed)?, address().ok_or(Fault::Malformed)?);
+    let (source, _): (A, A) = (
+        address().ok_or(ProxyHeaderError::Malformed)?,
+        address().ok_or(ProxyHeaderError::Malformed)?,
+    );
     let are_ports = fields.next().is_some_and(is_port) && fields.next().is_some_and(is_port);
     if are_ports && fields.next().is_none() {
         Ok(source)
     } else {
-        Err(Fault::Malformed)
+        Err(ProxyHeaderError::Malformed)
     }
 }
 
-/// Decimal, 0 to 65535, without a sign or leading zeros.
+/// Whether `text` is a decimal number from 0 to 65535 without a sign or leading zeros.
 fn is_port(text: &str) -> bool {
     let is_plain = text == "0" || !text.starts_with(['0', '+']);
     is_plain && text.parse::<u16>().is_ok()
 }
 
-fn binary(bytes: &[u8]) -> Result<Option<Header>, Fault> {
-    if after(bytes, SIGNATURE)?.is_none() {
+/// Parses version 2, a binary header.
+fn parse_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyHeaderError> {
+    if after(bytes, V2_SIGNATURE)?.is_none() {
         return Ok(None);
     }
-    // What is wrong with the first fields is wrong whatever follows.
-    let command = match bytes.get(SIGNATURE.len()) {
+    // The first fields are checked before the rest has arrived, because an error in them is final.
+    let command = match bytes.get(V2_SIGNATURE.len()) {
         Some(0x20) => Command::Local,
         Some(0x21) => Command::Proxy,
-        Some(_) => return Err(Fault::Malformed),
+        Some(_) => return Err(ProxyHeaderError::Malformed),
         None => return Ok(None),
     };
-    let Some((&[.., family, high, low], rest)) = bytes.split_first_chunk::<FIXED_BYTES>() else {
+    let Some((&[.., family, high, low], rest)) = bytes.split_first_chunk::<V2_FIXED_BYTES>() else {
         return Ok(None);
     };
     let declared = usize::from(u16::from_be_bytes([high, low]));
-    let length = FIXED_BYTES + declared;
+    let length = V2_FIXED_BYTES + declared;
     let source = match command {
-        // The family is to be ignored too.
-        Command::Local => Told::Source(Source::Balancer),
-        Command::Proxy => told(family).ok_or(Fault::Malformed)?,
+        // The specification requires the family to be ignored with `LOCAL`.
+        Command::Local => AddressBlock::Known(ProxySource::Balancer),
+        Command::Proxy => address_block(family).ok_or(ProxyHeaderError::Malformed)?,
     };
     let needed = match source {
-        Told::Inet => 12,
-        Told::Inet6 => 36,
-        Told::Unix => 216,
-        Told::Source(_) => 0,
+        AddressBlock::Inet => 12,
+        AddressBlock::Inet6 => 36,
+        AddressBlock::Unix => 216,
+        AddressBlock::Known(_) => 0,
     };
     if declared < needed {
-        return Err(Fault::Malformed);
+        return Err(ProxyHeaderError::Malformed);
     }
-    if length > HEADER_BYTES {
-        return Err(Fault::TooLong);
+    if length > MAX_HEADER_BYTES {
+        return Err(ProxyHeaderError::TooLong);
     }
     let Some(block) = rest.get(..declared) else {
         return Ok(None);
     };
-    // Source, destination, ports; then vectors of types and values that nobody here asks for.
+    // The block has source, destination and ports; optional type-length-value fields follow, which are ignored.
     let source = match source {
-        Told::Inet => Source::Sender(first::<4>(block)?.into()),
-        Told::Inet6 => Source::Sender(IpAddr::from(first::<16>(block)?).to_canonical()),
-        Told::Unix => Source::Unknown,
-        Told::Source(source) => source,
+        AddressBlock::Inet => ProxySource::Sender(first::<4>(block)?.into()),
+        AddressBlock::Inet6 => ProxySource::Sender(IpAddr::from(first::<16>(block)?).to_canonical()),
+        AddressBlock::Unix => ProxySource::Unknown,
+        AddressBlock::Known(source) => source,
     };
-    Ok(Some(Header { length, source }))
+    Ok(Some(ProxyHeader {
+        length_bytes: length,
+        source,
+    }))
 }
 
+/// The command of a version 2 header.
 #[derive(Clone, Copy)]
 enum Command {
     Local,
     Proxy,
 }
 
-/// What the block of a header of version 2 begins with.
+/// The addresses at the beginning of the variable part of a version 2 header.
 #[derive(Clone, Copy)]
-enum Told {
+enum AddressBlock {
     Inet,
     Inet6,
     Unix,
-    /// Nothing that is needed.
-    Source(Source),
+    /// No addresses are needed; the source is known already.
+    Known(ProxySource),
 }
 
-/// Address family and transport: the valid combinations. Datagrams do not come over a stream, and a receiver may treat what
-/// it has no use for as `UNSPEC`.
-const fn told(family: u8) -> Option<Told> {
+/// The addresses for a byte of address family and transport; `None` for an invalid combination. Datagrams cannot arrive
+/// over a stream; they are treated like `UNSPEC`, which the specification allows.
+const fn address_block(family: u8) -> Option<AddressBlock> {
     match family {
-        0x11 => Some(Told::Inet),
-        0x21 => Some(Told::Inet6),
-        0x31 | 0x32 => Some(Told::Unix),
-        0x00 | 0x12 | 0x22 => Some(Told::Source(Source::Unknown)),
+        0x11 => Some(AddressBlock::Inet),
+        0x21 => Some(AddressBlock::Inet6),
+        0x31 | 0x32 => Some(AddressBlock::Unix),
+        0x00 | 0x12 | 0x22 => Some(AddressBlock::Known(ProxySource::Unknown)),
         _ => None,
     }
 }
 
-fn first<const N: usize>(block: &[u8]) -> Result<[u8; N], Fault> {
-    block.first_chunk().copied().ok_or(Fault::Malformed)
+/// The first `N` bytes of `block`.
+fn first<const N: usize>(block: &[u8]) -> Result<[u8; N], ProxyHeaderError> {
+    block.first_chunk().copied().ok_or(ProxyHeaderError::Malformed)
 }
 
-/// What follows `expected`; `None` while that has not wholly arrived.
-fn after<'a>(bytes: &'a [u8], expected: &[u8]) -> Result<Option<&'a [u8]>, Fault> {
+/// The bytes after `expected`; `None` while `expected` has not arrived completely.
+fn after<'a>(bytes: &'a [u8], expected: &[u8]) -> Result<Option<&'a [u8]>, ProxyHeaderError> {
     match bytes.strip_prefix(expected) {
         Some(rest) => Ok(Some(rest)),
         None if expected.starts_with(bytes) => Ok(None),
-        None => Err(Fault::Absent),
+        None => Err(ProxyHeaderError::Absent),
     }
 }
 
@@ -198,34 +213,34 @@ mod tests {
 
     fn v2(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
         let length = u16::try_from(block.len()).unwrap().to_be_bytes();
-        [SIGNATURE, &[command, family], &length, block].concat()
+        [V2_SIGNATURE, &[command, family], &length, block].concat()
     }
 
-    fn source(bytes: &[u8]) -> Source {
+    fn source(bytes: &[u8]) -> ProxySource {
         let header = parse(bytes).unwrap().unwrap();
-        assert_eq!(header.length, bytes.len());
+        assert_eq!(header.length_bytes, bytes.len());
         for end in 0..bytes.len() {
             assert_eq!(parse(&bytes[..end]), Ok(None), "{end} bytes of {bytes:?}");
         }
         header.source
     }
 
-    fn from(text: &str) -> Source {
-        Source::Sender(text.parse().unwrap())
+    fn from(text: &str) -> ProxySource {
+        ProxySource::Sender(text.parse().unwrap())
     }
 
     #[test]
-    fn lines_of_version_1() {
+    fn version_1_headers_are_parsed_and_malformed_ones_refused() {
         assert_eq!(source(b"PROXY TCP4 192.0.2.1 10.0.0.1 4711 443\r\n"), from("192.0.2.1"));
         assert_eq!(source(b"PROXY TCP6 2001:db8::7 ::1 0 65535\r\n"), from("2001:db8::7"));
         assert_eq!(source(b"PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n"), from("192.0.2.1"));
-        assert_eq!(source(b"PROXY UNKNOWN\r\n"), Source::Unknown);
-        assert_eq!(source(b"PROXY UNKNOWN ffff::1 whatever\r\n"), Source::Unknown);
-        // The longest that there is: 107 bytes with its line end.
+        assert_eq!(source(b"PROXY UNKNOWN\r\n"), ProxySource::Unknown);
+        assert_eq!(source(b"PROXY UNKNOWN ffff::1 whatever\r\n"), ProxySource::Unknown);
+        // The longest possible line has 107 bytes with its line end.
         let widest = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
         let longest = format!("PROXY UNKNOWN {widest} {widest} 65535 65535\r\n");
-        assert_eq!(longest.len(), LINE_BYTES);
-        assert_eq!(source(longest.as_bytes()), Source::Unknown);
+        assert_eq!(longest.len(), MAX_LINE_BYTES);
+        assert_eq!(source(longest.as_bytes()), ProxySource::Unknown);
         for wrong in [
             "PROXY \r\n",
             "PROXY TCP5 192.0.2.1 10.0.0.1 1 2\r\n",
@@ -242,10 +257,10 @@ mod tests {
             "PROXY TCP4 192.0.2.1 10.0.0.1 1 2\nHost: a\r\n",
             "PROXY TCP4 shop.example 10.0.0.1 1 2\r\n",
         ] {
-            assert_eq!(parse(wrong.as_bytes()), Err(Fault::Malformed), "{wrong:?}");
+            assert_eq!(parse(wrong.as_bytes()), Err(ProxyHeaderError::Malformed), "{wrong:?}");
         }
-        let endless = format!("{}x\r\n", &longest[..LINE_BYTES - 2]);
-        assert_eq!(parse(endless.as_bytes()), Err(Fault::TooLong));
+        let endless = format!("{}x\r\n", &longest[..MAX_LINE_BYTES - 2]);
+        assert_eq!(parse(endless.as_bytes()), Err(ProxyHeaderError::TooLong));
         for other in [
             "POST / HTTP/1.1\r\n",
             "PRI * HTTP/2.0",
@@ -253,12 +268,12 @@ mod tests {
             "PROXYTCP4",
             "\r\n\r\nGET",
         ] {
-            assert_eq!(parse(other.as_bytes()), Err(Fault::Absent), "{other:?}");
+            assert_eq!(parse(other.as_bytes()), Err(ProxyHeaderError::Absent), "{other:?}");
         }
     }
 
     #[test]
-    fn blocks_of_version_2() {
+    fn version_2_headers_are_parsed_and_malformed_ones_refused() {
         let inet = [192, 0, 2, 1, 10, 0, 0, 1, 0x12, 0x34, 1, 187];
         let mut inet6 = [0; 36];
         inet6[..16].copy_from_slice(&"2001:db8::7".parse::<Ipv6Addr>().unwrap().octets());
@@ -266,18 +281,18 @@ mod tests {
         assert_eq!(source(&v2(0x21, 0x21, &inet6)), from("2001:db8::7"));
         inet6[..16].copy_from_slice(&"::ffff:192.0.2.1".parse::<Ipv6Addr>().unwrap().octets());
         assert_eq!(source(&v2(0x21, 0x21, &inet6)), from("192.0.2.1"));
-        // Vectors, whatever is in them.
+        // Type-length-value fields with any content.
         let more = [&inet[..], &[0xea, 0xff, 0xff, 1, 2, 3]].concat();
         assert_eq!(source(&v2(0x21, 0x11, &more)), from("192.0.2.1"));
         for (family, block) in [(0x00, 0), (0x00, 9), (0x31, 216), (0x32, 300), (0x12, 12), (0x22, 36)] {
             assert_eq!(
                 source(&v2(0x21, family, &vec![1; block])),
-                Source::Unknown,
+                ProxySource::Unknown,
                 "{family:#x}"
             );
         }
         for family in [0x00, 0x11, 0x7f, 0xff] {
-            assert_eq!(source(&v2(0x20, family, &[1; 3])), Source::Balancer, "{family:#x}");
+            assert_eq!(source(&v2(0x20, family, &[1; 3])), ProxySource::Balancer, "{family:#x}");
         }
         for (command, family, block) in [
             (0x11, 0x11, 12),
@@ -289,26 +304,30 @@ mod tests {
             (0x21, 0x31, 215),
         ] {
             let wrong = v2(command, family, &vec![1; block]);
-            assert_eq!(parse(&wrong), Err(Fault::Malformed), "{command:#x} {family:#x} {block}");
+            assert_eq!(
+                parse(&wrong),
+                Err(ProxyHeaderError::Malformed),
+                "{command:#x} {family:#x} {block}"
+            );
         }
-        let most = HEADER_BYTES - FIXED_BYTES;
+        let most = MAX_HEADER_BYTES - V2_FIXED_BYTES;
         assert_eq!(source(&v2(0x21, 0x11, &vec![7; most])), from("7.7.7.7"));
-        // Refused by what it announces, before it comes.
+        // A header that declares too many bytes is refused before they arrive.
         let too_long = v2(0x21, 0x11, &vec![7; most + 1]);
-        assert_eq!(parse(&too_long[..FIXED_BYTES]), Err(Fault::TooLong));
+        assert_eq!(parse(&too_long[..V2_FIXED_BYTES]), Err(ProxyHeaderError::TooLong));
     }
 
     proptest! {
-        /// I19: whatever comes, an answer is found, it does not change with what follows, and it asks for a bounded amount.
+        /// I19: any bytes have a result that later bytes do not change, and the parser needs a bounded number of them.
         #[test]
-        fn any_bytes_are_a_header_or_none(
+        fn any_bytes_have_a_stable_result_within_the_limit(
             begin in prop_oneof![
                 Just(Vec::new()),
                 Just(b"PROXY ".to_vec()),
                 Just(b"PROXY TCP4 192.0.2.1 ".to_vec()),
-                Just(SIGNATURE.to_vec()),
+                Just(V2_SIGNATURE.to_vec()),
                 (0x20..0x22_u8, prop::sample::select(vec![0x00, 0x11, 0x21, 0x31, 0x12, 0x77]), 0..400_u16)
-                    .prop_map(|(command, family, length)| [SIGNATURE, &[command, family], &length.to_be_bytes()].concat()),
+                    .prop_map(|(command, family, length)| [V2_SIGNATURE, &[command, family], &length.to_be_bytes()].concat()),
             ],
             rest in prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..500),
@@ -319,24 +338,24 @@ mod tests {
             let whole = parse(&bytes);
             match whole {
                 Ok(Some(header)) => {
-                    prop_assert!((15..=HEADER_BYTES).contains(&header.length) && header.length <= bytes.len());
-                    prop_assert_eq!(parse(&bytes[..header.length]), whole);
-                    prop_assert_eq!(parse(&bytes[..header.length - 1]), Ok(None));
+                    prop_assert!((15..=MAX_HEADER_BYTES).contains(&header.length_bytes) && header.length_bytes <= bytes.len());
+                    prop_assert_eq!(parse(&bytes[..header.length_bytes]), whole);
+                    prop_assert_eq!(parse(&bytes[..header.length_bytes - 1]), Ok(None));
                 }
-                Ok(None) => prop_assert!(bytes.len() < HEADER_BYTES),
+                Ok(None) => prop_assert!(bytes.len() < MAX_HEADER_BYTES),
                 Err(_) => prop_assert!(parse(&[&bytes[..], b"\r\n"].concat()).is_err()),
             }
         }
 
-        /// I19: what a balancer says of a sender is what is read, in both versions.
+        /// I19: the address that a balancer writes is the address that is read, in both versions.
         #[test]
-        fn what_is_written_is_read(address in any::<IpAddr>(), ports in any::<(u16, u16)>(), vectors in 0..900_usize) {
+        fn a_written_address_is_read_back(address in any::<IpAddr>(), ports in any::<(u16, u16)>(), vectors in 0..900_usize) {
             let (name, family, octets) = match address {
                 IpAddr::V4(address) => ("TCP4", 0x11, address.octets().to_vec()),
                 IpAddr::V6(address) => ("TCP6", 0x21, address.octets().to_vec()),
             };
             let written = format!("PROXY {name} {address} {address} {} {}\r\n", ports.0, ports.1);
-            let sender = Source::Sender(address.to_canonical());
+            let sender = ProxySource::Sender(address.to_canonical());
             prop_assert_eq!(source(written.as_bytes()), sender);
             let block = [&octets[..], &octets[..], &ports.0.to_be_bytes(), &ports.1.to_be_bytes(), &vec![0; vectors]].concat();
             prop_assert_eq!(source(&v2(0x21, family, &block)), sender);

@@ -1,6 +1,7 @@
-//! Listening sockets: one per worker and address, so that the kernel spreads connections and no worker waits for another.
+//! Listening sockets. Each worker has its own socket for each TCP address, so that the kernel distributes the
+//! connections and no worker waits for another.
 
-use crate::http::transport::Socket as Stream;
+use crate::http::transport::Socket as AcceptedSocket;
 use crate::settings::Address;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::fs;
@@ -11,23 +12,23 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use tokio::net::TcpListener;
 
-/// Connections that the kernel holds until a worker accepts them.
+/// The most connections that the kernel queues on one socket until a worker accepts them.
 pub(crate) const BACKLOG: i32 = 4096;
 
-/// A bound socket that no runtime knows yet.
+/// A bound socket that is not registered with a runtime yet.
 #[derive(Debug)]
-pub enum Bound {
-    /// TCP.
+pub enum BoundSocket {
+    /// A TCP socket.
     Tcp(std::net::TcpListener),
-    /// Unix.
+    /// A Unix socket.
     Unix(UnixListener),
 }
 
-impl Bound {
-    /// Where it is bound; the mode of a Unix socket's file is not asked about and given as 0.
+impl BoundSocket {
+    /// The address of the socket. The mode of a Unix socket's file is not read and returned as 0.
     ///
     /// # Errors
-    /// What the system says, and for a Unix socket without a path.
+    /// Errors of the system, and for a Unix socket without a path.
     pub fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(socket) => socket.local_addr().map(Address::Tcp),
@@ -35,16 +36,16 @@ impl Bound {
                 let address = socket.local_addr()?;
                 let path = address
                     .as_pathname()
-                    .ok_or_else(|| io::Error::other("it has no path"))?;
+                    .ok_or_else(|| io::Error::other("the Unix socket has no path"))?;
                 Ok(Address::Unix(path.to_path_buf(), 0))
             }
         }
     }
 
-    /// Whether connections can be accepted from it.
+    /// Whether the socket is in the listening state.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the system.
     pub fn is_listening(&self) -> io::Result<bool> {
         match self {
             Self::Tcp(socket) => SockRef::from(socket).is_listener(),
@@ -52,10 +53,10 @@ impl Bound {
         }
     }
 
-    /// Makes accepting return at once when nobody is there, as a runtime needs it.
+    /// Makes the socket non-blocking, as the runtime requires.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the system.
     pub fn set_nonblocking(&self) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.set_nonblocking(true),
@@ -70,83 +71,87 @@ impl Bound {
         }
     }
 
-    /// Hands it to the current runtime.
+    /// Registers the socket with the current runtime.
     ///
     /// # Errors
     /// When the runtime cannot register it.
-    pub fn listen(self) -> io::Result<Listening> {
+    pub fn listen(self) -> io::Result<ListeningSocket> {
         match self {
-            Self::Tcp(socket) => TcpListener::from_std(socket).map(Listening::Tcp),
-            Self::Unix(socket) => tokio::net::UnixListener::from_std(socket).map(Listening::Unix),
+            Self::Tcp(socket) => TcpListener::from_std(socket).map(ListeningSocket::Tcp),
+            Self::Unix(socket) => tokio::net::UnixListener::from_std(socket).map(ListeningSocket::Unix),
         }
     }
 }
 
-/// A bound socket, as one worker sees it.
+/// A listening socket of one worker, registered with its runtime.
 #[derive(Debug)]
-pub enum Listening {
-    /// One of several sockets on the same address; the kernel spreads connections over them.
+pub enum ListeningSocket {
+    /// One of several sockets on the same address, over which the kernel distributes the connections.
     Tcp(TcpListener),
-    /// The one socket, shared by all workers.
+    /// The only socket of its path, shared by all workers.
     Unix(tokio::net::UnixListener),
 }
 
-impl Listening {
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+impl ListeningSocket {
+    /// Waits for the next connection; its peer address is `None` on a Unix socket.
+    pub(super) async fn accept(&self) -> io::Result<(AcceptedSocket, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
                 let (socket, peer) = listener.accept().await?;
                 socket.set_nodelay(true)?;
-                Ok((Stream::Tcp(socket), Some(peer.ip().to_canonical())))
+                Ok((AcceptedSocket::Tcp(socket), Some(peer.ip().to_canonical())))
             }
-            Self::Unix(listener) => Ok((Stream::Unix(listener.accept().await?.0), None)),
+            Self::Unix(listener) => Ok((AcceptedSocket::Unix(listener.accept().await?.0), None)),
         }
     }
 }
 
-/// Binds `address` for `workers` workers. Returns the sockets and the address with its real port.
+/// Binds `address` for `workers` workers. Returns one socket for each worker, and the address with its actual port.
 ///
 /// # Errors
-/// What the system says; an address that another process listens on is an error, not shared.
-pub fn bind(address: &Address, workers: usize) -> io::Result<(Vec<Bound>, Address)> {
+/// Errors of the system, also when another process listens on the address.
+pub fn bind(address: &Address, workers: usize) -> io::Result<(Vec<BoundSocket>, Address)> {
     match address {
         Address::Tcp(address) => {
-            // SO_REUSEPORT would let a second gateway take half of the connections: this socket finds out.
+            // With SO_REUSEPORT a second gateway could bind the same address and get half of the connections. This
+            // socket is bound without it, so that binding fails in this case.
             drop(tcp(*address, false)?);
             let first = tcp(*address, true)?;
-            let real = first.local_addr()?;
-            let mut sockets = vec![Bound::Tcp(first)];
+            let actual = first.local_addr()?;
+            let mut sockets = vec![BoundSocket::Tcp(first)];
             for _ in 1..workers {
-                sockets.push(Bound::Tcp(tcp(real, true)?));
+                sockets.push(BoundSocket::Tcp(tcp(actual, true)?));
             }
-            Ok((sockets, Address::Tcp(real)))
+            Ok((sockets, Address::Tcp(actual)))
         }
         Address::Unix(path, mode) => {
             let socket = unix(path, *mode)?;
             let mut sockets = Vec::with_capacity(workers);
             for _ in 1..workers {
-                sockets.push(Bound::Unix(socket.try_clone()?));
+                sockets.push(BoundSocket::Unix(socket.try_clone()?));
             }
-            sockets.push(Bound::Unix(socket));
+            sockets.push(BoundSocket::Unix(socket));
             Ok((sockets, address.clone()))
         }
     }
 }
 
-/// Shares sockets of one address that were bound elsewhere among `workers` workers: each gets at least one, and each is
-/// somebody's. Returns the workers' shares, and the address.
+/// Distributes sockets of one address that were passed to the process (socket activation) among `workers` workers.
+/// Every worker gets at least one socket, and every socket goes to at least one worker. Returns the sockets of each
+/// worker, and the address.
 ///
-/// A worker that shares a socket has a descriptor of its own for it, and the kernel wakes all of them for a connection that
-/// one will get; over several sockets of one address (`SO_REUSEPORT`) it spreads connections as it does for our own.
+/// Workers that share a socket each have their own descriptor for it; the kernel wakes all of them for a connection
+/// that one of them will accept. Over several sockets of one address (`SO_REUSEPORT`) the kernel distributes the
+/// connections.
 ///
 /// # Errors
-/// When the system refuses another descriptor, or there is no socket.
-pub fn share(sockets: &[Bound], workers: usize) -> io::Result<(Vec<Vec<Bound>>, Address)> {
+/// When the system refuses another descriptor, or `sockets` is empty.
+pub fn share(sockets: &[BoundSocket], workers: usize) -> io::Result<(Vec<Vec<BoundSocket>>, Address)> {
     let address = sockets
         .first()
-        .ok_or_else(|| io::Error::other("no socket"))?
+        .ok_or_else(|| io::Error::other("no socket was passed"))?
         .address()?;
-    let mut shares: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut shares: Vec<Vec<BoundSocket>> = (0..workers).map(|_| Vec::new()).collect();
     let turns = sockets.len().max(workers);
     for (socket, turn) in sockets.iter().cycle().zip(0..turns) {
         if let Some(share) = shares.get_mut(turn % workers.max(1)) {
@@ -156,22 +161,26 @@ pub fn share(sockets: &[Bound], workers: usize) -> io::Result<(Vec<Vec<Bound>>, 
     Ok((shares, address))
 }
 
-fn tcp(address: SocketAddr, share: bool) -> io::Result<std::net::TcpListener> {
+/// Binds a TCP address; `reuse_port` allows further sockets on it.
+fn tcp(address: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking(),
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(share)?;
+    socket.set_reuse_port(reuse_port)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
+/// Binds a Unix socket and sets the mode of its file.
 fn unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
-    // A socket that nobody answers on was left behind by a crash.
-    if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) && UnixStream::connect(path).is_err() {
+    // A socket file without a listening process is left over from a crash.
+    if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
+        && UnixAcceptedSocket::connect(path).is_err()
+    {
         fs::remove_file(path)?;
     }
     let socket = UnixListener::bind(path)?;
@@ -185,14 +194,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Whatever the numbers: no worker without a socket, no socket without a worker.
+    /// With any numbers of sockets and workers, every worker gets a socket and every socket a worker.
     #[test]
-    fn handed_over_sockets_are_shared_out() {
+    fn passed_sockets_are_distributed_over_the_workers() {
         for (sockets, workers) in [(1, 1), (1, 4), (2, 3), (3, 2), (4, 4)] {
             let first = tcp("127.0.0.1:0".parse().unwrap(), true).unwrap();
             let address = first.local_addr().unwrap();
-            let mut bound = vec![Bound::Tcp(first)];
-            bound.extend((1..sockets).map(|_| Bound::Tcp(tcp(address, true).unwrap())));
+            let mut bound = vec![BoundSocket::Tcp(first)];
+            bound.extend((1..sockets).map(|_| BoundSocket::Tcp(tcp(address, true).unwrap())));
             let (shares, found) = share(&bound, workers).unwrap();
             assert_eq!(found, Address::Tcp(address));
             assert_eq!(shares.len(), workers);

@@ -1,23 +1,26 @@
-//! The wall clock, read in one place: once per exchange, in whole Unix seconds, and passed on as an argument.
+//! The wall clock. It is read only here, once per exchange, in whole Unix seconds; other modules receive the time as an
+//! argument.
 
 use httpdate::HttpDate;
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 thread_local! {
-    /// The second that was written last, and how.
+    /// The Unix second that was formatted last, and its text; `u64::MAX` before the first call.
     static DATE: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
 }
 
-/// Unix seconds now; 0 on a machine whose clock stands before 1970.
+/// The current time in Unix seconds; 0 when the machine's clock is set before 1970.
 #[must_use]
 pub fn unix_now() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the wall clock")]
     let now = SystemTime::now();
     now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Gives `use_it` the value of a `Date` field for now (RFC 9110, 5.6.7): nothing is judged by it.
+/// Calls `use_it` with the current time as the value of a `Date` field (RFC 9110, 5.6.7).
+///
+/// The text is formatted once per second and thread. No check of a request depends on it.
 pub fn with_http_date<T>(use_it: impl FnOnce(&str) -> T) -> T {
     let now = unix_now();
     DATE.with_borrow_mut(|(second, text)| {

@@ -1,36 +1,37 @@
-//! The word that goes round when the process is to stop: first the listeners stop accepting, then every connection
-//! finishes what it has.
+//! The shutdown signal, shared by listeners, connections and background tasks.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
-/// Spoken once. Asking costs one load.
+/// A signal that is triggered at most once and stays triggered.
+///
+/// Its owner decides what it stops: one signal stops the accept loops, another one tells connections to finish.
 #[derive(Debug, Default)]
-pub struct Drain {
-    begun: AtomicBool,
+pub struct ShutdownSignal {
+    triggered: AtomicBool,
     notify: Notify,
 }
 
-impl Drain {
-    /// Speaks the word.
-    pub fn begin(&self) {
-        self.begun.store(true, Ordering::SeqCst);
+impl ShutdownSignal {
+    /// Triggers the signal and wakes every task in [`wait`](Self::wait). Further calls change nothing.
+    pub fn trigger(&self) {
+        self.triggered.store(true, Ordering::SeqCst);
         self.notify.notify_waiters();
     }
 
-    /// Whether it has been spoken.
+    /// Whether the signal has been triggered. Costs one atomic load.
     #[must_use]
-    pub fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::SeqCst)
+    pub fn is_triggered(&self) -> bool {
+        self.triggered.load(Ordering::SeqCst)
     }
 
-    /// Ready once it has been spoken.
-    pub async fn begun(&self) {
+    /// Waits until the signal is triggered; returns immediately when it has been already.
+    pub async fn wait(&self) {
         let notified = self.notify.notified();
         let mut notified = std::pin::pin!(notified);
-        // Enabled before the flag is read, so that a word in between is not lost.
+        // Registers this task before the flag is read, so that a trigger between the two is not missed.
         notified.as_mut().enable();
-        if !self.has_begun() {
+        if !self.is_triggered() {
             notified.await;
         }
     }

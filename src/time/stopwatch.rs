@@ -1,21 +1,22 @@
-//! Adds up the time that one work takes which is interrupted by waiting: the CPU work of verification, between whose parts
-//! the body arrives.
+//! Measures the CPU time of verification, which is interrupted while the body arrives.
 //!
-//! A reading of the clock costs as much as hashing a hundred bytes, so a watch is stopped only where something may really be
-//! waited for, and starting one that runs or pausing one that stands reads nothing.
+//! Reading the clock costs as much as hashing a hundred bytes. Therefore callers pause the stopwatch only where a task
+//! may really have to wait, and neither resuming a running stopwatch nor pausing a paused one reads the clock.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Time so far, and since when it runs.
+/// Adds up the time between [`start`](Self::start) or [`resume`](Self::resume) and the next [`pause`](Self::pause).
 #[derive(Debug)]
 pub struct Stopwatch {
+    /// The time of all finished intervals.
     total: Duration,
+    /// Start of the current interval; `None` while paused.
     running_since: Option<Instant>,
 }
 
 impl Stopwatch {
-    /// A running watch at zero.
+    /// A running stopwatch that shows zero.
     #[must_use]
     pub fn start() -> Self {
         Self {
@@ -24,19 +25,19 @@ impl Stopwatch {
         }
     }
 
-    /// Before something that may be waited for.
+    /// Stops counting before the task may wait; no effect while paused.
     pub fn pause(&mut self) {
         if let Some(since) = self.running_since.take() {
             self.total += since.elapsed();
         }
     }
 
-    /// Behind it.
+    /// Continues after `pause`; no effect while running.
     pub fn resume(&mut self) {
         self.running_since.get_or_insert_with(Instant::now);
     }
 
-    /// What it shows, and the moment at which it was looked at.
+    /// The total time, and the moment at which it was read.
     #[must_use]
     pub fn stop(self) -> (Duration, Instant) {
         let now = Instant::now();
@@ -51,9 +52,9 @@ mod tests {
     use tokio::time::advance;
 
     #[tokio::test(start_paused = true)]
-    async fn only_the_time_that_it_runs_is_counted() {
+    async fn only_running_time_is_counted() {
         let second = Duration::from_secs(1);
-        let begun = Instant::now();
+        let start = Instant::now();
         let mut watch = Stopwatch::start();
         advance(second).await;
         watch.resume();
@@ -64,6 +65,6 @@ mod tests {
         advance(10 * second).await;
         watch.resume();
         advance(second).await;
-        assert_eq!(watch.stop(), (3 * second, begun + 23 * second));
+        assert_eq!(watch.stop(), (3 * second, start + 23 * second));
     }
 }

@@ -1,22 +1,25 @@
-//! One timer that is armed rarely and asked often.
+//! A timer that is polled often and armed rarely.
 //!
-//! Arming a runtime timer costs as much as the rest of a request's bookkeeping, and deadlines on a kept-alive connection
-//! mostly move later. So a [`Timer`] leaves the runtime's timer where it is when its deadline moves later, and looks again
-//! when that one fires: a connection that serves thousands of requests arms it once in a while.
+//! Arming a timer of the runtime costs as much as the rest of a request's bookkeeping, and the deadlines of a
+//! kept-alive connection mostly move later. When its deadline moves later, a [`Timer`] leaves the runtime's timer as it
+//! is and compares the deadlines when that timer fires. A connection that serves thousands of requests arms it only now
+//! and then.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A lazily armed timer. Belongs to one task at a time; poll it after everything that it guards.
+/// A lazily armed timer. Only one task may use it at a time. Poll it after the operations whose time it limits.
 #[derive(Debug, Default)]
 pub struct Timer {
+    /// The runtime's timer; `None` before the first poll.
     armed: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timer {
-    /// Ready once `deadline` has passed. Exact to the runtime's millisecond; may wake the task early and say `Pending`.
+    /// Ready once `deadline` has passed, with the runtime's resolution of one millisecond. It may wake the task before
+    /// the deadline; a poll then returns `Pending`.
     pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let armed = self.armed.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if armed.deadline() > deadline {
@@ -39,7 +42,7 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_that_moves_later_is_kept_and_one_that_moves_earlier_too() {
+    async fn deadlines_that_move_later_or_earlier_are_met() {
         let start = Instant::now();
         let mut timer = Timer::default();
         let at = |seconds| start + Duration::from_secs(seconds);

@@ -1,68 +1,70 @@
-//! Where a body ends: after so many bytes, after the last chunk, or with the connection. Pure.
+//! Finds the end of a body: after a number of bytes, after the last chunk, or at the end of the connection (RFC 9112,
+//! sections 6 and 7.1). Pure.
 //!
-//! RFC 9112, section 6 and 7.1. Which of them it is was decided with the head, where what could be read in two ways is
-//! refused: a sender's in [`super::request`], an upstream's in its own module.
+//! The head decides which of them applies: [`super::request`] for a sender's request, `upstream::message` for an
+//! upstream's response.
 
 use bytes::{Bytes, BytesMut};
 
-/// Bytes of a chunk's size line, its extensions included.
-const SIZE_LINE: usize = 4 * 1024;
-/// Bytes of the extensions of all chunks, which mean nothing to us.
-const EXTENSIONS: usize = 16 * 1024;
-/// Bytes of all trailers, which are read and dropped.
-const TRAILERS: usize = 16 * 1024;
+/// The most bytes of a chunk's size line, with its extensions.
+const MAX_SIZE_LINE_BYTES: usize = 4 * 1024;
+/// The most bytes of the extensions of all chunks of a body; extensions are ignored.
+const MAX_EXTENSION_BYTES: usize = 16 * 1024;
+/// The most bytes of all trailers of a body; trailers are read and dropped.
+const MAX_TRAILER_BYTES: usize = 16 * 1024;
 
-/// How much of a body is still to come.
+/// How a body ends, and how much of it has not been read yet.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// So many bytes; none of them: complete.
+    /// This many bytes are left; 0 means that the body is complete.
     Length(u64),
-    /// Chunks.
+    /// The body is chunked.
     Chunked(Chunks),
-    /// Everything until the connection ends.
+    /// The body ends with the connection.
     UntilClose,
 }
 
-/// A chunked body on its way.
+/// The position in a chunked body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Chunks {
+    /// What is read next.
     next: Part,
-    /// Bytes of extensions so far.
-    extensions: usize,
+    /// Bytes of extensions read so far.
+    extension_bytes: usize,
 }
 
-/// What a chunked body has to say next.
+/// The part of a chunked body that is read next.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Part {
-    /// A size line.
+    /// The size line of a chunk.
     #[default]
     Size,
-    /// The rest of a chunk.
+    /// The data of a chunk, of which this many bytes are left.
     Data(u64),
-    /// The line end behind a chunk.
+    /// The line end after the data of a chunk.
     DataEnd,
-    /// Trailer lines, of which so many bytes have come.
+    /// Trailer lines, of which this many bytes have been read.
     Trailers(usize),
 }
 
-/// What the bytes at hand amount to.
+/// The result of [`Framing::next`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// A piece of the body.
     Data(Bytes),
     /// The body is complete.
     End,
-    /// More bytes are needed.
+    /// More input is needed.
     More,
 }
 
-/// Not a body in this framing.
+/// The bytes are not a valid chunked body, or its extensions or trailers are too large.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub struct FramingError;
 
-/// Bytes that have arrived, to be taken away from the front.
+/// Bytes that have arrived, which are consumed from the front.
 pub trait Input: AsRef<[u8]> {
-    /// The first `count` of them, of which there are as many.
+    /// Removes and returns the first `count` bytes. The caller makes sure that there are as many.
     fn take(&mut self, count: usize) -> Bytes;
 }
 
@@ -79,17 +81,17 @@ impl Input for BytesMut {
 }
 
 impl Framing {
-    /// Takes the next step with the bytes in `input`, which it shortens.
+    /// Reads the next part of the body from `input` and removes the bytes that it has read.
     ///
     /// # Errors
-    /// For chunks that are none, and for too much that is not body.
-    pub fn next(&mut self, input: &mut impl Input) -> Result<Step, Malformed> {
+    /// When a chunk is malformed, or when extensions or trailers are too large.
+    pub fn next(&mut self, input: &mut impl Input) -> Result<Step, FramingError> {
         match self {
             Self::Length(0) => Ok(Step::End),
             Self::Length(left) => Ok(take(left, input)),
             Self::UntilClose => {
-                let mut everything = u64::MAX;
-                Ok(take(&mut everything, input))
+                let mut unlimited = u64::MAX;
+                Ok(take(&mut unlimited, input))
             }
             Self::Chunked(chunks) => {
                 let step = chunks.next(input)?;
@@ -101,13 +103,13 @@ impl Framing {
         }
     }
 
-    /// Whether nothing is to come. A chunked body is complete only once its end has been read.
+    /// Whether the whole body has been read. A chunked body is complete only once its last line has been read.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         matches!(self, Self::Length(0))
     }
 
-    /// The connection ended here: whether that is the body's end.
+    /// Whether the end of the connection is the regular end of the body.
     #[must_use]
     pub const fn ends_with_connection(&self) -> bool {
         matches!(self, Self::UntilClose)
@@ -115,16 +117,16 @@ impl Framing {
 }
 
 impl Chunks {
-    fn next(&mut self, input: &mut impl Input) -> Result<Step, Malformed> {
+    fn next(&mut self, input: &mut impl Input) -> Result<Step, FramingError> {
         loop {
             self.next = match &mut self.next {
-                Part::Size => match line(input, SIZE_LINE)? {
+                Part::Size => match line(input, MAX_SIZE_LINE_BYTES)? {
                     None => return Ok(Step::More),
                     Some(line) => {
                         let (size, extensions) = size(&line)?;
-                        self.extensions += extensions;
+                        self.extension_bytes += extensions;
                         match size {
-                            _ if self.extensions > EXTENSIONS => return Err(Malformed),
+                            _ if self.extension_bytes > MAX_EXTENSION_BYTES => return Err(FramingError),
                             0 => Part::Trailers(0),
                             size => Part::Data(size),
                         }
@@ -136,7 +138,7 @@ impl Chunks {
                     None => return Ok(Step::More),
                     Some(_) => Part::Size,
                 },
-                Part::Trailers(before) => match line(input, TRAILERS.saturating_sub(*before))? {
+                Part::Trailers(before) => match line(input, MAX_TRAILER_BYTES.saturating_sub(*before))? {
                     None => return Ok(Step::More),
                     Some(line) if line.is_empty() => return Ok(Step::End),
                     Some(line) => Part::Trailers(*before + line.len() + 2),
@@ -146,44 +148,45 @@ impl Chunks {
     }
 }
 
-/// Up to `left` bytes of `input`.
+/// Reads up to `left` bytes of `input` and lowers `left` by their number.
 fn take(left: &mut u64, input: &mut impl Input) -> Step {
-    let at_hand = input.as_ref().len();
-    if at_hand == 0 {
+    let available = input.as_ref().len();
+    if available == 0 {
         return Step::More;
     }
-    let some = usize::try_from(*left).unwrap_or(usize::MAX).min(at_hand);
-    *left -= some as u64;
-    Step::Data(input.take(some))
+    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(available);
+    *left -= count as u64;
+    Step::Data(input.take(count))
 }
 
-/// The next line without its CRLF, of at most `limit` bytes; `None` when its end has not come yet.
-fn line(input: &mut impl Input, limit: usize) -> Result<Option<Bytes>, Malformed> {
+/// The next line of at most `limit` bytes, without its CRLF; `None` when its end has not arrived yet.
+fn line(input: &mut impl Input, limit: usize) -> Result<Option<Bytes>, FramingError> {
     match memchr::memchr(b'\n', input.as_ref()) {
         Some(end) if end <= limit + 1 => {
             let mut line = input.take(end + 1);
             line.truncate(end);
-            // A bare LF could hide a line from whoever insists on CRLF.
+            // A server that requires CRLF would not see the end of this line at a bare LF.
             if line.last() != Some(&b'\r') {
-                return Err(Malformed);
+                return Err(FramingError);
             }
             line.truncate(end - 1);
             Ok(Some(line))
         }
         None if input.as_ref().len() <= limit + 1 => Ok(None),
-        Some(_) | None => Err(Malformed),
+        Some(_) | None => Err(FramingError),
     }
 }
 
-/// A chunk's size, and how many bytes of its line are something else: after hexadecimal digits there may be blanks and an extension.
-fn size(line: &[u8]) -> Result<(u64, usize), Malformed> {
+/// The size of a chunk, and the number of the other bytes in its size line: blanks and extensions may follow the
+/// hexadecimal digits.
+fn size(line: &[u8]) -> Result<(u64, usize), FramingError> {
     let end = line.iter().position(|byte| !byte.is_ascii_hexdigit());
     let (digits, rest) = line.split_at(end.unwrap_or(line.len()));
     if !rest.is_empty() && rest.trim_ascii_start().first() != Some(&b';') && !rest.trim_ascii().is_empty() {
-        return Err(Malformed);
+        return Err(FramingError);
     }
-    let digits = str::from_utf8(digits).map_err(|_| Malformed)?;
-    let size = u64::from_str_radix(digits, 16).map_err(|_| Malformed)?;
+    let digits = str::from_utf8(digits).map_err(|_| FramingError)?;
+    let size = u64::from_str_radix(digits, 16).map_err(|_| FramingError)?;
     Ok((size, rest.len()))
 }
 
@@ -193,8 +196,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Feeds `wire` in pieces of `step` bytes; the body, and what was left behind its end.
-    fn read(mut framing: Framing, wire: &[u8], step: usize) -> Result<(Vec<u8>, Vec<u8>, bool), Malformed> {
+    /// Feeds `wire` in pieces of `step` bytes; returns the body, the bytes after its end, and whether it is complete.
+    fn read(mut framing: Framing, wire: &[u8], step: usize) -> Result<(Vec<u8>, Vec<u8>, bool), FramingError> {
         let (mut body, mut input) = (Vec::new(), Bytes::new());
         let mut pieces = wire.chunks(step);
         loop {
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_joined_however_they_are_cut() {
+    fn chunks_are_decoded_however_the_input_is_divided() {
         let wire = b"5\r\nhello\r\n0a;x=\"y\" \r\n, world...\r\n0\r\nX-Trailer: gone\r\n\r\nHTTP/1.1";
         for step in 1..=wire.len() {
             let (body, left, complete) = read(Framing::Chunked(Chunks::default()), wire, step).unwrap();
@@ -225,13 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_chunk_is_refused() {
-        let long = format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(SIZE_LINE));
+    fn malformed_and_oversized_chunks_are_refused() {
+        let long = format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(MAX_SIZE_LINE_BYTES));
         let each = format!(
             "{}0\r\n\r\n",
-            format!("1;{}\r\nx\r\n", "e".repeat(200)).repeat(EXTENSIONS / 200 + 1)
+            format!("1;{}\r\nx\r\n", "e".repeat(200)).repeat(MAX_EXTENSION_BYTES / 200 + 1)
         );
-        let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(TRAILERS / 6 + 2));
+        let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(MAX_TRAILER_BYTES / 6 + 2));
         for wire in [
             "\r\nx\r\n",
             "-1\r\nx\r\n",
@@ -249,13 +252,13 @@ mod tests {
         ] {
             for step in [1, wire.len()] {
                 let read = read(Framing::Chunked(Chunks::default()), wire.as_bytes(), step);
-                assert_eq!(read, Err(Malformed), "{:?}", &wire[..wire.len().min(40)]);
+                assert_eq!(read, Err(FramingError), "{:?}", &wire[..wire.len().min(40)]);
             }
         }
     }
 
     #[test]
-    fn a_length_is_exact_and_a_connection_s_end_is_an_end_only_where_it_was_announced() {
+    fn a_length_is_exact_and_the_end_of_the_connection_ends_only_a_body_without_length() {
         let (body, left, complete) = read(Framing::Length(5), b"helloHTTP/1.1", 3).unwrap();
         assert_eq!(
             (&body[..], &left[..], complete),
@@ -271,7 +274,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_chunked_is_read_back(
+        fn a_chunked_body_is_decoded_to_its_original(
             pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..8),
             step in 1_usize..400,
         ) {

@@ -1,10 +1,13 @@
-//! The lines of a head as they are written, in either direction. Names and values are those of parsed fields, or ours: none
-//! can hold a line end.
+//! Writes the lines of a head and the sizes of chunks, in both directions.
+//!
+//! Names and values come from parsed fields or from hookgate itself, so none of them can contain a line end.
 
 use bytes::{BufMut as _, BytesMut};
 
-/// Writes the line of one field. Kept as one function: copied into every place that writes a line it pushes the rest of a
-/// request's way out of the CPU's instruction cache.
+/// Writes the line of one field.
+///
+/// It is never inlined: copies in every caller would push the other code of a request out of the CPU's instruction
+/// cache.
 #[inline(never)]
 pub(crate) fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
@@ -14,11 +17,11 @@ pub(crate) fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.put_slice(b"\r\n");
 }
 
-/// The line before a chunk of `length` bytes.
+/// Writes the size line of a chunk of `length` bytes, in hexadecimal.
 pub(crate) fn chunk_size(out: &mut BytesMut, length: usize) {
     let digits = length.to_be_bytes();
     let mut hexadecimal = [0; 2 * size_of::<usize>()];
-    // As many digits as there is room for: it cannot fail.
+    // This cannot fail: the array has room for exactly these digits.
     let _ = hex::encode_to_slice(digits, &mut hexadecimal);
     let zeros = hexadecimal.iter().take_while(|digit| **digit == b'0').count();
     out.put_slice(hexadecimal.get(zeros..).unwrap_or_default());
@@ -30,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_say_their_size_as_http_wants_it() {
+    fn chunk_sizes_are_hexadecimal_without_leading_zeros() {
         for length in [1, 15, 16, 0xabcd0, usize::MAX] {
             let mut out = BytesMut::new();
             chunk_size(&mut out, length);

@@ -1,28 +1,29 @@
-//! The header fields of one message: in their order, as they were written, all in one piece of memory.
+//! The header fields of one message, in their order and as they were written, in one buffer.
 //!
-//! A map would have to be made, with a hash and a reference count for every field, only to be written out again and
-//! dropped. There are few fields, so they are looked through, and what nobody changes goes on as it came. What a name is
-//! to us is found out once ([`Role`]); every rule asks for that and compares no names.
+//! A map would cost a hash and a reference count for every field, although most fields are only written out again. A
+//! message has few fields, so a linear search is fast, and unchanged fields are forwarded as they were received. The
+//! meaning of a name is determined once ([`Role`]); the rules compare roles instead of names.
 
-use super::Role;
+use super::role::Role;
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Range;
 
-/// Header fields. Names are tokens and values hold no control characters but the tab (RFC 9110, 5.1 and 5.5): both come
-/// from a parser or from types that see to it, so that none can make a line of its own.
+/// Header fields. Names are tokens, and values contain no control characters except the tab (RFC 9110, sections 5.1 and
+/// 5.5): both come from a parser or from types that ensure it, so that no field can add a line to a head.
 #[derive(Clone, Default)]
 pub struct Headers {
-    /// What names and values are parts of.
+    /// The buffer that contains all names and values.
     bytes: Bytes,
-    places: Vec<Place>,
+    /// One position for each field, in their order.
+    positions: Vec<FieldPosition>,
 }
 
-/// Where a field stands in the bytes.
+/// The position of a field in the buffer: offsets and lengths in bytes.
 #[derive(Clone, Copy)]
-struct Place {
+struct FieldPosition {
     name: u32,
     name_length: u32,
     value: u32,
@@ -30,79 +31,79 @@ struct Place {
     role: Role,
 }
 
-/// One field.
+/// One header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// What it is to us.
+    /// The meaning of the name.
     pub role: Role,
-    /// As it was written; the case of its letters means nothing.
+    /// The name as it was written, in any case.
     pub name: &'a [u8],
-    /// Without spaces around it.
+    /// The value without whitespace around it.
     pub value: &'a [u8],
 }
 
 impl Headers {
-    /// Those that were parsed from `bytes`; `None` when one stands somewhere else.
+    /// The fields that httparse found in `bytes`; `None` when one of them is not a part of `bytes`.
     pub(crate) fn parsed(bytes: &Bytes, parsed: &[httparse::Header<'_>]) -> Option<Self> {
-        let place = |field: &httparse::Header<'_>| {
-            // An empty value may stand nowhere.
+        let position = |field: &httparse::Header<'_>| {
+            // The slice of an empty value may point anywhere.
             let value = match field.value {
                 [] => 0,
                 value => offset(bytes, value)?,
             };
-            Place::new(
+            FieldPosition::new(
                 field.name.as_bytes(),
                 offset(bytes, field.name.as_bytes())?,
                 value,
                 field.value.len(),
             )
         };
-        let mut places = Vec::with_capacity(parsed.len());
+        let mut positions = Vec::with_capacity(parsed.len());
         for field in parsed {
-            places.push(place(field)?);
+            positions.push(position(field)?);
         }
         Some(Self {
             bytes: bytes.clone(),
-            places,
+            positions,
         })
     }
 
-    /// How many there are.
+    /// The number of fields.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.places.len()
+        self.positions.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no fields.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.positions.is_empty()
     }
 
-    /// All, in their order.
+    /// All fields in their order.
     pub fn iter(&self) -> impl Iterator<Item = Header<'_>> + Clone {
-        self.places.iter().map(|place| self.at(*place))
+        self.positions.iter().map(|position| self.at(*position))
     }
 
-    /// The values of all fields of this role.
+    /// The values of all fields with this role, in their order.
     pub fn of(&self, role: Role) -> impl Iterator<Item = &[u8]> + Clone {
-        let places = self.places.iter().filter(move |place| place.role == role);
-        places.map(|place| self.at(*place).value)
+        let positions = self.positions.iter().filter(move |position| position.role == role);
+        positions.map(|position| self.at(*position).value)
     }
 
-    /// The value of the first field of this role.
+    /// The value of the first field with this role.
     #[must_use]
     pub fn first(&self, role: Role) -> Option<&[u8]> {
         self.of(role).next()
     }
 
-    /// Whether there is a field of this role.
+    /// Whether there is a field with this role.
     #[must_use]
     pub fn has(&self, role: Role) -> bool {
-        self.places.iter().any(|place| place.role == role)
+        self.positions.iter().any(|position| position.role == role)
     }
 
-    /// The values of all fields of this name.
+    /// The values of all fields with this name, which may be in any case.
     pub fn named<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a, 'n> {
         let named = self
             .iter()
@@ -110,35 +111,38 @@ impl Headers {
         named.map(|field| field.value)
     }
 
-    /// The words of `Connection` (RFC 9110, 5.6.1 and 7.6.1), empty ones too.
+    /// The options of all `Connection` fields (RFC 9110, sections 5.6.1 and 7.6.1), with empty ones.
     pub fn connection(&self) -> impl Iterator<Item = &[u8]> {
-        let words = self
+        let options = self
             .of(Role::Connection)
             .flat_map(|value| value.split(|byte| *byte == b','));
-        words.map(<[u8]>::trim_ascii)
+        options.map(<[u8]>::trim_ascii)
     }
 
-    /// Drops all that are not to be kept.
+    /// Removes the fields for which `keep` returns false.
     pub fn retain(&mut self, mut keep: impl FnMut(Header<'_>) -> bool) {
-        let mut places = std::mem::take(&mut self.places);
-        places.retain(|place| keep(self.at(*place)));
-        self.places = places;
+        let mut positions = std::mem::take(&mut self.positions);
+        positions.retain(|position| keep(self.at(*position)));
+        self.positions = positions;
     }
 
-    fn at(&self, place: Place) -> Header<'_> {
+    fn at(&self, position: FieldPosition) -> Header<'_> {
         Header {
-            role: place.role,
-            name: self.bytes.get(range(place.name, place.name_length)).unwrap_or_default(),
-            value: self.bytes.get(place.value()).unwrap_or_default(),
+            role: position.role,
+            name: self
+                .bytes
+                .get(range(position.name, position.name_length))
+                .unwrap_or_default(),
+            value: self.bytes.get(position.value()).unwrap_or_default(),
         }
     }
 }
 
-impl Place {
-    /// `None` for what is behind the fourth gigabyte.
-    fn new(name: &[u8], starts: usize, value: usize, value_length: usize) -> Option<Self> {
+impl FieldPosition {
+    /// The position of the field `name`, which begins at `name_start`; `None` when an offset exceeds 4 GiB.
+    fn new(name: &[u8], name_start: usize, value: usize, value_length: usize) -> Option<Self> {
         Some(Self {
-            name: u32::try_from(starts).ok()?,
+            name: u32::try_from(name_start).ok()?,
             name_length: u32::try_from(name.len()).ok()?,
             value: u32::try_from(value).ok()?,
             value_length: u32::try_from(value_length).ok()?,
@@ -155,7 +159,7 @@ const fn range(start: u32, length: u32) -> Range<usize> {
     start as usize..start as usize + length as usize
 }
 
-/// Where a part begins; `None` when it is none.
+/// The offset of `part` in `whole`; `None` when it is not a part of it.
 fn offset(whole: &[u8], part: &[u8]) -> Option<usize> {
     let offset = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
     (offset + part.len() <= whole.len()).then_some(offset)
@@ -173,7 +177,7 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// Those that were made here, or that HTTP/2 brought: names are in lower case.
+/// Collects fields that hookgate made or that came over HTTP/2; their names are in lower case.
 impl<N: Borrow<HeaderName>, V: Borrow<HeaderValue>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         let mut headers = Self::default();
@@ -183,10 +187,10 @@ impl<N: Borrow<HeaderName>, V: Borrow<HeaderValue>> FromIterator<(N, V)> for Hea
             let start = bytes.len();
             bytes.extend_from_slice(name);
             bytes.extend_from_slice(value);
-            // More than four gigabytes do not fit into a head.
+            // A field beyond 4 GiB would be dropped; the limit of a head is far below.
             headers
-                .places
-                .extend(Place::new(name, start, start + name.len(), value.len()));
+                .positions
+                .extend(FieldPosition::new(name, start, start + name.len(), value.len()));
         }
         headers.bytes = bytes.into();
         headers
@@ -196,10 +200,10 @@ impl<N: Borrow<HeaderName>, V: Borrow<HeaderValue>> FromIterator<(N, V)> for Hea
 impl From<&Headers> for HeaderMap {
     fn from(headers: &Headers) -> Self {
         let mut map = Self::with_capacity(headers.len());
-        for place in &headers.places {
-            let name = HeaderName::try_from(headers.at(*place).name);
-            let value = HeaderValue::from_maybe_shared(headers.bytes.slice(place.value()));
-            // Whatever was parsed as a field is one to these types too; a test goes through all bytes.
+        for position in &headers.positions {
+            let name = HeaderName::try_from(headers.at(*position).name);
+            let value = HeaderValue::from_maybe_shared(headers.bytes.slice(position.value()));
+            // These types accept every field that the parser accepts; a test checks this for all bytes.
             if let (Ok(name), Ok(value)) = (name, value) {
                 map.append(name, value);
             }
@@ -224,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_found_by_any_case_and_kept_as_they_were_written() {
+    fn fields_are_found_in_any_case_and_kept_as_they_were_written() {
         let mut fields =
             parse(b"Host: h\r\nX-Twice:1\r\nEmpty:\r\nx-tWICE:  2 \r\nCONNECTION: a ,, B\r\n\r\n").unwrap();
         let written: Vec<_> = fields
@@ -256,9 +260,9 @@ mod tests {
         assert!(Headers::parsed(&Bytes::from_static(b"a: b"), &[elsewhere]).is_none());
     }
 
-    /// What the parser lets pass, hyper's types do; nothing is lost on the way to HTTP/2.
+    /// hyper's types accept every field that the parser accepts, so no field is lost over HTTP/2.
     #[test]
-    fn every_byte_that_passes_the_parser_is_a_field_s() {
+    fn every_byte_that_the_parser_accepts_is_kept_in_a_map() {
         let mut passed = 0;
         for byte in 0..=255_u8 {
             for wire in [
@@ -276,7 +280,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_map_and_fields_say_the_same(pairs in prop::collection::vec(("[a-z]{1,3}", "[!-~]{0,5}"), 0..9)) {
+        fn a_map_and_fields_have_the_same_content(pairs in prop::collection::vec(("[a-z]{1,3}", "[!-~]{0,5}"), 0..9)) {
             let map: HeaderMap = pairs
                 .iter()
                 .map(|(name, value)| (HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap()))

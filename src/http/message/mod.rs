@@ -1,4 +1,9 @@
-//! Messages as the gateway sees them, whatever version of HTTP they came in, and their header fields as they were written.
+//! Requests and responses in any version of HTTP, with their header fields as they were received.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`headers`] | the header fields of one message |
+//! | [`role`] | what a header name means to the rules |
 
 mod headers;
 mod role;
@@ -12,19 +17,19 @@ use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 /// A request without its body.
 #[derive(Debug)]
 pub struct Request {
-    /// As it was sent.
+    /// The method, as it was received.
     pub method: Method,
-    /// As it was sent: a path with or without a query, mostly; over HTTP/2 with the authority.
+    /// The request target, as it was received: usually a path with or without a query; over HTTP/2 also the authority.
     pub uri: Uri,
-    /// In which it came.
+    /// The version of HTTP in which the request was received.
     pub version: Version,
-    /// In their order.
+    /// The header fields in their order.
     pub headers: Headers,
 }
 
 impl Request {
-    /// The head of hyper's request, and what is behind it.
-    pub fn of<B>(request: hyper::Request<B>) -> (Self, B) {
+    /// Splits a request of hyper into its head and its body.
+    pub fn from_hyper<B>(request: hyper::Request<B>) -> (Self, B) {
         let (parts, body) = request.into_parts();
         let head = Self {
             method: parts.method,
@@ -36,21 +41,21 @@ impl Request {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Response<B> {
-    /// How it went.
+    /// The status code.
     pub status: StatusCode,
-    /// What was said in place of the status's own words; goes back over HTTP/1.1 only.
+    /// The reason phrase, where it differs from the usual one of the status; sent over HTTP/1.1 only.
     pub reason: Option<Bytes>,
-    /// In their order.
+    /// The header fields in their order.
     pub headers: Headers,
-    /// What is behind the head.
+    /// The body.
     pub body: B,
 }
 
 impl<B> Response<B> {
-    /// An answer that says no more than this.
+    /// A response without header fields.
     pub fn new(status: StatusCode, body: B) -> Self {
         Self {
             status,
@@ -60,7 +65,7 @@ impl<B> Response<B> {
         }
     }
 
-    /// The head, and what is behind it.
+    /// Splits the response into its head and its body.
     pub fn split(self) -> (Response<()>, B) {
         let head = Response {
             status: self.status,
@@ -71,7 +76,7 @@ impl<B> Response<B> {
         (head, self.body)
     }
 
-    /// The same with another body.
+    /// The response with another body.
     pub fn map<C>(self, map: impl FnOnce(B) -> C) -> Response<C> {
         let (head, body) = self.split();
         Response {
@@ -82,7 +87,7 @@ impl<B> Response<B> {
         }
     }
 
-    /// The same in hyper's words.
+    /// The response as a type of hyper, without the reason phrase.
     pub fn into_hyper(self) -> hyper::Response<B> {
         let mut response = hyper::Response::new(self.body);
         *response.status_mut() = self.status;

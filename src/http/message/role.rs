@@ -1,26 +1,29 @@
-//! The header names that a rule speaks of, each known here and nowhere else.
+//! The meaning of header names. Every header name that a rule depends on is listed here, and only here.
 
-/// Longest name below, and then some: a longer one is known by its beginning at most.
-const LONGEST: usize = 32;
+/// Number of bytes of a name that are compared: more than the longest name below has. A longer name can only match by
+/// its prefix.
+const COMPARED_BYTES: usize = 32;
 
-/// What a field is to us, by its name. Roles of one name have that name's; those of many say what they have in common.
+/// The meaning of a header field, derived from its name. A role with one name is called like it; a role with several
+/// names is called after what they have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// `Host`.
     Host,
     /// `Content-Length`.
     ContentLength,
-    /// `Content-Type` and `Content-Encoding`: what the body is, which nobody may say in a second way.
+    /// `Content-Type` and `Content-Encoding`, which describe the body.
     Content,
-    /// `Transfer-Encoding`, of one hop.
+    /// `Transfer-Encoding`, a hop-by-hop field.
     TransferEncoding,
-    /// `Connection`, of one hop, which lists more that are.
+    /// `Connection`, a hop-by-hop field that lists further ones.
     Connection,
-    /// Of one hop, removed in both directions (RFC 9110, 7.6.1).
+    /// Another hop-by-hop field, removed in both directions (RFC 9110, section 7.6.1).
     HopByHop,
     /// `Expect`.
     Expect,
-    /// Never forwarded: they change what the application does, and nobody signed them.
+    /// A field that changes the method, the target or the behaviour of the application without being signed; never
+    /// forwarded.
     Override,
     /// `X-Forwarded-For`.
     ForwardedFor,
@@ -28,26 +31,27 @@ pub enum Role {
     ForwardedProto,
     /// `X-Forwarded-Host`.
     ForwardedHost,
-    /// Who forwarded what, said in another way.
+    /// Another field that describes the path through proxies: `Forwarded`, `X-Real-IP`, `X-Forwarded-*`.
     Forwarded,
     /// `X-Request-Id`.
     RequestId,
-    /// `Hookgate-*`: ours alone.
-    Ours,
+    /// `Hookgate-*`: only hookgate may send it to the upstream.
+    Hookgate,
     /// `Date`.
     Date,
-    /// With an underscore, and none of those above: to WSGI, Rack and CGI it is the name with a hyphen.
+    /// A name with an underscore that has none of the roles above. WSGI, Rack and CGI read it like the name with a
+    /// hyphen.
     Underscored,
-    /// No rule speaks of it.
+    /// No rule depends on this field.
     Other,
 }
 
 impl Role {
-    /// The role of a field of this name, in any case.
+    /// The role of a field with this name; upper and lower case are equal.
     #[must_use]
     pub fn of(name: &[u8]) -> Self {
-        let mut lower = [0; LONGEST];
-        let length = name.len().min(LONGEST);
+        let mut lower = [0; COMPARED_BYTES];
+        let length = name.len().min(COMPARED_BYTES);
         for (into, from) in lower.iter_mut().zip(name) {
             *into = from.to_ascii_lowercase();
         }
@@ -68,7 +72,7 @@ impl Role {
             b"forwarded" | b"x-real-ip" => Self::Forwarded,
             b"x-request-id" => Self::RequestId,
             b"date" => Self::Date,
-            _ if lower.starts_with(b"hookgate-") => Self::Ours,
+            _ if lower.starts_with(b"hookgate-") => Self::Hookgate,
             _ if lower.starts_with(b"proxy-") => Self::HopByHop,
             _ if name.contains(&b'_') => Self::Underscored,
             _ if lower.starts_with(b"x-forwarded-") => Self::Forwarded,
@@ -76,20 +80,21 @@ impl Role {
         }
     }
 
-    /// Whether what the field says matters to us, to framing or to what the body means, so that no other may pass for it.
+    /// Whether the field matters to hookgate, to framing or to the meaning of the body, so that no other name may
+    /// imitate it and `Connection` may not list it.
     #[must_use]
     pub const fn is_protected(self) -> bool {
         match self {
             Self::Host | Self::ContentLength | Self::Content | Self::TransferEncoding | Self::Connection => true,
-            Self::ForwardedFor | Self::ForwardedProto | Self::ForwardedHost | Self::Forwarded | Self::Ours => true,
+            Self::ForwardedFor | Self::ForwardedProto | Self::ForwardedHost | Self::Forwarded | Self::Hookgate => true,
             Self::HopByHop | Self::Expect | Self::Override | Self::RequestId | Self::Date => false,
             Self::Underscored | Self::Other => false,
         }
     }
 
-    /// Whether the field is removed in both directions, whatever it says.
+    /// Whether the field is hop-by-hop, so that it is removed in both directions.
     #[must_use]
-    pub const fn is_of_one_hop(self) -> bool {
+    pub const fn is_hop_by_hop(self) -> bool {
         matches!(self, Self::TransferEncoding | Self::Connection | Self::HopByHop)
     }
 }
@@ -99,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_known_in_any_case_and_by_their_whole_length() {
+    fn names_match_in_any_case_and_only_as_a_whole() {
         for (name, role) in [
             ("Host", Role::Host),
             ("hOST", Role::Host),
@@ -108,8 +113,8 @@ mod tests {
             ("", Role::Other),
             ("Content-Encoding", Role::Content),
             ("X-HTTP-Method-Override", Role::Override),
-            ("Hookgate-Verified", Role::Ours),
-            ("hookgate-a_b", Role::Ours),
+            ("Hookgate-Verified", Role::Hookgate),
+            ("hookgate-a_b", Role::Hookgate),
             ("hookgate", Role::Other),
             ("Proxy-Authorization", Role::HopByHop),
             ("proxy-a_b", Role::HopByHop),

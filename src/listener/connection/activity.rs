@@ -1,6 +1,7 @@
-//! What an HTTP/2 connection is waiting for, which hyper does not tell.
+//! What an HTTP/2 connection is waiting for. hyper does not report this, so the stream and the exchanges note it here
+//! for the watchdog.
 
-use super::Patience;
+use super::Timeouts;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -10,108 +11,113 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// What a connection is waiting for, noted by the stream and by the exchanges on it, read by the connection's watchdog.
-/// Times are milliseconds since the connection began.
+/// What a connection is waiting for. [`ObservedStream`] and [`ActiveExchange`] update it; the watchdog of the
+/// connection reads it. Times are milliseconds since `started_at`.
 #[derive(Debug)]
 pub(super) struct Activity {
-    began: Instant,
-    /// Exchanges that are not finished.
+    started_at: Instant,
+    /// Number of exchanges that are not finished.
     exchanges: AtomicU32,
     /// When the connection last became idle.
     idle_since: AtomicU64,
-    /// Since when the first head is due; [`NEVER`] once it has come.
+    /// Since when the connection has been waiting for its first head; [`NEVER`] once it has arrived.
     head_since: AtomicU64,
-    /// Since when a write has been waiting for the peer; [`NEVER`] while none is.
+    /// Since when a write has been waiting for the peer; [`NEVER`] while none is waiting.
     write_since: AtomicU64,
-    /// Answers on HTTP/2 streams with bytes that the peer's flow control may be holding back.
-    offered: AtomicU32,
-    /// When any of them last moved.
-    offered_since: AtomicU64,
-    /// The watchdog: streams have tasks of their own, and what they note may concern it.
-    watcher: Mutex<Option<Waker>>,
+    /// Number of responses with bytes that wait for the peer's flow control.
+    waiting_responses: AtomicU32,
+    /// When one of these responses last made progress.
+    response_progress: AtomicU64,
+    /// The waker of the watchdog. HTTP/2 streams have tasks of their own, and their notes may change its deadline.
+    watchdog: Mutex<Option<Waker>>,
 }
 
-/// What a connection waited for in vain.
+/// What a connection waited for until its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stalled {
+pub(super) enum WaitingFor {
     /// The rest of a head.
-    Head,
-    /// Another request.
+    RequestHead,
+    /// The next request.
     Idle,
-    /// The peer to read its answer.
+    /// The peer, which has to read the response.
     Write,
 }
 
+/// Marks a time that is not set.
 const NEVER: u64 = u64::MAX;
 
 impl Activity {
-    /// A connection that begins now: its first head is due.
+    /// A connection that starts now and waits for its first head.
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            began: Instant::now(),
+            started_at: Instant::now(),
             exchanges: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             write_since: AtomicU64::new(NEVER),
-            offered: AtomicU32::new(0),
-            offered_since: AtomicU64::new(NEVER),
-            watcher: Mutex::default(),
+            waiting_responses: AtomicU32::new(0),
+            response_progress: AtomicU64::new(NEVER),
+            watchdog: Mutex::default(),
         })
     }
 
-    /// What the connection waits for and until when; `None` while an exchange keeps it busy.
-    pub(super) fn waiting(&self, patience: &Patience) -> Option<(Stalled, Instant)> {
+    /// What the connection is waiting for, and until when; `None` while an exchange is running that waits for something
+    /// else.
+    pub(super) fn waiting(&self, timeouts: &Timeouts) -> Option<(WaitingFor, Instant)> {
         let at = |since: &AtomicU64| match since.load(Ordering::Relaxed) {
             NEVER => None,
-            since => Some(self.began + Duration::from_millis(since)),
+            since => Some(self.started_at + Duration::from_millis(since)),
         };
         if let Some(since) = at(&self.write_since) {
-            return Some((Stalled::Write, since + patience.write));
+            return Some((WaitingFor::Write, since + timeouts.write));
         }
-        if self.offered.load(Ordering::Relaxed) > 0 {
-            return at(&self.offered_since).map(|since| (Stalled::Write, since + patience.write));
+        if self.waiting_responses.load(Ordering::Relaxed) > 0 {
+            return at(&self.response_progress).map(|since| (WaitingFor::Write, since + timeouts.write));
         }
         if self.exchanges.load(Ordering::Relaxed) > 0 {
             return None;
         }
         match at(&self.head_since) {
-            Some(since) => Some((Stalled::Head, since + patience.head)),
-            None => at(&self.idle_since).map(|since| (Stalled::Idle, since + patience.idle)),
+            Some(since) => Some((WaitingFor::RequestHead, since + timeouts.head)),
+            None => at(&self.idle_since).map(|since| (WaitingFor::Idle, since + timeouts.idle)),
         }
     }
 
-    /// Notes that a head is complete and its exchange begins; the guard notes its end.
-    pub(super) fn exchange(self: &Arc<Self>) -> Busy {
+    /// Notes that a head is complete and its exchange starts. Dropping the returned guard notes the end.
+    pub(super) fn exchange_started(self: &Arc<Self>) -> ActiveExchange {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NEVER, Ordering::Relaxed);
-        Busy {
+        ActiveExchange {
             activity: self.clone(),
-            offers: false,
+            is_waiting: false,
         }
     }
 
-    /// Leaves the watchdog's waker, to be called before it asks what the connection waits for.
-    pub(super) fn watch(&self, waker: &Waker) {
-        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
-        if !watcher.as_ref().is_some_and(|held| held.will_wake(waker)) {
-            *watcher = Some(waker.clone());
+    /// Stores the waker of the watchdog. The watchdog calls this before [`waiting`](Self::waiting), so that it misses
+    /// no change.
+    pub(super) fn set_watchdog(&self, waker: &Waker) {
+        let mut watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+        if !watchdog.as_ref().is_some_and(|held| held.will_wake(waker)) {
+            *watchdog = Some(waker.clone());
         }
     }
 
-    fn wake_watcher(&self) {
-        if let Some(waker) = &*self.watcher.lock().unwrap_or_else(PoisonError::into_inner) {
+    fn wake_watchdog(&self) {
+        if let Some(waker) = &*self.watchdog.lock().unwrap_or_else(PoisonError::into_inner) {
             waker.wake_by_ref();
         }
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    /// The time now, in milliseconds since `started_at`.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started_at.elapsed().as_millis()).unwrap_or(NEVER - 1)
     }
 
-    fn write_waits(&self, waits: bool) {
+    /// Notes whether a write is waiting for the peer.
+    fn note_write(&self, is_waiting: bool) {
         let since = self.write_since.load(Ordering::Relaxed);
-        match (waits, since) {
-            (true, NEVER) => self.write_since.store(self.now(), Ordering::Relaxed),
+        match (is_waiting, since) {
+            (true, NEVER) => self.write_since.store(self.now_ms(), Ordering::Relaxed),
             (true, _) | (false, NEVER) => {}
             (false, _) => self.write_since.store(NEVER, Ordering::Relaxed),
         }
@@ -120,72 +126,74 @@ impl Activity {
 
 /// An exchange in progress on a connection.
 #[derive(Debug)]
-pub(super) struct Busy {
+pub(super) struct ActiveExchange {
     activity: Arc<Activity>,
-    offers: bool,
+    /// Whether the response is counted in `waiting_responses`.
+    is_waiting: bool,
 }
 
-impl Busy {
-    /// Notes that bytes of the answer are at hand and it is the peer's turn to take them.
-    pub(super) fn offer(&mut self) {
+impl ActiveExchange {
+    /// Notes that a part of the response is ready and waits for the peer's flow control.
+    pub(super) fn note_waiting_for_peer(&mut self) {
         self.activity
-            .offered_since
-            .store(self.activity.now(), Ordering::Relaxed);
-        if !self.offers {
-            self.offers = true;
-            self.activity.offered.fetch_add(1, Ordering::Relaxed);
-            self.activity.wake_watcher();
+            .response_progress
+            .store(self.activity.now_ms(), Ordering::Relaxed);
+        if !self.is_waiting {
+            self.is_waiting = true;
+            self.activity.waiting_responses.fetch_add(1, Ordering::Relaxed);
+            self.activity.wake_watchdog();
         }
     }
 
-    /// Notes that the peer has taken everything so far.
-    pub(super) fn taken(&mut self) {
-        if self.offers {
-            self.offers = false;
-            self.activity.offered.fetch_sub(1, Ordering::Relaxed);
+    /// Notes that no part of the response is waiting for the peer.
+    pub(super) fn note_not_waiting_for_peer(&mut self) {
+        if self.is_waiting {
+            self.is_waiting = false;
+            self.activity.waiting_responses.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-impl Drop for Busy {
+impl Drop for ActiveExchange {
     fn drop(&mut self) {
-        self.taken();
+        self.note_not_waiting_for_peer();
         let activity = &self.activity;
         if activity.exchanges.fetch_sub(1, Ordering::Relaxed) == 1 {
             activity.head_since.store(NEVER, Ordering::Relaxed);
-            activity.idle_since.store(activity.now(), Ordering::Relaxed);
+            activity.idle_since.store(activity.now_ms(), Ordering::Relaxed);
         }
     }
 }
 
-/// A stream that notes in an [`Activity`] when bytes arrive and when writes wait.
+/// A stream that notes in an [`Activity`] when writes wait for the peer.
 #[derive(Debug)]
-pub(super) struct Observed<S> {
+pub(super) struct ObservedStream<S> {
     stream: S,
     activity: Arc<Activity>,
 }
 
-impl<S> Observed<S> {
-    /// Observes `stream`.
+impl<S> ObservedStream<S> {
+    /// Wraps `stream`.
     pub(super) const fn new(stream: S, activity: Arc<Activity>) -> Self {
         Self { stream, activity }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> Observed<S> {
+impl<S: AsyncWrite + Unpin> ObservedStream<S> {
+    /// Notes whether a write is waiting, and returns its result.
     fn note<T>(&self, written: Poll<T>) -> Poll<T> {
-        self.activity.write_waits(written.is_pending());
+        self.activity.note_write(written.is_pending());
         written
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note(written)

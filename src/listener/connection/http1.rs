@@ -1,21 +1,24 @@
-//! HTTP/1.1 with one sender: heads in, exchanges one after the other, answers out, all in the connection's own task.
+//! An HTTP/1.1 connection of one sender: reads heads, runs the exchanges one after the other, and writes the responses,
+//! all in the connection's own task.
 //!
-//! Since the exchange runs in the task that reads and writes, no message costs a wake-up between two, and a sender that hangs
-//! up ends nothing: its verified request is finished, and only then does anybody notice. A connection that is idle gives back
-//! its buffers and everything else but the stream until the next byte arrives: most connections are idle most of the time.
+//! Because the exchange runs in the task that reads and writes, no message costs a wake-up of another task. The end of
+//! the stream is only noticed between exchanges, so a verified request is finished even when its sender hangs up.
+//!
+//! [`serve`] alternates between two states. An [`ActiveConnection`] has buffers and serves requests. Most connections
+//! are idle most of the time; an idle one keeps nothing but its stream until the next byte arrives ([`wait_idle`]).
 
-use super::upload::{Broken, Upload};
-use super::wire::Wire;
-use super::{Bounds, Listening, contained, linger};
-use crate::gateway::answer::Body;
+use super::buffered_stream::BufferedStream;
+use super::request_body::{IncompleteBody, RequestBody};
+use super::{ConnectionLimits, ShutdownWatch, close_after_last_response, run_catching_panics};
+use crate::gateway::answer::AnswerBody;
 use crate::gateway::{Downstream, Gateway};
-use crate::http::http1::answer::{Asked, Delimited};
 use crate::http::http1::lines::chunk_size;
-use crate::http::http1::request::{Head, Malformed, Reader};
+use crate::http::http1::request::{RequestHead, RequestHeadError, RequestHeadReader};
+use crate::http::http1::response::{BodyFormat, ResponseContext};
 use crate::http::message::Response;
 use crate::http::transport::Readable;
 use crate::time::clock;
-use crate::time::shutdown::Drain;
+use crate::time::shutdown::ShutdownSignal;
 use crate::time::timer::Timer;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use hyper::body::{Body as _, Bytes};
@@ -28,207 +31,221 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long an idle connection keeps its buffers.
-const REST_AFTER: Duration = Duration::from_secs(1);
-/// What a connection without a request has when the drain begins: the first one may be on its way.
-const FIRST_REQUEST: Duration = Duration::from_secs(5);
-/// Room for a usual answer.
-const ANSWER: usize = 512;
-/// A body up to this size is copied behind its head, so that both are one slice and one TLS record.
-const SMALL: usize = 4 * 1024;
+/// How long a connection without a request keeps its buffers.
+const KEEP_BUFFERS: Duration = Duration::from_secs(1);
+/// How long a new connection may wait for its first request after shutdown has begun; the request may be on its way.
+const FIRST_REQUEST_AT_SHUTDOWN: Duration = Duration::from_secs(5);
+/// Initial capacity for a response, in bytes; enough for most.
+const RESPONSE_CAPACITY_BYTES: usize = 512;
+/// A part of a body up to this size is copied after its head, so that both are one slice and one TLS record.
+const MAX_COPIED_BYTES: usize = 4 * 1024;
 
-/// A connection on which nothing is going on.
+/// The state of an idle connection.
 #[derive(Clone, Copy)]
-struct Quiet {
+struct Idle {
+    /// When the connection became idle.
     since: Instant,
-    /// Nothing has ever come.
-    fresh: bool,
+    /// Whether it has not received a request yet.
+    is_new: bool,
 }
 
-/// Serves HTTP/1.1 until either side is done.
+/// Serves HTTP/1.1 until one side closes the connection or a limit is reached. `shutdown` ends it between two requests.
 pub async fn serve<S: Readable>(
     mut stream: S,
     gateway: Arc<Gateway>,
     downstream: Arc<Downstream>,
-    bounds: Bounds,
-    drain: &Drain,
+    limits: ConnectionLimits,
+    shutdown: &ShutdownSignal,
 ) {
-    let mut quiet = Quiet {
+    let mut idle = Idle {
         since: Instant::now(),
-        fresh: true,
+        is_new: true,
     };
     loop {
-        let conversation = Conversation {
-            wire: Wire::new(stream, bounds.patience.write),
-            reader: Reader::default(),
+        let connection = ActiveConnection {
+            stream: BufferedStream::new(stream, limits.timeouts.write),
+            reader: RequestHeadReader::default(),
             gateway: &gateway,
             downstream: &downstream,
-            bounds,
-            drain: Listening::to(drain),
+            limits,
+            shutdown: ShutdownWatch::new(shutdown),
         };
-        (stream, quiet) = match Box::pin(conversation.run(quiet)).await {
-            Some(resting) => resting,
+        // Boxed, so that an idle connection does not keep this memory.
+        (stream, idle) = match Box::pin(connection.run(idle)).await {
+            Some(state) => state,
             None => return,
         };
-        let resting = &gateway.recorder.metrics.connections_resting;
-        resting.inc();
-        let end = rest(&stream, quiet, bounds, drain).await;
-        resting.dec();
+        let idle_connections = &gateway.recorder.metrics.connections_resting;
+        idle_connections.inc();
+        let end = wait_idle(&stream, idle, limits, shutdown).await;
+        idle_connections.dec();
         match end {
-            Rested::Stirred => {}
-            Rested::Enough if quiet.fresh => {
+            IdleEnd::DataArrived => {}
+            IdleEnd::TimedOut if idle.is_new => {
                 gateway.recorder.metrics.malformed_requests.head_timeout.inc();
-                let mut wire = Wire::new(stream, super::LINGER);
+                let mut stream = BufferedStream::new(stream, super::LINGER_TIMEOUT);
                 return Box::pin(async move {
-                    if dismiss(&mut wire, StatusCode::REQUEST_TIMEOUT).await.is_ok() {
-                        linger(wire.stream).await;
+                    if write_error(&mut stream, StatusCode::REQUEST_TIMEOUT).await.is_ok() {
+                        close_after_last_response(stream.stream).await;
                     }
                 })
                 .await;
             }
-            Rested::Enough | Rested::Drained => return Box::pin(linger(stream)).await,
+            IdleEnd::TimedOut | IdleEnd::Shutdown => return Box::pin(close_after_last_response(stream)).await,
         }
     }
 }
 
-/// How a rest ended.
-enum Rested {
-    /// Something has arrived.
-    Stirred,
-    /// It lasted too long.
-    Enough,
-    /// The process is to stop.
-    Drained,
+/// Why a connection is no longer idle.
+enum IdleEnd {
+    /// Bytes, the end of the stream or an error can be read.
+    DataArrived,
+    /// The deadline for the next request has passed.
+    TimedOut,
+    /// The shutdown signal was triggered.
+    Shutdown,
 }
 
-/// Waits for the next byte and holds nothing meanwhile.
-async fn rest<S: Readable>(stream: &S, quiet: Quiet, bounds: Bounds, drain: &Drain) -> Rested {
-    let patience = if quiet.fresh {
-        bounds.patience.head
+/// Waits for the next byte without holding any buffer.
+async fn wait_idle<S: Readable>(
+    stream: &S,
+    idle: Idle,
+    limits: ConnectionLimits,
+    shutdown: &ShutdownSignal,
+) -> IdleEnd {
+    let timeout = if idle.is_new {
+        limits.timeouts.head
     } else {
-        bounds.patience.idle
+        limits.timeouts.idle
     };
-    let deadline = quiet.since + patience;
-    // Whatever has come since then was no request: empty lines, or records without content.
+    let deadline = idle.since + timeout;
+    // Bytes that arrived before the deadline were not a request: blank lines, or TLS records without content. They do
+    // not extend it.
     if Instant::now() >= deadline {
-        return Rested::Enough;
+        return IdleEnd::TimedOut;
     }
-    match stirs(stream, deadline, Some(Listening::to(drain))).await {
-        Rested::Drained if quiet.fresh => {
-            let deadline = deadline.min(Instant::now() + FIRST_REQUEST);
-            match stirs(stream, deadline, None).await {
-                Rested::Stirred => Rested::Stirred,
-                Rested::Enough | Rested::Drained => Rested::Drained,
+    match wait_for_data(stream, deadline, Some(ShutdownWatch::new(shutdown))).await {
+        IdleEnd::Shutdown if idle.is_new => {
+            let deadline = deadline.min(Instant::now() + FIRST_REQUEST_AT_SHUTDOWN);
+            match wait_for_data(stream, deadline, None).await {
+                IdleEnd::DataArrived => IdleEnd::DataArrived,
+                IdleEnd::TimedOut | IdleEnd::Shutdown => IdleEnd::Shutdown,
             }
         }
-        end @ (Rested::Stirred | Rested::Enough | Rested::Drained) => end,
+        end @ (IdleEnd::DataArrived | IdleEnd::TimedOut | IdleEnd::Shutdown) => end,
     }
 }
 
-async fn stirs<S: Readable>(stream: &S, deadline: Instant, mut drain: Option<Listening<'_>>) -> Rested {
+/// Waits until the stream is readable, the deadline passes, or the shutdown signal is triggered.
+async fn wait_for_data<S: Readable>(stream: &S, deadline: Instant, mut shutdown: Option<ShutdownWatch<'_>>) -> IdleEnd {
     let mut timer = Timer::default();
     poll_fn(|cx| {
         if stream.poll_readable(cx).is_ready() {
-            return Poll::Ready(Rested::Stirred);
+            return Poll::Ready(IdleEnd::DataArrived);
         }
-        if drain.as_mut().is_some_and(|drain| drain.hears(cx)) {
-            return Poll::Ready(Rested::Drained);
+        if shutdown.as_mut().is_some_and(|shutdown| shutdown.is_triggered(cx)) {
+            return Poll::Ready(IdleEnd::Shutdown);
         }
-        timer.poll(cx, deadline).map(|()| Rested::Enough)
+        timer.poll(cx, deadline).map(|()| IdleEnd::TimedOut)
     })
     .await
 }
 
-/// A connection on which something is going on.
-struct Conversation<'a, S> {
-    wire: Wire<S>,
-    reader: Reader,
+/// A connection that is not idle.
+struct ActiveConnection<'a, S> {
+    stream: BufferedStream<S>,
+    reader: RequestHeadReader,
     gateway: &'a Gateway,
     downstream: &'a Downstream,
-    bounds: Bounds,
-    drain: Listening<'a>,
+    limits: ConnectionLimits,
+    shutdown: ShutdownWatch<'a>,
 }
 
-/// What comes next on a connection.
-#[allow(clippy::large_enum_variant)] // The large one is the common one, and lives for one call.
+/// What happens next on a connection.
+#[allow(clippy::large_enum_variant)] // The large variant is the common one, and each value lives for one call.
 enum Next {
-    /// A request.
-    Head(Head),
-    /// Nothing, for now.
-    Rest(Quiet),
-    /// Nothing more.
-    Over,
-    /// Something that is none, to be answered with this.
-    Dismissed(StatusCode),
-    /// The stream broke.
-    Lost,
+    /// A request has arrived.
+    Head(RequestHead),
+    /// No request arrives for now.
+    Idle(Idle),
+    /// The connection is to be closed.
+    Close,
+    /// The request is malformed or late; the connection is answered with this status and closed.
+    Error(StatusCode),
+    /// The stream failed.
+    Failed,
 }
 
-impl<S: Readable> Conversation<'_, S> {
-    /// Serves as long as there is something to do; gives the stream back when there is not, or `None` when it is over.
-    async fn run(mut self, quiet: Quiet) -> Option<(S, Quiet)> {
-        let mut quiet = Some(quiet);
+impl<S: Readable> ActiveConnection<'_, S> {
+    /// Serves requests. Returns the stream when the connection becomes idle, or `None` when it is closed.
+    async fn run(mut self, idle: Idle) -> Option<(S, Idle)> {
+        let mut idle = Some(idle);
         loop {
-            let goes_on = match self.next(quiet.take()).await {
+            let keep_alive = match self.next(idle.take()).await {
                 Next::Head(head) => self.exchange(head).await,
-                Next::Rest(quiet) => return Some((self.wire.stream, quiet)),
-                Next::Over => Ok(false),
-                Next::Dismissed(status) => dismiss(&mut self.wire, status).await.map(|()| false),
-                Next::Lost => return None,
+                Next::Idle(idle) => return Some((self.stream.stream, idle)),
+                Next::Close => Ok(false),
+                Next::Error(status) => write_error(&mut self.stream, status).await.map(|()| false),
+                Next::Failed => return None,
             };
-            match goes_on {
+            match keep_alive {
                 Ok(true) => {}
                 Ok(false) => break,
-                // The peer is gone, does not read, or gets half an answer: there is no use in a polite end.
+                // The peer is gone, does not read, or has an incomplete response: an orderly close has no use.
                 Err(_) => return None,
             }
         }
-        linger(self.wire.stream).await;
+        close_after_last_response(self.stream.stream).await;
         None
     }
 
-    /// Waits for the next head; `quiet` is since when, where that is not since now.
-    async fn next(&mut self, quiet: Option<Quiet>) -> Next {
-        let limits = self.bounds.head;
-        let patience = self.bounds.patience;
+    /// Waits for the next head. `idle` is the idle state that has just ended; it continues when no request has arrived.
+    async fn next(&mut self, idle: Option<Idle>) -> Next {
+        let limits = self.limits.head;
+        let timeouts = self.limits.timeouts;
         let malformed = &self.gateway.recorder.metrics.malformed_requests;
-        let fresh = quiet.filter(|quiet| quiet.fresh).map(|quiet| quiet.since);
-        let (mut idle, mut begun) = (None, fresh);
+        // The head timeout of a new connection starts with the connection, otherwise with the first byte of the head.
+        let mut head_since = idle.filter(|idle| idle.is_new).map(|idle| idle.since);
+        let mut idle_since = None;
         poll_fn(|cx| {
             loop {
-                match self.reader.read(&mut self.wire.input, limits) {
+                match self.reader.read(&mut self.stream.input, limits) {
                     Ok(Some(head)) => return Poll::Ready(Next::Head(head)),
                     Ok(None) => {}
-                    Err(Malformed::Syntax) => {
+                    Err(RequestHeadError::Syntax) => {
                         malformed.syntax.inc();
-                        return Poll::Ready(Next::Dismissed(StatusCode::BAD_REQUEST));
+                        return Poll::Ready(Next::Error(StatusCode::BAD_REQUEST));
                     }
-                    Err(Malformed::TooLarge) => {
+                    Err(RequestHeadError::TooLarge) => {
                         malformed.head_too_large.inc();
-                        return Poll::Ready(Next::Dismissed(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+                        return Poll::Ready(Next::Error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
                     }
                 }
-                match self.wire.poll_fill(cx) {
+                match self.stream.poll_fill(cx) {
                     Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Next::Over),
-                    Poll::Ready(Err(_)) => return Poll::Ready(Next::Lost),
-                    Poll::Pending if self.wire.input.is_empty() => {
-                        self.wire.lend();
-                        if let Some(quiet) = quiet {
-                            return Poll::Ready(Next::Rest(quiet));
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Next::Close),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Next::Failed),
+                    Poll::Pending if self.stream.input.is_empty() => {
+                        self.stream.release_input_buffer();
+                        if let Some(idle) = idle {
+                            return Poll::Ready(Next::Idle(idle));
                         }
-                        if self.drain.hears(cx) {
-                            return Poll::Ready(Next::Over);
+                        if self.shutdown.is_triggered(cx) {
+                            return Poll::Ready(Next::Close);
                         }
-                        let since = *idle.get_or_insert_with(Instant::now);
-                        let rest = self.wire.timer.poll(cx, since + REST_AFTER.min(patience.idle));
-                        return rest.map(|()| Next::Rest(Quiet { since, fresh: false }));
+                        let since = *idle_since.get_or_insert_with(Instant::now);
+                        let deadline = since + KEEP_BUFFERS.min(timeouts.idle);
+                        return self
+                            .stream
+                            .timer
+                            .poll(cx, deadline)
+                            .map(|()| Next::Idle(Idle { since, is_new: false }));
                     }
                     Poll::Pending => {
-                        let since = *begun.get_or_insert_with(Instant::now);
-                        return self.wire.timer.poll(cx, since + patience.head).map(|()| {
+                        let since = *head_since.get_or_insert_with(Instant::now);
+                        return self.stream.timer.poll(cx, since + timeouts.head).map(|()| {
                             malformed.head_timeout.inc();
-                            Next::Dismissed(StatusCode::REQUEST_TIMEOUT)
+                            Next::Error(StatusCode::REQUEST_TIMEOUT)
                         });
                     }
                 }
@@ -237,46 +254,55 @@ impl<S: Readable> Conversation<'_, S> {
         .await
     }
 
-    /// One request and its answer; whether the connection goes on.
-    async fn exchange(&mut self, head: Head) -> io::Result<bool> {
-        let Head {
+    /// Runs one exchange: a request and its response. Returns whether the connection is kept.
+    ///
+    /// # Errors
+    /// When the response could not be written completely.
+    async fn exchange(&mut self, head: RequestHead) -> io::Result<bool> {
+        let RequestHead {
             request,
             framing,
-            keep,
-            expects,
+            keep_alive,
+            expects_continue,
         } = head;
-        let mut asked = Asked::new(&request.method, request.version, keep);
-        let mut upload = Upload::new(&mut self.wire, framing, expects);
-        let body: &mut (dyn hyper::body::Body<Data = Bytes, Error = Broken> + Send + Unpin) = &mut upload;
+        let mut context = ResponseContext::new(&request.method, request.version, keep_alive);
+        let mut request_body = RequestBody::new(&mut self.stream, framing, expects_continue);
+        // A trait object, so that the gateway's code exists once for all types of streams.
+        let body: &mut (dyn hyper::body::Body<Data = Bytes, Error = IncompleteBody> + Send + Unpin) = &mut request_body;
         let response = {
             let exchange = pin!(self.gateway.handle(self.downstream, request, body));
-            contained(self.gateway, exchange).await
+            run_catching_panics(self.gateway, exchange).await
         };
-        asked.keep = asked.keep && upload.is_over().await && !self.drain.drain.has_begun();
-        answer(&mut self.wire, response, &mut asked).await?;
-        Ok(asked.keep)
+        context.keep_alive =
+            context.keep_alive && request_body.discard_rest().await && !self.shutdown.signal.is_triggered();
+        write_response(&mut self.stream, response, &mut context).await?;
+        Ok(context.keep_alive)
     }
 }
 
-/// Writes an answer as it arrives; turns `keep` off when the connection ends with it.
+/// Writes a response while its body arrives. Clears `keep_alive` when the response ends the connection.
 ///
 /// # Errors
-/// When it is not complete: the peer is gone or does not read, or the upstream broke off.
-async fn answer<S: Readable>(wire: &mut Wire<S>, response: Response<Body>, asked: &mut Asked) -> io::Result<()> {
+/// When the response is not complete: the peer is gone or does not read, or the upstream aborted its response.
+async fn write_response<S: Readable>(
+    stream: &mut BufferedStream<S>,
+    response: Response<AnswerBody>,
+    context: &mut ResponseContext,
+) -> io::Result<()> {
     let (head, mut body) = response.split();
-    let mut out = BytesMut::with_capacity(ANSWER);
+    let mut out = BytesMut::with_capacity(RESPONSE_CAPACITY_BYTES);
     let length = body.size_hint().exact();
-    let delimited = clock::with_http_date(|date| asked.write(&mut out, &head, length, date.as_bytes()));
-    let is_chunked = match delimited {
-        Delimited::Bodiless => return wire.send(out).await,
-        Delimited::Plain => false,
-        Delimited::Chunked => true,
+    let format = clock::with_http_date(|date| context.write_head(&mut out, &head, length, date.as_bytes()));
+    let is_chunked = match format {
+        BodyFormat::None => return stream.send(out).await,
+        BodyFormat::Plain => false,
+        BodyFormat::Chunked => true,
     };
     loop {
         let mut piece = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
         if piece.is_pending() {
-            // Nothing is kept back that the upstream has said already.
-            wire.send(out.split()).await?;
+            // Sends what is ready before waiting for the upstream.
+            stream.send(out.split()).await?;
             piece = Poll::Ready(poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await);
         }
         let piece = match piece {
@@ -286,11 +312,11 @@ async fn answer<S: Readable>(wire: &mut Wire<S>, response: Response<Body>, asked
         };
         match (is_chunked, piece.len()) {
             (_, 0) => {}
-            (false, ..=SMALL) => out.put_slice(&piece),
-            (false, _) => wire.send(out.split().chain(piece)).await?,
+            (false, ..=MAX_COPIED_BYTES) => out.put_slice(&piece),
+            (false, _) => stream.send(out.split().chain(piece)).await?,
             (true, length) => {
                 chunk_size(&mut out, length);
-                wire.send(out.split().chain(piece).chain(&b"\r\n"[..])).await?;
+                stream.send(out.split().chain(piece).chain(&b"\r\n"[..])).await?;
             }
         }
         if body.is_end_stream() {
@@ -300,19 +326,20 @@ async fn answer<S: Readable>(wire: &mut Wire<S>, response: Response<Body>, asked
     if is_chunked {
         out.put_slice(b"0\r\n\r\n");
     }
-    wire.send(out).await
+    stream.send(out).await
 }
 
-/// Answers what is no request, for the last time on this connection.
-async fn dismiss<S: Readable>(wire: &mut Wire<S>, status: StatusCode) -> io::Result<()> {
-    let response = Response::new(status, Body::empty());
-    answer(wire, response, &mut Asked::new(&Method::GET, Version::HTTP_11, false)).await
+/// Answers a malformed or late request with an empty response that ends the connection.
+async fn write_error<S: Readable>(stream: &mut BufferedStream<S>, status: StatusCode) -> io::Result<()> {
+    let response = Response::new(status, AnswerBody::empty());
+    let mut context = ResponseContext::new(&Method::GET, Version::HTTP_11, false);
+    write_response(stream, response, &mut context).await
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::tests::{bounds, gateway};
+    use super::super::tests::{gateway, limits};
     use super::*;
     use crate::http::rules::Origin;
     use std::task::Context;
@@ -331,36 +358,36 @@ mod tests {
         })
     }
 
-    /// I08: a connection between two requests need not come to rest before it hears that the process is to stop.
+    /// I08: a connection between two requests closes immediately at shutdown, even while it still has its buffers.
     #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_hears_of_the_drain_at_once() {
+    async fn an_idle_connection_closes_immediately_at_shutdown() {
         let (mut sender, stream) = duplex(4096);
-        let drain = Arc::new(Drain::default());
-        let heard = drain.clone();
+        let shutdown = Arc::new(ShutdownSignal::default());
+        let signal = shutdown.clone();
         let served = tokio::spawn(async move {
-            let bounds = bounds(Duration::from_secs(10));
-            serve(stream, Arc::new(gateway()), downstream(), bounds, &heard).await;
+            let limits = limits(Duration::from_secs(10));
+            serve(stream, Arc::new(gateway()), downstream(), limits, &signal).await;
         });
         sender.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
         let mut answer = vec![0; 4096];
         let count = sender.read(&mut answer).await.unwrap();
         assert!(answer[..count].starts_with(b"HTTP/1.1 404 "));
         tokio::task::yield_now().await;
-        let begun = Instant::now();
-        drain.begin();
+        let start = Instant::now();
+        shutdown.trigger();
         assert_eq!(sender.read(&mut answer).await.unwrap(), 0);
-        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert_eq!(start.elapsed(), Duration::ZERO);
         drop(sender);
         served.await.unwrap();
     }
 
-    /// Has an empty line for every other read, and something to read whenever it is asked; ends after many.
-    struct EmptyLines {
+    /// A stream that is always readable: every other read returns a blank line, until it ends after 2,000 reads.
+    struct BlankLines {
         reads: usize,
         answer: Arc<std::sync::Mutex<Vec<u8>>>,
     }
 
-    impl AsyncRead for EmptyLines {
+    impl AsyncRead for BlankLines {
         fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
             self.reads += 1;
             match self.reads {
@@ -374,7 +401,7 @@ mod tests {
         }
     }
 
-    impl AsyncWrite for EmptyLines {
+    impl AsyncWrite for BlankLines {
         fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
             self.answer.lock().unwrap().extend_from_slice(bytes);
             Poll::Ready(Ok(bytes.len()))
@@ -389,17 +416,17 @@ mod tests {
         }
     }
 
-    impl Readable for EmptyLines {
+    impl Readable for BlankLines {
         fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
         }
     }
 
-    /// F01: whoever keeps sending what is no request is not listened to for longer than one who is silent.
+    /// F01: a sender of blank lines gets no more time than a silent one.
     #[tokio::test(start_paused = true)]
-    async fn empty_lines_are_no_patience_s_worth() {
+    async fn blank_lines_do_not_extend_the_head_deadline() {
         let answer = Arc::<std::sync::Mutex<Vec<u8>>>::default();
-        let stream = EmptyLines {
+        let stream = BlankLines {
             reads: 0,
             answer: answer.clone(),
         };
@@ -407,8 +434,8 @@ mod tests {
             stream,
             Arc::new(gateway()),
             downstream(),
-            bounds(Duration::ZERO),
-            &Drain::default(),
+            limits(Duration::ZERO),
+            &ShutdownSignal::default(),
         )
         .await;
         assert!(answer.lock().unwrap().starts_with(b"HTTP/1.1 408 "));

@@ -1,15 +1,17 @@
-//! HTTP/2 with one sender: hyper's, with its limits, and a watchdog for what hyper does not time.
+//! An HTTP/2 connection of one sender. hyper implements the protocol with its limits; a [`Watchdog`] adds the timeouts
+//! that hyper does not have.
 //!
-//! A verified request is finished even when its sender hangs up. hyper drops an exchange with its stream, so every
-//! exchange runs inside `Finishing`, which moves to a task of its own when it is dropped half-way.
+//! A verified request is finished even when its sender hangs up. hyper drops an exchange together with its stream, so
+//! every exchange runs inside a [`DetachOnDrop`], which moves it to a task of its own when it is dropped before its
+//! end.
 
-use super::activity::{Activity, Busy, Observed, Stalled};
-use super::{Bounds, LINGER, Listening, Patience, contained};
-use crate::gateway::answer::Body;
+use super::activity::{ActiveExchange, Activity, ObservedStream, WaitingFor};
+use super::{ConnectionLimits, LINGER_TIMEOUT, ShutdownWatch, Timeouts, run_catching_panics};
+use crate::gateway::answer::AnswerBody;
 use crate::gateway::{Downstream, Gateway};
 use crate::http::message;
 use crate::outcome::Rejection;
-use crate::time::shutdown::Drain;
+use crate::time::shutdown::ShutdownSignal;
 use crate::time::timer::Timer;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http2;
@@ -24,15 +26,22 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Largest step in which hyper writes a body.
-const SEND_BUFFER: usize = 64 * 1024;
-/// Flow control: what a stream and a connection may send before we have read it.
-const STREAM_WINDOW: u32 = 128 * 1024;
-const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// The most bytes of a response that hyper buffers for one stream.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Flow control: the most bytes that the peer may send on one stream before they are read.
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+/// Flow control: the most bytes that the peer may send on all streams of a connection before they are read.
+const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 
-/// Serves HTTP/2 until either side is done.
-pub async fn serve<S>(stream: S, gateway: Arc<Gateway>, downstream: Arc<Downstream>, bounds: Bounds, drain: &Drain)
-where
+/// Serves HTTP/2 until one side closes the connection or a timeout passes. `shutdown` ends it after the exchanges that
+/// are running.
+pub async fn serve<S>(
+    stream: S,
+    gateway: Arc<Gateway>,
+    downstream: Arc<Downstream>,
+    limits: ConnectionLimits,
+    shutdown: &ShutdownSignal,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Activity::new();
@@ -43,82 +52,87 @@ where
     };
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
-        .max_concurrent_streams(bounds.streams)
-        .max_header_list_size(u32::try_from(bounds.head.bytes).unwrap_or(u32::MAX))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER);
-    let stream = TokioIo::new(Observed::new(stream, activity.clone()));
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head.bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES);
+    let stream = TokioIo::new(ObservedStream::new(stream, activity.clone()));
     let mut connection = pin!(builder.serve_connection(stream, service));
-    let mut watchdog = Watchdog::new(&activity, bounds.patience, drain);
-    let mut idle = false;
+    let mut watchdog = Watchdog::new(&activity, limits.timeouts, shutdown);
+    let mut sent_goaway = false;
     poll_fn(|cx| {
         loop {
-            if watchdog.must_drain(cx) {
+            if watchdog.must_shut_down(cx) {
                 connection.as_mut().graceful_shutdown();
             }
-            // However it ended, it did: what hyper refuses on a stream has been answered there.
+            // The result does not matter: hyper has answered what it refuses on the stream itself.
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             match ready!(watchdog.poll(cx)) {
-                // First a GOAWAY; whoever does not react to that soon is cut off. What looks like the beginning of a head
-                // may be a PING or a WINDOW_UPDATE of a connection that is merely idle.
-                Stalled::Idle | Stalled::Head if !idle => {
-                    idle = true;
+                // The first time, the peer gets a GOAWAY and 2 more seconds; then the connection is dropped. This also
+                // applies while a head seems to be arriving, because the bytes may be a PING or a WINDOW_UPDATE of an
+                // idle connection.
+                WaitingFor::Idle | WaitingFor::RequestHead if !sent_goaway => {
+                    sent_goaway = true;
                     connection.as_mut().graceful_shutdown();
                     watchdog.grant_more_time();
                 }
-                Stalled::Idle | Stalled::Head | Stalled::Write => return Poll::Ready(()),
+                WaitingFor::Idle | WaitingFor::RequestHead | WaitingFor::Write => return Poll::Ready(()),
             }
         }
     })
     .await;
 }
 
-/// Times what hyper does not: silence, heads that do not end, peers that do not read. Also hears of the drain.
+/// Enforces the timeouts that hyper does not have, for idle connections, slow heads, and peers that do not read. It
+/// also watches the shutdown signal.
 struct Watchdog<'a> {
     activity: &'a Activity,
-    patience: Patience,
+    timeouts: Timeouts,
     timer: Timer,
-    grace: Duration,
-    drain: Listening<'a>,
-    draining: bool,
+    /// Added to every deadline; zero until a GOAWAY has been sent.
+    extra_time: Duration,
+    shutdown: ShutdownWatch<'a>,
+    /// Whether the shutdown signal has been noticed.
+    is_shutting_down: bool,
 }
 
 impl<'a> Watchdog<'a> {
-    fn new(activity: &'a Activity, patience: Patience, drain: &'a Drain) -> Self {
+    fn new(activity: &'a Activity, timeouts: Timeouts, shutdown: &'a ShutdownSignal) -> Self {
         Self {
             activity,
-            patience,
+            timeouts,
             timer: Timer::default(),
-            grace: Duration::ZERO,
-            drain: Listening::to(drain),
-            draining: false,
+            extra_time: Duration::ZERO,
+            shutdown: ShutdownWatch::new(shutdown),
+            is_shutting_down: false,
         }
     }
 
-    /// True once, when the drain begins.
-    fn must_drain(&mut self, cx: &mut Context<'_>) -> bool {
-        let before = self.draining;
-        self.draining = before || self.drain.hears(cx);
-        self.draining && !before
+    /// Returns true once, when the shutdown signal is noticed.
+    fn must_shut_down(&mut self, cx: &mut Context<'_>) -> bool {
+        let before = self.is_shutting_down;
+        self.is_shutting_down = before || self.shutdown.is_triggered(cx);
+        self.is_shutting_down && !before
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Stalled> {
-        self.activity.watch(cx.waker());
-        match self.activity.waiting(&self.patience) {
-            Some((stalled, deadline)) => self.timer.poll(cx, deadline + self.grace).map(|()| stalled),
+    /// Ready when a deadline has passed, with what the connection was waiting for.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<WaitingFor> {
+        self.activity.set_watchdog(cx.waker());
+        match self.activity.waiting(&self.timeouts) {
+            Some((waiting_for, deadline)) => self.timer.poll(cx, deadline + self.extra_time).map(|()| waiting_for),
             None => Poll::Pending,
         }
     }
 
     fn grant_more_time(&mut self) {
-        self.grace = LINGER;
+        self.extra_time = LINGER_TIMEOUT;
     }
 }
 
-/// hyper's service: one gateway, one connection, many exchanges.
+/// The service that hyper calls for every request of the connection.
 struct Exchanges {
     gateway: Arc<Gateway>,
     downstream: Arc<Downstream>,
@@ -126,32 +140,34 @@ struct Exchanges {
 }
 
 impl Service<Request<Incoming>> for Exchanges {
-    type Response = Response<Tracked>;
+    type Response = Response<TrackedBody>;
     type Error = Infallible;
-    type Future = Finishing;
+    type Future = DetachOnDrop;
 
-    fn call(&self, request: Request<Incoming>) -> Finishing {
+    fn call(&self, request: Request<Incoming>) -> DetachOnDrop {
         let (gateway, downstream) = (self.gateway.clone(), self.downstream.clone());
-        let (request, body) = message::Request::of(request);
+        let (request, body) = message::Request::from_hyper(request);
         let exchange = async move {
             let exchange = pin!(gateway.handle(&downstream, request, body));
-            contained(&gateway, exchange).await
+            run_catching_panics(&gateway, exchange).await
         };
-        Finishing {
+        DetachOnDrop {
             exchange: Some(Box::pin(exchange)),
-            busy: Some(self.activity.exchange()),
+            active: Some(self.activity.exchange_started()),
         }
     }
 }
 
-/// An exchange that finishes even if it is dropped.
-struct Finishing {
-    exchange: Option<Pin<Box<dyn Future<Output = message::Response<Body>> + Send>>>,
-    busy: Option<Busy>,
+/// An exchange that is finished in a task of its own when it is dropped before its end.
+struct DetachOnDrop {
+    /// `None` once it has ended.
+    exchange: Option<Pin<Box<dyn Future<Output = message::Response<AnswerBody>> + Send>>>,
+    /// Keeps the connection active; passed on to the body of the response.
+    active: Option<ActiveExchange>,
 }
 
-impl Future for Finishing {
-    type Output = Result<Response<Tracked>, Infallible>;
+impl Future for DetachOnDrop {
+    type Output = Result<Response<TrackedBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -160,12 +176,12 @@ impl Future for Finishing {
         };
         let response = ready!(exchange.as_mut().poll(cx));
         this.exchange = None;
-        let busy = this.busy.take();
-        Poll::Ready(Ok(response.into_hyper().map(|body| Tracked::new(body, busy))))
+        let active = this.active.take();
+        Poll::Ready(Ok(response.into_hyper().map(|body| TrackedBody::new(body, active))))
     }
 }
 
-impl Drop for Finishing {
+impl Drop for DetachOnDrop {
     fn drop(&mut self) {
         if let Some(exchange) = self.exchange.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -175,30 +191,31 @@ impl Drop for Finishing {
     }
 }
 
-/// An answer's body that keeps its connection busy until it has been handed over.
-struct Tracked {
-    body: Body,
-    busy: Option<Busy>,
+/// The body of a response. It keeps its connection active until it is dropped, and notes when it waits for the peer.
+struct TrackedBody {
+    body: AnswerBody,
+    active: Option<ActiveExchange>,
 }
 
-impl Tracked {
-    fn new(body: Body, busy: Option<Busy>) -> Self {
-        let mut tracked = Self { body, busy };
+impl TrackedBody {
+    fn new(body: AnswerBody, active: Option<ActiveExchange>) -> Self {
+        let mut tracked = Self { body, active };
         tracked.note(true);
         tracked
     }
 
-    /// Whether it is the peer's turn, or ours to wait for the upstream.
-    fn note(&mut self, at_hand: bool) {
-        match &mut self.busy {
-            Some(busy) if at_hand => busy.offer(),
-            Some(busy) => busy.taken(),
+    /// Notes what the response waits for: with `is_ready` for the peer to take a part of it, otherwise for the
+    /// upstream.
+    fn note(&mut self, is_ready: bool) {
+        match &mut self.active {
+            Some(active) if is_ready => active.note_waiting_for_peer(),
+            Some(active) => active.note_not_waiting_for_peer(),
             None => {}
         }
     }
 }
 
-impl hyper::body::Body for Tracked {
+impl hyper::body::Body for TrackedBody {
     type Data = Bytes;
     type Error = Rejection;
 

@@ -1,22 +1,31 @@
-//! One HTTP connection of a sender, over any byte stream: what it may take up, how long it may wait, how it hears of the
-//! drain, and an end at which the sender can still read its answer.
+//! One HTTP connection of a sender, over any byte stream: its limits and timeouts, its reaction to the shutdown signal,
+//! and a way to close it so that the sender can still read the last response.
 //!
-//! HTTP/1.1 ([`http1`]) is read and written here, in the connection's own task; HTTP/2 ([`http2`]) is hyper's, watched over
-//! for what hyper does not time.
+//! HTTP/1.1 ([`http1`]) is read and written here, in the connection's own task. HTTP/2 ([`http2`]) is hyper's; a
+//! watchdog adds the timeouts that hyper does not have. This file has what both share. Each module imports only from
+//! modules below it:
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`http1`] | an HTTP/1.1 connection, idle and active |
+//! | [`request_body`] | the body of an HTTP/1.1 request, read from its connection |
+//! | [`buffered_stream`] | the stream of an HTTP/1.1 connection with its buffers |
+//! | [`http2`] | an HTTP/2 connection |
+//! | [`activity`] | what an HTTP/2 connection is waiting for |
 
 mod activity;
+mod buffered_stream;
 pub mod http1;
 pub mod http2;
-mod upload;
-mod wire;
+mod request_body;
 
 use crate::gateway::Gateway;
-use crate::gateway::answer::Body;
+use crate::gateway::answer::AnswerBody;
 use crate::gateway::refusal;
-use crate::http::http1::request::Limits;
+use crate::http::http1::request::RequestHeadLimits;
 use crate::http::message::Response;
 use crate::outcome::Rejection;
-use crate::time::shutdown::Drain;
+use crate::time::shutdown::ShutdownSignal;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -25,37 +34,41 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-/// After our last byte the sender may still be sending; closing at once would destroy the answer on its way. So what
-/// comes is read and thrown away, for this long at most.
-const LINGER: Duration = Duration::from_secs(2);
-/// And this many bytes at most.
+/// How long [`close_after_last_response`] discards input. The sender may still be sending after the last response;
+/// closing the socket immediately would reset the connection and destroy the response on its way.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most bytes that [`close_after_last_response`] discards.
 const LINGER_BYTES: u64 = 1024 * 1024;
 
-/// Bounds of one connection.
+/// The limits of one connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Of a head.
-    pub head: Limits,
-    /// HTTP/2 streams at once.
+pub struct ConnectionLimits {
+    /// Limits of a request head.
+    pub head: RequestHeadLimits,
+    /// The most concurrent HTTP/2 streams.
     pub streams: u32,
-    /// Deadlines.
-    pub patience: Patience,
+    /// How long the connection may wait.
+    pub timeouts: Timeouts,
 }
 
 /// How long each kind of waiting may last.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// From the first byte of a head to its end; also from the connection's start to the first head.
+pub struct Timeouts {
+    /// From the first byte of a head to its end; also from the start of the connection to the first head.
     pub head: Duration,
     /// Between two exchanges.
     pub idle: Duration,
-    /// For the peer to read.
+    /// For the peer to read a part of a response.
     pub write: Duration,
 }
 
-/// A bug is one exchange's: a panic ends that exchange, is answered and counted, and nothing else ends with it. The exchange
-/// is large, and stays where the caller has it: a future that is passed on by value takes its room again each time.
-async fn contained(gateway: &Gateway, mut exchange: Pin<&mut impl Future<Output = Response<Body>>>) -> Response<Body> {
+/// Runs one exchange. A panic in it ends this exchange only: it is answered with 500 and counted.
+///
+/// The exchange is passed as a pinned reference, because a large future that is passed by value is copied each time.
+async fn run_catching_panics(
+    gateway: &Gateway,
+    mut exchange: Pin<&mut impl Future<Output = Response<AnswerBody>>>,
+) -> Response<AnswerBody> {
     poll_fn(
         |cx| match catch_unwind(AssertUnwindSafe(|| exchange.as_mut().poll(cx))) {
             Ok(poll) => poll,
@@ -68,36 +81,38 @@ async fn contained(gateway: &Gateway, mut exchange: Pin<&mut impl Future<Output 
     .await
 }
 
-/// Ends a connection so that the last answer arrives: our end is closed, what still comes is thrown away.
-async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let goodbye = async {
+/// Closes a connection so that the last response arrives: closes the sending direction, then discards what the sender
+/// still sends, for at most 2 seconds and 1 MiB.
+async fn close_after_last_response(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let close = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
     };
-    // Whatever goes wrong now, the connection is over.
-    let _ = timeout(LINGER, goodbye).await;
+    // Neither an error nor the timeout matters: the connection ends here in any case.
+    let _ = timeout(LINGER_TIMEOUT, close).await;
 }
 
-/// A task that is to be woken when the drain begins.
-struct Listening<'a> {
-    drain: &'a Drain,
-    begun: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
+/// Lets a task that polls several things also notice the shutdown signal.
+struct ShutdownWatch<'a> {
+    signal: &'a ShutdownSignal,
+    /// Holds the waker of the task; `None` before the first call of [`is_triggered`](Self::is_triggered).
+    wait: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
 }
 
-impl<'a> Listening<'a> {
-    const fn to(drain: &'a Drain) -> Self {
-        Self { drain, begun: None }
+impl<'a> ShutdownWatch<'a> {
+    const fn new(signal: &'a ShutdownSignal) -> Self {
+        Self { signal, wait: None }
     }
 
-    /// Whether the drain has begun; if not, the task is woken when it does.
-    fn hears(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.begun.is_none() {
-            // Polled once to leave the waker: it stays good for this task.
-            let mut begun = Box::pin(self.drain.begun());
-            let _ = begun.as_mut().poll(cx);
-            self.begun = Some(begun);
+    /// Whether the signal has been triggered. If not, the task of `cx` is woken when it is.
+    fn is_triggered(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.wait.is_none() {
+            // One poll registers the waker, which stays valid because this belongs to one task.
+            let mut wait = Box::pin(self.signal.wait());
+            let _ = wait.as_mut().poll(cx);
+            self.wait = Some(wait);
         }
-        self.drain.has_begun()
+        self.signal.is_triggered()
     }
 }
 
@@ -107,7 +122,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::gateway::exchange::Recorder;
     use crate::gateway::snapshot::Snapshot;
-    use crate::http::body::Budget;
+    use crate::http::budget::Budget;
     use crate::replay::{Guard, Memory};
     use crate::telemetry::metrics::Metrics;
     use crate::tls;
@@ -116,7 +131,7 @@ pub(crate) mod tests {
     use std::sync::Arc;
     use tokio::time::Instant;
 
-    /// One without a route: whatever is asked, nothing is found.
+    /// A gateway without routes: it answers every request with 404.
     pub(crate) fn gateway() -> Gateway {
         let metrics = Metrics::new();
         let snapshot = Snapshot::compile(Vec::new(), None, 1, &metrics, tls::connector).unwrap();
@@ -129,29 +144,27 @@ pub(crate) mod tests {
         }
     }
 
-    /// Usual ones, but for the patience with a head.
-    pub(crate) fn bounds(head: Duration) -> Bounds {
-        let head_limits = Limits {
-            bytes: 1024,
-            fields: 10,
-        };
-        let patience = Patience {
-            head,
-            idle: Duration::from_secs(60),
-            write: Duration::from_secs(10),
-        };
-        Bounds {
-            head: head_limits,
+    /// Usual limits, with this timeout for a head.
+    pub(crate) fn limits(head_timeout: Duration) -> ConnectionLimits {
+        ConnectionLimits {
+            head: RequestHeadLimits {
+                bytes: 1024,
+                fields: 10,
+            },
             streams: 1,
-            patience,
+            timeouts: Timeouts {
+                head: head_timeout,
+                idle: Duration::from_secs(60),
+                write: Duration::from_secs(10),
+            },
         }
     }
 
-    /// I13: a panic is one exchange's: answered 500 and counted, and the task that serves the connection lives on.
+    /// I13: a panic ends one exchange, with 500, and the task of the connection continues.
     #[tokio::test]
     async fn a_panic_is_answered_and_counted() {
         let gateway = gateway();
-        let response = contained(&gateway, pin!(async { panic!("a bug") })).await;
+        let response = run_catching_panics(&gateway, pin!(async { panic!("a bug") })).await;
         assert_eq!(response.status, hyper::StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(gateway.recorder.metrics.panics.get(), 1);
     }

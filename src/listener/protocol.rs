@@ -1,0 +1,155 @@
+//! From an accepted socket to an HTTP connection: the PROXY protocol header, the TLS handshake, and the choice of the
+//! HTTP version. Read from top to bottom.
+
+use super::Listener;
+use super::connection::{http1, http2};
+use super::proxy_protocol::{self, ProxySource};
+use crate::gateway::Downstream;
+use crate::http::rules::Origin;
+use crate::http::transport::{ReadAhead, Readable, Socket};
+use crate::tls;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
+
+/// First byte of a TLS record that contains a handshake message.
+const TLS_HANDSHAKE_RECORD: u8 = 0x16;
+/// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The response to plain HTTP on a TLS listener.
+const TLS_REQUIRED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\
+    content-length: 26\r\n\r\nThis port speaks TLS only\n";
+
+impl Listener {
+    /// Serves an accepted socket until its connection ends. `peer` is `None` on a Unix socket.
+    pub(super) async fn serve(&self, socket: Socket, peer: Option<IpAddr>) {
+        let mut stream = ReadAhead::new(socket);
+        let Some((peer, trusted)) = self.sender(&mut stream, peer).await else {
+            return self.metrics.proxy_header.inc();
+        };
+        self.metrics.accepted.inc();
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let downstream = Downstream {
+            worker: self.worker,
+            origin: Origin { peer, trusted, scheme },
+            trusted_proxies: self.trusted_proxies.clone(),
+            client_subject: None,
+        };
+        match &self.tls {
+            Some(tls) => self.serve_tls(tls, stream, downstream).await,
+            None => self.serve_plaintext(stream, downstream).await,
+        }
+    }
+
+    /// The address of the sender, and whether it is a trusted proxy. With the PROXY protocol the address comes from the
+    /// header, which only a trusted proxy may send; `None` when there is no valid header.
+    async fn sender(&self, stream: &mut ReadAhead, peer: Option<IpAddr>) -> Option<(Option<IpAddr>, bool)> {
+        let trusted = peer.is_none_or(|peer| self.trusts(peer));
+        if !self.proxy_protocol {
+            return Some((peer, trusted));
+        }
+        if !trusted {
+            return None;
+        }
+        match self.read_proxy_header(stream).await? {
+            // The header only proves the address. What comes from that address is trusted if it is a trusted proxy
+            // itself.
+            ProxySource::Sender(sender) => Some((Some(sender), self.trusts(sender))),
+            ProxySource::Unknown => Some((peer, false)),
+            ProxySource::Balancer => Some((peer, true)),
+        }
+    }
+
+    /// Whether `peer` is one of the trusted proxies.
+    fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&peer))
+    }
+
+    /// Reads the PROXY protocol header; `None` when it is not valid or not complete before its timeout.
+    async fn read_proxy_header(&self, stream: &mut ReadAhead) -> Option<ProxySource> {
+        let limit = match self.tls {
+            Some(_) => self.handshake_timeout,
+            None => self.limits.timeouts.head,
+        };
+        let is_decided = |bytes: &[u8]| !matches!(proxy_protocol::parse(bytes), Ok(None));
+        let bytes = timeout(limit, stream.peek(is_decided)).await.ok()?.ok()?;
+        let header = proxy_protocol::parse(bytes).ok()??;
+        stream.consume(header.length_bytes);
+        Some(header.source)
+    }
+
+    /// Completes the TLS handshake before its timeout, then serves HTTP. ALPN chooses the version.
+    async fn serve_tls(&self, tls: &tls::Acceptor, mut stream: ReadAhead, mut downstream: Downstream) {
+        let results = &self.gateway.recorder.metrics.tls_handshakes;
+        let handshake = async {
+            let first_byte = match stream.peek(|bytes| !bytes.is_empty()).await {
+                Ok([TLS_HANDSHAKE_RECORD, ..]) => FirstByte::Tls,
+                Ok([]) | Err(_) => FirstByte::Missing,
+                Ok([..]) => FirstByte::Plaintext,
+            };
+            match first_byte {
+                FirstByte::Tls => tls.accept(stream).await.map(Some),
+                FirstByte::Missing => {
+                    results.closed.inc();
+                    Ok(None)
+                }
+                FirstByte::Plaintext => {
+                    results.plaintext.inc();
+                    let _ = stream.write_all(TLS_REQUIRED).await;
+                    Ok(None)
+                }
+            }
+        };
+        // Both boxes keep the task of the connection small: it lives much longer than the handshake.
+        let stream = match Box::pin(timeout(self.handshake_timeout, handshake)).await {
+            Ok(Ok(Some(stream))) => Box::new(stream),
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => {
+                results.failed.inc();
+                return tracing::debug!(%error, "TLS handshake failed");
+            }
+            Err(_) => return results.timeout.inc(),
+        };
+        results.ok.inc();
+        let session = stream.session();
+        if tls.forwards_subject() {
+            let certificate = session.peer_certificates().and_then(<[_]>::first);
+            downstream.client_subject = certificate.and_then(tls::subject);
+        }
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        self.serve_http(stream, downstream, is_http2).await;
+    }
+
+    /// Serves HTTP without TLS. The first bytes choose the version, since there is no ALPN.
+    async fn serve_plaintext(&self, mut stream: ReadAhead, downstream: Downstream) {
+        let is_decided = |bytes: &[u8]| bytes.len() >= HTTP2_PREFACE.len() || !HTTP2_PREFACE.starts_with(bytes);
+        let is_http2 = match timeout(self.limits.timeouts.head, stream.peek(is_decided)).await {
+            Ok(Ok(bytes)) => bytes.starts_with(HTTP2_PREFACE),
+            Ok(Err(_)) => return,
+            Err(_) => return self.gateway.recorder.metrics.malformed_requests.head_timeout.inc(),
+        };
+        self.serve_http(stream, downstream, is_http2).await;
+    }
+
+    /// Serves HTTP in the chosen version.
+    async fn serve_http<S: Readable>(&self, stream: S, downstream: Downstream, is_http2: bool) {
+        let (gateway, downstream) = (self.gateway.clone(), Arc::new(downstream));
+        if is_http2 {
+            // Boxed, so that an HTTP/1.1 connection does not hold memory for the state of HTTP/2.
+            Box::pin(http2::serve(stream, gateway, downstream, self.limits, &self.drain)).await;
+        } else {
+            http1::serve(stream, gateway, downstream, self.limits, &self.drain).await;
+        }
+    }
+}
+
+/// What the first byte on a TLS listener says about the client.
+enum FirstByte {
+    /// The client begins a TLS handshake.
+    Tls,
+    /// The client sends something else, probably plain HTTP.
+    Plaintext,
+    /// The client closed the connection without sending a byte.
+    Missing,
+}
