@@ -1,10 +1,10 @@
-//! The operator's side: `/metrics`, `/livez` and `/readyz` on a listener of its own, never on a public one.
+//! The admin listener for operators: `/metrics`, `/livez`, `/readyz` and `/stopping`, on an address of its own.
 //!
-//! It exists apart from the gateway's listeners so that a scrape answers while senders flood them, and so that nothing
-//! here is reachable from where webhooks come. It has small bounds of its own for the same reason.
+//! It is separate from the gateway's listeners, so that a scrape is answered while senders overload them, and so that
+//! senders cannot reach these paths. It has its own, small limits.
 
 use crate::telemetry::metrics::Metrics;
-use crate::time::shutdown::Drain;
+use crate::time::shutdown::ShutdownSignal;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -22,56 +22,58 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// What the admin listener tells.
-pub struct State {
+/// The state that the admin listener reports.
+pub struct AdminState {
     metrics: Arc<Metrics>,
     sample: Sample,
-    store: Option<Store>,
+    /// `None` without a shared replay store.
+    store: Option<StoreProbe>,
+    /// A [`Readiness`].
     readiness: AtomicU8,
-    /// Where `/stopping` says that the applications are being stopped.
-    stopping: Arc<Drain>,
+    /// Triggered by `/stopping`: the applications are being stopped.
+    stopping: Arc<ShutdownSignal>,
 }
 
-/// Brings sampled gauges up to date; called before every scrape.
+/// Updates the sampled gauges; called before every scrape.
 pub type Sample = Box<dyn Fn() + Send + Sync>;
 
-/// Asks whether a shared replay store answers.
-pub type Store = Box<dyn Fn() -> StoreState + Send + Sync>;
+/// Returns the state of the shared replay store.
+pub type StoreProbe = Box<dyn Fn() -> StoreState + Send + Sync>;
 
-/// How a shared replay store is.
+/// The state of the shared replay store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreState {
     /// It answers.
     Up,
-    /// It does not, and requests are accepted all the same.
+    /// It does not answer; requests are accepted without it.
     DownAccepting,
-    /// It does not, and requests are refused.
+    /// It does not answer; requests are refused.
     Down,
 }
 
-/// Whether webhooks should be sent here.
+/// Whether webhooks should be sent to this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Listeners are not open yet.
+    /// The listeners are not open yet.
     Starting,
-    /// Webhooks are welcome.
+    /// Webhooks are accepted.
     Ready,
-    /// No route's upstream can be reached.
+    /// The health checks of all upstreams fail.
     UpstreamDown,
-    /// SIGTERM came; final.
+    /// The process drains and will end. This state is final.
     Draining,
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for AdminState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
+        f.debug_struct("AdminState")
             .field("readiness", &self.readiness())
             .finish_non_exhaustive()
     }
 }
 
-impl State {
-    /// A process that is starting.
+impl AdminState {
+    /// The state of a process that is starting.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, sample: Sample) -> Self {
         Self {
@@ -83,36 +85,36 @@ impl State {
         }
     }
 
-    /// The same, with a shared replay store to tell about.
+    /// Sets the probe of the shared replay store.
     #[must_use]
-    pub fn with_store(mut self, store: Option<Store>) -> Self {
+    pub fn with_store(mut self, store: Option<StoreProbe>) -> Self {
         self.store = store;
         self
     }
 
-    /// Lets `/stopping` speak the gateway's own word.
+    /// Sets the signal that `/stopping` triggers.
     #[must_use]
-    pub fn with_stopping(mut self, stopping: Arc<Drain>) -> Self {
+    pub fn with_stopping(mut self, stopping: Arc<ShutdownSignal>) -> Self {
         self.stopping = stopping;
         self
     }
 
-    /// Whether webhooks should be sent here.
+    /// Whether webhooks should be sent to this process.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         Readiness::from_u8(self.readiness.load(Ordering::Acquire))
     }
 
-    /// Changes it. [`Readiness::Draining`] is final: later changes are ignored.
+    /// Sets the readiness. After [`Readiness::Draining`], changes are ignored.
     pub fn set_readiness(&self, readiness: Readiness) {
-        let change = |now| (Readiness::from_u8(now) != Readiness::Draining).then_some(readiness as u8);
+        let change = |current| (Readiness::from_u8(current) != Readiness::Draining).then_some(readiness as u8);
         // An error means that the process is draining already.
         let _ = self.readiness.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
     }
 }
 
 impl Readiness {
-    /// One word for the answer's body.
+    /// The text in the body of the answer.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -133,10 +135,10 @@ impl Readiness {
     }
 }
 
-/// The answer to one request; pure apart from reading the metrics.
+/// Returns the answer to one request. Reads the metrics and triggers `stopping`; does no I/O.
 #[must_use]
-pub fn respond(state: &State, method: &Method, path: &str) -> Response<Full<Bytes>> {
-    let answer: fn(&State) -> Response<Full<Bytes>> = match path {
+pub fn respond(state: &AdminState, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    let answer: fn(&AdminState) -> Response<Full<Bytes>> = match path {
         "/metrics" => metrics,
         "/livez" => |_| plain(StatusCode::OK, "alive\n"),
         "/readyz" => readyz,
@@ -153,12 +155,12 @@ pub fn respond(state: &State, method: &Method, path: &str) -> Response<Full<Byte
     answer(state)
 }
 
-/// Answers on `listener` until `shutdown` resolves; answers under way then have a moment to finish.
-pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Future<Output = ()>) {
+/// Serves `listener` until `shutdown` is ready. Open connections then have [`DRAIN_TIMEOUT`] to finish.
+pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: impl Future<Output = ()>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let mut shutdown = pin!(shutdown);
     loop {
-        // A permit first: at the bound, further connections wait in the system's queue and cost us nothing.
+        // Takes a permit before it accepts: at the limit, further connections wait in the kernel's queue.
         let next = async {
             let permit = Arc::clone(&connections).acquire_owned().await;
             (permit, listener.accept().await)
@@ -184,11 +186,12 @@ pub async fn serve(listener: TcpListener, state: Arc<State>, shutdown: impl Futu
     }
     drop(listener);
     let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-    let _ = timeout(DRAIN, connections.acquire_many(all)).await;
+    let _ = timeout(DRAIN_TIMEOUT, connections.acquire_many(all)).await;
 }
 
-/// One connection, with an end: idle and slow heads by hyper's timer, everything else by the connection's age.
-async fn connection(stream: TcpStream, state: Arc<State>) {
+/// Serves one connection. hyper's timer ends idle connections and slow heads; [`CONNECTION_AGE`] limits everything
+/// else.
+async fn connection(stream: TcpStream, state: Arc<AdminState>) {
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
         let response = respond(&state, request.method(), request.uri().path());
         async move { Ok::<_, Infallible>(response) }
@@ -200,14 +203,14 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
     );
-    // How a probe's connection ended is of no interest to anyone.
+    // An error of a probe's connection needs no log line.
     if timeout(CONNECTION_AGE, connection.as_mut()).await.is_err() {
         connection.as_mut().graceful_shutdown();
         let _ = timeout(HEAD_TIMEOUT, connection).await;
     }
 }
 
-fn metrics(state: &State) -> Response<Full<Bytes>> {
+fn metrics(state: &AdminState) -> Response<Full<Bytes>> {
     (state.sample)();
     let mut response = plain(StatusCode::OK, state.metrics.text());
     response
@@ -216,17 +219,18 @@ fn metrics(state: &State) -> Response<Full<Bytes>> {
     response
 }
 
-/// The pre-stop hook of a sidecar, which is told to stop only after its application has ended: from here on an
-/// application that is gone is no failure. It is final, and whoever else asks for it changes a 502 into a 503, no more.
-fn stopping(state: &State) -> Response<Full<Bytes>> {
-    state.stopping.begin();
+/// Answers the pre-stop hook of a sidecar, which receives SIGTERM only after its application has ended. From now on, an
+/// application that has stopped is answered with 503 and does not count as a failure. This cannot be undone; its only
+/// effect is a 503 in place of a 502.
+fn stopping(state: &AdminState) -> Response<Full<Bytes>> {
+    state.stopping.trigger();
     plain(
         StatusCode::OK,
-        "an application that is gone is now answered for with 503\n",
+        "hookgate now answers 503 if the application has already stopped\n",
     )
 }
 
-fn readyz(state: &State) -> Response<Full<Bytes>> {
+fn readyz(state: &AdminState) -> Response<Full<Bytes>> {
     let readiness = state.readiness();
     let status = match readiness {
         Readiness::Ready => StatusCode::OK,
@@ -237,13 +241,13 @@ fn readyz(state: &State) -> Response<Full<Bytes>> {
         Some(StoreState::Down) => StatusCode::SERVICE_UNAVAILABLE,
         Some(StoreState::Up | StoreState::DownAccepting) | None => status,
     };
-    let told = match store {
+    let store_line = match store {
         None => "",
         Some(StoreState::Up) => "replay store up\n",
         Some(StoreState::DownAccepting) => "replay store down, requests are accepted without it\n",
         Some(StoreState::Down) => "replay store down\n",
     };
-    let mut response = plain(status, format!("{}\n{told}", readiness.label()));
+    let mut response = plain(status, format!("{}\n{store_line}", readiness.label()));
     if status != StatusCode::OK {
         response
             .headers_mut()
@@ -261,14 +265,20 @@ fn plain(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     response
 }
 
-/// Prometheus takes this from a target that does not speak OpenMetrics, whatever its `Accept` prefers.
+/// The text format of Prometheus. Prometheus accepts it even if its `Accept` prefers OpenMetrics.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Largest number of open connections.
 const CONNECTIONS: usize = 64;
+/// Time limit for the head of a request, and for idle connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest size of hyper's read buffer, which limits the head.
 const HEAD_BYTES: usize = 8 * 1024;
+/// Time after which a connection is closed.
 const CONNECTION_AGE: Duration = Duration::from_secs(60);
+/// Wait after a failed accept.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-const DRAIN: Duration = Duration::from_secs(1);
+/// Time for open connections to finish at shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -278,8 +288,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
 
-    fn state() -> Arc<State> {
-        Arc::new(State::new(Metrics::new(), Box::new(|| ())))
+    fn state() -> Arc<AdminState> {
+        Arc::new(AdminState::new(Metrics::new(), Box::new(|| ())))
     }
 
     async fn text(response: Response<Full<Bytes>>) -> String {
@@ -287,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readiness_follows_the_life_of_the_process_and_draining_is_final() {
+    async fn readiness_changes_until_draining_which_is_final() {
         let state = state();
         for (readiness, status) in [
             (Readiness::Starting, 503),
@@ -308,14 +318,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metrics_are_the_text_format() {
+    async fn metrics_have_the_prometheus_text_format() {
         let response = respond(&state(), &Method::GET, "/metrics");
         assert_eq!(response.headers()[CONTENT_TYPE], TEXT_FORMAT);
         assert!(text(response).await.contains("hookgate_build_info{"));
     }
 
     #[test]
-    fn anything_else_is_not_found_and_only_reading_is_allowed() {
+    fn unknown_paths_are_404_and_methods_other_than_get_and_head_are_405() {
         let state = state();
         for path in ["/", "/metrics/", "/METRICS", "//metrics", "/debug", "", "*"] {
             assert_eq!(respond(&state, &Method::GET, path).status(), 404, "{path}");
@@ -338,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn serves_over_a_socket_until_shutdown() {
+    async fn the_listener_serves_until_shutdown() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -355,9 +365,9 @@ mod tests {
         assert!(TcpStream::connect(address).await.is_err());
     }
 
-    /// Idle connections up to the bound do not keep a scrape out for longer than the head timeout.
+    /// Idle connections up to the limit delay a scrape by at most the head timeout.
     #[tokio::test]
-    async fn silent_connections_are_closed_and_make_room() {
+    async fn idle_connections_are_closed_so_that_new_ones_are_served() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, state(), std::future::pending()));

@@ -1,13 +1,13 @@
-//! What the process asks of the system before it serves: enough descriptors for its bounds, and no core dump or debugger
-//! that could show its keys.
+//! Requests of the process to the system before it serves: enough file descriptors for its limits, and no core dumps or
+//! debuggers, which could expose secrets.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
-/// Descriptors beside those of connections: listeners, runtimes, files, the admin listener.
+/// Number of descriptors for other purposes than connections: listeners, runtimes, files, the admin listener.
 const SPARE: u64 = 256;
 
-/// Raises the soft limit of descriptors as far as the bound of `connections` (two descriptors each: sender and upstream)
-/// needs and the hard limit allows. Returns a warning when that is not far enough.
+/// Raises the soft limit of file descriptors to what `connections` need (two descriptors each: sender and upstream), at
+/// most to the hard limit. Returns a warning when the hard limit is too low.
 #[must_use]
 pub fn allow_descriptors(connections: usize) -> Option<String> {
     let wanted = (connections as u64).saturating_mul(2).saturating_add(SPARE);
@@ -17,7 +17,7 @@ pub fn allow_descriptors(connections: usize) -> Option<String> {
         return None;
     }
     let raised = wanted.min(hard);
-    let now = match setrlimit(
+    let allowed = match setrlimit(
         Resource::Nofile,
         Rlimit {
             current: Some(raised),
@@ -27,12 +27,13 @@ pub fn allow_descriptors(connections: usize) -> Option<String> {
         Ok(()) => raised,
         Err(_) => soft,
     };
-    (now < wanted).then(|| {
-        format!("{connections} connections may need {wanted} descriptors and the system allows {now}: raise LimitNOFILE or lower limits.connections")
+    (allowed < wanted).then(|| {
+        format!("{connections} connections may need {wanted} descriptors and the system allows {allowed}: raise LimitNOFILE or lower limits.connections")
     })
 }
 
-/// Turns core dumps off, and attaching with a debugger by the same user. Returns a warning when the system refuses.
+/// Disables core dumps and prevents debuggers of the same user from attaching. Returns a warning when the system
+/// refuses.
 #[must_use]
 pub fn hide_memory() -> Option<String> {
     let none = Rlimit {
@@ -43,5 +44,5 @@ pub fn hide_memory() -> Option<String> {
     let dump = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     core.and(dump)
         .err()
-        .map(|error| format!("core dumps cannot be turned off: {error}"))
+        .map(|error| format!("core dumps cannot be disabled: {error}"))
 }

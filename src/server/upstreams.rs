@@ -1,4 +1,4 @@
-//! The upstreams of the snapshot in force: their background work begins and ends with it, and every scrape samples them.
+//! The upstreams of the active snapshot: starts and stops their background tasks, and samples them for the metrics.
 
 use crate::gateway::snapshot::Snapshot;
 use crate::settings::ReadyWhen;
@@ -8,65 +8,69 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// How long a start or a reload waits for names to be looked up. After that it goes on: a name that cannot be found must
-/// keep nobody from the other routes.
-const LOOK_UPS: Duration = Duration::from_secs(2);
+/// How long a start or a reload waits until names are looked up. After that it continues, so that a name that does not
+/// resolve does not block the other routes.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Starts the background work of the upstreams that `previous` did not have, and waits until their names have addresses.
-pub(super) async fn take_up(snapshot: &Snapshot, previous: Option<&Snapshot>) {
+/// Starts the background tasks of the upstreams that `previous` does not have, and waits until their names are looked
+/// up, at most [`LOOK_UP_TIMEOUT`].
+pub(super) async fn start_new(snapshot: &Snapshot, previous: Option<&Snapshot>) {
     let before = previous.map(Snapshot::upstreams).unwrap_or_default();
-    let deadline = Instant::now() + LOOK_UPS;
+    let deadline = Instant::now() + LOOK_UP_TIMEOUT;
     let new: Vec<_> = snapshot
         .upstreams()
         .into_iter()
-        .filter(|upstream| !has(&before, upstream))
+        .filter(|upstream| !contains(&before, upstream))
         .collect();
-    new.iter().for_each(|upstream| upstream.tend());
+    new.iter().for_each(|upstream| upstream.maintain());
     for upstream in new {
-        if timeout_at(deadline, upstream.settled()).await.is_err() {
-            tracing::warn!(?upstream, "its names are not looked up yet: going on without");
+        if timeout_at(deadline, upstream.names_looked_up()).await.is_err() {
+            tracing::warn!(
+                ?upstream,
+                "the names of the upstream are not resolved yet; continuing without them"
+            );
         }
     }
 }
 
-/// Ends the background work of the upstreams that `next` does not have, and closes their idle connections.
-pub(super) fn give_up(snapshot: &Snapshot, next: &Snapshot) {
+/// Ends the background tasks of the upstreams that `next` does not have, and closes their idle connections.
+pub(super) fn stop_removed(snapshot: &Snapshot, next: &Snapshot) {
     let after = next.upstreams();
-    let gone = snapshot
+    let removed = snapshot
         .upstreams()
         .into_iter()
-        .filter(|upstream| !has(&after, upstream));
-    gone.for_each(|upstream| upstream.retire());
+        .filter(|upstream| !contains(&after, upstream));
+    removed.for_each(|upstream| upstream.retire());
 }
 
-fn has(upstreams: &[&Arc<Upstream>], wanted: &Arc<Upstream>) -> bool {
+fn contains(upstreams: &[&Arc<Upstream>], wanted: &Arc<Upstream>) -> bool {
     upstreams.iter().any(|upstream| Arc::ptr_eq(upstream, wanted))
 }
 
-/// Whether webhooks should come here, as far as the upstreams tell: with [`ReadyWhen::Upstream`] not while the health
-/// checks of every route fail. One route that works is enough, since to its senders this process is as good as any.
-pub(super) fn are_up(snapshot: &Snapshot, when: ReadyWhen) -> bool {
+/// Whether the upstreams allow the process to be ready. With [`ReadyWhen::Upstream`] it is not ready while the health
+/// checks of all upstreams fail. One working upstream is enough, because this process can still serve its routes.
+pub(super) fn are_ready(snapshot: &Snapshot, when: ReadyWhen) -> bool {
     match when {
         ReadyWhen::Serving => true,
         ReadyWhen::Upstream => snapshot.upstreams().iter().any(|upstream| !upstream.is_down()),
     }
 }
 
-/// Every route's servers as they are now, and what was counted since the last call.
+/// The present state of the servers of every route, and their counts since the last call.
 pub(super) fn sample(snapshot: &Snapshot) -> Vec<UpstreamSample> {
     let mut seen: Vec<&Arc<Upstream>> = Vec::new();
     let mut samples = Vec::new();
     for route in snapshot.routes() {
-        let is_new = !has(&seen, &route.upstream);
+        let is_new = !contains(&seen, &route.upstream);
         seen.push(&route.upstream);
-        for (name, state, tally) in route.upstream.servers() {
+        for (name, state, counters) in route.upstream.servers() {
             let counts = || UpstreamCounts {
                 idle: state.idle,
                 active: state.active,
-                ejections: tally.ejections.take(),
-                passed_on: tally.passed_on.take(),
-                checks: [tally.checks_passed.take(), tally.checks_failed.take()],
-                lookups: [tally.lookups_passed.take(), tally.lookups_failed.take()],
+                ejections: counters.ejections.take(),
+                passed_on: counters.passed_on.take(),
+                checks: [counters.checks_passed.take(), counters.checks_failed.take()],
+                lookups: [counters.lookups_passed.take(), counters.lookups_failed.take()],
             };
             samples.push(UpstreamSample {
                 route: route.settings.name.clone(),

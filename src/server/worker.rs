@@ -1,27 +1,28 @@
-//! One worker: a thread with a single-threaded runtime, its own listening sockets and its own upstream connections.
+//! A worker: a thread with a single-threaded runtime, its own listening sockets and its own upstream connections.
 
-use super::pulse::Asked;
-use super::{HOUSEKEEPING, Word};
+use super::HOUSEKEEPING;
+use super::heartbeat::HeartbeatRequests;
+use super::signals::ShutdownSignals;
 use crate::gateway::Gateway;
-use crate::listener::socket::Bound;
+use crate::listener::socket::BoundSocket;
 use crate::listener::{self, Listener};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::time::{Instant, interval};
 
-/// Starts worker `index` on its share of the listening sockets; it ends at the last word.
+/// Starts worker `index`, which accepts connections on `sockets`. It ends at [`ShutdownSignals::end`].
 ///
 /// # Errors
-/// When the system refuses a runtime or a thread.
+/// When the system cannot create a runtime or a thread.
 pub(super) fn spawn(
     index: usize,
-    share: Vec<(Bound, Listener)>,
-    mut asked: Asked,
+    sockets: Vec<(BoundSocket, Listener)>,
+    mut heartbeats: HeartbeatRequests,
     gateway: &Arc<Gateway>,
-    word: &Word,
+    signals: &ShutdownSignals,
 ) -> io::Result<JoinHandle<()>> {
-    let (gateway, word) = (gateway.clone(), word.clone());
+    let (gateway, signals) = (gateway.clone(), signals.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new()
         .name(format!("worker-{index}"))
@@ -30,21 +31,21 @@ pub(super) fn spawn(
                 if let Some(shared) = gateway.guard.shared() {
                     shared.attach(index);
                 }
-                for (socket, listener) in share {
+                for (socket, listener) in sockets {
                     match socket.listen() {
                         Ok(listening) => drop(tokio::spawn(listener::run(
                             listening,
                             Arc::new(listener),
-                            word.stop.clone(),
+                            signals.stop_accepting.clone(),
                         ))),
-                        Err(error) => tracing::error!(%error, "a worker cannot listen"),
+                        Err(error) => tracing::error!(%error, "the worker cannot listen on a socket"),
                     }
                 }
                 let mut housekeeping = interval(HOUSEKEEPING);
                 loop {
                     tokio::select! {
-                        () = word.finish.begun() => break,
-                        Some(answer) = asked.recv() => drop(answer.send(())),
+                        () = signals.end.wait() => break,
+                        Some(response) = heartbeats.recv() => drop(response.send(())),
                         _ = housekeeping.tick() => {
                             for upstream in gateway.snapshot.load().upstreams() {
                                 upstream.sweep(index, Instant::now());

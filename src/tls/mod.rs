@@ -1,18 +1,28 @@
-//! TLS on both sides: what senders are shown, and what we show and accept at an upstream.
+//! TLS for listeners and for connections to upstreams and the replay store.
 //!
-//! Here are the parts that both sides share, and the client side; [`Server`] is the listeners' side, which is replaced while
-//! connections are served. Everything is rustls with aws-lc-rs; 0-RTT stays off, since a webhook must not be taken twice.
+//! This file has the client side and the parts that both sides share: reading certificates, keys and authorities. All
+//! TLS is rustls with aws-lc-rs. 0-RTT is off, because early data can be replayed and a webhook must not be accepted
+//! twice.
+//!
+//! Each module imports only from those below it:
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`acceptor`] | the TLS configuration of a listener, which a reload replaces |
+//! | [`stream`] | the TLS connection of a sender as a byte stream |
+//! | [`session`] | a TLS session without I/O |
+//! | [`subject`](mod@subject) | the subject of a certificate as text |
 
-mod server;
+mod acceptor;
 mod session;
 mod stream;
 mod subject;
 
-pub use server::Server;
+pub use acceptor::Acceptor;
 pub use stream::Stream;
 pub use subject::subject;
 
-use crate::settings::{CertificateFiles, Target, Upstream};
+use crate::settings::{CertificateFiles, Upstream, UpstreamTarget};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -26,26 +36,26 @@ use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-/// A certificate with its key, and what a person wants to know of it.
+/// A certificate chain with its private key, and properties of the leaf certificate.
 #[derive(Debug)]
 pub struct Certificate {
-    /// What rustls presents.
+    /// The chain and the key in the form that rustls uses.
     pub key: Arc<CertifiedKey>,
-    /// DNS names of the leaf, lower case, `*.` included.
+    /// DNS names of the leaf in lower case; wildcards begin with `*.`.
     pub names: Vec<String>,
     /// `notAfter` of the leaf, Unix seconds.
-    pub expires: i64,
+    pub expires_unix: i64,
 }
 
-/// Reads and checks a PEM chain with its PEM key.
+/// Reads a PEM certificate chain and its PEM key and checks that they belong together.
 ///
 /// # Errors
-/// One sentence that names the file and what is wrong with it.
+/// One sentence that names the file and the fault.
 pub fn certificate(files: &CertificateFiles) -> Result<Certificate, String> {
     let path = files.certificate.display();
     let chain = chain(&files.certificate)?;
     let leaf = chain.first().ok_or_else(|| format!("{path} has no certificate"))?;
-    let (names, expires) = inspect(leaf).map_err(|error| format!("{path}: {error}"))?;
+    let (names, expires_unix) = inspect(leaf).map_err(|error| format!("{path}: {error}"))?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| format!("{} is not a PEM private key: {error}", files.key.display()))?;
     let key = CertifiedKey::from_der(chain.clone(), key, &provider())
@@ -53,10 +63,11 @@ pub fn certificate(files: &CertificateFiles) -> Result<Certificate, String> {
     Ok(Certificate {
         key: Arc::new(key),
         names,
-        expires,
+        expires_unix,
     })
 }
 
+/// Reads the certificates of a PEM file.
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let named = |error| format!("{} is not a PEM certificate: {error}", path.display());
     CertificateDer::pem_file_iter(path)
@@ -65,8 +76,10 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         .map_err(named)
 }
 
+/// The DNS names and `notAfter` (Unix seconds) of a certificate.
 fn inspect(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, i64), String> {
-    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| format!("the first certificate: {error}"))?;
+    let (_, leaf) = X509Certificate::from_der(leaf)
+        .map_err(|error| format!("the first certificate is not valid X.509: {error}"))?;
     let names = leaf
         .subject_alternative_name()
         .ok()
@@ -84,17 +97,17 @@ fn inspect(leaf: &CertificateDer<'_>) -> Result<(Vec<String>, i64), String> {
     Ok((names, leaf.validity().not_after.timestamp()))
 }
 
-/// The client side for an upstream; `None` for one without TLS.
+/// The client side of TLS for an upstream; `None` for an upstream without TLS.
 ///
 /// # Errors
-/// One sentence that names the file or what the platform lacks.
+/// One sentence that names the file, or says what is missing on the platform.
 pub fn connector(upstream: &Upstream) -> Result<Option<TlsConnector>, String> {
-    // All servers of one upstream have the same.
-    let of_tls = upstream.servers.iter().find_map(|server| match &server.target {
-        Target::Tls { ca, client, .. } => Some((ca, client)),
-        Target::Tcp { .. } | Target::Unix(_) => None,
+    // All servers of one upstream have the same TLS settings.
+    let tls_settings = upstream.servers.iter().find_map(|server| match &server.target {
+        UpstreamTarget::Tls { ca, client, .. } => Some((ca, client)),
+        UpstreamTarget::Tcp { .. } | UpstreamTarget::Unix(_) => None,
     });
-    let Some((ca, client)) = of_tls else {
+    let Some((ca, client)) = tls_settings else {
         return Ok(None);
     };
     let roots = roots(ca.as_deref())?;
@@ -118,10 +131,10 @@ pub fn connector(upstream: &Upstream) -> Result<Option<TlsConnector>, String> {
     Ok(Some(TlsConnector::from(Arc::new(config))))
 }
 
-/// The client side for a replay store.
+/// The client side of TLS for the shared replay store. `ca` as in [`roots`].
 ///
 /// # Errors
-/// One sentence that names the file or what the platform lacks.
+/// One sentence that names the file, or says what is missing on the platform.
 pub fn store_connector(ca: Option<&Path>) -> Result<TlsConnector, String> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -130,10 +143,10 @@ pub fn store_connector(ca: Option<&Path>) -> Result<TlsConnector, String> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// The certificates of a PEM file as authorities, or the platform's.
+/// The trusted authorities: the certificates of the PEM file `ca`, or those of the platform if it is `None`.
 ///
 /// # Errors
-/// One sentence that names the file or what the platform lacks.
+/// One sentence that names the file, or says what is missing on the platform.
 pub fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     match ca {
@@ -145,7 +158,7 @@ pub fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
             }
         }
         None => {
-            // A platform's store may hold a few certificates that rustls does not take; the rest is what counts.
+            // A platform's store may contain some certificates that rustls does not accept; the others are used.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
@@ -158,9 +171,9 @@ pub fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// A hash of what is in the files now, to tell whether something has changed; not for keeping, and not for trust. A file
-/// that cannot be read counts as one with a content of its own.
-pub fn content<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> u64 {
+/// A hash of the present content of the files, to find out whether a file has changed. It is neither stable between
+/// processes nor cryptographic. A file that cannot be read counts with the kind of the error as its content.
+pub fn content_hash<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in files {
         std::fs::read(file).map_err(|error| error.kind()).hash(&mut hasher);

@@ -1,8 +1,8 @@
-//! One TLS session with a sender, without IO: records go in, plaintext and records come out.
+//! A TLS session with a sender, without I/O: it converts received records to plaintext, and plaintext to records.
 //!
-//! rustls' unbuffered interface keeps no buffers of its own, so that a connection on which nothing happens holds none. What
-//! it asks for in steps (encode this, transmit that, read on) is done here in one go: after each call everything that can be
-//! known from the bytes at hand is known, and everything that has to be sent stands in the caller's buffer, in order.
+//! It uses the unbuffered interface of rustls, which has no buffers of its own, so an idle connection has none. rustls
+//! requests single steps (encode, transmit, read). A call to this module performs all steps that are possible:
+//! afterwards all given bytes are processed, and all records to send are in the caller's buffer, in order.
 
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic};
@@ -10,23 +10,28 @@ use rustls::{CommonState, Error, ServerConfig};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A session of the server's side, from the first byte of the handshake on.
+/// The server side of a TLS session, from the first byte of the handshake on.
 pub(super) struct Session {
     connection: UnbufferedServerConnection,
+    /// Whether close_notify was received.
     has_peer_closed: bool,
 }
 
-/// What became of incoming bytes.
+/// The result of processing received bytes.
 #[derive(Debug)]
 pub(super) struct Received {
-    /// How many bytes at the front are done with; the others must be there again, with more behind them, the next time.
+    /// Number of bytes at the front that are processed. The next call must begin with the other bytes, followed by
+    /// more.
     pub(super) used: usize,
-    /// After an error nothing more may be received; the alert for the peer is among what has to be sent.
+    /// After an error, nothing more may be received; the alert for the peer is in the buffer of records to send.
     pub(super) outcome: Result<(), Error>,
 }
 
 impl Session {
-    /// Nothing is said yet.
+    /// A session before the handshake.
+    ///
+    /// # Errors
+    /// When rustls refuses the configuration.
     pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(config)?,
@@ -34,13 +39,14 @@ impl Session {
         })
     }
 
-    /// Whether the peer has said that nothing more comes from it.
+    /// Whether the peer has sent close_notify.
     pub(super) const fn has_peer_closed(&self) -> bool {
         self.has_peer_closed
     }
 
-    /// Takes in records, which are decrypted where they stand. `plaintext` is given each one's content, and how many bytes
-    /// of the incoming ones are still to be looked at; it is never called before the handshake has finished.
+    /// Processes received records, which are decrypted in place. For each record, `plaintext` is called with its
+    /// content and with the number of incoming bytes that are not yet processed. It is not called before the handshake
+    /// is complete.
     pub(super) fn receive(
         &mut self,
         incoming: &mut [u8],
@@ -50,21 +56,21 @@ impl Session {
         self.advance(incoming, outgoing, plaintext, |_, _| Ok(()))
     }
 
-    /// Encrypts `data`. `held` is what [`receive`](Self::receive) was not done with.
+    /// Encrypts `data`. `held` are the bytes that [`receive`](Self::receive) has not processed.
     pub(super) fn send(&mut self, data: &[u8], held: &mut [u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
         self.at_rest(held, outgoing, |traffic, outgoing| {
             fitting(outgoing, sealed(data.len()), |room| traffic.encrypt(data, room))
         })
     }
 
-    /// Says that nothing more comes from here. `held` is what [`receive`](Self::receive) was not done with.
+    /// Encodes close_notify. `held` are the bytes that [`receive`](Self::receive) has not processed.
     pub(super) fn close(&mut self, held: &mut [u8], outgoing: &mut Vec<u8>) -> Result<(), Error> {
         self.at_rest(held, outgoing, |traffic, outgoing| {
             fitting(outgoing, sealed(0), |room| traffic.queue_close_notify(room))
         })
     }
 
-    /// What was received before is all dealt with, so this neither uses bytes nor finds content.
+    /// Runs `then` when records may be sent. All received bytes were processed before, so `held` yields no plaintext.
     fn at_rest(
         &mut self,
         held: &mut [u8],
@@ -81,13 +87,12 @@ impl Session {
                 then(traffic, outgoing)
             },
         );
-        debug_assert_eq!(received.used, 0, "bytes were left unread");
+        debug_assert_eq!(received.used, 0, "received bytes were not processed before sending");
         received.outcome?;
         if done { Ok(()) } else { Err(Error::HandshakeNotComplete) }
     }
 
-    /// Processes `incoming` until there is nothing to be done without more of it, and then, when records may be sent, does
-    /// `then`.
+    /// Processes `incoming` until more bytes are needed. Then runs `then` if records may be sent.
     fn advance(
         &mut self,
         incoming: &mut [u8],
@@ -113,7 +118,7 @@ impl Session {
                         plaintext(record.payload, to_come.saturating_sub(discard));
                     }
                 }
-                // What follows the peer's last word is not looked at.
+                // Bytes after close_notify are ignored.
                 Ok(ConnectionState::PeerClosed) => {
                     self.has_peer_closed = true;
                     discard = to_come;
@@ -126,8 +131,10 @@ impl Session {
                     used += discard;
                     break Ok(());
                 }
-                // Early data is never accepted, and rustls may only invent states for what we ask it to do.
-                Ok(ConnectionState::ReadEarlyData(_) | _) => break Err(Error::General("not a state of ours".into())),
+                // Early data is never accepted. New states of rustls only concern features that are not enabled here.
+                Ok(ConnectionState::ReadEarlyData(_) | _) => {
+                    break Err(Error::General("unexpected state of the TLS session".into()));
+                }
                 Err(error) => {
                     self.encode_alert(outgoing);
                     break Err(error);
@@ -138,7 +145,7 @@ impl Session {
         Received { used, outcome }
     }
 
-    /// After an error nothing may be processed, and nothing is while there is something to be encoded.
+    /// Encodes the alert after an error. rustls processes no received bytes while it has something to encode.
     fn encode_alert(&mut self, outgoing: &mut Vec<u8>) {
         while self.wants_write() {
             let Ok(ConnectionState::EncodeTlsData(mut data)) = self.connection.process_tls_records(&mut []).state
@@ -152,7 +159,7 @@ impl Session {
     }
 }
 
-/// What was agreed on.
+/// The negotiated parameters and the peer's certificates.
 impl Deref for Session {
     type Target = CommonState;
 
@@ -161,6 +168,7 @@ impl Deref for Session {
     }
 }
 
+/// Appends the next handshake message or alert to `outgoing`.
 fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, outgoing: &mut Vec<u8>) -> Result<(), Error> {
     let at = outgoing.len();
     loop {
@@ -175,7 +183,7 @@ fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, outgoing: &mut Vec
     }
 }
 
-/// Appends what `write` writes, which needs about `expected` bytes.
+/// Appends the bytes that `write` writes; `expected` is the estimated length.
 fn fitting(
     outgoing: &mut Vec<u8>,
     expected: usize,
@@ -189,7 +197,7 @@ fn fitting(
                 outgoing.truncate(at + written);
                 return Ok(());
             }
-            // A key update goes first.
+            // rustls also writes a key update in front, which was not in the estimate.
             Err(EncryptError::InsufficientSize(room)) => outgoing.resize(at + room.required_size, 0),
             Err(EncryptError::EncryptExhausted) => {
                 outgoing.truncate(at);
@@ -199,12 +207,12 @@ fn fitting(
     }
 }
 
-/// The size of `length` bytes as records, at most.
+/// Largest size of `length` bytes of plaintext as records, in bytes.
 const fn sealed(length: usize) -> usize {
     length + (length / MAX_PLAINTEXT + 1) * OVERHEAD
 }
 
-/// Content of one record (RFC 8446 §5.1).
+/// Largest plaintext of one record, in bytes (RFC 8446 §5.1).
 pub(super) const MAX_PLAINTEXT: usize = 16 * 1024;
-/// Header, TLS 1.2's explicit nonce, type of the content, tag.
+/// Largest overhead of a record in bytes: header, explicit nonce of TLS 1.2, content type, authentication tag.
 const OVERHEAD: usize = 5 + 8 + 1 + 16;

@@ -1,7 +1,7 @@
-//! A certificate's subject as the one line of text that an application is told, by RFC 4514.
+//! The subject of a certificate as one line of text (RFC 4514), for the header field that is passed to the application.
 //!
-//! Whoever asks an authority for a certificate chooses parts of it, so what separates the parts is escaped where it is
-//! content: `CN=a,O=b` cannot be made to look like two names. The result is visible ASCII.
+//! The holder of a certificate can choose parts of its subject. Therefore separators inside a value are escaped: a
+//! common name `a,O=b` cannot look like two attributes. The result is visible ASCII.
 
 use hyper::header::HeaderValue;
 use rustls_pki_types::CertificateDer;
@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer as _, X509Certificate};
 
-/// The subject, most specific part first: `CN=sender-1,OU=billing,O=Example`. Empty for a certificate without one (its
-/// names are then in an extension); `None` for what is not a certificate.
+/// The subject, most specific part first: `CN=sender-1,OU=billing,O=Example`. Empty for a certificate without a subject
+/// (its names are then in an extension); `None` if the bytes are not a certificate.
 #[must_use]
 pub fn subject(certificate: &CertificateDer<'_>) -> Option<HeaderValue> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
@@ -29,7 +29,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     text.push('=');
     match attribute.as_str() {
         Ok(value) => escape(value, &mut text),
-        // A type of text that is not UTF-8: its bytes, as RFC 4514 writes them.
+        // RFC 4514 writes a value that is not UTF-8 as its bytes in hexadecimal.
         Err(_) => {
             text.push('#');
             for byte in attribute.as_slice() {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
-    fn told(parts: &[(DnType, &str)]) -> String {
+    fn subject_of(parts: &[(DnType, &str)]) -> String {
         let mut name = DistinguishedName::new();
         for (kind, value) in parts {
             name.push(kind.clone(), *value);
@@ -76,19 +76,19 @@ mod tests {
     }
 
     #[test]
-    fn most_specific_first() {
+    fn the_most_specific_part_comes_first() {
         let parts = [
             (DnType::OrganizationName, "Example"),
             (DnType::OrganizationalUnitName, "billing"),
             (DnType::CommonName, "sender-1"),
         ];
-        assert_eq!(told(&parts), "CN=sender-1,OU=billing,O=Example");
-        assert_eq!(told(&[]), "");
+        assert_eq!(subject_of(&parts), "CN=sender-1,OU=billing,O=Example");
+        assert_eq!(subject_of(&[]), "");
     }
 
-    /// Nobody can write a second part, a line end or a quote into the first.
+    /// A value cannot add a second attribute, a line end or a quote.
     #[test]
-    fn what_the_holder_chose_stays_one_part() {
+    fn separators_inside_a_value_are_escaped() {
         for (value, expected) in [
             ("a,CN=admin", r"CN=a\,CN\=admin"),
             ("a+OU=x", r"CN=a\+OU\=x"),
@@ -98,12 +98,12 @@ mod tests {
             ("#a", r"CN=\#a"),
             ("ä", r"CN=\C3\A4"),
         ] {
-            assert_eq!(told(&[(DnType::CommonName, value)]), expected);
+            assert_eq!(subject_of(&[(DnType::CommonName, value)]), expected);
         }
     }
 
     #[test]
-    fn what_is_no_certificate_has_no_subject() {
+    fn bytes_that_are_not_a_certificate_have_no_subject() {
         assert_eq!(subject(&CertificateDer::from(vec![1, 2, 3])), None);
     }
 }

@@ -1,86 +1,89 @@
-//! Which endpoint gets a request: of two drawn by weight, the one with less to do. Pure; chance is an argument.
+//! Chooses the endpoint for a request: two are drawn at random by weight, and the one with the lower load is used. It
+//! does no I/O; the random numbers are an argument.
 //!
-//! Two random choices come close to the least loaded of all and do not send every request at once to the one that has
-//! just become idle, as looking for the least loaded does when several workers look. Whatever is wrong with the
-//! endpoints, somebody is chosen as long as there is one that this request has not tried: a webhook that is refused
-//! because nobody looks well helps nobody.
+//! The better of two random choices is close to the least loaded endpoint. Choosing the least loaded of all would send
+//! the requests of all workers at the same moment to the endpoint that has just become idle. As long as there is an
+//! endpoint that this request has not tried, one is chosen, even if no endpoint is available: refusing the webhook
+//! would be worse.
 
-/// What the choice needs to know of one endpoint.
+/// The properties of one endpoint that the choice depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
-    /// Its share, from 1.
+    /// Its share of the requests, 1 or more.
     pub(super) weight: u32,
-    /// Requests that it has to answer now.
+    /// Number of its requests in flight.
     pub(super) in_flight: usize,
-    /// Neither ejected nor found ill.
-    pub(super) is_well: bool,
-    /// This very request has been there.
+    /// Whether it is neither ejected nor unhealthy.
+    pub(super) is_available: bool,
+    /// Whether this request has already been sent to it without success.
     pub(super) is_tried: bool,
 }
 
 impl Candidate {
-    /// One that is not there.
+    /// A candidate that is never chosen, for an index without an endpoint.
     pub(super) const NONE: Self = Self {
         weight: 0,
         in_flight: 0,
-        is_well: false,
+        is_available: false,
         is_tried: true,
     };
 }
 
-/// The endpoint that gets the request.
+/// The endpoint that was chosen for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
+    /// Its index.
     pub(super) index: usize,
-    /// As it looked when it was drawn.
-    pub(super) is_well: bool,
-    /// Whether there is another one, should this one fail.
+    /// Whether it was available when it was drawn.
+    pub(super) is_available: bool,
+    /// Whether another endpoint is left if this one fails.
     pub(super) has_alternative: bool,
 }
 
-/// Chooses among `count` endpoints, each looked at with `look` (several times, and it may change in between); `None` when
-/// all are tried. When fewer than `panic_below` percent are well, or none is, all count as well: those few would be
-/// overrun, and what made the others look ill may be common to all. When the well ones are all tried, the others are
-/// better than giving up.
+/// Chooses among `count` endpoints. `candidate` returns the properties of an endpoint by index; it is called several
+/// times and its results may change in between. Returns `None` when all endpoints are tried.
+///
+/// When fewer than `panic_below` percent are available, or none is, all are used: the few would be overloaded, and the
+/// cause of the failures may be common to all. When all available endpoints are tried, the unavailable ones are used.
 pub(super) fn choose(
     count: usize,
-    look: impl Fn(usize) -> Candidate,
+    candidate: impl Fn(usize) -> Candidate,
     panic_below: u32,
     mut random: impl FnMut() -> u64,
 ) -> Option<Choice> {
-    let (mut well, mut untried, mut well_untried) = (0_usize, 0_usize, 0_usize);
-    for candidate in (0..count).map(&look) {
-        well += usize::from(candidate.is_well);
+    let (mut available, mut untried, mut available_untried) = (0_usize, 0_usize, 0_usize);
+    for candidate in (0..count).map(&candidate) {
+        available += usize::from(candidate.is_available);
         untried += usize::from(!candidate.is_tried);
-        well_untried += usize::from(candidate.is_well && !candidate.is_tried);
+        available_untried += usize::from(candidate.is_available && !candidate.is_tried);
     }
-    let is_panic = well * 100 < panic_below as usize * count;
-    let takes_all = is_panic || well_untried == 0;
-    let is_open = |candidate: &Candidate| !candidate.is_tried && (takes_all || candidate.is_well);
-    let open = |except: Option<usize>| {
+    let is_panic = available * 100 < panic_below as usize * count;
+    let uses_all = is_panic || available_untried == 0;
+    let is_eligible = |candidate: &Candidate| !candidate.is_tried && (uses_all || candidate.is_available);
+    let eligible = |except: Option<usize>| {
         (0..count)
             .filter(move |index| Some(*index) != except)
-            .map(|index| (index, look(index)))
-            .filter(|(_, candidate)| is_open(candidate))
+            .map(|index| (index, candidate(index)))
+            .filter(|(_, candidate)| is_eligible(candidate))
     };
-    let (first, a) = draw(&open(None), random())?;
-    let (index, chosen) = match draw(&open(Some(first)), random()) {
+    let (first, a) = draw(&eligible(None), random())?;
+    let (index, chosen) = match draw(&eligible(Some(first)), random()) {
         Some((second, b)) if is_lighter(b, a) => (second, b),
         Some(_) | None => (first, a),
     };
     Some(Choice {
         index,
-        is_well: chosen.is_well,
+        is_available: chosen.is_available,
         has_alternative: untried > 1,
     })
 }
 
-/// One of the candidates, each as likely as its weight.
-fn draw(open: &(impl Iterator<Item = (usize, Candidate)> + Clone), random: u64) -> Option<(usize, Candidate)> {
-    let total: u64 = open.clone().map(|(_, candidate)| u64::from(candidate.weight)).sum();
+/// Draws one of the candidates, with a probability in proportion to its weight.
+fn draw(eligible: &(impl Iterator<Item = (usize, Candidate)> + Clone), random: u64) -> Option<(usize, Candidate)> {
+    let total: u64 = eligible.clone().map(|(_, candidate)| u64::from(candidate.weight)).sum();
     let mut at = random.checked_rem(total)?;
     let mut last = None;
-    for (index, candidate) in open.clone() {
+    for (index, candidate) in eligible.clone() {
         last = Some((index, candidate));
         match at.checked_sub(u64::from(candidate.weight)) {
             Some(rest) => at = rest,
@@ -90,13 +93,13 @@ fn draw(open: &(impl Iterator<Item = (usize, Candidate)> + Clone), random: u64) 
     last
 }
 
-/// Whether `a` has less to do than `b`, for its weight. A tie goes to the one drawn first, so that idle endpoints share
-/// by weight.
+/// Whether `a` has fewer requests in flight per weight than `b`. The one drawn first wins a tie, so that idle endpoints
+/// share the requests by weight.
 const fn is_lighter(a: Candidate, b: Candidate) -> bool {
     (a.in_flight as u128) * (b.weight as u128) < (b.in_flight as u128) * (a.weight as u128)
 }
 
-/// A small generator of random numbers (splitmix64): for choices that nobody gains from guessing.
+/// A random number generator (splitmix64). It is predictable, which is harmless for load balancing.
 #[derive(Clone, Debug)]
 pub(super) struct Random(pub(super) u64);
 
@@ -119,7 +122,7 @@ mod tests {
     const IDLE: Candidate = Candidate {
         weight: 1,
         in_flight: 0,
-        is_well: true,
+        is_available: true,
         is_tried: false,
     };
 
@@ -127,7 +130,7 @@ mod tests {
         choose(candidates.len(), |i| candidates[i], panic_below, || random.next())
     }
 
-    /// Choices of `rounds` requests that are over at once.
+    /// How often each candidate is chosen in `rounds` choices, without load.
     fn shares(candidates: &[Candidate], rounds: usize) -> Vec<usize> {
         let mut random = Random(7);
         let mut shares = vec![0; candidates.len()];
@@ -139,19 +142,19 @@ mod tests {
 
     fn candidate() -> impl Strategy<Value = Candidate> {
         (1..=1000_u32, 0..1000_usize, any::<bool>(), any::<bool>()).prop_map(
-            |(weight, in_flight, is_well, is_tried)| Candidate {
+            |(weight, in_flight, is_available, is_tried)| Candidate {
                 weight,
                 in_flight,
-                is_well,
+                is_available,
                 is_tried,
             },
         )
     }
 
     proptest! {
-        /// Somebody untried is always found; somebody well if there is one, unless too few are.
+        /// An untried endpoint is always found; an available one if there is one, unless too few are available.
         #[test]
-        fn the_choice_is_open(
+        fn an_untried_endpoint_is_always_chosen(
             candidates in prop::collection::vec(candidate(), 0..20),
             panic_below in 0..=100_u32,
             seed: u64,
@@ -163,16 +166,16 @@ mod tests {
             let chosen = candidates[choice.index];
             prop_assert!(!chosen.is_tried);
             prop_assert_eq!(choice.has_alternative, untried > 1);
-            let well = candidates.iter().filter(|c| c.is_well).count();
-            let is_panic = well * 100 < panic_below as usize * candidates.len();
-            if !is_panic && candidates.iter().any(|c| c.is_well && !c.is_tried) {
-                prop_assert!(chosen.is_well);
+            let available = candidates.iter().filter(|c| c.is_available).count();
+            let is_panic = available * 100 < panic_below as usize * candidates.len();
+            if !is_panic && candidates.iter().any(|c| c.is_available && !c.is_tried) {
+                prop_assert!(chosen.is_available);
             }
         }
 
-        /// The heaviest loaded for its weight is never chosen while it is alone in that.
+        /// The endpoint with the highest load per weight is never chosen.
         #[test]
-        fn never_the_heaviest(
+        fn the_endpoint_with_the_highest_load_is_never_chosen(
             loads in prop::collection::vec((1..=1000_u32, 0..1000_usize), 2..20),
             seed: u64,
         ) {
@@ -183,9 +186,10 @@ mod tests {
             prop_assert_ne!(choice.index, candidates.len() - 1);
         }
 
-        /// Requests that stay are spread by weight: with two endpoints exactly, which are both looked at every time.
+        /// Requests that stay in flight are distributed by weight: exactly with two endpoints, because both are drawn
+        /// every time.
         #[test]
-        fn two_endpoints_fill_by_weight(a in 1..=20_u32, b in 1..=20_u32, seed: u64) {
+        fn two_endpoints_are_loaded_in_proportion_to_weight(a in 1..=20_u32, b in 1..=20_u32, seed: u64) {
             let mut candidates = [Candidate { weight: a, ..IDLE }, Candidate { weight: b, ..IDLE }];
             let mut random = Random(seed);
             for _ in 0..(a + b) * 10 {
@@ -195,9 +199,9 @@ mod tests {
             prop_assert!(candidates[0].in_flight.abs_diff(a as usize * 10) <= 1 + (a / b.min(a)) as usize);
         }
 
-        /// However the load came about, many endpoints come out even: no more than a few above the mean.
+        /// Many endpoints are loaded evenly: none has more than a few requests above the mean.
         #[test]
-        fn many_endpoints_fill_evenly(count in 2..40_usize, seed: u64) {
+        fn many_endpoints_are_loaded_evenly(count in 2..40_usize, seed: u64) {
             let mut candidates = vec![IDLE; count];
             let mut random = Random(seed);
             for _ in 0..count * 50 {
@@ -208,16 +212,20 @@ mod tests {
             prop_assert!(most <= 50 + 8, "{most}");
         }
 
-        /// What changes between two looks leads to a worse choice at most, never out of range.
+        /// When candidates change during the choice, the choice may be worse, but its index is in range.
         #[test]
-        fn changing_under_the_look(script in prop::collection::vec(candidate(), 1..200), count in 1..10_usize, seed: u64) {
+        fn candidates_that_change_during_the_choice_give_an_index_in_range(
+            script in prop::collection::vec(candidate(), 1..200),
+            count in 1..10_usize,
+            seed: u64,
+        ) {
             let at = std::cell::Cell::new(0);
-            let look = |_| {
+            let candidate = |_| {
                 at.set(at.get() + 1);
                 script[at.get() % script.len()]
             };
             let mut random = Random(seed);
-            if let Some(choice) = choose(count, look, 30, || random.next()) {
+            if let Some(choice) = choose(count, candidate, 30, || random.next()) {
                 prop_assert!(choice.index < count);
             }
         }
@@ -232,20 +240,34 @@ mod tests {
     }
 
     #[test]
-    fn the_last_well_one_is_used_alone_until_panic() {
-        let ill = Candidate { is_well: false, ..IDLE };
-        assert_eq!(shares(&[ill, IDLE, ill], 300), [0, 300, 0]);
+    fn only_available_endpoints_are_used_until_too_few_are_left() {
+        let unavailable = Candidate {
+            is_available: false,
+            ..IDLE
+        };
+        assert_eq!(shares(&[unavailable, IDLE, unavailable], 300), [0, 300, 0]);
         // One of four is less than 30 %: all are used.
-        assert!(shares(&[ill, IDLE, ill, ill], 4000).iter().all(|share| *share > 800));
-        // None is well.
-        assert!(shares(&[ill, ill], 1000).iter().all(|share| *share > 400));
+        assert!(
+            shares(&[unavailable, IDLE, unavailable, unavailable], 4000)
+                .iter()
+                .all(|share| *share > 800)
+        );
+        // No endpoint is available.
+        assert!(
+            shares(&[unavailable, unavailable], 1000)
+                .iter()
+                .all(|share| *share > 400)
+        );
     }
 
     #[test]
-    fn when_the_well_ones_are_tried_the_others_are_better_than_nothing() {
-        let ill = Candidate { is_well: false, ..IDLE };
+    fn unavailable_endpoints_are_used_when_the_available_ones_are_tried() {
+        let unavailable = Candidate {
+            is_available: false,
+            ..IDLE
+        };
         let tried = Candidate { is_tried: true, ..IDLE };
-        let choice = pick(&[tried, ill, tried], 0, &mut Random(1)).unwrap();
+        let choice = pick(&[tried, unavailable, tried], 0, &mut Random(1)).unwrap();
         assert_eq!((choice.index, choice.has_alternative), (1, false));
         assert_eq!(pick(&[tried, tried], 0, &mut Random(1)), None);
         assert_eq!(pick(&[], 0, &mut Random(1)), None);

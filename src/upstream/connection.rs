@@ -1,10 +1,10 @@
-//! One HTTP/1.1 connection to an upstream: a request written, its answer read, in the task of the exchange.
+//! One HTTP/1.1 connection to an upstream: writes a request and reads its answer, in the task of the exchange.
 //!
-//! There is no task of the connection's own, so no message costs a wake-up between two, and nobody polls an idle
-//! connection: whether one is still alive is asked when it is taken from the pool. Writing and reading go on side by side,
-//! so an answer that comes before the request is sent (413) is relayed, and the connection is then not used again.
+//! The connection has no task of its own, so an exchange needs no wake-up between two tasks. An idle connection is not
+//! polled; it is checked when it is taken from the pool. The request is written while the answer is read, so an answer
+//! that arrives before the request is fully sent (such as 413) is relayed; the connection is then not reused.
 
-use super::message::{Head, HeadReader, Message};
+use super::message::{AnswerHead, AnswerHeadReader, OutgoingRequest};
 use super::stream::Stream;
 use crate::http::http1::framing::{Framing, Step};
 use crate::http::message::Response;
@@ -21,52 +21,54 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::time::Instant;
 
-/// Bytes of the first read of an answer. Reads grow while they come back full, to what is read of an answer before the
-/// sender has taken it.
-const READ: usize = 8 * 1024;
-const READ_MOST: usize = 64 * 1024;
-/// Pieces of a request that one system call writes.
-const SLICES: usize = 16;
+/// Size of the first read of an answer, in bytes. After a read that filled its buffer, reads have [`MAX_READ_BYTES`].
+const FIRST_READ_BYTES: usize = 8 * 1024;
+/// Size of the largest read of an answer, in bytes; at most that much is buffered before the sender has received it.
+const MAX_READ_BYTES: usize = 64 * 1024;
+/// Number of pieces of a request that one system call writes.
+const MAX_SLICES: usize = 16;
 
-/// A connection that was in use this recently is not asked about: that would be a system call for every request.
-const TRUSTED: Duration = Duration::from_millis(50);
+/// A connection that was used this recently is assumed to be open. Checking it would cost a system call for each
+/// request.
+const RECENT_USE: Duration = Duration::from_millis(50);
 
 /// An open connection, idle or in use.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
-    /// Room to read into.
+    /// Buffer that the next read fills.
     room: BytesMut,
-    /// What the next read asks for.
-    read: usize,
-    /// Bytes that were read and belong to nobody yet.
+    /// Size of the next read, in bytes.
+    read_bytes: usize,
+    /// Bytes that were read and not parsed yet.
     input: Bytes,
-    /// Nothing forbids another request after this answer.
-    keep: bool,
+    /// Whether another request may be sent after the current answer.
+    is_reusable: bool,
     timer: Timer,
+    /// When the last answer ended; the pool sets it.
     pub(super) idle_since: Instant,
 }
 
-/// Why a request got no answer.
+/// Why a request received no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
-    /// Not a byte was sent: safe to send it again elsewhere.
-    NotSent(Message),
-    /// Perhaps sent.
-    Lost(Rejection),
+pub(super) enum SendError {
+    /// No byte of the request was sent: it can be sent again.
+    NotSent(OutgoingRequest),
+    /// The request was sent, completely or in part: it must not be sent again.
+    MaybeSent(Rejection),
 }
 
-/// What is still to come of an answer's body; read by [`Connection::poll_body`].
+/// The part of an answer's body that has not been read; see [`Connection::poll_body`].
 #[derive(Debug)]
-pub(super) struct Incoming(Framing);
+pub(super) struct IncomingBody(Framing);
 
-impl Incoming {
+impl IncomingBody {
     /// Whether the last byte has been read.
     pub(super) const fn is_end_stream(&self) -> bool {
         self.0.is_complete()
     }
 
-    /// Bytes still to come, where the upstream said so.
+    /// Number of bytes that remain, if the upstream sent a Content-Length.
     pub(super) fn size_hint(&self) -> SizeHint {
         match self.0 {
             Framing::Length(left) => SizeHint::with_exact(left),
@@ -80,38 +82,45 @@ impl Connection {
         Self {
             stream,
             room: BytesMut::new(),
-            read: READ,
+            read_bytes: FIRST_READ_BYTES,
             input: Bytes::new(),
-            keep: true,
+            is_reusable: true,
             timer: Timer::default(),
             idle_since: Instant::now(),
         }
     }
 
-    /// Like [`Connection::is_idle`], and asks the kernel about a connection that has been idle for a while.
+    /// Like [`Connection::is_idle`]. Also asks the kernel when the connection has been idle for more than
+    /// [`RECENT_USE`].
     pub(super) fn is_alive(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.idle_since) > TRUSTED && self.stream.is_closed() {
+        if now.saturating_duration_since(self.idle_since) > RECENT_USE && self.stream.is_closed() {
             return false;
         }
         self.is_idle()
     }
 
-    /// Whether another request can be sent: the last answer is over, and the other side has neither closed nor said
-    /// anything more, as far as the runtime knows. Also takes this task's waker out of the stream.
+    /// Whether another request can be sent: the last answer is complete, and the other side has neither closed the
+    /// connection nor sent more bytes, as far as the runtime knows. Also removes this task's waker from the stream.
     pub(super) fn is_idle(&mut self) -> bool {
-        self.keep && self.input.is_empty() && self.poll_read(&mut Context::from_waker(Waker::noop())).is_pending()
+        self.is_reusable
+            && self.input.is_empty()
+            && self.poll_read(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
-    /// Sends `request` and waits for the head of the final answer until `deadline`.
-    pub(super) async fn send(&mut self, request: Message, deadline: Instant) -> Result<Response<Incoming>, Failure> {
-        let mut reader = HeadReader::new(request.is_head);
-        let mut outgoing = Outgoing::new(request);
+    /// Sends `request` and waits until `deadline` for the head of the final answer.
+    pub(super) async fn send(
+        &mut self,
+        request: OutgoingRequest,
+        deadline: Instant,
+    ) -> Result<Response<IncomingBody>, SendError> {
+        let mut reader = AnswerHeadReader::new(request.is_head);
+        let mut writer = RequestWriter::new(request);
         let head = poll_fn(|cx| {
-            let failed = matches!(outgoing.poll(&mut self.stream, cx), Poll::Ready(Err(_)));
-            if failed && outgoing.untouched {
+            let failed = matches!(writer.poll(&mut self.stream, cx), Poll::Ready(Err(_)));
+            if failed && writer.is_unsent {
                 return Poll::Ready(None);
             }
-            // Whatever went wrong with the rest: an answer may be there that says why.
+            // Writing may have failed because the upstream has answered already: read that answer.
             match self.poll_head(cx, &mut reader, failed) {
                 Poll::Ready(head) => Poll::Ready(Some(head)),
                 Poll::Pending => self
@@ -122,20 +131,20 @@ impl Connection {
         })
         .await;
         match head {
-            None => Err(Failure::NotSent(outgoing.message)),
-            Some(Err(rejection)) => Err(Failure::Lost(rejection)),
+            None => Err(SendError::NotSent(writer.request)),
+            Some(Err(rejection)) => Err(SendError::MaybeSent(rejection)),
             Some(Ok(head)) => {
-                self.keep = head.keep && outgoing.flushed;
-                Ok(head.response.map(|()| Incoming(head.framing)))
+                self.is_reusable = head.is_reusable && writer.flushed;
+                Ok(head.response.map(|()| IncomingBody(head.framing)))
             }
         }
     }
 
-    /// The next piece of an answer's body; trailers are dropped.
+    /// Reads the next piece of an answer's body. Trailers are dropped.
     pub(super) fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
-        body: &mut Incoming,
+        body: &mut IncomingBody,
         deadline: Instant,
     ) -> Poll<Option<Result<Bytes, Rejection>>> {
         loop {
@@ -159,13 +168,13 @@ impl Connection {
         }
     }
 
-    /// The head of the answer. When sending has `failed`, there is nothing to wait for but what has arrived.
+    /// Reads the head of the answer. When sending has `failed`, only bytes that have already arrived are read.
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        reader: &mut HeadReader,
+        reader: &mut AnswerHeadReader,
         failed: bool,
-    ) -> Poll<Result<Head, Rejection>> {
+    ) -> Poll<Result<AnswerHead, Rejection>> {
         loop {
             if !self.input.is_empty() {
                 match reader.read(&mut self.input) {
@@ -183,15 +192,15 @@ impl Connection {
         }
     }
 
-    /// Appends what arrives to `input`; the number of bytes, zero at the end.
+    /// Reads once and appends to `input`. Returns the number of bytes; zero at the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.room.capacity() < self.read / 2 {
-            self.room.reserve(self.read);
+        if self.room.capacity() < self.read_bytes / 2 {
+            self.room.reserve(self.read_bytes);
         }
-        let most = self.room.capacity();
+        let capacity = self.room.capacity();
         let count = ready!(pin!(self.stream.read_buf(&mut self.room)).poll(cx))?;
-        if count == most {
-            self.read = READ_MOST;
+        if count == capacity {
+            self.read_bytes = MAX_READ_BYTES;
         }
         let arrived = self.room.split().freeze();
         self.input = if self.input.is_empty() {
@@ -203,48 +212,49 @@ impl Connection {
     }
 }
 
-/// Both as one. Room that was made for this is used again for what comes next: many small pieces are not copied many times.
+/// Concatenates both. The buffer of `first` is extended when possible, so many small pieces are not copied repeatedly.
 fn append(first: Bytes, second: &[u8]) -> Bytes {
     let mut both = first.try_into_mut().unwrap_or_else(|first| BytesMut::from(&first[..]));
     both.extend_from_slice(second);
     both.freeze()
 }
 
-/// A request on its way out.
-struct Outgoing {
-    /// What is left of it, once it is no longer untouched.
-    message: Message,
-    /// Not a byte was written.
-    untouched: bool,
+/// Writes a request to a stream.
+struct RequestWriter {
+    /// The request; the bytes that were written are removed from it.
+    request: OutgoingRequest,
+    /// Whether no byte was written.
+    is_unsent: bool,
+    /// Whether the whole request was written and flushed.
     flushed: bool,
 }
 
-impl Outgoing {
-    const fn new(message: Message) -> Self {
+impl RequestWriter {
+    const fn new(request: OutgoingRequest) -> Self {
         Self {
-            message,
-            untouched: true,
+            request,
+            is_unsent: true,
             flushed: false,
         }
     }
 
-    /// Writes what the stream takes; ready when everything has left.
+    /// Writes as much as the stream accepts. Ready when everything is written and flushed.
     fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Message { head, body, .. } = &mut self.message;
+        let OutgoingRequest { head, body, .. } = &mut self.request;
         while head.has_remaining() || body.has_remaining() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let [first, rest @ ..] = &mut slices;
             *first = IoSlice::new(head);
             let count = 1 + body.chunks_vectored(rest);
             let slices = slices.get(..count).unwrap_or_default();
-            let some = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, slices))?;
-            if some == 0 {
+            let written = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, slices))?;
+            if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.untouched = false;
-            let of_head = some.min(head.len());
+            self.is_unsent = false;
+            let of_head = written.min(head.len());
             head.advance(of_head);
-            body.advance(some - of_head);
+            body.advance(written - of_head);
         }
         if !self.flushed {
             ready!(Pin::new(stream).poll_flush(cx))?;

@@ -1,78 +1,79 @@
-//! What an upstream gets to read: the head of a forwarded request, written from the sender's without changing it. Pure.
+//! Writes the head of the request that an upstream receives. It does no I/O.
 //!
-//! One pass over the sender's fields, each either copied as it is or left out; then what is ours. The result always carries
-//! exactly one `Content-Length`, one `Host`, and nothing that was the sender's word about who it is.
+//! One pass over the sender's fields copies each field unchanged or leaves it out. The gateway's own fields follow. The
+//! result always has exactly one `Content-Length` and one `Host`, and no field by which the sender could claim an
+//! identity.
 
 use crate::http::decimal;
 use crate::http::http1::lines;
 use crate::http::message::{Header, Headers, Role};
-use crate::http::rules::{Origin, nominated};
+use crate::http::rules::{Origin, fields_named_by_connection};
 use bytes::BytesMut;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-/// Room for a usual head; a larger one grows.
-const ROOM: usize = 1024;
+/// Initial size of the buffer for the head; it grows if necessary.
+const INITIAL_CAPACITY_BYTES: usize = 1024;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Everything that a forwarded head is made of.
+/// The parts that the head of a forwarded request is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Forwarding<'a> {
+pub struct ForwardedHead<'a> {
     /// The sender's method.
     pub method: &'a Method,
-    /// Raw path and query to ask the upstream for.
+    /// Path and query of the forwarded request, not decoded.
     pub target: &'a str,
-    /// The sender's fields, which [`crate::http::rules::vet`] has let pass.
+    /// The sender's fields, which [`crate::http::rules::check_request_fields`] has let pass.
     pub headers: &'a Headers,
-    /// Where the request came from.
+    /// The peer that the request came from, and whether it is a trusted proxy.
     pub origin: &'a Origin,
     /// What [`super::headers::authority`] gave.
     pub authority: &'a str,
     /// The body's exact length in bytes.
     pub length: usize,
-    /// By which the exchange is found again in the application's log; replaces the sender's.
+    /// `X-Request-ID`, which identifies the exchange in the application's log; it replaces the sender's.
     pub request_id: &'a str,
-    /// Scheme, key's name and route; see [`Mark`].
-    pub mark: Mark<'a>,
-    /// The operator's own fields, which replace the sender's of the same names.
+    /// The result of the verification.
+    pub verification: VerificationHeaders<'a>,
+    /// Fields from the configuration (`upstream.headers`); they replace the sender's fields of the same names.
     pub fixed: &'a [(HeaderName, HeaderValue)],
 }
 
-/// What the upstream is told about the verdict.
+/// The fields that pass the result of the verification to the upstream.
 #[derive(Clone, Copy, Debug)]
-pub struct Mark<'a> {
-    /// `Hookgate-Verified`: the scheme, or why the check failed.
+pub struct VerificationHeaders<'a> {
+    /// `Hookgate-Verified`: the scheme, or the reason why the verification failed.
     pub verified: &'a [u8],
     /// `Hookgate-Key`: the name of the secret that matched.
     pub key: Option<&'a HeaderValue>,
     /// `Hookgate-Route`.
     pub route: &'a HeaderValue,
-    /// `Hookgate-Client-Subject`: whose certificate the sender showed, where the application is to be told.
+    /// `Hookgate-Client-Subject`: the subject of the sender's TLS certificate, if the configuration forwards it.
     pub client: Option<&'a HeaderValue>,
 }
 
-impl Forwarding<'_> {
-    /// The head, from the request line to the empty line.
+impl ForwardedHead<'_> {
+    /// Writes the head, from the request line to the empty line.
     #[must_use]
     pub fn write(&self) -> BytesMut {
-        let mut out = Head(BytesMut::with_capacity(ROOM));
+        let mut out = HeadWriter(BytesMut::with_capacity(INITIAL_CAPACITY_BYTES));
         out.put(&[
             self.method.as_str().as_bytes(),
             b" ",
             self.target.as_bytes(),
             b" HTTP/1.1\r\n",
         ]);
-        let nominated = nominated(self.headers);
+        let nominated = fields_named_by_connection(self.headers);
         for header in self.headers.iter() {
             let is_nominated = nominated.iter().any(|name| name.eq_ignore_ascii_case(header.name));
             if !is_nominated && self.passes_on(header) {
                 lines::field(&mut out.0, header.name, header.value);
             }
         }
-        // HTTP/2 may name its authority in the target only.
+        // An HTTP/2 request may have its authority in `:authority` only.
         if !self.headers.has(Role::Host) {
             out.field("host", self.authority.as_bytes());
         }
@@ -80,7 +81,7 @@ impl Forwarding<'_> {
         out.decimal(self.length);
         out.put(&[b"\r\n"]);
         self.forwarded_for(&mut out);
-        // A trusted proxy in front knows better what the sender saw.
+        // A trusted proxy in front knows the scheme and host that the sender used.
         for (role, name, ours) in [
             (Role::ForwardedProto, "x-forwarded-proto", self.origin.scheme),
             (Role::ForwardedHost, "x-forwarded-host", self.authority),
@@ -90,12 +91,12 @@ impl Forwarding<'_> {
             }
         }
         out.field("x-request-id", self.request_id.as_bytes());
-        out.field("hookgate-verified", self.mark.verified);
-        if let Some(key) = self.mark.key {
+        out.field("hookgate-verified", self.verification.verified);
+        if let Some(key) = self.verification.key {
             out.field("hookgate-key", key.as_bytes());
         }
-        out.field("hookgate-route", self.mark.route.as_bytes());
-        if let Some(client) = self.mark.client {
+        out.field("hookgate-route", self.verification.route.as_bytes());
+        if let Some(client) = self.verification.client {
             out.field("hookgate-client-subject", client.as_bytes());
         }
         for (name, value) in self.fixed {
@@ -105,14 +106,15 @@ impl Forwarding<'_> {
         out.0
     }
 
-    /// Whether a field of the sender's goes on as it is. The operator's own are all of the role `Other`: configuration sees to it.
+    /// Whether a field of the sender is forwarded unchanged. Configured fields always have the role `Other`; the
+    /// configuration checks that.
     fn passes_on(&self, header: Header<'_>) -> bool {
         match header.role {
             Role::Host | Role::Content | Role::Date => true,
             Role::Other => !self.is_fixed(header.name),
             Role::ForwardedProto | Role::ForwardedHost | Role::Forwarded => self.origin.trusted,
-            // Written anew.
-            Role::ContentLength | Role::ForwardedFor | Role::RequestId | Role::Ours => false,
+            // The gateway writes its own.
+            Role::ContentLength | Role::ForwardedFor | Role::RequestId | Role::Hookgate => false,
             Role::TransferEncoding | Role::Connection | Role::HopByHop => false,
             Role::Expect | Role::Override | Role::Underscored => false,
         }
@@ -123,11 +125,11 @@ impl Forwarding<'_> {
         fixed.any(|(fixed, _)| name.eq_ignore_ascii_case(fixed.as_str().as_bytes()))
     }
 
-    /// One list: what trusted proxies said, and the peer.
-    fn forwarded_for(&self, out: &mut Head) {
-        let believed = self.headers.of(Role::ForwardedFor).filter(|_| self.origin.trusted);
+    /// Writes one `X-Forwarded-For`: the list from trusted proxies, followed by the address of the peer.
+    fn forwarded_for(&self, out: &mut HeadWriter) {
+        let trusted_values = self.headers.of(Role::ForwardedFor).filter(|_| self.origin.trusted);
         let mut list: Vec<u8> = Vec::new();
-        for value in believed {
+        for value in trusted_values {
             list.extend_from_slice(value);
             list.extend_from_slice(b", ");
         }
@@ -147,10 +149,10 @@ impl Forwarding<'_> {
     }
 }
 
-/// A head that is being written. Names and values are those of parsed fields, or ours: none can hold a line end.
-struct Head(BytesMut);
+/// Writes a head. Names and values come from parsed fields or from the gateway, so none contains a line end.
+struct HeadWriter(BytesMut);
 
-impl Head {
+impl HeadWriter {
     fn put(&mut self, parts: &[&[u8]]) {
         parts.iter().for_each(|part| self.0.extend_from_slice(part));
     }
@@ -171,7 +173,7 @@ impl Head {
                     self.decimal(octet.into());
                 }
             }
-            // A buffer that grows takes everything.
+            // Writing to a growing buffer cannot fail.
             IpAddr::V6(address) => drop(write!(self.0, "{address}")),
         }
     }
@@ -184,7 +186,7 @@ mod tests {
 
     const ROUTE: HeaderValue = HeaderValue::from_static("shop");
 
-    /// What is written for these fields, as names and values in their order.
+    /// The written fields for a request with the fields `sent`, in order.
     fn forwarded(sent: &[(&str, &str)], peer: &str, trusted: bool) -> Vec<(String, String)> {
         let parse = |(name, value): &(&str, &str)| {
             (
@@ -198,7 +200,7 @@ mod tests {
             trusted,
             scheme: "https",
         };
-        let forwarding = Forwarding {
+        let forwarding = ForwardedHead {
             method: &Method::POST,
             target: "/hooks?a=%2F",
             headers: &headers,
@@ -206,7 +208,7 @@ mod tests {
             authority: "h:8443",
             length: 7,
             request_id: "id-1",
-            mark: Mark {
+            verification: VerificationHeaders {
                 verified: b"paddle",
                 key: Some(&HeaderValue::from_static("current")),
                 route: &ROUTE,
@@ -236,7 +238,7 @@ mod tests {
 
     /// B01, B03, B05, B07, B08 and A23.
     #[test]
-    fn what_nobody_signed_and_nobody_needs_is_removed() {
+    fn hop_by_hop_and_override_fields_are_removed_and_the_gateway_adds_its_own() {
         let fields = forwarded(
             &[
                 ("host", "h"),
@@ -300,7 +302,7 @@ mod tests {
 
     /// B06.
     #[test]
-    fn forwarding_headers_of_strangers_are_replaced_and_those_of_trusted_proxies_extended() {
+    fn forwarding_fields_of_untrusted_peers_are_replaced_and_those_of_trusted_proxies_extended() {
         let sent = [
             ("x-forwarded-for", "10.0.0.1"),
             ("x-forwarded-for", "198.51.100.7, 10.1.1.1"),
@@ -324,16 +326,16 @@ mod tests {
         assert_eq!(values(&fields, "x-forwarded-proto"), ["http"]);
         assert_eq!(values(&fields, "x-forwarded-host"), ["evil"]);
         assert_eq!(values(&fields, "x-real-ip"), ["1.2.3.4"]);
-        // Behind a Unix socket there is no peer to add.
+        // A peer on a Unix socket has no address to add.
         let fields = forwarded(&sent[..1], "none", true);
         assert_eq!(values(&fields, "x-forwarded-for"), ["10.0.0.1"]);
         assert!(values(&forwarded(&[], "none", true), "x-forwarded-for").is_empty());
     }
 
     #[test]
-    fn numbers_and_addresses_are_written_as_everywhere() {
-        let written = |write: &dyn Fn(&mut Head)| {
-            let mut head = Head(BytesMut::new());
+    fn numbers_and_addresses_have_their_standard_form() {
+        let written = |write: &dyn Fn(&mut HeadWriter)| {
+            let mut head = HeadWriter(BytesMut::new());
             write(&mut head);
             String::from_utf8(head.0.to_vec()).unwrap()
         };

@@ -1,107 +1,109 @@
-//! HTTP/1.1 messages on an upstream connection: a request, ready to be written; the head of an answer, read. Pure.
+//! HTTP/1.1 messages of an upstream connection: a request as bytes, and the parser for the head of an answer. No I/O.
 //!
-//! httparse reads the lines; what is decided here is where the answer's body ends (RFC 9112, section 6.3), and that an
-//! answer whose end could be read in two ways is no answer.
+//! httparse parses the lines. This module decides where the body of the answer ends (RFC 9112, section 6.3) and refuses
+//! an answer whose length is ambiguous.
 
-use crate::http::body::Payload;
-use crate::http::http1::declared::{self, Declared};
+use crate::http::http1::body_length::{self, BodyLength};
 use crate::http::http1::framing::{Chunks, Framing};
 use crate::http::message::{Headers, Response};
+use crate::http::payload::Payload;
 use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::{StatusCode, Version};
 use std::mem::MaybeUninit;
 
-/// Bytes of an answer's head that are read before it counts as garbage.
+/// Largest head of an answer, in bytes; a larger one is refused.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
-/// Header fields of an answer.
+/// Largest number of header fields in an answer.
 const HEADERS: usize = 256;
 
 /// A request as it is written to an upstream.
 #[derive(Debug)]
-pub struct Message {
-    /// From the request line to the empty line; see [`super::forwarding`].
+pub struct OutgoingRequest {
+    /// The head, from the request line to the empty line; see [`super::forwarding`].
     pub head: BytesMut,
-    /// Of the length that the head states.
+    /// The body; its length is the Content-Length of the head.
     pub body: Payload,
-    /// Whether the answer has no body whatever it says (`HEAD`).
+    /// Whether the method is `HEAD`, so that the answer has no body whatever its head says.
     pub is_head: bool,
 }
 
 /// The head of an answer.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct AnswerHead {
     /// Status, reason and fields.
     pub(super) response: Response<()>,
     /// Where its body ends.
     pub(super) framing: Framing,
     /// Whether the connection may be used again after the body.
-    pub(super) keep: bool,
+    pub(super) is_reusable: bool,
 }
 
-/// Not an answer, or one that could be read in two ways.
+/// The bytes are not an HTTP answer, or its length is ambiguous.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct MalformedAnswer;
 
-/// Reads the head of the final answer to a request as it arrives, and not again from its beginning with every piece: an
-/// upstream that sends single bytes must not cost the square of them.
+/// Parses the head of the final answer while it arrives. It does not parse from the beginning for every piece that
+/// arrives, because the cost of an upstream that sends single bytes would be quadratic.
 #[derive(Debug)]
-pub(super) struct HeadReader {
+pub(super) struct AnswerHeadReader {
+    /// Whether the method of the request is `HEAD`.
     is_head: bool,
-    /// Bytes of the input that have told nothing, or not enough.
-    looked_at: usize,
-    /// Empty lines before the head, which count as a part of it.
-    skipped: usize,
-    /// Bytes that were parsed, some of them several times.
+    /// Number of bytes at the front of the input that do not complete a head.
+    examined_bytes: usize,
+    /// Length of the empty lines before the head; they count towards [`HEAD_BYTES`].
+    skipped_bytes: usize,
+    /// Number of bytes given to the parser, repetitions included.
     #[cfg(test)]
-    parsed: usize,
+    parsed_bytes: usize,
 }
 
-impl HeadReader {
-    /// For the answer to a request (`HEAD` or another one).
+impl AnswerHeadReader {
+    /// A reader for the answer to a request; `is_head` when its method is `HEAD`.
     pub(super) const fn new(is_head: bool) -> Self {
         Self {
             is_head,
-            looked_at: 0,
-            skipped: 0,
+            examined_bytes: 0,
+            skipped_bytes: 0,
             #[cfg(test)]
-            parsed: 0,
+            parsed_bytes: 0,
         }
     }
 
-    /// Like [`read_head`], with what has arrived so far. Parses the first piece and then whenever another line has ended, of
-    /// which there are not more than a head may have fields.
-    pub(super) fn read(&mut self, input: &mut Bytes) -> Result<Option<Head>, Malformed> {
+    /// Like [`read_head`], for an `input` that grows. Parses the first piece, and then each time another line is
+    /// complete; the number of lines is limited by the number of fields.
+    pub(super) fn read(&mut self, input: &mut Bytes) -> Result<Option<AnswerHead>, MalformedAnswer> {
         while input.first() == Some(&b'\n') || input.starts_with(b"\r\n") {
             let length = if input.first() == Some(&b'\n') { 1 } else { 2 };
             input.advance(length);
-            self.skipped += length;
-            self.looked_at = 0;
+            self.skipped_bytes += length;
+            self.examined_bytes = 0;
         }
-        let is_full = self.skipped + input.len() >= HEAD_BYTES;
-        let news = input.get(self.looked_at..).unwrap_or_default();
-        if self.looked_at > 0 && !is_full && !news.contains(&b'\n') {
-            self.looked_at = input.len();
+        let is_full = self.skipped_bytes + input.len() >= HEAD_BYTES;
+        let new_bytes = input.get(self.examined_bytes..).unwrap_or_default();
+        if self.examined_bytes > 0 && !is_full && !new_bytes.contains(&b'\n') {
+            self.examined_bytes = input.len();
             return Ok(None);
         }
         #[cfg(test)]
         {
-            self.parsed += input.len();
+            self.parsed_bytes += input.len();
         }
         let head = read_head(input, self.is_head)?;
-        self.looked_at = input.len();
-        if head.is_none() && self.skipped + input.len() >= HEAD_BYTES {
-            return Err(Malformed);
+        self.examined_bytes = input.len();
+        if head.is_none() && self.skipped_bytes + input.len() >= HEAD_BYTES {
+            return Err(MalformedAnswer);
         }
         Ok(head)
     }
 }
 
-/// Reads the head of the final answer to a request (`HEAD` or another one) from the beginning of `input`, which it shortens by what it
-/// has read; informational ones before it are skipped. `None` when more bytes are needed.
+/// Parses the head of the final answer to a request (`is_head` when its method is `HEAD`) at the beginning of `input`
+/// and removes it from there. Informational answers (1xx) before it are skipped. Returns `None` when more bytes are
+/// needed.
 ///
 /// # Errors
-/// For what is not an answer, is too large, or can be read in two ways.
-fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed> {
+/// When the bytes are not an answer, the head is too large, or its length is ambiguous.
+fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<AnswerHead>, MalformedAnswer> {
     loop {
         let mut fields = [const { MaybeUninit::uninit() }; HEADERS];
         let mut head = httparse::Response::new(&mut []);
@@ -110,10 +112,10 @@ fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed
         let length = match parsed {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if input.len() < HEAD_BYTES => return Ok(None),
-            Ok(httparse::Status::Partial) | Err(_) => return Err(Malformed),
+            Ok(httparse::Status::Partial) | Err(_) => return Err(MalformedAnswer),
         };
         let status = head.code.and_then(|code| StatusCode::from_u16(code).ok());
-        let status = status.ok_or(Malformed)?;
+        let status = status.ok_or(MalformedAnswer)?;
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             drop(input.split_to(length));
             continue;
@@ -122,7 +124,7 @@ fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed
         let response = Response {
             status,
             reason: reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes())),
-            headers: Headers::parsed(input, head.headers).ok_or(Malformed)?,
+            headers: Headers::parsed(input, head.headers).ok_or(MalformedAnswer)?,
             body: (),
         };
         let version = match head.version {
@@ -130,26 +132,26 @@ fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<Head>, Malformed
             Some(_) | None => Version::HTTP_11,
         };
         let framing = framing(is_head, status, version, &response.headers)?;
-        let keep = declared::keeps(version, &response.headers)
+        let is_reusable = body_length::keeps_alive(version, &response.headers)
             && !framing.ends_with_connection()
             && status != StatusCode::SWITCHING_PROTOCOLS;
         drop(input.split_to(length));
-        return Ok(Some(Head {
+        return Ok(Some(AnswerHead {
             response,
             framing,
-            keep,
+            is_reusable,
         }));
     }
 }
 
-/// Where the body ends.
-fn framing(is_head: bool, status: StatusCode, version: Version, headers: &Headers) -> Result<Framing, Malformed> {
-    let framing = match declared::declared(version, headers).ok_or(Malformed)? {
-        Declared::Nothing => Framing::UntilClose,
-        Declared::Length(length) => Framing::Length(length),
-        Declared::Chunked => Framing::Chunked(Chunks::default()),
+/// How the end of the body is found.
+fn framing(is_head: bool, status: StatusCode, version: Version, headers: &Headers) -> Result<Framing, MalformedAnswer> {
+    let framing = match body_length::declared(version, headers).ok_or(MalformedAnswer)? {
+        BodyLength::Undeclared => Framing::UntilClose,
+        BodyLength::Bytes(length) => Framing::Length(length),
+        BodyLength::Chunked => Framing::Chunked(Chunks::default()),
         // It would have to be undone.
-        Declared::Coded => return Err(Malformed),
+        BodyLength::UnsupportedCoding => return Err(MalformedAnswer),
     };
     let bodiless = is_head
         || matches!(
@@ -165,78 +167,81 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(wire: &str) -> Result<Option<(Head, Bytes)>, Malformed> {
+    fn read(wire: &str) -> Result<Option<(AnswerHead, Bytes)>, MalformedAnswer> {
         let mut input = Bytes::copy_from_slice(wire.as_bytes());
         Ok(read_head(&mut input, false)?.map(|head| (head, input)))
     }
 
     fn framed(wire: &str) -> (Framing, bool) {
         let (head, _) = read(&format!("{wire}\r\n\r\n")).unwrap().unwrap();
-        (head.framing, head.keep)
+        (head.framing, head.is_reusable)
     }
 
-    /// G04: nothing but the final answer counts.
+    /// G04: only the final answer is relayed.
     #[test]
-    fn informational_answers_are_skipped_and_the_rest_is_left() {
+    fn informational_answers_are_skipped_and_the_body_stays_in_the_input() {
         let wire = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
                     HTTP/1.1 200 Very well\r\nSet-Cookie: a\r\nset-cookie: b\r\nContent-Length: 2\r\n\r\nokHTTP";
         let (head, rest) = read(wire).unwrap().unwrap();
         assert_eq!(head.response.status, 200);
         assert_eq!(head.response.reason.as_deref(), Some(&b"Very well"[..]));
         assert_eq!(head.response.headers.named("set-cookie").count(), 2);
-        assert_eq!((head.framing, head.keep), (Framing::Length(2), true));
+        assert_eq!((head.framing, head.is_reusable), (Framing::Length(2), true));
         assert_eq!(rest, "okHTTP");
         for end in 0..wire.len() - 6 {
             assert!(read(&wire[..end]).unwrap().is_none(), "{end}");
         }
     }
 
-    /// Gives a reader the bytes one by one; the head, what is left of the input, and how many bytes were parsed.
-    fn dripped(wire: &[u8]) -> Result<(Option<Head>, Bytes, usize), Malformed> {
-        let mut reader = HeadReader::new(false);
+    /// Gives a reader the bytes one by one. Returns the head, the rest of the input, and the number of parsed bytes.
+    fn read_bytewise(wire: &[u8]) -> Result<(Option<AnswerHead>, Bytes, usize), MalformedAnswer> {
+        let mut reader = AnswerHeadReader::new(false);
         let mut input = BytesMut::new();
         for byte in wire {
             input.extend_from_slice(&[*byte]);
             let mut bytes = input.freeze();
             let head = reader.read(&mut bytes)?;
             if head.is_some() {
-                return Ok((head, bytes, reader.parsed));
+                return Ok((head, bytes, reader.parsed_bytes));
             }
             input = bytes.try_into_mut().unwrap_or_else(|bytes| BytesMut::from(&bytes[..]));
         }
-        Ok((None, input.freeze(), reader.parsed))
+        Ok((None, input.freeze(), reader.parsed_bytes))
     }
 
-    /// G03: an upstream that drips costs a parse a line, not one a byte.
+    /// G03: an upstream that sends single bytes causes one parse per line, not one per byte.
     #[test]
-    fn a_head_that_arrives_byte_by_byte_is_read_once_a_line() {
+    fn a_head_that_arrives_byte_by_byte_is_parsed_once_per_line() {
         let long = "x".repeat(HEAD_BYTES / 2);
         let many = "a: b\r\n".repeat(HEADERS - 2);
         let wire =
             format!("\r\n\nHTTP/1.1 103 \r\n\r\nHTTP/1.1 200 OK\r\nLong: {long}\r\nContent-Length: 3\r\n{many}\r\n");
-        let (head, rest, parsed) = dripped(wire.as_bytes()).unwrap();
+        let (head, rest, parsed) = read_bytewise(wire.as_bytes()).unwrap();
         let head = head.unwrap();
         assert_eq!(head.framing, Framing::Length(3));
         assert_eq!(head.response.headers.len(), HEADERS);
         assert!(rest.is_empty());
-        // A parse for every byte would be many times that.
+        // One parse per byte would give a much larger number.
         assert!(parsed < (HEADERS + 5) * wire.len(), "{parsed}");
 
         let endless = format!("HTTP/1.1 200 OK\r\nLong: {long}");
-        let (head, rest, parsed) = dripped(endless.as_bytes()).unwrap();
+        let (head, rest, parsed) = read_bytewise(endless.as_bytes()).unwrap();
         assert!(head.is_none() && rest.len() == endless.len());
         assert!(parsed < 100, "{parsed}");
-        assert!(dripped(format!("{endless}{long}").as_bytes()).is_err());
-        // Empty lines before a head are a part of its bound, and no work.
+        assert!(read_bytewise(format!("{endless}{long}").as_bytes()).is_err());
+        // Empty lines before a head count towards its size limit and are not parsed.
         let empty = "\r\n".repeat(HEAD_BYTES / 2 - 1);
-        let (head, _, parsed) = dripped(empty.as_bytes()).unwrap();
+        let (head, _, parsed) = read_bytewise(empty.as_bytes()).unwrap();
         assert!(head.is_none() && parsed < 2 * HEAD_BYTES, "{parsed}");
-        assert!(dripped(format!("{empty}HTTP/1.1 200 OK\r\nX: y\r\n").as_bytes()).is_err());
-        assert_eq!(dripped(b"HTTP/1.1 200 OK\r\nSpaced : a\r\n").err(), Some(Malformed));
+        assert!(read_bytewise(format!("{empty}HTTP/1.1 200 OK\r\nX: y\r\n").as_bytes()).is_err());
+        assert_eq!(
+            read_bytewise(b"HTTP/1.1 200 OK\r\nSpaced : a\r\n").err(),
+            Some(MalformedAnswer)
+        );
     }
 
     #[test]
-    fn where_a_body_ends_and_what_becomes_of_the_connection() {
+    fn framing_and_reuse_of_the_connection_follow_from_the_head() {
         for (wire, expected) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 0", (Framing::Length(0), true)),
             (
@@ -256,7 +261,7 @@ mod tests {
             ("HTTP/1.1 101 Switching Protocols", (Framing::Length(0), false)),
             ("HTTP/1.0 200 OK\r\nContent-Length: 5", (Framing::Length(5), false)),
             (
-                "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive",
+                "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: is_reusable-alive",
                 (Framing::Length(5), true),
             ),
             ("HTTP/1.0 200 OK", (Framing::UntilClose, false)),
@@ -265,12 +270,12 @@ mod tests {
         }
         let mut input = Bytes::from_static(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
         let head = read_head(&mut input, true).unwrap().unwrap();
-        assert_eq!((head.framing, head.keep), (Framing::Length(0), true));
+        assert_eq!((head.framing, head.is_reusable), (Framing::Length(0), true));
     }
 
     /// G05.
     #[test]
-    fn answers_that_can_be_read_in_two_ways_are_none() {
+    fn answers_with_an_ambiguous_length_are_refused() {
         for fields in [
             "Content-Length: 5\r\nContent-Length: 5",
             "Content-Length: 5\r\nContent-Length: 6",
@@ -287,25 +292,26 @@ mod tests {
             "NUL: a\0b",
         ] {
             let wire = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
-            assert_eq!(read(&wire).err(), Some(Malformed), "{fields}");
+            assert_eq!(read(&wire).err(), Some(MalformedAnswer), "{fields}");
         }
         for wire in [
             "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/2 200\r\n\r\n",
             "SSH-2.0-x\r\n\r\n",
         ] {
-            assert_eq!(read(wire).err(), Some(Malformed), "{wire}");
+            assert_eq!(read(wire).err(), Some(MalformedAnswer), "{wire}");
         }
         let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(HEAD_BYTES));
-        assert_eq!(read(&endless).err(), Some(Malformed));
+        assert_eq!(read(&endless).err(), Some(MalformedAnswer));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(HEADERS + 1));
-        assert_eq!(read(&many).err(), Some(Malformed));
+        assert_eq!(read(&many).err(), Some(MalformedAnswer));
     }
 
     proptest! {
-        /// D13: whatever an upstream says is an answer, not yet one, or none; and what is read is gone from the input.
+        /// D13: any bytes from an upstream are an answer, an incomplete answer or an error, and a parsed head is
+        /// removed from the input.
         #[test]
-        fn any_bytes_are_read_or_refused(
+        fn any_bytes_are_parsed_or_refused(
             lines in prop::collection::vec(
                 prop_oneof![
                     Just("HTTP/1.1 200 OK\r\n".to_owned()),

@@ -1,81 +1,97 @@
-//! Upstreams: the servers that share a route's requests, and the one exchange with one of them.
+//! Upstreams: the servers that share the requests of a route, and the exchange of one request with one of them.
 //!
-//! A configured server has one endpoint, or, when it is a name, one for each address that the name has at the moment.
-//! `pool.rs` keeps the connections of one endpoint, `balance.rs` chooses among several, `standing.rs` remembers which of them
-//! fail, `health.rs` asks them, `resolve.rs` follows the names. A request is sent once: it goes to another endpoint only
-//! when not a byte of it was sent. An upstream with a single fixed endpoint takes none of these turns.
+//! A server that is configured by address has one endpoint. A server that is configured by name has one endpoint for
+//! each address that the name resolves to at present. A request is sent to one endpoint. It goes to another endpoint
+//! only when no byte of it was sent to the first. An upstream with a single fixed endpoint needs no choice and no
+//! ejection.
+//!
+//! Read `pool` and `connection` first: they are the way of a request. Each module imports only from those below it:
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`forwarding`] | the head of the request that an upstream receives, made from the sender's |
+//! | [`resolve`] | looks up the names of servers in the background |
+//! | [`health_check`] | sends active health checks |
+//! | [`balance`] | chooses an endpoint |
+//! | [`pool`] | the connections of one endpoint, and one attempt to send a request |
+//! | [`connection`] | one HTTP/1.1 connection: writes a request, reads its answer |
+//! | [`message`] | the request as bytes; parses the head of an answer |
+//! | [`endpoint_health`] | which endpoints are ejected after failures, and when they are tried again |
+//! | [`stream`] | opens TCP, TLS and Unix streams |
+//! | [`counters`] | counts per server for the metrics |
 
 mod balance;
 mod connection;
+mod counters;
+mod endpoint_health;
 pub mod forwarding;
-mod health;
+mod health_check;
 mod message;
 mod pool;
 mod resolve;
-mod standing;
 mod stream;
-mod tally;
 
 use crate::http::message::Response;
 use crate::outcome::Rejection;
 use crate::settings;
-use crate::time::shutdown::Drain;
+use crate::time::shutdown::ShutdownSignal;
 use arc_swap::ArcSwap;
 use balance::{Candidate, Random};
-use connection::Incoming;
+use connection::IncomingBody;
+use counters::ServerCounters;
 use hyper::body::Bytes;
-pub use message::Message;
-use pool::{Endpoint, Lease, Missed, Server, Shared};
+pub use message::OutgoingRequest;
+use pool::{AttemptError, Endpoint, Lease, Shared, UpstreamServer};
 use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
-use tally::Tally;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-/// Endpoints that one request tries before it gives up.
-const ATTEMPTS: usize = 8;
-/// How often the choice is made anew because another request was faster to try an endpoint.
-const CHOICES: usize = 4;
+/// Number of endpoints to which one request is sent at most, if no byte of it could be sent to the earlier ones.
+const MAX_ATTEMPTS: usize = 8;
+/// How often an endpoint is chosen again because another request has just taken the trial of the chosen one.
+const MAX_CHOICES: usize = 4;
 
 /// An upstream with its endpoints.
 pub struct Upstream {
     shared: Arc<Shared>,
-    servers: Vec<Arc<Server>>,
+    servers: Vec<Arc<UpstreamServer>>,
     endpoints: Endpoints,
-    /// Endpoints that a look-up no longer finds, until their last request is over.
-    leaving: Mutex<Vec<Weak<Endpoint>>>,
-    /// Names whose first look-up has not ended, and the word that none is left.
-    unsettled: Mutex<usize>,
-    settled: Drain,
-    /// Begun once no new request comes here: what works in the background ends.
-    retired: Drain,
+    /// Endpoints that the last look-up did not find; the references are valid until their last request ends.
+    draining_endpoints: Mutex<Vec<Weak<Endpoint>>>,
+    /// Number of names whose first look-up has not ended.
+    unresolved_names: Mutex<usize>,
+    /// Triggered when `unresolved_names` is zero.
+    names_looked_up: ShutdownSignal,
+    /// Triggered when no new request is sent here; it ends look-ups and health checks.
+    retired: ShutdownSignal,
 }
 
-/// Where requests can go.
+/// The endpoints that requests can be sent to.
 enum Endpoints {
-    /// The one that never changes.
+    /// A single endpoint that never changes.
     One(Arc<Endpoint>),
-    /// Those of the servers, which never change.
+    /// Several endpoints that never change, because every server is configured by address.
     Fixed(Vec<Arc<Endpoint>>),
-    /// Those of the servers, some of which are names.
+    /// Endpoints that look-ups replace, because at least one server is configured by name.
     Changing(ArcSwap<Vec<Arc<Endpoint>>>),
 }
 
-/// How one server stands at this moment.
+/// The present state of one server: numbers of endpoints by state, connections and requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// Endpoints that take requests and were reached at the last attempt.
+pub struct ServerState {
+    /// Endpoints that receive requests and could be reached at the last attempt.
     pub up: usize,
-    /// Endpoints that could not be reached at the last attempt, and are used nevertheless.
+    /// Endpoints that could not be reached at the last attempt but still receive requests.
     pub failing: usize,
-    /// Endpoints that are left alone because of their failures.
+    /// Endpoints that receive no requests because of earlier failures.
     pub ejected: usize,
     /// Endpoints whose health checks fail.
     pub unhealthy: usize,
-    /// Endpoints that are gone and still answer requests.
+    /// Endpoints that are no longer in DNS and still have requests in flight.
     pub draining: usize,
     /// Idle connections.
     pub idle: usize,
@@ -92,14 +108,15 @@ impl fmt::Debug for Upstream {
 }
 
 impl Upstream {
-    /// An upstream without connections. `tls` is needed for [`settings::Target::Tls`]. Names have no address before
-    /// [`Upstream::tend`] has looked them up.
+    /// Creates an upstream without connections. `tls` is needed for [`settings::UpstreamTarget::Tls`]. Servers that are
+    /// configured by name have no endpoint before [`Upstream::maintain`] has looked the name up. `workers` is the
+    /// number of workers.
     #[must_use]
     pub fn new(settings: Arc<settings::Upstream>, tls: Option<TlsConnector>, workers: usize) -> Arc<Self> {
         let found: Vec<_> = settings
             .servers
             .iter()
-            .map(|server| resolve::without_asking(&server.target))
+            .map(|server| resolve::fixed_addresses(&server.target))
             .collect();
         let names = found.iter().filter(|addresses| addresses.is_none()).count();
         let is_one = names == 0 && found.len() == 1;
@@ -108,18 +125,18 @@ impl Upstream {
             .iter()
             .enumerate()
             .map(|(index, settings)| {
-                Arc::new(Server {
+                Arc::new(UpstreamServer {
                     index,
                     name: settings.target.to_string(),
                     settings: settings.clone(),
-                    tally: Tally::new(),
+                    counters: ServerCounters::new(),
                 })
             })
             .collect();
         let shared = Arc::new(Shared {
             tls,
             workers,
-            made: Instant::now(),
+            created_at: Instant::now(),
             ejection: (!is_one).then_some(settings.ejection),
             settings,
         });
@@ -138,174 +155,179 @@ impl Upstream {
                 }
             }
         };
-        let settled = Drain::default();
+        let names_looked_up = ShutdownSignal::default();
         if names == 0 {
-            settled.begin();
+            names_looked_up.trigger();
         }
         Arc::new(Self {
             shared,
             servers,
             endpoints,
-            leaving: Mutex::default(),
-            unsettled: Mutex::new(names),
-            settled,
-            retired: Drain::default(),
+            draining_endpoints: Mutex::default(),
+            unresolved_names: Mutex::new(names),
+            names_looked_up,
+            retired: ShutdownSignal::default(),
         })
     }
 
-    /// What it was made from.
+    /// The settings of this upstream.
     #[must_use]
     pub fn settings(&self) -> &Arc<settings::Upstream> {
         &self.shared.settings
     }
 
-    /// Name of the server with this index, as in metrics: its URL without a path.
+    /// The name that metrics use for the server with index `server`: its URL without a path.
     #[must_use]
     pub fn name(&self, server: usize) -> Option<&str> {
         self.servers.get(server).map(|server| &*server.name)
     }
 
-    /// Starts what works in the background, on the runtime of the caller: look-ups of names and health checks. They end
-    /// with [`Upstream::retire`].
-    pub fn tend(self: &Arc<Self>) {
+    /// Starts the background tasks (look-ups of names, health checks) on the runtime of the caller. They end with
+    /// [`Upstream::retire`].
+    pub fn maintain(self: &Arc<Self>) {
         for server in &self.servers {
-            if resolve::without_asking(&server.settings.target).is_none() {
-                tokio::spawn(resolve::follow(self.clone(), server.clone()));
+            if resolve::fixed_addresses(&server.settings.target).is_none() {
+                tokio::spawn(resolve::maintain(self.clone(), server.clone()));
             }
         }
-        self.each(|endpoint| health::start(self, endpoint));
+        self.for_each_endpoint(|endpoint| health_check::start(self, endpoint));
     }
 
-    /// Ready once every name has been looked up, successfully or not.
-    pub async fn settled(&self) {
-        self.settled.begun().await;
+    /// Waits until the first look-up of every name has ended, successfully or not.
+    pub async fn names_looked_up(&self) {
+        self.names_looked_up.wait().await;
     }
 
-    /// Ends what works in the background and closes idle connections; requests in flight go on.
+    /// Ends the background tasks and closes idle connections. Requests in flight continue.
     pub fn retire(&self) {
-        self.retired.begin();
-        self.each(|endpoint| endpoint.retire());
+        self.retired.trigger();
+        self.for_each_endpoint(|endpoint| endpoint.retire());
     }
 
-    /// Sends `request` at `now` and returns the head of the final answer, its body to be read from the [`Answer`]. Leaves
-    /// the index of the server that had it last in `server`.
+    /// Sends `request` at `now` and returns the head of the final answer; the body is read from the [`Answer`]. Sets
+    /// `server` to the index of the server that was tried last. `worker` is the index of the calling worker.
     ///
     /// # Errors
-    /// `UpstreamUnreachable`, `UpstreamReset`, `UpstreamInvalid`, `UpstreamTimeout`, and `Overloaded` at the bound of
-    /// open connections.
+    /// `UpstreamUnreachable`, `UpstreamReset`, `UpstreamInvalid`, `UpstreamTimeout`, and `Overloaded` when the limit of
+    /// open connections is reached.
     pub async fn forward(
         &self,
         worker: usize,
-        request: Message,
+        request: OutgoingRequest,
         now: Instant,
         server: &mut Option<usize>,
     ) -> Result<Response<Answer>, Rejection> {
-        let whole = self.shared.settings.connect_timeout;
+        let connect_timeout = self.shared.settings.connect_timeout;
         if let Endpoints::One(endpoint) = &self.endpoints {
             *server = Some(0);
-            let answer = endpoint.attempt(worker, request, now, whole).await;
-            return answer.map_err(|missed| missed.rejection());
+            let answer = endpoint.attempt(worker, request, now, connect_timeout).await;
+            return answer.map_err(|error| error.rejection());
         }
-        let deadline = now + whole;
+        let deadline = now + connect_timeout;
         let (mut request, mut now) = (request, now);
-        let mut tried = Tried::default();
+        let mut tried = TriedEndpoints::default();
         let mut rejection = Rejection::UpstreamUnreachable;
-        while let Some((endpoint, has_alternative)) = self.pick(&tried, now) {
-            let left = deadline.saturating_duration_since(now);
-            // An endpoint that swallows packets must not spend what is left for the others.
-            let within = if has_alternative { left / 2 } else { left };
+        while let Some((endpoint, has_alternative)) = self.choose_endpoint(&tried, now) {
+            let remaining = deadline.saturating_duration_since(now);
+            // An endpoint that drops packets must leave time for the other endpoints.
+            let timeout = if has_alternative { remaining / 2 } else { remaining };
             *server = Some(endpoint.server.index);
-            match endpoint.attempt(worker, request, now, within).await {
+            match endpoint.attempt(worker, request, now, timeout).await {
                 Ok(response) => return Ok(response),
-                Err(Missed::Lost(rejection)) => return Err(rejection),
-                Err(Missed::Unsent(why, unsent)) => {
+                Err(AttemptError::MaybeSent(rejection)) => return Err(rejection),
+                Err(AttemptError::NotSent(why, unsent)) => {
                     rejection = why;
                     request = unsent;
                     now = Instant::now();
                     if !has_alternative || !tried.add(endpoint.id) || now >= deadline {
                         break;
                     }
-                    endpoint.server.tally.passed_on.add(1);
+                    endpoint.server.counters.passed_on.add(1);
                 }
             }
         }
         Err(rejection)
     }
 
-    /// The endpoint for a request that has `tried` others, and whether there is still another one.
-    fn pick(&self, tried: &Tried, now: Instant) -> Option<(Arc<Endpoint>, bool)> {
+    /// Chooses the endpoint for a request that has already `tried` others. The flag is whether yet another one is left.
+    fn choose_endpoint(&self, tried: &TriedEndpoints, now: Instant) -> Option<(Arc<Endpoint>, bool)> {
         match &self.endpoints {
             Endpoints::One(endpoint) => Some((endpoint.clone(), false)),
-            Endpoints::Fixed(endpoints) => self.pick_of(endpoints, tried, now),
-            Endpoints::Changing(endpoints) => self.pick_of(&endpoints.load(), tried, now),
+            Endpoints::Fixed(endpoints) => self.choose_from(endpoints, tried, now),
+            Endpoints::Changing(endpoints) => self.choose_from(&endpoints.load(), tried, now),
         }
     }
 
-    fn pick_of(&self, endpoints: &[Arc<Endpoint>], tried: &Tried, now: Instant) -> Option<(Arc<Endpoint>, bool)> {
+    fn choose_from(
+        &self,
+        endpoints: &[Arc<Endpoint>],
+        tried: &TriedEndpoints,
+        now: Instant,
+    ) -> Option<(Arc<Endpoint>, bool)> {
         thread_local! {
-            // Seeded by the standard library's random keys.
+            // The seed comes from the standard library's random hash keys.
             static RANDOM: RefCell<Random> = RefCell::new(Random(RandomState::new().hash_one(0)));
         }
         let settings = &self.shared.settings;
-        let now = self.shared.milliseconds(now);
-        let look = |index: usize| match endpoints.get(index) {
+        let now_ms = self.shared.milliseconds_since_start(now);
+        let candidate = |index: usize| match endpoints.get(index) {
             Some(endpoint) => Candidate {
                 weight: endpoint.server.settings.weight,
                 in_flight: endpoint.active(),
-                is_well: endpoint.standing.is_well(now),
-                is_tried: tried.has(endpoint.id),
+                is_available: endpoint.health.is_available(now_ms),
+                is_tried: tried.contains(endpoint.id),
             },
             None => Candidate::NONE,
         };
         let random = || RANDOM.with_borrow_mut(Random::next);
-        let patience = settings.connect_timeout.saturating_add(settings.timeout);
+        let trial_timeout = settings.connect_timeout.saturating_add(settings.timeout);
         let mut found = None;
-        for _ in 0..CHOICES {
-            let choice = balance::choose(endpoints.len(), look, settings.ejection.panic_below, random)?;
+        for _ in 0..MAX_CHOICES {
+            let choice = balance::choose(endpoints.len(), candidate, settings.ejection.panic_below, random)?;
             let endpoint = endpoints.get(choice.index)?;
             found = Some((endpoint, choice.has_alternative));
-            if !choice.is_well || endpoint.standing.admit(now, patience) {
+            if !choice.is_available || endpoint.health.admit(now_ms, trial_timeout) {
                 break;
             }
         }
         found.map(|(endpoint, has_alternative)| (endpoint.clone(), has_alternative))
     }
 
-    /// Closes idle connections whose time is over.
+    /// Closes the idle connections of `worker` that have reached the idle timeout or that the other side has closed.
     pub fn sweep(&self, worker: usize, now: Instant) {
-        self.each(|endpoint| endpoint.sweep(worker, now));
+        self.for_each_endpoint(|endpoint| endpoint.sweep(worker, now));
     }
 
-    /// Whether its health checks say that no endpoint can answer; never without health checks.
+    /// Whether the health checks of every endpoint fail. Always false without health checks.
     #[must_use]
     pub fn is_down(&self) -> bool {
-        let mut all_ill = true;
-        self.each(|endpoint| all_ill &= endpoint.standing.is_ill());
-        self.shared.settings.health_check.is_some() && all_ill
+        let mut all_unhealthy = true;
+        self.for_each_endpoint(|endpoint| all_unhealthy &= endpoint.health.is_unhealthy());
+        self.shared.settings.health_check.is_some() && all_unhealthy
     }
 
-    /// Every server's name, state and counts, in the order of the configuration.
-    pub fn servers(&self) -> impl Iterator<Item = (&str, State, &Tally)> {
+    /// Name, state and counters of every server, in the order of the configuration.
+    pub fn servers(&self) -> impl Iterator<Item = (&str, ServerState, &ServerCounters)> {
         self.servers.iter().map(|server| {
-            let mut state = State::default();
-            self.each(|endpoint| {
+            let mut state = ServerState::default();
+            self.for_each_endpoint(|endpoint| {
                 if endpoint.server.index == server.index {
                     state.add(endpoint);
                 }
             });
-            let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
-            leaving.retain(|endpoint| endpoint.strong_count() > 0);
-            for endpoint in leaving.iter().filter_map(Weak::upgrade) {
+            let mut draining_endpoints = self.draining_endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+            draining_endpoints.retain(|endpoint| endpoint.strong_count() > 0);
+            for endpoint in draining_endpoints.iter().filter_map(Weak::upgrade) {
                 if endpoint.server.index == server.index && endpoint.active() > 0 {
                     state.draining += 1;
                     state.active += endpoint.active();
                 }
             }
-            (&*server.name, state, &server.tally)
+            (&*server.name, state, &server.counters)
         })
     }
 
-    fn each(&self, mut visit: impl FnMut(&Arc<Endpoint>)) {
+    fn for_each_endpoint(&self, mut visit: impl FnMut(&Arc<Endpoint>)) {
         match &self.endpoints {
             Endpoints::One(endpoint) => visit(endpoint),
             Endpoints::Fixed(endpoints) => endpoints.iter().for_each(visit),
@@ -314,18 +336,18 @@ impl Upstream {
     }
 }
 
-impl State {
-    /// Endpoints that requests can be sent to.
+impl ServerState {
+    /// Number of endpoints that are known at present, without draining ones.
     #[must_use]
     pub const fn endpoints(&self) -> usize {
         self.up + self.failing + self.ejected + self.unhealthy
     }
 
     fn add(&mut self, endpoint: &Endpoint) {
-        let standing = &endpoint.standing;
-        let count = if standing.is_ill() {
+        let health = &endpoint.health;
+        let count = if health.is_unhealthy() {
             &mut self.unhealthy
-        } else if standing.is_ejected() {
+        } else if health.is_ejected() {
             &mut self.ejected
         } else if endpoint.was_reached() {
             &mut self.up
@@ -338,38 +360,39 @@ impl State {
     }
 }
 
-/// Endpoints that one request has been to.
+/// The endpoints that one request has tried.
 #[derive(Default)]
-struct Tried {
-    ids: [u64; ATTEMPTS],
+struct TriedEndpoints {
+    ids: [u64; MAX_ATTEMPTS],
     count: usize,
 }
 
-impl Tried {
-    fn has(&self, id: u64) -> bool {
+impl TriedEndpoints {
+    fn contains(&self, id: u64) -> bool {
         self.ids.iter().take(self.count).any(|tried| *tried == id)
     }
 
-    /// Whether another attempt may follow.
+    /// Adds an endpoint. Returns whether another attempt may follow.
     fn add(&mut self, id: u64) -> bool {
-        if let Some(place) = self.ids.get_mut(self.count) {
-            *place = id;
+        if let Some(slot) = self.ids.get_mut(self.count) {
+            *slot = id;
             self.count += 1;
         }
-        self.count < ATTEMPTS
+        self.count < MAX_ATTEMPTS
     }
 }
 
-/// The body of an upstream's answer, and the connection it comes on.
+/// The body of an upstream's answer, and the connection that it arrives on.
 #[derive(Debug)]
 pub struct Answer {
+    /// `None` once the body is complete or has failed.
     lease: Option<Lease>,
-    body: Incoming,
+    body: IncomingBody,
     deadline: Instant,
 }
 
 impl Answer {
-    const fn new(lease: Lease, body: Incoming, deadline: Instant) -> Self {
+    const fn new(lease: Lease, body: IncomingBody, deadline: Instant) -> Self {
         Self {
             lease: Some(lease),
             body,
@@ -377,7 +400,11 @@ impl Answer {
         }
     }
 
-    /// The next piece; `None` at the clean end, after which the connection is back in the pool.
+    /// Reads the next piece of the body. `None` means that the body is complete; the connection is then back in the
+    /// pool.
+    ///
+    /// # Errors
+    /// `UpstreamReset`, `UpstreamInvalid` or `UpstreamTimeout`; the connection is then closed.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Rejection>>> {
         let Some(connection) = self.lease.as_mut().and_then(|lease| lease.connection.as_mut()) else {
             return Poll::Ready(None);
@@ -385,7 +412,7 @@ impl Answer {
         let piece = std::task::ready!(connection.poll_body(cx, &mut self.body, self.deadline));
         match &piece {
             Some(Ok(_)) if !self.is_complete() => {}
-            Some(Ok(_)) | None => self.lease.take().map_or((), Lease::park),
+            Some(Ok(_)) | None => self.lease.take().map_or((), Lease::return_to_pool),
             Some(Err(rejection)) => {
                 if let Some(lease) = self.lease.take() {
                     lease.endpoint.failed(*rejection);
@@ -395,13 +422,13 @@ impl Answer {
         Poll::Ready(piece)
     }
 
-    /// Whether the last byte has been read.
+    /// Whether the last byte of the body has been read.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.lease.is_none() || self.body.is_end_stream()
     }
 
-    /// Bytes still to come, where the upstream said so.
+    /// Number of bytes that remain, if the upstream sent a Content-Length.
     #[must_use]
     pub fn remaining(&self) -> http_body::SizeHint {
         self.body.size_hint()

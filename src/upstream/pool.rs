@@ -1,19 +1,19 @@
-//! One endpoint: its connections, idle and in use, on every worker, and one attempt to send a request there.
+//! One endpoint: its connections on every worker, idle and in use, and one attempt to send a request to it.
 //!
-//! A request is sent once. On the same endpoint it is sent again only when a pooled connection closed before a byte of it
-//! was written; what becomes of a request of which nothing left is for the caller to decide. Connections never move
-//! between workers, so no core waits for another; only counts are shared.
+//! A request is sent once. It is sent again to the same endpoint only when a connection from the pool was closed before
+//! any byte of the request was written. When no byte could be sent at all, the caller decides what to do with the
+//! request. Connections never move between workers, so workers do not wait for each other; they share only counters.
 
 use super::Answer;
-use super::connection::{Connection, Failure};
-use super::message::Message;
-use super::standing::Standing;
+use super::connection::{Connection, SendError};
+use super::counters::ServerCounters;
+use super::endpoint_health::EndpointHealth;
+use super::message::OutgoingRequest;
 use super::stream::Stream;
-use super::tally::Tally;
 use crate::http::message::Response;
 use crate::outcome::Rejection;
-use crate::settings::{self, Ejection, Target};
-use crate::time::shutdown::Drain;
+use crate::settings::{self, Ejection, UpstreamTarget};
+use crate::time::shutdown::ShutdownSignal;
 use hyper::StatusCode;
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,78 +23,83 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-/// A connection that is closed this soon after an answer was never meant to be kept.
-const AT_ONCE: Duration = Duration::from_secs(1);
-/// For how long such an endpoint's connections are not used again.
-const DISTRUST: Duration = Duration::from_secs(60);
+/// When a server closes an idle connection within this time after its answer, it does not really keep connections open.
+const EARLY_CLOSE: Duration = Duration::from_secs(1);
+/// For how long connections of such a server are not reused.
+const NO_REUSE: Duration = Duration::from_secs(60);
 
-/// Makes endpoints distinct over the whole process.
-static NEXT: AtomicU64 = AtomicU64::new(1);
+/// The id of the next endpoint; ids are unique in the process.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// What all endpoints of one upstream share.
+/// State that all endpoints of one upstream share.
 pub(super) struct Shared {
     pub(super) settings: Arc<settings::Upstream>,
     pub(super) tls: Option<TlsConnector>,
+    /// Number of workers.
     pub(super) workers: usize,
-    pub(super) made: Instant,
-    /// `None` where there is only one endpoint, which is never left alone.
+    /// When the upstream was created; times in atomics count from here.
+    pub(super) created_at: Instant,
+    /// `None` when there is a single endpoint, which is never ejected.
     pub(super) ejection: Option<Ejection>,
 }
 
 impl Shared {
-    /// Milliseconds, for an endpoint's standing.
-    pub(super) fn milliseconds(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.made);
+    /// Milliseconds between the creation of the upstream and `now`; the time unit of [`EndpointHealth`].
+    pub(super) fn milliseconds_since_start(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.created_at);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 }
 
-/// One of an upstream's servers.
+/// One configured server of an upstream.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct UpstreamServer {
     /// Index into the upstream's servers.
     pub(super) index: usize,
-    pub(super) settings: settings::Server,
-    /// Its URL without a path.
+    pub(super) settings: settings::ServerSettings,
+    /// Its URL without a path; the `upstream` label of metrics.
     pub(super) name: String,
-    pub(super) tally: Tally,
+    pub(super) counters: ServerCounters,
 }
 
-/// One address of a server, with its pool.
+/// One address of a server, with its pool of connections.
 pub(super) struct Endpoint {
+    /// Unique in the process.
     pub(super) id: u64,
-    pub(super) server: Arc<Server>,
-    /// Of a TCP target: one, or those of the loopback name, which are tried in this order.
+    pub(super) server: Arc<UpstreamServer>,
+    /// For TCP and TLS: one address, or both loopback addresses for `localhost`, which are tried in this order. Empty
+    /// for a Unix socket.
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) shared: Arc<Shared>,
-    pub(super) standing: Standing,
-    /// Begun once no new request comes here.
-    pub(super) retired: Drain,
-    /// One a worker; the lock is contended only when one worker makes room by closing another's.
+    pub(super) health: EndpointHealth,
+    /// Triggered when no new request is sent to this endpoint.
+    pub(super) retired: ShutdownSignal,
+    /// Idle connections of each worker, by the worker's index. The lock is contended only when one worker closes an
+    /// idle connection of another to stay within `max_connections`.
     idle: Vec<Mutex<Vec<Connection>>>,
-    /// Connections, idle ones included, and places of those that are being opened.
+    /// Number of connections: idle, in use and being opened.
     open: AtomicUsize,
-    /// Requests that have, or wait for, a connection.
+    /// Number of requests that have a connection or wait for one.
     active: AtomicUsize,
-    /// The last attempt succeeded.
+    /// Whether the last request got an answer.
     reached: AtomicBool,
-    /// Seconds after `made` until which connections are not used again.
-    distrusted: AtomicU64,
+    /// Connections are not reused before this time, in seconds after `Shared::created_at`.
+    no_reuse_until_seconds: AtomicU64,
 }
 
-/// Why an attempt brought no answer.
+/// Why an attempt returned no answer.
 #[derive(Debug)]
-pub(super) enum Missed {
-    /// Not a byte was sent: safe to send it elsewhere.
-    Unsent(Rejection, Message),
-    /// Perhaps sent.
-    Lost(Rejection),
+pub(super) enum AttemptError {
+    /// No byte of the request was sent: it can be sent to another endpoint.
+    NotSent(Rejection, OutgoingRequest),
+    /// The request was sent, completely or in part: it must not be sent again.
+    MaybeSent(Rejection),
 }
 
-impl Missed {
+impl AttemptError {
     pub(super) fn rejection(&self) -> Rejection {
         match self {
-            Self::Unsent(rejection, _) | Self::Lost(rejection) => *rejection,
+            Self::NotSent(rejection, _) | Self::MaybeSent(rejection) => *rejection,
         }
     }
 }
@@ -110,69 +115,70 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(shared: &Arc<Shared>, server: &Arc<Server>, addresses: Vec<SocketAddr>) -> Arc<Self> {
+    pub(super) fn new(shared: &Arc<Shared>, server: &Arc<UpstreamServer>, addresses: Vec<SocketAddr>) -> Arc<Self> {
         Arc::new(Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             server: server.clone(),
             addresses,
             shared: shared.clone(),
-            standing: Standing::default(),
-            retired: Drain::default(),
+            health: EndpointHealth::default(),
+            retired: ShutdownSignal::default(),
             idle: (0..shared.workers.max(1)).map(|_| Mutex::default()).collect(),
             open: AtomicUsize::new(0),
             active: AtomicUsize::new(0),
             reached: AtomicBool::new(true),
-            distrusted: AtomicU64::new(0),
+            no_reuse_until_seconds: AtomicU64::new(0),
         })
     }
 
-    pub(super) fn target(&self) -> &Target {
+    pub(super) fn target(&self) -> &UpstreamTarget {
         &self.server.settings.target
     }
 
-    /// Requests in flight.
+    /// Number of requests in flight.
     pub(super) fn active(&self) -> usize {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Idle connections now.
+    /// Number of idle connections.
     pub(super) fn idle(&self) -> usize {
         self.idle.iter().map(|pool| lock(pool).len()).sum()
     }
 
-    /// Whether the last attempt to reach it succeeded.
+    /// Whether the last request to this endpoint got an answer.
     pub(super) fn was_reached(&self) -> bool {
         self.reached.load(Ordering::Relaxed)
     }
 
-    /// Sends `request` at `now` and returns the head of the final answer; a new connection has `within` to come about.
+    /// Sends `request` at `now` and returns the head of the final answer. `connect_timeout` limits the opening of a new
+    /// connection, TLS handshake included.
     pub(super) async fn attempt(
         self: &Arc<Self>,
         worker: usize,
-        request: Message,
+        request: OutgoingRequest,
         now: Instant,
-        within: Duration,
-    ) -> Result<Response<Answer>, Missed> {
+        connect_timeout: Duration,
+    ) -> Result<Response<Answer>, AttemptError> {
         let (mut request, mut now) = (request, now);
         loop {
-            let (mut lease, pooled) = match self.checkout(worker, now) {
+            let (mut lease, is_from_pool) = match self.checkout(worker, now) {
                 Some(lease) => (lease, true),
-                None => match self.connect(worker, within).await {
+                None => match self.connect(worker, connect_timeout).await {
                     Ok(lease) => (lease, false),
-                    Err(rejection) => return Err(Missed::Unsent(rejection, request)),
+                    Err(rejection) => return Err(AttemptError::NotSent(rejection, request)),
                 },
             };
-            if !pooled {
+            if !is_from_pool {
                 now = Instant::now();
             }
             let Some(connection) = &mut lease.connection else {
-                return Err(Missed::Lost(Rejection::Internal));
+                return Err(AttemptError::MaybeSent(Rejection::Internal));
             };
             let deadline = now + self.shared.settings.timeout;
             match connection.send(request, deadline).await {
                 Ok(response) => {
                     if response.status == StatusCode::SWITCHING_PROTOCOLS {
-                        return Err(Missed::Lost(self.failed(Rejection::UpstreamInvalid)));
+                        return Err(AttemptError::MaybeSent(self.failed(Rejection::UpstreamInvalid)));
                     }
                     if response.status.is_server_error() {
                         self.answered_with_error();
@@ -181,21 +187,24 @@ impl Endpoint {
                     }
                     return Ok(response.map(|body| Answer::new(lease, body, deadline)));
                 }
-                Err(Failure::NotSent(unsent)) if pooled => (request, now) = (unsent, Instant::now()),
-                Err(Failure::NotSent(unsent)) => {
-                    return Err(Missed::Unsent(self.unreachable(Rejection::UpstreamReset), unsent));
+                Err(SendError::NotSent(unsent)) if is_from_pool => (request, now) = (unsent, Instant::now()),
+                Err(SendError::NotSent(unsent)) => {
+                    return Err(AttemptError::NotSent(
+                        self.unreachable(Rejection::UpstreamReset),
+                        unsent,
+                    ));
                 }
-                Err(Failure::Lost(rejection)) => {
-                    if pooled && rejection == Rejection::UpstreamReset {
-                        self.distrust();
+                Err(SendError::MaybeSent(rejection)) => {
+                    if is_from_pool && rejection == Rejection::UpstreamReset {
+                        self.disable_reuse();
                     }
-                    return Err(Missed::Lost(self.failed(rejection)));
+                    return Err(AttemptError::MaybeSent(self.failed(rejection)));
                 }
             }
         }
     }
 
-    /// Closes idle connections whose time is over.
+    /// Closes the idle connections of `worker` that have reached the idle timeout or that the other side has closed.
     pub(super) fn sweep(&self, worker: usize, now: Instant) {
         let Some(pool) = self.idle.get(worker) else { return };
         let mut pool = lock(pool);
@@ -207,16 +216,16 @@ impl Endpoint {
         self.open.fetch_sub(before - pool.len(), Ordering::Relaxed);
     }
 
-    /// Closes idle connections; those in use are closed behind their answers. Its health checks end.
+    /// Closes idle connections and ends health checks. Connections in use are closed after their answers.
     pub(super) fn retire(&self) {
-        self.retired.begin();
+        self.retired.trigger();
         for pool in &self.idle {
             let closed = std::mem::take(&mut *lock(pool));
             self.open.fetch_sub(closed.len(), Ordering::Relaxed);
         }
     }
 
-    /// Opens a stream of its own, that no count knows of.
+    /// Opens a stream that is not counted in `open` and does not enter the pool.
     pub(super) async fn open_stream(&self) -> std::io::Result<Stream> {
         Stream::open(self.target(), &self.addresses, self.shared.tls.as_ref()).await
     }
@@ -224,7 +233,8 @@ impl Endpoint {
     fn succeeded(&self) {
         self.answered();
         if self.shared.ejection.is_some() {
-            self.standing.succeeded(self.shared.milliseconds(Instant::now()));
+            self.health
+                .succeeded(self.shared.milliseconds_since_start(Instant::now()));
         }
     }
 
@@ -234,20 +244,20 @@ impl Endpoint {
     }
 
     fn answered(&self) {
-        // Written only when it changes: the line is shared by all workers.
+        // Stores only a change, because all workers share this cache line.
         if !self.was_reached() {
             self.reached.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Notes a request that got no whole answer.
+    /// Records a request whose answer failed or was incomplete. Returns `rejection`.
     pub(super) fn failed(&self, rejection: Rejection) -> Rejection {
         self.reached.store(false, Ordering::Relaxed);
         self.note_failure(false);
         rejection
     }
 
-    /// Notes a request that could not be sent.
+    /// Records a request that could not be sent. Returns `rejection`.
     fn unreachable(&self, rejection: Rejection) -> Rejection {
         self.reached.store(false, Ordering::Relaxed);
         self.note_failure(true);
@@ -256,28 +266,30 @@ impl Endpoint {
 
     fn note_failure(&self, is_unreachable: bool) {
         let Some(policy) = &self.shared.ejection else { return };
-        let now = self.shared.milliseconds(Instant::now());
-        if let Some(length) = self.standing.failed(now, is_unreachable, policy) {
-            self.server.tally.ejections.add(1);
+        let now_ms = self.shared.milliseconds_since_start(Instant::now());
+        if let Some(backoff) = self.health.failed(now_ms, is_unreachable, policy) {
+            self.server.counters.ejections.add(1);
             tracing::warn!(
-                upstream = %self.server.name, addresses = ?self.addresses, unreachable = is_unreachable, ?length,
-                "an upstream fails: left alone for a while"
+                upstream = %self.server.name, addresses = ?self.addresses, unreachable = is_unreachable, ?backoff,
+                "the upstream endpoint failed repeatedly and receives no requests until the back-off ends"
             );
         }
     }
 
-    /// Some servers promise to keep a connection and close it behind their answer: a request that is already written to
-    /// it is lost. Where that was seen, every request gets a connection of its own for a while.
-    fn distrust(&self) {
-        let until = self.shared.made.elapsed().saturating_add(DISTRUST).as_secs();
-        self.distrusted.store(until, Ordering::Relaxed);
+    /// Stops the reuse of connections for a while ([`NO_REUSE`]). Some servers announce keep-alive and close the
+    /// connection right after the answer; a request that was already written to it is then lost.
+    fn disable_reuse(&self) {
+        let until = self.shared.created_at.elapsed().saturating_add(NO_REUSE).as_secs();
+        self.no_reuse_until_seconds.store(until, Ordering::Relaxed);
     }
 
-    fn is_distrusted(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.shared.made).as_secs() < self.distrusted.load(Ordering::Relaxed)
+    fn is_reuse_disabled(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.shared.created_at).as_secs()
+            < self.no_reuse_until_seconds.load(Ordering::Relaxed)
     }
 
-    /// The connection that was used last: it is the likeliest to be alive, and the others may grow old and be closed.
+    /// Takes the most recently used idle connection from the pool: it is the most likely to be open, and the others can
+    /// reach the idle timeout.
     fn checkout(self: &Arc<Self>, worker: usize, now: Instant) -> Option<Lease> {
         loop {
             let connection = lock(self.idle.get(worker)?).pop()?;
@@ -288,13 +300,14 @@ impl Endpoint {
             if connection.is_alive(now) {
                 return Some(lease);
             }
-            if now.saturating_duration_since(connection.idle_since) < AT_ONCE {
-                self.distrust();
+            if now.saturating_duration_since(connection.idle_since) < EARLY_CLOSE {
+                self.disable_reuse();
             }
         }
     }
 
-    /// Closes the connection that has been idle longest in some worker's pool, to make room for a new one.
+    /// Closes the connection that has been idle longest in the first pool that has one, to make room for a new
+    /// connection. Returns whether there was one.
     fn evict(&self) -> bool {
         self.idle.iter().any(|pool| {
             let mut pool = lock(pool);
@@ -306,17 +319,17 @@ impl Endpoint {
         })
     }
 
-    async fn connect(self: &Arc<Self>, worker: usize, within: Duration) -> Result<Lease, Rejection> {
+    async fn connect(self: &Arc<Self>, worker: usize, connect_timeout: Duration) -> Result<Lease, Rejection> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.shared.settings.max_connections && !self.evict() {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Rejection::Overloaded);
         }
-        // From here on the lease's drop keeps the count.
+        // From here on, dropping the lease decrements `open`.
         let mut lease = Lease::new(self, worker, None);
-        let stream = match timeout(within, self.open_stream()).await {
+        let stream = match timeout(connect_timeout, self.open_stream()).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                tracing::debug!(%error, upstream = %self.server.name, addresses = ?self.addresses, "upstream unreachable");
+                tracing::debug!(%error, upstream = %self.server.name, addresses = ?self.addresses, "cannot connect to the upstream");
                 return Err(self.unreachable(Rejection::UpstreamUnreachable));
             }
             Err(_) => return Err(self.unreachable(Rejection::UpstreamTimeout)),
@@ -326,14 +339,16 @@ impl Endpoint {
     }
 }
 
-/// A connection in use, or the place of one that is being opened; gives its place back on drop.
+/// A connection in use or being opened. It counts in `Endpoint::open` until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) endpoint: Arc<Endpoint>,
+    /// Index of the worker whose pool the connection belongs to.
     worker: usize,
+    /// `None` while it is being opened.
     pub(super) connection: Option<Connection>,
-    /// The place went back into the pool with the connection.
-    parked: bool,
+    /// The connection went back into the pool, so it still counts in `Endpoint::open`.
+    is_pooled: bool,
 }
 
 impl Lease {
@@ -343,12 +358,12 @@ impl Lease {
             endpoint: endpoint.clone(),
             worker,
             connection,
-            parked: false,
+            is_pooled: false,
         }
     }
 
-    /// Back into the pool, if another request can be sent on it and there is room.
-    pub(super) fn park(mut self) {
+    /// Returns the connection to the pool if it can be reused and the pool has room. Closes it otherwise.
+    pub(super) fn return_to_pool(mut self) {
         let Some(mut connection) = self.connection.take() else {
             return;
         };
@@ -362,13 +377,13 @@ impl Lease {
             return;
         };
         let mut pool = lock(pool);
-        // Asked under the lock: what retires the endpoint empties the pool afterwards.
+        // Checked under the lock: `retire` triggers the signal first and empties the pool afterwards.
         if pool.len() < endpoint.shared.settings.idle_connections
-            && !endpoint.is_distrusted(now)
-            && !endpoint.retired.has_begun()
+            && !endpoint.is_reuse_disabled(now)
+            && !endpoint.retired.is_triggered()
         {
             pool.push(connection);
-            self.parked = true;
+            self.is_pooled = true;
         }
     }
 }
@@ -376,7 +391,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.endpoint.active.fetch_sub(1, Ordering::Relaxed);
-        if !self.parked {
+        if !self.is_pooled {
             self.endpoint.open.fetch_sub(1, Ordering::Relaxed);
         }
     }

@@ -1,12 +1,12 @@
-//! From a server's name to its addresses, in the background: no request ever waits for DNS.
+//! Looks up the names of servers in the background, so that no request waits for DNS.
 //!
-//! The system's resolver is asked again and again (it knows `/etc/hosts`, search domains and the rest, and tells no
-//! time to live). All addresses that it gives are endpoints; a look-up that fails changes nothing. Look-ups run on threads
-//! of their own, because the system's resolver cannot be interrupted and must not hold up the end of the process.
+//! The system's resolver is used at an interval: it reads `/etc/hosts` and the search domains, and it returns no time
+//! to live. All addresses that it returns become endpoints. A look-up that fails changes nothing. Look-ups run on
+//! threads of their own, because the system's resolver cannot be interrupted and must not delay the end of the process.
 
-use super::pool::{Endpoint, Server};
-use super::{Endpoints, Upstream, health};
-use crate::settings::Target;
+use super::pool::{Endpoint, UpstreamServer};
+use super::{Endpoints, Upstream, health_check};
+use crate::settings::UpstreamTarget;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::sync::{Arc, PoisonError};
@@ -14,29 +14,31 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-/// Addresses of one name that are used; more are a mistake of whoever keeps the name.
-const MOST: usize = 256;
-/// How soon a name is asked for again that has never had an address.
-const SOON: Duration = Duration::from_secs(1);
+/// Largest number of addresses of one name that are used; more are probably a mistake in DNS.
+const MAX_ADDRESSES: usize = 256;
+/// Time between look-ups of a name that has never had an address, if `resolve_interval` is not shorter.
+const UNKNOWN_NAME_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The addresses of what needs no look-up, to be tried in this order; none of a Unix socket. `None` for a name.
-pub(super) fn without_asking(target: &Target) -> Option<Vec<SocketAddr>> {
-    let (Target::Tcp { host, port } | Target::Tls { host, port, .. }) = target else {
+/// The addresses of a target that needs no look-up, in the order in which they are tried. Empty for a Unix socket;
+/// `None` for a name.
+pub(super) fn fixed_addresses(target: &UpstreamTarget) -> Option<Vec<SocketAddr>> {
+    let (UpstreamTarget::Tcp { host, port } | UpstreamTarget::Tls { host, port, .. }) = target else {
         return Some(Vec::new());
     };
     if let Ok(address) = host.parse::<IpAddr>() {
         return Some(vec![SocketAddr::new(address, *port)]);
     }
-    // RFC 6761: loopback, whatever a resolver says. One endpoint, because most applications listen on one of the two.
+    // RFC 6761: `localhost` is always loopback. Both addresses form one endpoint, because most applications listen on
+    // one.
     (host == "localhost" || host.ends_with(".localhost")).then(|| {
         let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         both.map(|address| SocketAddr::new(address, *port)).to_vec()
     })
 }
 
-/// Looks up the server's name until the upstream retires, and brings its endpoints up to date.
-pub(super) async fn follow(upstream: Arc<Upstream>, server: Arc<Server>) {
-    let (Target::Tcp { host, port } | Target::Tls { host, port, .. }) = &server.settings.target else {
+/// Looks up the server's name at an interval and updates the endpoints, until the upstream retires.
+pub(super) async fn maintain(upstream: Arc<Upstream>, server: Arc<UpstreamServer>) {
+    let (UpstreamTarget::Tcp { host, port } | UpstreamTarget::Tls { host, port, .. }) = &server.settings.target else {
         return;
     };
     let interval = upstream.settings().resolve_interval;
@@ -44,61 +46,65 @@ pub(super) async fn follow(upstream: Arc<Upstream>, server: Arc<Server>) {
     loop {
         let found = tokio::select! {
             found = look_up(host.clone(), *port) => found,
-            () = upstream.retired.begun() => return,
+            () = upstream.retired.wait() => return,
         };
         match found {
             Ok(addresses) => {
-                server.tally.lookups_passed.add(1);
+                server.counters.lookups_passed.add(1);
                 if has_failed {
-                    tracing::info!(upstream = %server.name, "the name is found again");
+                    tracing::info!(upstream = %server.name, "the upstream's name resolves again");
                 }
                 (is_known, has_failed) = (true, false);
-                upstream.found(&server, &addresses);
+                upstream.set_addresses(&server, &addresses);
             }
             Err(error) => {
-                server.tally.lookups_failed.add(1);
-                // Once, not every few seconds.
+                server.counters.lookups_failed.add(1);
+                // Logs the first failure only, not one every few seconds.
                 if !has_failed {
                     let keeping = if is_known {
-                        "the addresses found last are kept"
+                        "the last known addresses stay in use"
                     } else {
                         "no address is known"
                     };
-                    tracing::warn!(%error, upstream = %server.name, "the name is not found: {keeping}");
+                    tracing::warn!(%error, upstream = %server.name, "the upstream's name does not resolve: {keeping}");
                 }
                 has_failed = true;
             }
         }
         if is_first {
-            upstream.settle();
+            upstream.first_look_up_ended();
             is_first = false;
         }
-        let pause = if is_known { interval } else { interval.min(SOON) };
+        let pause = if is_known {
+            interval
+        } else {
+            interval.min(UNKNOWN_NAME_INTERVAL)
+        };
         tokio::select! {
             () = sleep(pause) => {}
-            () = upstream.retired.begun() => return,
+            () = upstream.retired.wait() => return,
         }
     }
 }
 
 impl Upstream {
-    /// One name's first look-up is over.
-    fn settle(&self) {
-        let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
-        *unsettled = unsettled.saturating_sub(1);
-        if *unsettled == 0 {
-            self.settled.begin();
+    /// Records that the first look-up of one name has ended.
+    fn first_look_up_ended(&self) {
+        let mut unresolved_names = self.unresolved_names.lock().unwrap_or_else(PoisonError::into_inner);
+        *unresolved_names = unresolved_names.saturating_sub(1);
+        if *unresolved_names == 0 {
+            self.names_looked_up.trigger();
         }
     }
 
-    /// Puts what was `found` in the place of the server's endpoints: those that stay keep their connections and their
-    /// standing, those that are gone finish what they have.
-    fn found(self: &Arc<Self>, server: &Arc<Server>, addresses: &[SocketAddr]) {
+    /// Replaces the endpoints of `server` by those for `addresses`. Endpoints whose address remains keep their
+    /// connections and their health; removed endpoints finish their requests in flight.
+    fn set_addresses(self: &Arc<Self>, server: &Arc<UpstreamServer>, addresses: &[SocketAddr]) {
         let Endpoints::Changing(endpoints) = &self.endpoints else {
             return;
         };
-        // Held while the list is made anew: each name has a task, and all of them change one list.
-        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        // The lock is held while the list is replaced, because the tasks of all names change the same list.
+        let mut draining_endpoints = self.draining_endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let current = endpoints.load_full();
         let (own, others): (Vec<_>, Vec<_>) = current
             .iter()
@@ -117,49 +123,49 @@ impl Upstream {
         }
         tracing::info!(
             upstream = %server.name, addresses = addresses.len(), new = new.len(), gone = gone.len(),
-            "the name's addresses have changed"
+            "the addresses of the upstream's name have changed"
         );
         let next = others.into_iter().chain(kept).chain(new.iter().cloned()).collect();
         endpoints.store(Arc::new(next));
-        leaving.retain(|endpoint| endpoint.strong_count() > 0);
-        leaving.extend(gone.iter().map(Arc::downgrade));
-        drop(leaving);
+        draining_endpoints.retain(|endpoint| endpoint.strong_count() > 0);
+        draining_endpoints.extend(gone.iter().map(Arc::downgrade));
+        drop(draining_endpoints);
         gone.iter().for_each(|endpoint| endpoint.retire());
-        new.iter().for_each(|endpoint| health::start(self, endpoint));
+        new.iter().for_each(|endpoint| health_check::start(self, endpoint));
     }
 }
 
-/// Asks the system, on a thread of its own.
+/// Looks up a name with the system's resolver, on a thread of its own.
 async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     let (sender, receiver) = oneshot::channel();
-    let ask = move || {
+    let resolve = move || {
         let found = (host.as_str(), port).to_socket_addrs().and_then(usable);
         let _ = sender.send(found);
     };
-    std::thread::Builder::new().name("resolver".into()).spawn(ask)?;
+    std::thread::Builder::new().name("resolver".into()).spawn(resolve)?;
     receiver.await.map_err(io::Error::other)?
 }
 
-/// Each address once and in a fixed order, without those that this machine has no way to (IPv6 addresses on a machine
-/// without IPv6), unless there are no others.
+/// Sorts the addresses and removes duplicates, and addresses that this machine has no route to (such as IPv6 on a
+/// machine without IPv6) unless there are no others. At most [`MAX_ADDRESSES`].
 fn usable(found: impl Iterator<Item = SocketAddr>) -> io::Result<Vec<SocketAddr>> {
     let mut all: Vec<SocketAddr> = found.collect();
     all.sort_unstable();
     all.dedup();
     let mut usable = all.clone();
-    usable.retain(has_way);
+    usable.retain(is_routable);
     if usable.is_empty() {
         usable = all;
     }
-    usable.truncate(MOST);
+    usable.truncate(MAX_ADDRESSES);
     if usable.is_empty() {
         return Err(io::Error::other("the name has no address"));
     }
     Ok(usable)
 }
 
-/// Whether the system has a route; connecting a datagram socket asks for one and sends nothing.
-fn has_way(address: &SocketAddr) -> bool {
+/// Whether the system has a route to the address. Connecting a datagram socket checks that and sends nothing.
+fn is_routable(address: &SocketAddr) -> bool {
     let any: IpAddr = match address {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -172,16 +178,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn tcp(host: &str) -> Target {
-        Target::Tcp {
+    fn tcp(host: &str) -> UpstreamTarget {
+        UpstreamTarget::Tcp {
             host: host.to_owned(),
             port: 80,
         }
     }
 
     #[test]
-    fn addresses_and_loopback_need_no_look_up() {
-        let addresses = |target: &Target| without_asking(target).unwrap();
+    fn addresses_and_localhost_need_no_look_up() {
+        let addresses = |target: &UpstreamTarget| fixed_addresses(target).unwrap();
         assert_eq!(addresses(&tcp("10.0.0.1")), ["10.0.0.1:80".parse().unwrap()]);
         assert_eq!(addresses(&tcp("::1")), ["[::1]:80".parse().unwrap()]);
         for name in ["localhost", "app.localhost"] {
@@ -190,22 +196,22 @@ mod tests {
                 ["127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap()]
             );
         }
-        assert_eq!(addresses(&Target::Unix("/run/app.sock".into())), []);
-        assert_eq!(without_asking(&tcp("app")), None);
-        assert_eq!(without_asking(&tcp("localhost.example.com")), None);
+        assert_eq!(addresses(&UpstreamTarget::Unix("/run/app.sock".into())), []);
+        assert_eq!(fixed_addresses(&tcp("app")), None);
+        assert_eq!(fixed_addresses(&tcp("localhost.example.com")), None);
     }
 
     #[test]
-    fn addresses_come_once_and_in_order_and_bounded() {
+    fn addresses_are_sorted_unique_and_limited_in_number() {
         let address = |last: u32| SocketAddr::from((Ipv4Addr::from(0x7f00_0000 + last), 80));
         let found = [3, 1, 2, 1].map(address);
         assert_eq!(usable(found.into_iter()).unwrap(), [1, 2, 3].map(address));
-        assert_eq!(usable((0..1000).map(address)).unwrap().len(), MOST);
+        assert_eq!(usable((0..1000).map(address)).unwrap().len(), MAX_ADDRESSES);
         assert!(usable(std::iter::empty()).is_err());
     }
 
     #[tokio::test]
-    async fn the_system_is_asked() {
+    async fn look_ups_use_the_systems_resolver() {
         let found = look_up("localhost".into(), 80).await.unwrap();
         assert!(found.iter().all(|address| address.ip().is_loopback()), "{found:?}");
         assert!(look_up("name.invalid".into(), 80).await.is_err());

@@ -1,6 +1,6 @@
-//! One byte stream to an upstream: TCP, TLS over TCP, or a Unix socket, and how to open it.
+//! A byte stream to an upstream: TCP, TLS over TCP, or a Unix socket.
 
-use crate::settings::Target;
+use crate::settings::UpstreamTarget;
 use rustls_pki_types::ServerName;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
@@ -22,26 +22,29 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Opens a stream to `target`, whose host was found to have `addresses`; the caller bounds the time. `tls` is there
-    /// for [`Target::Tls`].
+    /// Opens a stream to `target`, whose host has the given `addresses`. There is no timeout; the caller sets one.
+    /// `tls` is needed for [`UpstreamTarget::Tls`].
+    ///
+    /// # Errors
+    /// Errors of the system and of the TLS handshake.
     pub(super) async fn open(
-        target: &Target,
+        target: &UpstreamTarget,
         addresses: &[SocketAddr],
         tls: Option<&TlsConnector>,
     ) -> io::Result<Self> {
         Ok(match target {
-            Target::Tcp { .. } => Self::Tcp(tcp(addresses).await?),
-            Target::Tls { host, .. } => {
+            UpstreamTarget::Tcp { .. } => Self::Tcp(tcp(addresses).await?),
+            UpstreamTarget::Tls { host, .. } => {
                 let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
                 let connector = tls.ok_or_else(|| io::Error::other("no TLS configuration"))?;
                 Self::Tls(Box::new(connector.connect(name, tcp(addresses).await?).await?))
             }
-            Target::Unix(path) => Self::Unix(UnixStream::connect(path).await?),
+            UpstreamTarget::Unix(path) => Self::Unix(UnixStream::connect(path).await?),
         })
     }
 
-    /// Asks the kernel whether the other side has closed. The runtime learns of that only when it polls its driver,
-    /// which may be after a request has been written to a connection that was dead already.
+    /// Asks the kernel whether the other side has closed the connection. The runtime knows that only after it has
+    /// polled its driver; until then, a request could be written to a closed connection.
     pub(super) fn is_closed(&self) -> bool {
         let socket = match self {
             Self::Tcp(stream) => SockRef::from(stream),
@@ -52,7 +55,7 @@ impl Stream {
     }
 }
 
-/// Addresses are tried in their order until one answers.
+/// Connects to the first address that answers; addresses are tried in order.
 async fn tcp(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(addresses).await?;
     stream.set_nodelay(true)?;

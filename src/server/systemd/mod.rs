@@ -1,40 +1,47 @@
-//! The service manager's side: the listening sockets that it hands over, what it is told, and its watchdog.
+//! All of systemd: socket activation (`sd_listen_fds(3)`), notifications (`sd_notify(3)`) and the watchdog
+//! (`sd_watchdog_enabled(3)`). [`super::heartbeat`] decides when the watchdog is pinged.
 //!
-//! Everything here follows systemd's protocols, which other managers speak as well (`sd_listen_fds(3)`, `sd_notify(3)`,
-//! `sd_watchdog_enabled(3)`). Without such a manager nothing is handed over and nobody is told.
+//! Some other service managers use the same protocols. Without a service manager there are no passed sockets, and no
+//! notification is sent.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`activation`] | takes the listening sockets that the service manager opened |
+//! | [`notify`] | sends the state of the process to the service manager |
 
 pub mod activation;
 pub mod notify;
 
-pub use activation::Passed;
-pub use notify::Manager;
+pub use activation::PassedSocket;
+pub use notify::ServiceManager;
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
-/// What the service manager gave to this process.
+/// What the service manager passed to this process.
 #[derive(Debug, Default)]
 pub struct Handover {
-    /// Whom to tell.
-    pub manager: Arc<Manager>,
-    /// Listening sockets; they outlive the process, so that a restart refuses nobody.
-    pub sockets: Vec<Passed>,
+    /// Receives notifications.
+    pub manager: Arc<ServiceManager>,
+    /// Listening sockets. They stay open when the process ends, so that no connection is refused during a restart.
+    pub sockets: Vec<PassedSocket>,
 }
 
 impl Handover {
-    /// Takes what the environment announces. To be called once, before anything else opens descriptors.
+    /// Reads the variables of the service manager and takes its sockets. Must be called once, before the process opens
+    /// other descriptors.
     ///
     /// # Errors
-    /// One sentence when what was announced is not there or cannot be used.
-    pub fn accept(environment: &[(OsString, OsString)]) -> Result<Self, String> {
+    /// One sentence when a variable is invalid or a socket is missing or cannot be used.
+    pub fn from_environment(environment: &[(OsString, OsString)]) -> Result<Self, String> {
         Ok(Self {
-            manager: Arc::new(Manager::find(environment)?),
-            sockets: activation::accept(environment)?,
+            manager: Arc::new(ServiceManager::from_environment(environment)?),
+            sockets: activation::take_sockets(environment)?,
         })
     }
 }
 
-/// The value of a variable, when it is set to something.
+/// The value of a variable; `None` if it is not set or empty.
 fn variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
     let found = environment.iter().find(|(key, _)| key == name);
     found
@@ -42,7 +49,8 @@ fn variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&
         .filter(|value| !value.is_empty())
 }
 
-/// Whether a variable such as `LISTEN_PID` means this process: children inherit variables that are not for them.
-fn is_us(pid: &OsStr) -> bool {
+/// Whether a variable such as `LISTEN_PID` contains the id of this process. Child processes inherit the variables of
+/// their parent, but the variables are not meant for them.
+fn is_own_pid(pid: &OsStr) -> bool {
     pid.to_str().and_then(|text| text.parse().ok()) == Some(std::process::id())
 }

@@ -1,8 +1,8 @@
-//! What the service manager is told: datagrams to the socket that it names (`sd_notify(3)`).
+//! Notifications to the service manager: datagrams to the socket of `NOTIFY_SOCKET` (`sd_notify(3)`).
 //!
-//! A message that cannot be delivered is logged and nothing else: serving does not depend on being believed.
+//! A notification that cannot be sent is logged and has no other effect.
 
-use super::{is_us, variable};
+use super::{is_own_pid, variable};
 use rustix::time::{ClockId, clock_gettime};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -12,29 +12,30 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// A manager that does not read must not hold up the gateway.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Timeout of a write, so that a service manager that does not read cannot block the gateway.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whom to tell; by default nobody.
+/// The notification socket of the service manager. The default has none and sends nothing.
 #[derive(Debug, Default)]
-pub struct Manager {
+pub struct ServiceManager {
     socket: Option<(UnixDatagram, SocketAddr)>,
+    /// Period of the watchdog.
     watchdog: Option<Duration>,
 }
 
-impl Manager {
-    /// The manager that `NOTIFY_SOCKET` names, with the watchdog of `WATCHDOG_USEC` if it is for this process.
+impl ServiceManager {
+    /// Reads `NOTIFY_SOCKET`, and the watchdog of `WATCHDOG_USEC` if it is meant for this process.
     ///
     /// # Errors
-    /// When a variable does not say what it should: the manager would wait in vain.
-    pub fn find(environment: &[(OsString, OsString)]) -> Result<Self, String> {
+    /// When a variable is invalid: the service manager would wait for notifications that never arrive.
+    pub fn from_environment(environment: &[(OsString, OsString)]) -> Result<Self, String> {
         let Some(name) = variable(environment, "NOTIFY_SOCKET") else {
             return Ok(Self::default());
         };
         let socket = address(name)
             .and_then(|address| {
                 let socket = UnixDatagram::unbound()?;
-                socket.set_write_timeout(Some(PATIENCE))?;
+                socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
                 Ok((socket, address))
             })
             .map_err(|error| format!("NOTIFY_SOCKET is `{}`: {error}", name.display()))?;
@@ -44,64 +45,65 @@ impl Manager {
         })
     }
 
-    /// How often the manager wants to hear [`alive`](Self::alive) at least; `None` without a watchdog.
+    /// The longest time between two calls of [`ping_watchdog`](Self::ping_watchdog); `None` without a watchdog.
     #[must_use]
     pub const fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
 
-    /// Serving, after the start or a reload. `status` is for `systemctl status`, one line.
+    /// Reports that the process serves, after the start or a reload. `status` is one line for `systemctl status`.
     pub fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={}", one_line(status)));
+        self.send(&format!("READY=1\nSTATUS={}", one_line(status)));
     }
 
-    /// The configuration is being read again; [`ready`](Self::ready) says when that is over. The time lets the manager tell
-    /// this reload from an earlier one (`Type=notify-reload`).
+    /// Reports that a reload begins; [`ready`](Self::ready) reports its end. The time stamp distinguishes this reload
+    /// from an earlier one (`Type=notify-reload`).
     pub fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
-        self.tell(&format!(
+        self.send(&format!(
             "RELOADING=1\nMONOTONIC_USEC={microseconds}\nSTATUS=Reloading the configuration"
         ));
     }
 
-    /// Draining, for `limit` at most: the manager must not kill before.
+    /// Reports the drain, and asks the service manager not to kill the process before `limit`.
     pub fn stopping(&self, limit: Duration) {
-        let mut message = String::from("STOPPING=1\nSTATUS=Draining: what is in flight is finished");
+        let mut message = String::from("STOPPING=1\nSTATUS=Draining: finishing the exchanges in flight");
         let _ = write!(message, "\nEXTEND_TIMEOUT_USEC={}", limit.as_micros());
-        self.tell(&message);
+        self.send(&message);
     }
 
-    /// The watchdog's sign of life.
-    pub fn alive(&self) {
-        self.tell("WATCHDOG=1");
+    /// Tells the watchdog that the process works.
+    pub fn ping_watchdog(&self) {
+        self.send("WATCHDOG=1");
     }
 
-    fn tell(&self, message: &str) {
+    fn send(&self, message: &str) {
         let Some((socket, address)) = &self.socket else { return };
         if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
-            tracing::warn!(%error, "the service manager cannot be told");
+            tracing::warn!(%error, "cannot notify the service manager");
         }
     }
 }
 
-/// A path, or a name in the abstract namespace after `@`.
+/// The address of a path, or of a name in the abstract namespace that begins with `@`.
 fn address(name: &OsStr) -> io::Result<SocketAddr> {
     match name.as_bytes() {
         [b'/', ..] => SocketAddr::from_pathname(name),
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
         [..] => Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            "neither a path nor a name after `@`",
+            "it is neither an absolute path nor a name that begins with `@`",
         )),
     }
 }
 
+/// The period of the watchdog, if it is meant for this process.
 fn watchdog(environment: &[(OsString, OsString)]) -> Result<Option<Duration>, String> {
     let Some(text) = variable(environment, "WATCHDOG_USEC") else {
         return Ok(None);
     };
-    if variable(environment, "WATCHDOG_PID").is_some_and(|pid| !is_us(pid)) {
+    if variable(environment, "WATCHDOG_PID").is_some_and(|pid| !is_own_pid(pid)) {
         return Ok(None);
     }
     match text.to_str().and_then(|text| text.parse().ok()) {
@@ -113,7 +115,7 @@ fn watchdog(environment: &[(OsString, OsString)]) -> Result<Option<Duration>, St
     }
 }
 
-/// A line end would begin another assignment.
+/// Replaces line ends, because a line end would begin another assignment.
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }
@@ -136,7 +138,7 @@ mod tests {
 
     /// CASES I18.
     #[test]
-    fn a_path_and_an_abstract_name_are_told() {
+    fn notifications_reach_a_path_and_an_abstract_name() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let by_path = UnixDatagram::bind(&path).unwrap();
@@ -146,10 +148,10 @@ mod tests {
             (by_path, path.to_str().unwrap().to_owned()),
             (abstractly, format!("@{name}")),
         ] {
-            let manager = Manager::find(&environment(&[("NOTIFY_SOCKET", &name)])).unwrap();
+            let manager = ServiceManager::from_environment(&environment(&[("NOTIFY_SOCKET", &name)])).unwrap();
             manager.ready("Serving\nMAINPID=1");
             assert_eq!(received(&socket), "READY=1\nSTATUS=Serving MAINPID=1");
-            manager.alive();
+            manager.ping_watchdog();
             assert_eq!(received(&socket), "WATCHDOG=1");
             manager.stopping(Duration::from_millis(1500));
             assert!(received(&socket).ends_with("\nEXTEND_TIMEOUT_USEC=1500000"));
@@ -161,25 +163,25 @@ mod tests {
                 .unwrap();
             let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
             let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
-            // The time since boot counts sleep as well; machines that run tests do not sleep.
+            // Unlike the monotonic clock, the uptime includes suspension; machines that run tests are not suspended.
             let stamp = stamp.parse::<f64>().unwrap() / 1e6;
             assert!((uptime - stamp).abs() < 120.0, "{stamp} of {uptime}");
         }
     }
 
     #[test]
-    fn nobody_is_told_without_a_manager_and_a_dead_one_is_no_fault() {
-        let manager = Manager::find(&environment(&[("WATCHDOG_USEC", "1000")])).unwrap();
+    fn a_missing_or_dead_service_manager_is_no_error() {
+        let manager = ServiceManager::from_environment(&environment(&[("WATCHDOG_USEC", "1000")])).unwrap();
         assert!(manager.socket.is_none() && manager.watchdog().is_none());
-        manager.ready("nobody hears it");
-        let dead = Manager::find(&environment(&[("NOTIFY_SOCKET", "/nonexistent/notify")])).unwrap();
-        dead.ready("nobody hears it");
+        manager.ready("not sent");
+        let dead = ServiceManager::from_environment(&environment(&[("NOTIFY_SOCKET", "/nonexistent/notify")])).unwrap();
+        dead.ready("not received");
     }
 
     #[test]
-    fn a_watchdog_must_be_ours_and_a_number() {
+    fn the_watchdog_applies_to_this_process_and_needs_a_number() {
         let find = |usec: &str, pid: &str| {
-            Manager::find(&environment(&[
+            ServiceManager::from_environment(&environment(&[
                 ("NOTIFY_SOCKET", "/nonexistent/notify"),
                 ("WATCHDOG_USEC", usec),
                 ("WATCHDOG_PID", pid),
@@ -193,6 +195,6 @@ mod tests {
         for wrong in ["0", "-1", "soon"] {
             assert!(find(wrong, &us).unwrap_err().contains("WATCHDOG_USEC"));
         }
-        assert!(Manager::find(&environment(&[("NOTIFY_SOCKET", "notify")])).is_err());
+        assert!(ServiceManager::from_environment(&environment(&[("NOTIFY_SOCKET", "notify")])).is_err());
     }
 }

@@ -1,8 +1,9 @@
-//! A sender's TLS connection as a byte stream, over any byte stream.
+//! The TLS connection of a sender as a byte stream, on top of any other byte stream.
 //!
-//! A connection that waits holds no buffer: ciphertext is read into room that all connections of a thread share, decrypted
-//! there and handed on at once; only a record that has not fully arrived is kept, and only what a peer does not take is kept
-//! for sending. Both are bounded: by the largest record, or handshake message, and by what one write may encrypt.
+//! An idle connection has no buffer. Ciphertext is read into a buffer that all connections of a thread share, decrypted
+//! there and passed on immediately. A connection keeps only a record that has not fully arrived, and records that the
+//! peer has not received yet. Both are limited: by the largest record or handshake message, and by what one write
+//! encrypts.
 
 mod write;
 
@@ -19,39 +20,43 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-/// The server's side of a TLS connection, after the handshake.
+/// The server side of a TLS connection after the handshake.
 pub struct Stream<S> {
+    /// The stream below, which carries ciphertext.
     io: S,
     session: Session,
-    /// Ciphertext that is not a whole record, or not a whole handshake message.
+    /// Received ciphertext of an incomplete record or handshake message.
     held: BytesMut,
-    /// The last read filled its room: there is probably more.
+    /// Whether the last read filled its buffer, so that there is probably more to read.
     more: bool,
-    /// Content that was asked for in smaller pieces.
+    /// Decrypted bytes that did not fit into the reader's buffer.
     plaintext: BytesMut,
-    /// Records that the peer has not taken.
+    /// Records that could not be written yet.
     outgoing: BytesMut,
-    /// Why nothing more comes from the peer.
+    /// Why no more data comes from the peer; `None` while the peer may send.
     end: Option<End>,
+    /// Whether close_notify was sent, or is in `outgoing`.
     has_said_goodbye: bool,
 }
 
+/// Why no more data comes from the peer.
 #[derive(Clone, Debug)]
 enum End {
-    /// It said so.
+    /// The peer sent close_notify.
     Goodbye,
-    /// The connection ended without a word.
+    /// The stream below ended without close_notify.
     Cut,
-    /// What came is not to be trusted.
+    /// The peer violated the protocol, or a record was not authentic.
     Fault(Error),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
-    /// Performs a handshake; the caller bounds the time. A peer that does something wrong has been sent its alert.
+    /// Performs a handshake. There is no timeout; the caller sets one. If the peer causes an error, it is sent an
+    /// alert.
     ///
     /// # Errors
-    /// What the stream below says, [`io::ErrorKind::UnexpectedEof`] when it ends too early, and
-    /// [`io::ErrorKind::InvalidData`] with rustls' reason for a handshake that fails.
+    /// The errors of the stream below, [`io::ErrorKind::UnexpectedEof`] when it ends during the handshake, and
+    /// [`io::ErrorKind::InvalidData`] with the reason of rustls when the handshake fails.
     pub async fn accept(config: Arc<ServerConfig>, io: S) -> io::Result<Self> {
         let mut stream = Self {
             io,
@@ -67,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         Ok(stream)
     }
 
-    /// What was agreed on with the peer, and who it is.
+    /// The negotiated parameters and the peer's certificates.
     pub fn session(&self) -> &CommonState {
         &self.session
     }
@@ -75,13 +80,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let sent = ready!(self.poll_sent(cx));
-            // That the alert could not be sent is not what went wrong.
+            // The handshake error is returned even if the alert could not be sent: it is the cause.
             match &self.end {
                 Some(End::Fault(error)) => return Poll::Ready(Err(fault(error.clone()))),
                 Some(End::Cut | End::Goodbye) if self.session.is_handshaking() => {
                     return Poll::Ready(Err(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
-                        "TLS handshake cut short",
+                        "the connection ended during the TLS handshake",
                     )));
                 }
                 Some(End::Cut | End::Goodbye) | None => sent?,
@@ -96,7 +101,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         }
     }
 
-    /// Waits until there is content, or none to come.
+    /// Reads until there is plaintext; returns its length, zero after close_notify. `take` is called as in
+    /// [`Session::receive`].
     fn poll_content(&mut self, cx: &mut Context<'_>, mut take: impl FnMut(&[u8], usize)) -> Poll<io::Result<usize>> {
         loop {
             match &self.end {
@@ -105,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
                 Some(End::Cut) => {
                     let error = io::Error::new(
                         io::ErrorKind::UnexpectedEof,
-                        "TLS connection cut off without close_notify",
+                        "the TLS connection ended without close_notify",
                     );
                     return Poll::Ready(Err(error));
                 }
@@ -122,11 +128,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         }
     }
 
-    /// Reads once, and deals with all that is then at hand. What this finds out about the end is noted in `end`.
+    /// Reads once and processes all received bytes. Sets `end` when the peer has ended the connection or made an error.
     fn poll_records(&mut self, cx: &mut Context<'_>, take: impl FnMut(&[u8], usize)) -> Poll<io::Result<()>> {
-        // Answers to what was read before go out even if nothing is written; a fault there is the next write's.
+        // Sends pending records (such as alerts) even if the caller writes nothing. The next write returns an error
+        // here.
         let _ = self.poll_sent(cx);
-        // In large steps, or exactly what a record lacks: a peer that sends one in small pieces has each of them copied once.
+        // Reads a large piece, or exactly the missing part of a record, so that each small piece is copied only once.
         let received = if self.held.is_empty() || (self.more && self.held.len() <= MAX_RECORD) {
             let mut room = SHARED_ROOM.take();
             room.resize(MAX_RECORD + READ_AHEAD, 0);
@@ -142,18 +149,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         }
         match &self.end {
             None if self.held.len() > MAX_HELD => {
-                let error = Error::General("a handshake message in too many pieces".into());
+                let error = Error::General("a handshake message is larger than the limit".into());
                 self.end = Some(End::Fault(error));
             }
-            // Half a handshake message is remembered by rustls as a place in here, even when the rest never comes.
+            // rustls refers to a partial handshake message by its position in `held`, even if the rest never arrives.
             None | Some(End::Cut) => {}
-            // rustls is not asked about bytes again.
+            // rustls processes no more bytes.
             Some(End::Goodbye | End::Fault(_)) => self.held = BytesMut::new(),
         }
         let _ = self.poll_sent(cx);
         Poll::Ready(Ok(()))
     }
 
+    /// Reads into the shared buffer `room`, after the bytes of `held`, and processes them.
     fn poll_into(
         &mut self,
         room: &mut [u8],
@@ -175,6 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Reads the missing part of a record into `held` and processes it.
     fn poll_more_of_held(&mut self, cx: &mut Context<'_>, take: impl FnMut(&[u8], usize)) -> Poll<io::Result<()>> {
         let lacking = record_length(&self.held)
             .saturating_sub(self.held.len())
@@ -196,6 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Decrypts `incoming` and returns the number of processed bytes.
     fn receive(&mut self, incoming: &mut [u8], take: impl FnMut(&[u8], usize)) -> usize {
         let mut answer = Vec::new();
         let received = self.session.receive(incoming, &mut answer, take);
@@ -238,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
 }
 
 impl<S: Readable> Readable for Stream<S> {
-    /// Ciphertext counts: what it decrypts to is found by reading.
+    /// Also ready when only ciphertext is available, which may contain no plaintext; a read shows that.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.plaintext.is_empty() && self.end.is_none() {
             self.io.poll_readable(cx)
@@ -247,7 +257,7 @@ impl<S: Readable> Readable for Stream<S> {
         }
     }
 
-    /// All whole records at hand at once, about 64 KiB at most. Waiting needs no room.
+    /// Reads all complete records that are available, about 64 KiB at most. Allocates only when there is plaintext.
     fn poll_fill(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, room: usize) -> Poll<io::Result<usize>> {
         if !self.plaintext.is_empty() {
             let plaintext = std::mem::take(&mut self.plaintext);
@@ -263,7 +273,7 @@ impl<S: Readable> Readable for Stream<S> {
     }
 }
 
-/// Without what is in the buffers.
+/// Does not print the buffers, because they contain payload.
 impl<S: fmt::Debug> fmt::Debug for Stream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
@@ -277,7 +287,7 @@ fn fault(error: Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Of the record at the front, its header included; of an incomplete header, that.
+/// Length in bytes of the record at the front, header included; the length of a header if that is incomplete.
 fn record_length(bytes: &[u8]) -> usize {
     match bytes {
         [_, _, _, high, low, ..] => HEADER + usize::from(u16::from_be_bytes([*high, *low])),
@@ -286,17 +296,17 @@ fn record_length(bytes: &[u8]) -> usize {
 }
 
 thread_local! {
-    /// Where ciphertext is read and decrypted: empty between two reads.
+    /// Buffer in which ciphertext is read and decrypted; its content is not used after a read.
     static SHARED_ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Bytes of one read: four full records.
+/// Size of a large read in bytes: four full records.
 const READ_AHEAD: usize = 64 * 1024;
-/// Least room of a read that continues a record.
+/// Smallest size of a read that continues a record, in bytes.
 const LEAST_READ: usize = 1024;
-/// Type, version, length.
+/// Length of a record's header in bytes: type, version, length.
 const HEADER: usize = 5;
-/// The largest record on the wire (RFC 5246 §6.2.3).
+/// Largest encrypted record in bytes (RFC 5246 §6.2.3).
 const MAX_RECORD: usize = HEADER + MAX_PLAINTEXT + 2048;
-/// A handshake message of 64 KiB, rustls' bound, and the records that it comes in.
+/// Largest `held` in bytes: a handshake message of 64 KiB, which is the limit of rustls, and one record.
 const MAX_HELD: usize = 64 * 1024 + MAX_RECORD;

@@ -1,4 +1,4 @@
-//! The way out: content becomes records, and those that the peer does not take wait, two full ones at most.
+//! The write side: encrypts plaintext and keeps the records that cannot be written yet, at most two full ones.
 
 use super::{End, Stream, fault};
 use crate::tls::session::MAX_PLAINTEXT;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
-    /// Ready when the peer has taken everything so far.
+    /// Writes the pending records. Ready when none is left.
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.is_empty() {
             match ready!(Pin::new(&mut self.io).poll_write(cx, &self.outgoing))? {
@@ -24,6 +24,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Encrypts at most [`MAX_WRITE`] bytes of `data`, writes them or keeps them in `outgoing`, and returns their
+    /// number.
     fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_sent(cx))?;
         if let Some(End::Fault(error)) = &self.end {
@@ -43,6 +45,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         Poll::Ready(sent.map(|()| data.len()))
     }
 
+    /// Writes `records`; keeps in `outgoing` what the stream below does not accept now.
     fn send_or_keep(&mut self, cx: &mut Context<'_>, mut records: &[u8]) -> io::Result<()> {
         while !records.is_empty() {
             match Pin::new(&mut self.io).poll_write(cx, records)? {
@@ -63,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         self.get_mut().poll_send(cx, buf)
     }
 
-    /// Slices that fit into one record become one.
+    /// Joins slices that fit into one record, so that they need one record only.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -103,12 +106,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         Pin::new(&mut this.io).poll_flush(cx)
     }
 
-    /// Says goodbye, and closes our end of the stream below.
+    /// Sends close_notify and closes the write side of the stream below.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.has_said_goodbye {
             this.has_said_goodbye = true;
-            // After a fault the alert was our last word.
+            // After an error the alert was the last record; close_notify must not follow it.
             if !matches!(this.end, Some(End::Fault(_))) {
                 let mut goodbye = Vec::new();
                 this.session.close(&mut this.held, &mut goodbye).map_err(fault)?;
@@ -117,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         }
         ready!(this.poll_sent(cx))?;
         match ready!(Pin::new(&mut this.io).poll_shutdown(cx)) {
-            // The peer was faster.
+            // The peer has already closed the connection.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             result => Poll::Ready(result),
         }
@@ -125,11 +128,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
 }
 
 thread_local! {
-    /// Where records are written: empty between two writes.
+    /// Buffer in which records are encrypted; its content is not used after a write.
     static SHARED_RECORDS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// Where small slices become one record.
+    /// Buffer in which small slices are joined to one record.
     static SHARED_GATHERED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What one write encrypts at most, and a peer that does not read leaves with us.
+/// Largest plaintext of one write in bytes. It also limits the records that are kept for a peer that does not read.
 const MAX_WRITE: usize = 2 * MAX_PLAINTEXT;

@@ -1,12 +1,12 @@
-//! The listeners' side of TLS: which certificate a sender is shown, which of its own is believed, and how all of that is
-//! replaced while connections are served.
+//! The TLS configuration of a listener: the server certificates, the authorities for client certificates, and their
+//! replacement while connections are served.
 //!
-//! One rustls configuration is in force at a time, and every handshake begins with the one of its moment, so a swap fails
-//! none. A reload that finds the same content keeps what is in force; any other brings new ticket keys with it, so that
-//! nobody resumes a session past what has changed.
+//! One rustls configuration is active at a time. Every handshake uses the one that is active when it begins, so a
+//! replacement breaks no handshake. A reload that finds unchanged files and settings keeps the active configuration.
+//! Any other reload creates new ticket keys, so that no session from before the change can be resumed.
 
-use super::{Certificate, Stream, certificate, chain, content, provider, roots};
-use crate::settings::{ClientAuth, Tls, TlsVersion};
+use super::{Certificate, Stream, certificate, chain, content_hash, provider, roots};
+use crate::settings::{ClientAuth, ListenerTls, TlsVersion};
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
@@ -18,37 +18,39 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Protocols offered to senders, best first.
+/// ALPN protocols that are offered to senders, in order of preference.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// TLS of one listener, replaced as a whole.
+/// The TLS configuration of one listener. A reload replaces it atomically.
 #[derive(Debug)]
-pub struct Server(ArcSwap<Serving>);
+pub struct Acceptor(ArcSwap<Active>);
 
+/// A TLS configuration and what it was made from.
 #[derive(Debug)]
-struct Serving {
+struct Active {
     config: Arc<ServerConfig>,
-    settings: Tls,
-    /// Of every file, when it was read.
+    settings: ListenerTls,
+    /// Hash of the content of every file.
     content: u64,
+    /// Path and `notAfter` (Unix seconds) of each certificate.
     expiries: Vec<(PathBuf, i64)>,
 }
 
-impl Server {
+impl Acceptor {
     /// Reads every file of `tls`.
     ///
     /// # Errors
-    /// One sentence for each file that cannot be used, with its path.
-    pub fn load(tls: &Tls) -> Result<Self, Vec<String>> {
-        // Before anything is read: what changes from here on is another content.
-        let content = content(files(tls));
+    /// One sentence with the path for each file that cannot be used.
+    pub fn load(tls: &ListenerTls) -> Result<Self, Vec<String>> {
+        // The hash is taken before the files are read: a change during the reading is then found by the next reload.
+        let content = content_hash(files(tls));
         let (certificates, mut faults) = read_all(tls);
         let expiries = expiries(tls, &certificates, &mut faults);
-        let config = match Names::of(certificates) {
+        let config = match CertificateResolver::new(certificates) {
             Some(names) if faults.is_empty() => configuration(tls, names).map_err(|fault| vec![fault])?,
             Some(_) | None => return Err(faults),
         };
-        Ok(Self(ArcSwap::from_pointee(Serving {
+        Ok(Self(ArcSwap::from_pointee(Active {
             config: Arc::new(config),
             settings: tls.clone(),
             content,
@@ -56,30 +58,30 @@ impl Server {
         })))
     }
 
-    /// Performs a handshake under what is in force now; the caller bounds the time.
+    /// Performs a handshake with the active configuration. There is no timeout; the caller sets one.
     ///
     /// # Errors
-    /// As [`Stream::accept`] says.
+    /// See [`Stream::accept`].
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> io::Result<Stream<S>> {
         let config = self.0.load().config.clone();
         Stream::accept(config, io).await
     }
 
-    /// Whether the application is told whose certificate a sender showed.
+    /// Whether the subject of the sender's certificate is passed to the application.
     #[must_use]
     pub fn forwards_subject(&self) -> bool {
         let clients = &self.0.load().settings.client_auth;
         clients.as_ref().is_some_and(|clients| clients.forward_subject)
     }
 
-    /// Path and `notAfter` (Unix seconds) of each certificate, those of the senders' authorities included.
+    /// Path and `notAfter` (Unix seconds) of each certificate, the authorities for client certificates included.
     #[must_use]
     pub fn expiries(&self) -> Vec<(PathBuf, i64)> {
         self.0.load().expiries.clone()
     }
 
-    /// Serves what `new` holds from the next handshake on; nothing happens when that is what is in force, so that senders
-    /// go on resuming their sessions.
+    /// Uses `new` from the next handshake on. Does nothing when files and settings are unchanged, so that senders can
+    /// still resume their sessions.
     pub fn replace(&self, new: Self) {
         let new = new.0.into_inner();
         let old = self.0.load();
@@ -89,7 +91,8 @@ impl Server {
     }
 }
 
-fn files(tls: &Tls) -> impl Iterator<Item = &PathBuf> {
+/// Every file that the settings name.
+fn files(tls: &ListenerTls) -> impl Iterator<Item = &PathBuf> {
     let pairs = tls
         .certificates
         .iter()
@@ -97,7 +100,7 @@ fn files(tls: &Tls) -> impl Iterator<Item = &PathBuf> {
     pairs.chain(tls.client_auth.as_ref().map(|clients| &clients.ca))
 }
 
-fn read_all(tls: &Tls) -> (Vec<Certificate>, Vec<String>) {
+fn read_all(tls: &ListenerTls) -> (Vec<Certificate>, Vec<String>) {
     let mut certificates = Vec::new();
     let mut faults = Vec::new();
     for files in &tls.certificates {
@@ -109,46 +112,46 @@ fn read_all(tls: &Tls) -> (Vec<Certificate>, Vec<String>) {
     (certificates, faults)
 }
 
-fn expiries(tls: &Tls, certificates: &[Certificate], faults: &mut Vec<String>) -> Vec<(PathBuf, i64)> {
+fn expiries(tls: &ListenerTls, certificates: &[Certificate], faults: &mut Vec<String>) -> Vec<(PathBuf, i64)> {
     let paths = tls.certificates.iter().map(|files| files.certificate.clone());
     let mut expiries: Vec<_> = paths
-        .zip(certificates.iter().map(|certificate| certificate.expires))
+        .zip(certificates.iter().map(|certificate| certificate.expires_unix))
         .collect();
     if let Some(clients) = &tls.client_auth {
         match first_expiry(clients) {
-            Ok(expires) => expiries.push((clients.ca.clone(), expires)),
+            Ok(expires_unix) => expiries.push((clients.ca.clone(), expires_unix)),
             Err(fault) => faults.push(fault),
         }
     }
     expiries
 }
 
-/// Of several authorities the one that expires first is the one to tell about.
+/// `notAfter` (Unix seconds) of the authority that expires first.
 fn first_expiry(clients: &ClientAuth) -> Result<i64, String> {
     let path = clients.ca.display();
     let mut first = i64::MAX;
     for authority in chain(&clients.ca)? {
-        let (_, expires) = super::inspect(&authority).map_err(|error| format!("{path}: {error}"))?;
-        first = first.min(expires);
+        let (_, expires_unix) = super::inspect(&authority).map_err(|error| format!("{path}: {error}"))?;
+        first = first.min(expires_unix);
     }
     Ok(first)
 }
 
-fn configuration(tls: &Tls, names: Names) -> Result<ServerConfig, String> {
+fn configuration(tls: &ListenerTls, names: CertificateResolver) -> Result<ServerConfig, String> {
     static BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
     let versions = match tls.minimum {
         TlsVersion::Tls12 => &BOTH[..],
         TlsVersion::Tls13 => &BOTH[..1],
     };
-    let plain = |error: rustls::Error| error.to_string();
+    let message = |error: rustls::Error| error.to_string();
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
-        .map_err(plain)?;
+        .map_err(message)?;
     let Some(clients) = &tls.client_auth else {
         let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(names));
-        // Stateless tickets: nothing is kept for a sender between connections. The key is made here, is used for new
-        // tickets for six hours and opens old ones for six more; it is never written anywhere.
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(plain)?;
+        // Stateless tickets: the server stores nothing for a sender between connections. The ticket key is created
+        // here, encrypts new tickets for six hours, decrypts old ones for six more, and is never written to disk.
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(message)?;
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         return Ok(config);
     };
@@ -164,22 +167,25 @@ fn configuration(tls: &Tls, names: Names) -> Result<ServerConfig, String> {
     let mut config = builder
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(names));
-    // A resumed session is not asked for its certificate again: one that has expired meanwhile would stay welcome.
+    // No resumption: a resumed session presents no certificate again, so one that has expired would still be accepted.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     Ok(config)
 }
 
-/// Chooses the certificate by the name that the sender asks for.
+/// Chooses the certificate by the server name (SNI) of the handshake.
 #[derive(Debug)]
-struct Names {
+struct CertificateResolver {
+    /// For a handshake without a name or with an unknown one.
     default: Arc<CertifiedKey>,
+    /// By DNS name in lower case; wildcards begin with `*.`.
     by_name: HashMap<String, Arc<CertifiedKey>>,
 }
 
-impl Names {
-    fn of(certificates: Vec<Certificate>) -> Option<Self> {
+impl CertificateResolver {
+    /// `None` without any certificate. The first one is the default.
+    fn new(certificates: Vec<Certificate>) -> Option<Self> {
         let default = certificates.first()?.key.clone();
         let mut by_name = HashMap::new();
         for Certificate { key, names, .. } in certificates {
@@ -191,7 +197,7 @@ impl Names {
     }
 }
 
-impl ResolvesServerCert for Names {
+impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let by_name = hello.server_name().filter(|_| self.by_name.len() > 1).and_then(|name| {
             let name = name.to_ascii_lowercase();

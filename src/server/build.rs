@@ -1,0 +1,237 @@
+//! Builds the running process: certificates, snapshot, gateway, sockets, workers and admin listener.
+
+use super::admin::{self, AdminState};
+use super::heartbeat::Heartbeat;
+use super::listener_setup::{self, ListenerSetup};
+use super::running::{self, Running};
+use super::signals::ShutdownSignals;
+use super::systemd::{Handover, PassedSocket, activation};
+use super::{StartError, Started, upstreams, worker};
+use crate::gateway::Gateway;
+use crate::gateway::exchange::{AuditScope, Recorder};
+use crate::gateway::snapshot::Snapshot;
+use crate::http::budget::Budget;
+use crate::listener::Connections;
+use crate::listener::socket::{self, BoundSocket};
+use crate::replay::{Guard, MemoryStore, RedisStore};
+use crate::settings::{self, Address, Config};
+use crate::telemetry::audit::AuditLog;
+use crate::telemetry::metrics::Metrics;
+use crate::time::clock;
+use crate::tls;
+use arc_swap::ArcSwap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+/// Builds everything and starts the workers. The process serves when this returns.
+///
+/// # Errors
+/// See [`StartError`].
+pub(super) async fn build(
+    mut config: Config,
+    handover: Handover,
+    audit: impl io::Write + Send + 'static,
+) -> Result<Running, StartError> {
+    let metrics = Metrics::new();
+    let listeners = load_listeners(&config.listeners)?;
+    let gateway = build_gateway(&mut config, &listeners, &metrics, audit).await?;
+    set_limit_gauges(&config, &gateway);
+    let connections = Connections::new(config.limits.connections);
+    let signals = ShutdownSignals::default();
+
+    let (bound, addresses) = bind_listeners(&config, handover.sockets)?;
+    let mut worker_sockets: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
+    for (setup, per_worker) in listeners.iter().zip(bound) {
+        for (worker, (sockets, of_worker)) in per_worker.into_iter().zip(&mut worker_sockets).enumerate() {
+            let listener = || setup.listener(&gateway, worker, &config.limits, &connections, &signals);
+            of_worker.extend(sockets.into_iter().map(|socket| (socket, listener())));
+        }
+    }
+    let admin_listener = bind_admin(config.admin.address).await?;
+    let mut workers = Vec::with_capacity(config.workers);
+    let mut heartbeat = Heartbeat::default();
+    for (index, sockets) in worker_sockets.into_iter().enumerate() {
+        let requests = heartbeat.add_worker();
+        workers.push(worker::spawn(index, sockets, requests, &gateway, &signals).map_err(StartError::Thread)?);
+    }
+
+    let admin = admin_state(&gateway);
+    let admin_address = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    if let Some(listener) = admin_listener {
+        let (state, end) = (admin.clone(), signals.end.clone());
+        tokio::spawn(async move { admin::serve(listener, state, end.wait()).await });
+    }
+    metrics.config_reloads.last_successful.set(1);
+    metrics
+        .config_reloads
+        .last_success_unix
+        .set(clock::unix_now().cast_signed());
+    admin.set_readiness(admin::Readiness::Ready);
+    let manager = handover.manager;
+    let ping = {
+        let manager = manager.clone();
+        move || manager.ping_watchdog()
+    };
+    Ok(Running {
+        heartbeat: Box::pin(heartbeat.run(manager.watchdog(), ping)),
+        started: Started {
+            listeners: addresses,
+            admin: admin_address,
+        },
+        config,
+        gateway,
+        listeners,
+        connections,
+        signals,
+        workers,
+        admin,
+        manager,
+    })
+}
+
+/// Reads the certificates of all listeners.
+fn load_listeners(listeners: &[settings::Listener]) -> Result<Vec<ListenerSetup>, StartError> {
+    let mut setups = Vec::with_capacity(listeners.len());
+    let mut faults = Vec::new();
+    for settings in listeners {
+        match ListenerSetup::load(settings.clone()) {
+            Ok(setup) => setups.push(setup),
+            Err(found) => faults.extend(found),
+        }
+    }
+    if faults.is_empty() {
+        Ok(setups)
+    } else {
+        Err(StartError::Tls(faults))
+    }
+}
+
+/// Compiles the first snapshot, starts its upstreams and creates the gateway. Takes the routes out of `config`.
+async fn build_gateway(
+    config: &mut Config,
+    listeners: &[ListenerSetup],
+    metrics: &Arc<Metrics>,
+    audit: impl io::Write + Send + 'static,
+) -> Result<Arc<Gateway>, StartError> {
+    let routes = std::mem::take(&mut config.routes);
+    let snapshot = Snapshot::compile(routes, None, config.workers, metrics, tls::connector).map_err(StartError::Tls)?;
+    upstreams::start_new(&snapshot, None).await;
+    listener_setup::update_metrics(metrics, listeners, &snapshot);
+    Ok(Arc::new(Gateway {
+        snapshot: ArcSwap::from_pointee(snapshot),
+        budget: Budget::new(config.limits.in_flight_bytes),
+        guard: replay_guard(config, metrics)?,
+        recorder: recorder(metrics, config.log.audit, audit).map_err(StartError::Thread)?,
+        stopping: Arc::default(),
+    }))
+}
+
+fn set_limit_gauges(config: &Config, gateway: &Gateway) {
+    let bounds = &gateway.recorder.metrics.bounds;
+    bounds.connections.set(running::gauge(config.limits.connections));
+    if gateway.guard.shared().is_none() {
+        bounds.replay_keys.set(running::gauge(config.replay.capacity));
+    }
+}
+
+/// For each listener, the sockets of each worker.
+type ListenerSockets = Vec<Vec<Vec<BoundSocket>>>;
+
+/// Binds every listener, or takes the sockets in `passed` for it. Also returns name and address of each listener.
+fn bind_listeners(
+    config: &Config,
+    passed: Vec<PassedSocket>,
+) -> Result<(ListenerSockets, Vec<(String, Address)>), StartError> {
+    let passed = activation::assign(passed, &config.listeners).map_err(StartError::Handover)?;
+    let mut sockets = Vec::with_capacity(config.listeners.len());
+    let mut addresses = Vec::with_capacity(config.listeners.len());
+    for (settings, passed) in config.listeners.iter().zip(passed) {
+        let (bound, address) = bind_or_share(&settings.address, &passed, config.workers)
+            .map_err(|error| StartError::Bind(settings.address.to_string(), error))?;
+        sockets.push(bound);
+        addresses.push((settings.name.clone(), address));
+    }
+    Ok((sockets, addresses))
+}
+
+/// The sockets of one address for each worker: duplicates of the passed ones, or newly bound ones if there are none.
+fn bind_or_share(
+    address: &Address,
+    passed: &[BoundSocket],
+    workers: usize,
+) -> io::Result<(Vec<Vec<BoundSocket>>, Address)> {
+    if !passed.is_empty() {
+        return socket::share(passed, workers);
+    }
+    let (bound, address) = socket::bind(address, workers)?;
+    Ok((bound.into_iter().map(|socket| vec![socket]).collect(), address))
+}
+
+async fn bind_admin(address: Option<SocketAddr>) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bound = TcpListener::bind(address).await;
+    bound
+        .map(Some)
+        .map_err(|error| StartError::Bind(address.to_string(), error))
+}
+
+fn replay_guard(config: &Config, metrics: &Metrics) -> Result<Guard, StartError> {
+    let memory = MemoryStore::new(config.replay.capacity, Instant::now());
+    let Some(settings) = &config.replay.shared else {
+        return Ok(Guard::Memory(memory));
+    };
+    let tls = if settings.tls {
+        Some(tls::store_connector(settings.ca.as_deref()).map_err(|fault| StartError::Tls(vec![fault]))?)
+    } else {
+        None
+    };
+    let mut process_id = [0; 8];
+    aws_lc_rs::rand::fill(&mut process_id)
+        .map_err(|_| StartError::Thread(io::Error::other("the system provides no random numbers")))?;
+    let settings = settings::Redis::clone(settings);
+    Ok(Guard::Redis {
+        shared: RedisStore::new(settings, tls, config.workers, metrics.replay_store.clone(), process_id),
+        fallback: memory,
+    })
+}
+
+fn recorder(
+    metrics: &Arc<Metrics>,
+    audit: settings::Audit,
+    output: impl io::Write + Send + 'static,
+) -> io::Result<Arc<Recorder>> {
+    let scope = match audit {
+        settings::Audit::All => Some(AuditScope::All),
+        settings::Audit::Refused => Some(AuditScope::Refused),
+        settings::Audit::Off => None,
+    };
+    let audit = match scope {
+        Some(scope) => Some((AuditLog::start(output, metrics.audit_lines_dropped.clone())?, scope)),
+        None => None,
+    };
+    let seed = clock::unix_now() ^ (u64::from(std::process::id()) << 16);
+    Ok(Recorder::new(metrics.clone(), audit, seed))
+}
+
+fn admin_state(gateway: &Arc<Gateway>) -> Arc<AdminState> {
+    let sampled = gateway.clone();
+    let sample = Box::new(move || running::sample(&sampled));
+    let state = AdminState::new(gateway.recorder.metrics.clone(), sample).with_stopping(gateway.stopping.clone());
+    Arc::new(state.with_store(store_probe(gateway)))
+}
+
+/// The state of the shared replay store for `/readyz`; `None` without a shared store.
+fn store_probe(gateway: &Arc<Gateway>) -> Option<admin::StoreProbe> {
+    gateway.guard.shared()?;
+    let gateway = gateway.clone();
+    Some(Box::new(move || match gateway.guard.shared() {
+        Some(shared) if shared.is_up() => admin::StoreState::Up,
+        Some(shared) if shared.accepts_failure() => admin::StoreState::DownAccepting,
+        Some(_) | None => admin::StoreState::Down,
+    }))
+}
