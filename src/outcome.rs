@@ -1,87 +1,87 @@
-//! How an exchange ended: the closed set of refusals and failures, with the status, the reason and the title of each.
+//! How an exchange ends: the closed set of rejections, with the status, the reason and the title of each.
 //!
-//! It exists so that a new way to fail does not compile until it has a status, a metric label and a sentence for the
-//! person who reads the provider's delivery log. Statuses follow the table in `docs/security.md`; never 410 and never
-//! 3xx, because senders take the first as "disable this endpoint" and the second as a failure without a retry.
+//! A new kind of failure does not compile until it has a status, a metric label and a sentence for people who read the
+//! provider's delivery log. Statuses follow the table in `docs/security.md`. None is 410, which senders take as "disable this
+//! endpoint", and none is 3xx, which senders take as a failure without a retry.
 
 use hyper::StatusCode;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Why a request was not forwarded, or why its forwarding failed. `Copy` and free of sender-chosen bytes, so it can be
-/// logged, counted and returned without a thought.
+/// Why a request was not forwarded, or why forwarding failed. It is `Copy` and holds no bytes that a sender chose, so it is
+/// safe to log, count and return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rejection {
-    /// The head breaks HTTP in a way that another server might read differently (smuggling, aliasing, bad authority).
+    /// The head violates HTTP so that another server could read it differently (smuggling, aliasing, invalid authority).
     BadRequest,
-    /// A header that the gateway protects is nominated, aliased or duplicated.
+    /// A protected header is named by `Connection`, aliased or duplicated.
     HeaderConflict,
-    /// `Expect` asks for something other than `100-continue`.
+    /// `Expect` has a value other than `100-continue`.
     ExpectationFailed,
     /// A transfer coding other than `chunked`.
     TransferCoding,
     /// No route has this host and path.
     NoRoute,
-    /// The route does not take this method.
+    /// The route does not accept this method.
     MethodNotAllowed,
     /// The peer's address is not on the route's allow list.
     PeerNotAllowed,
-    /// Declared or received body over the route's limit.
+    /// The declared or received body is larger than the route's limit.
     BodyTooLarge,
     /// A header that the scheme needs is absent.
     SignatureMissing,
-    /// The signature header is there and cannot be what the provider sends.
+    /// The signature header is present, but the provider cannot have written it.
     SignatureMalformed,
-    /// Signed longer ago than the tolerance.
+    /// The signed timestamp is older than the tolerance.
     TimestampStale,
-    /// Signed further in the future than the tolerance.
+    /// The signed timestamp is further in the future than the tolerance.
     TimestampFuture,
-    /// The body did not arrive within its deadline or above its minimum rate.
+    /// The body did not arrive before its deadline.
     BodyTimeout,
-    /// The body ended early, or its framing broke.
+    /// The body ended early, or its framing is invalid.
     BodyIncomplete,
-    /// A bound of the whole process is reached (bytes in flight, upstream connections); the sender should come back.
+    /// A bound of the process is reached (body bytes, upstream connections). The sender should retry.
     Overloaded,
-    /// No active secret explains any of the signatures.
+    /// None of the signatures matches under any active secret.
     SignatureMismatch,
-    /// This very request was delivered before.
+    /// The same request was delivered before.
     Replayed,
-    /// Another request brought a delivery of this id before (`[route.dedupe]`).
+    /// A request with the same delivery id was delivered before (`[route.dedupe]`).
     Duplicate,
-    /// The route deduplicates by delivery id, this request has none, and `on_missing_id` refuses it.
+    /// The route deduplicates by delivery id, this request has none, and `on_missing_id` says to refuse it.
     DeliveryIdMissing,
-    /// This very request, or another of the same delivery id, is being delivered at this moment.
+    /// The same request, or one with the same delivery id, is being delivered at this moment.
     InFlight,
-    /// The replay store is at its bound and none of its keys has expired.
+    /// The replay store is full, and none of its keys has expired.
     ReplayStoreFull,
     /// The replay store does not answer.
     ReplayStoreDown,
-    /// No connection to the upstream.
+    /// No connection to the upstream could be opened.
     UpstreamUnreachable,
-    /// The upstream closed the connection before it had answered.
+    /// The upstream closed the connection before it had answered completely.
     UpstreamReset,
-    /// The upstream's answer is not HTTP that can be passed on.
+    /// The upstream's answer is not valid HTTP.
     UpstreamInvalid,
     /// The upstream did not answer within the timeout.
     UpstreamTimeout,
-    /// The upstream is gone and so, in a moment, is the gateway: a pod ends, its application first.
+    /// The upstream cannot be reached while the gateway itself is stopping, as in a pod that ends.
     Draining,
-    /// A bug of ours: a panic in this exchange's task.
+    /// A bug of the gateway: a panic in this exchange's task.
     Internal,
 }
 
-/// Whose fault it was; decides the `verdict` label.
+/// Who caused the rejection. It decides the `verdict` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The request was refused: it is not, or not provably, a genuine webhook.
+    /// The sender: the request is not, or not provably, a genuine webhook.
     Sender,
-    /// The request was genuine, or may have been, and could not be delivered; the sender should retry.
+    /// The delivery: the request is genuine, or may be, and could not be delivered. The sender should retry.
     Delivery,
 }
 
 impl Rejection {
-    /// Every value, in the order of the request's way; metrics and documentation are generated from it.
+    /// Every value, in the order of the request's way. Metrics and documentation are generated from it.
     pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::HeaderConflict,
@@ -113,7 +113,7 @@ impl Rejection {
         Self::Internal,
     ];
 
-    /// The answer's status. Signature refusals may be overridden per route by `reject_status`.
+    /// The status of the answer. A route's `reject_status` replaces 401.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -142,7 +142,7 @@ impl Rejection {
         }
     }
 
-    /// The `reason` label of the metrics, the audit line and the problem document: snake case, never renamed.
+    /// The `reason` in metrics, audit lines and problem documents: snake case, stable between versions.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -177,24 +177,24 @@ impl Rejection {
         }
     }
 
-    /// One sentence for the person who reads the provider's delivery log.
+    /// One sentence for people who read the provider's delivery log.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
             Self::BadRequest => "The request is not valid HTTP for a webhook",
             Self::HeaderConflict => "A protected header is duplicated, aliased or named by Connection",
-            Self::ExpectationFailed => "Only Expect: 100-continue is understood",
-            Self::TransferCoding => "Only the chunked transfer coding is understood",
+            Self::ExpectationFailed => "Only Expect: 100-continue is supported",
+            Self::TransferCoding => "Only the chunked transfer coding is supported",
             Self::NoRoute => "No webhook route has this host and path",
-            Self::MethodNotAllowed => "The route does not take this method",
+            Self::MethodNotAllowed => "The route does not accept this method",
             Self::PeerNotAllowed => "The source address is not on the route's allow list",
             Self::BodyTooLarge => "The body is larger than the route allows",
             Self::SignatureMissing => "The signature header is missing",
             Self::SignatureMalformed => "The signature header is malformed",
             Self::TimestampStale => "The signature is older than the tolerance",
-            Self::TimestampFuture => "The signature's timestamp lies in the future",
+            Self::TimestampFuture => "The signature's timestamp is in the future",
             Self::BodyTimeout => "The body did not arrive in time",
-            Self::BodyIncomplete => "The body ended before its announced length",
+            Self::BodyIncomplete => "The body ended before its declared length",
             Self::Overloaded => "The gateway is at a limit, retry shortly",
             Self::SignatureMismatch => "The signature does not match the body under any active secret",
             Self::Replayed => "This request was delivered before",
@@ -212,7 +212,7 @@ impl Rejection {
         }
     }
 
-    /// Whether the connection ends with the answer: where the head could be read in two ways, so can what follows it
+    /// Whether the connection is closed after the answer: if a head can be read in two ways, so can the bytes after it
     /// (RFC 9112, 6.3 and 11.2).
     #[must_use]
     pub const fn ends_connection(self) -> bool {
@@ -222,18 +222,18 @@ impl Rejection {
         )
     }
 
-    /// Whether a route's `reject_status` and `refusal_detail` apply: the refusals that speak about the signature.
+    /// Whether the rejection is about the signature, so that a route's `reject_status` and `refusal_detail` apply.
     #[must_use]
     pub const fn is_about_signature(self) -> bool {
         matches!(self.status(), StatusCode::UNAUTHORIZED)
     }
 
-    /// Seconds for `Retry-After`, on the refusals where coming back helps.
+    /// Seconds for `Retry-After`; `None` where a retry does not help.
     #[must_use]
     pub const fn retry_after(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::InFlight | Self::ReplayStoreDown => Some(1),
-            // For `Draining`: a successor's start.
+            // For `Draining`: the time that a replacement needs to start.
             Self::ReplayStoreFull | Self::Draining => Some(5),
             Self::BadRequest
             | Self::HeaderConflict
@@ -261,7 +261,7 @@ impl Rejection {
         }
     }
 
-    /// Whose fault it was.
+    /// Who caused the rejection.
     #[must_use]
     pub const fn fault(self) -> Fault {
         match self {
@@ -303,70 +303,70 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// So that it can end a relayed body: hyper then breaks the connection off instead of ending it cleanly.
+/// An error, so that it can end a relayed body: hyper then aborts the connection instead of ending the body cleanly.
 impl std::error::Error for Rejection {}
 
-/// What became of one exchange, for the metrics and the audit line. Exactly one is recorded for every request that a
-/// connection parsed.
+/// The outcome of one exchange, for metrics and audit line. Exactly one is recorded for every request whose head was parsed.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// What was decided.
+    /// The decision.
     pub verdict: Verdict,
-    /// Unix seconds, read once at the head.
+    /// When the head had been read, in Unix seconds. Read once per request.
     pub received_unix: u64,
-    /// The request's id as the upstream saw it (`X-Request-Id`): 1 to 128 visible ASCII characters.
+    /// The request id, as the upstream gets it in `X-Request-Id`: 1 to 128 visible ASCII characters.
     pub request_id: RequestId,
-    /// Who sent it, after trusted proxies.
+    /// The sender's address, as trusted proxies report it.
     pub peer: Option<IpAddr>,
     /// Index of the active secret that matched.
     pub secret: Option<usize>,
-    /// Whether it was let in without asking the shared replay store, which had failed.
+    /// Whether the request was accepted without the shared replay store, because that had failed.
     pub without_shared_store: bool,
-    /// Seconds between the signature's timestamp and `received`; negative when the timestamp lies in the future.
+    /// Seconds between the signature's timestamp and `received_unix`; negative when the timestamp is in the future.
     pub signature_age_seconds: Option<i64>,
     /// Body bytes received.
     pub body_bytes: u64,
-    /// Index of the upstream's server that the request went to, or was tried to be sent to last.
+    /// Index of the upstream's server that was tried last.
     pub upstream: Option<usize>,
-    /// The upstream's status, where it answered.
+    /// The status of the upstream's answer; `None` without an answer.
     pub upstream_status: Option<StatusCode>,
     /// From the first attempt to connect to the last byte of the upstream's answer.
     pub upstream_duration: Option<Duration>,
-    /// CPU work of present, age and verify.
+    /// Processor time of the steps present, age and verify.
     pub verification_duration: Option<Duration>,
     /// From the end of the head to the end of the answer.
     pub duration: Duration,
 }
 
-/// What was decided about one exchange; the `verdict` label.
+/// The decision about one exchange; it gives the `verdict` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Genuine, and the upstream's answer (whatever its status) went back to the sender.
+    /// The request is genuine, and the upstream's answer with any status went back to the sender.
     Forwarded,
-    /// Answered here and not forwarded: a provider's handshake, signed or with the route's own token.
+    /// A challenge of the provider, signed or with the route's own token. The gateway answered it and did not forward it.
     Challenge,
-    /// Genuine, delivered before, and answered 200 without forwarding.
+    /// The request is genuine and was delivered before. It was answered 200 and not forwarded.
     Acknowledged(Repeat),
-    /// Report mode: forwarded and marked although it would have been refused for this reason.
+    /// In report mode: forwarded and marked. Without report mode it would have been refused for this reason.
     Reported(Rejection),
-    /// Answered by the gateway itself.
+    /// Refused, or failed, for this reason. The gateway answered.
     Refused(Rejection),
 }
 
 /// What a genuine request repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
-    /// The very same signed bytes.
+    /// The same signed bytes.
     Request,
-    /// Another request's delivery id: the sender's own retry.
+    /// The delivery id of another request: a retry by the sender.
     Delivery,
 }
 
-/// An id for one exchange: taken from the sender's `X-Request-Id` when that is short and plain, made otherwise.
+/// The id of one exchange: the sender's `X-Request-Id` if that is short and plain, otherwise a new one.
 pub type RequestId = std::sync::Arc<str>;
 
 impl Verdict {
-    /// The `verdict` label: `forwarded`, `acknowledged`, `handshake`, `reported`, `rejected` (the sender's fault) or `failed`.
+    /// The `verdict` label: `forwarded`, `acknowledged`, `handshake` (a challenge), `reported`, `rejected` (caused by the sender)
+    /// or `failed`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -381,7 +381,7 @@ impl Verdict {
         }
     }
 
-    /// The `reason` label: a [`Rejection::reason`], `handshake`, or `none`.
+    /// The `reason` label: a [`Rejection::reason`], or `none`.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -399,7 +399,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn all_lists_every_variant_once_with_distinct_reasons() {
+    fn all_has_every_variant_once_with_distinct_reasons() {
         let reasons: HashSet<_> = Rejection::ALL.iter().map(|r| r.reason()).collect();
         assert_eq!(reasons.len(), Rejection::ALL.len());
         assert_eq!(Rejection::ALL.last(), Some(&Rejection::Internal));
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn never_gone_never_a_redirect_never_a_success() {
+    fn no_rejection_is_410_or_a_redirect_or_a_success() {
         for rejection in Rejection::ALL {
             let status = rejection.status();
             assert!(status.is_client_error() || status.is_server_error(), "{rejection:?}");

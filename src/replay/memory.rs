@@ -1,5 +1,5 @@
-//! The in-process store: exact, bounded, sharded. It never evicts a key that is still worth something: a full store
-//! refuses, because a guard that forgets under load is no guard.
+//! The store in this process: exact, bounded, in shards. It never evicts a key that is still needed: a full store refuses,
+//! because a guard that forgets under load gives no protection.
 
 use super::shard::{KeyHasher, SlotIndex, Shard};
 use super::{ReplayKey, KeyLifetime, ClaimError};
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
-/// Shards, so that cores seldom meet; a power of two.
+/// Number of shards, so that threads seldom wait for the same lock.
 const SHARDS: usize = 64;
 
-/// The in-process store. Expiry runs on the monotonic clock.
+/// The store in this process. Keys expire by the monotonic clock.
 #[derive(Debug)]
 pub struct MemoryStore {
     shards: Vec<Mutex<Shard>>,
@@ -20,7 +20,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store for at most `capacity` keys, counting from `now`.
+    /// Makes an empty store for at most `capacity` keys. `now` is the origin of its times.
     #[must_use]
     pub fn new(capacity: usize, now: Instant) -> Arc<Self> {
         let hash = KeyHasher::random();
@@ -32,19 +32,19 @@ impl MemoryStore {
         })
     }
 
-    /// Keys held, for the gauge.
+    /// Number of keys held, for the gauge.
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.load(Ordering::Relaxed)
     }
 
-    /// Whether no key is held.
+    /// Whether the store holds no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Reserves `key`.
+    /// Claims `key`.
     ///
     /// # Errors
     /// See [`ClaimError`].
@@ -63,17 +63,17 @@ impl MemoryStore {
             }
             shard = self.shard(&key);
         }
-        let place = shard.claim(key, lifetime, second)?;
+        let slot = shard.claim(key, lifetime, second)?;
         self.keys.fetch_add(1, Ordering::Relaxed);
         Ok(MemoryClaim {
             store: self.clone(),
             key,
-            place,
+            slot,
             settled: false,
         })
     }
 
-    /// Forgets what has expired in every shard. Called now and then, so that an idle gateway's memory shrinks too.
+    /// Forgets expired keys in every shard. Called at intervals, so that the memory of an idle process shrinks too.
     pub fn sweep(&self, now: Instant) {
         let second = self.second(now);
         for shard in &self.shards {
@@ -86,7 +86,7 @@ impl MemoryStore {
     }
 
     fn shard(&self, key: &ReplayKey) -> MutexGuard<'_, Shard> {
-        // The identity is a MAC: its bytes are as good as a hash, and no sender chooses them.
+        // The identity is a MAC or a hash, so its bytes are evenly distributed.
         let [first, ..] = key.identity;
         let index = usize::from(first) % SHARDS;
         #[expect(clippy::indexing_slicing, reason = "there are SHARDS shards")]
@@ -103,32 +103,33 @@ impl MemoryStore {
     }
 }
 
-/// A key that is reserved. Dropping it without [`MemoryClaim::commit`] releases it.
+/// A claimed key. Dropping it without [`MemoryClaim::commit`] releases it.
 #[derive(Debug)]
 pub struct MemoryClaim {
     store: Arc<MemoryStore>,
     key: ReplayKey,
-    place: SlotIndex,
+    slot: SlotIndex,
     settled: bool,
 }
 
 impl MemoryClaim {
-    /// Delivered: every claim of this key is refused for its lifetime.
+    /// Records the delivery: every claim of this key is refused for its lifetime.
     pub fn commit(mut self) {
         self.settled = true;
-        self.store.shard(&self.key).commit(&self.key, self.place);
+        self.store.shard(&self.key).commit(&self.key, self.slot);
     }
 }
 
 impl Drop for MemoryClaim {
     fn drop(&mut self) {
-        if !self.settled && self.store.shard(&self.key).release(&self.key, self.place) {
+        if !self.settled && self.store.shard(&self.key).release(&self.key, self.slot) {
             self.store.keys.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-/// A panic while a shard was locked leaves it usable: nothing can panic between two of its changes that belong together.
+/// Locks a shard. A shard stays usable after a panic while it was locked: no panic can happen between two changes that
+/// belong together.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -200,9 +201,9 @@ mod tests {
         assert!(store.is_empty());
     }
 
-    /// E09: the wall clock steps back after a key was forgotten; what is signed as old stays refused.
+    /// E09: the wall clock steps back after a key was forgotten; requests with its timestamp stay refused.
     #[test]
-    fn a_clock_that_steps_back_reopens_nothing() {
+    fn forgotten_keys_stay_refused_when_the_clock_steps_back() {
         let now = Instant::now();
         let store = MemoryStore::new(10, now);
         store.claim(key(1), lifetime(5, 100), now).unwrap().commit();
@@ -213,13 +214,13 @@ mod tests {
         );
         assert!(
             store.claim(key(1), lifetime(5, 101), later).is_ok(),
-            "what is signed later is judged by its own key"
+            "a later timestamp is decided by its own key"
         );
     }
 
     /// E08: a fresh key is never evicted.
     #[test]
-    fn a_full_store_refuses_and_keeps_what_it_has() {
+    fn a_full_store_refuses_new_keys_and_keeps_its_own() {
         let now = Instant::now();
         let store = MemoryStore::new(1000, now);
         for n in 0..1000 {
@@ -237,15 +238,15 @@ mod tests {
         let later = now + Duration::from_secs(9);
         assert!(
             store.claim(key(1001), lifetime(5, 109), later).is_ok(),
-            "what has expired makes room"
+            "expired keys make space"
         );
         store.sweep(later);
         assert!(store.is_empty());
     }
 
-    /// E03: of many identical requests at once exactly one holds the claim.
+    /// E03: of many identical requests at the same time exactly one gets the claim.
     #[test]
-    fn one_of_many_threads_wins() {
+    fn exactly_one_of_many_threads_gets_the_claim() {
         let now = Instant::now();
         let store = MemoryStore::new(1000, now);
         let wins = std::thread::scope(|scope| {
@@ -262,12 +263,12 @@ mod tests {
         assert_eq!(wins, 200);
     }
 
-    /// After a burst the memory goes back, and whoever holds a claim meanwhile settles it all the same.
+    /// After a burst the memory is freed, and claims that were held meanwhile can still be settled.
     #[test]
     fn a_shard_that_shrinks_keeps_its_claims_and_its_keys() {
         let now = Instant::now();
         let store = MemoryStore::new(1 << 20, now);
-        // All of one shard: the first byte is the same.
+        // All keys are in one shard, because their first byte is the same.
         let crowd = |n: u32| {
             let mut identity = [7; 32];
             identity[8..12].copy_from_slice(&n.to_le_bytes());
@@ -298,14 +299,14 @@ mod tests {
         assert!(store.is_empty());
     }
 
-    /// What the store says, by the plainest possible other one.
+    /// A simple store to compare with: a map without shards.
     #[derive(Default)]
-    struct Plain {
+    struct Reference {
         keys: std::collections::HashMap<ReplayKey, (bool, u64, u64)>,
         horizon: u64,
     }
 
-    impl Plain {
+    impl Reference {
         fn forget(&mut self, second: u64) {
             self.keys.retain(|_, (delivered, forget_after, timestamp)| {
                 let expired = *delivered && *forget_after < second;
@@ -318,49 +319,49 @@ mod tests {
     }
 
     proptest! {
-        /// E01, E08: whatever is claimed, committed, released and expires in whatever order.
+        /// E01, E08: any order of claims, commits, releases and expiry gives the same results as the reference.
         #[test]
-        fn agrees_with_a_plain_one(
+        fn the_store_agrees_with_a_simple_reference(
             steps in prop::collection::vec((0_u16..12, 0_u64..9, 0_u64..4, 0_u8..6), 1..200),
         ) {
             let (begun, mut second, capacity) = (Instant::now(), 0, 6);
             let store = MemoryStore::new(capacity, begun);
-            let mut plain = Plain::default();
+            let mut reference = Reference::default();
             let mut held: Vec<MemoryClaim> = Vec::new();
             for (n, keep, later, what) in steps {
                 second += later / 2;
                 let now = begun + Duration::from_secs(second);
-                // One shard, so that both forget at the same moment.
+                // All keys are in one shard, so that both stores forget at the same moment.
                 let mut key = key(n << 8);
                 key.identity[31] = u8::try_from(n).unwrap();
                 match what {
                     0 => if let Some(claim) = (!held.is_empty()).then(|| held.remove(usize::from(n) % held.len())) {
-                        plain.keys.remove(&claim.key);
+                        reference.keys.remove(&claim.key);
                         drop(claim);
                     },
                     1 | 2 => if let Some(claim) = (!held.is_empty()).then(|| held.remove(usize::from(n) % held.len())) {
-                        plain.keys.get_mut(&claim.key).unwrap().0 = true;
+                        reference.keys.get_mut(&claim.key).unwrap().0 = true;
                         claim.commit();
                     },
                     _ => {
                         let timestamp = 100 + second / 2;
-                        plain.forget(second);
-                        let expected = match plain.keys.get(&key) {
-                            _ if timestamp < plain.horizon => Err(ClaimError::Forgotten),
+                        reference.forget(second);
+                        let expected = match reference.keys.get(&key) {
+                            _ if timestamp < reference.horizon => Err(ClaimError::Forgotten),
                             Some((true, ..)) => Err(ClaimError::Delivered),
                             Some(_) => Err(ClaimError::InFlight),
-                            None if plain.keys.len() == capacity => Err(ClaimError::Full),
+                            None if reference.keys.len() == capacity => Err(ClaimError::Full),
                             None => Ok(()),
                         };
                         let claim = store.claim(key, lifetime(keep, timestamp), now);
                         prop_assert_eq!(claim.as_ref().map(drop), expected.as_ref().map(drop));
                         if let Ok(claim) = claim {
-                            plain.keys.insert(key, (false, second + keep + 2, timestamp));
+                            reference.keys.insert(key, (false, second + keep + 2, timestamp));
                             held.push(claim);
                         }
                     }
                 }
-                prop_assert_eq!(store.len(), plain.keys.len());
+                prop_assert_eq!(store.len(), reference.keys.len());
             }
         }
     }

@@ -1,19 +1,28 @@
-//! The guard: remembers what was delivered, in two steps, so that a retry after a failure is not a repetition.
+//! The replay guard: it remembers which webhooks were delivered, in two steps, so that a retry after a failure is accepted.
 //!
-//! A request is *claimed* before it is forwarded and *committed* when the upstream answered 2xx; anything else, a panic
-//! included, releases the claim, and the sender's retry is let in. A plain "seen before" set would lose that webhook.
-//! One claim has up to two keys: the *request* (its signed bytes, against replays) and the *delivery* (the provider's id,
-//! against the sender's own retries, `[route.dedupe]`). Only verified requests are claimed, so a flood of forgeries never
-//! touches the store.
+//! A request is *claimed* before it is forwarded, and the claim is *committed* when the upstream has answered 2xx. Anything
+//! else, also a panic, releases the claim, and the sender's retry is accepted. A plain set of seen requests would lose that
+//! webhook. One claim has up to two keys: the *request* (its signed bytes, against replays) and the *delivery* (the
+//! provider's id, against the sender's own retries, `[route.dedupe]`). Only verified requests are claimed, so forged requests
+//! never reach the store.
+//!
+//! Read this file first. Each module imports only from those below it.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`redis`] | the shared store, in Redis or Valkey |
+//! | [`memory`] | the store in this process |
+//! | [`shard`] | one shard of the store in this process |
+//! | [`store_metrics`] | the metrics of a shared store |
 
 mod memory;
-mod store_metrics;
 mod redis;
 mod shard;
+mod store_metrics;
 
 pub use memory::MemoryStore;
-pub use store_metrics::{StoreResult, StoreOperation, ReplayStoreMetrics};
 pub use redis::RedisStore;
+pub use store_metrics::{ReplayStoreMetrics, StoreOperation, StoreResult};
 
 use crate::outcome::Rejection;
 use memory::MemoryClaim;
@@ -22,39 +31,40 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Where claims are kept.
+/// The replay guard, with its store of claims.
 #[derive(Debug)]
 pub enum Guard {
-    /// In this process. Claims never wait and never allocate beyond the store's own growth.
+    /// Claims are kept in this process. Claiming never waits, and allocates only when the store grows.
     Memory(Arc<MemoryStore>),
-    /// In Redis or Valkey, shared by replicas.
+    /// Claims are kept in Redis or Valkey, shared by replicas.
     Redis {
-        /// The store.
+        /// The shared store.
         shared: RedisStore,
-        /// What guards while the store does not answer, if requests are then accepted.
+        /// Guards while the shared store does not answer, if the configuration accepts requests then.
         fallback: Arc<MemoryStore>,
     },
 }
 
-/// One thing that is delivered once.
+/// Identifies what may be delivered only once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReplayKey {
-    /// The route and the kind of identity, see [`key_space`]; so that the same bytes on two routes are two webhooks.
+    /// The route and the kind of identity, see [`key_space`]: the same bytes on two routes are two webhooks.
     pub space: u64,
     /// [`crate::scheme::Verified::identity`], or the hash of a delivery's id.
     pub identity: [u8; 32],
 }
 
-/// What the identities of a space are.
+/// The kind of identity in a key space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
-    /// What was signed.
+    /// The signed bytes.
     Request,
-    /// The provider's id of the delivery.
+    /// The provider's delivery id.
     Delivery,
 }
 
-/// Names the identities of one kind on the route of this name: the same after a reload, on every replica, in every version.
+/// The key space of one kind of identity on the route of this name. It is the same after a reload, on every replica and in
+/// every version.
 #[must_use]
 pub fn key_space(route: &str, kind: KeyKind) -> u64 {
     let kind: &[u8] = match kind {
@@ -66,41 +76,41 @@ pub fn key_space(route: &str, kind: KeyKind) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// When a claim may be forgotten, and what must not come back once it is.
+/// How long a committed key is remembered, and what stays refused after that.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyLifetime {
-    /// From now until a copy of the request would be refused as stale anyway (or the route's window).
+    /// From now until a copy of the request would be refused as stale, or the route's replay window.
     pub keep: Duration,
-    /// The signed timestamp, Unix seconds. Once a key is forgotten nothing that is signed as old or older is let in
-    /// again, even if the wall clock steps back.
+    /// The signed timestamp, Unix seconds. After a key has been forgotten, requests with this timestamp or an older one stay
+    /// refused, even if the wall clock steps back.
     pub timestamp: Option<u64>,
 }
 
-/// What is to be claimed, all of it or nothing.
+/// The keys that one exchange claims: all of them or none.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimRequest {
-    /// The signed bytes; `None` where the replay guard is off.
+    /// Key of the signed bytes; `None` where the replay guard is off.
     pub request: Option<(ReplayKey, KeyLifetime)>,
-    /// The delivery's id; `None` where the route does not deduplicate, or the request has none.
+    /// Key of the delivery id; `None` where the route does not deduplicate, or the request has no id.
     pub delivery: Option<(ReplayKey, KeyLifetime)>,
 }
 
-/// Why there is no claim.
+/// Why a key could not be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimError {
-    /// Committed before, and not yet forgotten.
+    /// It was committed before and is not forgotten yet.
     Delivered,
-    /// Claimed by an exchange that has not settled.
+    /// Another exchange holds the claim.
     InFlight,
-    /// Signed no later than something already forgotten: the clock stepped back.
+    /// Its timestamp is not newer than that of a forgotten key: the wall clock stepped back.
     Forgotten,
-    /// At capacity, and nothing has expired.
+    /// The store is full, and none of its keys has expired.
     Full,
 }
 
 impl ClaimError {
-    /// The rejection, for a claim of this kind.
-    const fn of(self, kind: KeyKind) -> Rejection {
+    /// The rejection for a key of this kind.
+    const fn rejection(self, kind: KeyKind) -> Rejection {
         match (self, kind) {
             (Self::Delivered, KeyKind::Request) => Rejection::Replayed,
             (Self::Delivered, KeyKind::Delivery) => Rejection::Duplicate,
@@ -114,19 +124,19 @@ impl ClaimError {
 /// The right to deliver one webhook. Dropping it without [`Claim::commit`] releases it.
 #[derive(Debug)]
 pub enum Claim {
-    /// In this process.
+    /// A claim in this process.
     Memory {
-        /// The request's key.
+        /// Claim on the request's key.
         request: Option<MemoryClaim>,
-        /// The delivery's key.
+        /// Claim on the delivery's key.
         delivery: Option<MemoryClaim>,
     },
-    /// In the shared store.
+    /// A claim in the shared store.
     Redis(Box<redis::RedisClaim>),
 }
 
 impl Claim {
-    /// The upstream took it: every copy is a repetition from now on.
+    /// Records that the webhook was delivered: from now on every copy is a repetition.
     pub fn commit(self) {
         match self {
             Self::Memory { request, delivery } => request.into_iter().chain(delivery).for_each(MemoryClaim::commit),
@@ -136,42 +146,42 @@ impl Claim {
 }
 
 impl Guard {
-    /// Claims what is wanted, for the exchange of a worker that takes at most `lease`; `None` when that is nothing.
+    /// Claims the keys of `request` for an exchange of this worker that takes at most `lease`; `None` if it has no key.
     ///
     /// # Errors
     /// `Replayed`, `Duplicate`, `InFlight`, `TimestampStale`, `ReplayStoreFull`, `ReplayStoreDown`.
     pub async fn claim(
         &self,
         worker: usize,
-        wanted: &ClaimRequest,
+        request: &ClaimRequest,
         lease: Duration,
         now: Instant,
     ) -> Result<Option<Claim>, Rejection> {
-        if wanted.request.is_none() && wanted.delivery.is_none() {
+        if request.request.is_none() && request.delivery.is_none() {
             return Ok(None);
         }
         match self {
-            Self::Memory(store) => memory_claim(store, wanted, now).map(Some),
-            // Boxed, so that exchanges guarded in memory do not carry the room for it.
-            Self::Redis { shared, fallback } => match Box::pin(shared.claim(worker, wanted, lease)).await? {
+            Self::Memory(store) => memory_claim(store, request, now).map(Some),
+            // Boxed, so that exchanges with the store in memory do not need the space for it.
+            Self::Redis { shared, fallback } => match Box::pin(shared.claim(worker, request, lease)).await? {
                 Some(held) => Ok(Some(Claim::Redis(Box::new(held)))),
                 None if shared.accepts_failure() => {
                     shared.fell_back();
-                    memory_claim(fallback, wanted, now).map(Some)
+                    memory_claim(fallback, request, now).map(Some)
                 }
                 None => Err(Rejection::ReplayStoreDown),
             },
         }
     }
 
-    /// Forgets what has expired. Called now and then.
+    /// Forgets expired keys. Called at intervals.
     pub fn sweep(&self, now: Instant) {
         match self {
             Self::Memory(store) | Self::Redis { fallback: store, .. } => store.sweep(now),
         }
     }
 
-    /// Keys held in this process, for the gauge.
+    /// Number of keys held in this process, for the gauge.
     #[must_use]
     pub fn keys(&self) -> usize {
         match self {
@@ -179,13 +189,13 @@ impl Guard {
         }
     }
 
-    /// Whether this claim was made without the shared store that should have been asked.
+    /// Whether this claim was made in memory because the shared store had failed.
     #[must_use]
     pub const fn fell_back(&self, claim: Option<&Claim>) -> bool {
         matches!((self, claim), (Self::Redis { .. }, Some(Claim::Memory { .. })))
     }
 
-    /// The shared store, where there is one.
+    /// The shared store, if one is configured.
     #[must_use]
     pub const fn shared(&self) -> Option<&RedisStore> {
         match self {
@@ -195,13 +205,13 @@ impl Guard {
     }
 }
 
-fn memory_claim(store: &Arc<MemoryStore>, wanted: &ClaimRequest, now: Instant) -> Result<Claim, Rejection> {
-    let hold = |wanted: Option<(ReplayKey, KeyLifetime)>, kind| {
-        let hold = |(key, lifetime)| store.claim(key, lifetime, now).map_err(|refused| refused.of(kind));
-        wanted.map(hold).transpose()
+fn memory_claim(store: &Arc<MemoryStore>, keys: &ClaimRequest, now: Instant) -> Result<Claim, Rejection> {
+    let claim = |key: Option<(ReplayKey, KeyLifetime)>, kind| {
+        let claim = |(key, lifetime)| store.claim(key, lifetime, now).map_err(|error| error.rejection(kind));
+        key.map(claim).transpose()
     };
-    let request = hold(wanted.request, KeyKind::Request)?;
-    // A refusal here drops, and so releases, the request's key.
-    let delivery = hold(wanted.delivery, KeyKind::Delivery)?;
+    let request = claim(keys.request, KeyKind::Request)?;
+    // An error here drops the claim on the request's key, which releases it.
+    let delivery = claim(keys.delivery, KeyKind::Delivery)?;
     Ok(Claim::Memory { request, delivery })
 }

@@ -1,35 +1,36 @@
-//! What a shared store is measured by. The registry is telemetry's; this is the store's share of it, resolved once.
+//! The metrics of a shared store: the type of the handle, and its labels. Telemetry registers and fills it, see
+//! `telemetry`, "Who owns a metric".
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 use std::time::Duration;
 
-/// What is asked of a shared store; the `operation` label.
+/// A call to a shared store; the `operation` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreOperation {
-    /// Before a request is forwarded.
+    /// Claims keys before a request is forwarded.
     Claim,
-    /// After the application took it.
+    /// Commits a claim after a delivery.
     Commit,
-    /// After it did not.
+    /// Releases a claim after a failed delivery.
     Release,
 }
 
-/// How it went; the `result` label.
+/// The result of a call; the `result` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreResult {
-    /// The server answered, whatever it said about the claim.
+    /// The server answered. This includes the answer that a key is claimed already.
     Ok,
-    /// Not in time.
+    /// The server did not answer before the deadline.
     Timeout,
-    /// No connection.
+    /// There was no connection.
     Down,
     /// The server has no memory left.
     OutOfMemory,
-    /// The server takes no writes.
+    /// The server accepts no writes.
     NotMaster,
-    /// User, password or the user's rights.
+    /// User, password or the user's permissions are wrong.
     Denied,
-    /// Any other error of the server.
+    /// The server returned another error.
     Error,
 }
 
@@ -75,29 +76,29 @@ impl StoreResult {
     }
 }
 
-/// The store's share of the metrics.
+/// The handle of a shared store's metrics.
 #[derive(Clone, Debug)]
 pub struct ReplayStoreMetrics {
-    /// By operation and answer, in the order of [`StoreOperation::ALL`] and [`StoreResult::ALL`].
+    /// By operation and result, in the order of [`StoreOperation::ALL`] and [`StoreResult::ALL`].
     pub operations: [[IntCounter; StoreResult::ALL.len()]; StoreOperation::ALL.len()],
-    /// Operations that were not answered [`StoreResult::Ok`].
+    /// Operations whose result was not [`StoreResult::Ok`].
     pub errors: IntCounter,
-    /// Requests that were decided without the store (`on_store_failure = "accept"`).
+    /// Requests that were accepted without the store (`on_store_failure = "accept"`).
     pub fallbacks: IntCounter,
-    /// Seconds of one operation, as far as it was waited for.
+    /// Duration of one operation in seconds, until the answer or the deadline.
     pub duration: Histogram,
-    /// 1 while the server would drop our keys when its memory is full.
+    /// 1 while the server is configured to evict keys when its memory is full.
     pub evicts: IntGauge,
 }
 
 impl ReplayStoreMetrics {
     /// Counts one operation.
-    pub fn record(&self, operation: StoreOperation, answer: StoreResult, duration: Duration) {
+    pub fn record(&self, operation: StoreOperation, result: StoreResult, duration: Duration) {
         let counter = self.operations.get(operation as usize);
-        if let Some(counter) = counter.and_then(|answers| answers.get(answer as usize)) {
+        if let Some(counter) = counter.and_then(|results| results.get(result as usize)) {
             counter.inc();
         }
-        if answer != StoreResult::Ok {
+        if result != StoreResult::Ok {
             self.errors.inc();
         }
         self.duration.observe(duration.as_secs_f64());

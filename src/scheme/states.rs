@@ -7,9 +7,9 @@
 //! | [`Aged`] | [`Presented::age`] | the timestamp of the head is within the tolerance; the body is absorbed now |
 //! | [`Verified`] | [`Aged::verify`] | the signature is genuine, and a timestamp inside the body is within the tolerance |
 
+use super::buffered::BufferedCheck;
 use super::compiled::PayloadPlan;
 use super::streaming::{self, StreamingCheck};
-use super::buffered::BufferedCheck;
 use super::time;
 use super::types::{HeadRef, Verified};
 use super::verifier::Verifier;
@@ -60,12 +60,13 @@ impl Verifier {
     /// # Errors
     /// `SignatureMissing`, `SignatureMalformed`.
     pub fn present(&self, head: &HeadRef<'_>) -> Result<Presented<'_>, Rejection> {
-        let form = match &self.scheme.payload {
-            PayloadPlan::Streamed { before, after, hash } => {
-                PresentedForm::Streaming(streaming::StreamingHead::read(&self.scheme, head, (before, after, *hash))?)
-            }
-            PayloadPlan::Buffered(_) => PresentedForm::Buffered(Box::new(BufferedCheck::read(&self.scheme, head)?)),
-        };
+        let form =
+            match &self.scheme.payload {
+                PayloadPlan::Streamed { before, after, hash } => PresentedForm::Streaming(
+                    streaming::StreamingHead::read(&self.scheme, head, (before, after, *hash))?,
+                ),
+                PayloadPlan::Buffered(_) => PresentedForm::Buffered(Box::new(BufferedCheck::read(&self.scheme, head)?)),
+            };
         Ok(Presented { verifier: self, form })
     }
 }
@@ -86,7 +87,9 @@ impl Presented<'_> {
             time::check_age(signed, now_unix, tolerance)?;
         }
         let form = match self.form {
-            PresentedForm::Streaming(streaming) => AgedForm::Streaming(streaming.start(&self.verifier.scheme, tolerance)),
+            PresentedForm::Streaming(streaming) => {
+                AgedForm::Streaming(streaming.start(&self.verifier.scheme, tolerance))
+            }
             PresentedForm::Buffered(check) => AgedForm::Buffered { check, tolerance },
         };
         Ok(Aged { form })

@@ -49,3 +49,6 @@ mod upstream_metrics;
 
 pub use route_metrics::RouteMetrics;
 pub use upstream_metrics::{UpstreamCounts, UpstreamSample};
+
+#[cfg(test)]
+mod tests;

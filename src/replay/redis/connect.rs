@@ -1,7 +1,7 @@
-//! A connection to the server that takes writes: found, opened, authenticated, its scripts loaded, its policy looked at.
+//! Opens a connection to a server that accepts writes: finds it, authenticates, loads the scripts, reads the eviction policy.
 //!
-//! Of several addresses the first that says it is a master is taken; with Sentinel those are asked who the master is. All
-//! questions of one server go out together, so that a connection is ready after one round trip.
+//! Of several addresses the first that reports to be a master is used. With Sentinel, the Sentinels are asked for the master's
+//! address. All commands to one server are sent together, so that a connection is ready after one round trip.
 
 use super::super::store_metrics::StoreOperation;
 use super::resp::{self, RespReply};
@@ -16,37 +16,37 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// For one server, from the first packet to the last answer. No request waits for this.
+/// Timeout for one server, from the first packet to the last reply. No request waits for it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bytes both ways.
+/// A stream of bytes in both directions.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// An open connection, ready for scripts.
 pub(super) struct OpenConnection {
-    pub(super) wire: Box<dyn ByteStream>,
-    /// Read and not used yet.
+    pub(super) stream: Box<dyn ByteStream>,
+    /// Bytes read and not used yet.
     pub(super) input: BytesMut,
     /// In the order of [`StoreOperation::ALL`].
     pub(super) scripts: Vec<LoadedScript>,
-    /// Whether the server is of 7.0 or later, where one command claims a single key.
+    /// Whether the server is version 7.0 or later, where one command can claim a single key.
     pub(super) sets_and_gets: bool,
-    /// Where it is, for the log.
+    /// The server's address, for the log.
     pub(super) address: String,
-    /// The policy by which the server would drop our keys, if it has one and a limit to apply it at.
+    /// The server's eviction policy, if it can evict keys: it has a memory limit and a policy other than `noeviction`.
     pub(super) evicts: Option<String>,
 }
 
-/// A script that the server knows.
+/// A script that the server has loaded.
 pub(super) struct LoadedScript {
-    /// What the server calls it.
+    /// The hash by which the server identifies it.
     pub(super) hash: Vec<u8>,
-    /// To tell it again, should it forget.
+    /// The text, to send it again if the server has lost it.
     pub(super) text: String,
 }
 
-/// Opens a connection, or says why there is none: one sentence, without any secret.
+/// Opens a connection. The error is one sentence for each server, without any secret.
 pub(super) async fn connect(settings: &Redis, tls: Option<&TlsConnector>) -> Result<OpenConnection, String> {
     let masters = match &settings.sentinel {
         None => settings.servers.clone(),
@@ -64,21 +64,21 @@ pub(super) async fn connect(settings: &Redis, tls: Option<&TlsConnector>) -> Res
 }
 
 async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreServer) -> Result<OpenConnection, String> {
-    let wire = open(server, tls).await.map_err(|error| error.to_string())?;
-    let mut session = Session::new(wire);
+    let stream = open(server, tls).await.map_err(|error| error.to_string())?;
+    let mut session = Session::new(stream);
     let database = settings.database.to_string();
     let password = settings.password.as_ref().map(|secret| secret.expose());
     match (&settings.user, password) {
-        (Some(user), Some(password)) => session.ask(&[b"AUTH", user.expose(), password]),
-        (None, Some(password)) => session.ask(&[b"AUTH", password]),
-        (_, None) => session.ask(&[b"PING"]),
+        (Some(user), Some(password)) => session.command(&[b"AUTH", user.expose(), password]),
+        (None, Some(password)) => session.command(&[b"AUTH", password]),
+        (_, None) => session.command(&[b"PING"]),
     }
-    session.ask(&[b"SELECT", database.as_bytes()]);
-    session.ask(&[b"ROLE"]);
-    session.ask(&[b"INFO", b"memory"]);
+    session.command(&[b"SELECT", database.as_bytes()]);
+    session.command(&[b"ROLE"]);
+    session.command(&[b"INFO", b"memory"]);
     let mut texts = StoreOperation::ALL.map(|operation| [script::flags(operation), script::text(operation)].concat());
     for text in &texts {
-        session.ask(&[b"SCRIPT", b"LOAD", text.as_bytes()]);
+        session.command(&[b"SCRIPT", b"LOAD", text.as_bytes()]);
     }
     session.send().await?;
     accepted(session.reply().await?)?;
@@ -94,10 +94,10 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreSer
     }
     let old = matches!(loaded.first(), Some(RespReply::Error(error)) if is_syntax(error));
     if old {
-        // Before 7.0 the first line is no Lua.
+        // Before 7.0 the line with the flags is a syntax error.
         texts = StoreOperation::ALL.map(|operation| script::text(operation).to_owned());
         for text in &texts {
-            session.ask(&[b"SCRIPT", b"LOAD", text.as_bytes()]);
+            session.command(&[b"SCRIPT", b"LOAD", text.as_bytes()]);
         }
         session.send().await?;
         for reply in &mut loaded {
@@ -107,12 +107,12 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreSer
     let scripts = loaded.into_iter().zip(texts).map(|(reply, text)| match reply {
         RespReply::Bulk(Some(hash)) => Ok(LoadedScript { hash, text }),
         other @ (RespReply::Bulk(None) | RespReply::Status(_) | RespReply::Error(_) | RespReply::Integer(_) | RespReply::Array(_)) => {
-            accepted(other).and(Err(String::from("SCRIPT LOAD gave no hash")))
+            accepted(other).and(Err(String::from("SCRIPT LOAD returned no hash")))
         }
     });
     Ok(OpenConnection {
         scripts: scripts.collect::<Result<_, _>>()?,
-        wire: session.wire,
+        stream: session.stream,
         input: session.input,
         sets_and_gets: !old,
         address: server.to_string(),
@@ -120,13 +120,13 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreSer
     })
 }
 
-/// Whether the answer to `ROLE` is that of a server that takes writes. A user without the right to ask is taken at its
-/// word: a write to a replica says READONLY.
+/// Checks the reply to `ROLE`: an error unless the server accepts writes. A user who may not call `ROLE` is not an error: a
+/// replica will refuse writes with READONLY.
 pub(super) fn is_master(reply: &RespReply) -> Result<(), String> {
     match reply {
         RespReply::Array(role) => match role.first() {
             Some(RespReply::Bulk(Some(role))) if role.as_slice() != b"master" => {
-                Err(format!("is a {}, not a master", String::from_utf8_lossy(role)))
+                Err(format!("the server is a {}, not a master", String::from_utf8_lossy(role)))
             }
             Some(_) | None => Ok(()),
         },
@@ -138,7 +138,7 @@ fn is_syntax(error: &str) -> bool {
     error.contains("compiling script")
 }
 
-/// `maxmemory-policy`, where there is a limit and the policy is not to refuse writes.
+/// The value of `maxmemory-policy`, if there is a memory limit and the policy is not `noeviction`.
 fn evicting(info: &str) -> Option<String> {
     let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let policy = field("maxmemory_policy:")?;
@@ -146,14 +146,14 @@ fn evicting(info: &str) -> Option<String> {
     (limited && policy != "noeviction").then(|| policy.to_owned())
 }
 
-/// The master's address by the first Sentinel that knows it.
+/// The master's address, from the first Sentinel that knows it.
 async fn ask_sentinels(settings: &Redis, tls: Option<&TlsConnector>, master: &str) -> Result<StoreServer, String> {
     let mut problems = Vec::new();
     for sentinel in &settings.servers {
         let asked = async {
-            let wire = open(sentinel, tls).await.map_err(|error| error.to_string())?;
-            let mut session = Session::new(wire);
-            session.ask(&[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", master.as_bytes()]);
+            let stream = open(sentinel, tls).await.map_err(|error| error.to_string())?;
+            let mut session = Session::new(stream);
+            session.command(&[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", master.as_bytes()]);
             session.send().await?;
             session.reply().await
         };
@@ -167,7 +167,7 @@ async fn ask_sentinels(settings: &Redis, tls: Option<&TlsConnector>, master: &st
                     if let (Some(host), Some(port)) = (host, port) {
                         return Ok(StoreServer::Tcp { host, port });
                     }
-                    problems.push(format!("{sentinel}: no address"));
+                    problems.push(format!("{sentinel}: the reply has no address"));
                 }
                 _ => problems.push(format!("{sentinel}: knows no master `{master}`")),
             },
@@ -204,28 +204,28 @@ fn accepted(reply: RespReply) -> Result<(), String> {
     }
 }
 
-/// Questions and answers in order.
+/// Commands and replies, in order.
 struct Session {
-    wire: Box<dyn ByteStream>,
+    stream: Box<dyn ByteStream>,
     output: Vec<u8>,
     input: BytesMut,
 }
 
 impl Session {
-    fn new(wire: Box<dyn ByteStream>) -> Self {
+    fn new(stream: Box<dyn ByteStream>) -> Self {
         Self {
-            wire,
+            stream,
             output: Vec::new(),
             input: BytesMut::new(),
         }
     }
 
-    fn ask(&mut self, words: &[&[u8]]) {
+    fn command(&mut self, words: &[&[u8]]) {
         resp::command(&mut self.output, words);
     }
 
     async fn send(&mut self) -> Result<(), String> {
-        let sent = self.wire.write_all(&self.output).await.and(self.wire.flush().await);
+        let sent = self.stream.write_all(&self.output).await.and(self.stream.flush().await);
         self.output.clear();
         sent.map_err(|error| error.to_string())
     }
@@ -237,12 +237,12 @@ impl Session {
                     self.input.advance(length);
                     return Ok(reply);
                 }
-                Ok(None) => match self.wire.read_buf(&mut self.input).await {
-                    Ok(0) => return Err(String::from("hung up")),
+                Ok(None) => match self.stream.read_buf(&mut self.input).await {
+                    Ok(0) => return Err(String::from("the server closed the connection")),
                     Ok(_) => {}
                     Err(error) => return Err(error.to_string()),
                 },
-                Err(resp::RespError) => return Err(String::from("does not speak the Redis protocol")),
+                Err(resp::RespError) => return Err(String::from("the reply is not in the Redis protocol")),
             }
         }
     }
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_counts_only_where_there_is_a_limit() {
+    fn an_eviction_policy_counts_only_with_a_memory_limit() {
         let info = |limit: u32, policy: &str| format!("# Memory\r\nmaxmemory:{limit}\r\nmaxmemory_policy:{policy}\r\n");
         assert_eq!(evicting(&info(1, "allkeys-lru")).as_deref(), Some("allkeys-lru"));
         assert_eq!(evicting(&info(1, "volatile-ttl")).as_deref(), Some("volatile-ttl"));

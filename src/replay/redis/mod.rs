@@ -1,16 +1,25 @@
 //! The shared store: one guard for all replicas, in Redis or Valkey.
 //!
-//! One round trip claims, one settles: a script over all keys of the claim (`script.rs`), or one command where a claim has a
-//! single key. A claim has a lease a little
-//! longer than the upstream may take, so that a replica that dies cannot hold a webhook back for long, and a token that only
-//! its owner knows. Settling runs beside the answer: until it is done a copy finds the claim in flight, which is refused
-//! as well. When the store does not answer in time the exchange is decided without it (`on_store_failure`). Keys expire by
-//! the server's clock, with a margin for replicas whose clocks differ.
+//! A claim takes one round trip, and so does settling it: a script over all keys of the claim (`script.rs`), or one command
+//! for a claim with a single key. A claim has a lease a little longer than a delivery may take, so that a replica that dies
+//! cannot block a webhook for long, and a token that only its owner knows. Settling does not delay the answer to the sender:
+//! until it is done, a copy finds the claim in flight, which is refused as well. If the store does not answer in time, the
+//! exchange is decided without it (`on_store_failure`). Keys expire by the server's clock, with a margin for replicas whose
+//! clocks differ.
+//!
+//! Each module imports only from those below it.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`worker_connection`] | one worker's connection: calls, answers, reconnecting |
+//! | [`connect`] | opening a connection to a server that accepts writes |
+//! | [`script`] | the scripts that the server runs |
+//! | [`resp`] | the Redis protocol |
 
 mod connect;
-mod worker_connection;
 mod resp;
 mod script;
+mod worker_connection;
 
 use super::store_metrics::{StoreResult, StoreOperation, ReplayStoreMetrics};
 use super::{ReplayKey, KeyKind, ClaimError, ClaimRequest};
@@ -25,32 +34,34 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsConnector;
 
-/// What replicas' clocks may differ by before one takes for fresh what another has forgotten.
-const CLOCKS: Duration = Duration::from_secs(10);
-/// Between two attempts to settle, at first and at most.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The largest difference between replicas' clocks with which no replica accepts what another has already forgotten.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10);
+/// The first and the longest wait between two attempts to settle.
+const SETTLE_RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Timeout of one attempt to settle. It may be long, because no request waits for it.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// If more claims than this are being settled, each is tried once only: retries would overload the store further.
+const MAX_SETTLING_WITH_RETRY: usize = 20_000;
 
-/// For one attempt to settle: nobody waits for it.
-const SETTLE: Duration = Duration::from_secs(2);
-/// Settling claims beyond this are tried once: a store that cannot follow is not asked twice.
-const CROWD: usize = 20_000;
-
-/// The shared store, from one process's side. Cheap to clone.
+/// The client of the shared store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct RedisStore(Arc<SharedState>);
 
 struct SharedState {
     settings: settings::Redis,
     tls: Option<TlsConnector>,
-    links: Vec<WorkerConnection>,
+    /// By index of the worker.
+    connections: Vec<WorkerConnection>,
     metrics: ReplayStoreMetrics,
-    /// Makes tokens: drawn at start, different in every process.
+    /// First half of every token: random, different in every process.
     process: [u8; 8],
+    /// Second half of the next token.
     tokens: AtomicU64,
-    /// Claims that are being settled.
+    /// Number of claims that are being settled.
     settling: AtomicUsize,
-    /// Whether the eviction policy has been complained about.
+    /// Whether the warning about the eviction policy has been logged.
     warned: AtomicBool,
+    /// Origin of [`SharedState::milliseconds`].
     epoch: Instant,
 }
 
@@ -58,7 +69,7 @@ impl fmt::Debug for SharedState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedState")
             .field("settings", &self.settings)
-            .field("links", &self.links)
+            .field("connections", &self.connections)
             .finish_non_exhaustive()
     }
 }
@@ -69,12 +80,12 @@ pub struct RedisClaim {
     shared: Arc<SharedState>,
     worker: usize,
     call: Call,
-    taken: Instant,
+    claimed_at: Instant,
     settled: bool,
 }
 
 impl RedisStore {
-    /// A guard for `workers` workers; `process` is random. It connects when the workers say so with [`RedisStore::attach`].
+    /// Makes a client for `workers` workers; `process` is random. Each worker connects with [`RedisStore::attach`].
     #[must_use]
     pub fn new(
         settings: settings::Redis,
@@ -86,7 +97,7 @@ impl RedisStore {
         Self(Arc::new(SharedState {
             settings,
             tls,
-            links: (0..workers).map(|_| WorkerConnection::new()).collect(),
+            connections: (0..workers).map(|_| WorkerConnection::new()).collect(),
             metrics,
             process,
             tokens: AtomicU64::new(0),
@@ -96,79 +107,79 @@ impl RedisStore {
         }))
     }
 
-    /// Starts the connection of this worker, whose runtime calls.
+    /// Starts the connection of this worker. To be called on the worker's runtime.
     pub fn attach(&self, worker: usize) {
         worker_connection::start(&self.0, worker);
     }
 
-    /// Whether the store answers, as far as any worker knows.
+    /// Whether at least one worker has a connection.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.0.links.iter().any(WorkerConnection::is_up)
+        self.0.connections.iter().any(WorkerConnection::is_up)
     }
 
-    /// Whether requests are accepted without the store.
+    /// Whether requests are accepted while the store fails (`on_store_failure = "accept"`).
     #[must_use]
     pub fn accepts_failure(&self) -> bool {
         self.0.settings.accept_on_failure
     }
 
-    /// Claims that are not settled yet, although their exchanges have ended.
+    /// Number of claims that are still being settled after their exchanges have ended.
     #[must_use]
     pub fn settling(&self) -> usize {
         self.0.settling.load(Ordering::Relaxed)
     }
 
-    /// Counts an exchange that went on without the store.
+    /// Counts an exchange that was accepted without the store.
     pub(super) fn fell_back(&self) {
         self.0.metrics.fallbacks.inc();
     }
 
-    /// Claims what is wanted in one round trip, for at most `lease`. `None`: the store did not answer.
+    /// Claims the keys of `request` in one round trip, for at most `lease`. `None`: the store did not answer.
     ///
     /// # Errors
     /// `Replayed`, `Duplicate`, `InFlight`.
-    pub async fn claim(&self, worker: usize, wanted: &ClaimRequest, lease: Duration) -> Result<Option<RedisClaim>, Rejection> {
+    pub async fn claim(&self, worker: usize, request: &ClaimRequest, lease: Duration) -> Result<Option<RedisClaim>, Rejection> {
         let shared = &self.0;
-        let Some(link) = shared.links.get(worker) else {
+        let Some(connection) = shared.connections.get(worker) else {
             return Ok(None);
         };
-        let taken = Instant::now();
-        let request = wanted.request.map(|(key, lifetime)| (key, lifetime.keep + CLOCKS));
-        let delivery = wanted.delivery.map(|(key, lifetime)| (key, lifetime.keep));
+        let claimed_at = Instant::now();
+        let delivery = request.delivery.map(|(key, lifetime)| (key, lifetime.keep));
+        let request = request.request.map(|(key, lifetime)| (key, lifetime.keep + MAX_CLOCK_SKEW));
         let call = Call {
             script: StoreOperation::Claim,
             token: shared.token(),
             keys: [request, delivery],
             lease,
         };
-        let answer = shared.ask(link, call, taken + shared.settings.timeout).await;
+        let answer = shared.ask(connection, call, claimed_at + shared.settings.timeout).await;
         let held = || RedisClaim {
             shared: Arc::clone(shared),
             worker,
             call,
-            taken,
+            claimed_at,
             settled: false,
         };
         match answer {
             Ok(0) => Ok(Some(held())),
             Ok(answer) => {
-                // Odd: delivered. The first key is the request's, if there is one.
+                // An odd answer means delivered. The first key is the request's, if there is one.
                 let kind = if answer <= 2 && request.is_some() {
                     KeyKind::Request
                 } else {
                     KeyKind::Delivery
                 };
-                let refused = if answer % 2 == 1 {
+                let error = if answer % 2 == 1 {
                     ClaimError::Delivered
                 } else {
                     ClaimError::InFlight
                 };
-                Err(refused.of(kind))
+                Err(error.rejection(kind))
             }
             Err(failure) => {
                 if failure.maybe_done {
-                    // It may be ours after all: given back, so that the sender's retry need not wait for the lease.
+                    // The server may have made the claim: it is released, so that a retry need not wait for the lease.
                     drop(held());
                 }
                 Ok(None)
@@ -190,10 +201,10 @@ impl SharedState {
         u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// One call, measured.
-    async fn ask(&self, link: &WorkerConnection, call: Call, deadline: Instant) -> Result<i64, Failure> {
+    /// Makes one call and records its result and duration.
+    async fn ask(&self, connection: &WorkerConnection, call: Call, deadline: Instant) -> Result<i64, Failure> {
         let started = Instant::now();
-        let answer = link.call(self, call, deadline).await;
+        let answer = connection.call(self, call, deadline).await;
         self.metrics.record(
             call.script,
             answer.err().map_or(StoreResult::Ok, |failure| failure.answer),
@@ -202,8 +213,8 @@ impl SharedState {
         answer
     }
 
-    /// A connection is there: says so, and what is wrong with the server.
-    fn found(&self, ready: &OpenConnection) {
+    /// Logs a new connection, and a warning if the server may evict keys.
+    fn log_connected(&self, ready: &OpenConnection) {
         tracing::info!(address = %ready.address, "connected to the replay store");
         self.metrics.evicts.set(i64::from(ready.evicts.is_some()));
         if let Some(policy) = &ready.evicts
@@ -212,46 +223,46 @@ impl SharedState {
             tracing::warn!(
                 address = %ready.address,
                 %policy,
-                "the replay store may drop keys when its memory is full, and what it drops can be replayed: set `maxmemory-policy noeviction`"
+                "the replay store may evict keys when its memory is full, and a webhook whose key is evicted can be replayed: set `maxmemory-policy noeviction`"
             );
         }
     }
 }
 
 impl RedisClaim {
-    /// Delivered: every copy is a repetition from now on.
+    /// Records the delivery: from now on every copy is a repetition.
     pub fn commit(mut self) {
         self.settled = true;
-        let passed = self.taken.elapsed();
+        let passed = self.claimed_at.elapsed();
         let mut call = Call {
             script: StoreOperation::Commit,
             ..self.call
         };
         for (_, keep) in call.keys.iter_mut().flatten() {
-            *keep = keep.saturating_sub(passed).max(CLOCKS);
+            *keep = keep.saturating_sub(passed).max(MAX_CLOCK_SKEW);
         }
         self.settle(call);
     }
 
-    /// Tells the server, again and again until the lease is over: after that there is nothing to tell.
+    /// Settles the claim in a task, with retries until the lease is over; after that the server has forgotten the claim.
     fn settle(&self, call: Call) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        let (shared, worker, until) = (Arc::clone(&self.shared), self.worker, self.taken + self.call.lease);
+        let (shared, worker, until) = (Arc::clone(&self.shared), self.worker, self.claimed_at + self.call.lease);
         shared.settling.fetch_add(1, Ordering::Relaxed);
         let settling = Settling(Arc::clone(&shared));
         runtime.spawn(async move {
             let _settling = settling;
-            let Some(link) = shared.links.get(worker) else { return };
-            let mut wait = AGAIN.0;
+            let Some(connection) = shared.connections.get(worker) else { return };
+            let mut wait = SETTLE_RETRY.0;
             while shared
-                .ask(link, call, Instant::now() + shared.settings.timeout.max(SETTLE))
+                .ask(connection, call, Instant::now() + shared.settings.timeout.max(SETTLE_TIMEOUT))
                 .await
                 .is_err()
             {
-                let crowded = shared.settling.load(Ordering::Relaxed) > CROWD;
-                if crowded || Instant::now() + wait > until {
+                let is_overloaded = shared.settling.load(Ordering::Relaxed) > MAX_SETTLING_WITH_RETRY;
+                if is_overloaded || Instant::now() + wait > until {
                     tracing::warn!(
                         operation = call.script.label(),
                         "a claim could not be settled within its lease"
@@ -259,7 +270,7 @@ impl RedisClaim {
                     return;
                 }
                 sleep(wait).await;
-                wait = (wait * 2).min(AGAIN.1);
+                wait = (wait * 2).min(SETTLE_RETRY.1);
             }
         });
     }
@@ -276,7 +287,7 @@ impl Drop for RedisClaim {
     }
 }
 
-/// Counts a claim that is being settled, a task that is dropped with its runtime included.
+/// Counts a claim that is being settled. A guard object, so that a task that is dropped with its runtime is also counted.
 struct Settling(Arc<SharedState>);
 
 impl Drop for Settling {

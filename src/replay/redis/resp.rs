@@ -1,15 +1,15 @@
-//! The Redis protocol (RESP2) as far as a guard needs it: commands out, replies in. Pure.
+//! The Redis protocol (RESP2), as far as the guard needs it: writes commands, reads replies. Pure.
 //!
-//! Bounded: a reply that is larger or deeper than anything we ask for is an error and ends the connection.
+//! Bounded: a reply that is larger or deeper than any that the guard requests is an error and ends the connection.
 
 use crate::http::decimal;
 
-/// Largest reply that is taken, in bytes; `INFO` has a few thousand.
-const LARGEST: usize = 256 * 1024;
-/// Deepest array; `SENTINEL` and `ROLE` have two levels.
-const DEEPEST: usize = 4;
+/// Largest reply that is accepted, in bytes; `INFO` has a few thousand.
+const MAX_REPLY_BYTES: usize = 256 * 1024;
+/// Deepest nesting of arrays that is accepted; `SENTINEL` and `ROLE` have two levels.
+const MAX_DEPTH: usize = 4;
 
-/// What the server says.
+/// A reply of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RespReply {
     /// `+OK`
@@ -24,7 +24,7 @@ pub(super) enum RespReply {
     Array(Vec<RespReply>),
 }
 
-/// What is not RESP2, or too much of it.
+/// The bytes are not RESP2, or the reply is too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RespError;
 
@@ -38,7 +38,7 @@ pub(super) fn command(into: &mut Vec<u8>, words: &[&[u8]]) {
     }
 }
 
-/// Takes one whole reply off the front of `bytes`: the reply and its length, or `None` while more is to come.
+/// Reads one complete reply from the start of `bytes`: the reply and its length in bytes, or `None` if it is incomplete.
 ///
 /// # Errors
 /// [`RespError`].
@@ -46,7 +46,7 @@ pub(super) fn reply(bytes: &[u8]) -> Result<Option<(RespReply, usize)>, RespErro
     let mut reader = Reader { bytes, at: 0 };
     match reader.reply(0) {
         Ok(reply) => Ok(Some((reply, reader.at))),
-        Err(Stop::More) if bytes.len() > LARGEST => Err(RespError),
+        Err(Stop::More) if bytes.len() > MAX_REPLY_BYTES => Err(RespError),
         Err(Stop::More) => Ok(None),
         Err(Stop::Malformed) => Err(RespError),
     }
@@ -58,7 +58,9 @@ fn head(into: &mut Vec<u8>, kind: u8, length: usize) {
     into.extend_from_slice(b"\r\n");
 }
 
+/// Why reading stopped.
 enum Stop {
+    /// The reply is incomplete.
     More,
     Malformed,
 }
@@ -82,12 +84,12 @@ impl<'a> Reader<'a> {
                     Ok(RespReply::Bulk(Some(self.bulk(length)?.to_vec())))
                 }
             },
-            b'*' if depth < DEEPEST => match number(line)? {
+            b'*' if depth < MAX_DEPTH => match number(line)? {
                 -1 => Ok(RespReply::Array(Vec::new())),
                 count => {
                     let count = usize::try_from(count).map_err(|_| Stop::Malformed)?;
-                    // An element has three bytes at least: a count beyond that cannot become memory.
-                    if count > LARGEST / 3 {
+                    // An element has at least three bytes. A larger count must not cause an allocation.
+                    if count > MAX_REPLY_BYTES / 3 {
                         return Err(Stop::Malformed);
                     }
                     (0..count)
@@ -108,7 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     fn bulk(&mut self, length: usize) -> Result<&'a [u8], Stop> {
-        if length > LARGEST {
+        if length > MAX_REPLY_BYTES {
             return Err(Stop::Malformed);
         }
         let rest = self.bytes.get(self.at..).unwrap_or_default();
@@ -142,7 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn commands_are_arrays_of_bulks() {
+    fn commands_are_arrays_of_bulk_strings() {
         let mut bytes = Vec::new();
         command(&mut bytes, &[b"SET", b"k\r\n", b""]);
         command(&mut bytes, &[&[b'x'; 1234]]);
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_are_read_whole_or_not_at_all() {
+    fn only_complete_replies_are_read() {
         let whole = b"*3\r\n:-7\r\n$2\r\nab\r\n*1\r\n$-1\r\n";
         let expected = RespReply::Array(vec![
             RespReply::Integer(-7),
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_resp_is_refused() {
+    fn bytes_that_are_not_resp_are_an_error() {
         for bytes in [
             &b"HTTP/1.1 400 Bad Request\r\n"[..],
             b"\r\n",
@@ -188,13 +190,13 @@ mod tests {
         ] {
             assert_eq!(reply(bytes), Err(RespError), "{}", String::from_utf8_lossy(bytes));
         }
-        assert_eq!(reply(&vec![b'+'; LARGEST + 1]), Err(RespError));
+        assert_eq!(reply(&vec![b'+'; MAX_REPLY_BYTES + 1]), Err(RespError));
     }
 
     proptest! {
-        /// Whatever comes, it is an answer, a wait or an error, and a reply never claims more bytes than there are.
+        /// Any bytes give a reply, a wait or an error, and a reply is never longer than the bytes.
         #[test]
-        fn any_bytes_are_judged(bytes in proptest::collection::vec(prop_oneof![Just(b'*'), Just(b'$'), Just(b'\r'), Just(b'\n'), Just(b'1'), Just(b'-'), any::<u8>()], 0..64)) {
+        fn a_reply_is_never_longer_than_the_bytes(bytes in proptest::collection::vec(prop_oneof![Just(b'*'), Just(b'$'), Just(b'\r'), Just(b'\n'), Just(b'1'), Just(b'-'), any::<u8>()], 0..64)) {
             if let Ok(Some((_, length))) = reply(&bytes) {
                 prop_assert!(length <= bytes.len());
             }

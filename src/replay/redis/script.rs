@@ -1,17 +1,18 @@
-//! What the server runs: one round trip for a claim, one to settle it, each atomic over all keys of the claim.
+//! The scripts that the server runs: one round trip for a claim, one to settle it, each atomic over all keys of the claim.
 //!
-//! A key holds the token of the claim that owns it, with a lease, or `1` until it may be forgotten: the server
-//! shares small integers, so that a delivered key costs no memory for its value. The token guards
-//! settling: a claim whose lease ran out must not release what another exchange has claimed since.
+//! The value of a key is the token of the claim that owns it, with a lease, or `1` after the delivery: the server shares small
+//! integers, so the value of a delivered key needs no memory. The token protects settling: a claim whose lease has expired
+//! must not release a key that another exchange has claimed since.
 
 use super::super::store_metrics::StoreOperation;
 
-/// The scripts, in the order of [`StoreOperation::ALL`].
+/// The text of an operation's script.
 ///
-/// - claim: token, lease (ms). 0 when claimed; otherwise `2 i - 1` when key i (from 1) was delivered before and `2 i` when
-///   it is in flight. Deliveries are looked for before anything in flight: they are final.
-/// - commit: token, then for each key how long it is to be remembered (ms). How many keys were ours, or nobody's.
-/// - release: token. How many keys were ours.
+/// - claim: arguments are token and lease (ms). It returns 0 if the keys were claimed; otherwise `2 i - 1` if key i (from 1)
+///   was delivered before, and `2 i` if it is in flight. Delivered keys are looked for first, because they are final.
+/// - commit: arguments are the token, then for each key how long it is remembered (ms). It returns the number of keys that
+///   this claim owned or that no claim owned.
+/// - release: the argument is the token. It returns the number of keys that this claim owned.
 pub(super) const fn text(operation: StoreOperation) -> &'static str {
     match operation {
         StoreOperation::Claim => {
@@ -25,7 +26,7 @@ if busy > 0 then return busy end
 for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'PX', ARGV[2]) end
 return 0"
         }
-        // Of a lease that ran out nothing is left: the delivery is written down all the same.
+        // After the lease has expired the key does not exist; the delivery is recorded all the same.
         StoreOperation::Commit => {
             "local kept = 0
 for i, key in ipairs(KEYS) do
@@ -47,8 +48,8 @@ return gone"
     }
 }
 
-/// What stands before the text where the server (7.0 and later) knows it: what was delivered must be written down even
-/// when the server has no memory left, and takes less of it than the token that it replaces.
+/// The first line of a script on servers from 7.0: a delivery must be recorded even if the server has no memory left, and its
+/// value needs less memory than the token that it replaces.
 pub(super) const fn flags(operation: StoreOperation) -> &'static str {
     match operation {
         StoreOperation::Commit | StoreOperation::Release => "#!lua flags=allow-oom\n",

@@ -1,8 +1,9 @@
-//! One worker's connection to the server: a task that pipelines what the worker's exchanges ask and keeps the connection.
+//! One worker's connection to the server: a task that pipelines the calls of the worker's exchanges and keeps the connection
+//! open.
 //!
-//! Exchanges and connection share a thread, so a claim crosses none. A call waits at most until its deadline, whatever the
-//! connection does: while it is down for longer than the timeout, calls fail at once; a call that nobody waits for any more
-//! is not sent. A connection that leaves questions unanswered for a while is given up; another is opened, with back-off.
+//! Exchanges and connection run on the same thread, so a claim crosses no thread boundary. A call waits at most until its
+//! deadline. While the connection has been down for longer than the timeout, calls fail immediately. A call whose exchange has
+//! stopped waiting is not sent. A connection that leaves calls unanswered is closed, and another is opened, with back-off.
 
 use super::super::store_metrics::{StoreResult, StoreOperation};
 use super::SharedState;
@@ -20,65 +21,66 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
-/// Calls waiting to be sent; beyond that the store counts as down.
+/// Most calls that may wait to be sent. Above it the store counts as down.
 const QUEUE: usize = 8192;
-/// Calls written together.
+/// Most calls that are written together.
 const BATCH: usize = 256;
-/// How often an idle connection is asked and a busy one looked at.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often the connection is checked for calls without a reply and for being idle.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// The first and the longest wait between two attempts to connect.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// Nothing was sent.
+/// There is no connection, and nothing was sent.
 const DOWN: Failure = Failure {
     answer: StoreResult::Down,
     maybe_done: false,
 };
 
-/// One script run: what an exchange wants of the server.
+/// One call to the server: an operation on the keys of one claim.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
     pub(super) script: StoreOperation,
     pub(super) token: [u8; 16],
-    /// Keys with the lease (claim) or the time to remember (commit); the same for a release, where it is not used.
+    /// Keys, each with the time to remember it after a commit. A claim and a release do not use the time.
     pub(super) keys: [Option<(super::ReplayKey, Duration)>; 2],
-    /// Lease of a claim.
+    /// How long a claim is held if it is not settled.
     pub(super) lease: Duration,
 }
 
-/// What an error of the server comes to.
-fn judge(error: &str) -> StoreResult {
+/// The result that an error reply of the server means.
+fn classify(error: &str) -> StoreResult {
     match error.split(' ').next().unwrap_or_default() {
         "OOM" => StoreResult::OutOfMemory,
         "READONLY" | "MASTERDOWN" | "LOADING" | "MOVED" | "ASK" | "CLUSTERDOWN" | "CROSSSLOT" => StoreResult::NotMaster,
         "NOAUTH" | "WRONGPASS" | "NOPERM" => StoreResult::Denied,
-        // Before 7.0 a script's error stands behind the script's own prefix.
+        // Before 7.0 the error of a script has a prefix.
         _ if error.contains("OOM command") => StoreResult::OutOfMemory,
         _ if error.contains("READONLY") => StoreResult::NotMaster,
         _ => StoreResult::Error,
     }
 }
 
-/// Why there is no answer.
+/// Why a call has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) answer: StoreResult,
-    /// The server may have done it all the same, or may do it yet.
+    /// Whether the server may have executed the call, or may still do so.
     pub(super) maybe_done: bool,
 }
 
-/// One call on its way.
+/// A call that waits for its reply.
 struct PendingCall {
     call: Call,
     answer: oneshot::Sender<Result<i64, StoreResult>>,
 }
 
-/// A worker's end of the connection.
+/// The worker's side of the connection.
 pub(super) struct WorkerConnection {
-    jobs: mpsc::Sender<PendingCall>,
+    calls: mpsc::Sender<PendingCall>,
+    /// The receiving side, until [`WorkerConnection::keep`] takes it.
     queue: Mutex<Option<mpsc::Receiver<PendingCall>>>,
-    /// Milliseconds from the guard's epoch to the moment when the connection was lost, plus one; 0 while there is one.
-    down: AtomicU64,
+    /// When the connection was lost: milliseconds since the store's epoch plus one; 0 while there is a connection.
+    down_since: AtomicU64,
 }
 
 impl fmt::Debug for WorkerConnection {
@@ -91,27 +93,27 @@ impl fmt::Debug for WorkerConnection {
 
 impl WorkerConnection {
     pub(super) fn new() -> Self {
-        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (calls, queue) = mpsc::channel(QUEUE);
         Self {
-            jobs,
+            calls,
             queue: Mutex::new(Some(queue)),
-            down: AtomicU64::new(1),
+            down_since: AtomicU64::new(1),
         }
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.down.load(Ordering::Relaxed) == 0
+        self.down_since.load(Ordering::Relaxed) == 0
     }
 
-    /// Asks the server, until `deadline`.
+    /// Makes one call and waits for its reply until `deadline`.
     pub(super) async fn call(&self, shared: &SharedState, call: Call, deadline: Instant) -> Result<i64, Failure> {
-        let down = self.down.load(Ordering::Relaxed);
+        let down = self.down_since.load(Ordering::Relaxed);
         let now = shared.milliseconds(Instant::now());
         if down > 0 && now + 1 > down + u64::try_from(shared.settings.timeout.as_millis()).unwrap_or(u64::MAX) {
             return Err(DOWN);
         }
         let (answer, answered) = oneshot::channel();
-        self.jobs.try_send(PendingCall { call, answer }).map_err(|_| DOWN)?;
+        self.calls.try_send(PendingCall { call, answer }).map_err(|_| DOWN)?;
         let unanswered = |answer| Failure {
             answer,
             maybe_done: true,
@@ -126,37 +128,37 @@ impl WorkerConnection {
         }
     }
 
-    /// Keeps the connection for as long as the guard lives. `first`: this one says in the log what all of them find.
-    pub(super) async fn keep(&self, shared: &SharedState, first: bool) {
+    /// Keeps a connection open as long as the store exists. `logs`: only one worker logs, because all find the same.
+    pub(super) async fn keep(&self, shared: &SharedState, logs: bool) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut queue) = queue else { return };
         let mut backoff = BACKOFF.0;
-        let mut told = None;
+        let mut logged = None;
         loop {
             match connect::connect(&shared.settings, shared.tls.as_ref()).await {
                 Ok(ready) => {
                     backoff = BACKOFF.0;
-                    if first {
-                        shared.found(&ready);
-                        told = None;
+                    if logs {
+                        shared.log_connected(&ready);
+                        logged = None;
                     }
-                    self.down.store(0, Ordering::Relaxed);
-                    let end = converse(ready, &mut queue, shared).await;
-                    self.down
+                    self.down_since.store(0, Ordering::Relaxed);
+                    let end = run(ready, &mut queue, shared).await;
+                    self.down_since
                         .store(shared.milliseconds(Instant::now()) + 1, Ordering::Relaxed);
                     let Err(problem) = end else { return };
-                    if first {
+                    if logs {
                         tracing::warn!(%problem, "the replay store's connection is lost");
                     }
                 }
                 Err(problem) => {
-                    if first && told.as_ref() != Some(&problem) {
+                    if logs && logged.as_ref() != Some(&problem) {
                         tracing::error!(%problem, "the replay store cannot be reached");
-                        told = Some(problem);
+                        logged = Some(problem);
                     }
                 }
             }
-            // Up to a quarter more, differently for each connection, so that replicas do not come back all at once.
+            // Waits up to a quarter longer, different for each connection, so that replicas do not reconnect together.
             let jitter = shared.milliseconds(Instant::now()) % 8;
             sleep(backoff + backoff * u32::try_from(jitter).unwrap_or_default() / 32).await;
             backoff = (backoff * 2).min(BACKOFF.1);
@@ -164,77 +166,77 @@ impl WorkerConnection {
     }
 }
 
-/// A question that is on its way.
+/// A command that was sent and has no reply yet.
 struct SentCall {
     at: Instant,
-    /// `None` for the question whether it still is a master.
-    job: Option<PendingCall>,
+    /// The call; `None` for `ROLE`, which checks that the server is still a master.
+    pending: Option<PendingCall>,
 }
 
-/// Sends calls and hands out answers until the connection is of no use; `Ok` when there is nobody left to ask.
-async fn converse(ready: OpenConnection, queue: &mut mpsc::Receiver<PendingCall>, shared: &SharedState) -> Result<(), String> {
+/// Sends calls and distributes replies until the connection fails; `Ok` when the store has been dropped.
+async fn run(ready: OpenConnection, queue: &mut mpsc::Receiver<PendingCall>, shared: &SharedState) -> Result<(), String> {
     let OpenConnection {
-        wire,
+        stream,
         mut input,
         scripts,
         sets_and_gets,
         ..
     } = ready;
-    let (mut reader, mut writer) = tokio::io::split(wire);
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let mut output = Vec::new();
-    let mut asked: VecDeque<SentCall> = VecDeque::new();
-    let mut look = interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sent_calls: VecDeque<SentCall> = VecDeque::new();
+    let mut check = interval(CHECK_INTERVAL);
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stalled = shared.settings.timeout * 4;
-    let mut quiet = 0;
+    let mut idle_checks = 0;
     loop {
         tokio::select! {
             read = reader.read_buf(&mut input) => {
                 match read {
-                    Ok(0) => return Err(String::from("the server hung up")),
+                    Ok(0) => return Err(String::from("the server closed the connection")),
                     Ok(_) => {}
                     Err(error) => return Err(error.to_string()),
                 }
-                answers(&mut input, &mut asked, &mut output, &scripts, shared)?;
+                distribute_replies(&mut input, &mut sent_calls, &mut output, &scripts, shared)?;
             }
-            job = queue.recv() => {
-                let Some(job) = job else { return Ok(()) };
-                let mut next = Some(job);
+            pending = queue.recv() => {
+                let Some(pending) = pending else { return Ok(()) };
+                let mut next = Some(pending);
                 let mut batch = 0;
                 let at = Instant::now();
-                while let Some(job) = next.take() {
-                    // Nobody waits for it any more: what is not sent need not be undone.
-                    if !job.answer.is_closed() {
-                        let hash = loaded(&scripts, job.call.script).map_or(&b""[..], |script| &script.hash);
+                while let Some(pending) = next.take() {
+                    // Not sent if the exchange has stopped waiting: what is not sent need not be undone.
+                    if !pending.answer.is_closed() {
+                        let hash = loaded(&scripts, pending.call.script).map_or(&b""[..], |script| &script.hash);
                         let prefix = &shared.settings.prefix;
-                        if !(sets_and_gets && claim_one(&mut output, &job.call, prefix)) {
-                            encode(&mut output, &job.call, (b"EVALSHA", hash), prefix);
+                        if !(sets_and_gets && encode_single_claim(&mut output, &pending.call, prefix)) {
+                            encode(&mut output, &pending.call, (b"EVALSHA", hash), prefix);
                         }
-                        asked.push_back(SentCall { at, job: Some(job) });
+                        sent_calls.push_back(SentCall { at, pending: Some(pending) });
                     }
                     batch += 1;
                     if batch < BATCH {
                         next = queue.try_recv().ok();
                     }
                 }
-                quiet = 0;
+                idle_checks = 0;
             }
-            _ = look.tick() => {
+            _ = check.tick() => {
                 let now = Instant::now();
-                if asked.front().is_some_and(|oldest| now - oldest.at > stalled.max(LOOK)) {
-                    return Err(String::from("no answer"));
+                if sent_calls.front().is_some_and(|oldest| now - oldest.at > stalled.max(CHECK_INTERVAL)) {
+                    return Err(String::from("the server does not answer"));
                 }
-                quiet += 1;
-                if quiet >= 4 && asked.is_empty() {
-                    quiet = 0;
+                idle_checks += 1;
+                if idle_checks >= 4 && sent_calls.is_empty() {
+                    idle_checks = 0;
                     resp::command(&mut output, &[b"ROLE"]);
-                    asked.push_back(SentCall { at: now, job: None });
+                    sent_calls.push_back(SentCall { at: now, pending: None });
                 }
             }
         }
         if !output.is_empty() {
             let written = async { writer.write_all(&output).await.and(writer.flush().await) };
-            match timeout(stalled.max(LOOK), written).await {
+            match timeout(stalled.max(CHECK_INTERVAL), written).await {
                 Ok(Ok(())) => output.clear(),
                 Ok(Err(error)) => return Err(error.to_string()),
                 Err(_) => return Err(String::from("the server does not read")),
@@ -243,45 +245,45 @@ async fn converse(ready: OpenConnection, queue: &mut mpsc::Receiver<PendingCall>
     }
 }
 
-/// Hands out what has been answered. A script that the server has forgotten (a restart, `SCRIPT FLUSH`) is asked for again
-/// with its text, which it then remembers.
-fn answers(
+/// Distributes the replies that have arrived. A script that the server has lost (a restart, `SCRIPT FLUSH`) is sent again with
+/// its text, which loads it.
+fn distribute_replies(
     input: &mut BytesMut,
-    asked: &mut VecDeque<SentCall>,
+    sent_calls: &mut VecDeque<SentCall>,
     output: &mut Vec<u8>,
     scripts: &[LoadedScript],
     shared: &SharedState,
 ) -> Result<(), String> {
-    while let Some((reply, length)) = resp::reply(input).map_err(|_| String::from("not the Redis protocol"))? {
+    while let Some((reply, length)) = resp::reply(input).map_err(|_| String::from("the reply is not in the Redis protocol"))? {
         input.advance(length);
-        let question = asked.pop_front().ok_or("an answer to no question")?;
-        let Some(job) = question.job else {
+        let sent = sent_calls.pop_front().ok_or("a reply without a command")?;
+        let Some(pending) = sent.pending else {
             connect::is_master(&reply)?;
             continue;
         };
         let (answer, end) = match reply {
             RespReply::Integer(number) => (Ok(number), None),
-            // To `SET … NX GET`: what was there before.
+            // The reply to `SET … NX GET` is the value that the key had before.
             RespReply::Bulk(held) => match held.as_deref() {
                 None => (Ok(0), None),
                 Some(b"1") => (Ok(1), None),
                 Some(_) => (Ok(2), None),
             },
             RespReply::Error(error) if error.starts_with("NOSCRIPT") => {
-                let text = loaded(scripts, job.call.script).map_or("", |script| &script.text);
-                encode(output, &job.call, (b"EVAL", text.as_bytes()), &shared.settings.prefix);
+                let text = loaded(scripts, pending.call.script).map_or("", |script| &script.text);
+                encode(output, &pending.call, (b"EVAL", text.as_bytes()), &shared.settings.prefix);
                 let at = Instant::now();
-                asked.push_back(SentCall { at, job: Some(job) });
+                sent_calls.push_back(SentCall { at, pending: Some(pending) });
                 continue;
             }
             RespReply::Error(error) => {
-                let answer = judge(&error);
+                let answer = classify(&error);
                 let end = matches!(answer, StoreResult::NotMaster | StoreResult::Denied).then_some(error);
                 (Err(answer), end)
             }
             RespReply::Status(_) | RespReply::Array(_) => (Err(StoreResult::Error), None),
         };
-        let _ = job.answer.send(answer);
+        let _ = pending.answer.send(answer);
         if let Some(error) = end {
             return Err(error);
         }
@@ -293,13 +295,13 @@ fn loaded(scripts: &[LoadedScript], operation: StoreOperation) -> Option<&Loaded
     scripts.get(operation as usize)
 }
 
-/// A claim of a single key as one command, which costs the server a third of a script; `false` for anything else.
-fn claim_one(output: &mut Vec<u8>, call: &Call, prefix: &str) -> bool {
+/// Writes a claim of a single key as one command, which costs the server a third of a script; `false` for any other call.
+fn encode_single_claim(output: &mut Vec<u8>, call: &Call, prefix: &str) -> bool {
     let (StoreOperation::Claim, [Some((key, _)), None] | [None, Some((key, _))]) = (call.script, &call.keys) else {
         return false;
     };
     let lease = call.lease.as_millis().max(1).to_string();
-    let key = name(prefix, key);
+    let key = key_name(prefix, key);
     resp::command(
         output,
         &[
@@ -315,13 +317,13 @@ fn claim_one(output: &mut Vec<u8>, call: &Call, prefix: &str) -> bool {
     true
 }
 
-/// `EVALSHA hash keys… arguments…`
+/// Writes a call as `EVALSHA hash keys… arguments…`, or as `EVAL text …`.
 fn encode(output: &mut Vec<u8>, call: &Call, (verb, script): (&[u8], &[u8]), prefix: &str) {
     let keys: Vec<(String, Duration)> = call
         .keys
         .iter()
         .flatten()
-        .map(|(key, time)| (name(prefix, key), *time))
+        .map(|(key, time)| (key_name(prefix, key), *time))
         .collect();
     let count = keys.len().to_string();
     let milliseconds = |time: Duration| time.as_millis().max(1).to_string();
@@ -337,8 +339,9 @@ fn encode(output: &mut Vec<u8>, call: &Call, (verb, script): (&[u8], &[u8]), pre
     resp::command(output, &words);
 }
 
-/// `hookgate:SPACE:IDENTITY`: both are hashes; half of the identity's 256 bits tell more webhooks apart than there will be.
-fn name(prefix: &str, key: &super::ReplayKey) -> String {
+/// The key's name in the store, `hookgate:SPACE:IDENTITY`. Both parts are hashes; half of the identity's 256 bits is enough to
+/// distinguish all webhooks.
+fn key_name(prefix: &str, key: &super::ReplayKey) -> String {
     let mut name = String::with_capacity(prefix.len() + 35);
     name.push_str(prefix);
     name.push(':');
@@ -349,12 +352,12 @@ fn name(prefix: &str, key: &super::ReplayKey) -> String {
     name
 }
 
-/// Keeps every worker's connection from the worker's own thread.
+/// Starts the task that keeps the connection of this worker, on the worker's own thread.
 pub(super) fn start(shared: &Arc<SharedState>, worker: usize) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        if let Some(link) = shared.links.get(worker) {
-            link.keep(&shared, worker == 0).await;
+        if let Some(connection) = shared.connections.get(worker) {
+            connection.keep(&shared, worker == 0).await;
         }
     });
 }
@@ -364,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_sorted_by_what_helps() {
+    fn error_replies_are_classified_by_their_first_word() {
         for (error, answer) in [
             (
                 "OOM command not allowed when used memory > 'maxmemory'.",
@@ -383,16 +386,16 @@ mod tests {
             ("NOAUTH Authentication required.", StoreResult::Denied),
             ("ERR unknown command", StoreResult::Error),
         ] {
-            assert_eq!(judge(error), answer, "{error}");
+            assert_eq!(classify(error), answer, "{error}");
         }
     }
 
     #[test]
-    fn a_key_says_its_space_and_nothing_of_the_sender() {
+    fn a_key_name_shows_its_space_and_no_text_of_the_sender() {
         let key = super::super::ReplayKey {
             space: 1,
             identity: [0xff; 32],
         };
-        assert_eq!(name("hookgate", &key), "hookgate:AAAAAAAAAAE:_____________________w");
+        assert_eq!(key_name("hookgate", &key), "hookgate:AAAAAAAAAAE:_____________________w");
     }
 }
