@@ -1,19 +1,19 @@
-//! What verifying costs over the bare HMAC of the same bytes, and whether two wrong signatures take equal time.
+//! Compares verification with the bare HMAC of the same bytes, and the times of two wrong signatures.
 //!
 //!     cargo bench --bench verify
 //!
-//! `paddle/…` is present + age + check + update + finish; `hmac/…` the MAC of `ts:body` with the key expanded once. The
-//! table at the end divides medians of interleaved turns, so that the machine's noise is common to both; the criterion
-//! figures are for following one of them over time.
+//! `paddle/…` is present, age, update and verify. `hmac/…` is the MAC of `ts:body` with a key that was expanded before. The
+//! table at the end has ratios of medians of alternating turns, so that noise of the machine affects both. The figures of
+//! criterion are for comparing one of them over time. Run it in the bench profile, which `cargo bench` uses.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
-#![allow(clippy::disallowed_methods, reason = "measuring is about real time")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hookgate::http::message::Headers;
 use hookgate::outcome::Rejection;
-use hookgate::scheme::{Head, NamedSecret, SignRequest, Verified, Verifier};
+use hookgate::scheme::{HeadRef, NamedSecret, SignRequest, Verified, Verifier};
 use hookgate::secret::Secret;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
@@ -64,7 +64,7 @@ fn main() {
     );
 }
 
-/// One genuine request.
+/// One genuine request with a body of `x`, and what verifies it.
 struct Case {
     verifier: Verifier,
     keyed: Hmac<Sha256>,
@@ -104,16 +104,15 @@ impl Case {
     }
 
     fn paddle(&self, headers: &Headers) -> Result<Verified, Rejection> {
-        let head = Head {
+        let head = HeadRef {
             method: &Method::POST,
             target: "/webhooks/paddle",
             headers,
         };
         let presented = self.verifier.present(&head)?;
-        presented.age(NOW, Some(5))?;
-        let mut check = presented.check();
-        check.update(&self.body[0]);
-        check.finish(&self.body, NOW)
+        let mut aged = presented.age(NOW, Some(5))?;
+        aged.update(&self.body[0]);
+        aged.verify(&self.body, NOW)
     }
 
     /// The headers with one digit of the signature changed.
@@ -128,12 +127,13 @@ impl Case {
     }
 }
 
-/// Makes the compiler believe that a result is used.
+/// Keeps the compiler from removing a computation whose result is not used.
 fn keep<T>(result: T) {
     black_box(result);
 }
 
-/// Median nanoseconds per call of each, in turns of about 50 µs: short enough that most are not interrupted.
+/// Median nanoseconds per call of each function. They alternate in turns of about 50 µs, which is short enough that the kernel
+/// does not interrupt most of them.
 fn turns<const N: usize>(work: [&dyn Fn(); N]) -> [f64; N] {
     const TURNS: usize = 4001;
     let time = |work: &dyn Fn(), calls: u32| {

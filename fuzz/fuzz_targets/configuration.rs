@@ -1,4 +1,4 @@
-//! Any file as a configuration: no panic, and no fault that shows the secret.
+//! Any text as a configuration file: no panic, and no fault and no debug output contains the secret.
 #![no_main]
 use hookgate::config::{self, Sources};
 use libfuzzer_sys::fuzz_target;
@@ -14,7 +14,7 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 fuzz_target!(|text: &str| {
-    // Device files and the like would make the run about the machine.
+    // Paths of device files would make the result depend on the machine.
     if text.contains("/dev") || text.contains("/proc") || text.contains("/sys") {
         return;
     }

@@ -1,4 +1,4 @@
-//! Any header lines through the rules of the way to the upstream: no panic, and nothing forged or hop-by-hop gets through.
+//! Any header lines through the rules for forwarding: no panic, and neither a forged nor a hop-by-hop field is forwarded.
 #![no_main]
 use hookgate::upstream::forwarding::{ForwardedHead, VerificationHeaders};
 use hookgate::http::rules::{self, Origin};
@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
         fixed: &[],
     };
     let head = forwarding.write();
-    // Read back by lines: nothing of the sender's may have made one of its own.
+    // Parse the written head by lines: no value of the sender may have added a line.
     let text = head.strip_prefix(b"POST /hooks HTTP/1.1\r\n").expect("the request line");
     let mut forwarded = HeaderMap::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Any bytes as a request: no panic, the same meaning however they are cut, and nothing that could be read in two ways.
+//! Any bytes as a request: no panic, the same result for every split into pieces, and no request with two lengths.
 #![no_main]
 use bytes::BytesMut;
 use hookgate::http::http1::framing::{Framing, Step};
@@ -8,10 +8,10 @@ use libfuzzer_sys::fuzz_target;
 
 const LIMITS: RequestHeadLimits = RequestHeadLimits { bytes: 4096, fields: 32 };
 
-type Whole = (RequestHead, Option<Vec<u8>>, usize);
+type ParsedRequest = (RequestHead, Option<Vec<u8>>, usize);
 
-/// The head, then the body, then how many bytes are left; the first byte says how large the pieces are in which they come.
-fn read(wire: &[u8], step: usize) -> Result<Option<Whole>, RequestHeadError> {
+/// Reads `wire` in pieces of `step` bytes. Returns the head, the body if it is complete, and the number of bytes left.
+fn read(wire: &[u8], step: usize) -> Result<Option<ParsedRequest>, RequestHeadError> {
     let (mut reader, mut input) = (RequestHeadReader::default(), BytesMut::new());
     let mut pieces = wire.chunks(step.max(1));
     let mut head = loop {
@@ -42,12 +42,12 @@ fn read(wire: &[u8], step: usize) -> Result<Option<Whole>, RequestHeadError> {
 fuzz_target!(|data: &[u8]| {
     let Some((step, wire)) = data.split_first() else { return };
     let whole = read(wire, wire.len());
-    let cut = read(wire, usize::from(*step));
-    match (whole, cut) {
-        (Ok(Some((whole, body, left))), Ok(Some((cut, again, left_again)))) => {
-            assert_eq!(format!("{:?}", whole.request), format!("{:?}", cut.request));
-            assert_eq!((whole.keep_alive, whole.expects_continue), (cut.keep_alive, cut.expects_continue));
-            assert_eq!(body, again);
+    let split = read(wire, usize::from(*step));
+    match (whole, split) {
+        (Ok(Some((whole, body, left))), Ok(Some((split, body_again, left_again)))) => {
+            assert_eq!(format!("{:?}", whole.request), format!("{:?}", split.request));
+            assert_eq!((whole.keep_alive, whole.expects_continue), (split.keep_alive, split.expects_continue));
+            assert_eq!(body, body_again);
             if body.is_some() {
                 assert_eq!(left, left_again);
             }
@@ -55,11 +55,11 @@ fuzz_target!(|data: &[u8]| {
             let lengths = headers.of(Role::ContentLength).count();
             let codings = headers.of(Role::TransferEncoding).count();
             assert!(lengths <= 1 && (lengths == 0 || codings == 0));
-            // A body that nobody can delimit ends the connection.
+            // The connection cannot be kept after a body that only its end delimits.
             assert!(!whole.keep_alive || !matches!(whole.framing, Framing::UntilClose));
         }
         (Ok(None), Ok(None)) => {}
-        (Err(whole), Err(cut)) => assert_eq!(whole, cut),
-        (whole, cut) => panic!("{whole:?} is not {cut:?}"),
+        (Err(whole), Err(split)) => assert_eq!(whole, split),
+        (whole, split) => panic!("{whole:?} is not {split:?}"),
     }
 });

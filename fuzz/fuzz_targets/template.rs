@@ -1,8 +1,8 @@
-//! Any payload template: refused at start with a sentence, or it signs and verifies.
+//! Any payload template: it is refused, or a request that was signed with it is accepted.
 #![no_main]
 use hookgate::http::message::Headers;
-use hookgate::scheme::{Head, SignRequest};
-use hookgate_fuzz::{custom, judge};
+use hookgate::scheme::{HeadRef, SignRequest};
+use hookgate_fuzz::{custom, verify};
 use hyper::Method;
 use libfuzzer_sys::fuzz_target;
 
@@ -18,6 +18,6 @@ fuzz_target!(|template: &str| {
     let request = SignRequest { method: &Method::POST, target: "/p?q=1", delivery_id: None, body };
     let Some(fields) = verifier.sign(0, &request, 1_700_000_000) else { return };
     let headers: Headers = fields.into_iter().collect();
-    let head = Head { method: &Method::POST, target: "/p?q=1", headers: &headers };
-    judge(&verifier, &head, body).unwrap();
+    let head = HeadRef { method: &Method::POST, target: "/p?q=1", headers: &headers };
+    verify(&verifier, &head, body).unwrap();
 });

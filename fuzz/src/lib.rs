@@ -1,18 +1,18 @@
-//! What the targets share: verifiers, and a request through all four steps.
+//! Shared by the fuzz targets: verifiers, and the verification of one request in all four steps.
 
 use bytes::Bytes;
 use hookgate::outcome::Rejection;
-use hookgate::scheme::{Head, NamedSecret, Verified, Verifier};
+use hookgate::scheme::{HeadRef, NamedSecret, Verified, Verifier};
 use hookgate::secret::Secret;
 
-/// A description as an operator writes it, with one key; `None` when it is refused at start.
+/// A verifier of a scheme as an operator describes it, with one key; `None` when the description is refused.
 #[must_use]
 pub fn custom(description: &str, key: &[u8]) -> Option<Verifier> {
     let key = NamedSecret { name: "k".to_owned(), secret: Secret::new(key.to_vec()) };
     Verifier::new("custom", Some(toml::from_str(description).ok()?), vec![key], Some("https://a.example/p".to_owned())).ok()
 }
 
-/// A preset with one key.
+/// A verifier of a preset with one key; `None` when the key is refused.
 #[must_use]
 pub fn preset(name: &str, key: &[u8]) -> Option<Verifier> {
     let key = NamedSecret { name: "k".to_owned(), secret: Secret::new(key.to_vec()) };
@@ -20,15 +20,14 @@ pub fn preset(name: &str, key: &[u8]) -> Option<Verifier> {
     Verifier::new(name, None, vec![key], url).ok()
 }
 
-/// Present, age, check, finish.
+/// Verifies one request at the time 1,700,000,000 with a tolerance of 300 seconds.
 ///
 /// # Errors
-/// As the gateway would refuse.
-pub fn judge(verifier: &Verifier, head: &Head<'_>, body: &[u8]) -> Result<Verified, Rejection> {
+/// The reason with which the gateway refuses the request.
+pub fn verify(verifier: &Verifier, head: &HeadRef<'_>, body: &[u8]) -> Result<Verified, Rejection> {
     let presented = verifier.present(head)?;
-    presented.age(1_700_000_000, Some(300))?;
-    let mut check = presented.check();
+    let mut aged = presented.age(1_700_000_000, Some(300))?;
     let pieces = [Bytes::copy_from_slice(body)];
-    check.update(&pieces[0]);
-    check.finish(&pieces, 1_700_000_000)
+    aged.update(&pieces[0]);
+    aged.verify(&pieces, 1_700_000_000)
 }

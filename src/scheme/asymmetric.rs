@@ -1,6 +1,6 @@
-//! Public-key signatures, all through aws-lc-rs: Ed25519, ECDSA on P-256, RSA with SHA-1 for Paddle Classic.
+//! Public-key signatures through aws-lc-rs: Ed25519, ECDSA on P-256, and RSA with SHA-1 for Paddle Classic.
 //!
-//! aws-lc is compiled in, so SHA-1 works whatever the system's policy for its own libraries says. Keys are parsed once.
+//! aws-lc is compiled in, so SHA-1 also works on systems whose own libraries forbid it. Keys are parsed once.
 
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use base64::Engine as _;
@@ -8,22 +8,23 @@ use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject as _;
 use std::fmt;
 
-/// Longest signature: RSA with 8192 bits.
+/// Length of the longest signature in bytes: RSA with 8192 bits.
 pub(super) const MAX_SIGNATURE: usize = 1024;
 
-/// Kind of public-key signature.
+/// The algorithm of a public-key signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// RFC 8032.
+pub(super) enum PublicKeyAlgorithm {
+    /// Ed25519 (RFC 8032).
     Ed25519,
-    /// With SHA-256, signatures in ASN.1 DER.
+    /// ECDSA on P-256 with SHA-256; signatures are ASN.1 DER.
     EcdsaP256,
     /// RSASSA-PKCS1-v1_5 with SHA-1, 2048 to 8192 bits.
     RsaSha1,
 }
 
-impl Kind {
-    fn algorithm(self) -> &'static dyn VerificationAlgorithm {
+impl PublicKeyAlgorithm {
+    /// The implementation in aws-lc-rs.
+    fn implementation(self) -> &'static dyn VerificationAlgorithm {
         match self {
             Self::Ed25519 => &signature::ED25519,
             Self::EcdsaP256 => &signature::ECDSA_P256_SHA256_ASN1,
@@ -31,8 +32,8 @@ impl Kind {
         }
     }
 
-    /// What an operator should paste.
-    pub(super) const fn wanted(self) -> &'static str {
+    /// The key that an operator must configure, for messages.
+    pub(super) const fn expected_key(self) -> &'static str {
         match self {
             Self::Ed25519 => "an Ed25519 public key (32 bytes, or SPKI)",
             Self::EcdsaP256 => "a P-256 public key (SPKI)",
@@ -48,12 +49,12 @@ impl Kind {
 pub(super) struct PublicKey(ParsedPublicKey);
 
 impl PublicKey {
-    /// Parses SPKI DER, or the bare bytes that the algorithm allows.
-    pub(super) fn parse(kind: Kind, bytes: &[u8]) -> Option<Self> {
-        ParsedPublicKey::new(kind.algorithm(), bytes).ok().map(Self)
+    /// Parses SPKI DER, or the raw key bytes where the algorithm allows them.
+    pub(super) fn parse(algorithm: PublicKeyAlgorithm, bytes: &[u8]) -> Option<Self> {
+        ParsedPublicKey::new(algorithm.implementation(), bytes).ok().map(Self)
     }
 
-    /// Whether the signature is this key's over the message.
+    /// Whether this key made the signature over the message.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.0.verify_sig(message, signature).is_ok()
     }
@@ -65,8 +66,8 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// The DER inside a PEM public key; also when its lines were lost on the way through an environment variable (`\n` as
-/// two characters, or spaces).
+/// Decodes a PEM public key to DER. Also accepts a key that lost its line ends in an environment variable (`\n` as two
+/// characters, spaces, or nothing).
 pub(super) fn pem(text: &[u8]) -> Option<Vec<u8>> {
     if let Ok(der) = SubjectPublicKeyInfoDer::from_pem_slice(text) {
         return Some(der.as_ref().to_vec());
@@ -87,26 +88,26 @@ mod tests {
 
     /// RFC 8032, section 7.1, test 2.
     #[test]
-    fn ed25519_agrees_with_the_rfc() {
+    fn ed25519_verifies_the_example_of_rfc_8032() {
         let key = hex::decode("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c").unwrap();
         let signature = hex::decode(concat!(
             "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da",
             "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
         ))
         .unwrap();
-        let key = PublicKey::parse(Kind::Ed25519, &key).unwrap();
+        let key = PublicKey::parse(PublicKeyAlgorithm::Ed25519, &key).unwrap();
         assert!(key.verifies(&[0x72], &signature));
         assert!(!key.verifies(&[0x73], &signature));
         assert!(!key.verifies(&[0x72], &signature[1..]));
-        assert!(PublicKey::parse(Kind::Ed25519, b"short").is_none());
-        assert!(PublicKey::parse(Kind::EcdsaP256, &[4; 65]).is_none());
+        assert!(PublicKey::parse(PublicKeyAlgorithm::Ed25519, b"short").is_none());
+        assert!(PublicKey::parse(PublicKeyAlgorithm::EcdsaP256, &[4; 65]).is_none());
     }
 
     #[test]
-    fn a_pem_survives_an_environment_variable() {
+    fn a_pem_key_without_line_ends_is_decoded() {
         let lines = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAPUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=\n-----END PUBLIC KEY-----\n";
         let der = pem(lines.as_bytes()).unwrap();
-        assert!(PublicKey::parse(Kind::Ed25519, &der).is_some());
+        assert!(PublicKey::parse(PublicKeyAlgorithm::Ed25519, &der).is_some());
         for mangled in [
             lines.replace('\n', "\\n"),
             lines.replace('\n', " "),

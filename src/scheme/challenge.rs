@@ -1,14 +1,15 @@
-//! Handshakes: what some providers ask of an endpoint before they send webhooks to it, answered on behalf of the application.
+//! Challenges: requests with which some providers check an endpoint before they send webhooks to it. hookgate answers them
+//! for the application.
 //!
-//! Pure. It exists so that an application need not know about them, and it opens no way around verification: whatever is
-//! answered here is not forwarded, and whatever is not exactly a handshake takes the usual way. Slack, Zoom and Discord sign
-//! theirs, and only a verified one gets this far. Meta's carries a token that the operator chose; Dropbox's carries nothing,
-//! so all that is given back is its own challenge. What is echoed is short and of letters, digits, `_`, `-` and `.`: no
-//! markup, and nothing that a signature scheme could take for a payload. Facts and sources: `docs/schemes.md`.
+//! Pure. Challenges do not weaken verification: a request that is answered here is not forwarded, and a request that is not
+//! exactly a challenge is handled like any other. Slack, Zoom and Discord sign their challenges, and these are answered only
+//! after verification. Meta's challenge has a token that the operator chose. Dropbox's has no secret, so the answer contains
+//! nothing but its own text. An echoed text is short and consists of letters, digits, `_`, `-` and `.`: it is no markup, and
+//! no signature scheme could accept it as a payload. Facts and sources: `docs/schemes.md`.
 
+use super::verifier::Verifier;
 use crate::http::percent;
 use crate::outcome::Rejection;
-use crate::scheme::Verifier;
 use crate::secret::Secret;
 use bytes::Bytes;
 use hyper::Method;
@@ -17,48 +18,48 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// Longest text that is echoed; the longest known challenge has 64 characters.
-const LONGEST: usize = 128;
+/// Maximum length of an echoed text in bytes; the longest known challenge has 64.
+const MAX_ECHO_BYTES: usize = 128;
 
-/// Longest body or query that is looked at: a handshake is small.
-const LARGEST: usize = 4096;
+/// Maximum length of a challenge's body or query in bytes.
+const MAX_CHALLENGE_BYTES: usize = 4096;
 
-/// A provider's way of asking.
+/// The kind of challenge, by provider: the request, then the answer.
 #[derive(Clone, Debug)]
-pub enum Handshake {
+pub enum Challenge {
     /// Signed POST `{"type":"url_verification","challenge":…}`; the challenge as text.
     Slack,
     /// Signed POST `{"event":"endpoint.url_validation","payload":{"plainToken":…}}`; the token and its HMAC.
     Zoom,
-    /// Signed POST `{"type":1}`; the same.
+    /// Signed POST `{"type":1}`; the same JSON.
     Discord,
     /// `GET ?challenge=…`, unsigned; the challenge.
     Dropbox,
-    /// `GET ?hub.mode=subscribe&hub.challenge=…&hub.verify_token=…`, unsigned; the challenge, for who knows the token.
+    /// `GET ?hub.mode=subscribe&hub.challenge=…&hub.verify_token=…`, unsigned; the challenge, if the token is right.
     Meta(VerifyToken),
 }
 
-/// The token of Meta's handshake, as its SHA-256: comparing takes the same time whatever was sent.
+/// The SHA-256 of the token of Meta's challenge, so that a comparison takes the same time for every received token.
 #[derive(Clone)]
 pub struct VerifyToken([u8; 32]);
 
-/// What is answered, with status 200.
+/// The answer to a challenge. The status is 200.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct ChallengeReply {
     /// `text/plain` or `application/json`.
     pub content_type: &'static str,
-    /// Plain ASCII.
+    /// Printable ASCII.
     pub body: String,
 }
 
-impl Handshake {
-    /// Providers that have one.
+impl Challenge {
+    /// Providers that send challenges.
     pub const PROVIDERS: [&str; 5] = ["slack", "zoom", "discord", "dropbox", "meta"];
 
-    /// The handshake of a provider; `token` for the one that needs it.
+    /// The challenge of a provider. `token` is the token of Meta's challenge.
     ///
     /// # Errors
-    /// A sentence that says what to write.
+    /// What to change in the configuration.
     pub fn of(provider: &str, token: Option<&Secret>) -> Result<Self, &'static str> {
         match (provider, token) {
             ("slack", None) => Ok(Self::Slack),
@@ -67,36 +68,37 @@ impl Handshake {
             ("dropbox", None) => Ok(Self::Dropbox),
             ("meta", Some(token)) => Ok(Self::Meta(VerifyToken(Sha256::digest(token.expose()).into()))),
             ("meta", None) => Err(
-                "Meta's handshake carries a token that you chose: write `verify_token = { env = \"META_VERIFY_TOKEN\" }`",
+                "Meta's challenge has a token that you chose: write `verify_token = { env = \"META_VERIFY_TOKEN\" }`",
             ),
-            (_, None) => Err("only slack, zoom, discord, dropbox and meta have a handshake: remove `handshake`"),
-            (_, Some(_)) => Err("`verify_token` belongs to the handshake of meta: remove it"),
+            (_, None) => Err("only slack, zoom, discord, dropbox and meta send a challenge: remove `handshake`"),
+            (_, Some(_)) => Err("`verify_token` belongs to the challenge of meta: remove it"),
         }
     }
 
-    /// An unsigned challenge in a request without a body: `None` when this is none, and it takes the usual way.
+    /// Answers an unsigned challenge, which is in the method and query only. `None` when the request is not a challenge; it is
+    /// then handled like any other.
     ///
     /// # Errors
     /// `SignatureMismatch` for a challenge with another token.
-    pub fn challenged(&self, method: &Method, query: &str) -> Option<Result<Reply, Rejection>> {
+    pub fn answer_unsigned(&self, method: &Method, query: &str) -> Option<Result<ChallengeReply, Rejection>> {
         if *method != Method::GET {
             return None;
         }
         match self {
             Self::Slack | Self::Zoom | Self::Discord => None,
             Self::Dropbox => {
-                let [challenge] = only(query, ["challenge"])?;
-                Some(Ok(Reply::text(safe(&challenge)?)))
+                let [challenge] = parameters(query, ["challenge"])?;
+                Some(Ok(ChallengeReply::text(echoable(&challenge)?)))
             }
             Self::Meta(VerifyToken(expected)) => {
-                let [mode, challenge, token] = only(query, ["hub.mode", "hub.challenge", "hub.verify_token"])?;
+                let [mode, challenge, token] = parameters(query, ["hub.mode", "hub.challenge", "hub.verify_token"])?;
                 if mode != b"subscribe" {
                     return None;
                 }
-                let challenge = safe(&challenge)?;
+                let challenge = echoable(&challenge)?;
                 let is_known: bool = Sha256::digest(&token).as_slice().ct_eq(expected).into();
                 Some(if is_known {
-                    Ok(Reply::text(challenge))
+                    Ok(ChallengeReply::text(challenge))
                 } else {
                     Err(Rejection::SignatureMismatch)
                 })
@@ -104,38 +106,39 @@ impl Handshake {
         }
     }
 
-    /// The answer to a verified request that is a handshake; `body` in pieces, `key` is the index of the key that matched.
+    /// Answers a challenge in a verified request; `None` when the request is not a challenge. `body` in pieces; `key` is the
+    /// index of the key that matched.
     #[must_use]
-    pub fn answer(&self, body: &[Bytes], verifier: &Verifier, key: usize) -> Option<Reply> {
-        if body.iter().map(Bytes::len).sum::<usize>() > LARGEST {
+    pub fn answer_verified(&self, body: &[Bytes], verifier: &Verifier, key: usize) -> Option<ChallengeReply> {
+        if body.iter().map(Bytes::len).sum::<usize>() > MAX_CHALLENGE_BYTES {
             return None;
         }
         let body = &body.concat()[..];
         match self {
             Self::Dropbox | Self::Meta(_) => None,
             Self::Slack => {
-                let asked: SlackEvent = serde_json::from_slice(body).ok()?;
-                (asked.kind == "url_verification").then_some(())?;
-                Some(Reply::text(safe(asked.challenge.as_bytes())?))
+                let event: SlackEvent = serde_json::from_slice(body).ok()?;
+                (event.kind == "url_verification").then_some(())?;
+                Some(ChallengeReply::text(echoable(event.challenge.as_bytes())?))
             }
             Self::Zoom => {
-                let asked: ZoomEvent = serde_json::from_slice(body).ok()?;
-                (asked.event == "endpoint.url_validation").then_some(())?;
-                let plain = safe(asked.payload.plain_token.as_bytes())?;
-                let encrypted = verifier.prove(key, plain.as_bytes())?;
-                Some(Reply::json(
+                let event: ZoomEvent = serde_json::from_slice(body).ok()?;
+                (event.event == "endpoint.url_validation").then_some(())?;
+                let plain = echoable(event.payload.plain_token.as_bytes())?;
+                let encrypted = verifier.hmac_hex(key, plain.as_bytes())?;
+                Some(ChallengeReply::json(
                     &json!({ "plainToken": plain, "encryptedToken": encrypted }),
                 ))
             }
             Self::Discord => {
-                let asked: DiscordInteraction = serde_json::from_slice(body).ok()?;
-                (asked.kind == 1).then(|| Reply::json(&json!({ "type": 1 })))
+                let interaction: DiscordInteraction = serde_json::from_slice(body).ok()?;
+                (interaction.kind == 1).then(|| ChallengeReply::json(&json!({ "type": 1 })))
             }
         }
     }
 }
 
-impl Reply {
+impl ChallengeReply {
     fn text(body: String) -> Self {
         Self {
             content_type: "text/plain; charset=utf-8",
@@ -182,16 +185,16 @@ struct DiscordInteraction {
     kind: u64,
 }
 
-/// What may be echoed, or nothing.
-fn safe(text: &[u8]) -> Option<String> {
+/// The text as a string; `None` unless it may be echoed.
+fn echoable(text: &[u8]) -> Option<String> {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    let fits = (1..=LONGEST).contains(&text.len()) && text.iter().all(is_plain);
+    let fits = (1..=MAX_ECHO_BYTES).contains(&text.len()) && text.iter().all(is_plain);
     fits.then(|| String::from_utf8_lossy(text).into_owned())
 }
 
-/// The values of exactly these parameters, each there once and no other beside them.
-fn only<const N: usize>(query: &str, names: [&str; N]) -> Option<[Vec<u8>; N]> {
-    if query.len() > LARGEST {
+/// The values of these parameters. `None` unless the query has each of them once and no other.
+fn parameters<const N: usize>(query: &str, names: [&str; N]) -> Option<[Vec<u8>; N]> {
+    if query.len() > MAX_CHALLENGE_BYTES {
         return None;
     }
     let mut values = [const { None }; N];
@@ -221,11 +224,11 @@ mod tests {
     use crate::scheme::NamedSecret;
     use proptest::prelude::*;
 
-    fn meta() -> Handshake {
-        Handshake::of("meta", Some(&Secret::new(b"a token & more".to_vec()))).unwrap()
+    fn meta() -> Challenge {
+        Challenge::of("meta", Some(&Secret::new(b"a token & more".to_vec()))).unwrap()
     }
 
-    /// A body as it arrives: in two pieces.
+    /// A body in two pieces.
     fn pieces(body: &str) -> [Bytes; 2] {
         let (first, second) = body.as_bytes().split_at(body.len() / 2);
         [first, second].map(Bytes::copy_from_slice)
@@ -240,14 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn unsigned_challenges_are_echoed_to_who_may_ask() {
-        let get = |handshake: &Handshake, query: &str| handshake.challenged(&Method::GET, query);
-        let text = |body: &str| Some(Ok(Reply::text(body.to_owned())));
-        assert_eq!(get(&Handshake::Dropbox, "challenge=a-B_1."), text("a-B_1."));
+    fn only_exact_unsigned_challenges_are_echoed() {
+        let get = |challenge: &Challenge, query: &str| challenge.answer_unsigned(&Method::GET, query);
+        let text = |body: &str| Some(Ok(ChallengeReply::text(body.to_owned())));
+        assert_eq!(get(&Challenge::Dropbox, "challenge=a-B_1."), text("a-B_1."));
         let good = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=a+token+%26%20more";
         assert_eq!(get(&meta(), good), text("1158201444"));
-        assert_eq!(meta().challenged(&Method::POST, good), None);
-        assert_eq!(get(&Handshake::Slack, "challenge=a"), None);
+        assert_eq!(meta().answer_unsigned(&Method::POST, good), None);
+        assert_eq!(get(&Challenge::Slack, "challenge=a"), None);
         let wrong = good.replace("more", "less");
         assert_eq!(get(&meta(), &wrong), Some(Err(Rejection::SignatureMismatch)));
         for refused in [
@@ -260,9 +263,9 @@ mod tests {
             "challenge=a%0d%0aSet-Cookie:b",
             "challenge=a+b",
             "challenge=%C3%A9",
-            &format!("challenge={}", "a".repeat(LONGEST + 1)),
+            &format!("challenge={}", "a".repeat(MAX_ECHO_BYTES + 1)),
         ] {
-            assert_eq!(get(&Handshake::Dropbox, refused), None, "{refused}");
+            assert_eq!(get(&Challenge::Dropbox, refused), None, "{refused}");
         }
         for refused in [
             good.replace("subscribe", "unsubscribe"),
@@ -275,33 +278,33 @@ mod tests {
         }
     }
 
-    /// The example of Zoom's documentation is checked by its own library in the integration tests.
+    /// The integration tests check Zoom's answer with Zoom's own library.
     #[test]
-    fn signed_handshakes_are_answered_and_nothing_else_is() {
+    fn only_signed_challenges_are_answered() {
         let verifier = zoom();
-        let slack = |body: &str| Handshake::Slack.answer(&pieces(body), &verifier, 0);
+        let slack = |body: &str| Challenge::Slack.answer_verified(&pieces(body), &verifier, 0);
         assert_eq!(
             slack(r#"{"token":"t","challenge":"3eZbrw1aBm2r","type":"url_verification"}"#),
-            Some(Reply::text("3eZbrw1aBm2r".into()))
+            Some(ChallengeReply::text("3eZbrw1aBm2r".into()))
         );
         assert_eq!(slack(r#"{"challenge":"a","type":"event_callback"}"#), None);
         let padded = |length| {
             let body = r#"{"challenge":"a","type":"url_verification"}"#;
             slack(&format!("{body}{}", " ".repeat(length - body.len())))
         };
-        assert_eq!(padded(LARGEST), Some(Reply::text("a".into())));
-        assert_eq!(padded(LARGEST + 1), None);
+        assert_eq!(padded(MAX_CHALLENGE_BYTES), Some(ChallengeReply::text("a".into())));
+        assert_eq!(padded(MAX_CHALLENGE_BYTES + 1), None);
         assert_eq!(slack(r#"{"challenge":"<script>","type":"url_verification"}"#), None);
         assert_eq!(
             slack(r#"{"type":"event_callback","challenge":"a","type":"url_verification"}"#),
             None
         );
-        let discord = |body: &str| Handshake::Discord.answer(&pieces(body), &verifier, 0);
+        let discord = |body: &str| Challenge::Discord.answer_verified(&pieces(body), &verifier, 0);
         assert_eq!(discord(r#"{"type":1}"#).unwrap().body, r#"{"type":1}"#);
         assert_eq!(discord(r#"{"type":2}"#), None);
         let zoomed = |token: &str| {
             let body = json!({ "event": "endpoint.url_validation", "payload": { "plainToken": token } }).to_string();
-            Handshake::Zoom.answer(&pieces(&body), &verifier, 0)
+            Challenge::Zoom.answer_verified(&pieces(&body), &verifier, 0)
         };
         assert!(
             zoomed("qgg8vlvZRS6UYooatFL8Aw")
@@ -309,37 +312,37 @@ mod tests {
                 .body
                 .contains("encryptedToken")
         );
-        // It must not sign what could be a request: those have colons.
+        // A text with colons could be a signed payload, so it must not be signed.
         assert_eq!(zoomed("v0:1700000000:{}"), None);
         assert_eq!(zoomed(""), None);
     }
 
     #[test]
-    fn what_does_not_go_together_is_refused_at_start() {
+    fn challenges_without_their_token_or_provider_are_refused_at_start() {
         let token = Secret::new(b"t".to_vec());
-        assert!(Handshake::of("paddle", None).unwrap_err().contains("slack"));
-        assert!(Handshake::of("meta", None).unwrap_err().contains("verify_token"));
-        assert!(Handshake::of("slack", Some(&token)).unwrap_err().contains("remove it"));
-        for provider in Handshake::PROVIDERS {
+        assert!(Challenge::of("paddle", None).unwrap_err().contains("slack"));
+        assert!(Challenge::of("meta", None).unwrap_err().contains("verify_token"));
+        assert!(Challenge::of("slack", Some(&token)).unwrap_err().contains("remove it"));
+        for provider in Challenge::PROVIDERS {
             assert!(
-                Handshake::of(provider, (provider == "meta").then_some(&token)).is_ok(),
+                Challenge::of(provider, (provider == "meta").then_some(&token)).is_ok(),
                 "{provider}"
             );
         }
     }
 
     proptest! {
-        /// Whatever is asked, what goes back is plain.
+        /// Whatever the request is, an echoed text has only letters, digits, `_`, `-` and `.`.
         #[test]
         fn nothing_but_plain_text_is_echoed(query in "(challenge|hub\\.[a-z_]{1,12}|x)=[ -~]{0,40}(&[ -~]{0,30}){0,3}", text in "\\PC{0,150}") {
-            let plain = |reply: &Reply| reply.body.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-            for handshake in [Handshake::Dropbox, meta()] {
-                if let Some(Ok(reply)) = handshake.challenged(&Method::GET, &query) {
+            let plain = |reply: &ChallengeReply| reply.body.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+            for challenge in [Challenge::Dropbox, meta()] {
+                if let Some(Ok(reply)) = challenge.answer_unsigned(&Method::GET, &query) {
                     prop_assert!(plain(&reply), "{reply:?}");
                 }
             }
             let body = json!({ "type": "url_verification", "challenge": text }).to_string();
-            if let Some(reply) = Handshake::Slack.answer(&pieces(&body), &zoom(), 0) {
+            if let Some(reply) = Challenge::Slack.answer_verified(&pieces(&body), &zoom(), 0) {
                 prop_assert!(plain(&reply) && reply.body == text);
             }
         }

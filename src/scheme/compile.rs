@@ -1,343 +1,374 @@
-//! From a description and keys to a scheme that runs: every fault is found here, at load, and all at once.
+//! From a description and keys to a scheme that can run. Every fault is found here, when a route is loaded, and all
+//! faults are reported together.
 //!
-//! What comes out is valid by construction: keys are expanded, templates parsed, pointers split, and it is decided
-//! whether the body can be hashed as it arrives or must be complete first.
+//! A [`CompiledScheme`] is valid by construction: keys are parsed, templates and pointers are split, and it is decided
+//! whether the body can be hashed while it arrives or must be complete first.
 
-use super::NamedSecret;
-use super::custom::{self, Algorithm, Custom, Encoding, Fields, FormDigest, SecretPosition};
+use super::compiled::{CompiledScheme, FormDigest, PayloadPlan, SchemeKey};
 use super::delivery::DeliveryId;
-use super::json::Pointer;
-use super::keys::{self, Key};
-use super::mac::Hash;
-use super::place::{self, Layout, Shape, Time, TimePlace};
-use super::template::{self, Names, Part};
+use super::description::{Algorithm, SchemeDescription, SignatureDescription, SignatureEncoding};
+use super::json::JsonPointer;
+use super::keys::{self, VerificationKey};
+use super::location::{self, SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
+use super::template::{self, PayloadPart, PlaceholderValues};
+use super::types::NamedSecret;
 use super::url::PublicUrl;
 use hyper::header::HeaderName;
 use std::time::Duration;
 
-/// A scheme with its keys, ready to judge requests.
-#[derive(Debug)]
-pub(super) struct Scheme {
-    pub(super) name: String,
-    pub(super) key_names: Vec<String>,
-    /// In configuration order; never empty.
-    pub(super) keys: Vec<SchemeKey>,
-    /// What stands before a signature, by [`SchemeKey::family`]; one or two.
-    pub(super) prefixes: Vec<String>,
-    pub(super) layout: Layout,
-    pub(super) encoding: Encoding,
-    pub(super) strict: bool,
-    pub(super) time: Option<Time>,
-    pub(super) tolerance: Option<Duration>,
-    pub(super) delivery_id: Option<DeliveryId>,
-    pub(super) payload: Payload,
-    pub(super) url: Option<PublicUrl>,
-    pub(super) body_digest: Option<String>,
-    pub(super) single: Option<Pointer>,
-    pub(super) values: Values,
-    /// Every header that the verdict depends on, the one with the signature first.
-    pub(super) headers: Vec<HeaderName>,
-    pub(super) warnings: Vec<String>,
-}
-
-/// A key, and which of the scheme's prefixes its signatures have.
-#[derive(Debug)]
-pub(super) struct SchemeKey {
-    pub(super) family: usize,
-    pub(super) key: Key,
-}
-
-/// How the payload is put together.
-#[derive(Debug)]
-pub(super) enum Payload {
-    /// Hashed as it arrives: parts of the head, the body, parts of the head; all keys are HMAC keys of one hash.
-    Stream {
-        before: Vec<Part>,
-        after: Vec<Part>,
-        hash: Hash,
-    },
-    /// Put together when the body is complete.
-    Whole(Vec<Part>),
-}
-
-impl Payload {
-    /// All parts, in order.
-    pub(super) fn parts(&self) -> impl Iterator<Item = &Part> {
-        let (before, body, after): (&[Part], _, &[Part]) = match self {
-            Self::Stream { before, after, .. } => (before, Some(&Part::Body), after),
-            Self::Whole(parts) => (parts, None, &[]),
-        };
-        before.iter().chain(body).chain(after)
-    }
-}
-
-/// The form digest's options.
-#[derive(Debug)]
-pub(super) struct Values {
-    pub(super) hash_field: String,
-    pub(super) fields: Fields,
-    pub(super) separator: String,
-    pub(super) secret_position: SecretPosition,
-    pub(super) leave_out: Vec<String>,
-}
-
-/// Compiles a scheme.
+/// Compiles a scheme. The stages that do not depend on each other report their faults together.
 ///
 /// # Errors
 /// All faults, each a sentence.
 pub(super) fn compile(
     name: &str,
-    mut description: Custom,
+    description: SchemeDescription,
     secrets: &[NamedSecret],
     public_url: Option<&str>,
-) -> Result<Scheme, Vec<String>> {
-    let mut faults = Faults(keys::faults(secrets));
-    let values = digest_values(&mut description, &mut faults);
-    let algorithm = description.algorithm.unwrap_or(Algorithm::HmacSha256);
-    let signature = description.signature.take().unwrap_or_default();
-    let prefix = signature.prefix.clone().unwrap_or_default();
-    let layout = faults.keep(place::layout(signature));
-    let listed = matches!(layout, Some(Layout::Header(_, Shape::List(..))));
-    let time = description
-        .timestamp
-        .take()
-        .and_then(|time| faults.keep(place::time(time, listed)));
-    let delivery_id = description
-        .delivery_id
-        .take()
-        .and_then(|id| faults.keep(DeliveryId::new("delivery_id", id)));
-    let tolerance = description
-        .tolerance
-        .take()
-        .and_then(|text| faults.keep(tolerance(&text)));
-    if tolerance.is_some() && time.is_none() {
-        faults.push("`tolerance` needs a time: say where it stands with `timestamp`, or remove it.");
-    }
-    let single = description
-        .single
-        .take()
-        .and_then(|text| faults.keep(Pointer::parse(&text)));
-    let url = public_url.and_then(|text| {
-        faults.keep(PublicUrl::parse(
-            text,
-            description.url_unescape.as_deref().unwrap_or_default(),
-            description.url_ports,
-        ))
-    });
-
-    let names = Names {
-        timestamp: time.as_ref().map(place::timestamp_part),
-        id: delivery_id.as_ref().map(|id| place::id_part(&id.0)),
-        url: public_url.is_some(),
-    };
-    let template = match (description.payload.as_deref(), algorithm) {
-        (Some(_), Algorithm::Token) => {
-            faults.push("A token signs nothing: remove `payload`.");
-            Some(Vec::new())
-        }
-        (None, Algorithm::Token) => Some(Vec::new()),
-        (None, _) if values.is_some() => Some(vec![Part::Values]),
-        (text, _) => faults.keep(template::parse(text.unwrap_or("{body}"), &names)),
-    };
-    let parts = template.unwrap_or_default();
-    let has_secret = parts.iter().any(|part| matches!(part, Part::Secret | Part::Values));
-    if is_digest(algorithm) != has_secret && faults.0.is_empty() {
-        faults.push("A plain digest (`md5`, `sha1`, `sha256`) needs `{secret}` in its payload, and no other algorithm may have it.");
-    }
-    if parts
-        .iter()
-        .any(|part| matches!(part, Part::Field(_) | Part::Listed(_)))
-        && !listed
-    {
-        faults.push("`{field:…}` and `{headers:…}` read the signature header's list: write `signature = { header = …, field = … }`.");
-    }
-    if public_url.is_some() && !parts.contains(&Part::Url) && faults.0.is_empty() {
-        faults.push(&format!(
-            "`public_url` belongs to schemes that sign the URL; `{name}` does not: remove it."
-        ));
-    }
-
-    let mut prefixes = vec![prefix];
-    let mut expanded = Vec::new();
-    let format = description.key.clone().unwrap_or_default();
-    for secret in secrets
-        .iter()
-        .filter(|secret| !secret.secret.expose().trim_ascii().is_empty())
-    {
-        let alternative = description.alternative.as_ref();
-        let (family, key) =
-            match alternative.filter(|other| secret.secret.expose().starts_with(other.key_prefix.as_bytes())) {
-                Some(other) => (
-                    1,
-                    keys::expand(other.algorithm, Some(&other.key_prefix), format.encoding, secret),
-                ),
-                None => (
-                    0,
-                    keys::expand(algorithm, format.prefix.as_deref(), format.encoding, secret),
-                ),
-            };
-        expanded.extend(faults.keep(key).map(|key| SchemeKey { family, key }));
-    }
-    prefixes.extend(description.alternative.take().map(|other| other.prefix));
-
-    let Some(layout) = layout.filter(|_| faults.0.is_empty()) else {
-        return Err(faults.0);
-    };
-    let in_time = matches!(
-        time.as_ref().map(|time| &time.place),
-        None | Some(TimePlace::Header(_) | TimePlace::Field(_) | TimePlace::Json(_))
-    );
-    let streams = in_time && !description.url_ports && description.body_digest.is_none() && single.is_none();
-    let payload = payload(parts, &expanded, streams && matches!(layout, Layout::Header(..)));
-    let warnings = warnings(name, algorithm, &payload);
-    Ok(Scheme {
-        name: name.to_owned(),
-        key_names: secrets.iter().map(|key| key.name.clone()).collect(),
-        headers: headers(&layout, time.as_ref(), &payload),
-        keys: expanded,
-        prefixes,
-        layout,
-        encoding: description.encoding.unwrap_or(Encoding::Hex),
-        strict: description.strict,
-        time,
-        tolerance,
-        delivery_id,
-        payload,
-        url,
-        body_digest: description.body_digest,
-        single,
-        values: values.unwrap_or_else(|| Values::new(FormDigest::default())),
-        warnings,
-    })
+) -> Result<CompiledScheme, Vec<String>> {
+    let usable = both(no_faults(keys::faults(secrets)), check_form_digest(&description));
+    let description = spell_out_form_digest(description);
+    let parsed = parse(&description, public_url).and_then(|parsed| check(name, &description, parsed));
+    let (_, (parsed, keys)) = both(usable, both(parsed, expand_keys(&description, secrets)))?;
+    Ok(assemble(name, description, parsed, keys, secrets))
 }
 
-/// Sentences, collected.
+/// The description after every text in it was parsed; see the fields of [`CompiledScheme`].
+struct Parsed {
+    signature: SignatureLocation,
+    timestamp: Option<TimestampSource>,
+    tolerance: Option<Duration>,
+    delivery_id: Option<DeliveryId>,
+    public_url: Option<PublicUrl>,
+    single_element_array: Option<JsonPointer>,
+    parts: Vec<PayloadPart>,
+}
+
+/// Returns both values, or the faults of both.
+fn both<A, B>(a: Result<A, Vec<String>>, b: Result<B, Vec<String>>) -> Result<(A, B), Vec<String>> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => Err(faults),
+        (Err(a), Err(b)) => Err([a, b].concat()),
+    }
+}
+
+/// Fails when there is a fault.
+fn no_faults(faults: Vec<String>) -> Result<(), Vec<String>> {
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// Collects faults of parts that are parsed independently.
+#[derive(Default)]
 struct Faults(Vec<String>);
 
 impl Faults {
+    /// Records a fault.
     fn push(&mut self, fault: &str) {
         self.0.push(fault.to_owned());
     }
 
+    /// Returns the value, or records the fault.
     fn keep<T>(&mut self, result: Result<T, String>) -> Option<T> {
         result.map_err(|fault| self.0.push(fault)).ok()
     }
 }
 
-impl Values {
-    fn new(digest: FormDigest) -> Self {
-        Self {
-            hash_field: digest.hash_field.unwrap_or_else(|| "msg_id".to_owned()),
-            fields: digest.fields.unwrap_or(Fields::Order(custom::FieldOrder::Posted)),
-            separator: digest.separator.unwrap_or_default(),
-            secret_position: digest.secret_position.unwrap_or(SecretPosition::Last),
-            leave_out: digest.leave_out,
-        }
-    }
-}
-
-/// `form_digest` in the words of the general description.
-fn digest_values(description: &mut Custom, faults: &mut Faults) -> Option<Values> {
-    let digest = description.form_digest.take()?;
+/// Checks that `form_digest` stands alone and uses a plain digest.
+fn check_form_digest(description: &SchemeDescription) -> Result<(), Vec<String>> {
+    let Some(digest) = &description.form_digest else {
+        return Ok(());
+    };
+    let mut faults = Faults::default();
     if description.signature.is_some() || description.payload.is_some() || description.algorithm.is_some() {
-        faults.push("`form_digest` says all of `signature`, `algorithm` and `payload`: remove those, or remove it.");
+        faults.push(
+            "`form_digest` includes `signature`, `algorithm` and `payload`: remove those, or remove `form_digest`.",
+        );
     }
-    let algorithm = digest.algorithm.unwrap_or(Algorithm::Md5);
-    if !is_digest(algorithm) {
+    if digest.algorithm.is_some_and(|algorithm| !is_plain_digest(algorithm)) {
         faults.push("`form_digest.algorithm` is one of `md5`, `sha1`, `sha256`.");
     }
-    description.algorithm = Some(algorithm);
-    description.payload = None;
-    let values = Values::new(digest);
-    description.signature = Some(custom::Signature {
-        form: Some(values.hash_field.clone()),
-        ..custom::Signature::default()
-    });
-    Some(values)
+    no_faults(faults.0)
 }
 
-const fn is_digest(algorithm: Algorithm) -> bool {
-    matches!(algorithm, Algorithm::Md5 | Algorithm::Sha1 | Algorithm::Sha256)
+/// Writes `form_digest` as the `signature` and `algorithm` that it implies, so that later stages know one form only.
+fn spell_out_form_digest(mut description: SchemeDescription) -> SchemeDescription {
+    if let Some(digest) = &description.form_digest {
+        description.algorithm = Some(digest.algorithm.unwrap_or(Algorithm::Md5));
+        description.payload = None;
+        description.signature = Some(SignatureDescription {
+            form: Some(FormDigest::new(digest.clone()).hash_field),
+            ..SignatureDescription::default()
+        });
+    }
+    description
 }
 
-fn tolerance(text: &str) -> Result<Duration, String> {
+/// Parses every text of the description.
+///
+/// # Errors
+/// All faults, each a sentence.
+fn parse(description: &SchemeDescription, public_url: Option<&str>) -> Result<Parsed, Vec<String>> {
+    let mut faults = Faults::default();
+    let signature = faults.keep(location::signature(description.signature.clone().unwrap_or_default()));
+    let has_list = signature.as_ref().is_some_and(is_list);
+    let timestamp = description.timestamp.clone();
+    let timestamp = timestamp.and_then(|timestamp| faults.keep(location::timestamp(timestamp, has_list)));
+    let delivery_id = description.delivery_id.clone();
+    let delivery_id = delivery_id.and_then(|id| faults.keep(DeliveryId::new("delivery_id", id)));
+    let tolerance = description.tolerance.as_deref();
+    let tolerance = tolerance.and_then(|text| faults.keep(parse_tolerance(text)));
+    if tolerance.is_some() && timestamp.is_none() {
+        faults.push("`tolerance` needs a time: configure its location with `timestamp`, or remove `tolerance`.");
+    }
+    let single_element_array = description.single.as_deref();
+    let single_element_array = single_element_array.and_then(|text| faults.keep(JsonPointer::parse(text)));
+    let unescape = description.url_unescape.as_deref().unwrap_or_default();
+    let url = public_url.and_then(|text| faults.keep(PublicUrl::parse(text, unescape, description.url_ports)));
+    let values = PlaceholderValues {
+        timestamp: timestamp.as_ref().map(location::timestamp_part),
+        id: delivery_id.as_ref().map(|id| location::id_part(&id.0)),
+        has_url: public_url.is_some(),
+    };
+    let parts = faults.keep(parse_payload(description, &values)).unwrap_or_default();
+    let reads_list = |part: &PayloadPart| matches!(part, PayloadPart::Field(_) | PayloadPart::ListedHeaders(_));
+    if !has_list && parts.iter().any(reads_list) {
+        faults.push("`{field:…}` and `{headers:…}` read the signature header's list: write `signature = { header = …, field = … }`.");
+    }
+    match signature.filter(|_| faults.0.is_empty()) {
+        Some(signature) => Ok(Parsed {
+            signature,
+            timestamp,
+            tolerance,
+            delivery_id,
+            public_url: url,
+            single_element_array,
+            parts,
+        }),
+        None => Err(faults.0),
+    }
+}
+
+/// Parses a tolerance of at least one second.
+fn parse_tolerance(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .ok()
         .filter(|duration| duration.as_secs() > 0);
     duration.ok_or_else(|| format!("`{text}` is no tolerance: write a duration such as `\"300s\"`."))
 }
 
-/// Streams when everything before and after the body is known from the head and every key is an HMAC key of one hash.
-fn payload(parts: Vec<Part>, keys: &[SchemeKey], allowed: bool) -> Payload {
+/// Parses the payload's template. It is empty for a token, which signs nothing, and `{body}` by default.
+fn parse_payload(description: &SchemeDescription, values: &PlaceholderValues) -> Result<Vec<PayloadPart>, String> {
+    match description.payload.as_deref() {
+        Some(_) if algorithm(description) == Algorithm::Token => {
+            Err("A token signs nothing: remove `payload`.".to_owned())
+        }
+        None if algorithm(description) == Algorithm::Token => Ok(Vec::new()),
+        None if description.form_digest.is_some() => Ok(vec![PayloadPart::FormDigest]),
+        text => template::parse(text.unwrap_or("{body}"), values),
+    }
+}
+
+/// Checks what the payload needs of the rest of the description, and the reverse.
+///
+/// # Errors
+/// All faults, each a sentence.
+fn check(name: &str, description: &SchemeDescription, parsed: Parsed) -> Result<Parsed, Vec<String>> {
+    let mut faults = Faults::default();
+    let is_digest = is_plain_digest(algorithm(description));
+    if description.form_digest.is_none() && is_digest != parsed.parts.contains(&PayloadPart::Secret) {
+        faults.push("A plain digest (`md5`, `sha1`, `sha256`) needs `{secret}` in its payload, and no other algorithm may have it.");
+    }
+    if parsed.public_url.is_some() && !parsed.parts.contains(&PayloadPart::Url) {
+        faults.push(&format!(
+            "`public_url` belongs to schemes that sign the URL; `{name}` does not: remove it."
+        ));
+    }
+    no_faults(faults.0).map(|()| parsed)
+}
+
+/// Parses the keys, each with the algorithm that its prefix selects. Blank keys are skipped: [`keys::faults`] reports
+/// them.
+///
+/// # Errors
+/// One sentence for each key that is not what the algorithm needs.
+fn expand_keys(description: &SchemeDescription, secrets: &[NamedSecret]) -> Result<Vec<SchemeKey>, Vec<String>> {
+    let mut faults = Faults::default();
+    let format = description.key.clone().unwrap_or_default();
+    let expand = |secret: &NamedSecret| {
+        let text = secret.secret.expose();
+        let alternative = description.alternative.as_ref();
+        match alternative.filter(|other| text.starts_with(other.key_prefix.as_bytes())) {
+            Some(other) => {
+                let key = keys::expand(other.algorithm, Some(&other.key_prefix), format.encoding, secret)?;
+                Ok(SchemeKey { family: 1, key })
+            }
+            None => {
+                let key = keys::expand(
+                    algorithm(description),
+                    format.prefix.as_deref(),
+                    format.encoding,
+                    secret,
+                )?;
+                Ok(SchemeKey { family: 0, key })
+            }
+        }
+    };
+    let secrets = secrets
+        .iter()
+        .filter(|secret| !secret.secret.expose().trim_ascii().is_empty());
+    let keys = secrets.filter_map(|secret| faults.keep(expand(secret))).collect();
+    no_faults(faults.0).map(|()| keys)
+}
+
+/// Puts the parsed parts together and derives what follows from them. Cannot fail.
+fn assemble(
+    name: &str,
+    description: SchemeDescription,
+    parsed: Parsed,
+    keys: Vec<SchemeKey>,
+    secrets: &[NamedSecret],
+) -> CompiledScheme {
+    let algorithm = algorithm(&description);
+    let payload = plan(&description, &parsed, &keys);
+    let prefix = description.signature.and_then(|signature| signature.prefix);
+    let mut prefixes = vec![prefix.unwrap_or_default()];
+    prefixes.extend(description.alternative.map(|other| other.prefix));
+    CompiledScheme {
+        name: name.to_owned(),
+        key_names: secrets.iter().map(|key| key.name.clone()).collect(),
+        headers: signed_headers(&parsed.signature, parsed.timestamp.as_ref(), &payload),
+        warnings: warnings(name, algorithm, &payload),
+        keys,
+        prefixes,
+        signature: parsed.signature,
+        encoding: description.encoding.unwrap_or(SignatureEncoding::Hex),
+        strict: description.strict,
+        timestamp: parsed.timestamp,
+        tolerance: parsed.tolerance,
+        delivery_id: parsed.delivery_id,
+        payload,
+        public_url: parsed.public_url,
+        body_digest: description.body_digest,
+        single_element_array: parsed.single_element_array,
+        form_digest: FormDigest::new(description.form_digest.unwrap_or_default()),
+    }
+}
+
+/// The configured algorithm, or the default.
+fn algorithm(description: &SchemeDescription) -> Algorithm {
+    description.algorithm.unwrap_or(Algorithm::HmacSha256)
+}
+
+/// Whether the algorithm is a hash without a key.
+const fn is_plain_digest(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::Md5 | Algorithm::Sha1 | Algorithm::Sha256)
+}
+
+/// Whether signatures are in a header that is a list of `key=value`.
+const fn is_list(signature: &SignatureLocation) -> bool {
+    matches!(
+        signature,
+        SignatureLocation::Header(_, SignatureHeaderFormat::KeyValueList(..))
+    )
+}
+
+/// Decides whether the payload is hashed while the body arrives. It is when everything before and after the body is known
+/// from the head and every key is an HMAC key of one hash.
+fn plan(description: &SchemeDescription, parsed: &Parsed, keys: &[SchemeKey]) -> PayloadPlan {
     let mut hashes = keys.iter().map(|key| match &key.key {
-        Key::Mac(mac) if key.family == 0 => Some(mac.hash()),
-        Key::Mac(_) | Key::Public(_) | Key::Token(..) | Key::Digest(..) => None,
+        VerificationKey::Mac(mac) if key.family == 0 => Some(mac.hash()),
+        VerificationKey::Mac(_)
+        | VerificationKey::Public(_)
+        | VerificationKey::Token(..)
+        | VerificationKey::Digest(..) => None,
     });
     let hash = hashes
         .next()
         .flatten()
         .filter(|first| hashes.all(|hash| hash == Some(*first)));
-    let bodies = parts.iter().filter(|part| **part == Part::Body).count();
-    match (hash, parts.iter().position(|part| *part == Part::Body)) {
-        (Some(hash), Some(at)) if allowed && bodies == 1 && !parts.iter().any(Part::looks_inside) => {
-            let mut before = parts;
-            let after = before.split_off(at).into_iter().skip(1).collect();
-            Payload::Stream { before, after, hash }
+    let time_in_form = parsed
+        .timestamp
+        .as_ref()
+        .is_some_and(|timestamp| matches!(timestamp.location, TimestampLocation::Form(_)));
+    let allowed = matches!(parsed.signature, SignatureLocation::Header(..))
+        && !time_in_form
+        && !description.url_ports
+        && description.body_digest.is_none()
+        && parsed.single_element_array.is_none()
+        && !parsed.parts.iter().any(PayloadPart::needs_whole_body);
+    let mut bodies = parsed
+        .parts
+        .iter()
+        .enumerate()
+        .filter(|(_, part)| **part == PayloadPart::Body);
+    match (hash, bodies.next(), bodies.next()) {
+        (Some(hash), Some((at, _)), None) if allowed => {
+            let (before, after) = parsed.parts.split_at(at);
+            PayloadPlan::Streamed {
+                before: before.to_vec(),
+                after: after.iter().skip(1).cloned().collect(),
+                hash,
+            }
         }
-        _ => Payload::Whole(parts),
+        _ => PayloadPlan::Buffered(parsed.parts.clone()),
     }
 }
 
-fn headers(layout: &Layout, time: Option<&Time>, payload: &Payload) -> Vec<HeaderName> {
+/// Every header that the result depends on, the signature header first.
+fn signed_headers(
+    signature: &SignatureLocation,
+    timestamp: Option<&TimestampSource>,
+    payload: &PayloadPlan,
+) -> Vec<HeaderName> {
     let mut headers = Vec::new();
     let mut add = |name: &HeaderName| {
         if !headers.contains(name) {
             headers.push(name.clone());
         }
     };
-    if let Layout::Header(name, _) = layout {
+    if let SignatureLocation::Header(name, _) = signature {
         add(name);
     }
-    if let Some(Time {
-        place: TimePlace::Header(name),
-        ..
-    }) = time
-    {
+    if let Some(TimestampLocation::Header(name)) = timestamp.map(|timestamp| &timestamp.location) {
         add(name);
     }
     for part in payload.parts() {
-        if let Part::Header(name) = part {
+        if let PayloadPart::Header(name) = part {
             add(name);
         }
     }
     headers
 }
 
-/// What an operator should know of the scheme itself, whatever the keys are.
-fn warnings(name: &str, algorithm: Algorithm, payload: &Payload) -> Vec<String> {
+/// Sentences for the operator about weaknesses of the scheme itself, whatever the keys are.
+fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan) -> Vec<String> {
+    let covers_body = |part: &PayloadPart| {
+        matches!(
+            part,
+            PayloadPart::Body | PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest
+        )
+    };
     let mut warnings = Vec::new();
     if algorithm == Algorithm::Token {
         warnings.push(format!(
-            "`{name}` compares a token and signs nothing: whoever has seen one request can send any other."
+            "`{name}` compares a token and signs nothing: anyone who has seen one request can send any other."
         ));
-    } else if !payload
-        .parts()
-        .any(|part| matches!(part, Part::Body | Part::Form | Part::Php | Part::Values))
-    {
+    } else if !payload.parts().any(covers_body) {
         warnings.push(format!(
             "`{name}` does not sign the whole body: only the values in its payload can be trusted."
         ));
     }
-    let weak = match algorithm {
+    let weakness = match algorithm {
         Algorithm::Md5 => {
-            "a plain MD5 digest, which is broken: whoever can choose what a sender signs may forge other requests"
+            "a plain MD5 digest, which is broken: anyone who can choose part of what a sender signs may forge other requests"
         }
         Algorithm::Sha1 => "a plain SHA-1 digest, which is weak: an HMAC would separate the key from the text",
         Algorithm::Sha256 => {
-            "a plain SHA-256 digest: with the secret first, whoever has seen one request can append to it; an HMAC would prevent that"
+            "a plain SHA-256 digest: with the secret first, anyone who has seen one request can append to it; an HMAC would prevent that"
         }
         Algorithm::RsaSha1 => {
-            "RSA with SHA-1, for which collisions can be bought: prefer a newer scheme where the provider offers one"
+            "RSA with SHA-1, for which collisions are affordable: prefer a newer scheme where the provider offers one"
         }
         Algorithm::HmacSha1 => "HMAC-SHA1: no attack on it is known, but prefer SHA-256 where the provider offers it",
         Algorithm::HmacSha256
@@ -346,6 +377,6 @@ fn warnings(name: &str, algorithm: Algorithm, payload: &Payload) -> Vec<String> 
         | Algorithm::EcdsaP256
         | Algorithm::Token => return warnings,
     };
-    warnings.push(format!("`{name}` uses {weak}."));
+    warnings.push(format!("`{name}` uses {weakness}."));
     warnings
 }

@@ -1,49 +1,51 @@
-//! The provider's own id of a delivery: the same in each of a sender's retries, whatever their signatures.
+//! The provider's own id of a delivery. It is the same in all retries of a sender, although their signatures differ.
 //!
-//! It names what `[route.dedupe]` delivers once. It is read from a request that is verified already; that the id itself is
-//! signed is the provider's choice (an id in the body is, one in a header of its own mostly is not).
+//! `[route.dedupe]` delivers each id once. The id is read from a request that is already verified. Whether the id itself is
+//! signed depends on the provider: an id in the body is signed, an id in a header of its own usually is not.
 
-use super::place::{self, Place};
-use super::{Head, contiguous, custom, form};
+use super::description::LocationDescription;
+use super::form;
+use super::location::{self, ValueLocation};
+use super::types::{HeadRef, contiguous};
 use bytes::Bytes;
 use hyper::Method;
 use std::borrow::Cow;
 
-/// Where the id stands.
+/// The location of the id.
 #[derive(Clone, Debug)]
-pub struct DeliveryId(pub(super) Place);
+pub struct DeliveryId(pub(super) ValueLocation);
 
 impl DeliveryId {
-    /// An id that stands where the configuration's table `key` says.
+    /// Parses the location from the configuration's table `key`.
     ///
     /// # Errors
     /// A sentence for the operator.
-    pub fn new(key: &str, described: custom::Place) -> Result<Self, String> {
-        place::place(key, described).map(Self)
+    pub fn new(key: &str, description: LocationDescription) -> Result<Self, String> {
+        location::value(key, description).map(Self)
     }
 
-    /// The place in the words of the configuration: `header`, `pointer` or `form`, and which.
+    /// The location as the configuration writes it: `header`, `pointer` or `form`, and the value of that key.
     #[must_use]
-    pub fn written(&self) -> (&'static str, String) {
+    pub fn describe(&self) -> (&'static str, String) {
         match &self.0 {
-            Place::Header(name) => ("header", name.to_string()),
-            Place::Json(pointer) => ("pointer", pointer.to_string()),
-            Place::Form(name) => ("form", name.clone()),
+            ValueLocation::Header(name) => ("header", name.to_string()),
+            ValueLocation::Json(pointer) => ("pointer", pointer.to_string()),
+            ValueLocation::Form(name) => ("form", name.clone()),
         }
     }
 
-    /// The id of a request; `body` in pieces. `None` where there is none, or none that all readers would agree on: an
-    /// empty one, a header given twice, a JSON key given twice, a value that is not plain.
+    /// The id of a request; `body` in pieces. `None` when there is none, or none that all readers would understand equally:
+    /// an empty one, a repeated header, a repeated JSON key, a value that is not a text, an integer or a truth value.
     #[must_use]
-    pub fn find<'a>(&self, head: &Head<'a>, body: &[Bytes]) -> Option<Cow<'a, [u8]>> {
+    pub fn find<'a>(&self, head: &HeadRef<'a>, body: &[Bytes]) -> Option<Cow<'a, [u8]>> {
         let id: Cow<'a, [u8]> = match &self.0 {
-            Place::Header(name) => {
+            ValueLocation::Header(name) => {
                 let mut values = head.headers.named(name.as_str());
                 let value = values.next()?;
                 values.next().is_none().then_some(Cow::Borrowed(value))?
             }
-            Place::Json(pointer) => Cow::Owned(pointer.text(&contiguous(body)).ok()??.into_bytes()),
-            Place::Form(name) => {
+            ValueLocation::Json(pointer) => Cow::Owned(pointer.text(&contiguous(body)).ok()??.into_bytes()),
+            ValueLocation::Form(name) => {
                 let query = head.target.split_once('?').map_or("", |(_, query)| query);
                 let body = contiguous(body);
                 let form = if *head.method == Method::GET {

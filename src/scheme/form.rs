@@ -1,25 +1,25 @@
-//! Form-encoded fields, and the two texts that providers sign of them: PHP's serialisation and Twilio's concatenation.
+//! Form-encoded fields, and the two texts that providers sign of them: PHP's serialization and Twilio's concatenation.
 //!
-//! PHP rewrites field names when it reads a form, and Paddle Classic signs what PHP saw, so its rules are followed here
-//! (`php_register_variable_ex`, `ksort`, `serialize`; compared with a real PHP by `tests/php/differential.php`). Where
-//! following them would let the application behind us read another value than the one that was signed, or where PHP's
-//! own answer depends on its version, the request is refused instead.
+//! PHP rewrites field names when it reads a form, and Paddle Classic signs the result. PHP's rules are therefore implemented
+//! here (`php_register_variable_ex`, `ksort`, `serialize`; `tests/php/differential.php` compares them with PHP itself). The
+//! request is refused where these rules would let the application read another value than the signed one, and where the
+//! result depends on the version of PHP.
 
 use crate::http::percent;
 use crate::outcome::Rejection;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most fields of one form; PHP's own `max_input_vars`.
+/// Maximum number of fields of one form, as PHP's `max_input_vars`.
 const MAX_FIELDS: usize = 1000;
 
 /// A decoded field: name and value.
-pub(super) type Pair = (Vec<u8>, Vec<u8>);
+pub(super) type FormField = (Vec<u8>, Vec<u8>);
 
-/// Decodes `a=1&b=x+y%21`; a field without `=` has an empty value, a `%` that starts no escape stands for itself.
+/// Decodes `a=1&b=x+y%21`. A field without `=` has an empty value. A `%` that begins no escape is kept.
 ///
 /// # Errors
 /// `SignatureMalformed` beyond [`MAX_FIELDS`].
-pub(super) fn decode(form: &[u8]) -> Result<Vec<Pair>, Rejection> {
+pub(super) fn decode(form: &[u8]) -> Result<Vec<FormField>, Rejection> {
     let mut pairs = Vec::new();
     for field in form.split(|byte| *byte == b'&').filter(|field| !field.is_empty()) {
         if pairs.len() == MAX_FIELDS {
@@ -32,11 +32,11 @@ pub(super) fn decode(form: &[u8]) -> Result<Vec<Pair>, Rejection> {
     Ok(pairs)
 }
 
-/// The value of a field that stands once (or several times with the same value).
+/// The value of a field; `None` when it is absent. A field may be repeated with the same value.
 ///
 /// # Errors
-/// `SignatureMalformed` when it stands there with two values.
-pub(super) fn value<'p>(pairs: &'p [Pair], name: &str) -> Result<Option<&'p [u8]>, Rejection> {
+/// `SignatureMalformed` when the field has two different values.
+pub(super) fn value<'p>(pairs: &'p [FormField], name: &str) -> Result<Option<&'p [u8]>, Rejection> {
     let mut values = pairs
         .iter()
         .filter(|pair| pair.0 == name.as_bytes())
@@ -48,11 +48,11 @@ pub(super) fn value<'p>(pairs: &'p [Pair], name: &str) -> Result<Option<&'p [u8]
     Ok(first)
 }
 
-/// That no name stands there with two values, which different frameworks read differently.
+/// Checks that no field has two different values, because frameworks disagree about which one counts.
 ///
 /// # Errors
-/// `SignatureMalformed`.
-pub(super) fn unambiguous(pairs: &[Pair]) -> Result<(), Rejection> {
+/// `SignatureMalformed` for such a field.
+pub(super) fn unambiguous(pairs: &[FormField]) -> Result<(), Rejection> {
     let mut seen = BTreeMap::new();
     let twice = pairs
         .iter()
@@ -64,9 +64,10 @@ pub(super) fn unambiguous(pairs: &[Pair]) -> Result<(), Rejection> {
     }
 }
 
-/// Twilio: names sorted, each followed by its value; several values of one name sorted, the same pair once.
-pub(super) fn concatenated(pairs: &[Pair]) -> Vec<u8> {
-    let unique: BTreeSet<&Pair> = pairs.iter().collect();
+/// The text that Twilio signs: names in ascending order, each followed by its value. Several values of one name are sorted
+/// too; a repeated pair counts once.
+pub(super) fn concatenated(pairs: &[FormField]) -> Vec<u8> {
+    let unique: BTreeSet<&FormField> = pairs.iter().collect();
     unique
         .into_iter()
         .flat_map(|(name, value)| [name.as_slice(), value])
@@ -74,20 +75,20 @@ pub(super) fn concatenated(pairs: &[Pair]) -> Vec<u8> {
         .concat()
 }
 
-/// A name as PHP's arrays hold it; integers sort before texts, as `ksort` does for the texts that are let through here.
+/// A key of a PHP array. Integers sort before texts, as `ksort` sorts the texts that are accepted here.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum PhpKey {
     Integer(i64),
     Text(Vec<u8>),
 }
 
-/// Paddle Classic: what PHP's `serialize` makes of the form without one field, sorted by `ksort`.
+/// The text that Paddle Classic signs: the form without the field `without`, sorted by `ksort` and written by `serialize`.
 ///
 /// # Errors
-/// `SignatureMalformed` for names that PHP drops, nests or truncates, for one name with two values (PHP keeps the last,
-/// other frameworks the first: whoever captured a genuine request could put a field of their own before it), and for
-/// number-like names whose order PHP leaves to its version.
-pub(super) fn php_serialized(pairs: &[Pair], without: &str) -> Result<Vec<u8>, Rejection> {
+/// `SignatureMalformed` for names that PHP drops, nests or truncates; for a name with two values (PHP keeps the last, other
+/// frameworks the first, so an attacker with a captured request could put another value before the signed one); and for
+/// names that look like numbers, whose order depends on the version of PHP.
+pub(super) fn php_serialized(pairs: &[FormField], without: &str) -> Result<Vec<u8>, Rejection> {
     let mut fields: BTreeMap<PhpKey, &[u8]> = BTreeMap::new();
     for (name, value) in pairs {
         let key = php_key(name).ok_or(Rejection::SignatureMalformed)?;
@@ -96,12 +97,12 @@ pub(super) fn php_serialized(pairs: &[Pair], without: &str) -> Result<Vec<u8>, R
         }
     }
     fields.remove(&PhpKey::Text(without.as_bytes().to_vec()));
-    let integers = fields.keys().any(|key| matches!(key, PhpKey::Integer(_)));
+    let has_integers = fields.keys().any(|key| matches!(key, PhpKey::Integer(_)));
     let mixed = |key: &PhpKey| match key {
         PhpKey::Integer(_) => false,
         PhpKey::Text(text) => text.first().is_some_and(|first| *first <= b'9'),
     };
-    if integers && fields.keys().any(mixed) {
+    if has_integers && fields.keys().any(mixed) {
         return Err(Rejection::SignatureMalformed);
     }
     let mut out = format!("a:{}:{{", fields.len()).into_bytes();
@@ -121,11 +122,11 @@ pub(super) fn php_serialized(pairs: &[Pair], without: &str) -> Result<Vec<u8>, R
     Ok(out)
 }
 
-/// The key that PHP files a field under; `None` where we do not follow.
+/// The array key that PHP makes of a field's name; `None` for names that are refused.
 fn php_key(name: &[u8]) -> Option<PhpKey> {
     let spaces = name.iter().take_while(|byte| **byte == b' ').count();
     let name = name.get(spaces..)?;
-    // A bracket nests, a NUL truncates, an empty name is dropped.
+    // PHP makes nested arrays of brackets, truncates names at a NUL and drops fields without a name.
     if name.is_empty() || name.contains(&b'[') || name.contains(&0) {
         return None;
     }
@@ -143,7 +144,7 @@ fn php_key(name: &[u8]) -> Option<PhpKey> {
     }
 }
 
-/// Whether PHP's `is_numeric` holds (dots and spaces are gone at this point).
+/// Whether PHP's `is_numeric` is true. Dots and spaces were replaced before.
 fn is_numeric(text: &str) -> bool {
     let blank = ['\t', '\n', '\r', '\u{b}', '\u{c}'];
     let text = text.trim_matches(blank);

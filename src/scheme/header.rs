@@ -1,11 +1,11 @@
-//! Reads what a signature header says: the one value, its parts, the candidate signatures.
+//! Parses a signature header: its value, the parts of a list, the candidate signatures.
 //!
-//! Everything a sender can write here is bounded: one header, 1 KiB, eight candidates. Two readers must never see two
-//! different things in it, so a second header of the name, a second timestamp and anything but plain ASCII is refused.
+//! All of it is bounded: one header, 1 KiB, eight candidates. Two readers must not understand it differently, so a repeated
+//! header, a repeated timestamp and bytes other than printable ASCII are refused.
 
 use super::asymmetric::MAX_SIGNATURE;
-use super::custom::Encoding;
-use super::mac::{Hash, Tag};
+use super::description::SignatureEncoding;
+use super::mac::{HmacHash, Tag};
 use crate::http::message::Headers;
 use crate::outcome::Rejection;
 use base64::engine::general_purpose::STANDARD;
@@ -14,27 +14,27 @@ use base64::{Engine as _, alphabet};
 use hyper::header::HeaderName;
 use memchr::memchr;
 
-/// Longest signature header that is looked at, in bytes; the longest genuine one has about 600.
+/// Maximum length of a signature header in bytes; the longest genuine one has about 600.
 pub(super) const MAX_HEADER: usize = 1024;
 
-/// Most candidate signatures of one request. Rotation needs two.
+/// Maximum number of candidate signatures of one request. A rotation needs two.
 pub(super) const MAX_CANDIDATES: usize = 8;
 
-/// RFC 4648 §5; some senders pad it and some do not.
+/// Base64url (RFC 4648 §5) with optional padding, because some senders omit it.
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The only value of a header, without spaces around it.
+/// The value of a header that must not be repeated, without surrounding spaces.
 ///
 /// # Errors
-/// `SignatureMissing` when it is absent or empty; `SignatureMalformed` when it is there twice, longer than
-/// [`MAX_HEADER`] or has a byte that is not printable ASCII.
+/// `SignatureMissing` when it is absent or empty; `SignatureMalformed` when it is repeated, longer than [`MAX_HEADER`] or has
+/// a byte that is not printable ASCII.
 pub(super) fn only<'h>(headers: &'h Headers, name: &HeaderName) -> Result<&'h str, Rejection> {
     let mut values = headers.named(name.as_str());
     let value = values.next().ok_or(Rejection::SignatureMissing)?;
-    // Also refuses the tab, which HTTP allows and a trimming upstream might treat as a space.
+    // A tab is refused too: HTTP allows it, but an application that trims values may treat it as a space.
     let printable = value
         .iter()
         .fold(true, |printable, byte| printable & (0x20..0x7f).contains(byte));
@@ -50,23 +50,23 @@ pub(super) fn only<'h>(headers: &'h Headers, name: &HeaderName) -> Result<&'h st
     }
 }
 
-/// The `key=value` parts of a list, in order: spaces around a part and one trailing separator are tolerated, a part
-/// without `=`, without a key, or without anything is an error.
-pub(super) fn fields(text: &str, separator: char) -> Fields<'_> {
-    Fields {
+/// The `key=value` parts of a list, in order. Spaces around a part and one trailing separator are accepted. An empty part
+/// and a part without `=` or without a key are errors.
+pub(super) fn fields(text: &str, separator: char) -> ListFields<'_> {
+    ListFields {
         rest: Some(text.strip_suffix(separator).unwrap_or(text)),
         separator,
     }
 }
 
-/// See [`fields`]. Written out, because the general searchers of `str` cost more than the short texts they search.
+/// The iterator of [`fields`]. It uses `memchr`, because the general search of `str` costs more than these short texts justify.
 #[derive(Debug)]
-pub(super) struct Fields<'h> {
+pub(super) struct ListFields<'h> {
     rest: Option<&'h str>,
     separator: char,
 }
 
-impl<'h> Iterator for Fields<'h> {
+impl<'h> Iterator for ListFields<'h> {
     type Item = Result<(&'h str, &'h str), Rejection>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -84,19 +84,19 @@ impl<'h> Iterator for Fields<'h> {
     }
 }
 
-/// What stands before the first such sign, and what after it. The sign is ASCII.
+/// Splits at the first `at`, which is ASCII. The second half is `None` when there is none.
 fn split(text: &str, at: char) -> (&str, Option<&str>) {
     let found = u8::try_from(at).ok().and_then(|at| memchr(at, text.as_bytes()));
     let halves = found.and_then(|found| Some((text.get(..found)?, text.get(found + 1..)?)));
     halves.map_or((text, None), |(before, after)| (before, Some(after)))
 }
 
-/// Whether two short texts are the same; neither is secret.
+/// Whether two short texts are equal. Not constant time, so neither may be secret.
 pub(super) fn is(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| a == b)
 }
 
-/// One to [`MAX_CANDIDATES`] decoded signatures; the common single one needs no allocation.
+/// Up to [`MAX_CANDIDATES`] decoded signatures. The usual single one needs no allocation.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     first: Option<Tag>,
@@ -104,7 +104,7 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    /// Adds one.
+    /// Adds a candidate.
     ///
     /// # Errors
     /// `SignatureMalformed` beyond [`MAX_CANDIDATES`].
@@ -117,50 +117,51 @@ impl Candidates {
         Ok(())
     }
 
-    /// Whether there is none.
+    /// Whether there is no candidate.
     pub(super) const fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    /// In the order of the header.
+    /// The candidates in the order of the header.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Tag> {
         self.first.iter().chain(&self.more)
     }
 }
 
-/// A MAC of this hash as a sender writes it; `None` unless it is exactly that.
-pub(super) fn decode_tag(text: &str, encoding: Encoding, hash: Hash) -> Option<Tag> {
-    // base64 wants room for its estimate, which is up to two bytes more than it writes.
+/// Decodes a sender's MAC. `None` unless it has exactly the length of this hash.
+pub(super) fn decode_tag(text: &str, encoding: SignatureEncoding, hash: HmacHash) -> Option<Tag> {
+    // The base64 crate needs room for its estimate, which is up to two bytes more than it writes.
     let mut room = [0; Tag::MAX + 2];
     let len = match encoding {
-        Encoding::Hex => hex_lower(text, room.get_mut(..hash.len())?).map(|()| hash.len())?,
-        Encoding::Base64 => STANDARD.decode_slice(text, &mut room).ok()?,
-        Encoding::Base64url => URL_SAFE.decode_slice(text, &mut room).ok()?,
+        SignatureEncoding::Hex => hex_lower(text, room.get_mut(..hash.len())?).map(|()| hash.len())?,
+        SignatureEncoding::Base64 => STANDARD.decode_slice(text, &mut room).ok()?,
+        SignatureEncoding::Base64url => URL_SAFE.decode_slice(text, &mut room).ok()?,
     };
     (len == hash.len()).then(|| Tag::new(room.get(..len).unwrap_or_default()))
 }
 
-/// Any signature as a sender writes it, up to [`MAX_SIGNATURE`] bytes.
-pub(super) fn decode(text: &str, encoding: Encoding) -> Option<Vec<u8>> {
+/// Decodes a sender's signature of any kind. `None` for an empty one, for one of more than about [`MAX_SIGNATURE`] bytes and
+/// for one in another encoding.
+pub(super) fn decode(text: &str, encoding: SignatureEncoding) -> Option<Vec<u8>> {
     if text.is_empty() || text.len() > 2 * MAX_SIGNATURE {
         return None;
     }
     match encoding {
-        Encoding::Hex => {
+        SignatureEncoding::Hex => {
             let mut bytes = vec![0; text.len() / 2];
             hex_lower(text, &mut bytes).map(|()| bytes)
         }
-        Encoding::Base64 => STANDARD.decode(text).ok(),
-        Encoding::Base64url => URL_SAFE.decode(text).ok(),
+        SignatureEncoding::Base64 => STANDARD.decode(text).ok(),
+        SignatureEncoding::Base64url => URL_SAFE.decode(text).ok(),
     }
 }
 
-/// A signature as a sender would write it.
-pub(super) fn encode(bytes: &[u8], encoding: Encoding) -> String {
+/// Encodes a signature as a sender does.
+pub(super) fn encode(bytes: &[u8], encoding: SignatureEncoding) -> String {
     match encoding {
-        Encoding::Hex => hex::encode(bytes),
-        Encoding::Base64 => STANDARD.encode(bytes),
-        Encoding::Base64url => URL_SAFE.encode(bytes),
+        SignatureEncoding::Hex => hex::encode(bytes),
+        SignatureEncoding::Base64 => STANDARD.encode(bytes),
+        SignatureEncoding::Base64url => URL_SAFE.encode(bytes),
     }
 }
 
@@ -169,7 +170,7 @@ const DIGITS: [u8; 256] = {
     let mut table = [NO_DIGIT; 256];
     let mut value = 0;
     while value < 16 {
-        #[allow(clippy::indexing_slicing)] // Evaluated by the compiler.
+        #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
         {
             table[b"0123456789abcdef"[value as usize] as usize] = value;
         }
@@ -178,15 +179,16 @@ const DIGITS: [u8; 256] = {
     table
 };
 
+/// Marks a byte that is no digit; its bits do not overlap with those of a digit.
 const NO_DIGIT: u8 = 0xf0;
 
-/// Lower-case hex to bytes; `None` for any other digit or an odd number of them. Upper case is refused because every
-/// official library compares text, so a header that has it is not the provider's.
+/// Decodes lower-case hex. `None` for other digits and for a length other than twice that of `into`. Upper case is refused,
+/// because all official libraries compare text, so a header with upper case is not from the provider.
 fn hex_lower(text: &str, into: &mut [u8]) -> Option<()> {
     if text.len() != into.len() * 2 {
         return None;
     }
-    // Judged once at the end: a branch for every digit costs more than the digits.
+    // One check at the end, because a branch for every digit costs more than the decoding.
     let mut all = 0;
     for (to, pair) in into.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
         let [high, low] = *pair else { return None };
@@ -197,7 +199,8 @@ fn hex_lower(text: &str, into: &mut [u8]) -> Option<()> {
     (all & NO_DIGIT == 0).then_some(())
 }
 
-#[allow(clippy::indexing_slicing)] // A byte cannot be out of a table of 256.
+/// The value of one digit, or [`NO_DIGIT`].
+#[allow(clippy::indexing_slicing, reason = "a byte cannot be out of range of a table of 256")]
 const fn digit(byte: u8) -> u8 {
     DIGITS[byte as usize]
 }
@@ -208,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_read_strictly() {
+    fn malformed_lists_are_refused() {
         let read = |text| fields(text, ';').collect::<Result<Vec<_>, _>>();
         assert_eq!(read("ts=1;h1=a=b"), Ok(vec![("ts", "1"), ("h1", "a=b")]));
         assert_eq!(read(" ts=1 ; h1= ;"), Ok(vec![("ts", "1"), ("h1", "")]));
@@ -218,10 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_written_in_one_way() {
-        for hash in [Hash::Sha1, Hash::Sha256, Hash::Sha512] {
+    fn a_tag_has_exactly_one_accepted_text() {
+        for hash in [HmacHash::Sha1, HmacHash::Sha256, HmacHash::Sha512] {
             let bytes: Vec<u8> = (0..=255).take(hash.len()).collect();
-            for encoding in [Encoding::Hex, Encoding::Base64, Encoding::Base64url] {
+            for encoding in [
+                SignatureEncoding::Hex,
+                SignatureEncoding::Base64,
+                SignatureEncoding::Base64url,
+            ] {
                 let text = encode(&bytes, encoding);
                 let read = |text: &str| decode_tag(text, encoding, hash).map(|tag| tag.as_slice().to_vec());
                 assert_eq!(read(&text).as_ref(), Some(&bytes));
@@ -237,14 +244,14 @@ mod tests {
                 }
             }
         }
-        // Bits beyond the last byte must be zero, or one signature would have four spellings.
-        assert_eq!(decode("AB==", Encoding::Base64), None);
-        assert_eq!(decode("AA==", Encoding::Base64), Some(vec![0]));
-        assert_eq!(decode(&"00".repeat(MAX_SIGNATURE + 1), Encoding::Hex), None);
+        // Bits after the last byte must be zero. Otherwise one signature would have four accepted texts.
+        assert_eq!(decode("AB==", SignatureEncoding::Base64), None);
+        assert_eq!(decode("AA==", SignatureEncoding::Base64), Some(vec![0]));
+        assert_eq!(decode(&"00".repeat(MAX_SIGNATURE + 1), SignatureEncoding::Hex), None);
     }
 
     #[test]
-    fn hex_is_lower_case_and_whole() {
+    fn only_lower_case_hex_of_the_right_length_is_accepted() {
         let mut out = [0; 2];
         assert_eq!(hex_lower("00ff", &mut out), Some(()));
         assert_eq!(out, [0, 0xff]);

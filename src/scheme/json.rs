@@ -1,17 +1,17 @@
-//! One value out of a JSON body by its pointer (RFC 6901), without building the document.
+//! Reads one value of a JSON body by its pointer (RFC 6901), without building the document.
 //!
-//! Strict where two readers could differ: a key on the path that stands twice, and a number that is not a plain
-//! integer, are errors, because the application behind us may read the other one.
+//! Reading is strict where two readers could differ: a repeated key on the path and a number that is not an integer are
+//! errors, because the application may read the other value.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A parsed pointer; never the whole document.
+/// A parsed pointer with at least one token, so it never names the whole document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pointer(Vec<String>);
+pub(super) struct JsonPointer(Vec<String>);
 
-impl Pointer {
+impl JsonPointer {
     /// Parses `/a/0/b~1c`.
     ///
     /// # Errors
@@ -28,37 +28,40 @@ impl Pointer {
         ))
     }
 
-    /// The text, integer or truth value there; `None` when nothing (or `null`) stands there.
+    /// Reads the text, integer or truth value at the pointer; `None` when there is nothing or `null`.
     ///
     /// # Errors
-    /// `()` when the body is not JSON, or what stands there is not one plain value.
+    /// `()` when the body is not JSON, or the value is an object, an array or another number.
     pub(super) fn text(&self, body: &[u8]) -> Result<Option<String>, ()> {
-        match self.seek(body, Leaf::Text)? {
+        match self.search(body, Wanted::Text)? {
             Found::Text(text) => Ok(Some(text)),
             Found::Nothing | Found::Elements(_) => Ok(None),
         }
     }
 
-    /// The number of elements of the array there.
+    /// Counts the elements of the array at the pointer; `None` when there is no array.
     ///
     /// # Errors
     /// `()` when the body is not JSON.
     pub(super) fn elements(&self, body: &[u8]) -> Result<Option<usize>, ()> {
-        match self.seek(body, Leaf::Elements)? {
+        match self.search(body, Wanted::Elements)? {
             Found::Elements(count) => Ok(Some(count)),
             Found::Nothing | Found::Text(_) => Ok(None),
         }
     }
 
-    fn seek(&self, body: &[u8], leaf: Leaf) -> Result<Found, ()> {
+    /// Follows the path through the whole body.
+    fn search(&self, body: &[u8], wanted: Wanted) -> Result<Found, ()> {
         let mut reader = serde_json::Deserializer::from_slice(body);
-        let found = Seek { path: &self.0, leaf }.deserialize(&mut reader).map_err(drop)?;
+        let found = Search { path: &self.0, wanted }
+            .deserialize(&mut reader)
+            .map_err(drop)?;
         reader.end().map_err(drop)?;
         Ok(found)
     }
 }
 
-impl fmt::Display for Pointer {
+impl fmt::Display for JsonPointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0
             .iter()
@@ -66,36 +69,43 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// What is wanted at the end of the path.
+/// What the caller wants to know about the value at the pointer.
 #[derive(Clone, Copy)]
-enum Leaf {
+enum Wanted {
+    /// Its text.
     Text,
+    /// The number of its elements.
     Elements,
 }
 
+/// What was found at the pointer.
 enum Found {
+    /// Nothing, `null`, or a value of another kind.
     Nothing,
     Text(String),
+    /// The number of elements of an array.
     Elements(usize),
 }
 
+/// The search in one value of the document.
 #[derive(Clone, Copy)]
-struct Seek<'p> {
+struct Search<'p> {
+    /// The remaining tokens of the pointer.
     path: &'p [String],
-    leaf: Leaf,
+    wanted: Wanted,
 }
 
-impl Seek<'_> {
-    /// A value that has no inside: it is what was wanted only at the end of the path.
+impl Search<'_> {
+    /// The result for a value without elements: it is found only at the end of the path.
     fn scalar(self, text: impl Into<String>) -> Found {
-        match self.leaf {
-            Leaf::Text if self.path.is_empty() => Found::Text(text.into()),
-            Leaf::Text | Leaf::Elements => Found::Nothing,
+        match self.wanted {
+            Wanted::Text if self.path.is_empty() => Found::Text(text.into()),
+            Wanted::Text | Wanted::Elements => Found::Nothing,
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Seek<'_> {
+impl<'de> DeserializeSeed<'de> for Search<'_> {
     type Value = Found;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Found, D::Error> {
@@ -103,7 +113,7 @@ impl<'de> DeserializeSeed<'de> for Seek<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Seek<'_> {
+impl<'de> Visitor<'de> for Search<'_> {
     type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,46 +149,43 @@ impl<'de> Visitor<'de> for Seek<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
-        let Some((wanted, path)) = self.path.split_first() else {
+        let Some((token, path)) = self.path.split_first() else {
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return match self.leaf {
-                Leaf::Text => Err(A::Error::custom("an object")),
-                Leaf::Elements => Ok(Found::Nothing),
+            return match self.wanted {
+                Wanted::Text => Err(A::Error::custom("an object")),
+                Wanted::Elements => Ok(Found::Nothing),
             };
         };
         let mut found = None;
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if key != wanted.as_str() {
+            if key != token.as_str() {
                 map.next_value::<IgnoredAny>()?;
             } else if found.is_some() {
-                return Err(A::Error::custom("a key stands twice"));
+                return Err(A::Error::custom("a repeated key"));
             } else {
-                found = Some(map.next_value_seed(Seek { path, ..self })?);
+                found = Some(map.next_value_seed(Search { path, ..self })?);
             }
         }
         Ok(found.unwrap_or(Found::Nothing))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Found, A::Error> {
-        let Some((wanted, path)) = self.path.split_first() else {
+        let Some((token, path)) = self.path.split_first() else {
             let mut count = 0;
             while seq.next_element::<IgnoredAny>()?.is_some() {
                 count += 1;
             }
-            return match self.leaf {
-                Leaf::Text => Err(A::Error::custom("an array")),
-                Leaf::Elements => Ok(Found::Elements(count)),
+            return match self.wanted {
+                Wanted::Text => Err(A::Error::custom("an array")),
+                Wanted::Elements => Ok(Found::Elements(count)),
             };
         };
-        // RFC 6901: digits without a leading zero; anything else names no element.
-        let wanted = wanted
-            .parse::<usize>()
-            .ok()
-            .filter(|index| index.to_string() == *wanted);
+        // RFC 6901: an index is digits without a leading zero. Anything else names no element.
+        let wanted_index = token.parse::<usize>().ok().filter(|index| index.to_string() == *token);
         let mut found = Found::Nothing;
         for index in 0.. {
-            if Some(index) == wanted {
-                match seq.next_element_seed(Seek { path, ..self })? {
+            if Some(index) == wanted_index {
+                match seq.next_element_seed(Search { path, ..self })? {
                     Some(value) => found = value,
                     None => break,
                 }
@@ -197,11 +204,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn text(pointer: &str, body: &str) -> Result<Option<String>, ()> {
-        Pointer::parse(pointer).unwrap().text(body.as_bytes())
+        JsonPointer::parse(pointer).unwrap().text(body.as_bytes())
     }
 
     #[test]
-    fn finds_what_stands_there() {
+    fn the_value_at_the_pointer_is_found() {
         let body = r#"{"a":{"b":[1,{"c":"x"},true,-5,null]},"m~n":"t","o/p":"s","":"e","a\u0062":"esc"}"#;
         for (pointer, expected) in [
             ("/a/b/0", Some("1")),
@@ -221,12 +228,12 @@ mod tests {
         ] {
             assert_eq!(text(pointer, body), Ok(expected.map(str::to_owned)), "{pointer}");
         }
-        assert_eq!(Pointer::parse("/m~0n/o~1p/").unwrap().to_string(), "/m~0n/o~1p/");
-        assert!(Pointer::parse("a").is_err() && Pointer::parse("").is_err());
+        assert_eq!(JsonPointer::parse("/m~0n/o~1p/").unwrap().to_string(), "/m~0n/o~1p/");
+        assert!(JsonPointer::parse("a").is_err() && JsonPointer::parse("").is_err());
     }
 
     #[test]
-    fn refuses_what_two_readers_could_see_differently() {
+    fn bodies_that_two_readers_could_read_differently_are_refused() {
         for body in [
             r#"{"a":1,"a":2}"#,
             r#"{"a":1}x"#,
@@ -245,8 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn counts_elements() {
-        let count = |pointer, body: &str| Pointer::parse(pointer).unwrap().elements(body.as_bytes());
+    fn elements_of_an_array_are_counted() {
+        let count = |pointer, body: &str| JsonPointer::parse(pointer).unwrap().elements(body.as_bytes());
         assert_eq!(count("/a", r#"{"a":[{},{}]}"#), Ok(Some(2)));
         assert_eq!(count("/a", r#"{"a":[]}"#), Ok(Some(0)));
         assert_eq!(count("/a", r#"{"a":{"0":1}}"#), Ok(None));
@@ -254,9 +261,9 @@ mod tests {
     }
 
     proptest! {
-        /// serde_json's own pointer over the built document agrees.
+        /// The pointer of serde_json over the built document finds the same value.
         #[test]
-        fn agrees_with_the_built_document(key in "[a-z~/]{0,3}", other in "[a-z~/]{0,3}", value in "\\PC{0,8}", index in 0usize..4) {
+        fn values_agree_with_the_pointer_of_serde_json(key in "[a-z~/]{0,3}", other in "[a-z~/]{0,3}", value in "\\PC{0,8}", index in 0usize..4) {
             let mut object = serde_json::Map::new();
             object.insert(key.clone(), serde_json::json!([1, "two", {&other: value}]));
             let document = serde_json::Value::Object(object);

@@ -1,9 +1,9 @@
-//! Secrets and public keys, from the text that an operator has to the form that verifies.
+//! Parses secrets and public keys: from the operator's text to the form that verifies.
 
-use super::NamedSecret;
-use super::asymmetric::{self, Kind, PublicKey};
-use super::custom::{Algorithm, KeyEncoding};
-use super::mac::{Hash, Mac};
+use super::asymmetric::{self, PublicKey, PublicKeyAlgorithm};
+use super::description::{Algorithm, KeyEncoding};
+use super::mac::{HmacHash, Mac};
+use super::types::NamedSecret;
 use crate::secret::Secret;
 use base64::Engine as _;
 use base64::alphabet;
@@ -12,34 +12,34 @@ use sha2::{Digest as _, Sha256};
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Padding may be missing: providers print keys both ways.
+/// Base64 with optional padding, because some providers print keys without it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// An expanded key.
-pub(super) enum Key {
+/// A parsed key.
+pub(super) enum VerificationKey {
     /// HMAC.
     Mac(Mac),
     /// Ed25519, ECDSA or RSA.
     Public(PublicKey),
-    /// SHA-256 of a token, so that comparing takes the same time whatever its length; the token itself for signing.
+    /// SHA-256 of a token, so that a comparison takes the same time for tokens of any length; and the token, for signing.
     Token([u8; 32], Secret),
-    /// A plain digest over a payload that the secret is part of.
-    Digest(Plain, Secret),
+    /// A plain digest over a payload that contains the secret.
+    Digest(PlainHash, Secret),
 }
 
 /// A hash without a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Plain {
+pub(super) enum PlainHash {
     Md5,
     Sha1,
     Sha256,
 }
 
-impl Plain {
-    /// Digest of the bytes.
+impl PlainHash {
+    /// The digest of the bytes: 16, 20 or 32 bytes.
     pub(super) fn digest(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Self::Md5 => md5::Md5::digest(bytes).to_vec(),
@@ -49,53 +49,59 @@ impl Plain {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for VerificationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
     }
 }
 
-/// Expands one key.
+/// Parses one key. `prefix` is removed before decoding, if the key begins with it.
 ///
 /// # Errors
-/// A sentence that names the key and says what belongs there.
+/// A sentence with the key's name and what to configure instead.
 pub(super) fn expand(
     algorithm: Algorithm,
     prefix: Option<&str>,
     encoding: Option<KeyEncoding>,
     from: &NamedSecret,
-) -> Result<Key, String> {
+) -> Result<VerificationKey, String> {
     let text = from.secret.expose();
     let fault = |what: &str| Err(format!("The key `{}` is not {what}.", from.name));
-    let kind = match algorithm {
-        Algorithm::HmacSha1 => return mac(Hash::Sha1, prefix, encoding, from),
-        Algorithm::HmacSha256 => return mac(Hash::Sha256, prefix, encoding, from),
-        Algorithm::HmacSha512 => return mac(Hash::Sha512, prefix, encoding, from),
-        Algorithm::Token => return Ok(Key::Token(Sha256::digest(text).into(), from.secret.clone())),
-        Algorithm::Md5 => return Ok(Key::Digest(Plain::Md5, from.secret.clone())),
-        Algorithm::Sha1 => return Ok(Key::Digest(Plain::Sha1, from.secret.clone())),
-        Algorithm::Sha256 => return Ok(Key::Digest(Plain::Sha256, from.secret.clone())),
-        Algorithm::Ed25519 => Kind::Ed25519,
-        Algorithm::EcdsaP256 => Kind::EcdsaP256,
-        Algorithm::RsaSha1 => Kind::RsaSha1,
+    let public_key_algorithm = match algorithm {
+        Algorithm::HmacSha1 => return mac(HmacHash::Sha1, prefix, encoding, from),
+        Algorithm::HmacSha256 => return mac(HmacHash::Sha256, prefix, encoding, from),
+        Algorithm::HmacSha512 => return mac(HmacHash::Sha512, prefix, encoding, from),
+        Algorithm::Token => return Ok(VerificationKey::Token(Sha256::digest(text).into(), from.secret.clone())),
+        Algorithm::Md5 => return Ok(VerificationKey::Digest(PlainHash::Md5, from.secret.clone())),
+        Algorithm::Sha1 => return Ok(VerificationKey::Digest(PlainHash::Sha1, from.secret.clone())),
+        Algorithm::Sha256 => return Ok(VerificationKey::Digest(PlainHash::Sha256, from.secret.clone())),
+        Algorithm::Ed25519 => PublicKeyAlgorithm::Ed25519,
+        Algorithm::EcdsaP256 => PublicKeyAlgorithm::EcdsaP256,
+        Algorithm::RsaSha1 => PublicKeyAlgorithm::RsaSha1,
     };
     let bytes = if text.trim_ascii_start().starts_with(b"-----BEGIN") {
         asymmetric::pem(text).map(Zeroizing::new)
     } else {
         decode(encoding.unwrap_or(KeyEncoding::Base64), prefix, text)
     };
-    match bytes.and_then(|bytes| PublicKey::parse(kind, &bytes)) {
-        Some(key) => Ok(Key::Public(key)),
-        None => fault(kind.wanted()),
+    match bytes.and_then(|bytes| PublicKey::parse(public_key_algorithm, &bytes)) {
+        Some(key) => Ok(VerificationKey::Public(key)),
+        None => fault(public_key_algorithm.expected_key()),
     }
 }
 
-fn mac(hash: Hash, prefix: Option<&str>, encoding: Option<KeyEncoding>, from: &NamedSecret) -> Result<Key, String> {
+/// Parses an HMAC key.
+fn mac(
+    hash: HmacHash,
+    prefix: Option<&str>,
+    encoding: Option<KeyEncoding>,
+    from: &NamedSecret,
+) -> Result<VerificationKey, String> {
     let encoding = encoding.unwrap_or(KeyEncoding::Verbatim);
     let bytes = decode(encoding, prefix, from.secret.expose());
     bytes
         .and_then(|bytes| Mac::new(hash, &bytes))
-        .map(Key::Mac)
+        .map(VerificationKey::Mac)
         .ok_or_else(|| {
             let what = match encoding {
                 KeyEncoding::Verbatim => "a secret with anything after its prefix",
@@ -113,6 +119,7 @@ fn mac(hash: Hash, prefix: Option<&str>, encoding: Option<KeyEncoding>, from: &N
         })
 }
 
+/// Decodes a key's text; `None` when it is not written in this encoding.
 fn decode(encoding: KeyEncoding, prefix: Option<&str>, text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let stripped = |text: &[u8]| {
         let prefix = prefix.unwrap_or_default().as_bytes();
@@ -127,7 +134,7 @@ fn decode(encoding: KeyEncoding, prefix: Option<&str>, text: &[u8]) -> Option<Ze
     Some(Zeroizing::new(bytes))
 }
 
-/// Faults of keys that no scheme can work with.
+/// Faults of keys that are independent of the scheme: none configured, empty, a placeholder, repeated.
 pub(super) fn faults(keys: &[NamedSecret]) -> Vec<String> {
     let mut faults = Vec::new();
     if keys.is_empty() {

@@ -1,7 +1,7 @@
-//! Keyed message authentication codes: a key is expanded once at load, and its state is cloned for every request.
+//! HMAC (RFC 2104). A key is expanded once when the configuration is loaded, and its state is cloned for every request.
 //!
-//! The states zeroize themselves when dropped (the `zeroize` features of the hash crates), and comparison happens in
-//! constant time only, here and nowhere else. HMAC is RFC 2104.
+//! The states zeroize themselves when dropped (the `zeroize` features of the hash crates). Codes are compared only here, in
+//! constant time.
 
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha1::Sha1;
@@ -20,16 +20,16 @@ pub(super) enum Mac {
     Sha512(Box<Hmac<Sha512>>),
 }
 
-/// Hash function under the HMAC.
+/// Hash function of an HMAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hash {
+pub(super) enum HmacHash {
     Sha1,
     Sha256,
     Sha512,
 }
 
-impl Hash {
-    /// Bytes of the MAC.
+impl HmacHash {
+    /// Length of the code in bytes.
     pub(super) const fn len(self) -> usize {
         match self {
             Self::Sha1 => 20,
@@ -40,24 +40,24 @@ impl Hash {
 }
 
 impl Mac {
-    /// The hash under it.
-    pub(super) const fn hash(&self) -> Hash {
+    /// The hash function of this HMAC.
+    pub(super) const fn hash(&self) -> HmacHash {
         match self {
-            Self::Sha1(_) => Hash::Sha1,
-            Self::Sha256(_) => Hash::Sha256,
-            Self::Sha512(_) => Hash::Sha512,
+            Self::Sha1(_) => HmacHash::Sha1,
+            Self::Sha256(_) => HmacHash::Sha256,
+            Self::Sha512(_) => HmacHash::Sha512,
         }
     }
 
-    /// Expands a key. `None` for an empty key, which must never authenticate anything.
-    pub(super) fn new(hash: Hash, key: &[u8]) -> Option<Self> {
+    /// Expands a key. `None` for an empty key, which must never verify anything.
+    pub(super) fn new(hash: HmacHash, key: &[u8]) -> Option<Self> {
         if key.is_empty() {
             return None;
         }
         match hash {
-            Hash::Sha1 => Hmac::new_from_slice(key).ok().map(Self::Sha1),
-            Hash::Sha256 => Hmac::new_from_slice(key).ok().map(Self::Sha256),
-            Hash::Sha512 => Hmac::new_from_slice(key).ok().map(|mac| Self::Sha512(Box::new(mac))),
+            HmacHash::Sha1 => Hmac::new_from_slice(key).ok().map(Self::Sha1),
+            HmacHash::Sha256 => Hmac::new_from_slice(key).ok().map(Self::Sha256),
+            HmacHash::Sha512 => Hmac::new_from_slice(key).ok().map(|mac| Self::Sha512(Box::new(mac))),
         }
     }
 
@@ -70,7 +70,7 @@ impl Mac {
         }
     }
 
-    /// The code over everything absorbed.
+    /// Returns the code over everything absorbed.
     pub(super) fn finish(self) -> Tag {
         match self {
             Self::Sha1(mac) => Tag::new(&mac.finalize().into_bytes()),
@@ -86,15 +86,16 @@ impl fmt::Debug for Mac {
     }
 }
 
-/// A computed code, or one that a sender presents: up to 64 bytes, the rest zero.
+/// A computed code, or one that a sender presents: up to 64 bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Tag {
+    /// Length of the code in bytes; the rest of `bytes` is zero.
     len: u8,
     bytes: [u8; Self::MAX],
 }
 
 impl Tag {
-    /// The longest code of any hash here.
+    /// Length of the longest code, in bytes.
     pub(super) const MAX: usize = 64;
 
     /// Takes the first [`Self::MAX`] bytes.
@@ -110,7 +111,7 @@ impl Tag {
         }
     }
 
-    /// The code.
+    /// The bytes of the code.
     pub(super) fn as_slice(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
@@ -120,8 +121,8 @@ impl Tag {
         self.bytes.first_chunk().copied().unwrap_or_default()
     }
 
-    /// Whether two codes are the same, in a time that depends on their lengths only; eight bytes at a time, because
-    /// `subtle` pays for its fence with every single one.
+    /// Whether two codes are equal. The time depends on their lengths only. Eight bytes are compared at once, because
+    /// `subtle` has a cost (an optimization barrier) for each comparison.
     pub(super) fn same(&self, presented: &Self) -> Choice {
         let words = usize::from(self.len).div_ceil(8);
         let (ours, theirs) = (self.bytes.as_chunks::<8>().0, presented.bytes.as_chunks::<8>().0);
@@ -131,7 +132,7 @@ impl Tag {
         })
     }
 
-    /// [`Tag::same`] for bytes of any length.
+    /// Like [`Tag::same`], for bytes of any length.
     pub(super) fn matches(&self, presented: &[u8]) -> Choice {
         self.as_slice().ct_eq(presented)
     }
@@ -153,13 +154,13 @@ mod tests {
     #[test]
     fn agrees_with_the_rfcs() {
         for (hash, expected) in [
-            (Hash::Sha1, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+            (HmacHash::Sha1, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
             (
-                Hash::Sha256,
+                HmacHash::Sha256,
                 "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
             ),
             (
-                Hash::Sha512,
+                HmacHash::Sha512,
                 "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
             ),
         ] {
@@ -184,8 +185,8 @@ mod tests {
         }
     }
 
-    /// Welch's t between the times of two classes of input, after dudect (Reparaz, Balasch, Verbauwhede: "Dude, is my code
-    /// constant time?"): classes interleaved at random, the slowest tenth of all samples cropped as the machine's noise.
+    /// Welch's t between the times of two classes of input, as in dudect (Reparaz, Balasch, Verbauwhede: "Dude, is my code
+    /// constant time?"). Classes alternate at random; the slowest tenth of all samples is dropped as noise of the machine.
     fn welch(samples: usize, mut compare: impl FnMut(bool) -> bool) -> f64 {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         let mut times: Vec<(bool, f64)> = Vec::with_capacity(samples);
@@ -219,8 +220,8 @@ mod tests {
         (a - b) / (va + vb).sqrt()
     }
 
-    /// D10: of both comparisons, a million cannot tell a difference in the first byte from one in the last; a comparison that
-    /// stops at the first difference is told at once, so that the test itself is known to see.
+    /// D10: with a million samples of each comparison, a difference in the first byte cannot be distinguished from one in the
+    /// last byte. The same measurement detects a comparison that stops at the first difference, which shows that it works.
     #[test]
     fn comparison_takes_the_same_time_wherever_the_difference_is() {
         let tag = Tag::new(&[0x5a; 32]);
@@ -230,30 +231,30 @@ mod tests {
         let presented = |class: bool| if class { &first } else { &last };
         let stops_early = |class| tag.as_slice().iter().zip(presented(class)).all(|(a, b)| a == b);
         let leak = welch(100_000, stops_early).abs();
-        assert!(leak > 4.5, "the measurement does not see a leak: t = {leak}");
+        assert!(leak > 4.5, "the measurement does not detect a leak: t = {leak}");
         let [first_tag, last_tag] = [Tag::new(&first), Tag::new(&last)];
         let presented_tag = |class: bool| if class { &first_tag } else { &last_tag };
-        settles("matches", |class| bool::from(tag.matches(presented(class))));
-        settles("same", |class| bool::from(tag.same(presented_tag(class))));
+        assert_constant_time("matches", |class| bool::from(tag.matches(presented(class))));
+        assert_constant_time("same", |class| bool::from(tag.same(presented_tag(class))));
     }
 
-    /// A shared machine may disturb one measurement; a leak shows in each.
-    fn settles(name: &str, mut compare: impl FnMut(bool) -> bool) {
-        let mut seen = Vec::new();
+    /// Repeats the measurement up to five times: a busy machine may disturb one of them, but a leak shows in all.
+    fn assert_constant_time(name: &str, mut compare: impl FnMut(bool) -> bool) {
+        let mut measured = Vec::new();
         for _ in 0..5 {
             let t = welch(1_000_000, &mut compare).abs();
             if t < 4.5 {
                 return;
             }
-            seen.push(t);
+            measured.push(t);
         }
-        panic!("{name}: t in five measurements: {seen:?}");
+        panic!("{name}: t in five measurements: {measured:?}");
     }
 
-    /// Case D09: an HMAC with an empty key cannot come to be.
+    /// Case D09.
     #[test]
-    fn no_empty_key() {
-        for hash in [Hash::Sha1, Hash::Sha256, Hash::Sha512] {
+    fn an_empty_key_is_refused() {
+        for hash in [HmacHash::Sha1, HmacHash::Sha256, HmacHash::Sha512] {
             assert!(Mac::new(hash, b"").is_none());
         }
     }

@@ -1,23 +1,27 @@
-//! The providers that hookgate knows by name: rows of `presets.toml`, in the words of `[route.custom]`.
+//! The providers that hookgate knows by name: rows of `presets.toml`, with the keys of `[route.custom]`.
 //!
-//! The rows are data so that a new provider is a row, its vectors and a line of documentation, and so that whatever a
-//! preset can say, an operator can say too. They are parsed when a route is compiled, never on a request's way.
+//! The rows are data, so that a new provider needs only a row, its test vectors and a line of documentation, and so that an
+//! operator can configure everything that a preset can. They are parsed when a route is compiled, never during a request.
 
-use super::custom::Custom;
+use super::description::SchemeDescription;
 use std::sync::LazyLock;
 
-/// The provider that stands for `[route.custom]`.
+/// The value of `provider` that selects `[route.custom]`.
 pub(super) const CUSTOM: &str = "custom";
 
+/// All presets by name.
 static ROWS: LazyLock<toml::Table> = LazyLock::new(|| include_str!("presets.toml").parse().unwrap_or_default());
 
-/// The names of all presets, sorted; `custom` is not one.
+/// The names of all presets, sorted. `custom` is not among them.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ROWS.keys().map(String::as_str)
 }
 
-/// A preset's description, or what was probably meant.
-pub(super) fn find(provider: &str) -> Result<Custom, String> {
+/// Finds a preset's description.
+///
+/// # Errors
+/// A sentence with the most similar name, or with all names.
+pub(super) fn find(provider: &str) -> Result<SchemeDescription, String> {
     if let Some(row) = ROWS.get(provider) {
         return row
             .clone()
@@ -39,13 +43,13 @@ pub(super) fn find(provider: &str) -> Result<Custom, String> {
     })
 }
 
-/// The header that a preset's signature stands in, as the provider writes it; `None` for signatures in the body.
+/// The name of a preset's signature header, as the provider writes it; `None` for signatures in the body.
 #[must_use]
 pub fn signature_header(provider: &str) -> Option<String> {
     find(provider).ok()?.signature?.header
 }
 
-/// What a preset's signatures begin with, such as `sha256=`.
+/// The prefix of a preset's signatures, such as `sha256=`.
 #[must_use]
 pub fn signature_prefix(provider: &str) -> Option<String> {
     find(provider).ok()?.signature?.prefix

@@ -1,94 +1,99 @@
-//! The sender's side: the headers that a provider would set, for `sign`, `send` and `demo`.
+//! The sender's side: the headers that a provider would set, for the commands `sign`, `send` and `demo`.
 //!
-//! The payload is put together by the code that verifies, so this proves nothing about a scheme: the vectors and the
-//! providers' own libraries do.
+//! The code that verifies also builds the payload here, so a round trip does not prove that a scheme is correct. The
+//! published vectors and the providers' own libraries do.
 
-use super::claim::Claim;
-use super::compile::Scheme;
+use super::buffered::BufferedCheck;
+use super::compiled::CompiledScheme;
 use super::delivery::DeliveryId;
-use super::keys::Key;
-use super::place::{Layout, Place, Shape, Time, TimePlace};
-use super::template::Part;
-use super::whole::Whole;
-use super::{Head, SignRequest, header, time};
+use super::head::HeadValues;
+use super::keys::VerificationKey;
+use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
+use super::template::PayloadPart;
+use super::types::{HeadRef, SignRequest};
+use super::{header, time};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use std::sync::Arc;
 
-/// The header that a signature lists by name where the scheme wants such a list.
+/// The header that is listed by name in the signature header, for schemes with `{headers:…}`.
 const LISTED: HeaderName = HeaderName::from_static("x-delivery");
 
-/// See [`super::Verifier::sign_with`].
+/// Signs a request; see [`super::Verifier::sign_with`].
 pub(super) fn sign(
-    scheme: &Arc<Scheme>,
+    scheme: &Arc<CompiledScheme>,
     keys: &[usize],
     request: &SignRequest<'_>,
-    now: u64,
+    now_unix: u64,
 ) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let Layout::Header(name, shape) = &scheme.layout else {
+    let SignatureLocation::Header(name, format) = &scheme.signature else {
         return None;
     };
-    let id = request.delivery_id.map_or_else(|| format!("msg_{now}"), str::to_owned);
+    let id = request
+        .delivery_id
+        .map_or_else(|| format!("msg_{now_unix}"), str::to_owned);
     let id = HeaderValue::try_from(id).ok()?;
     let mut headers = HeaderMap::new();
     let mut fields = Vec::new();
-    if let Some(DeliveryId(Place::Header(name))) = &scheme.delivery_id {
+    if let Some(DeliveryId(ValueLocation::Header(name))) = &scheme.delivery_id {
         headers.insert(name, id.clone());
     }
     let mut written = String::new();
-    if let Some(Time { place, unit }) = &scheme.time {
-        written = time::write(now, *unit)?;
-        match place {
-            TimePlace::Header(name) => drop(headers.insert(name, HeaderValue::try_from(&written).ok()?)),
-            TimePlace::Field(field) => fields.push(format!("{field}={written}")),
-            TimePlace::Json(_) | TimePlace::Form(_) => {}
+    if let Some(TimestampSource { location, unit }) = &scheme.timestamp {
+        written = time::write(now_unix, *unit)?;
+        match location {
+            TimestampLocation::Header(name) => drop(headers.insert(name, HeaderValue::try_from(&written).ok()?)),
+            TimestampLocation::Field(field) => fields.push(format!("{field}={written}")),
+            TimestampLocation::Json(_) | TimestampLocation::Form(_) => {}
         }
     }
     for part in scheme.payload.parts() {
-        if let Part::Header(name) = part
+        if let PayloadPart::Header(name) = part
             && !headers.contains_key(name)
         {
             headers.insert(name, id.clone());
-        } else if let Part::Listed(field) = part {
+        } else if let PayloadPart::ListedHeaders(field) = part {
             headers.insert(LISTED, id.clone());
             fields.push(format!("{field}={LISTED}"));
         }
     }
-    let separator = match shape {
-        Shape::One => None,
-        Shape::Many(separator) | Shape::List(_, separator) => Some(separator.to_string()),
+    let separator = match format {
+        SignatureHeaderFormat::Single => None,
+        SignatureHeaderFormat::Separated(separator) | SignatureHeaderFormat::KeyValueList(_, separator) => {
+            Some(separator.to_string())
+        }
     };
     let text = fields.join(separator.as_deref().unwrap_or_default());
-    let claim = Claim {
-        text: &text,
-        written: &written,
-        seconds: Some(now),
+    let values = HeadValues {
+        signature_header: &text,
+        timestamp_text: &written,
+        timestamp_unix: Some(now_unix),
     };
-    let head = Head {
+    let head = HeadRef {
         method: request.method,
         target: request.target,
         headers: &headers.iter().collect(),
     };
-    let whole = Whole::prepare(scheme, &head, &claim, Vec::new()).ok()?;
+    let unsigned = BufferedCheck::prepare(scheme, &head, &values, Vec::new()).ok()?;
 
     let prefix = scheme.prefixes.first().map_or("", String::as_str);
     for key in keys {
         let signature = match &scheme.keys.get(*key)?.key {
-            Key::Mac(mac) => {
+            VerificationKey::Mac(mac) => {
                 let mut mac = mac.clone();
-                mac.update(&whole.signed(request.body, None).ok()?);
+                mac.update(&unsigned.signed(request.body, None).ok()?);
                 header::encode(mac.finish().as_slice(), scheme.encoding)
             }
-            Key::Digest(plain, secret) => header::encode(
-                &plain.digest(&whole.signed(request.body, Some(secret)).ok()?),
+            VerificationKey::Digest(plain, secret) => header::encode(
+                &plain.digest(&unsigned.signed(request.body, Some(secret)).ok()?),
                 scheme.encoding,
             ),
-            Key::Token(_, secret) => std::str::from_utf8(secret.expose()).ok()?.to_owned(),
-            Key::Public(_) => return None,
+            VerificationKey::Token(_, secret) => std::str::from_utf8(secret.expose()).ok()?.to_owned(),
+            VerificationKey::Public(_) => return None,
         };
-        fields.push(match shape {
-            Shape::List(field, _) => format!("{field}={prefix}{signature}"),
-            Shape::One | Shape::Many(_) => format!("{prefix}{signature}"),
+        fields.push(match format {
+            SignatureHeaderFormat::KeyValueList(field, _) => format!("{field}={prefix}{signature}"),
+            SignatureHeaderFormat::Single | SignatureHeaderFormat::Separated(_) => format!("{prefix}{signature}"),
         });
     }
     if keys.is_empty() || (separator.is_none() && keys.len() > 1) {

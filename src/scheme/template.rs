@@ -1,48 +1,50 @@
-//! The signed payload as a template: `{timestamp}.{body}`.
+//! The template of the signed payload, such as `{timestamp}.{body}`.
 //!
-//! Parsed once at load. What the head can tell is filled in before the body arrives, so that a template whose only body
-//! part is `{body}` itself is hashed as the bytes come in; anything that looks inside the body waits for its end.
+//! It is parsed once, when the configuration is loaded. Parts of the head are known before the body arrives, so a template
+//! whose only part of the body is `{body}` is hashed while the body arrives. Parts that read values inside the body need the
+//! complete body.
 
-use super::json::Pointer;
+use super::json::JsonPointer;
 use hyper::header::HeaderName;
 
 /// One part of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// These bytes.
+pub(super) enum PayloadPart {
+    /// Text outside placeholders.
     Literal(String),
-    /// `{timestamp}` that a header carries: as it was written.
+    /// `{timestamp}` in the head: the text as the sender wrote it. A time in the body is `Json` or `FormField`.
     Timestamp,
     /// `{method}`.
     Method,
-    /// `{url}`: `public_url` and what the request adds to it.
+    /// `{url}`: `public_url` with the request's path (if it has none of its own) and query.
     Url,
     /// `{path}`: raw, without the query.
     Path,
     /// `{target}`: raw path and query.
     Target,
-    /// `{header:NAME}`.
+    /// `{header:NAME}`: the value of a header.
     Header(HeaderName),
     /// `{field:NAME}`: another key of the signature header's list.
     Field(String),
     /// `{headers:NAME}`: the values of the headers that this key lists by name, joined with dots.
-    Listed(String),
-    /// `{body}`.
+    ListedHeaders(String),
+    /// `{body}`: the complete body.
     Body,
-    /// `{json:/pointer}`; with `{json?:/pointer}` nothing there is an empty text.
-    Json(Pointer, bool),
-    /// `{form}`: names and values of the form in the body, sorted, joined with nothing between.
+    /// `{json:/pointer}`: a value of the JSON body. With `true` (`{json?:/pointer}`), an absent value is an empty text.
+    Json(JsonPointer, bool),
+    /// `{form}`: sorted names and values of the form in the body, concatenated.
     Form,
-    /// `{form:NAME}`: one field.
+    /// `{form:NAME}`: one form field.
     FormField(String),
-    /// `{php}`: the form without its signature, as PHP serialises it.
+    /// `{php}`: the form without its signature, in PHP's serialization.
     Php,
-    /// The values of the form digest, with the secret in its place.
-    Values,
-    /// `{secret}`: for plain digests.
+    /// The values of `form_digest` with the secret before or after them. It has no placeholder.
+    FormDigest,
+    /// `{secret}`: the secret, for plain digests.
     Secret,
 }
 
+/// The beginnings of all placeholders, for suggestions.
 const PLACEHOLDERS: [&str; 16] = [
     "timestamp",
     "id",
@@ -62,11 +64,11 @@ const PLACEHOLDERS: [&str; 16] = [
     "secret",
 ];
 
-impl Part {
-    /// Whether the whole body must be there first.
-    pub(super) const fn looks_inside(&self) -> bool {
+impl PayloadPart {
+    /// Whether the part can only be read from the complete body. `{body}` itself is hashed while it arrives.
+    pub(super) const fn needs_whole_body(&self) -> bool {
         match self {
-            Self::Json(..) | Self::Form | Self::FormField(_) | Self::Php | Self::Values => true,
+            Self::Json(..) | Self::Form | Self::FormField(_) | Self::Php | Self::FormDigest => true,
             Self::Literal(_)
             | Self::Timestamp
             | Self::Method
@@ -75,26 +77,26 @@ impl Part {
             | Self::Target
             | Self::Header(_)
             | Self::Field(_)
-            | Self::Listed(_)
+            | Self::ListedHeaders(_)
             | Self::Body
             | Self::Secret => false,
         }
     }
 }
 
-/// What `{timestamp}`, `{id}` and `{url}` stand for in one scheme, where it has them.
+/// The meaning of `{timestamp}`, `{id}` and `{url}` in one scheme; empty for those that it does not have.
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    pub(super) timestamp: Option<Part>,
-    pub(super) id: Option<Part>,
-    pub(super) url: bool,
+pub(super) struct PlaceholderValues {
+    pub(super) timestamp: Option<PayloadPart>,
+    pub(super) id: Option<PayloadPart>,
+    pub(super) has_url: bool,
 }
 
-/// Parses a template. `{{` and `}}` stand for braces.
+/// Parses a template. `{{` and `}}` are literal braces.
 ///
 /// # Errors
 /// A sentence for the operator.
-pub(super) fn parse(template: &str, names: &Names) -> Result<Vec<Part>, String> {
+pub(super) fn parse(template: &str, values: &PlaceholderValues) -> Result<Vec<PayloadPart>, String> {
     let mut parts = Vec::new();
     let mut literal = String::new();
     let mut rest = template;
@@ -110,53 +112,57 @@ pub(super) fn parse(template: &str, names: &Names) -> Result<Vec<Part>, String> 
         } else {
             let inner = after.strip_prefix('{').and_then(|after| after.split_once('}'));
             let (name, after) = inner.ok_or_else(|| {
-                format!("The template `{template}` has a brace without its partner: write `{{{{` or `}}}}` for a brace that is signed.")
+                format!("The template `{template}` has an unmatched brace: write `{{{{` or `}}}}` for a brace that is signed.")
             })?;
             if !literal.is_empty() {
-                parts.push(Part::Literal(std::mem::take(&mut literal)));
+                parts.push(PayloadPart::Literal(std::mem::take(&mut literal)));
             }
-            parts.push(placeholder(name, names)?);
+            parts.push(placeholder(name, values)?);
             rest = after;
         }
     }
     literal.push_str(rest);
     if !literal.is_empty() {
-        parts.push(Part::Literal(literal));
+        parts.push(PayloadPart::Literal(literal));
     }
     Ok(parts)
 }
 
-fn placeholder(text: &str, names: &Names) -> Result<Part, String> {
+/// Parses the text between braces.
+///
+/// # Errors
+/// A sentence for the operator.
+fn placeholder(text: &str, values: &PlaceholderValues) -> Result<PayloadPart, String> {
     let (name, argument) = text
         .split_once(':')
         .map_or((text, None), |(name, argument)| (name, Some(argument)));
     let part = match (name, argument.filter(|argument| !argument.is_empty())) {
-        ("timestamp", None) => names.timestamp.clone().ok_or(
-            "The payload has `{timestamp}`: say where it stands, such as `timestamp = { header = \"X-Timestamp\" }`.",
+        ("timestamp", None) => values.timestamp.clone().ok_or(
+            "The payload has `{timestamp}`: configure where the time is, such as `timestamp = { header = \"X-Timestamp\" }`.",
         )?,
-        ("id", None) => names.id.clone().ok_or(
-            "The payload has `{id}`: say where it stands, such as `delivery_id = { header = \"X-Delivery\" }`.",
+        ("id", None) => values.id.clone().ok_or(
+            "The payload has `{id}`: configure where the id is, such as `delivery_id = { header = \"X-Delivery\" }`.",
         )?,
-        ("method", None) => Part::Method,
-        ("url", None) if names.url => Part::Url,
+        ("method", None) => PayloadPart::Method,
+        ("url", None) if values.has_url => PayloadPart::Url,
         ("url", None) => {
             let example = "`public_url = \"https://hooks.example.com/path\"`";
             return Err(format!(
                 "This scheme signs the URL: write the one that the provider calls as {example}."
             ));
         }
-        ("path", None) => Part::Path,
-        ("target", None) => Part::Target,
-        ("body", None) => Part::Body,
-        ("form", None) => Part::Form,
-        ("php", None) => Part::Php,
-        ("secret", None) => Part::Secret,
-        ("header", Some(name)) => Part::Header(header(name)?),
-        ("field", Some(name)) => Part::Field(name.to_owned()),
-        ("headers", Some(name)) => Part::Listed(name.to_owned()),
-        ("form", Some(name)) => Part::FormField(name.to_owned()),
-        ("json", Some(pointer)) => Part::Json(Pointer::parse(pointer)?, false),
-        ("json?", Some(pointer)) => Part::Json(Pointer::parse(pointer)?, true),
+        ("path", None) => PayloadPart::Path,
+        ("target", None) => PayloadPart::Target,
+        ("body", None) => PayloadPart::Body,
+        ("form", None) => PayloadPart::Form,
+        ("php", None) => PayloadPart::Php,
+        ("secret", None) => PayloadPart::Secret,
+        ("header", Some(name)) => PayloadPart::Header(header(name)?),
+        ("field", Some(name)) => PayloadPart::Field(name.to_owned()),
+        ("headers", Some(name)) => PayloadPart::ListedHeaders(name.to_owned()),
+        ("form", Some(name)) => PayloadPart::FormField(name.to_owned()),
+        ("json", Some(pointer)) => PayloadPart::Json(JsonPointer::parse(pointer)?, false),
+        ("json?", Some(pointer)) => PayloadPart::Json(JsonPointer::parse(pointer)?, true),
         _ => {
             let near = PLACEHOLDERS
                 .iter()
@@ -174,7 +180,7 @@ fn placeholder(text: &str, names: &Names) -> Result<Part, String> {
     Ok(part)
 }
 
-/// A header name as an operator writes it.
+/// Parses a header name of the configuration.
 ///
 /// # Errors
 /// A sentence for the operator.
@@ -182,19 +188,20 @@ pub(super) fn header(name: &str) -> Result<HeaderName, String> {
     HeaderName::try_from(name).map_err(|_| format!("`{name}` is not a header name: write one such as `X-Signature`."))
 }
 
-/// A short text without an allocation: what most schemes sign before the body.
+/// A byte buffer that needs no allocation up to 62 bytes. Most schemes sign less than that before the body.
 #[derive(Clone, Debug)]
-pub(super) enum Text {
-    /// Up to 62 bytes.
+pub(super) enum SmallBuffer {
+    /// Length in bytes, and up to 62 bytes.
     Short(u8, [u8; Self::SHORT]),
-    /// More.
+    /// More than 62 bytes.
     Long(Vec<u8>),
 }
 
-impl Text {
+impl SmallBuffer {
+    /// Capacity of `Short` in bytes.
     const SHORT: usize = 62;
 
-    /// Appends.
+    /// Appends bytes.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         match self {
             Self::Long(long) => long.extend_from_slice(bytes),
@@ -218,7 +225,7 @@ impl Text {
         }
     }
 
-    /// All of it.
+    /// All bytes.
     pub(super) fn as_slice(&self) -> &[u8] {
         match self {
             Self::Short(len, short) => short.get(..usize::from(*len)).unwrap_or_default(),
@@ -227,7 +234,7 @@ impl Text {
     }
 }
 
-impl Default for Text {
+impl Default for SmallBuffer {
     fn default() -> Self {
         Self::Short(0, [0; Self::SHORT])
     }
@@ -239,46 +246,54 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parse(template: &str) -> Result<Vec<Part>, String> {
-        let id = Some(Part::Header(HeaderName::from_static("id")));
+    fn parse(template: &str) -> Result<Vec<PayloadPart>, String> {
+        let id = Some(PayloadPart::Header(HeaderName::from_static("id")));
         super::parse(
             template,
-            &Names {
-                timestamp: Some(Part::Timestamp),
+            &PlaceholderValues {
+                timestamp: Some(PayloadPart::Timestamp),
                 id,
-                url: true,
+                has_url: true,
             },
         )
     }
 
     #[test]
-    fn parses_what_the_documentation_shows() {
+    fn templates_of_the_documentation_are_parsed() {
         assert_eq!(
             parse("{timestamp}.{body}").unwrap(),
-            [Part::Timestamp, Part::Literal(".".into()), Part::Body]
+            [
+                PayloadPart::Timestamp,
+                PayloadPart::Literal(".".into()),
+                PayloadPart::Body
+            ]
         );
         assert_eq!(
             parse("v0:{header:X-Ts}{{{json:/a/b}}}{json?:/c}").unwrap(),
             [
-                Part::Literal("v0:".into()),
-                Part::Header(HeaderName::from_static("x-ts")),
-                Part::Literal("{".into()),
-                Part::Json(Pointer::parse("/a/b").unwrap(), false),
-                Part::Literal("}".into()),
-                Part::Json(Pointer::parse("/c").unwrap(), true),
+                PayloadPart::Literal("v0:".into()),
+                PayloadPart::Header(HeaderName::from_static("x-ts")),
+                PayloadPart::Literal("{".into()),
+                PayloadPart::Json(JsonPointer::parse("/a/b").unwrap(), false),
+                PayloadPart::Literal("}".into()),
+                PayloadPart::Json(JsonPointer::parse("/c").unwrap(), true),
             ]
         );
         assert_eq!(parse("").unwrap(), []);
     }
 
     #[test]
-    fn faults_say_what_to_write() {
+    fn faults_of_a_template_say_what_to_write() {
         for (missing, hint) in [
             ("{timestamp}", "timestamp = {"),
             ("{id}", "delivery_id = {"),
             ("{url}", "public_url = "),
         ] {
-            assert!(super::parse(missing, &Names::default()).unwrap_err().contains(hint));
+            assert!(
+                super::parse(missing, &PlaceholderValues::default())
+                    .unwrap_err()
+                    .contains(hint)
+            );
         }
         assert!(parse("{timestmp}").unwrap_err().contains("did you mean `{timestamp}`"));
         assert!(parse("{heade:x}").unwrap_err().contains("did you mean `{header:NAME}`"));
@@ -300,16 +315,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_holds_what_was_pushed(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..70), 0..4)) {
-            let mut text = Text::default();
+        fn a_small_buffer_has_all_pushed_bytes(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..70), 0..4)) {
+            let mut text = SmallBuffer::default();
             pieces.iter().for_each(|piece| text.push(piece));
             prop_assert_eq!(text.as_slice(), pieces.concat());
         }
 
         #[test]
-        fn never_panics_and_literals_survive(template in "[{}a-z:/.]{0,24}", literal in "[^{}]{0,16}") {
+        fn any_template_is_parsed_without_a_panic_and_literals_are_kept(template in "[{}a-z:/.]{0,24}", literal in "[^{}]{0,16}") {
             let _ = parse(&template);
-            let expected = (!literal.is_empty()).then(|| Part::Literal(literal.clone()));
+            let expected = (!literal.is_empty()).then(|| PayloadPart::Literal(literal.clone()));
             prop_assert_eq!(parse(&literal).unwrap(), Vec::from_iter(expected));
         }
     }

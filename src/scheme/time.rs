@@ -1,13 +1,13 @@
-//! Timestamps as senders write them, read strictly: two libraries that disagree about `05` or `5 ` are how an old
-//! request becomes a fresh one.
+//! Parses the timestamps of senders. Parsing is strict: where two libraries read `05` or `5 ` differently, an attacker could
+//! make an old request look fresh.
 
-use super::custom::Unit;
+use super::description::TimeUnit;
 use crate::outcome::Rejection;
 
-/// Most digits of a count of seconds; enough for the year 33658, few enough that no arithmetic can overflow.
+/// Maximum number of digits of Unix seconds: enough until the year 33658, and too few for any overflow.
 const MAX_DIGITS: usize = 12;
 
-/// ASCII digits without sign, leading zero, space or anything else, at most `max` of them, to a number.
+/// Parses at most `max` ASCII digits without a sign, a leading zero or a space.
 fn digits(text: &str, max: usize) -> Option<u64> {
     if text.is_empty() || text.len() > max || text.starts_with('0') || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -15,27 +15,27 @@ fn digits(text: &str, max: usize) -> Option<u64> {
     text.parse().ok()
 }
 
-/// Unix seconds of a time as a sender wrote it; fractions are dropped.
-pub(super) fn parse(text: &str, unit: Unit) -> Option<u64> {
+/// Parses a sender's time to Unix seconds. Fractions of a second are dropped.
+pub(super) fn parse(text: &str, unit: TimeUnit) -> Option<u64> {
     match unit {
-        Unit::Seconds => digits(text, MAX_DIGITS),
-        Unit::Milliseconds => digits(text, MAX_DIGITS + 3).map(|milliseconds| milliseconds / 1000),
-        Unit::Rfc3339 => {
+        TimeUnit::Seconds => digits(text, MAX_DIGITS),
+        TimeUnit::Milliseconds => digits(text, MAX_DIGITS + 3).map(|milliseconds| milliseconds / 1000),
+        TimeUnit::Rfc3339 => {
             let (clock, offset) = split_offset(text)?;
             civil(clock, 'T')?.checked_add_signed(-offset)
         }
-        Unit::DateTime => civil(text, ' '),
+        TimeUnit::DateTime => civil(text, ' '),
     }
 }
 
-/// A time of the clock, written as the unit wants it.
-pub(super) fn write(now: u64, unit: Unit) -> Option<String> {
-    let at = || std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(now));
+/// Writes a time (Unix seconds) in this format; `None` when [`parse`] would not read it back.
+pub(super) fn write(now_unix: u64, unit: TimeUnit) -> Option<String> {
+    let at = || std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(now_unix));
     let text = match unit {
-        Unit::Seconds => now.to_string(),
-        Unit::Milliseconds => format!("{now}000"),
-        Unit::Rfc3339 => humantime::format_rfc3339_seconds(at()?).to_string(),
-        Unit::DateTime => humantime::format_rfc3339_seconds(at()?)
+        TimeUnit::Seconds => now_unix.to_string(),
+        TimeUnit::Milliseconds => format!("{now_unix}000"),
+        TimeUnit::Rfc3339 => humantime::format_rfc3339_seconds(at()?).to_string(),
+        TimeUnit::DateTime => humantime::format_rfc3339_seconds(at()?)
             .to_string()
             .replace('T', " ")
             .replace('Z', ""),
@@ -43,7 +43,7 @@ pub(super) fn write(now: u64, unit: Unit) -> Option<String> {
     parse(&text, unit).map(|_| text)
 }
 
-/// `…Z`, or `…+hh:mm` with the offset in seconds.
+/// Splits `…Z` or `…+hh:mm` into the local time and the offset in seconds.
 fn split_offset(text: &str) -> Option<(&str, i64)> {
     if let Some(clock) = text.strip_suffix(['Z', 'z']) {
         return Some((clock, 0));
@@ -61,7 +61,7 @@ fn split_offset(text: &str) -> Option<(&str, i64)> {
     ))
 }
 
-/// `2020-04-21T00:00:00.5` to Unix seconds; from 1970 on.
+/// Parses `2020-04-21T00:00:00.5` to Unix seconds, from 1970 on. `between` is the character between date and time.
 fn civil(text: &str, between: char) -> Option<u64> {
     let (date, clock) = text.split_once(between)?;
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
@@ -81,12 +81,12 @@ fn civil(text: &str, between: char) -> Option<u64> {
     let mut clock = clock.split(':');
     let hour = number(clock.next()?, 2, 0, 23)?;
     let minute = number(clock.next()?, 2, 0, 59)?;
-    // RFC 3339 allows a leap second; it is the next minute's first.
+    // RFC 3339 allows a leap second; it is read as the first second of the next minute.
     let second = number(clock.next()?, 2, 0, 60)?;
     if date.next().is_some() || clock.next().is_some() {
         return None;
     }
-    // Days since 1970-01-01 in the proleptic Gregorian calendar, with years that begin in March.
+    // Days since 1970-01-01 in the proleptic Gregorian calendar. Years begin in March here, so that a leap day is the last.
     let (year, month) = if month > 2 {
         (year, month - 3)
     } else {
@@ -97,6 +97,7 @@ fn civil(text: &str, between: char) -> Option<u64> {
     u64::try_from(days * 86400 + hour * 3600 + minute * 60 + second).ok()
 }
 
+/// Parses exactly `width` digits to a number in `from..=to`.
 fn number(text: &str, width: usize, from: i64, to: i64) -> Option<i64> {
     if text.len() != width || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -104,13 +105,14 @@ fn number(text: &str, width: usize, from: i64, to: i64) -> Option<i64> {
     text.parse().ok().filter(|number| (from..=to).contains(number))
 }
 
-/// Judges a signed time against the clock, both ways; the bound itself is inside. `None` is "unlimited".
+/// Checks that a signed time differs from the clock by at most the tolerance, in both directions. All are in seconds; the
+/// tolerance itself is still accepted. `None` accepts every age.
 ///
 /// # Errors
 /// `TimestampStale`, `TimestampFuture`.
-pub(super) const fn judge(signed: u64, now: u64, tolerance: Option<u64>) -> Result<(), Rejection> {
+pub(super) const fn check_age(signed_unix: u64, now_unix: u64, tolerance: Option<u64>) -> Result<(), Rejection> {
     match tolerance {
-        Some(tolerance) if signed.abs_diff(now) > tolerance => Err(if signed < now {
+        Some(tolerance) if signed_unix.abs_diff(now_unix) > tolerance => Err(if signed_unix < now_unix {
             Rejection::TimestampStale
         } else {
             Rejection::TimestampFuture
@@ -126,7 +128,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     fn seconds(text: &str) -> Option<u64> {
-        parse(text, Unit::Seconds)
+        parse(text, TimeUnit::Seconds)
     }
 
     /// Case D05.
@@ -158,20 +160,20 @@ mod tests {
 
     /// Case D07.
     #[test]
-    fn the_bound_is_inside_both_ways() {
-        assert_eq!(judge(95, 100, Some(5)), Ok(()));
-        assert_eq!(judge(94, 100, Some(5)), Err(Rejection::TimestampStale));
-        assert_eq!(judge(105, 100, Some(5)), Ok(()));
-        assert_eq!(judge(106, 100, Some(5)), Err(Rejection::TimestampFuture));
-        assert_eq!(judge(0, u64::MAX, Some(u64::MAX)), Ok(()));
-        assert_eq!(judge(u64::MAX, 0, Some(5)), Err(Rejection::TimestampFuture));
-        assert_eq!(judge(1, u64::MAX, None), Ok(()));
+    fn the_tolerance_is_inclusive_in_both_directions() {
+        assert_eq!(check_age(95, 100, Some(5)), Ok(()));
+        assert_eq!(check_age(94, 100, Some(5)), Err(Rejection::TimestampStale));
+        assert_eq!(check_age(105, 100, Some(5)), Ok(()));
+        assert_eq!(check_age(106, 100, Some(5)), Err(Rejection::TimestampFuture));
+        assert_eq!(check_age(0, u64::MAX, Some(u64::MAX)), Ok(()));
+        assert_eq!(check_age(u64::MAX, 0, Some(5)), Err(Rejection::TimestampFuture));
+        assert_eq!(check_age(1, u64::MAX, None), Ok(()));
     }
 
     #[test]
-    fn other_units() {
-        assert_eq!(parse("1693657560999", Unit::Milliseconds), Some(1_693_657_560));
-        assert_eq!(parse("2020-04-21 00:00:01", Unit::DateTime), Some(1_587_427_201));
+    fn times_in_other_units_are_parsed() {
+        assert_eq!(parse("1693657560999", TimeUnit::Milliseconds), Some(1_693_657_560));
+        assert_eq!(parse("2020-04-21 00:00:01", TimeUnit::DateTime), Some(1_587_427_201));
         for (text, expected) in [
             ("2024-02-29T23:59:59Z", 1_709_251_199),
             ("2024-02-29T23:59:59.123456789z", 1_709_251_199),
@@ -180,7 +182,7 @@ mod tests {
             ("1970-01-01T00:00:00Z", 0),
             ("2016-12-31T23:59:60Z", 1_483_228_800),
         ] {
-            assert_eq!(parse(text, Unit::Rfc3339), Some(expected), "{text}");
+            assert_eq!(parse(text, TimeUnit::Rfc3339), Some(expected), "{text}");
         }
         for bad in [
             "",
@@ -202,24 +204,24 @@ mod tests {
             "２024-01-01T00:00:00Z",
             "2024-01-01T00:00:00é1:00",
         ] {
-            assert_eq!(parse(bad, Unit::Rfc3339), None, "{bad:?}");
+            assert_eq!(parse(bad, TimeUnit::Rfc3339), None, "{bad:?}");
         }
     }
 
     proptest! {
-        /// humantime prints and reads the same instants.
+        /// The crate humantime writes and reads the same times.
         #[test]
-        fn agrees_with_humantime(seconds in 0u64..253_402_300_800) {
+        fn times_agree_with_humantime(seconds in 0u64..253_402_300_800) {
             let text = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string();
-            prop_assert_eq!(parse(&text, Unit::Rfc3339), Some(seconds));
-            prop_assert_eq!(write(seconds, Unit::Rfc3339), Some(text));
-            let plain = write(seconds, Unit::DateTime);
-            prop_assert_eq!(plain.and_then(|text| parse(&text, Unit::DateTime)), Some(seconds));
+            prop_assert_eq!(parse(&text, TimeUnit::Rfc3339), Some(seconds));
+            prop_assert_eq!(write(seconds, TimeUnit::Rfc3339), Some(text));
+            let plain = write(seconds, TimeUnit::DateTime);
+            prop_assert_eq!(plain.and_then(|text| parse(&text, TimeUnit::DateTime)), Some(seconds));
         }
 
         #[test]
-        fn never_panics(text in "\\PC{0,32}", near in "[0-9TZ:+. -]{0,32}") {
-            for unit in [Unit::Seconds, Unit::Milliseconds, Unit::Rfc3339, Unit::DateTime] {
+        fn any_text_is_parsed_without_a_panic(text in "\\PC{0,32}", near in "[0-9TZ:+. -]{0,32}") {
+            for unit in [TimeUnit::Seconds, TimeUnit::Milliseconds, TimeUnit::Rfc3339, TimeUnit::DateTime] {
                 let _ = parse(&text, unit);
                 let _ = parse(&near, unit);
             }

@@ -1,26 +1,27 @@
-//! The URL that a provider signed: the one it called, which behind another balancer is not the one that we see.
+//! The URL that a provider signed. It is the URL that the provider called, which differs from the one that hookgate receives
+//! when another balancer is in front.
 
 use crate::http::percent;
 
-/// `public_url` of a route.
+/// `public_url` of a route, parsed.
 #[derive(Debug)]
 pub(super) struct PublicUrl {
-    /// Scheme and authority.
+    /// Scheme and authority, such as `https://hooks.example.com`.
     origin: String,
-    /// The path, where `public_url` has one; the request's own otherwise.
+    /// The path, if `public_url` has one. Otherwise the request's own path is used.
     path: Option<String>,
     /// Characters whose escapes the provider decodes before it signs.
     unescape: String,
     /// Whether the provider may have signed the URL with or without its port.
-    ports: bool,
+    try_ports: bool,
 }
 
 impl PublicUrl {
-    /// Parses `https://hooks.example.com` or `https://hooks.example.com/path`; the request's query is always its own.
+    /// Parses `https://hooks.example.com` or `https://hooks.example.com/path`. The query is always the request's own.
     ///
     /// # Errors
     /// A sentence for the operator.
-    pub(super) fn parse(text: &str, unescape: &str, ports: bool) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, unescape: &str, try_ports: bool) -> Result<Self, String> {
         let authority_at = ["https://", "http://"]
             .iter()
             .find(|scheme| text.starts_with(**scheme))
@@ -45,17 +46,17 @@ impl PublicUrl {
             origin: origin.to_owned(),
             path,
             unescape: unescape.to_owned(),
-            ports,
+            try_ports,
         })
     }
 
-    /// The URLs that may have been signed for this raw path and query; the first is the plain one.
+    /// The URLs that may have been signed for this raw path and query. The first one has the port of `public_url`, if any.
     pub(super) fn candidates(&self, target: &str) -> Vec<String> {
         let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
         let path = self.unescaped(self.path.as_deref().unwrap_or(path));
         let rest = format!("{path}{}", self.unescaped(query));
         let mut urls = vec![format!("{}{rest}", self.origin)];
-        if self.ports {
+        if self.try_ports {
             let bracket = self.origin.rfind(']').unwrap_or_default();
             let colon = self
                 .origin
@@ -71,6 +72,7 @@ impl PublicUrl {
         urls
     }
 
+    /// Decodes the escapes of the configured characters.
     fn unescaped(&self, text: &str) -> String {
         if self.unescape.is_empty() {
             return text.to_owned();
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_the_query_from_the_request_and_the_path_from_the_configuration() {
+    fn the_query_comes_from_the_request_and_the_path_from_the_configuration() {
         let url = |text| PublicUrl::parse(text, "", false).unwrap();
         assert_eq!(
             url("https://a.example").candidates("/x/%2f?q=1"),
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_come_and_go() {
+    fn urls_are_tried_with_and_without_their_port() {
         let urls = |text| PublicUrl::parse(text, "", true).unwrap().candidates("/");
         assert_eq!(
             urls("https://a.example"),
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_only_the_listed_escapes() {
+    fn only_the_configured_escapes_are_decoded() {
         let url = PublicUrl::parse("https://a.example", ":/?@", false).unwrap();
         let decoded = url.candidates("/a%3Ab%2fc%20%zz%3?u=%40%é");
         assert_eq!(decoded, ["https://a.example/a:b/c%20%zz%3?u=@%é"]);

@@ -1,4 +1,4 @@
-//! Paddle Classic: the published vectors, and what must not get through.
+//! Paddle Classic: the published test vectors, and forms that must be refused.
 
 use super::*;
 use serde_json::Value;
@@ -21,9 +21,9 @@ fn classic(vector: &Value) -> Verifier {
 
 fn post(vector: &Value, body: &[u8]) -> Result<Verified, Rejection> {
     let headers = Headers::default();
-    judge(
+    verify(
         &classic(vector),
-        &Head {
+        &HeadRef {
             method: &Method::POST,
             target: "/",
             headers: &headers,
@@ -37,9 +37,9 @@ fn post(vector: &Value, body: &[u8]) -> Result<Verified, Rejection> {
 fn get(vector: &Value, query: &str, body: &[u8]) -> Result<Verified, Rejection> {
     let headers = Headers::default();
     let target = format!("/fulfil?{query}");
-    judge(
+    verify(
         &classic(vector),
-        &Head {
+        &HeadRef {
             method: &Method::GET,
             target: &target,
             headers: &headers,
@@ -51,7 +51,7 @@ fn get(vector: &Value, query: &str, body: &[u8]) -> Result<Verified, Rejection> 
 }
 
 #[test]
-fn published_vectors_as_post_and_as_get() {
+fn published_vectors_have_their_expected_result_as_post_and_as_get() {
     let vectors = vectors();
     assert_eq!(vectors.len(), 10);
     for vector in &vectors {
@@ -78,14 +78,14 @@ fn published_vectors_as_post_and_as_get() {
 }
 
 #[test]
-fn nothing_but_the_signed_fields_gets_through() {
+fn forms_that_differ_from_the_signed_fields_are_refused() {
     let vectors = vectors();
     let vector = &vectors[0];
     let form = vector["form_body"].as_str().unwrap();
     let genuine = post(vector, form.as_bytes()).unwrap();
     assert_eq!(genuine.timestamp, None);
 
-    // The order of fields and the way they are escaped are not signed, and the identity is the same.
+    // The order of the fields and their escapes are not signed. The identity does not change with them.
     let mut fields: Vec<&str> = form.split('&').collect();
     fields.reverse();
     let reordered = fields.join("&").replace("alert_id", "%61lert_id");
@@ -104,7 +104,7 @@ fn nothing_but_the_signed_fields_gets_through() {
         ),
         (form.replace("p_signature=", "p_signatur="), Rejection::SignatureMissing),
         (String::new(), Rejection::SignatureMissing),
-        // PHP would take the last of two values, Flask and Go the first.
+        // Of two values, PHP takes the last, Flask and Go the first.
         (format!("status=active&{form}"), Rejection::SignatureMalformed),
         (format!("{form}&status=active"), Rejection::SignatureMalformed),
         (format!("{form}&p_signature=AAAA"), Rejection::SignatureMalformed),
@@ -117,16 +117,16 @@ fn nothing_but_the_signed_fields_gets_through() {
     ] {
         assert_eq!(post(vector, change.as_bytes()), Err(refusal), "{change:.60}");
     }
-    // The same pair twice says one thing to every reader.
+    // All readers understand a repeated pair equally.
     assert_eq!(post(vector, format!("status=deleted&{form}").as_bytes()), Ok(genuine));
-    // A GET is its query, so a body beside it is nobody's.
+    // The signature of a GET covers its query, so a body would be unsigned.
     assert_eq!(get(vector, form, b"x=1"), Err(Rejection::SignatureMalformed));
     assert_eq!(get(vector, "", form.as_bytes()), Err(Rejection::SignatureMalformed));
 }
 
-/// A real PHP read, sorted, serialised and signed these forms (`tests/php/classic.php`).
+/// PHP itself parsed, sorted, serialized and signed these forms (`tests/php/classic.php`).
 #[test]
-fn agrees_with_a_real_php() {
+fn forms_signed_by_php_are_accepted() {
     use base64::Engine as _;
     let document: Value = serde_json::from_str(include_str!("../../../tests/vectors/php-classic.json")).unwrap();
     let verifier = Verifier::new(
@@ -137,7 +137,7 @@ fn agrees_with_a_real_php() {
     )
     .unwrap();
     let headers = Headers::default();
-    let head = Head {
+    let head = HeadRef {
         method: &Method::POST,
         target: "/",
         headers: &headers,
@@ -150,7 +150,7 @@ fn agrees_with_a_real_php() {
             .decode(case["serialized"].as_str().unwrap())
             .unwrap();
         let serialized = form::php_serialized(&form::decode(form.as_bytes()).unwrap(), "p_signature");
-        let verdict = judge(&verifier, &head, form.as_bytes(), 0, None);
+        let verdict = verify(&verifier, &head, form.as_bytes(), 0, None);
         match (case["kind"].as_str().unwrap(), serialized) {
             ("plain", Ok(serialized)) => {
                 assert_eq!(
@@ -188,7 +188,7 @@ fn agrees_with_a_real_php() {
 }
 
 #[test]
-fn a_broken_or_weak_key_is_refused_at_start() {
+fn a_malformed_key_is_refused_at_start() {
     let bad = [
         "pdl_ntfset_01hs0t3tw21j988db1pam5xg8m_GrOWLNef+vmtjJYq4mSnHNzvc8uWoJ1I",
         "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n",
@@ -210,14 +210,14 @@ fn the_delivery_id_is_the_alert_id() {
     let verifier = classic(&vectors[0]);
     let headers = Headers::default();
     let body = [Bytes::copy_from_slice(form.as_bytes())];
-    let head = Head {
+    let head = HeadRef {
         method: &Method::POST,
         target: "/",
         headers: &headers,
     };
     assert_eq!(verifier.delivery_id(&head, &body).as_deref(), Some(&b"1440248908"[..]));
     let target = format!("/?{form}");
-    let head = Head {
+    let head = HeadRef {
         method: &Method::GET,
         target: &target,
         headers: &headers,

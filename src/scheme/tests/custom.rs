@@ -1,4 +1,4 @@
-//! What an operator can write and what is refused at start; and the sender's side of every preset.
+//! Descriptions of schemes that are accepted or refused at start, and the sender's side of every preset.
 
 use super::*;
 use base64::Engine as _;
@@ -38,24 +38,24 @@ fn the_documented_example_works() {
             .unwrap(),
     );
     headers.insert("x-acme-delivery", "d-1".parse().unwrap());
-    let head = Head {
+    let head = HeadRef {
         method: &Method::POST,
         target: "/hooks/acme?x=1",
         headers: &headers.iter().collect(),
     };
-    let verified = judge(&verifier, &head, b"{\"a\":1}", NOW, Some(60)).unwrap();
+    let verified = verify(&verifier, &head, b"{\"a\":1}", NOW, Some(60)).unwrap();
     assert_eq!(verified.timestamp, Some(NOW));
     assert_eq!(verifier.default_tolerance(), Some(Duration::from_secs(120)));
     assert_eq!(verifier.signature_headers(), ["x-acme-signature", "x-acme-delivery"]);
     assert_eq!(verifier.delivery_id(&head, &[]).as_deref(), Some(&b"d-1"[..]));
     assert_eq!(
-        judge(&verifier, &head, b"{\"a\":2}", NOW, Some(60)),
+        verify(&verifier, &head, b"{\"a\":2}", NOW, Some(60)),
         Err(Rejection::SignatureMismatch)
     );
 }
 
 #[test]
-fn faults_come_all_at_once_and_say_what_to_write() {
+fn all_faults_are_reported_at_once_and_say_what_to_write() {
     let faults = new(
         "signature = { field = 'v1' }\ntimestamp = {}\ntolerance = 'soon'\npayload = '{bodi}'\ndelivery_id = {}\nkey = { encoding = 'base64' }",
         "not base64!",
@@ -64,7 +64,7 @@ fn faults_come_all_at_once_and_say_what_to_write() {
     .unwrap_err();
     assert_eq!(faults.len(), 7, "{faults:#?}");
     for (description, secret, url, hint) in [
-        ("", "a secret", None, "`signature` says where"),
+        ("", "a secret", None, "`signature` is the location"),
         ("signature = { header = 'a b' }", "s", None, "not a header name"),
         (
             "signature = { header = 'S', separator = 'x' }",
@@ -100,7 +100,7 @@ fn faults_come_all_at_once_and_say_what_to_write() {
             "signature = { header = 'S' }\ntimestamp = { field = 't' }",
             "s",
             None,
-            "`timestamp` says where",
+            "`timestamp` is the location",
         ),
         (
             "signature = { header = 'S' }\npayload = '{field:h}'",
@@ -148,7 +148,7 @@ fn faults_come_all_at_once_and_say_what_to_write() {
             "signature = { header = 'S' }\nform_digest = {}",
             "s",
             None,
-            "`form_digest` says all",
+            "`form_digest` includes",
         ),
         ("form_digest = { algorithm = 'hmac-sha256' }", "s", None, "one of `md5`"),
         ("signature = { header = 'S' }", " ", None, "is empty"),
@@ -160,7 +160,7 @@ fn faults_come_all_at_once_and_say_what_to_write() {
         );
         assert!(faults.iter().all(|fault| fault.ends_with(['.', '?'])), "{faults:#?}");
     }
-    assert!(toml::from_str::<Custom>("signatur = { header = 'S' }").is_err());
+    assert!(toml::from_str::<SchemeDescription>("signatur = { header = 'S' }").is_err());
     for (provider, described, hint) in [
         ("custom", false, "[route.custom]"),
         ("stripe", true, "`provider = \"custom\"`"),
@@ -168,15 +168,16 @@ fn faults_come_all_at_once_and_say_what_to_write() {
         ("Git_Hub", false, "did you mean `github`?"),
         ("qqq", false, "write one of `adyen`, "),
     ] {
-        let faults = Verifier::new(provider, described.then(Custom::default), keys(&["s"]), None).unwrap_err();
+        let faults =
+            Verifier::new(provider, described.then(SchemeDescription::default), keys(&["s"]), None).unwrap_err();
         assert!(faults[0].contains(hint), "{faults:?}");
     }
-    // URL-signed presets name what is missing.
+    // Presets that sign the URL report that it is missing.
     assert!(Verifier::new("twilio", None, keys(&["s"]), None).unwrap_err()[0].contains("public_url = \"https://"));
 }
 
 #[test]
-fn warnings_tell_what_a_scheme_cannot_do() {
+fn warnings_describe_the_weaknesses_of_a_scheme() {
     let long = "a-secret-that-is-long-enough-for-anybody";
     let of = |provider: &str, secret: &str| Verifier::new(provider, None, keys(&[secret]), None).unwrap();
     assert_eq!(of("paddle", long).warnings(), [""; 0]);
@@ -199,7 +200,7 @@ fn warnings_tell_what_a_scheme_cannot_do() {
     }
 }
 
-/// Every preset that can be signed with a secret: signed, verified, and refused when anything is changed.
+/// Every preset that can be signed with a secret verifies its own request and refuses a changed one.
 #[test]
 fn presets_verify_what_they_sign() {
     let body = format!("{{\"event_id\":\"e\",\"webhookTimestamp\":{NOW}000}}");
@@ -232,19 +233,19 @@ fn presets_verify_what_they_sign() {
         };
         assert_eq!(Some(&fields[0].0), verifier.signature_headers().first(), "{provider}");
         let headers: Headers = fields.into_iter().collect();
-        let head = Head {
+        let head = HeadRef {
             method: &Method::POST,
             target: "/h%3Ak?a=1",
             headers: &headers,
         };
         let verified =
-            judge(&verifier, &head, body.as_bytes(), NOW, Some(5)).unwrap_or_else(|e| panic!("{provider}: {e:?}"));
+            verify(&verifier, &head, body.as_bytes(), NOW, Some(5)).unwrap_or_else(|e| panic!("{provider}: {e:?}"));
         assert_eq!(
             verified.timestamp,
             verifier.has_timestamp().then_some(NOW),
             "{provider}"
         );
-        let other = judge(&verifier, &head, body.replace("e\"", "f\"").as_bytes(), NOW, Some(5));
+        let other = verify(&verifier, &head, body.replace("e\"", "f\"").as_bytes(), NOW, Some(5));
         if provider == "gitlab-token" {
             assert_ne!(other.unwrap().identity, verified.identity);
         } else {
@@ -252,20 +253,20 @@ fn presets_verify_what_they_sign() {
         }
         if verifier.has_timestamp() {
             assert_eq!(
-                judge(&verifier, &head, body.as_bytes(), NOW + 6, Some(5)),
+                verify(&verifier, &head, body.as_bytes(), NOW + 6, Some(5)),
                 Err(Rejection::TimestampStale)
             );
             assert_eq!(
-                judge(&verifier, &head, body.as_bytes(), NOW - 6, Some(5)),
+                verify(&verifier, &head, body.as_bytes(), NOW - 6, Some(5)),
                 Err(Rejection::TimestampFuture)
             );
-            assert!(judge(&verifier, &head, body.as_bytes(), NOW * 2, None).is_ok());
+            assert!(verify(&verifier, &head, body.as_bytes(), NOW * 2, None).is_ok());
         }
         for name in verifier.signature_headers() {
             let mut changed = HeaderMap::from(&headers);
             let refused = |headers: &HeaderMap| {
                 let headers = &headers.iter().collect();
-                verifier.present(&Head { headers, ..head }).unwrap_err()
+                verifier.present(&HeadRef { headers, ..head }).unwrap_err()
             };
             changed.append(name, "x".parse().unwrap());
             assert_eq!(refused(&changed), Rejection::SignatureMalformed, "{provider} {name}");
@@ -277,9 +278,9 @@ fn presets_verify_what_they_sign() {
     assert!(signed.len() >= 24, "{signed:?}");
 }
 
-/// A time inside the body is judged even when a caller never asked for the age.
+/// A time inside the body is checked with the tolerance that [`Presented::age`] got.
 #[test]
-fn a_time_in_the_body_is_always_judged() {
+fn a_time_in_the_body_is_checked_at_the_end() {
     let verifier = Verifier::new("linear", None, keys(&[HMAC_KEY]), None).unwrap();
     let body = format!("{{\"webhookTimestamp\":{NOW}000}}");
     let request = SignRequest {
@@ -289,22 +290,23 @@ fn a_time_in_the_body_is_always_judged() {
         body: body.as_bytes(),
     };
     let headers: Headers = verifier.sign(0, &request, NOW).unwrap().into_iter().collect();
-    let head = Head {
+    let head = HeadRef {
         method: &Method::POST,
         target: "/",
         headers: &headers,
     };
     for (now, expected) in [(NOW + 60, Ok(Some(NOW))), (NOW + 61, Err(Rejection::TimestampStale))] {
-        let mut check = verifier.present(&head).unwrap().check();
-        check.update(body.as_bytes());
-        let got = check
-            .finish(&[Bytes::from(body.clone())], now)
+        let tolerance = verifier.default_tolerance().map(|tolerance| tolerance.as_secs());
+        let mut aged = verifier.present(&head).unwrap().age(now, tolerance).unwrap();
+        aged.update(body.as_bytes());
+        let got = aged
+            .verify(&[Bytes::from(body.clone())], now)
             .map(|verified| verified.timestamp);
         assert_eq!(got, expected);
     }
 }
 
-/// SHA-1 of the values and the secret, in every order the options allow.
+/// SHA-1 of the values and the secret, in every order that the options allow.
 #[test]
 fn form_digests_follow_their_options() {
     let sha1 = |text: &str| {
@@ -330,48 +332,48 @@ fn form_digests_follow_their_options() {
         let description = format!("form_digest = {{ hash_field = 'hash', algorithm = 'sha1'{options} }}");
         let verifier = new(&description, "KEY", None).unwrap();
         let form = format!("{fields}&hash={}", sha1(signed));
-        let post = Head {
+        let post = HeadRef {
             method: &Method::POST,
             target: "/",
             headers: &headers,
         };
-        let verified = judge(&verifier, &post, form.as_bytes(), 0, None).unwrap();
+        let verified = verify(&verifier, &post, form.as_bytes(), 0, None).unwrap();
         let target = format!("/?{form}");
-        let get = Head {
+        let get = HeadRef {
             method: &Method::GET,
             target: &target,
             headers: &headers,
         };
-        assert_eq!(judge(&verifier, &get, b"", 0, None), Ok(verified));
+        assert_eq!(verify(&verifier, &get, b"", 0, None), Ok(verified));
         assert_eq!(
-            judge(&verifier, &post, form.replace("b=2", "b=3").as_bytes(), 0, None),
+            verify(&verifier, &post, form.replace("b=2", "b=3").as_bytes(), 0, None),
             Err(Rejection::SignatureMismatch)
         );
         assert_eq!(
-            judge(&verifier, &post, format!("b=3&{form}").as_bytes(), 0, None),
+            verify(&verifier, &post, format!("b=3&{form}").as_bytes(), 0, None),
             Err(Rejection::SignatureMalformed)
         );
         assert_eq!(
-            judge(&verifier, &post, fields.as_bytes(), 0, None),
+            verify(&verifier, &post, fields.as_bytes(), 0, None),
             Err(Rejection::SignatureMissing)
         );
     }
 }
 
-/// What one reader takes from a body and another does not must not carry a signature.
+/// A signature must not be read from a body that two readers understand differently.
 #[test]
-fn bodies_that_read_two_ways_are_refused() {
+fn bodies_that_two_readers_could_read_differently_are_refused() {
     let verifier = Verifier::new("mailgun", None, keys(&[HMAC_KEY]), None).unwrap();
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, HMAC_KEY.as_bytes());
     let signature = hex::encode(aws_lc_rs::hmac::sign(&key, format!("{NOW}tok").as_bytes()));
     let headers = Headers::default();
-    let head = Head {
+    let head = HeadRef {
         method: &Method::POST,
         target: "/",
         headers: &headers,
     };
     let inner = format!("\"timestamp\":\"{NOW}\",\"token\":\"tok\",\"signature\":\"{signature}\"");
-    let verdict = |body: String| judge(&verifier, &head, body.as_bytes(), NOW, Some(5)).map(drop);
+    let verdict = |body: String| verify(&verifier, &head, body.as_bytes(), NOW, Some(5)).map(drop);
     assert_eq!(verdict(format!("{{\"signature\":{{{inner}}}}}")), Ok(()));
     for body in [
         format!("{{\"signature\":{{}},\"signature\":{{{inner}}}}}"),
@@ -381,11 +383,11 @@ fn bodies_that_read_two_ways_are_refused() {
         assert_eq!(verdict(body.clone()), Err(Rejection::SignatureMalformed), "{body}");
     }
     assert_eq!(verdict("{}".into()), Err(Rejection::SignatureMissing));
-    // Adyen signs one item: a second one beside it would be nobody's.
+    // Adyen signs one item, so a second item would be unsigned.
     let adyen = Verifier::new("adyen", None, keys(&["44782DEF547AAA06C910C43932B1EB0C"]), None).unwrap();
     let two = r#"{"notificationItems":[{"NotificationRequestItem":{"additionalData":{"hmacSignature":"AA=="}}},{}]}"#;
     assert_eq!(
-        judge(&adyen, &head, two.as_bytes(), 0, None),
+        verify(&adyen, &head, two.as_bytes(), 0, None),
         Err(Rejection::SignatureMalformed)
     );
 }

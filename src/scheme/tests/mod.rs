@@ -1,4 +1,4 @@
-//! The scheme as its callers see it, against published bytes and against checks written apart from the code.
+//! Tests of the public interface, with published test vectors and with independent implementations.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -13,8 +13,15 @@ mod property;
 mod providers;
 
 use super::*;
+use crate::http::message::Headers;
+use crate::outcome::Rejection;
+use crate::secret::Secret;
+use bytes::Bytes;
+use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
+use std::time::Duration;
 
-/// Keys named `0`, `1`, … with these texts.
+/// Keys with the names `0`, `1`, … and these secrets.
 pub(super) fn keys(secrets: &[&str]) -> Vec<NamedSecret> {
     let named = secrets.iter().enumerate();
     named
@@ -25,20 +32,19 @@ pub(super) fn keys(secrets: &[&str]) -> Vec<NamedSecret> {
         .collect()
 }
 
-/// A whole request through all four steps, the body in pieces of seven bytes so that every seam is crossed.
-pub(super) fn judge(
+/// Verifies a request in all four steps. The body comes in pieces of seven bytes, so that pieces end at all kinds of places.
+pub(super) fn verify(
     verifier: &Verifier,
-    head: &Head<'_>,
+    head: &HeadRef<'_>,
     body: &[u8],
-    now: u64,
+    now_unix: u64,
     tolerance: Option<u64>,
 ) -> Result<Verified, Rejection> {
     let presented = verifier.present(head)?;
-    presented.age(now, tolerance)?;
-    let mut check = presented.check();
+    let mut aged = presented.age(now_unix, tolerance)?;
     let pieces: Vec<Bytes> = body.chunks(7).map(Bytes::copy_from_slice).collect();
     for piece in &pieces {
-        check.update(piece);
+        aged.update(piece);
     }
-    check.finish(&pieces, now)
+    aged.verify(&pieces, now_unix)
 }

@@ -1,4 +1,4 @@
-//! Paddle Billing: the published vectors, the D rows of the fault cases, and a differential property.
+//! Paddle Billing: the published test vectors, and the cases B02, D01 to D09 and E02.
 
 use super::*;
 use hyper::HeaderMap;
@@ -26,19 +26,19 @@ pub(super) fn verdict(
     tolerance: Option<u64>,
 ) -> Result<Verified, Rejection> {
     let headers = headers(header);
-    let head = Head {
+    let head = HeadRef {
         method: &Method::POST,
         target: "/",
         headers: &headers.iter().collect(),
     };
-    judge(&paddle(secrets), &head, body, now, tolerance)
+    verify(&paddle(secrets), &head, body, now, tolerance)
 }
 
 fn try_header(header: &str) -> Result<Verified, Rejection> {
     verdict(&[SECRET], header.as_bytes(), b"{}", NOW, Some(5))
 }
 
-/// The MAC from another implementation than the one under test.
+/// The MAC, computed with another library than the code under test uses.
 pub(super) fn h1(secret: &str, ts: &str, body: &[u8]) -> String {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
     hex::encode(aws_lc_rs::hmac::sign(&key, &[ts.as_bytes(), b":", body].concat()))
@@ -48,15 +48,15 @@ fn header(secret: &str, ts: &str, body: &[u8]) -> String {
     format!("ts={ts};h1={}", h1(secret, ts, body))
 }
 
-/// Published vectors that we refuse on purpose: SCHEMES wants every `h1` to be 64 hex digits, while the Python and PHP
-/// libraries pass over `h1=dummy` and accept the second.
+/// Published vectors that are refused on purpose: docs/schemes.md requires every `h1` to be 64 hex digits, while the Python
+/// and PHP libraries skip `h1=dummy` and accept the second one.
 const STRICTER: &[&str] = &[
     "header integrity: 3 secrets, dummy first h1, third secret matches second h1",
     "it_verifies_a_signature",
 ];
 
 #[test]
-fn published_vectors() {
+fn published_vectors_have_their_expected_result() {
     let vectors: Vec<Value> = serde_json::from_str(include_str!("../../../tests/vectors/paddle-billing.json")).unwrap();
     assert_eq!(vectors.len(), 28);
     let mut stricter = 0;
@@ -66,7 +66,7 @@ fn published_vectors() {
             Value::Array(list) => list.iter().map(|s| s.as_str().unwrap()).collect(),
             one => vec![one.as_str().unwrap()],
         };
-        // `tolerance: 0` and `null` switch the libraries' check off; `now: null` means that the test froze no clock.
+        // `tolerance: 0` and `null` disable the libraries' check. With `now: null`, the test did not set the clock.
         let tolerance = vector["tolerance"].as_u64().filter(|t| *t > 0);
         let tolerance = vector["now"].as_u64().and(tolerance);
         let now = vector["now"].as_u64().unwrap_or(NOW);
@@ -77,7 +77,7 @@ fn published_vectors() {
         if STRICTER.contains(&name) {
             assert_eq!(expect, "accept");
             assert_eq!(got, Err(Rejection::SignatureMalformed), "{name}");
-            // The same delivery without the junk is accepted, by the third secret.
+            // The same delivery without the malformed h1 is accepted with the third secret.
             let clean = text.replace("h1=dummy;", "");
             let got = verdict(&secrets, clean.as_bytes(), body.as_bytes(), now, tolerance).unwrap();
             assert_eq!(got.secret, 2);
@@ -99,11 +99,11 @@ fn published_vectors() {
 
 /// Case D01.
 #[test]
-fn d01_a_header_that_is_not_the_grammar_is_refused() {
+fn d01_a_header_outside_the_grammar_is_refused() {
     let good = h1(SECRET, "1700000000", b"{}");
     assert!(try_header(&format!("ts=1700000000;h1={good}")).is_ok());
     let empty = Headers::default();
-    let head = Head {
+    let head = HeadRef {
         method: &Method::POST,
         target: "/",
         headers: &empty,
@@ -148,13 +148,13 @@ fn d01_a_header_that_is_not_the_grammar_is_refused() {
     }
 }
 
-/// Case B02 as far as the scheme sees it: the header twice, comma-joined, or with bytes beyond ASCII.
+/// Case B02: the header repeated, joined with a comma, or with bytes other than ASCII.
 #[test]
-fn b02_two_headers_are_refused() {
+fn b02_a_repeated_header_is_refused() {
     let good = header(SECRET, "1700000000", b"{}");
     let mut twice = headers(good.as_bytes());
     twice.append("Paddle-Signature", HeaderValue::from_str(&good).unwrap());
-    let head = Head {
+    let head = HeadRef {
         method: &Method::POST,
         target: "/",
         headers: &twice.iter().collect(),
@@ -195,7 +195,7 @@ fn d02_an_h1_is_64_lower_case_hex_digits() {
             Err(Rejection::SignatureMalformed),
             "{bad}"
         );
-        // Beside a good one too.
+        // It is also refused next to a valid one.
         assert_eq!(
             try_header(&format!("ts=1700000000;h1={good};h1={bad}")),
             Err(Rejection::SignatureMalformed),
@@ -217,7 +217,7 @@ fn d03_any_h1_may_match_any_active_secret() {
             assert_eq!(got.timestamp, Some(NOW));
         }
     }
-    // Both match: the first in configuration order is named.
+    // When both match, the result is the first in configuration order.
     let text = format!(
         "{};h1={}",
         header(OTHER, "1700000000", b"{}"),
@@ -235,9 +235,9 @@ fn d03_any_h1_may_match_any_active_secret() {
     );
 }
 
-/// Case D04: one to eight; the header's length bounds the rest.
+/// Case D04: one to eight. The header's length bounds everything else.
 #[test]
-fn d04_at_most_eight_candidates() {
+fn d04_more_than_eight_candidates_are_refused() {
     let with = |junk: usize| {
         let text = format!(
             "ts=1700000000{};h1={}",
@@ -280,14 +280,14 @@ fn d05_a_timestamp_is_one_to_twelve_digits() {
             "{bad:?}"
         );
     }
-    // A space inside the value, signed as such: the part is trimmed, so only the inner one shows.
+    // The signed value begins with a space. Only spaces around the whole part are removed, so this one is refused.
     assert_eq!(
         try_header(&header(SECRET, " 1700000000", b"{}")),
         Err(Rejection::SignatureMalformed)
     );
 }
 
-/// Case D06: what is signed are the digits of the header.
+/// Case D06: the digits of the header are signed, not the number.
 #[test]
 fn d06_the_digits_are_signed_verbatim() {
     let swapped = header(SECRET, "01700000000", b"{}").replace("ts=0", "ts=");
@@ -358,7 +358,7 @@ fn d08_one_changed_bit_anywhere_is_refused() {
     }
 }
 
-/// Case D09: what cannot be a secret is refused at start, all faults at once, and nothing shows a secret.
+/// Case D09: unusable secrets are refused at start, all faults are reported at once, and no message contains a secret.
 #[test]
 fn d09_bad_secrets_are_refused_at_start() {
     let faults = Verifier::new("paddle", None, keys(&["", " \n", "changeme", SECRET, SECRET]), None).unwrap_err();
@@ -375,9 +375,9 @@ fn d09_bad_secrets_are_refused_at_start() {
     assert!(!debug.contains("GrOWLNef"), "{debug}");
 }
 
-/// Case E02: the replay key names what was signed, not how the header spells it.
+/// Case E02: the replay key depends on what was signed, not on the text of the header.
 #[test]
-fn e02_the_identity_is_what_was_signed() {
+fn e02_the_identity_depends_only_on_the_signed_bytes() {
     let (first, second) = (h1(SECRET, "1700000000", b"{}"), h1(OTHER, "1700000000", b"{}"));
     let junk = "1".repeat(64);
     let identities: Vec<_> = [
@@ -401,7 +401,7 @@ fn e02_the_identity_is_what_was_signed() {
 }
 
 #[test]
-fn any_bytes_can_be_signed() {
+fn bodies_of_any_bytes_are_verified() {
     for body in [&b""[..], b"\0", b"\xff\xfe\x80", "Ü".as_bytes(), &[b'x'; 100_000]] {
         let text = header(SECRET, "1700000000", body);
         assert!(verdict(&[SECRET], text.as_bytes(), body, NOW, Some(5)).is_ok());
@@ -409,7 +409,7 @@ fn any_bytes_can_be_signed() {
 }
 
 #[test]
-fn signs_what_it_verifies_and_what_others_sign() {
+fn signatures_equal_those_of_another_implementation() {
     let verifier = paddle(&[SECRET, OTHER]);
     let request = SignRequest {
         method: &Method::POST,
@@ -433,10 +433,10 @@ fn signs_what_it_verifies_and_what_others_sign() {
 }
 
 #[test]
-fn delivery_id_is_the_event_id() {
+fn the_delivery_id_is_the_event_id() {
     let body = br#"{"data":{"event_id":"no"},"event_id":"evt_01hs","x":[]}"#;
     let headers = Headers::default();
-    let head = Head {
+    let head = HeadRef {
         method: &Method::POST,
         target: "/",
         headers: &headers,

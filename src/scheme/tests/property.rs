@@ -1,10 +1,10 @@
-//! Paddle's header against the same grammar written down a second time: whatever the bytes, the two agree.
+//! Compares the parser of Paddle's header with a second, independent implementation of its grammar, on generated headers.
 
 use super::paddle::{NOW, OTHER, SECRET, h1, verdict};
 use proptest::prelude::*;
 
-/// The grammar of SCHEMES, written down a second time without the code under test: `Some` is the digits and every h1.
-fn oracle(raw: &[u8]) -> Option<(String, Vec<String>)> {
+/// The grammar of docs/schemes.md, implemented a second time. Returns the digits of `ts` and every `h1`.
+fn reference_parser(raw: &[u8]) -> Option<(String, Vec<String>)> {
     let text = std::str::from_utf8(raw)
         .ok()
         .filter(|t| t.bytes().all(|b| (0x20..0x7f).contains(&b)) && t.len() <= 1024)?;
@@ -32,11 +32,11 @@ fn oracle(raw: &[u8]) -> Option<(String, Vec<String>)> {
     let digits =
         |t: &str| (1..=12).contains(&t.len()) && !t.starts_with('0') && t.chars().all(|c| "0123456789".contains(c));
     let hex = |t: &String| t.len() == 64 && t.chars().all(|c| "0123456789abcdef".contains(c));
-    let fine = ts.len() == 1 && digits(&ts[0]) && (1..=8).contains(&h1.len()) && h1.iter().all(hex);
-    fine.then(|| (ts[0].clone(), h1))
+    let is_valid = ts.len() == 1 && digits(&ts[0]) && (1..=8).contains(&h1.len()) && h1.iter().all(hex);
+    is_valid.then(|| (ts[0].clone(), h1))
 }
 
-/// Pieces that headers are made of, the right ones among them, so that acceptance is reached often.
+/// Pieces of generated headers. Valid pieces are frequent, so that many headers are accepted.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     let good = |secret| Just(format!("h1={}", h1(secret, "1700000000", b"{}")).into_bytes());
     prop_oneof![
@@ -56,15 +56,15 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Whatever bytes the header has: `Verified` exactly when a check written apart from the code agrees.
+    /// A request is `Verified` exactly when the independent implementation accepts it.
     #[test]
-    fn verified_only_if_an_independent_check_agrees(
+    fn a_request_is_verified_exactly_when_the_reference_parser_accepts_it(
         pieces in proptest::collection::vec(piece(), 0..8),
         joined in any::<bool>(),
         body in prop_oneof![3 => Just(b"{}".to_vec()), 1 => proptest::collection::vec(any::<u8>(), 0..64)],
     ) {
         let raw = pieces.join(&b";"[..usize::from(joined)]);
-        let expected = oracle(&raw).is_some_and(|(ts, candidates)| {
+        let expected = reference_parser(&raw).is_some_and(|(ts, candidates)| {
             ts == "1700000000" && [SECRET, OTHER].iter().any(|s| candidates.contains(&h1(s, &ts, &body)))
         });
         let got = verdict(&[SECRET, OTHER], &raw, &body, NOW, Some(5));

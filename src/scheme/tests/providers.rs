@@ -1,4 +1,4 @@
-//! Published vectors of all providers, and the rule that no preset goes unproven.
+//! Published test vectors of all providers, and the rule that every preset has some.
 
 use super::*;
 use serde_json::Value;
@@ -7,16 +7,16 @@ use std::collections::BTreeSet;
 const VECTORS: &str = include_str!("../../../tests/vectors/providers.json");
 const ORACLES: &str = include_str!("../../../tests/vectors/oracles.json");
 
-/// Presets that are another preset's row under another name or header, proven with it.
+/// Presets that equal another preset except for the name and the delivery id; the other preset's vectors also test them.
 const SAME_AS: &[(&str, &str)] = &[("gitlab", "standard-webhooks"), ("meta", "github")];
 
-/// Vectors for which our reason is another than the reference's, which judges the signature before the time and treats
+/// Vectors that are refused for another reason than in the reference, which checks the signature before the time and treats
 /// a signature that cannot be decoded as one that does not match.
 const OTHER_REASON: &[(&str, Rejection)] = &[
     ("paddle-node-ts-changed", Rejection::TimestampStale),
     ("paddle-node-garbage-sig", Rejection::SignatureMalformed),
-    // SCHEMES wants every h1 to be 64 hex digits; these have `h1=dummy` (the first is the one we refuse though the
-    // Python and PHP libraries accept it).
+    // docs/schemes.md requires every h1 to be 64 hex digits; these have `h1=dummy`. The Python and PHP libraries accept the
+    // first of them.
     ("paddle-python-rotation-3-secrets", Rejection::SignatureMalformed),
     ("paddle-python-rotation-secret1-only", Rejection::SignatureMalformed),
     ("paddle-python-rotation-secret2-only", Rejection::SignatureMalformed),
@@ -31,12 +31,12 @@ const OTHER_REASON: &[(&str, Rejection)] = &[
     ("generic-sha512-list-none-valid", Rejection::SignatureMalformed),
 ];
 
-fn custom(text: &str) -> Option<Custom> {
+fn custom(text: &str) -> Option<SchemeDescription> {
     Some(toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}")))
 }
 
-/// The preset of a vector, or the description that an operator would write.
-fn scheme_of(vector: &Value) -> (String, Option<Custom>) {
+/// The preset of a vector, or the description that an operator would configure.
+fn scheme_of(vector: &Value) -> (String, Option<SchemeDescription>) {
     let headers = &vector["headers"];
     let scheme = &vector["scheme"];
     let custom = match vector["provider"].as_str().unwrap() {
@@ -86,7 +86,7 @@ fn scheme_of(vector: &Value) -> (String, Option<Custom>) {
     ("custom".into(), custom)
 }
 
-/// Judges one vector as the gateway would.
+/// Verifies one vector as the gateway does.
 fn run(vector: &Value) -> Result<Verified, Rejection> {
     let (provider, custom) = scheme_of(vector);
     let secrets: Vec<&str> = match (&vector["secret"], &vector["public_key"]) {
@@ -99,7 +99,7 @@ fn run(vector: &Value) -> Result<Verified, Rejection> {
     let target = url
         .and_then(|url| url.split_once('?'))
         .map_or("/".to_owned(), |(_, query)| format!("/?{query}"));
-    // HubSpot's first version signs no URL although the vector has one.
+    // HubSpot's first version does not sign the URL, although the vector has one.
     let signs_url = custom
         .as_ref()
         .is_none_or(|custom| custom.payload.as_ref().is_some_and(|p| p.contains("{url}")));
@@ -112,13 +112,13 @@ fn run(vector: &Value) -> Result<Verified, Rejection> {
         );
     }
     let method: Method = vector["method"].as_str().unwrap().parse().unwrap();
-    let head = Head {
+    let head = HeadRef {
         method: &method,
         target: &target,
         headers: &headers.iter().collect(),
     };
     let now = vector["now"].as_u64().unwrap_or_default();
-    judge(
+    verify(
         &verifier,
         &head,
         vector["body"].as_str().unwrap().as_bytes(),
@@ -133,7 +133,7 @@ fn vectors(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn published_vectors() {
+fn published_vectors_have_their_expected_result() {
     let vectors = vectors(VECTORS);
     assert_eq!(vectors.len(), 112);
     let mut others = 0;
@@ -164,10 +164,10 @@ fn published_vectors() {
     assert_eq!(others, OTHER_REASON.len());
 }
 
-/// What the providers' own libraries (or, where none signs, an implementation in another language) signed; and the same
-/// with one byte of the signed bytes changed, which must fail.
+/// Requests signed by the providers' own libraries or, where none of them signs, by an implementation in another language.
+/// They are accepted, and refused when one byte of the body is changed.
 #[test]
-fn other_implementations_agree() {
+fn requests_signed_by_other_implementations_are_accepted() {
     let vectors = vectors(ORACLES);
     assert!(vectors.len() >= 20);
     for vector in &vectors {
@@ -180,7 +180,7 @@ fn other_implementations_agree() {
         assert!(got.is_ok(), "{id}: {got:?}");
         let mut tampered = vector.clone();
         let body = vector["body"].as_str().unwrap();
-        // A letter of a value, so that JSON stays JSON.
+        // A letter inside a value is changed, so that the body is still JSON.
         tampered["body"] = body.replacen("hookgate", "hookgats", 1).into();
         assert_ne!(
             tampered["body"], vector["body"],
@@ -198,20 +198,20 @@ fn other_implementations_agree() {
     }
 }
 
-/// Adding a preset without proof fails here.
+/// A new preset without test vectors fails here.
 #[test]
-fn every_preset_has_vectors_or_an_oracle() {
-    let mut proven: BTreeSet<String> = vectors(VECTORS)
+fn every_preset_has_vectors_or_an_independent_implementation() {
+    let mut tested: BTreeSet<String> = vectors(VECTORS)
         .iter()
         .chain(&vectors(ORACLES))
         .map(|vector| scheme_of(vector).0)
         .collect();
-    proven.insert("paddle-classic".into());
+    tested.insert("paddle-classic".into());
     for (name, same) in SAME_AS {
-        assert!(proven.contains(*same));
-        proven.insert((*name).to_owned());
+        assert!(tested.contains(*same));
+        tested.insert((*name).to_owned());
     }
-    let missing: Vec<_> = presets::names().filter(|name| !proven.contains(*name)).collect();
+    let missing: Vec<_> = presets::names().filter(|name| !tested.contains(*name)).collect();
     assert!(
         missing.is_empty(),
         "presets without vectors or an independent implementation: {missing:?}"
@@ -219,9 +219,9 @@ fn every_preset_has_vectors_or_an_oracle() {
     assert!(presets::names().count() >= 28);
 }
 
-/// Rows of [`SAME_AS`] differ in nothing that is signed.
+/// The presets of [`SAME_AS`] do not differ in what is signed.
 #[test]
-fn twins_are_twins() {
+fn presets_with_shared_vectors_sign_the_same() {
     for (name, same) in SAME_AS {
         let (one, mut two) = (presets::find(name).unwrap(), presets::find(same).unwrap());
         two.alternative = None;

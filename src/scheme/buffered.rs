@@ -1,16 +1,17 @@
-//! The slow way: the payload can only be put together when the body is complete (a form, a value inside the JSON, a
-//! public key, a URL with variants). Bounded by the route's body limit; nothing a sender sends can multiply it.
+//! Slower verification for payloads that can only be built when the body is complete (a form, a value inside the JSON, a
+//! public key, a URL with variants). Its memory is bounded by the route's body limit; a sender cannot multiply it.
 
-use super::claim::Claim;
-use super::compile::{Scheme, Values};
-use super::custom::{FieldOrder, Fields, SecretPosition};
-use super::form::{self, Pair};
+use super::compiled::{CompiledScheme, FormDigest};
+use super::description::{DigestFields, FieldOrder, SecretPosition};
+use super::form::{self, FormField};
+use super::head::HeadValues;
 use super::header::{self, MAX_CANDIDATES};
-use super::keys::Key;
+use super::keys::VerificationKey;
+use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
 use super::mac::Tag;
-use super::place::{Layout, Time, TimePlace};
-use super::template::Part;
-use super::{Head, Verified, contiguous, time};
+use super::template::PayloadPart;
+use super::time;
+use super::types::{HeadRef, Verified, contiguous};
 use crate::outcome::Rejection;
 use crate::secret::Secret;
 use bytes::Bytes;
@@ -20,25 +21,26 @@ use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-/// What the head claims, with a copy of everything in it that the payload needs.
+/// What was read from the head, with a copy of everything in it that the payload needs.
 #[derive(Debug)]
-pub(super) struct Whole {
-    scheme: Arc<Scheme>,
+pub(super) struct BufferedCheck {
+    scheme: Arc<CompiledScheme>,
     candidates: Vec<Candidate>,
-    pub(super) seconds: Option<u64>,
-    pub(super) tolerance: Option<u64>,
+    /// The signed time of the head, Unix seconds.
+    pub(super) timestamp_unix: Option<u64>,
     pieces: Vec<Piece>,
-    /// Spellings of the URL that may have been signed; one empty one where the payload has no URL.
+    /// Variants of the URL that may have been signed; one empty text where the payload has no URL.
     urls: Vec<String>,
-    /// The form of a GET.
+    /// The query of a GET, for schemes that read a form.
     query: Option<Vec<u8>>,
-    /// What the URL says the body's SHA-256 is.
+    /// The hex SHA-256 of the body according to the URL.
     body_digest: Option<Vec<u8>>,
 }
 
-/// A decoded signature, and the family of keys that may have made it.
+/// A decoded signature.
 #[derive(Debug)]
 pub(super) struct Candidate {
+    /// The keys that may have made it: those with the same [`SchemeKey::family`](super::compiled::SchemeKey::family).
     family: usize,
     bytes: Vec<u8>,
 }
@@ -46,40 +48,47 @@ pub(super) struct Candidate {
 /// A part of the payload.
 #[derive(Debug)]
 enum Piece {
-    /// The head holds it.
+    /// The bytes from the head.
     Known(Vec<u8>),
-    /// It waits for the body, the URL's spelling or the key.
-    Later(Part),
+    /// A part that needs the body, a variant of the URL or the key.
+    Later(PayloadPart),
 }
 
-/// The body, complete.
+/// The complete body.
 struct Content<'b> {
     body: &'b [u8],
-    form: Vec<Pair>,
+    /// The decoded form; empty for schemes that read none.
+    form: Vec<FormField>,
 }
 
-impl Whole {
+impl BufferedCheck {
     /// Reads the head.
-    pub(super) fn read(scheme: &Arc<Scheme>, head: &Head<'_>) -> Result<Self, Rejection> {
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`.
+    pub(super) fn read(scheme: &Arc<CompiledScheme>, head: &HeadRef<'_>) -> Result<Self, Rejection> {
         let mut candidates = Vec::new();
-        let claim = scheme.read(head, |text| scheme.candidates(text, &mut candidates))?;
-        if candidates.is_empty() && matches!(scheme.layout, Layout::Header(..)) {
+        let values = scheme.read(head, |text| scheme.candidates(text, &mut candidates))?;
+        if candidates.is_empty() && matches!(scheme.signature, SignatureLocation::Header(..)) {
             return Err(Rejection::SignatureMalformed);
         }
-        Self::prepare(scheme, head, &claim, candidates)
+        Self::prepare(scheme, head, &values, candidates)
     }
 
     /// Copies what the payload needs of the head.
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`.
     pub(super) fn prepare(
-        scheme: &Arc<Scheme>,
-        head: &Head<'_>,
-        claim: &Claim<'_>,
+        scheme: &Arc<CompiledScheme>,
+        head: &HeadRef<'_>,
+        values: &HeadValues<'_>,
         candidates: Vec<Candidate>,
     ) -> Result<Self, Rejection> {
         let mut pieces = Vec::new();
         for part in scheme.payload.parts() {
             let mut bytes = Vec::new();
-            let known = scheme.fill(part, head, claim, &mut |more| bytes.extend_from_slice(more))?;
+            let known = scheme.write_head_part(part, head, values, &mut |more| bytes.extend_from_slice(more))?;
             pieces.push(if known {
                 Piece::Known(bytes)
             } else {
@@ -91,16 +100,15 @@ impl Whole {
             None => None,
             Some(name) => form::value(&form::decode(query)?, name)?.map(<[u8]>::to_vec),
         };
-        // `{form}` is by definition the body's; every other form is a GET's query.
-        let in_query = *head.method == Method::GET && !scheme.payload.parts().any(|part| *part == Part::Form);
+        // `{form}` is always read from the body; all other fields of a GET are read from its query.
+        let in_query = *head.method == Method::GET && !scheme.payload.parts().any(|part| *part == PayloadPart::Form);
         Ok(Self {
             scheme: Arc::clone(scheme),
             candidates,
-            seconds: claim.seconds,
-            tolerance: scheme.tolerance.map(|tolerance| tolerance.as_secs()),
+            timestamp_unix: values.timestamp_unix,
             pieces,
             urls: scheme
-                .url
+                .public_url
                 .as_ref()
                 .map_or_else(|| vec![String::new()], |url| url.candidates(head.target)),
             query: (in_query && scheme.reads_form()).then(|| query.to_vec()),
@@ -108,7 +116,10 @@ impl Whole {
         })
     }
 
-    /// What a sender with this secret would sign.
+    /// The bytes that a sender with this secret signs.
+    ///
+    /// # Errors
+    /// `SignatureMalformed` when the body does not have what the payload needs.
     pub(super) fn signed(&self, body: &[u8], secret: Option<&Secret>) -> Result<Zeroizing<Vec<u8>>, Rejection> {
         self.payload(
             self.urls.first().map_or("", String::as_str),
@@ -117,22 +128,31 @@ impl Whole {
         )
     }
 
-    /// Every key against every candidate of its family.
-    pub(super) fn finish(mut self, body: &[Bytes], now: u64) -> Result<Verified, Rejection> {
+    /// Compares every key with every candidate of its family. `body` in pieces; `tolerance` in seconds, for a time in the
+    /// body.
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`, `SignatureMismatch`, `TimestampStale`, `TimestampFuture`.
+    pub(super) fn finish(
+        mut self,
+        body: &[Bytes],
+        now_unix: u64,
+        tolerance: Option<u64>,
+    ) -> Result<Verified, Rejection> {
         let scheme = Arc::clone(&self.scheme);
         let body = contiguous(body);
         let content = self.content(&body)?;
         if scheme
-            .single
+            .single_element_array
             .as_ref()
             .is_some_and(|array| array.elements(&body) != Ok(Some(1)))
         {
             return Err(Rejection::SignatureMalformed);
         }
-        let signature = match &scheme.layout {
-            Layout::Header(..) => None,
-            Layout::Json(pointer) => Some(pointer.text(&body).map_err(|()| Rejection::SignatureMalformed)?),
-            Layout::Form(name) => {
+        let signature = match &scheme.signature {
+            SignatureLocation::Header(..) => None,
+            SignatureLocation::Json(pointer) => Some(pointer.text(&body).map_err(|()| Rejection::SignatureMalformed)?),
+            SignatureLocation::Form(name) => {
                 Some(form::value(&content.form, name)?.map(|text| String::from_utf8_lossy(text).into_owned()))
             }
         };
@@ -142,37 +162,37 @@ impl Whole {
                 return Err(Rejection::SignatureMalformed);
             }
         }
-        let timestamp = match &scheme.time {
-            Some(Time {
-                place: TimePlace::Json(_),
+        let timestamp_unix = match &scheme.timestamp {
+            Some(TimestampSource {
+                location: TimestampLocation::Json(_),
                 ..
-            }) => scheme.late_time(&body, now, self.tolerance)?,
-            Some(Time {
-                place: TimePlace::Form(name),
+            }) => scheme.timestamp_in_json(&body, now_unix, tolerance)?,
+            Some(TimestampSource {
+                location: TimestampLocation::Form(name),
                 unit,
             }) => {
                 let text = form::value(&content.form, name)?.and_then(|text| std::str::from_utf8(text).ok());
                 let seconds = text
                     .and_then(|text| time::parse(text, *unit))
                     .ok_or(Rejection::SignatureMalformed)?;
-                time::judge(seconds, now, self.tolerance)?;
+                time::check_age(seconds, now_unix, tolerance)?;
                 Some(seconds)
             }
-            Some(Time {
-                place: TimePlace::Header(_) | TimePlace::Field(_),
+            Some(TimestampSource {
+                location: TimestampLocation::Header(_) | TimestampLocation::Field(_),
                 ..
             })
-            | None => self.seconds,
+            | None => self.timestamp_unix,
         };
-        let intact = self
+        let digest_matches = self
             .body_digest
             .as_ref()
             .is_none_or(|digest| hex::encode(Sha256::digest(&body)).as_bytes().ct_eq(digest).into());
         let (found, secret, identity) = self.search(&content)?;
-        if found && intact {
+        if found && digest_matches {
             Ok(Verified {
                 secret,
-                timestamp,
+                timestamp: timestamp_unix,
                 identity,
             })
         } else {
@@ -180,8 +200,12 @@ impl Whole {
         }
     }
 
+    /// Decodes the form, for schemes that read one.
+    ///
+    /// # Errors
+    /// `SignatureMalformed` for too many fields, or for a body besides a signed query.
     fn content<'b>(&self, body: &'b [u8]) -> Result<Content<'b>, Rejection> {
-        // A body beside a signed query is signed by nobody.
+        // The signature of a GET covers its query, so a body would be unsigned.
         if self.query.is_some() && !body.is_empty() {
             return Err(Rejection::SignatureMalformed);
         }
@@ -193,7 +217,8 @@ impl Whole {
         Ok(Content { body, form })
     }
 
-    /// Whether any key explains any candidate, which key, and the payload's identity under the first key.
+    /// Searches for a key that made one of the candidates. Returns whether there is one, the first such key's index, and
+    /// the payload's identity under the first key.
     fn search(&self, content: &Content<'_>) -> Result<(bool, usize, [u8; 32]), Rejection> {
         let mut found = Choice::from(0);
         let mut secret = 0u64;
@@ -207,26 +232,26 @@ impl Whole {
                         .filter(|candidate| candidate.family == key.family)
                 };
                 let (hit, this) = match &key.key {
-                    Key::Mac(mac) => {
+                    VerificationKey::Mac(mac) => {
                         let mut mac = mac.clone();
                         mac.update(&shared);
                         let tag = mac.finish();
-                        (any(of_family(), |bytes| tag.matches(bytes)), tag.identity())
+                        (any_matches(of_family(), |bytes| tag.matches(bytes)), tag.identity())
                     }
-                    Key::Digest(plain, secret) => {
+                    VerificationKey::Digest(plain, secret) => {
                         let payload = self.payload(url, content, Some(secret))?;
                         let tag = Tag::new(&plain.digest(&payload));
                         (
-                            any(of_family(), |bytes| tag.matches(bytes)),
+                            any_matches(of_family(), |bytes| tag.matches(bytes)),
                             Sha256::digest(&*payload).into(),
                         )
                     }
-                    Key::Public(public) => {
+                    VerificationKey::Public(public) => {
                         let hit = of_family().any(|candidate| public.verifies(&shared, &candidate.bytes));
                         (Choice::from(u8::from(hit)), Sha256::digest(&*shared).into())
                     }
-                    Key::Token(digest, _) => {
-                        let hit = any(of_family(), |bytes| digest.as_slice().ct_eq(&Sha256::digest(bytes)));
+                    VerificationKey::Token(digest, _) => {
+                        let hit = any_matches(of_family(), |bytes| digest.as_slice().ct_eq(&Sha256::digest(bytes)));
                         (hit, Sha256::digest(content.body).into())
                     }
                 };
@@ -242,6 +267,7 @@ impl Whole {
         ))
     }
 
+    /// Builds the payload for one variant of the URL; `secret` for plain digests.
     fn payload(
         &self,
         url: &str,
@@ -252,15 +278,16 @@ impl Whole {
         for piece in &self.pieces {
             match piece {
                 Piece::Known(bytes) => out.extend_from_slice(bytes),
-                Piece::Later(part) => self.later(part, url, content, secret, &mut out)?,
+                Piece::Later(part) => self.write_late_part(part, url, content, secret, &mut out)?,
             }
         }
         Ok(out)
     }
 
-    fn later(
+    /// Appends a part that is not in the head.
+    fn write_late_part(
         &self,
-        part: &Part,
+        part: &PayloadPart,
         url: &str,
         content: &Content<'_>,
         secret: Option<&Secret>,
@@ -268,54 +295,60 @@ impl Whole {
     ) -> Result<(), Rejection> {
         let secret = secret.map(Secret::expose).unwrap_or_default();
         match part {
-            Part::Body => out.extend_from_slice(content.body),
-            Part::Url => out.extend_from_slice(url.as_bytes()),
-            Part::Secret => out.extend_from_slice(secret),
-            Part::Json(pointer, optional) => match pointer.text(content.body) {
+            PayloadPart::Body => out.extend_from_slice(content.body),
+            PayloadPart::Url => out.extend_from_slice(url.as_bytes()),
+            PayloadPart::Secret => out.extend_from_slice(secret),
+            PayloadPart::Json(pointer, optional) => match pointer.text(content.body) {
                 Ok(Some(text)) => out.extend_from_slice(text.as_bytes()),
                 Ok(None) if *optional => {}
                 Ok(None) | Err(()) => return Err(Rejection::SignatureMalformed),
             },
-            Part::Form => out.extend_from_slice(&form::concatenated(&content.form)),
-            Part::FormField(name) => {
+            PayloadPart::Form => out.extend_from_slice(&form::concatenated(&content.form)),
+            PayloadPart::FormField(name) => {
                 out.extend_from_slice(form::value(&content.form, name)?.ok_or(Rejection::SignatureMalformed)?);
             }
-            Part::Php => {
-                let without = match &self.scheme.layout {
-                    Layout::Form(name) => name.as_str(),
-                    Layout::Header(..) | Layout::Json(_) => "",
+            PayloadPart::Php => {
+                let without = match &self.scheme.signature {
+                    SignatureLocation::Form(name) => name.as_str(),
+                    SignatureLocation::Header(..) | SignatureLocation::Json(_) => "",
                 };
                 out.extend_from_slice(&form::php_serialized(&content.form, without)?);
             }
-            Part::Values => self.scheme.values.write(&content.form, secret, out)?,
-            // Filled in from the head, before the body came.
-            Part::Literal(_)
-            | Part::Timestamp
-            | Part::Method
-            | Part::Path
-            | Part::Target
-            | Part::Header(_)
-            | Part::Field(_)
-            | Part::Listed(_) => {}
+            PayloadPart::FormDigest => self.scheme.form_digest.write(&content.form, secret, out)?,
+            // These parts are in the head, so they are `Piece::Known`.
+            PayloadPart::Literal(_)
+            | PayloadPart::Timestamp
+            | PayloadPart::Method
+            | PayloadPart::Path
+            | PayloadPart::Target
+            | PayloadPart::Header(_)
+            | PayloadPart::Field(_)
+            | PayloadPart::ListedHeaders(_) => {}
         }
         Ok(())
     }
 }
 
-/// Whether any candidate matches, in constant time.
-fn any<'c>(candidates: impl Iterator<Item = &'c Candidate>, matches: impl Fn(&[u8]) -> Choice) -> Choice {
+/// Whether any candidate matches. Takes the same time whichever it is.
+fn any_matches<'c>(candidates: impl Iterator<Item = &'c Candidate>, matches: impl Fn(&[u8]) -> Choice) -> Choice {
     candidates.fold(Choice::from(0), |hit, candidate| hit | matches(&candidate.bytes))
 }
 
-impl Scheme {
-    /// Decodes one signature for every family that it may belong to.
+impl CompiledScheme {
+    /// Decodes one signature for every family that it may belong to, and appends the results.
+    ///
+    /// # Errors
+    /// `SignatureMalformed` beyond [`MAX_CANDIDATES`], and for a badly written one where the scheme is strict.
     fn candidates(&self, text: &str, into: &mut Vec<Candidate>) -> Result<(), Rejection> {
-        let token = self.keys.iter().any(|key| matches!(key.key, Key::Token(..)));
+        let has_token = self
+            .keys
+            .iter()
+            .any(|key| matches!(key.key, VerificationKey::Token(..)));
         for (family, prefix) in self.prefixes.iter().enumerate() {
             let Some(text) = text.strip_prefix(prefix.as_str()) else {
                 continue;
             };
-            let bytes = if token {
+            let bytes = if has_token {
                 Some(text.as_bytes().to_vec())
             } else {
                 header::decode(text, self.encoding)
@@ -330,40 +363,45 @@ impl Scheme {
         Ok(())
     }
 
-    /// Whether anything is read from a form.
+    /// Whether the scheme reads a form.
     fn reads_form(&self) -> bool {
-        let in_payload = self
-            .payload
-            .parts()
-            .any(|part| matches!(part, Part::Form | Part::FormField(_) | Part::Php | Part::Values));
-        let time = matches!(
-            &self.time,
-            Some(Time {
-                place: TimePlace::Form(_),
+        let in_payload = self.payload.parts().any(|part| {
+            matches!(
+                part,
+                PayloadPart::Form | PayloadPart::FormField(_) | PayloadPart::Php | PayloadPart::FormDigest
+            )
+        });
+        let is_time = matches!(
+            &self.timestamp,
+            Some(TimestampSource {
+                location: TimestampLocation::Form(_),
                 ..
             })
         );
-        in_payload || time || matches!(self.layout, Layout::Form(_))
+        in_payload || is_time || matches!(self.signature, SignatureLocation::Form(_))
     }
 }
 
-impl Values {
-    /// The values in their order with the secret in its place.
-    fn write(&self, form: &[Pair], secret: &[u8], out: &mut Vec<u8>) -> Result<(), Rejection> {
+impl FormDigest {
+    /// Appends the covered values in their order, with the secret before or after them.
+    ///
+    /// # Errors
+    /// `SignatureMalformed` when a field has two values.
+    fn write(&self, form: &[FormField], secret: &[u8], out: &mut Vec<u8>) -> Result<(), Rejection> {
         form::unambiguous(form)?;
         let covered = |name: &[u8]| {
             let is = |other: &String| other.as_bytes() == name;
             !is(&self.hash_field) && !self.leave_out.iter().any(is)
         };
-        let mut pairs: Vec<&Pair> = form.iter().filter(|(name, _)| covered(name)).collect();
+        let mut pairs: Vec<&FormField> = form.iter().filter(|(name, _)| covered(name)).collect();
         let mut values: Vec<&[u8]> = match &self.fields {
-            Fields::Order(order) => {
+            DigestFields::Order(order) => {
                 if *order == FieldOrder::Sorted {
                     pairs.sort();
                 }
                 pairs.into_iter().map(|(_, value)| value.as_slice()).collect()
             }
-            Fields::Named(names) => {
+            DigestFields::Named(names) => {
                 let value = |name: &String| {
                     pairs
                         .iter()

@@ -1,69 +1,69 @@
-//! `[route.custom]`: a scheme described in the configuration, in the very words that the presets use.
+//! `[route.custom]`: the description of a scheme in the configuration. The presets use the same keys.
 //!
-//! This is the serde mirror, nothing is judged here but names and shapes; what a description means is decided once, at
-//! load, when a [`Verifier`](super::Verifier) is made of it. The grammar is explained in `docs/schemes.md`.
+//! These types only deserialize: serde checks names and types. The meaning of a description is checked when a
+//! [`Verifier`](super::Verifier) is made of it. The grammar is explained in `docs/schemes.md`.
 
 use serde::Deserialize;
 
 /// A description of a scheme. Every preset is one, and so is `[route.custom]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Custom {
-    /// Where the signatures stand. Required, unless `form_digest` says it.
-    pub signature: Option<Signature>,
-    /// `hmac-sha256` (default), `hmac-sha1`, `hmac-sha512`, `ed25519`, `ecdsa-p256`, `rsa-sha1`, `token`, or a plain
+pub struct SchemeDescription {
+    /// The location of the signatures. Required, unless there is `form_digest`.
+    pub signature: Option<SignatureDescription>,
+    /// The algorithm of the signatures: `hmac-sha256` (default), `hmac-sha1`, `hmac-sha512`, `ed25519`, `ecdsa-p256`, `rsa-sha1`, `token`, or a plain
     /// digest over a payload with `{secret}` in it: `md5`, `sha1`, `sha256`.
     pub algorithm: Option<Algorithm>,
     /// How a signature is written: `hex` (default), `base64`, `base64url`.
-    pub encoding: Option<Encoding>,
-    /// What is signed: a template such as `{timestamp}.{body}`; `{body}` by default.
+    pub encoding: Option<SignatureEncoding>,
+    /// The signed text: a template such as `{timestamp}.{body}`; `{body}` by default.
     pub payload: Option<String>,
     /// How a secret or public key is written: verbatim by default.
     pub key: Option<KeyFormat>,
-    /// Where the signed time stands. A scheme without one cannot be stale.
-    pub timestamp: Option<Timestamp>,
-    /// Tolerance where the route names none: `"300s"`.
+    /// The location of the signed time. Without one, a request cannot be stale.
+    pub timestamp: Option<TimestampDescription>,
+    /// The tolerance of routes that configure none, such as `"300s"`.
     pub tolerance: Option<String>,
-    /// Where the id of the delivery stands, for `[route.dedupe]` and for `{id}` in the payload.
-    pub delivery_id: Option<Place>,
-    /// Refuse a request when any of its signatures is not well-formed, instead of passing over that one.
+    /// The location of the delivery's id, for `[route.dedupe]` and for `{id}` in the payload.
+    pub delivery_id: Option<LocationDescription>,
+    /// Whether a request is refused when one of its signatures is not well formed. Otherwise that signature is skipped.
     pub strict: bool,
     /// Characters whose `%` escapes are decoded in `{url}` before it is signed.
     pub url_unescape: Option<String>,
-    /// Try the URL with and without the scheme's default port.
+    /// Whether the URL is tried with and without its port (for a URL without one: the default port).
     pub url_ports: bool,
-    /// Query parameter that holds the hex SHA-256 of a body that `{form}` does not cover.
+    /// Query parameter with the hex SHA-256 of a body that `{form}` does not cover.
     pub body_digest: Option<String>,
     /// JSON pointer of an array that must have exactly one element, because only the first is signed.
     pub single: Option<String>,
-    /// A second algorithm for keys with a prefix of its own (Standard Webhooks: `whpk_` keys are Ed25519).
-    pub alternative: Option<Alternative>,
-    /// The whole scheme is a digest over form values and the secret.
-    pub form_digest: Option<FormDigest>,
+    /// A second algorithm for keys with a prefix of their own (Standard Webhooks: `whpk_` keys are Ed25519).
+    pub alternative: Option<AlternativeKeys>,
+    /// A scheme that is a plain digest over form values and the secret.
+    pub form_digest: Option<FormDigestDescription>,
 }
 
-/// Where signatures stand. Exactly one of `header`, `pointer` and `form`.
+/// The location of signatures. Exactly one of `header`, `pointer` and `form`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Signature {
-    /// A header.
+pub struct SignatureDescription {
+    /// A header name.
     pub header: Option<String>,
     /// A JSON pointer into the body.
     pub pointer: Option<String>,
     /// A form field (in the body, or the query of a GET).
     pub form: Option<String>,
-    /// The header is a list of `key=value`, and this key holds a signature.
+    /// The key of a signature, for a header that is a list of `key=value`.
     pub field: Option<String>,
-    /// What separates the list's parts, or several signatures.
+    /// The character between the list's parts, or between several signatures.
     pub separator: Option<char>,
-    /// What stands before every signature.
+    /// The text before every signature.
     pub prefix: Option<String>,
 }
 
-/// Where the signed time stands. Exactly one of `header`, `field`, `pointer` and `form`.
+/// The location of the signed time. Exactly one of `header`, `field`, `pointer` and `form`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Timestamp {
+pub struct TimestampDescription {
     /// A header.
     pub header: Option<String>,
     /// A key of the signature header's list.
@@ -72,14 +72,14 @@ pub struct Timestamp {
     pub pointer: Option<String>,
     /// A form field.
     pub form: Option<String>,
-    /// How it is written: `s` (default), `ms`, `rfc3339`, `datetime` (`2020-04-21 00:00:00`, UTC).
-    pub unit: Option<Unit>,
+    /// The format of the time: `s` (default), `ms`, `rfc3339`, `datetime` (`2020-04-21 00:00:00`, UTC).
+    pub unit: Option<TimeUnit>,
 }
 
-/// Where a text stands. Exactly one of the three.
+/// The location of a text value. Exactly one of the three.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Place {
+pub struct LocationDescription {
     /// A header.
     pub header: Option<String>,
     /// A JSON pointer into the body.
@@ -88,53 +88,53 @@ pub struct Place {
     pub form: Option<String>,
 }
 
-/// How a key is written.
+/// How a key is written, and its prefix.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyFormat {
     /// `verbatim` (default), `base64`, `hex`, or `pem`. Public keys are SPKI in PEM or base64, or the raw bytes.
     pub encoding: Option<KeyEncoding>,
-    /// Taken off before decoding where it stands.
+    /// Removed before decoding, if the key begins with it.
     pub prefix: Option<String>,
 }
 
 /// A second algorithm for some of the keys.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Alternative {
-    /// Keys that begin with this use this algorithm; it is taken off before decoding.
+pub struct AlternativeKeys {
+    /// The prefix of the keys that use this algorithm. It is removed before decoding.
     pub key_prefix: String,
-    /// As in [`Custom`].
+    /// The algorithm of these keys; the values are those of [`SchemeDescription::algorithm`].
     pub algorithm: Algorithm,
-    /// What stands before a signature made with such a key.
+    /// The text before a signature made with such a key.
     pub prefix: String,
 }
 
-/// Digest over form values and the secret.
+/// A plain digest over form values and the secret.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct FormDigest {
-    /// Field with the digest; `msg_id` by default.
+pub struct FormDigestDescription {
+    /// The form field with the digest; `msg_id` by default.
     pub hash_field: Option<String>,
-    /// `md5` (default), `sha1`, `sha256`.
+    /// The hash: `md5` (default), `sha1`, `sha256`.
     pub algorithm: Option<Algorithm>,
-    /// `"posted"` order (default), `"sorted"` by key, or a list of field names.
-    pub fields: Option<Fields>,
-    /// Between values, and between values and secret; nothing by default.
+    /// The covered fields: all in `"posted"` order (default), `"sorted"` by key, or a list of field names.
+    pub fields: Option<DigestFields>,
+    /// The text between values, and between values and secret; empty by default.
     pub separator: Option<String>,
-    /// `last` (default) or `first`.
+    /// Whether the secret is the `last` (default) or `first` value.
     pub secret_position: Option<SecretPosition>,
-    /// Fields that are not covered, the hash field aside.
+    /// Fields that are not covered, besides the hash field.
     pub leave_out: Vec<String>,
 }
 
 /// Which form values a digest covers, in which order.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub enum Fields {
-    /// All, ordered.
+pub enum DigestFields {
+    /// All fields, in this order.
     Order(FieldOrder),
-    /// These.
+    /// These fields, in this order.
     Named(Vec<String>),
 }
 
@@ -142,13 +142,13 @@ pub enum Fields {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldOrder {
-    /// As they stand in the body.
+    /// As in the body.
     Posted,
     /// By key, bytes ascending.
     Sorted,
 }
 
-/// Where the secret stands among the values.
+/// The position of the secret among the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretPosition {
@@ -158,7 +158,7 @@ pub enum SecretPosition {
     Last,
 }
 
-/// How a signature comes to be.
+/// How a signature is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Algorithm {
     /// HMAC with SHA-1.
@@ -179,7 +179,7 @@ pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-1.
     #[serde(rename = "rsa-sha1")]
     RsaSha1,
-    /// The secret itself, compared.
+    /// The sender sends the secret itself, which is compared.
     #[serde(rename = "token")]
     Token,
     /// MD5 over a payload that holds the secret.
@@ -196,7 +196,7 @@ pub enum Algorithm {
 /// How a signature is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Encoding {
+pub enum SignatureEncoding {
     /// Lower-case hex.
     Hex,
     /// Base64 with padding (RFC 4648 §4).
@@ -221,7 +221,7 @@ pub enum KeyEncoding {
 
 /// How a time is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Unit {
+pub enum TimeUnit {
     /// Unix seconds.
     #[serde(rename = "s")]
     Seconds,

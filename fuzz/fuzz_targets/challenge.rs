@@ -1,7 +1,7 @@
-//! Any query and any body as a handshake: what is echoed is short and plain, or nothing is.
+//! Any query and any body as a challenge: an answer is short and has only printable ASCII without `<`, or there is none.
 #![no_main]
 use bytes::Bytes;
-use hookgate::scheme::challenge::Handshake;
+use hookgate::scheme::challenge::Challenge;
 use hookgate::scheme::Verifier;
 use hookgate::secret::Secret;
 use hookgate_fuzz::preset;
@@ -14,11 +14,11 @@ static ZOOM: LazyLock<Verifier> = LazyLock::new(|| preset("zoom", b"a key of som
 fuzz_target!(|input: (&str, &[u8])| {
     let (query, body) = input;
     let token = Secret::new(b"t".to_vec());
-    for provider in Handshake::PROVIDERS {
-        let handshake = Handshake::of(provider, (provider == "meta").then_some(&token)).unwrap();
-        let challenged = handshake.challenged(&Method::GET, query).and_then(Result::ok);
-        let answered = handshake.answer(&[Bytes::copy_from_slice(body)], &ZOOM, 0);
-        for reply in challenged.into_iter().chain(answered) {
+    for provider in Challenge::PROVIDERS {
+        let challenge = Challenge::of(provider, (provider == "meta").then_some(&token)).unwrap();
+        let unsigned = challenge.answer_unsigned(&Method::GET, query).and_then(Result::ok);
+        let signed = challenge.answer_verified(&[Bytes::copy_from_slice(body)], &ZOOM, 0);
+        for reply in unsigned.into_iter().chain(signed) {
             assert!(reply.body.len() < 512 && reply.body.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'<'));
         }
     }

@@ -1,0 +1,188 @@
+//! Reads the head of a request: candidate signatures, the time, and the parts of the payload that are in the head.
+
+use super::compiled::CompiledScheme;
+use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
+use super::template::PayloadPart;
+use super::types::HeadRef;
+use super::{header, time};
+use crate::outcome::Rejection;
+use hyper::header::HeaderName;
+
+/// Maximum number of headers that one signature may list by name.
+const MAX_LISTED: usize = 32;
+
+/// The time that the head contains, and the signature header, from which other fields are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct HeadValues<'h> {
+    /// The signature header's text; empty when the signature is in the body.
+    pub(super) signature_header: &'h str,
+    /// The time as the sender wrote it; empty where `timestamp_unix` is `None`.
+    pub(super) timestamp_text: &'h str,
+    /// The time in Unix seconds; `None` when the scheme has no time or the time is in the body.
+    pub(super) timestamp_unix: Option<u64>,
+}
+
+impl CompiledScheme {
+    /// Reads the head. `take` is called with every candidate signature.
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`, and the errors of `take`.
+    pub(super) fn read<'h>(
+        &self,
+        head: &HeadRef<'h>,
+        mut take: impl FnMut(&'h str) -> Result<(), Rejection>,
+    ) -> Result<HeadValues<'h>, Rejection> {
+        let mut text = "";
+        let mut written = None;
+        if let SignatureLocation::Header(name, format) = &self.signature {
+            text = header::only(head.headers, name)?;
+            match format {
+                SignatureHeaderFormat::Single => take(text)?,
+                SignatureHeaderFormat::Separated(separator) => {
+                    text.split(*separator)
+                        .map(|part| part.trim_matches(' '))
+                        .filter(|part| !part.is_empty())
+                        .try_for_each(take)?;
+                }
+                SignatureHeaderFormat::KeyValueList(field, separator) => {
+                    for part in header::fields(text, *separator) {
+                        match part? {
+                            (key, value) if header::is(key, field) => take(value)?,
+                            (key, value) if self.is_time_field(key) && written.replace(value).is_some() => {
+                                return Err(Rejection::SignatureMalformed);
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+            }
+        }
+        let Some(TimestampSource { location, unit }) = &self.timestamp else {
+            return Ok(HeadValues {
+                signature_header: text,
+                timestamp_text: "",
+                timestamp_unix: None,
+            });
+        };
+        let written = match location {
+            TimestampLocation::Header(name) => header::only(head.headers, name)?,
+            TimestampLocation::Field(_) => written.ok_or(Rejection::SignatureMalformed)?,
+            TimestampLocation::Json(_) | TimestampLocation::Form(_) => {
+                return Ok(HeadValues {
+                    signature_header: text,
+                    timestamp_text: "",
+                    timestamp_unix: None,
+                });
+            }
+        };
+        let timestamp_unix = time::parse(written, *unit).ok_or(Rejection::SignatureMalformed)?;
+        Ok(HeadValues {
+            signature_header: text,
+            timestamp_text: written,
+            timestamp_unix: Some(timestamp_unix),
+        })
+    }
+
+    /// Whether this key of the signature header's list holds the time.
+    fn is_time_field(&self, key: &str) -> bool {
+        matches!(&self.timestamp, Some(TimestampSource { location: TimestampLocation::Field(field), .. }) if header::is(field, key))
+    }
+
+    /// Passes a part of the payload that is in the head to `into`. Returns `false` for a part that is not in the head.
+    ///
+    /// # Errors
+    /// `SignatureMissing` when a signed header is absent, `SignatureMalformed` when one is repeated.
+    pub(super) fn write_head_part(
+        &self,
+        part: &PayloadPart,
+        head: &HeadRef<'_>,
+        values: &HeadValues<'_>,
+        into: &mut impl FnMut(&[u8]),
+    ) -> Result<bool, Rejection> {
+        match part {
+            PayloadPart::Literal(text) => into(text.as_bytes()),
+            PayloadPart::Timestamp => into(values.timestamp_text.as_bytes()),
+            PayloadPart::Method => into(head.method.as_str().as_bytes()),
+            PayloadPart::Target => into(head.target.as_bytes()),
+            PayloadPart::Path => into(head.target.split('?').next().unwrap_or_default().as_bytes()),
+            PayloadPart::Header(name) => into(header::only(head.headers, name)?.as_bytes()),
+            PayloadPart::Field(field) => into(self.field(field, values)?.as_bytes()),
+            PayloadPart::ListedHeaders(field) => {
+                let mut before: Vec<HeaderName> = Vec::new();
+                for name in self.field(field, values)?.split(' ').filter(|name| !name.is_empty()) {
+                    let name = HeaderName::try_from(name).map_err(|_| Rejection::SignatureMalformed)?;
+                    if before.len() == MAX_LISTED || before.contains(&name) {
+                        return Err(Rejection::SignatureMalformed);
+                    }
+                    if !before.is_empty() {
+                        into(b".");
+                    }
+                    into(
+                        head.headers
+                            .named(name.as_str())
+                            .next()
+                            .ok_or(Rejection::SignatureMissing)?,
+                    );
+                    if head.headers.named(name.as_str()).nth(1).is_some() {
+                        return Err(Rejection::SignatureMalformed);
+                    }
+                    before.push(name);
+                }
+            }
+            PayloadPart::Url
+            | PayloadPart::Body
+            | PayloadPart::Json(..)
+            | PayloadPart::Form
+            | PayloadPart::FormField(_)
+            | PayloadPart::Php
+            | PayloadPart::FormDigest
+            | PayloadPart::Secret => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The value of a key of the signature header's list.
+    ///
+    /// # Errors
+    /// `SignatureMalformed` when the key is absent or repeated.
+    fn field<'h>(&self, wanted: &str, values: &HeadValues<'h>) -> Result<&'h str, Rejection> {
+        let SignatureLocation::Header(_, SignatureHeaderFormat::KeyValueList(_, separator)) = &self.signature else {
+            return Err(Rejection::SignatureMalformed);
+        };
+        let mut found = None;
+        for part in header::fields(values.signature_header, *separator) {
+            let (key, value) = part?;
+            if key == wanted && found.replace(value).is_some() {
+                return Err(Rejection::SignatureMalformed);
+            }
+        }
+        found.ok_or(Rejection::SignatureMalformed)
+    }
+
+    /// Reads the time in a JSON body and compares it with `now_unix` (seconds). `None` where the time is not in JSON. To be
+    /// called when the body is known to be genuine. `tolerance` in seconds.
+    ///
+    /// # Errors
+    /// `SignatureMalformed` when it is absent or unreadable, `TimestampStale`, `TimestampFuture`.
+    pub(super) fn timestamp_in_json(
+        &self,
+        body: &[u8],
+        now_unix: u64,
+        tolerance: Option<u64>,
+    ) -> Result<Option<u64>, Rejection> {
+        let Some(TimestampSource {
+            location: TimestampLocation::Json(pointer),
+            unit,
+        }) = &self.timestamp
+        else {
+            return Ok(None);
+        };
+        let text = pointer
+            .text(body)
+            .map_err(|()| Rejection::SignatureMalformed)?
+            .ok_or(Rejection::SignatureMalformed)?;
+        let seconds = time::parse(&text, *unit).ok_or(Rejection::SignatureMalformed)?;
+        time::check_age(seconds, now_unix, tolerance)?;
+        Ok(Some(seconds))
+    }
+}

@@ -1,0 +1,169 @@
+//! Fast verification for payloads that are parts of the head around the body: the MAC of every key absorbs the body while
+//! it arrives.
+//!
+//! There is one MAC per active secret, whatever the number of candidates. One secret with one candidate needs no allocation.
+
+use super::compiled::CompiledScheme;
+use super::header::{self, Candidates};
+use super::keys::VerificationKey;
+use super::location::{TimestampLocation, TimestampSource};
+use super::mac::{HmacHash, Mac};
+use super::template::{PayloadPart, SmallBuffer};
+use super::time;
+use super::types::{HeadRef, Verified, contiguous};
+use crate::outcome::Rejection;
+use bytes::Bytes;
+use std::sync::Arc;
+use subtle::{Choice, ConditionallySelectable};
+
+/// What was read from the head, before any key is used.
+#[derive(Debug)]
+pub(super) struct StreamingHead {
+    candidates: Candidates,
+    /// The signed time of the head, Unix seconds.
+    pub(super) timestamp_unix: Option<u64>,
+    /// The signed bytes before the body.
+    before: SmallBuffer,
+    /// The signed bytes after the body; empty for most schemes, and then without an allocation.
+    after: Vec<u8>,
+}
+
+impl StreamingHead {
+    /// Reads the head. `parts` are the fields of [`PayloadPlan::Streamed`](super::compiled::PayloadPlan::Streamed).
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`.
+    pub(super) fn read(
+        scheme: &CompiledScheme,
+        head: &HeadRef<'_>,
+        parts: (&[PayloadPart], &[PayloadPart], HmacHash),
+    ) -> Result<Self, Rejection> {
+        let (before_body, after_body, hash) = parts;
+        let prefix = scheme.prefixes.first().map_or("", String::as_str);
+        let mut candidates = Candidates::default();
+        let values = scheme.read(head, |text| {
+            let bare = if prefix.is_empty() {
+                Some(text)
+            } else {
+                text.strip_prefix(prefix)
+            };
+            match bare.and_then(|text| header::decode_tag(text, scheme.encoding, hash)) {
+                Some(tag) => candidates.push(tag),
+                None if scheme.strict => Err(Rejection::SignatureMalformed),
+                None => Ok(()),
+            }
+        })?;
+        if candidates.is_empty() {
+            return Err(Rejection::SignatureMalformed);
+        }
+        let fill = |parts: &[PayloadPart], into: &mut dyn FnMut(&[u8])| {
+            parts.iter().try_for_each(|part| {
+                if *part == PayloadPart::Url {
+                    let urls = scheme.public_url.as_ref().map(|url| url.candidates(head.target));
+                    into(urls.iter().flatten().next().map(String::as_bytes).unwrap_or_default());
+                    return Ok(());
+                }
+                scheme
+                    .write_head_part(part, head, &values, &mut |bytes| into(bytes))
+                    .map(drop)
+            })
+        };
+        let (mut before, mut after) = (SmallBuffer::default(), Vec::new());
+        fill(before_body, &mut |bytes| before.push(bytes))?;
+        fill(after_body, &mut |bytes| after.extend_from_slice(bytes))?;
+        Ok(Self {
+            candidates,
+            timestamp_unix: values.timestamp_unix,
+            before,
+            after,
+        })
+    }
+
+    /// Clones the keyed states and absorbs what is signed before the body. `tolerance` in seconds, for a time in the body.
+    pub(super) fn start(self, scheme: &Arc<CompiledScheme>, tolerance: Option<u64>) -> StreamingCheck {
+        let mut macs = scheme.keys.iter().filter_map(|key| match &key.key {
+            VerificationKey::Mac(mac) => {
+                let mut mac = mac.clone();
+                mac.update(self.before.as_slice());
+                Some(mac)
+            }
+            VerificationKey::Public(_) | VerificationKey::Token(..) | VerificationKey::Digest(..) => None,
+        });
+        let is_in_body = matches!(
+            &scheme.timestamp,
+            Some(TimestampSource {
+                location: TimestampLocation::Json(_),
+                ..
+            })
+        );
+        StreamingCheck {
+            first: macs.next(),
+            more: macs.collect(),
+            timestamp_unix: self.timestamp_unix,
+            candidates: self.candidates,
+            after: self.after,
+            timestamp_in_body: is_in_body.then(|| (Arc::clone(scheme), tolerance)),
+        }
+    }
+}
+
+/// The running check of one body.
+#[derive(Debug)]
+pub(super) struct StreamingCheck {
+    /// The state of the first active secret.
+    first: Option<Mac>,
+    /// The states of the other active secrets; empty, and then without an allocation, for the usual single secret.
+    more: Vec<Mac>,
+    /// The signed time of the head, Unix seconds.
+    timestamp_unix: Option<u64>,
+    candidates: Candidates,
+    /// The signed bytes after the body.
+    after: Vec<u8>,
+    /// The scheme and the tolerance in seconds, where the time is in the body.
+    timestamp_in_body: Option<(Arc<CompiledScheme>, Option<u64>)>,
+}
+
+impl StreamingCheck {
+    /// Absorbs the next piece of the body.
+    pub(super) fn update(&mut self, piece: &[u8]) {
+        for mac in self.first.iter_mut().chain(&mut self.more) {
+            mac.update(piece);
+        }
+    }
+
+    /// Compares every secret with every candidate, in constant time. `body` is what was absorbed, in pieces.
+    ///
+    /// # Errors
+    /// `SignatureMismatch`; for a time in the body also `SignatureMalformed`, `TimestampStale` and `TimestampFuture`.
+    pub(super) fn finish(mut self, body: &[Bytes], now_unix: u64) -> Result<Verified, Rejection> {
+        let after = std::mem::take(&mut self.after);
+        self.update(&after);
+        let mut identity = [0; 32];
+        let mut found = Choice::from(0);
+        let mut secret = 0u64;
+        for (index, mac) in (0u64..).zip(self.first.into_iter().chain(self.more)) {
+            let tag = mac.finish();
+            if index == 0 {
+                identity = tag.identity();
+            }
+            let hit = self
+                .candidates
+                .iter()
+                .fold(Choice::from(0), |hit, candidate| hit | tag.same(candidate));
+            secret.conditional_assign(&index, hit & !found);
+            found |= hit;
+        }
+        if !bool::from(found) {
+            return Err(Rejection::SignatureMismatch);
+        }
+        let timestamp = match &self.timestamp_in_body {
+            None => self.timestamp_unix,
+            Some((scheme, tolerance)) => scheme.timestamp_in_json(&contiguous(body), now_unix, *tolerance)?,
+        };
+        Ok(Verified {
+            secret: usize::try_from(secret).unwrap_or_default(),
+            timestamp,
+            identity,
+        })
+    }
+}
