@@ -1,19 +1,20 @@
 //! How an exchange ends: the closed set of rejections, with the status, the reason and the title of each.
 //!
 //! A new kind of failure does not compile until it has a status, a metric label and a sentence for people who read the
-//! provider's delivery log. Statuses follow the table in `docs/security.md`. None is 410, which senders take as "disable this
-//! endpoint", and none is 3xx, which senders take as a failure without a retry.
+//! provider's delivery log. Statuses follow the table in `docs/security.md`. None is 410, which senders take as
+//! "disable this endpoint", and none is 3xx, which senders take as a failure without a retry.
 
 use hyper::StatusCode;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Why a request was not forwarded, or why forwarding failed. It is `Copy` and holds no bytes that a sender chose, so it is
-/// safe to log, count and return.
+/// Why a request was not forwarded, or why forwarding failed. It is `Copy` and holds no bytes that a sender chose, so
+/// it is safe to log, count and return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rejection {
-    /// The head violates HTTP so that another server could read it differently (smuggling, aliasing, invalid authority).
+    /// The head violates HTTP so that another server could read it differently (smuggling, aliasing, invalid
+    /// authority).
     BadRequest,
     /// A protected header is named by `Connection`, aliased or duplicated.
     HeaderConflict,
@@ -306,7 +307,8 @@ impl fmt::Display for Rejection {
 /// An error, so that it can end a relayed body: hyper then aborts the connection instead of ending the body cleanly.
 impl std::error::Error for Rejection {}
 
-/// The outcome of one exchange, for metrics and audit line. Exactly one is recorded for every request whose head was parsed.
+/// The outcome of one exchange, for metrics and audit line. Exactly one is recorded for every request whose head was
+/// parsed.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The decision.
@@ -342,7 +344,8 @@ pub struct Outcome {
 pub enum Verdict {
     /// The request is genuine, and the upstream's answer with any status went back to the sender.
     Forwarded,
-    /// A challenge of the provider, signed or with the route's own token. The gateway answered it and did not forward it.
+    /// A challenge of the provider, signed or with the route's own token. The gateway answered it and did not forward
+    /// it.
     Challenge,
     /// The request is genuine and was delivered before. It was answered 200 and not forwarded.
     Acknowledged(Repeat),
@@ -365,8 +368,8 @@ pub enum Repeat {
 pub type RequestId = std::sync::Arc<str>;
 
 impl Verdict {
-    /// The `verdict` label: `forwarded`, `acknowledged`, `handshake` (a challenge), `reported`, `rejected` (caused by the sender)
-    /// or `failed`.
+    /// The `verdict` label: `forwarded`, `acknowledged`, `handshake` (a challenge), `reported`, `rejected` (caused by
+    /// the sender) or `failed`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! Secret bytes: zeroized when dropped, printed as `[redacted]`.
 //!
-//! Every secret of the process (signing secrets, static upstream header values, store passwords) has this type from the moment
-//! it is read until it becomes the key of a MAC, so that no log line, error or output of `check` can show it.
+//! Every secret of the process (signing secrets, static upstream header values, store passwords) has this type from the
+//! moment it is read until it becomes the key of a MAC, so that no log line, error or output of `check` can show it.
 
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};

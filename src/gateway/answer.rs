@@ -1,8 +1,8 @@
 //! The body of the answer to the sender: complete bytes, or the upstream's answer as it arrives.
 //!
-//! A relayed answer is settled when its last byte has been read from the upstream, before that byte is passed on. If the
-//! sender hangs up earlier, a task reads the rest, so that the claim depends on what the upstream did and not on how long
-//! the sender stayed.
+//! A relayed answer is settled when its last byte has been read from the upstream, before that byte is passed on. If
+//! the sender hangs up earlier, a task reads the rest, so that the claim depends on what the upstream did and not on
+//! how long the sender stayed.
 
 use crate::gateway::exchange::Settlement;
 use crate::outcome::Rejection;
@@ -41,8 +41,8 @@ impl AnswerBody {
         Self::Whole(Bytes::new())
     }
 
-    /// Makes the body from an upstream's answer. An answer that has arrived completely is settled here, and its connection
-    /// is back in the pool before the sender is answered.
+    /// Makes the body from an upstream's answer. An answer that has arrived completely is settled here, and its
+    /// connection is back in the pool before the sender is answered.
     ///
     /// # Errors
     /// The failure of the upstream, if it happened before any byte was passed on.

@@ -1,7 +1,8 @@
 //! One exchange, a request and its answer: opened when the head has been read, concluded and recorded exactly once.
 //!
 //! The exchange is owned by what finishes last: the refusal, or the answer's body while it is relayed. If it is dropped
-//! without a conclusion (a panic), it is recorded as `internal`, so that the numbers of requests and outcomes are equal.
+//! without a conclusion (a panic), it is recorded as `internal`, so that the numbers of requests and outcomes are
+//! equal.
 
 use crate::gateway::snapshot::Route;
 use crate::http::message::{Headers, Role};
@@ -204,8 +205,8 @@ impl Settlement {
         }
     }
 
-    /// Commits the claim if a 2xx answer has arrived completely, and releases it otherwise: after an incomplete answer the
-    /// sender will retry.
+    /// Commits the claim if a 2xx answer has arrived completely, and releases it otherwise: after an incomplete answer
+    /// the sender will retry.
     pub fn settle(mut self, end: Result<(), Rejection>) {
         match (end, self.exchange.claim.take()) {
             (Ok(()), Some(claim)) if self.status.is_success() => claim.commit(),

@@ -1,7 +1,7 @@
 //! ★ The request's way: from the end of its head to the record of its outcome.
 //!
-//! [`Gateway::handle`] serves one request. Its private function `pass` reads from top to bottom: match, admit, present, age,
-//! body, verify, claim, forward. Each step may refuse, and then no later step happens. The order matters:
+//! [`Gateway::handle`] serves one request. Its private function `pass` reads from top to bottom: match, admit, present,
+//! age, body, verify, claim, forward. Each step may refuse, and then no later step happens. The order matters:
 //!
 //! - What the head shows is checked before a byte of the body is read, so that unsigned requests cost no memory.
 //! - The claim comes after verification, so that forged requests never reach the replay store.
@@ -57,7 +57,8 @@ pub struct Gateway {
     pub guard: Guard,
     /// Records outcomes in metrics and audit lines.
     pub recorder: Arc<Recorder>,
-    /// Triggered when the process begins to stop, before the listeners close. The applications may then be stopping too.
+    /// Triggered when the process begins to stop, before the listeners close. The applications may then be stopping
+    /// too.
     pub stopping: Arc<ShutdownSignal>,
 }
 
@@ -87,7 +88,8 @@ enum Passed {
 }
 
 impl Gateway {
-    /// Serves one request. It runs to its end even when the sender hangs up: the caller must not drop the future earlier.
+    /// Serves one request. It runs to its end even when the sender hangs up: the caller must not drop the future
+    /// earlier.
     pub async fn handle<B>(&self, downstream: &Downstream, request: Request, body: B) -> Response<AnswerBody>
     where
         B: http_body::Body<Data = Bytes>,
@@ -157,7 +159,10 @@ impl Gateway {
         let claim = async {
             let verified = verified.as_ref().map_err(|rejection| *rejection)?;
             let request = route.claim_request(verified, &head, body.pieces(), now_unix)?;
-            exchange.claim = self.guard.claim(downstream.worker, &request, route.lease(), now).await?;
+            exchange.claim = self
+                .guard
+                .claim(downstream.worker, &request, route.lease(), now)
+                .await?;
             Ok(verified)
         };
         let cleared = Cleared::new(route, claim.await)?;
@@ -175,8 +180,8 @@ impl Gateway {
         Ok(Passed::Forwarded(answer, cleared.verdict))
     }
 
-    /// While the process stops, an upstream that cannot be reached has usually been stopped as well: the sender is asked to
-    /// retry with 503, and the metrics show no failure of the application.
+    /// While the process stops, an upstream that cannot be reached has usually been stopped as well: the sender is
+    /// asked to retry with 503, and the metrics show no failure of the application.
     fn while_stopping(&self, rejection: Rejection) -> Rejection {
         let gone = matches!(rejection, Rejection::UpstreamUnreachable | Rejection::UpstreamReset);
         if gone && self.stopping.is_triggered() {

@@ -1,5 +1,5 @@
-//! The gateway's own answers. A refusal is a problem document (RFC 9457) with the reason, for people who read the provider's
-//! delivery log.
+//! The gateway's own answers. A refusal is a problem document (RFC 9457) with the reason, for people who read the
+//! provider's delivery log.
 
 use crate::gateway::answer::AnswerBody;
 use crate::gateway::snapshot::Route;
@@ -49,7 +49,8 @@ pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<AnswerB
     response
 }
 
-/// The answer to a provider's challenge. It echoes text that anyone may have sent, so browsers are told not to guess its type.
+/// The answer to a provider's challenge. It echoes text that anyone may have sent, so browsers are told not to guess
+/// its type.
 #[must_use]
 pub fn challenge(reply: ChallengeReply) -> Response<AnswerBody> {
     let mut response = Response::new(StatusCode::OK, AnswerBody::from(reply.body));

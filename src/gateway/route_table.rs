@@ -1,9 +1,9 @@
 //! The route table: from host and raw path to a route's index, most specific pattern first. Pure.
 //!
-//! Paths are compared byte for byte and never decoded or normalized: servers interpret `%2f`, `//` and `..` differently, so
-//! a path that is not written in the configuration has no route. Patterns are validated when the configuration is loaded.
-//! A prefix pattern matches only below its last slash, and never a path with a dot segment, an encoded slash or anything
-//! else that a server could resolve to another path.
+//! Paths are compared byte for byte and never decoded or normalized: servers interpret `%2f`, `//` and `..`
+//! differently, so a path that is not written in the configuration has no route. Patterns are validated when the
+//! configuration is loaded. A prefix pattern matches only below its last slash, and never a path with a dot segment, an
+//! encoded slash or anything else that a server could resolve to another path.
 
 use std::cmp::Reverse;
 
@@ -22,7 +22,8 @@ pub struct RouteTable {
     rows: Vec<(RoutePattern, usize)>,
 }
 
-/// The rank of a pattern: exact host, then wildcard host, then any host; within each an exact path, then the longest prefix.
+/// The rank of a pattern: exact host, then wildcard host, then any host; within each an exact path, then the longest
+/// prefix.
 fn specificity(pattern: &RoutePattern) -> impl Ord + use<> {
     let host = match pattern.host.as_deref() {
         None => (0, 0),
@@ -46,8 +47,8 @@ impl RouteTable {
         Self { rows }
     }
 
-    /// The index of the most specific pattern that matches `host` (a `Host` value, with optional port, in any case) and the
-    /// raw path (without query).
+    /// The index of the most specific pattern that matches `host` (a `Host` value, with optional port, in any case) and
+    /// the raw path (without query).
     #[must_use]
     pub fn find(&self, host: &str, path: &str) -> Option<usize> {
         let host = without_port(host);

@@ -1,10 +1,11 @@
-//! The configuration in force, compiled for the request's way: the route table, and for every route what is the same for
-//! all requests. An exchange keeps its route until its end; a reload replaces the whole snapshot for later requests.
+//! The configuration in force, compiled for the request's way: the route table, and for every route what is the same
+//! for all requests. An exchange keeps its route until its end; a reload replaces the whole snapshot for later
+//! requests.
 
 use crate::gateway::route_table::{RoutePattern, RouteTable};
 use crate::http::body::{BodyLimits, ReceivedBody};
 use crate::outcome::{Rejection, Repeat};
-use crate::replay::{self, ReplayKey, KeyKind, KeyLifetime, ClaimRequest};
+use crate::replay::{self, ClaimRequest, KeyKind, KeyLifetime, ReplayKey};
 use crate::scheme::challenge::ChallengeReply;
 use crate::scheme::{HeadRef, Verified};
 use crate::settings;
@@ -231,8 +232,8 @@ impl Route {
         Ok(ClaimRequest { request, delivery })
     }
 
-    /// How long a delivered request is remembered: the route's replay window, or until a copy would be stale. `None` when
-    /// the guard is off, or when the route has neither a window nor a signed time.
+    /// How long a delivered request is remembered: the route's replay window, or until a copy would be stale. `None`
+    /// when the guard is off, or when the route has neither a window nor a signed time.
     fn remember(&self, signed: Option<u64>, now_unix: u64) -> Option<Duration> {
         match (self.settings.replay.window, signed, self.tolerance_seconds()) {
             (Some(window), ..) => Some(window).filter(|window| !window.is_zero()),

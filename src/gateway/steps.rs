@@ -1,5 +1,5 @@
-//! The steps of a request's way that need no waiting, as states: each value exists only when the step before it has passed.
-//! Pure, apart from what they note in the exchange.
+//! The steps of a request's way that need no waiting, as states: each value exists only when the step before it has
+//! passed. Pure, apart from what they note in the exchange.
 //!
 //! | state | made by | what is known |
 //! | --- | --- | --- |
@@ -9,7 +9,8 @@
 //! | [`scheme::Verified`](crate::scheme::Verified) | its `verify` | the signature is genuine |
 //! | [`Cleared`] | [`Cleared::new`] | the webhook is claimed, or the route only reports: it may be forwarded |
 //!
-//! On a route in report mode a failed check does not stop the request; its reason goes on to [`Cleared`], which marks it.
+//! On a route in report mode a failed check does not stop the request; its reason goes on to [`Cleared`], which marks
+//! it.
 
 use crate::gateway::Downstream;
 use crate::gateway::exchange::Exchange;
@@ -102,11 +103,7 @@ impl<'r> Matched<'r> {
         exchange: &mut Exchange,
     ) -> Result<Admission<'r>, Rejection> {
         let settings = &self.route.settings;
-        rules::check_request_fields(
-            &request.headers,
-            request.version,
-            settings.verifier.signature_headers(),
-        )?;
+        rules::check_request_fields(&request.headers, request.version, settings.verifier.signature_headers())?;
         let proxies = &downstream.trusted_proxies;
         let trusted = |address: IpAddr| proxies.iter().any(|network| network.contains(&address));
         let client = rules::client_address(&downstream.origin, &request.headers, trusted);
@@ -138,7 +135,8 @@ impl Admitted<'_> {
         }
     }
 
-    /// Reads signature and timestamp from the head, and checks the timestamp: everything that needs no byte of the body.
+    /// Reads signature and timestamp from the head, and checks the timestamp: everything that needs no byte of the
+    /// body.
     pub(super) fn present(&self, head: &HeadRef<'_>, now_unix: u64) -> Result<Aged, Rejection> {
         let presented = self.route.settings.verifier.present(head)?;
         presented.age(now_unix, self.route.tolerance_seconds())

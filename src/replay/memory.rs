@@ -1,8 +1,8 @@
-//! The store in this process: exact, bounded, in shards. It never evicts a key that is still needed: a full store refuses,
-//! because a guard that forgets under load gives no protection.
+//! The store in this process: exact, bounded, in shards. It never evicts a key that is still needed: a full store
+//! refuses, because a guard that forgets under load gives no protection.
 
-use super::shard::{KeyHasher, SlotIndex, Shard};
-use super::{ReplayKey, KeyLifetime, ClaimError};
+use super::shard::{KeyHasher, Shard, SlotIndex};
+use super::{ClaimError, KeyLifetime, ReplayKey};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
@@ -48,7 +48,12 @@ impl MemoryStore {
     ///
     /// # Errors
     /// See [`ClaimError`].
-    pub fn claim(self: &Arc<Self>, key: ReplayKey, lifetime: KeyLifetime, now: Instant) -> Result<MemoryClaim, ClaimError> {
+    pub fn claim(
+        self: &Arc<Self>,
+        key: ReplayKey,
+        lifetime: KeyLifetime,
+        now: Instant,
+    ) -> Result<MemoryClaim, ClaimError> {
         let second = self.second(now);
         let mut shard = self.shard(&key);
         self.forget(&mut shard, second);
@@ -227,7 +232,10 @@ mod tests {
             store.claim(key(n), lifetime(5, 100), now).unwrap().commit();
         }
         for n in 1000..1100 {
-            assert_eq!(store.claim(key(n), lifetime(5, 100), now).unwrap_err(), ClaimError::Full);
+            assert_eq!(
+                store.claim(key(n), lifetime(5, 100), now).unwrap_err(),
+                ClaimError::Full
+            );
         }
         for n in 0..1000 {
             assert_eq!(
@@ -253,7 +261,12 @@ mod tests {
             let tries: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
-                        let won = |n| store.claim(key(n), lifetime(5, 100), now).map(MemoryClaim::commit).is_ok();
+                        let won = |n| {
+                            store
+                                .claim(key(n), lifetime(5, 100), now)
+                                .map(MemoryClaim::commit)
+                                .is_ok()
+                        };
                         (0..200).filter(|n| won(*n)).count()
                     })
                 })

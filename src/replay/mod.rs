@@ -1,10 +1,11 @@
-//! The replay guard: it remembers which webhooks were delivered, in two steps, so that a retry after a failure is accepted.
+//! The replay guard: it remembers which webhooks were delivered, in two steps, so that a retry after a failure is
+//! accepted.
 //!
-//! A request is *claimed* before it is forwarded, and the claim is *committed* when the upstream has answered 2xx. Anything
-//! else, also a panic, releases the claim, and the sender's retry is accepted. A plain set of seen requests would lose that
-//! webhook. One claim has up to two keys: the *request* (its signed bytes, against replays) and the *delivery* (the
-//! provider's id, against the sender's own retries, `[route.dedupe]`). Only verified requests are claimed, so forged requests
-//! never reach the store.
+//! A request is *claimed* before it is forwarded, and the claim is *committed* when the upstream has answered 2xx.
+//! Anything else, also a panic, releases the claim, and the sender's retry is accepted. A plain set of seen requests
+//! would lose that webhook. One claim has up to two keys: the *request* (its signed bytes, against replays) and the
+//! *delivery* (the provider's id, against the sender's own retries, `[route.dedupe]`). Only verified requests are
+//! claimed, so forged requests never reach the store.
 //!
 //! Read this file first. Each module imports only from those below it.
 //!
@@ -63,8 +64,8 @@ pub enum KeyKind {
     Delivery,
 }
 
-/// The key space of one kind of identity on the route of this name. It is the same after a reload, on every replica and in
-/// every version.
+/// The key space of one kind of identity on the route of this name. It is the same after a reload, on every replica and
+/// in every version.
 #[must_use]
 pub fn key_space(route: &str, kind: KeyKind) -> u64 {
     let kind: &[u8] = match kind {
@@ -81,8 +82,8 @@ pub fn key_space(route: &str, kind: KeyKind) -> u64 {
 pub struct KeyLifetime {
     /// From now until a copy of the request would be refused as stale, or the route's replay window.
     pub keep: Duration,
-    /// The signed timestamp, Unix seconds. After a key has been forgotten, requests with this timestamp or an older one stay
-    /// refused, even if the wall clock steps back.
+    /// The signed timestamp, Unix seconds. After a key has been forgotten, requests with this timestamp or an older one
+    /// stay refused, even if the wall clock steps back.
     pub timestamp: Option<u64>,
 }
 

@@ -1,10 +1,10 @@
 //! One shard of the store in this process: keys in slots, a table that finds them, and expiry by the second. Pure.
 //!
-//! Under load the store is larger than any CPU cache, and hashes are scattered, so its cost is memory accesses. Therefore the
-//! slot that was freed last is used first, the table needs five bytes for each slot, and a claim keeps the index of its slot,
-//! so that settling it needs no look-up.
+//! Under load the store is larger than any CPU cache, and hashes are scattered, so its cost is memory accesses.
+//! Therefore the slot that was freed last is used first, the table needs five bytes for each slot, and a claim keeps
+//! the index of its slot, so that settling it needs no look-up.
 
-use super::{ReplayKey, KeyLifetime, ClaimError};
+use super::{ClaimError, KeyLifetime, ReplayKey};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use std::collections::BTreeMap;
@@ -43,8 +43,8 @@ struct Slot {
     delivered: bool,
 }
 
-/// Hashes keys, with two random words. The identity is a MAC or a hash itself, so it is enough to mix two of its words with
-/// random ones: a sender who can choose delivery ids must not find many that collide.
+/// Hashes keys, with two random words. The identity is a MAC or a hash itself, so it is enough to mix two of its words
+/// with random ones: a sender who can choose delivery ids must not find many that collide.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyHasher(u64, u64);
 
@@ -75,7 +75,12 @@ impl Shard {
     ///
     /// # Errors
     /// `Delivered`, `InFlight`; `Full` at 2^32 slots.
-    pub(super) fn claim(&mut self, key: ReplayKey, lifetime: KeyLifetime, second: u64) -> Result<SlotIndex, ClaimError> {
+    pub(super) fn claim(
+        &mut self,
+        key: ReplayKey,
+        lifetime: KeyLifetime,
+        second: u64,
+    ) -> Result<SlotIndex, ClaimError> {
         let Self { hash, table, slots, .. } = self;
         let held = |index: &SlotIndex| slots.get(index.get());
         let is_key = |index: &SlotIndex| held(index).is_some_and(|slot| slot.key == key);
@@ -151,8 +156,8 @@ impl Shard {
         self.table.find(self.hash.of(key), is_key).copied()
     }
 
-    /// The current slot of a claim's key. It is `claimed`, unless the shard has shrunk since. No two slots have the same key,
-    /// so a slot with the key is the right one.
+    /// The current slot of a claim's key. It is `claimed`, unless the shard has shrunk since. No two slots have the
+    /// same key, so a slot with the key is the right one.
     fn current_slot(&self, key: &ReplayKey, claimed: SlotIndex) -> Option<SlotIndex> {
         match self.slots.get(claimed.get()) {
             Some(slot) if slot.key == *key => Some(claimed),
@@ -188,11 +193,7 @@ impl Shard {
                 *index = moved.get(index.get()).copied().unwrap_or(*index);
             }
         }
-        let rehash = |index: &SlotIndex| {
-            slots
-                .get(index.get())
-                .map_or(0, |slot: &Slot| self.hash.of(&slot.key))
-        };
+        let rehash = |index: &SlotIndex| slots.get(index.get()).map_or(0, |slot: &Slot| self.hash.of(&slot.key));
         self.table.shrink_to_fit(rehash);
         self.slots = slots;
         self.free = Vec::new();

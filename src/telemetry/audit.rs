@@ -1,9 +1,9 @@
 //! The audit log: one line of JSON for each exchange, on standard output, written by a thread of its own.
 //!
-//! With it an operator can answer "what happened to the webhook of 14:02" without a body, a secret or a signature in the log.
-//! A request never waits for it: lines go through a bounded channel, and when the writer is too slow (a blocked pipe, a full
-//! disk) lines are dropped and counted. The writer gathers lines for 20 ms before it writes them, so that under load a line
-//! costs neither a wake-up nor a system call. `docs/monitoring.md` lists the fields.
+//! With it an operator can answer "what happened to the webhook of 14:02" without a body, a secret or a signature in
+//! the log. A request never waits for it: lines go through a bounded channel, and when the writer is too slow (a
+//! blocked pipe, a full disk) lines are dropped and counted. The writer gathers lines for 20 ms before it writes them,
+//! so that under load a line costs neither a wake-up nor a system call. `docs/monitoring.md` lists the fields.
 
 pub use super::audit_line::AuditNames;
 use super::audit_line::write_line;
@@ -55,8 +55,8 @@ impl AuditLog {
         }
     }
 
-    /// Waits until every line recorded before this call is written, at most for `limit`; false if that was not enough. It
-    /// blocks the thread: call it at shutdown, or from a thread that may wait.
+    /// Waits until every line recorded before this call is written, at most for `limit`; false if that was not enough.
+    /// It blocks the thread: call it at shutdown, or from a thread that may wait.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
@@ -251,7 +251,8 @@ mod tests {
         assert_eq!(value["reason"], "signature_missing");
     }
 
-    /// B10, for every string that a line can hold: one line of printable ASCII, from which the text can be read unchanged.
+    /// B10, for every string that a line can hold: one line of printable ASCII, from which the text can be read
+    /// unchanged.
     #[test]
     fn hostile_strings_stay_inside_one_printable_line() {
         let hostile = [

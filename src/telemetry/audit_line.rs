@@ -84,8 +84,8 @@ fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e6
 }
 
-/// Writes JSON in plain ASCII. JSON allows DEL, the C1 controls (escape sequences of terminals in one code point) and the
-/// Unicode line separators without an escape; a log that people read in a terminal must escape them.
+/// Writes JSON in plain ASCII. JSON allows DEL, the C1 controls (escape sequences of terminals in one code point) and
+/// the Unicode line separators without an escape; a log that people read in a terminal must escape them.
 struct Ascii;
 
 impl Formatter for Ascii {

@@ -1,5 +1,5 @@
-//! The handles of metrics with a fixed label set: plain structs of resolved children. Each is registered by one function of
-//! its own, which [`Metrics::new`](super::metrics::Metrics::new) calls once.
+//! The handles of metrics with a fixed label set: plain structs of resolved children. Each is registered by one
+//! function of its own, which [`Metrics::new`](super::metrics::Metrics::new) calls once.
 
 use super::registration::{counter, counters, gauge, gauges, histogram};
 use crate::replay::{ReplayStoreMetrics, StoreOperation, StoreResult};
@@ -178,7 +178,8 @@ impl ListenerFamilies {
     }
 }
 
-/// The handle of a shared replay store. Its type is defined in [`replay`](crate::replay), which does not import telemetry.
+/// The handle of a shared replay store. Its type is defined in [`replay`](crate::replay), which does not import
+/// telemetry.
 pub(super) fn register_replay_store(r: &Registry) -> ReplayStoreMetrics {
     let family = counters(
         r,
@@ -186,9 +187,8 @@ pub(super) fn register_replay_store(r: &Registry) -> ReplayStoreMetrics {
         "Calls to a shared replay store, by operation (claim, commit, release) and result.",
         &["operation", "result"],
     );
-    let child = |operation: StoreOperation, result: StoreResult| {
-        family.with_label_values(&[operation.label(), result.label()])
-    };
+    let child =
+        |operation: StoreOperation, result: StoreResult| family.with_label_values(&[operation.label(), result.label()]);
     ReplayStoreMetrics {
         operations: StoreOperation::ALL.map(|operation| StoreResult::ALL.map(|result| child(operation, result))),
         errors: counter(r, "replay_store_errors_total", "Failed calls to the replay store."),

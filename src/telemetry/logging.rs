@@ -1,8 +1,8 @@
 //! Logs of the process, on standard error: for people or as JSON, with a filter that a reload can change.
 //!
-//! Below `info`, only events of this crate are logged: the HTTP and TLS libraries print what they parse in their debug and
-//! trace events, with header values, and no filter that an operator writes may put a signature into a log. Exchanges are not
-//! logged here but in [`audit`](super::audit).
+//! Below `info`, only events of this crate are logged: the HTTP and TLS libraries print what they parse in their debug
+//! and trace events, with header values, and no filter that an operator writes may put a signature into a log.
+//! Exchanges are not logged here but in [`audit`](super::audit).
 
 use crate::settings::{Log, LogFormat};
 use std::fmt;
@@ -35,7 +35,8 @@ pub enum LoggingError {
 /// When the filter does not parse or the process has a subscriber already.
 pub fn init(log: &Log, color: bool) -> Result<LogControl, LoggingError> {
     let (subscriber, control) = subscriber(log, color, io::stderr)?;
-    // This calls `set_global_default`. There is no bridge from the `log` crate, because no dependency is built with one.
+    // This calls `set_global_default`. There is no bridge from the `log` crate, because no dependency is built with
+    // one.
     subscriber.try_init().map_err(LoggingError::AlreadySetUp)?;
     Ok(control)
 }

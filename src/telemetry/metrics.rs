@@ -1,7 +1,7 @@
 //! The metrics of the process: one registry, every family with its help text, closed label sets.
 //!
-//! Who owns what is explained in [`telemetry`](super). A value that a sender chooses is never a label value. Counters with a
-//! fixed label set are named fields, so that a typo in a label does not compile.
+//! Who owns what is explained in [`telemetry`](super). A value that a sender chooses is never a label value. Counters
+//! with a fixed label set are named fields, so that a typo in a label does not compile.
 
 use super::handles::{self, ListenerFamilies};
 use super::registration::{self, counter, gauge, gauges};
@@ -14,12 +14,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use super::handles::{
-    BoundGauges, ListenerMetrics, MalformedRequestCounters, ReloadMetrics, TlsHandshakeCounters,
-};
+pub use super::handles::{BoundGauges, ListenerMetrics, MalformedRequestCounters, ReloadMetrics, TlsHandshakeCounters};
 
-/// Every metric of the process. Public fields are handles and gauges with a fixed label set; methods give the handles for
-/// configured names.
+/// Every metric of the process. Public fields are handles and gauges with a fixed label set; methods give the handles
+/// for configured names.
 pub struct Metrics {
     registry: Registry,
     route_families: RouteFamilies,
@@ -123,8 +121,8 @@ impl Metrics {
         })
     }
 
-    /// The handle of one route; the same one as before if the route's secrets have not changed. Series of secrets that the
-    /// route no longer has are removed.
+    /// The handle of one route; the same one as before if the route's secrets have not changed. Series of secrets that
+    /// the route no longer has are removed.
     #[must_use]
     pub fn route(&self, name: &str, secrets: &[String]) -> RouteMetrics {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,25 +1,26 @@
 //! What the process reports about itself: metrics for Prometheus, one audit line for each exchange, logs for people.
 //!
-//! With it an operator can answer "what was refused, and why" without seeing a body, a secret or a signature: none of these
-//! modules receives one. Label sets are closed (`docs/monitoring.md` lists them), every byte that a sender chose is escaped,
-//! and no request waits for anything here.
+//! With it an operator can answer "what was refused, and why" without seeing a body, a secret or a signature: none of
+//! these modules receives one. Label sets are closed (`docs/monitoring.md` lists them), every byte that a sender chose
+//! is escaped, and no request waits for anything here.
 //!
 //! # Who owns a metric
 //!
 //! There is one pattern:
 //!
-//! 1. [`metrics::Metrics`] owns the registry and every *family*. Nothing else registers a metric. Families stay inside this
-//!    folder.
+//! 1. [`metrics::Metrics`] owns the registry and every *family*. Nothing else registers a metric. Families stay inside
+//!    this folder.
 //! 2. Code that counts has a *handle*: a struct of resolved children, such as [`metrics::ListenerMetrics`]. Handles are
-//!    cheap to clone, and clones count together. A handle with a fixed label set is a public field of `Metrics`; one for a
-//!    configured name comes from a method (`Metrics::listener`, `Metrics::route`) when the configuration is loaded. So a
-//!    request never looks up a label, which takes a lock and costs twenty times as much as an increment.
-//! 3. A number that another part already keeps (connections in the pool, keys in the store, bytes in the budget, health of
-//!    endpoints) is not counted twice: it is *sampled*. The server reads it before each scrape and sets it through
+//!    cheap to clone, and clones count together. A handle with a fixed label set is a public field of `Metrics`; one
+//!    for a configured name comes from a method (`Metrics::listener`, `Metrics::route`) when the configuration is
+//!    loaded. So a request never looks up a label, which takes a lock and costs twenty times as much as an increment.
+//! 3. A number that another part already keeps (connections in the pool, keys in the store, bytes in the budget, health
+//!    of endpoints) is not counted twice: it is *sampled*. The server reads it before each scrape and sets it through
 //!    `Metrics`.
 //!
-//! The upstream pool and the replay store are below telemetry and do not import it. The pool keeps its own counters, which
-//! are sampled. The store defines the type of its handle ([`crate::replay::ReplayStoreMetrics`]), which is filled here.
+//! The upstream pool and the replay store are below telemetry and do not import it. The pool keeps its own counters,
+//! which are sampled. The store defines the type of its handle ([`crate::replay::ReplayStoreMetrics`]), which is filled
+//! here.
 //!
 //! # Modules
 //!

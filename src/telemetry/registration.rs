@@ -1,5 +1,5 @@
-//! Puts metrics into the registry, with the prefix `hookgate_` and a help text. A metric with a malformed name or a name that
-//! is registered twice is a bug; every test that makes a `Metrics` finds it.
+//! Puts metrics into the registry, with the prefix `hookgate_` and a help text. A metric with a malformed name or a
+//! name that is registered twice is a bug; every test that makes a `Metrics` finds it.
 
 use prometheus::core::Collector;
 use prometheus::{

@@ -76,8 +76,8 @@ impl RouteFamilies {
     }
 }
 
-/// Seconds. Most providers wait 5 s for the answer (Paddle Classic 10 s), so the buckets are dense below that; 4 and 5 are
-/// bucket edges.
+/// Seconds. Most providers wait 5 s for the answer (Paddle Classic 10 s), so the buckets are dense below that; 4 and 5
+/// are bucket edges.
 const EXCHANGE_SECONDS: [f64; 15] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 4.0, 5.0, 10.0, 30.0,
 ];

@@ -1,5 +1,5 @@
-//! The handle of one route's metrics: every child that it can need, resolved once, so that recording an exchange is a few
-//! atomic operations.
+//! The handle of one route's metrics: every child that it can need, resolved once, so that recording an exchange is a
+//! few atomic operations.
 //!
 //! The usual combinations of verdict and reason are resolved when the configuration is loaded. This also creates their
 //! series with the value 0, which an alert on `increase` needs. The rare ones (report mode, acknowledged replays) are
@@ -115,7 +115,8 @@ impl RouteMetrics {
         }
     }
 
-    /// Removes every series of this route. The library returns an error for a series that does not exist; it is ignored.
+    /// Removes every series of this route. The library returns an error for a series that does not exist; it is
+    /// ignored.
     pub(super) fn remove(&self) {
         let Inner { name, families, .. } = &*self.0;
         let name = name.as_str();
@@ -214,8 +215,8 @@ impl Inner {
     }
 }
 
-/// Whether the body was read. A request that is refused because of its head has an unread body; a verified request may have
-/// an empty one.
+/// Whether the body was read. A request that is refused because of its head has an unread body; a verified request may
+/// have an empty one.
 const fn body_was_read(outcome: &Outcome) -> bool {
     outcome.body_bytes > 0 || matches!(outcome.verdict, Verdict::Forwarded | Verdict::Acknowledged(_))
 }

@@ -1,8 +1,8 @@
 //! The metrics of upstreams. They are sampled before each scrape, because nothing else reads them.
 //!
-//! The `upstream` label is the URL of a configured server, never an address from a DNS look-up: addresses change, and the
-//! label set must not grow with them. The health of a server as one route sees it (up, ejected) also has a route label;
-//! connections and events are counted for the server alone.
+//! The `upstream` label is the URL of a configured server, never an address from a DNS look-up: addresses change, and
+//! the label set must not grow with them. The health of a server as one route sees it (up, ejected) also has a route
+//! label; connections and events are counted for the server alone.
 
 use super::registration::{counters, gauges};
 use prometheus::{IntCounterVec, IntGaugeVec, Registry};
@@ -31,8 +31,8 @@ pub struct UpstreamSample {
     pub upstream: String,
     /// Number of endpoints by state: up, failing, ejected, unhealthy, draining.
     pub endpoints: [usize; 5],
-    /// Counts of the server; `None` if another route with the same upstream has reported them, so that nothing is counted
-    /// twice.
+    /// Counts of the server; `None` if another route with the same upstream has reported them, so that nothing is
+    /// counted twice.
     pub counts: Option<UpstreamCounts>,
 }
 

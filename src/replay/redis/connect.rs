@@ -1,7 +1,8 @@
-//! Opens a connection to a server that accepts writes: finds it, authenticates, loads the scripts, reads the eviction policy.
+//! Opens a connection to a server that accepts writes: finds it, authenticates, loads the scripts, reads the eviction
+//! policy.
 //!
-//! Of several addresses the first that reports to be a master is used. With Sentinel, the Sentinels are asked for the master's
-//! address. All commands to one server are sent together, so that a connection is ready after one round trip.
+//! Of several addresses the first that reports to be a master is used. With Sentinel, the Sentinels are asked for the
+//! master's address. All commands to one server are sent together, so that a connection is ready after one round trip.
 
 use super::super::store_metrics::StoreOperation;
 use super::resp::{self, RespReply};
@@ -86,7 +87,11 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreSer
     is_master(&session.reply().await?)?;
     let evicts = match session.reply().await? {
         RespReply::Bulk(Some(info)) => evicting(&String::from_utf8_lossy(&info)),
-        RespReply::Bulk(None) | RespReply::Status(_) | RespReply::Error(_) | RespReply::Integer(_) | RespReply::Array(_) => None,
+        RespReply::Bulk(None)
+        | RespReply::Status(_)
+        | RespReply::Error(_)
+        | RespReply::Integer(_)
+        | RespReply::Array(_) => None,
     };
     let mut loaded = Vec::new();
     for _ in &texts {
@@ -106,9 +111,11 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreSer
     }
     let scripts = loaded.into_iter().zip(texts).map(|(reply, text)| match reply {
         RespReply::Bulk(Some(hash)) => Ok(LoadedScript { hash, text }),
-        other @ (RespReply::Bulk(None) | RespReply::Status(_) | RespReply::Error(_) | RespReply::Integer(_) | RespReply::Array(_)) => {
-            accepted(other).and(Err(String::from("SCRIPT LOAD returned no hash")))
-        }
+        other @ (RespReply::Bulk(None)
+        | RespReply::Status(_)
+        | RespReply::Error(_)
+        | RespReply::Integer(_)
+        | RespReply::Array(_)) => accepted(other).and(Err(String::from("SCRIPT LOAD returned no hash"))),
     });
     Ok(OpenConnection {
         scripts: scripts.collect::<Result<_, _>>()?,
@@ -120,14 +127,15 @@ async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreSer
     })
 }
 
-/// Checks the reply to `ROLE`: an error unless the server accepts writes. A user who may not call `ROLE` is not an error: a
-/// replica will refuse writes with READONLY.
+/// Checks the reply to `ROLE`: an error unless the server accepts writes. A user who may not call `ROLE` is not an
+/// error: a replica will refuse writes with READONLY.
 pub(super) fn is_master(reply: &RespReply) -> Result<(), String> {
     match reply {
         RespReply::Array(role) => match role.first() {
-            Some(RespReply::Bulk(Some(role))) if role.as_slice() != b"master" => {
-                Err(format!("the server is a {}, not a master", String::from_utf8_lossy(role)))
-            }
+            Some(RespReply::Bulk(Some(role))) if role.as_slice() != b"master" => Err(format!(
+                "the server is a {}, not a master",
+                String::from_utf8_lossy(role)
+            )),
             Some(_) | None => Ok(()),
         },
         RespReply::Status(_) | RespReply::Error(_) | RespReply::Integer(_) | RespReply::Bulk(_) => Ok(()),

@@ -1,11 +1,11 @@
 //! The shared store: one guard for all replicas, in Redis or Valkey.
 //!
-//! A claim takes one round trip, and so does settling it: a script over all keys of the claim (`script.rs`), or one command
-//! for a claim with a single key. A claim has a lease a little longer than a delivery may take, so that a replica that dies
-//! cannot block a webhook for long, and a token that only its owner knows. Settling does not delay the answer to the sender:
-//! until it is done, a copy finds the claim in flight, which is refused as well. If the store does not answer in time, the
-//! exchange is decided without it (`on_store_failure`). Keys expire by the server's clock, with a margin for replicas whose
-//! clocks differ.
+//! A claim takes one round trip, and so does settling it: a script over all keys of the claim (`script.rs`), or one
+//! command for a claim with a single key. A claim has a lease a little longer than a delivery may take, so that a
+//! replica that dies cannot block a webhook for long, and a token that only its owner knows. Settling does not delay
+//! the answer to the sender: until it is done, a copy finds the claim in flight, which is refused as well. If the store
+//! does not answer in time, the exchange is decided without it (`on_store_failure`). Keys expire by the server's clock,
+//! with a margin for replicas whose clocks differ.
 //!
 //! Each module imports only from those below it.
 //!
@@ -21,18 +21,18 @@ mod resp;
 mod script;
 mod worker_connection;
 
-use super::store_metrics::{StoreResult, StoreOperation, ReplayStoreMetrics};
-use super::{ReplayKey, KeyKind, ClaimError, ClaimRequest};
+use super::store_metrics::{ReplayStoreMetrics, StoreOperation, StoreResult};
+use super::{ClaimError, ClaimRequest, KeyKind, ReplayKey};
 use crate::outcome::Rejection;
 use crate::settings;
 use connect::OpenConnection;
-use worker_connection::{Call, Failure, WorkerConnection};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsConnector;
+use worker_connection::{Call, Failure, WorkerConnection};
 
 /// The largest difference between replicas' clocks with which no replica accepts what another has already forgotten.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10);
@@ -139,16 +139,23 @@ impl RedisStore {
     ///
     /// # Errors
     /// `Replayed`, `Duplicate`, `InFlight`.
-    pub async fn claim(&self, worker: usize, request: &ClaimRequest, lease: Duration) -> Result<Option<RedisClaim>, Rejection> {
+    pub async fn claim(
+        &self,
+        worker: usize,
+        request: &ClaimRequest,
+        lease: Duration,
+    ) -> Result<Option<RedisClaim>, Rejection> {
         let shared = &self.0;
         let Some(connection) = shared.connections.get(worker) else {
             return Ok(None);
         };
         let claimed_at = Instant::now();
         let delivery = request.delivery.map(|(key, lifetime)| (key, lifetime.keep));
-        let request = request.request.map(|(key, lifetime)| (key, lifetime.keep + MAX_CLOCK_SKEW));
+        let request = request
+            .request
+            .map(|(key, lifetime)| (key, lifetime.keep + MAX_CLOCK_SKEW));
         let call = Call {
-            script: StoreOperation::Claim,
+            operation: StoreOperation::Claim,
             token: shared.token(),
             keys: [request, delivery],
             lease,
@@ -206,7 +213,7 @@ impl SharedState {
         let started = Instant::now();
         let answer = connection.call(self, call, deadline).await;
         self.metrics.record(
-            call.script,
+            call.operation,
             answer.err().map_or(StoreResult::Ok, |failure| failure.answer),
             started.elapsed(),
         );
@@ -235,7 +242,7 @@ impl RedisClaim {
         self.settled = true;
         let passed = self.claimed_at.elapsed();
         let mut call = Call {
-            script: StoreOperation::Commit,
+            operation: StoreOperation::Commit,
             ..self.call
         };
         for (_, keep) in call.keys.iter_mut().flatten() {
@@ -244,7 +251,8 @@ impl RedisClaim {
         self.settle(call);
     }
 
-    /// Settles the claim in a task, with retries until the lease is over; after that the server has forgotten the claim.
+    /// Settles the claim in a task, with retries until the lease is over; after that the server has forgotten the
+    /// claim.
     fn settle(&self, call: Call) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
@@ -254,17 +262,23 @@ impl RedisClaim {
         let settling = Settling(Arc::clone(&shared));
         runtime.spawn(async move {
             let _settling = settling;
-            let Some(connection) = shared.connections.get(worker) else { return };
+            let Some(connection) = shared.connections.get(worker) else {
+                return;
+            };
             let mut wait = SETTLE_RETRY.0;
             while shared
-                .ask(connection, call, Instant::now() + shared.settings.timeout.max(SETTLE_TIMEOUT))
+                .ask(
+                    connection,
+                    call,
+                    Instant::now() + shared.settings.timeout.max(SETTLE_TIMEOUT),
+                )
                 .await
                 .is_err()
             {
                 let is_overloaded = shared.settling.load(Ordering::Relaxed) > MAX_SETTLING_WITH_RETRY;
                 if is_overloaded || Instant::now() + wait > until {
                     tracing::warn!(
-                        operation = call.script.label(),
+                        operation = call.operation.label(),
                         "a claim could not be settled within its lease"
                     );
                     return;
@@ -280,14 +294,15 @@ impl Drop for RedisClaim {
     fn drop(&mut self) {
         if !self.settled {
             self.settle(Call {
-                script: StoreOperation::Release,
+                operation: StoreOperation::Release,
                 ..self.call
             });
         }
     }
 }
 
-/// Counts a claim that is being settled. A guard object, so that a task that is dropped with its runtime is also counted.
+/// Counts a claim that is being settled. A guard object, so that a task that is dropped with its runtime is also
+/// counted.
 struct Settling(Arc<SharedState>);
 
 impl Drop for Settling {

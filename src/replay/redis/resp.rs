@@ -38,7 +38,8 @@ pub(super) fn command(into: &mut Vec<u8>, words: &[&[u8]]) {
     }
 }
 
-/// Reads one complete reply from the start of `bytes`: the reply and its length in bytes, or `None` if it is incomplete.
+/// Reads one complete reply from the start of `bytes`: the reply and its length in bytes, or `None` if it is
+/// incomplete.
 ///
 /// # Errors
 /// [`RespError`].
@@ -169,7 +170,10 @@ mod tests {
         }
         let more = [&whole[..], b"+OK\r\n-ERR x\r\n"].concat();
         assert_eq!(reply(&more), Ok(Some((expected, whole.len()))));
-        assert_eq!(reply(&more[whole.len()..]), Ok(Some((RespReply::Status("OK".into()), 5))));
+        assert_eq!(
+            reply(&more[whole.len()..]),
+            Ok(Some((RespReply::Status("OK".into()), 5)))
+        );
         assert_eq!(
             reply(&more[whole.len() + 5..]),
             Ok(Some((RespReply::Error("ERR x".into()), 8)))

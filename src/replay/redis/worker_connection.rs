@@ -1,11 +1,12 @@
-//! One worker's connection to the server: a task that pipelines the calls of the worker's exchanges and keeps the connection
-//! open.
+//! One worker's connection to the server: a task that pipelines the calls of the worker's exchanges and keeps the
+//! connection open.
 //!
-//! Exchanges and connection run on the same thread, so a claim crosses no thread boundary. A call waits at most until its
-//! deadline. While the connection has been down for longer than the timeout, calls fail immediately. A call whose exchange has
-//! stopped waiting is not sent. A connection that leaves calls unanswered is closed, and another is opened, with back-off.
+//! Exchanges and connection run on the same thread, so a claim crosses no thread boundary. A call waits at most until
+//! its deadline. While the connection has been down for longer than the timeout, calls fail immediately. A call whose
+//! exchange has stopped waiting is not sent. A connection that leaves calls unanswered is closed, and another is
+//! opened, with back-off.
 
-use super::super::store_metrics::{StoreResult, StoreOperation};
+use super::super::store_metrics::{StoreOperation, StoreResult};
 use super::SharedState;
 use super::connect::{self, LoadedScript, OpenConnection};
 use super::resp::{self, RespReply};
@@ -39,7 +40,7 @@ const DOWN: Failure = Failure {
 /// One call to the server: an operation on the keys of one claim.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
-    pub(super) script: StoreOperation,
+    pub(super) operation: StoreOperation,
     pub(super) token: [u8; 16],
     /// Keys, each with the time to remember it after a commit. A claim and a release do not use the time.
     pub(super) keys: [Option<(super::ReplayKey, Duration)>; 2],
@@ -174,7 +175,11 @@ struct SentCall {
 }
 
 /// Sends calls and distributes replies until the connection fails; `Ok` when the store has been dropped.
-async fn run(ready: OpenConnection, queue: &mut mpsc::Receiver<PendingCall>, shared: &SharedState) -> Result<(), String> {
+async fn run(
+    ready: OpenConnection,
+    queue: &mut mpsc::Receiver<PendingCall>,
+    shared: &SharedState,
+) -> Result<(), String> {
     let OpenConnection {
         stream,
         mut input,
@@ -207,7 +212,7 @@ async fn run(ready: OpenConnection, queue: &mut mpsc::Receiver<PendingCall>, sha
                 while let Some(pending) = next.take() {
                     // Not sent if the exchange has stopped waiting: what is not sent need not be undone.
                     if !pending.answer.is_closed() {
-                        let hash = loaded(&scripts, pending.call.script).map_or(&b""[..], |script| &script.hash);
+                        let hash = loaded(&scripts, pending.call.operation).map_or(&b""[..], |script| &script.hash);
                         let prefix = &shared.settings.prefix;
                         if !(sets_and_gets && encode_single_claim(&mut output, &pending.call, prefix)) {
                             encode(&mut output, &pending.call, (b"EVALSHA", hash), prefix);
@@ -245,8 +250,8 @@ async fn run(ready: OpenConnection, queue: &mut mpsc::Receiver<PendingCall>, sha
     }
 }
 
-/// Distributes the replies that have arrived. A script that the server has lost (a restart, `SCRIPT FLUSH`) is sent again with
-/// its text, which loads it.
+/// Distributes the replies that have arrived. A script that the server has lost (a restart, `SCRIPT FLUSH`) is sent
+/// again with its text, which loads it.
 fn distribute_replies(
     input: &mut BytesMut,
     sent_calls: &mut VecDeque<SentCall>,
@@ -254,7 +259,9 @@ fn distribute_replies(
     scripts: &[LoadedScript],
     shared: &SharedState,
 ) -> Result<(), String> {
-    while let Some((reply, length)) = resp::reply(input).map_err(|_| String::from("the reply is not in the Redis protocol"))? {
+    while let Some((reply, length)) =
+        resp::reply(input).map_err(|_| String::from("the reply is not in the Redis protocol"))?
+    {
         input.advance(length);
         let sent = sent_calls.pop_front().ok_or("a reply without a command")?;
         let Some(pending) = sent.pending else {
@@ -270,10 +277,18 @@ fn distribute_replies(
                 Some(_) => (Ok(2), None),
             },
             RespReply::Error(error) if error.starts_with("NOSCRIPT") => {
-                let text = loaded(scripts, pending.call.script).map_or("", |script| &script.text);
-                encode(output, &pending.call, (b"EVAL", text.as_bytes()), &shared.settings.prefix);
+                let text = loaded(scripts, pending.call.operation).map_or("", |script| &script.text);
+                encode(
+                    output,
+                    &pending.call,
+                    (b"EVAL", text.as_bytes()),
+                    &shared.settings.prefix,
+                );
                 let at = Instant::now();
-                sent_calls.push_back(SentCall { at, pending: Some(pending) });
+                sent_calls.push_back(SentCall {
+                    at,
+                    pending: Some(pending),
+                });
                 continue;
             }
             RespReply::Error(error) => {
@@ -295,9 +310,10 @@ fn loaded(scripts: &[LoadedScript], operation: StoreOperation) -> Option<&Loaded
     scripts.get(operation as usize)
 }
 
-/// Writes a claim of a single key as one command, which costs the server a third of a script; `false` for any other call.
+/// Writes a claim of a single key as one command, which costs the server a third of a script; `false` for any other
+/// call.
 fn encode_single_claim(output: &mut Vec<u8>, call: &Call, prefix: &str) -> bool {
-    let (StoreOperation::Claim, [Some((key, _)), None] | [None, Some((key, _))]) = (call.script, &call.keys) else {
+    let (StoreOperation::Claim, [Some((key, _)), None] | [None, Some((key, _))]) = (call.operation, &call.keys) else {
         return false;
     };
     let lease = call.lease.as_millis().max(1).to_string();
@@ -327,7 +343,7 @@ fn encode(output: &mut Vec<u8>, call: &Call, (verb, script): (&[u8], &[u8]), pre
         .collect();
     let count = keys.len().to_string();
     let milliseconds = |time: Duration| time.as_millis().max(1).to_string();
-    let times: Vec<String> = match call.script {
+    let times: Vec<String> = match call.operation {
         StoreOperation::Claim => vec![milliseconds(call.lease)],
         StoreOperation::Commit => keys.iter().map(|(_, time)| milliseconds(*time)).collect(),
         StoreOperation::Release => Vec::new(),
@@ -339,8 +355,8 @@ fn encode(output: &mut Vec<u8>, call: &Call, (verb, script): (&[u8], &[u8]), pre
     resp::command(output, &words);
 }
 
-/// The key's name in the store, `hookgate:SPACE:IDENTITY`. Both parts are hashes; half of the identity's 256 bits is enough to
-/// distinguish all webhooks.
+/// The key's name in the store, `hookgate:SPACE:IDENTITY`. Both parts are hashes; half of the identity's 256 bits is
+/// enough to distinguish all webhooks.
 fn key_name(prefix: &str, key: &super::ReplayKey) -> String {
     let mut name = String::with_capacity(prefix.len() + 35);
     name.push_str(prefix);
@@ -396,6 +412,9 @@ mod tests {
             space: 1,
             identity: [0xff; 32],
         };
-        assert_eq!(key_name("hookgate", &key), "hookgate:AAAAAAAAAAE:_____________________w");
+        assert_eq!(
+            key_name("hookgate", &key),
+            "hookgate:AAAAAAAAAAE:_____________________w"
+        );
     }
 }
