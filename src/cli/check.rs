@@ -1,23 +1,23 @@
-//! `hookgate check`: the verdict that `serve` would reach, without binding anything.
+//! `hookgate check`: validates the configuration exactly as `serve` does, but binds no socket.
 //!
-//! Prints the resolved configuration, every default filled in, so that a person sees what is really in force; secrets
-//! appear as `[redacted]` with the place they were read from. Faults, warnings and notes follow, all of them.
+//! It prints the resolved configuration with every default, so that the user sees the values in force. Secrets appear as
+//! `[redacted]` with the variable or file that they were read from. All faults, warnings and notes follow.
 
 use crate::config::{Faults, Loaded, Sources, inspect};
 use serde_json::json;
 use std::io::{self, Write};
 
-/// The configuration is valid.
+/// Exit code: the configuration is valid.
 pub const VALID: u8 = 0;
 
-/// The configuration has faults; `serve` would end with the same code.
+/// Exit code: the configuration has faults. `serve` exits with the same code.
 pub const FAULTY: u8 = 2;
 
-/// Loads the configuration and prints what comes of it: TOML with comments, or one JSON object with `valid`, `file`,
-/// `configuration` (`null` when faulty), `faults`, `warnings` and `notes`. Gives the exit code, [`VALID`] or [`FAULTY`].
+/// Loads the configuration and prints the result: TOML with comments, or one JSON object with `valid`, `file`,
+/// `configuration` (`null` when faulty), `faults`, `warnings` and `notes`. Returns the exit code, [`VALID`] or [`FAULTY`].
 ///
 /// # Errors
-/// Only those of `out`.
+/// Writing to `out` failed.
 pub fn run(sources: &Sources, json: bool, out: &mut dyn Write) -> io::Result<u8> {
     let result = inspect(sources);
     match (&result, json) {
@@ -25,7 +25,7 @@ pub fn run(sources: &Sources, json: bool, out: &mut dyn Write) -> io::Result<u8>
             let report = json!({
                 "valid": true,
                 "file": sources.file,
-                "configuration": loaded.description,
+                "configuration": loaded.config,
                 "faults": [],
                 "warnings": loaded.config.warnings,
                 "notes": loaded.notes,
@@ -43,30 +43,30 @@ pub fn run(sources: &Sources, json: bool, out: &mut dyn Write) -> io::Result<u8>
             });
             writeln!(out, "{report:#}")?;
         }
-        (Ok(loaded), false) => valid(sources, loaded, out)?,
-        (Err(faults), false) => faulty(faults, out)?,
+        (Ok(loaded), false) => print_valid(sources, loaded, out)?,
+        (Err(faults), false) => print_faults(faults, out)?,
     }
     out.flush()?;
     Ok(if result.is_ok() { VALID } else { FAULTY })
 }
 
-fn valid(sources: &Sources, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
-    let text = toml::to_string_pretty(&loaded.description).map_err(io::Error::other)?;
+fn print_valid(sources: &Sources, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
+    let text = toml::to_string_pretty(&loaded.config).map_err(io::Error::other)?;
     writeln!(out, "{text}")?;
-    list(out, "warning", &loaded.config.warnings)?;
-    list(out, "note", &loaded.notes)?;
+    print_comments(out, "warning", &loaded.config.warnings)?;
+    print_comments(out, "note", &loaded.notes)?;
     match &sources.file {
         Some(file) => writeln!(out, "# {} is valid", file.display()),
         None => writeln!(out, "# the configuration is valid"),
     }
 }
 
-fn faulty(faults: &Faults, out: &mut dyn Write) -> io::Result<()> {
+fn print_faults(faults: &Faults, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{faults}")?;
-    list(out, "warning", &faults.warnings)
+    print_comments(out, "warning", &faults.warnings)
 }
 
-/// As TOML comments, so that the whole output is TOML.
-fn list(out: &mut dyn Write, kind: &str, lines: &[String]) -> io::Result<()> {
+/// Prints one TOML comment for each line, so that the whole output is valid TOML.
+fn print_comments(out: &mut dyn Write, kind: &str, lines: &[String]) -> io::Result<()> {
     lines.iter().try_for_each(|line| writeln!(out, "# {kind}: {line}"))
 }

@@ -1,7 +1,7 @@
 //! The HTTP client of `send` and `demo`: one connection, HTTP/1.1, over TCP or TLS.
 //!
-//! It is not the gateway's own client to its upstreams on purpose: what delivers a webhook in a demonstration should
-//! share nothing with what receives it.
+//! It deliberately shares no code with the gateway's client to its upstreams: the sender in a demonstration should be
+//! independent of the gateway.
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
@@ -22,46 +22,52 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// Whom to believe that they are the server.
+/// Which server certificates the client accepts.
 #[derive(Clone, Debug)]
 pub(super) enum Trust {
-    /// The platform's roots.
+    /// Certificates that chain to the platform's root certificates.
     Platform,
-    /// The certificates of a PEM file.
+    /// Certificates that chain to a certificate in this PEM file.
     File(PathBuf),
-    /// Anyone: for self-signed certificates in tests.
-    Anyone,
+    /// Any certificate, for tests with self-signed certificates.
+    AnyCertificate,
 }
 
-/// Where to send: a parsed URL with what its connection needs.
+/// Where requests are sent: a parsed URL, and what is needed to connect to it.
 #[derive(Clone)]
-pub(super) struct Endpoint {
+pub(super) struct Destination {
+    /// `host:port` to connect to.
     address: String,
+    /// The value of the Host header.
     authority: HeaderValue,
+    /// Path and query.
     target: String,
+    /// TLS settings and the server name to verify; `None` for plain HTTP.
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
-/// One open connection.
-pub(super) struct Session {
+/// One open HTTP/1.1 connection.
+pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
 }
 
-/// An answer, read to its end.
+/// A response with its complete body.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(super) struct ClientResponse {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
 }
 
-impl Endpoint {
+impl Destination {
+    /// Parses the URL and prepares TLS.
+    ///
     /// # Errors
-    /// One sentence for the person who wrote the URL or the file.
+    /// The URL is not an absolute HTTP or HTTPS URL, or the file of `trust` is not PEM. The text names the fix.
     pub(super) fn new(url: &Uri, trust: &Trust) -> Result<Self, String> {
         let example = "write it like https://localhost:8443/webhooks/paddle";
         let authority = url
             .authority()
-            .ok_or_else(|| format!("`{url}` is not a whole URL; {example}"))?;
+            .ok_or_else(|| format!("`{url}` is not an absolute URL; {example}"))?;
         let (port, is_tls) = match url.scheme_str() {
             Some("https") => (443, true),
             Some("http") => (80, false),
@@ -92,7 +98,7 @@ impl Endpoint {
         &self.target
     }
 
-    /// The same server, another path.
+    /// The same server with another path and query.
     pub(super) fn at(&self, target: &str) -> Self {
         Self {
             target: target.to_owned(),
@@ -100,29 +106,39 @@ impl Endpoint {
         }
     }
 
+    /// Opens a connection, with TLS where the URL is HTTPS. TCP and TLS have [`CONNECT_TIMEOUT`] each.
+    ///
     /// # Errors
-    /// One sentence that says what to try.
-    pub(super) async fn connect(&self) -> Result<Session, String> {
+    /// No connection within the timeout, or no trusted certificate. The text names the address and the fix.
+    pub(super) async fn connect(&self) -> Result<Connection, String> {
         let Self { address, .. } = self;
         let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
         let stream = connected
-            .map_err(|_| format!("{address} does not accept a connection"))?
+            .map_err(|_| {
+                format!(
+                    "{address} does not accept a connection within {} s",
+                    CONNECT_TIMEOUT.as_secs()
+                )
+            })?
             .map_err(|error| format!("cannot connect to {address}: {error}"))?;
-        // Small requests go out at once; a failure only costs time.
+        // Sends small requests without delay. If the option cannot be set, requests are only slower.
         let _ = stream.set_nodelay(true);
         let Some((connector, name)) = &self.tls else {
-            return Session::new(stream).await;
+            return Connection::new(stream).await;
         };
-        let shaken = timeout(CONNECT_TIMEOUT, connector.connect(name.clone(), stream)).await;
-        let stream = shaken
-            .map_err(|_| format!("{address} does not finish the TLS handshake"))?
+        let handshaken = timeout(CONNECT_TIMEOUT, connector.connect(name.clone(), stream)).await;
+        let stream = handshaken
+            .map_err(|_| format!("{address} does not complete the TLS handshake within {} s", CONNECT_TIMEOUT.as_secs()))?
             .map_err(|error| {
-                format!("no TLS with {address}: {error}; for a self-signed certificate use --ca FILE or --insecure")
+                format!("the TLS handshake with {address} failed: {error}; for a self-signed certificate use --ca FILE or --insecure")
             })?;
-        Session::new(stream).await
+        Connection::new(stream).await
     }
 
-    /// A request with `headers`; Host and User-Agent are set when they are not among them.
+    /// Builds a request with `headers`. Host and User-Agent are added unless `headers` has them.
+    ///
+    /// # Errors
+    /// The target is not valid in a request line.
     pub(super) fn request(
         &self,
         method: Method,
@@ -143,40 +159,51 @@ impl Endpoint {
     }
 }
 
-impl Session {
+impl Connection {
     async fn new(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Self, String> {
-        let shaken = handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = shaken.map_err(|error| format!("no HTTP: {error}"))?;
-        // Ends with the connection; what went wrong on it is told by the request that it failed.
+        let handshaken = handshake(TokioIo::new(stream)).await;
+        let (sender, connection) =
+            handshaken.map_err(|error| format!("the server does not answer with HTTP/1.1: {error}"))?;
+        // The task ends with the connection. Its errors are also reported by the request that they fail.
         tokio::spawn(connection);
         Ok(Self { sender })
     }
 
-    /// Whether another request can go over this connection.
+    /// Whether the connection can carry another request.
     pub(super) fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }
 
+    /// Sends a request and reads the response with its body.
+    ///
     /// # Errors
-    /// One sentence; whether the request arrived is then unknown.
-    pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>, limit: Duration) -> Result<Answer, String> {
+    /// No complete response within `time_limit`. The server may nevertheless have processed the request.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        time_limit: Duration,
+    ) -> Result<ClientResponse, String> {
         let exchange = async {
-            self.sender.ready().await.map_err(|error| told(&error))?;
-            let response = self.sender.send_request(request).await.map_err(|error| told(&error))?;
+            self.sender.ready().await.map_err(|error| describe_error(&error))?;
+            let response = self
+                .sender
+                .send_request(request)
+                .await
+                .map_err(|error| describe_error(&error))?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+            let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
             let body = body
-                .map_err(|error| format!("the answer broke off: {error}"))?
+                .map_err(|error| format!("the answer is incomplete: {error}"))?
                 .to_bytes();
-            Ok(Answer { status, body })
+            Ok(ClientResponse { status, body })
         };
-        let late = |_| format!("no answer within {}", humantime::format_duration(limit));
-        timeout(limit, exchange).await.map_err(late)?
+        let timed_out = |_| format!("no answer within {}", humantime::format_duration(time_limit));
+        timeout(time_limit, exchange).await.map_err(timed_out)?
     }
 }
 
-/// hyper's error with its cause, which is the part that helps.
-fn told(error: &hyper::Error) -> String {
+/// hyper's error with its source, which names the actual cause.
+fn describe_error(error: &hyper::Error) -> String {
     use std::error::Error as _;
     match error.source() {
         Some(cause) => format!("no answer: {error}: {cause}"),
@@ -184,6 +211,7 @@ fn told(error: &hyper::Error) -> String {
     }
 }
 
+/// The TLS client configuration for `trust`, with ALPN `http/1.1`.
 fn tls(trust: &Trust) -> Result<ClientConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -191,8 +219,8 @@ fn tls(trust: &Trust) -> Result<ClientConfig, String> {
         .map_err(|error| error.to_string())?;
     let mut roots = RootCertStore::empty();
     let builder = match trust {
-        Trust::Anyone => {
-            let verifier = Arc::new(Unverified(provider.signature_verification_algorithms));
+        Trust::AnyCertificate => {
+            let verifier = Arc::new(AcceptAnyCertificate(provider.signature_verification_algorithms));
             builder.dangerous().with_custom_certificate_verifier(verifier)
         }
         Trust::File(path) => {
@@ -213,11 +241,11 @@ fn tls(trust: &Trust) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-/// `--insecure`: any certificate will do, but the handshake's own signatures are still checked.
+/// The verifier of `--insecure`: it accepts any certificate, but still checks the signatures of the TLS handshake.
 #[derive(Debug)]
-struct Unverified(WebPkiSupportedAlgorithms);
+struct AcceptAnyCertificate(WebPkiSupportedAlgorithms);
 
-impl ServerCertVerifier for Unverified {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _leaf: &CertificateDer<'_>,
@@ -252,21 +280,24 @@ impl ServerCertVerifier for Unverified {
     }
 }
 
+/// The value of the User-Agent header.
 const AGENT: &str = concat!("hookgate/", env!("CARGO_PKG_VERSION"));
+/// Longest wait for the TCP connection, and again for the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const LARGEST_ANSWER: usize = 16 << 20;
+/// Largest response body that is read (16 MiB).
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
-    fn endpoint(url: &str) -> Result<Endpoint, String> {
-        Endpoint::new(&url.parse().unwrap(), &Trust::Anyone)
+    fn destination(url: &str) -> Result<Destination, String> {
+        Destination::new(&url.parse().unwrap(), &Trust::AnyCertificate)
     }
 
     #[test]
-    fn urls_become_endpoints() {
+    fn address_and_target_are_read_from_the_url() {
         for (url, address, target, is_tls) in [
             (
                 "https://localhost:8443/webhooks/paddle?a=1",
@@ -278,23 +309,27 @@ mod tests {
             ("http://[::1]:8000/x", "[::1]:8000", "/x", false),
             ("https://127.0.0.1/x", "127.0.0.1:443", "/x", true),
         ] {
-            let endpoint = endpoint(url).unwrap();
+            let destination = destination(url).unwrap();
             assert_eq!(
-                (endpoint.address.as_str(), endpoint.target(), endpoint.tls.is_some()),
+                (
+                    destination.address.as_str(),
+                    destination.target(),
+                    destination.tls.is_some()
+                ),
                 (address, target, is_tls)
             );
         }
     }
 
     #[test]
-    fn what_is_no_url_is_told_how_to_write_one() {
+    fn an_invalid_url_is_refused_with_an_example() {
         for url in [
             "/webhooks/paddle",
             "localhost:8443",
             "ftp://localhost/x",
             "https://user:password@localhost/",
         ] {
-            let error = endpoint(url).err().unwrap();
+            let error = destination(url).err().unwrap();
             assert!(
                 error.contains("https://localhost:8443/webhooks/paddle"),
                 "{url}: {error}"
@@ -304,11 +339,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_there_is_an_error_with_the_address() {
+    async fn a_refused_connection_is_an_error_with_the_address() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let error = endpoint(&format!("http://{address}/"))
+        let error = destination(&format!("http://{address}/"))
             .unwrap()
             .connect()
             .await

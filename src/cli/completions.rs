@@ -1,6 +1,6 @@
-//! `hookgate completions`: a script that teaches a shell the commands and options.
+//! `hookgate completions`: prints a script with which a shell completes the commands and options.
 
-use super::{Arguments, Ended, terminal};
+use super::{Arguments, CommandResult, terminal};
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 use std::process::ExitCode;
@@ -13,11 +13,12 @@ pub(super) struct CompletionsArguments {
 }
 
 /// Prints the script.
-pub(super) fn run(arguments: &CompletionsArguments) -> Ended {
+pub(super) fn run(arguments: &CompletionsArguments) -> CommandResult {
     terminal::emit(&script(arguments.shell))?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The completion script for this shell.
 fn script(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "hookgate", &mut script);
@@ -29,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shell_learns_every_command() {
+    fn the_script_of_every_shell_contains_every_command() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let script = script(shell);
             for command in Arguments::command().get_subcommands() {

@@ -1,10 +1,12 @@
-//! `hookgate healthcheck`: asks the admin listener of a running gateway for `/readyz`, for containers without a shell.
+//! `hookgate healthcheck`: requests `/readyz` from the admin listener of a running gateway, for probes in containers
+//! without a shell.
 //!
-//! It reads nothing but the admin listener's address. A probe that loaded the whole configuration would fail, and have a
-//! good process restarted, as soon as someone saved a broken file that the process itself would have refused to reload.
+//! It reads only the admin listener's address from the configuration. A probe that validated the whole configuration would
+//! fail after someone saved an invalid file, and a healthy process would be restarted although it refuses such a reload.
 
-use super::{Ended, Failure, block_on, terminal};
+use super::{CommandResult, Failure, block_on, terminal};
 use crate::config::Sources;
+use crate::settings::defaults::ADMIN_ADDRESS;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
@@ -18,22 +20,22 @@ use tokio::time::timeout;
 /// Arguments of `healthcheck`.
 #[derive(Debug, clap::Args)]
 pub(super) struct HealthcheckArguments {
-    /// The admin listener; by default admin.address of the configuration
+    /// Address of the admin listener; the default is admin.address of the configuration
     #[arg(long, value_name = "IP:PORT")]
     address: Option<SocketAddr>,
-    /// How long to wait for the answer
+    /// Longest wait for the answer
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
 
-/// Exit code 0 when the gateway is ready, 1 when it is not or does not answer.
-pub(super) fn run(arguments: &HealthcheckArguments, sources: &Sources) -> Ended {
+/// Prints the answer. The exit code is 0 when the gateway is ready, and 1 when it is not ready or does not answer in time.
+pub(super) fn run(arguments: &HealthcheckArguments, sources: &Sources) -> CommandResult {
     let address = match arguments.address {
         Some(address) => address,
-        None => configured(sources)?,
+        None => configured_address(sources)?,
     };
-    let address = reachable(address);
-    let answer = block_on(async { timeout(arguments.timeout, ask(address)).await })?;
+    let address = loopback_if_unspecified(address);
+    let answer = block_on(async { timeout(arguments.timeout, get_readyz(address)).await })?;
     let (status, text) = match answer {
         Ok(Ok(answer)) => answer,
         Ok(Err(problem)) => return Err(Failure::Failed(format!("{address} {problem}"))),
@@ -43,17 +45,18 @@ pub(super) fn run(arguments: &HealthcheckArguments, sources: &Sources) -> Ended 
         }
     };
     if status == StatusCode::OK {
-        terminal::emit(&terminal::harmless(&text))?;
+        terminal::emit(&terminal::sanitize(&text))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let text = terminal::harmless(text.trim_end());
+    let text = terminal::sanitize(text.trim_end());
     Err(Failure::Failed(format!("{address} is not ready: {status}, {text}")))
 }
 
-async fn ask(address: SocketAddr) -> Result<(StatusCode, String), String> {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|error| format!("cannot be connected to: {error}; is hookgate running, with this admin.address?"))?;
+/// Requests `/readyz`: its status and its body, or what is wrong, as a sentence whose subject is the address.
+async fn get_readyz(address: SocketAddr) -> Result<(StatusCode, String), String> {
+    let stream = TcpStream::connect(address).await.map_err(|error| {
+        format!("refuses the connection: {error}; check that hookgate runs with this admin.address")
+    })?;
     let broken = |error: hyper::Error| format!("does not answer with HTTP: {error}");
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -66,16 +69,16 @@ async fn ask(address: SocketAddr) -> Result<(StatusCode, String), String> {
         .map_err(|error| error.to_string())?;
     let response = sender.send_request(request).await.map_err(broken)?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
     driver.abort();
     let body = body
-        .map_err(|error| format!("broke off its answer: {error}"))?
+        .map_err(|error| format!("sent an incomplete answer: {error}"))?
         .to_bytes();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// `admin.address`, in the order of the configuration: command line, environment, file, default.
-fn configured(sources: &Sources) -> Result<SocketAddr, Failure> {
+fn configured_address(sources: &Sources) -> Result<SocketAddr, Failure> {
     let option = sources
         .overrides
         .iter()
@@ -86,25 +89,27 @@ fn configured(sources: &Sources) -> Result<SocketAddr, Failure> {
         let found = sources.environment.iter().find(|(name, _)| name == VARIABLE);
         found.and_then(|(_, value)| value.to_str()).map(str::to_owned)
     };
-    let Some(text) = option.or_else(variable).or_else(|| in_file(sources)) else {
-        return Ok(DEFAULT);
+    let Some(text) = option.or_else(variable).or_else(|| address_in_file(sources)) else {
+        return Ok(ADMIN_ADDRESS);
     };
     text.parse().map_err(|_| {
         Failure::Usage(format!(
-            "admin.address is `{text}`, where there is nothing to ask; write --address IP:PORT"
+            "admin.address is `{text}`, which is not an address to connect to; name the admin listener with --address IP:PORT"
         ))
     })
 }
 
-/// A file that cannot be read or parsed says nothing: the process in question runs on what it read at its start.
-fn in_file(sources: &Sources) -> Option<String> {
+/// `admin.address` in the file; `None` if the file cannot be read or parsed. This is not an error, because the running
+/// process uses what it read at its start.
+fn address_in_file(sources: &Sources) -> Option<String> {
     let text = std::fs::read_to_string(sources.file.as_deref()?).ok()?;
     let file: toml::Table = text.parse().ok()?;
     Some(file.get("admin")?.get("address")?.as_str()?.to_owned())
 }
 
-/// An address that listens on all interfaces is asked on the loopback one.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+/// The loopback address in place of the unspecified one (`0.0.0.0`, `[::]`), on which a listener accepts connections of
+/// all interfaces.
+fn loopback_if_unspecified(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -114,16 +119,16 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
+/// The variable that sets `admin.address`.
 const VARIABLE: &str = "HOOKGATE_ADMIN__ADDRESS";
-/// The configuration's own default.
-const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
-const LARGEST_ANSWER: usize = 4096;
+/// Largest answer that is read (4 KiB).
+const MAX_ANSWER_BYTES: usize = 4096;
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::server::admin::{Readiness, State, serve};
+    use crate::server::admin::{AdminState, Readiness, serve};
     use crate::telemetry::metrics::Metrics;
     use std::future::pending;
     use std::sync::Arc;
@@ -136,30 +141,33 @@ mod tests {
     }
 
     #[test]
-    fn the_address_comes_from_where_the_configuration_comes_from() {
+    fn the_address_comes_from_option_variable_file_or_default() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("gateway.toml");
         let mut sources = Sources {
             file: Some(file.clone()),
             ..Sources::default()
         };
-        assert_eq!(configured(&sources).unwrap(), DEFAULT);
+        assert_eq!(configured_address(&sources).unwrap(), ADMIN_ADDRESS);
         std::fs::write(&file, "[admin\nbroken").unwrap();
-        assert_eq!(configured(&sources).unwrap(), DEFAULT);
+        assert_eq!(configured_address(&sources).unwrap(), ADMIN_ADDRESS);
         std::fs::write(&file, "unknown_key = 1\n[admin]\naddress = \"127.0.0.1:1001\"\n").unwrap();
-        assert_eq!(configured(&sources).unwrap().port(), 1001);
+        assert_eq!(configured_address(&sources).unwrap().port(), 1001);
         sources.environment.push((VARIABLE.into(), "127.0.0.1:1002".into()));
-        assert_eq!(configured(&sources).unwrap().port(), 1002);
+        assert_eq!(configured_address(&sources).unwrap().port(), 1002);
         sources.overrides.push(("admin.address".into(), "[::]:1003".into()));
-        assert_eq!(reachable(configured(&sources).unwrap()), "[::1]:1003".parse().unwrap());
+        assert_eq!(
+            loopback_if_unspecified(configured_address(&sources).unwrap()),
+            "[::1]:1003".parse().unwrap()
+        );
         sources.overrides.push(("admin.address".into(), "off".into()));
-        assert!(configured(&sources).is_err());
+        assert!(configured_address(&sources).is_err());
     }
 
     #[test]
-    fn the_exit_code_follows_the_readiness() {
+    fn the_exit_code_depends_on_readiness() {
         let (address, addresses) = std::sync::mpsc::channel();
-        let state = Arc::new(State::new(Metrics::new(), Box::new(|| {})));
+        let state = Arc::new(AdminState::new(Metrics::new(), Box::new(|| {})));
         let served = Arc::clone(&state);
         std::thread::spawn(move || {
             block_on(async move {
@@ -182,15 +190,15 @@ mod tests {
     }
 
     #[test]
-    fn silence_and_absence_are_failures() {
+    fn no_answer_and_no_listener_are_failures() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap();
-        let impatient = HealthcheckArguments {
+        let short_timeout = HealthcheckArguments {
             address: Some(address),
             timeout: Duration::from_millis(50),
         };
         assert!(
-            run(&impatient, &Sources::default())
+            run(&short_timeout, &Sources::default())
                 .unwrap_err()
                 .to_string()
                 .contains("did not answer within 50ms")
@@ -200,7 +208,7 @@ mod tests {
             run(&arguments(address), &Sources::default())
                 .unwrap_err()
                 .to_string()
-                .contains("is hookgate running")
+                .contains("check that hookgate runs")
         );
     }
 }

@@ -1,23 +1,42 @@
-//! The commands, one file each: arguments in, text and an exit code out.
+//! The commands, one file each: a command takes its arguments, prints text, and returns an exit code.
 //!
-//! Commands keep three habits. Results go to standard output and everything else to standard error, so that output can
-//! be piped. Errors name the fix. The environment is passed in, and a secret never comes from the command line, where
-//! every user of the machine could read it.
+//! Three rules hold for every command. Results go to standard output and everything else to standard error, so that the
+//! output can be piped. An error names the fix. The environment is passed in, and no option takes a secret as its value,
+//! because every user of the machine can read the command line of a process.
+//!
+//! Start with `serve`, which runs the gateway; the other commands are independent of one another. `terminal`, `client`
+//! and `signing` are shared.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`demo`] | demonstrates that hookgate works, with a sample application |
+//! | [`verify`] | checks a captured request offline and reports why it is not genuine |
+//! | [`send`] | signs a body and delivers it to a URL |
+//! | [`sign`] | prints the headers that a provider would send |
+//! | [`serve`] | runs the gateway |
+//! | [`healthcheck`] | asks a running gateway whether it is ready |
+//! | [`completions`] | prints a completion script for a shell |
+//! | [`check`] | validates the configuration and prints it |
+//! | [`file_watch`] | detects changed configuration files, for reloads |
+//! | [`signing`] | arguments and readers shared by `sign`, `send` and `verify` |
+//! | [`client`] | the HTTP client of `send` and `demo` |
+//! | [`terminal`] | colours and sanitized output |
 
 pub mod check;
 mod client;
 mod completions;
 mod demo;
+mod file_watch;
 mod healthcheck;
-#[cfg(test)]
-mod manual;
 mod send;
 mod serve;
 mod sign;
 mod signing;
 mod terminal;
 mod verify;
-mod watch;
+
+#[cfg(test)]
+mod tests;
 
 use crate::config::Sources;
 use clap::{Parser, Subcommand};
@@ -28,7 +47,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The process's environment, read once by `main`.
+/// The environment variables of the process, read once by `main`.
 type Environment = Vec<(OsString, OsString)>;
 
 /// Lets only genuine webhooks through to your application.
@@ -58,15 +77,15 @@ pub struct Arguments {
 enum Command {
     /// Run the gateway (the default)
     Serve,
-    /// Print the resolved configuration and every fault in it, without binding anything
+    /// Print the resolved configuration and every fault in it, without binding a socket
     Check(CheckArguments),
-    /// Show that it works: self-signed TLS, a sample application, real good and bad requests
+    /// Demonstrate that hookgate works: self-signed TLS, a sample application, valid and invalid requests
     Demo(demo::DemoArguments),
     /// Print the headers that a provider would send with a body
     Sign(sign::SignArguments),
     /// Sign a body and deliver it to a URL, as the provider would
     Send(send::SendArguments),
-    /// Judge a captured request offline, and say why it is not genuine
+    /// Check a captured request offline and report why it is not genuine
     Verify(verify::VerifyArguments),
     /// Ask a running gateway whether it is ready, for container probes
     Healthcheck(healthcheck::HealthcheckArguments),
@@ -81,26 +100,26 @@ struct CheckArguments {
     json: bool,
 }
 
-/// What is said after `--help`; `-h` stays short.
+/// The text after `--help`; `-h` does not show it. The manual page contains the same sentences.
 const AFTER_HELP: &str = "\
 Exit codes:
-  0  done; for serve: everything in flight was finished
-  1  failed: could not serve or deliver, not ready, not genuine, an answer other than 2xx, a demo row that is not as it must be
-  2  usage or configuration: nothing was started
+  0  success; for serve: all exchanges were finished
+  1  failure: could not serve or deliver, not ready, not genuine, an answer other than 2xx, a demo row that is not as expected
+  2  error in the arguments or the configuration: nothing was started
 
 Environment:
   HOOKGATE_CONFIG  the configuration file
   HOOKGATE_…       any key of the configuration, nested with two underscores (HOOKGATE_LIMITS__CONNECTIONS=500)
   NO_COLOR         no colours
-  CREDENTIALS_DIRECTORY  where credential:NAME in place of a path is found; set by systemd for LoadCredential=
+  CREDENTIALS_DIRECTORY  directory of the files that credential:NAME refers to; set by systemd for LoadCredential=
   LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID  listening sockets from the service manager
-  NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID  where the service manager is told of readiness, reload and drain
+  NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID  socket and interval for notifications to the service manager
 
 Signals of serve:
-  SIGHUP  read everything again: file, secrets, certificates
-  SIGTERM, SIGINT  drain (a second one ends the process at once)";
+  SIGHUP  reload the configuration, secrets and certificates
+  SIGTERM, SIGINT  drain (a second signal ends the process immediately)";
 
-/// Runs the command. The environment holds secrets; it is looked up by name and never printed.
+/// Runs the command. The environment may contain secrets; its variables are looked up by name and never printed.
 #[must_use]
 pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
     let sources = Sources {
@@ -108,7 +127,7 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
         environment,
         overrides: arguments.overrides,
     };
-    let ended = match arguments.command.unwrap_or(Command::Serve) {
+    let result = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(sources),
         Command::Check(CheckArguments { json }) => check(&sources, json),
         Command::Demo(arguments) => demo::run(&arguments, &sources.environment),
@@ -118,19 +137,19 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &sources),
         Command::Completions(arguments) => completions::run(&arguments),
     };
-    ended.unwrap_or_else(|failure| {
-        // Standard error may be closed as well; the exit code still tells.
+    result.unwrap_or_else(|failure| {
+        // An error is ignored: standard error may be closed, and the exit code still reports the failure.
         let _ = writeln!(io::stderr(), "hookgate: {failure}");
         failure.code()
     })
 }
 
-/// Why a command did not do what it was asked to.
+/// Why a command failed, as a message for the user.
 #[derive(Debug)]
 enum Failure {
-    /// Arguments or configuration: exit code 2.
+    /// The arguments or the configuration are invalid: exit code 2.
     Usage(String),
-    /// Everything else: exit code 1.
+    /// Any other failure: exit code 1.
     Failed(String),
 }
 
@@ -151,17 +170,18 @@ impl fmt::Display for Failure {
     }
 }
 
-type Ended = Result<ExitCode, Failure>;
+/// The exit code of a command that ran, or why it failed.
+type CommandResult = Result<ExitCode, Failure>;
 
-fn check(sources: &Sources, json: bool) -> Ended {
+fn check(sources: &Sources, json: bool) -> CommandResult {
     match check::run(sources, json, &mut io::stdout().lock()) {
         Ok(code) => Ok(ExitCode::from(code)),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Failure::Failed(format!("cannot write: {error}"))),
+        Err(error) => Err(Failure::Failed(format!("cannot write to standard output: {error}"))),
     }
 }
 
-/// `KEY=VALUE`; the value may contain further equals signs.
+/// Parses `KEY=VALUE`. The value may contain further equals signs.
 fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
@@ -169,50 +189,10 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Runs a command's future on a runtime of its own.
+/// Runs a future on a new runtime with one thread.
 fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime
-        .map_err(|error| Failure::Failed(format!("cannot start a runtime: {error}")))?
+        .map_err(|error| Failure::Failed(format!("cannot start the asynchronous runtime: {error}")))?
         .block_on(future))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn arguments_are_consistent() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn no_option_takes_a_secret() {
-        for command in Arguments::command().get_subcommands() {
-            for argument in command.get_arguments() {
-                let name = argument.get_id().as_str();
-                assert!(!matches!(name, "secret" | "key" | "password" | "token"), "{name}");
-            }
-        }
-    }
-
-    #[test]
-    fn serve_is_the_default_and_options_are_global() {
-        let arguments = Arguments::parse_from(["hookgate", "-c", "a.toml", "--set", "log.filter=a=b,c"]);
-        assert!(arguments.command.is_none());
-        assert_eq!(arguments.overrides, [("log.filter".to_owned(), "a=b,c".to_owned())]);
-        let arguments = Arguments::parse_from(["hookgate", "serve", "--config", "a.toml"]);
-        assert_eq!(arguments.config, PathBuf::from("a.toml"));
-        assert!(Arguments::try_parse_from(["hookgate", "--set", "limits"]).is_err());
-        assert!(Arguments::try_parse_from(["hookgate", "--set", "=1"]).is_err());
-    }
-
-    #[test]
-    fn help_documents_the_exit_codes() {
-        let help = Arguments::command().render_long_help().to_string();
-        for line in ["  0  ", "  1  ", "  2  ", "NO_COLOR"] {
-            assert!(help.contains(line), "{help}");
-        }
-    }
 }

@@ -1,12 +1,13 @@
-//! `hookgate serve`: loads the configuration, runs the gateway, and turns signals into reload and drain.
+//! `hookgate serve`: loads the configuration and runs the gateway. SIGHUP reloads; SIGTERM and SIGINT drain.
 
+use super::file_watch::FileWatch;
 use super::terminal::Paint;
-use super::watch::Watch;
-use super::{Ended, Failure, block_on};
-use crate::config::{self, Config, Loaded, Sources};
+use super::{CommandResult, Failure, block_on};
+use crate::config::{self, Loaded, Sources};
 use crate::server::process;
-use crate::server::systemd::{Handover, Manager};
-use crate::server::{self, Started};
+use crate::server::systemd::{Handover, ServiceManager};
+use crate::server::{self, Inputs, Started};
+use crate::settings::Config;
 use crate::telemetry::logging;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -14,25 +15,32 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// Serves until SIGTERM or SIGINT. Exit code 0 after a clean drain, 1 when it could not serve or cut something off, 2 for
-/// a configuration that cannot be used.
-pub(super) fn run(sources: Sources) -> Ended {
-    // Before a secret is read.
-    let exposed = process::hide_memory();
-    let handover = Handover::accept(&sources.environment).map_err(Failure::Failed)?;
+/// Serves until SIGTERM or SIGINT. The exit code is 0 after a complete drain, 1 when serving failed or exchanges were
+/// aborted at the end of the grace period, and 2 for an invalid configuration.
+pub(super) fn run(sources: Sources) -> CommandResult {
+    // This comes before the first secret is read. A failure is only a warning, which is logged as soon as logging works.
+    let memory_warning = process::hide_memory();
+    let handover = Handover::from_environment(&sources.environment).map_err(Failure::Failed)?;
     let Loaded { config, files, .. } =
         config::inspect(&sources).map_err(|faults| Failure::Usage(faults.to_string()))?;
-    block_on(serve(config, handover, sources, Watch::new(files), exposed))?
+    block_on(serve(config, handover, sources, FileWatch::new(files), memory_warning))?
 }
 
-async fn serve(config: Config, handover: Handover, sources: Sources, watch: Watch, exposed: Option<String>) -> Ended {
+async fn serve(
+    config: Config,
+    handover: Handover,
+    sources: Sources,
+    file_watch: FileWatch,
+    memory_warning: Option<String>,
+) -> CommandResult {
     let paint = Paint::new(io::stderr().is_terminal(), &sources.environment);
     let logging = logging::init(&config.log, paint.is_enabled()).map_err(|error| Failure::Usage(error.to_string()))?;
-    let refused = [process::allow_descriptors(config.limits.connections), exposed];
-    for warning in config.warnings.iter().chain(refused.iter().flatten()) {
+    let process_warnings = [process::allow_descriptors(config.limits.connections), memory_warning];
+    for warning in config.warnings.iter().chain(process_warnings.iter().flatten()) {
         tracing::warn!("{warning}");
     }
-    // The last two would end the process, and other programs reopen their logs at them: heard, and never acted upon.
+    // SIGUSR1 and SIGUSR2 end a process that does not handle them, and log rotation often sends them. They are handled and
+    // ignored.
     let (Ok(terminate), Ok(interrupt), Ok(hangup), Ok(_), Ok(_)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -40,30 +48,36 @@ async fn serve(config: Config, handover: Handover, sources: Sources, watch: Watc
         signal(SignalKind::user_defined1()),
         signal(SignalKind::user_defined2()),
     ) else {
-        return Err(Failure::Failed("cannot listen for signals".into()));
+        return Err(Failure::Failed("cannot install the signal handlers".into()));
     };
     let (reload, reloads) = mpsc::channel(1);
     let manager = handover.manager.clone();
-    tokio::spawn(reload_on(hangup, watch, sources, logging, manager, reload));
+    tokio::spawn(reload_on(hangup, file_watch, sources, logging, manager, reload));
     match server::serve(
-        config,
-        handover,
-        io::stdout(),
-        reloads,
+        Inputs {
+            config,
+            handover,
+            audit: io::stdout(),
+            reloads,
+            shutdown: stop(terminate, interrupt),
+        },
         announce,
-        stop(terminate, interrupt),
     )
     .await
     {
         Ok(report) if report.abandoned == 0 => Ok(ExitCode::SUCCESS),
         Ok(report) => {
-            tracing::error!(abandoned = report.abandoned, "the grace period is over");
+            tracing::error!(
+                abandoned = report.abandoned,
+                "the grace period ended before all exchanges were finished"
+            );
             Ok(ExitCode::FAILURE)
         }
         Err(error) => Err(Failure::Failed(error.to_string())),
     }
 }
 
+/// Logs the addresses of all listeners.
 fn announce(started: &Started) {
     for (name, address) in &started.listeners {
         tracing::info!(%name, %address, "listening");
@@ -73,7 +87,7 @@ fn announce(started: &Started) {
     }
 }
 
-/// Ready at the first signal; the second one ends the process at once.
+/// Returns at the first signal. A second signal ends the process immediately with exit code 1.
 async fn stop(mut terminate: Signal, mut interrupt: Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
@@ -84,18 +98,18 @@ async fn stop(mut terminate: Signal, mut interrupt: Signal) {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::error!("second signal: leaving at once");
+        tracing::error!("second signal: exiting immediately");
         std::process::exit(1);
     });
 }
 
-/// Loads the configuration again at every SIGHUP and whenever one of its files has changed.
+/// Loads the configuration again at every SIGHUP and whenever the content of one of its files has changed.
 async fn reload_on(
     mut hangup: Signal,
-    mut watch: Watch,
+    mut file_watch: FileWatch,
     sources: Sources,
     logging: logging::LogControl,
-    manager: Arc<Manager>,
+    manager: Arc<ServiceManager>,
     reload: mpsc::Sender<Result<Config, String>>,
 ) {
     loop {
@@ -104,21 +118,21 @@ async fn reload_on(
                 Some(()) => tracing::info!("SIGHUP: reloading"),
                 None => return,
             },
-            () = watch.changed() => tracing::info!("a file of the configuration has changed: reloading"),
+            () = file_watch.changed() => tracing::info!("a configuration file has changed: reloading"),
         }
-        watch.catch_up();
+        file_watch.refresh();
         manager.reloading();
         let new = match config::inspect(&sources) {
             Ok(Loaded { config, files, .. }) => {
-                watch.follow(files);
+                file_watch.set_files(files);
                 if let Err(error) = logging.reload(&config.log) {
-                    tracing::error!(%error, "the log filter stays as it was");
+                    tracing::error!(%error, "the log filter is not changed");
                 }
                 Ok(config)
             }
-            // What it names and lacks may come later: Kubernetes brings a ConfigMap and a Secret in any order.
+            // A missing file may appear later: Kubernetes updates a ConfigMap and a Secret in any order.
             Err(faults) => {
-                watch.follow(faults.files.clone());
+                file_watch.set_files(faults.files.clone());
                 Err(faults.to_string())
             }
         };

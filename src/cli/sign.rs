@@ -1,7 +1,7 @@
-//! `hookgate sign`: the headers that a provider would send with a body, for tests by hand and in scripts.
+//! `hookgate sign`: prints the headers that a provider would send with a body, for tests by hand and in scripts.
 
-use super::signing::{self, Signing};
-use super::{Ended, Environment, Failure, terminal};
+use super::signing::{self, SigningArguments};
+use super::{CommandResult, Environment, Failure, terminal};
 use crate::scheme::SignRequest;
 use crate::time::clock;
 use hyper::header::{HeaderName, HeaderValue};
@@ -13,12 +13,12 @@ use std::process::ExitCode;
 /// Arguments of `sign`.
 #[derive(Debug, clap::Args)]
 pub(super) struct SignArguments {
-    /// File with the exact body, - for standard input
+    /// File with the exact body, or - for standard input
     #[arg(value_name = "BODY")]
     body: PathBuf,
     #[command(flatten)]
-    signing: Signing,
-    /// Sign for this time (Unix seconds) in place of now
+    signing: SigningArguments,
+    /// Time of signing in Unix seconds; the default is the current time
     #[arg(long, value_name = "SECONDS")]
     timestamp: Option<u64>,
     /// Print a curl command that posts the body to URL
@@ -29,10 +29,10 @@ pub(super) struct SignArguments {
     json: bool,
 }
 
-/// Prints header lines, JSON or a command.
-pub(super) fn run(arguments: &SignArguments, environment: &Environment) -> Ended {
+/// Prints header lines, JSON or a curl command.
+pub(super) fn run(arguments: &SignArguments, environment: &Environment) -> CommandResult {
     let signer = arguments.signing.signer(environment)?;
-    let body = signing::body(&arguments.body)?;
+    let body = signing::read_body(&arguments.body)?;
     let target = arguments
         .curl
         .as_ref()
@@ -43,36 +43,41 @@ pub(super) fn run(arguments: &SignArguments, environment: &Environment) -> Ended
         delivery_id: None,
         body: &body,
     };
-    let now = arguments.timestamp.unwrap_or_else(clock::unix_now);
-    let headers = signer.headers(&request, now)?;
+    let signed_at_unix = arguments.timestamp.unwrap_or_else(clock::unix_now);
+    let headers = signer.headers(&request, signed_at_unix)?;
     terminal::emit(&match &arguments.curl {
         Some(url) => curl(url, &headers, &arguments.body)?,
-        None if arguments.json => json(&headers, now),
+        None if arguments.json => json(&headers, signed_at_unix),
         None => headers
             .iter()
-            .map(|(name, value)| format!("{}: {}\n", spelled(name), shown(value)))
+            .map(|(name, value)| format!("{}: {}\n", title_case(name), value_text(value)))
             .collect(),
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn json(headers: &[(HeaderName, HeaderValue)], now: u64) -> String {
+/// The headers and the time of signing as a JSON object.
+fn json(headers: &[(HeaderName, HeaderValue)], signed_at_unix: u64) -> String {
     let headers: Map<String, Value> = headers
         .iter()
-        .map(|(name, value)| (spelled(name), Value::from(shown(value))))
+        .map(|(name, value)| (title_case(name), Value::from(value_text(value))))
         .collect();
-    format!("{:#}\n", json!({ "timestamp": now, "headers": headers }))
+    format!("{:#}\n", json!({ "timestamp": signed_at_unix, "headers": headers }))
 }
 
+/// A curl command for a POSIX shell that posts the body to `url` with these headers.
 fn curl(url: &Uri, headers: &[(HeaderName, HeaderValue)], body: &Path) -> Result<String, Failure> {
     if url.scheme().is_none() {
         return Err(Failure::Usage(
-            "--curl takes a whole URL, such as https://localhost:8443/webhooks/paddle".into(),
+            "--curl takes an absolute URL, such as https://localhost:8443/webhooks/paddle".into(),
         ));
     }
     let mut command = "curl".to_owned();
     for (name, value) in headers {
-        command += &format!(" -H {}", quoted(&format!("{}: {}", spelled(name), shown(value))));
+        command += &format!(
+            " -H {}",
+            quoted(&format!("{}: {}", title_case(name), value_text(value)))
+        );
     }
     let source = format!("@{}", body.display());
     command += &format!(
@@ -83,8 +88,8 @@ fn curl(url: &Uri, headers: &[(HeaderName, HeaderValue)], body: &Path) -> Result
     Ok(command)
 }
 
-/// As providers write it: `Paddle-Signature`.
-fn spelled(name: &HeaderName) -> String {
+/// The name as providers write it: `Paddle-Signature`.
+fn title_case(name: &HeaderName) -> String {
     let word = |word: &str| {
         let mut letters = word.chars();
         letters.next().map_or_else(String::new, |first| {
@@ -94,11 +99,12 @@ fn spelled(name: &HeaderName) -> String {
     name.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
-fn shown(value: &HeaderValue) -> String {
+/// The value as text; bytes that are not UTF-8 become U+FFFD.
+fn value_text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-/// One word for a POSIX shell.
+/// Quotes the text as one word for a POSIX shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -116,18 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn names_are_spelled_as_providers_do() {
+    fn header_names_are_written_in_title_case() {
         for (name, expected) in [
             ("paddle-signature", "Paddle-Signature"),
             ("webhook-id", "Webhook-Id"),
             ("x-", "X-"),
         ] {
-            assert_eq!(spelled(&HeaderName::from_static(name)), expected);
+            assert_eq!(title_case(&HeaderName::from_static(name)), expected);
         }
     }
 
     #[test]
-    fn json_is_an_object_of_headers() {
+    fn json_contains_timestamp_and_headers() {
         let value: Value = serde_json::from_str(&json(&headers(), 1)).unwrap();
         assert_eq!(
             value,
@@ -136,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_curl_command_survives_a_shell() {
+    fn a_shell_reads_the_curl_command_as_intended() {
         let url = "https://localhost:8443/hook?a='$(id)'".parse::<Uri>().unwrap();
         let command = curl(&url, &headers(), Path::new("it's $HOME.json")).unwrap();
         let printed = std::process::Command::new("sh")

@@ -1,19 +1,19 @@
-//! What `sign`, `send` and `verify` share: secrets from variables and files, bodies from files and standard input.
+//! What `sign`, `send` and `verify` share: the arguments that name secrets, and the readers of secrets and bodies.
 
 use super::{Environment, Failure};
+use crate::config::{SecretError, SecretFiles, read_secret};
 use crate::scheme::{NamedSecret, SignRequest, Verifier};
-use crate::secret::Secret;
+use crate::settings::SecretSource;
 use hyper::header::{HeaderName, HeaderValue};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// The scheme and where its secrets are. Several secrets sign as a provider does during a rotation.
+/// The provider and the sources of its secrets. Several secrets sign as a provider does during a rotation.
 #[derive(Clone, Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("secret source").args(["secret_env", "secret_file"]).required(true).multiple(true))]
-pub(super) struct Signing {
-    /// The provider whose convention is followed
+pub(super) struct SigningArguments {
+    /// Provider whose signature scheme is used
     #[arg(long, value_name = "NAME", default_value = "paddle")]
     provider: String,
     /// Environment variable that holds the signing secret (repeatable: sign with several, as during a rotation)
@@ -22,118 +22,120 @@ pub(super) struct Signing {
     /// File that holds the signing secret; one newline at its end is dropped (repeatable)
     #[arg(long, value_name = "FILE")]
     secret_file: Vec<PathBuf>,
-    /// The URL that the provider was given, for those that sign it (twilio, square, hubspot-v3)
+    /// URL that the provider was given, for providers that sign it (twilio, square, hubspot-v3)
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
 }
 
-/// A scheme with its keys, ready to sign.
+/// A scheme with its secrets, ready to sign.
 #[derive(Debug)]
 pub(super) struct Signer {
     verifier: Verifier,
+    /// Indices of the secrets that sign: all of them.
     keys: Vec<usize>,
 }
 
-impl Signing {
-    /// Reads the secrets.
+impl SigningArguments {
+    /// Reads the secrets and prepares the scheme.
     ///
     /// # Errors
-    /// A usage failure that shows no secret, not even one that was mistaken for a variable's name.
+    /// A secret cannot be read, or the provider does not accept it. The message contains no secret.
     pub(super) fn signer(&self, environment: &Environment) -> Result<Signer, Failure> {
-        let mut named = Vec::new();
-        for name in &self.secret_env {
-            let secret = variable(name, environment)?;
-            named.push(NamedSecret {
-                name: name.clone(),
-                secret,
-            });
-        }
-        for path in &self.secret_file {
-            let secret = file(path)?;
-            named.push(NamedSecret {
-                name: path.display().to_string(),
-                secret,
-            });
-        }
-        let keys = (0..named.len()).collect();
-        let verifier = Verifier::new(&self.provider, None, named, self.public_url.clone())
+        let secrets = read_secrets(&self.secret_env, &self.secret_file, environment)?;
+        let keys = (0..secrets.len()).collect();
+        let verifier = Verifier::new(&self.provider, None, secrets, self.public_url.clone())
             .map_err(|faults| Failure::Usage(faults.join("\n")))?;
         Ok(Signer { verifier, keys })
     }
 }
 
 impl Signer {
-    /// The headers of a genuine request at `now` (Unix seconds).
+    /// The headers of a genuine request that is signed at `now_unix` (Unix seconds).
+    ///
+    /// # Errors
+    /// The scheme cannot sign, or not with these secrets.
     pub(super) fn headers(
         &self,
         request: &SignRequest<'_>,
-        now: u64,
+        now_unix: u64,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
-        self.verifier.sign_with(&self.keys, request, now).ok_or_else(|| {
+        self.verifier.sign_with(&self.keys, request, now_unix).ok_or_else(|| {
             let name = self.verifier.name();
             Failure::Usage(format!(
-                "{name} cannot be signed with what was given: a public key only verifies, mailgun and adyen sign inside the body, and some schemes take one secret at a time"
+                "{name} cannot sign with these secrets: a public key only verifies, mailgun and adyen sign inside the body, and some schemes take one secret at a time"
             ))
         })
     }
 }
 
-/// The bytes of a body: a file's, or those of standard input for `-`.
-pub(super) fn body(source: &Path) -> Result<Vec<u8>, Failure> {
-    let read = if source == Path::new("-") {
-        bounded(io::stdin().lock(), LARGEST_BODY)
-    } else {
-        File::open(source).and_then(|file| bounded(file, LARGEST_BODY))
-    };
-    read.map_err(|error| Failure::Usage(format!("cannot read the body from {}: {error}", source.display())))
-}
-
-/// The secret in a variable.
+/// Reads a body from a file, or from standard input for `-`.
 ///
 /// # Errors
-/// A usage failure that echoes the name only when it looks like one.
-pub(super) fn variable(name: &str, environment: &Environment) -> Result<Secret, Failure> {
-    if let Some((_, value)) = environment.iter().find(|(key, _)| key == name) {
-        return Ok(Secret::new(value.as_bytes().to_vec()));
-    }
-    // Somebody may have written the secret itself: it is echoed only when it looks like a variable's name.
-    let is_name = |name: &str| {
-        name.bytes()
-            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-    };
-    Err(Failure::Usage(if is_name(name) {
-        format!("the environment variable {name} is not set; export it, or use --secret-file FILE")
+/// The body cannot be read or is larger than [`MAX_BODY_BYTES`].
+pub(super) fn read_body(source: &Path) -> Result<Vec<u8>, Failure> {
+    let body = if source == Path::new("-") {
+        read_bounded(io::stdin().lock(), MAX_BODY_BYTES)
     } else {
-        "--secret-env takes the name of an environment variable that holds the secret, and there is none of that name"
-            .into()
-    }))
+        File::open(source).and_then(|file| read_bounded(file, MAX_BODY_BYTES))
+    };
+    body.map_err(|error| Failure::Usage(format!("cannot read the body from {}: {error}", source.display())))
 }
 
-/// The secret in a file, without one newline at its end.
-pub(super) fn file(path: &Path) -> Result<Secret, Failure> {
-    let mut bytes = File::open(path)
-        .and_then(|file| bounded(file, LARGEST_SECRET))
-        .map_err(|error| Failure::Usage(format!("cannot read the secret from {}: {error}", path.display())))?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-    }
-    Ok(Secret::new(bytes))
+/// Reads the secrets that arguments such as `--secret-env` and `--secret-file` name: first all variables, then all files.
+/// Each is named by its variable or path.
+///
+/// # Errors
+/// A secret cannot be read. The message contains no secret, not even one that was given in place of a variable's name.
+pub(super) fn read_secrets(
+    variables: &[String],
+    files: &[PathBuf],
+    environment: &Environment,
+) -> Result<Vec<NamedSecret>, Failure> {
+    let variables = variables
+        .iter()
+        .map(|name| (name.clone(), SecretSource::Env(name.clone())));
+    let files = files
+        .iter()
+        .map(|path| (path.display().to_string(), SecretSource::File(path.clone())));
+    variables
+        .chain(files)
+        .map(|(name, source)| {
+            // A pipe such as `--secret-file <(pass show paddle)` is allowed: the command reads it once.
+            let secret = read_secret(&source, environment, SecretFiles::Any).map_err(secret_failure)?;
+            Ok(NamedSecret { name, secret })
+        })
+        .collect()
 }
 
-fn bounded(source: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+/// Adds the fix to an error.
+pub(super) fn secret_failure(error: SecretError) -> Failure {
+    Failure::Usage(match error {
+        SecretError::VariableNotSet(Some(_)) => format!("{error}; export it, or name a file that holds the secret"),
+        SecretError::VariableNotSet(None) | SecretError::InvalidVariableName => {
+            format!("{error}; write the name of an environment variable that holds the secret, not the secret itself")
+        }
+        SecretError::UnreadableFile { .. } => format!("cannot read the secret: {error}"),
+    })
+}
+
+/// Reads `source` to its end.
+///
+/// # Errors
+/// Reading failed, or there are more than `max_bytes`.
+fn read_bounded(source: impl Read, max_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    source.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
+    source.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
-            format!("larger than {limit} bytes"),
+            format!("larger than {max_bytes} bytes"),
         ));
     }
     Ok(bytes)
 }
 
-const LARGEST_BODY: u64 = 64 << 20;
-const LARGEST_SECRET: u64 = 64 << 10;
+/// Largest body that is read (64 MiB).
+const MAX_BODY_BYTES: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -143,8 +145,8 @@ mod tests {
 
     const SECRET: &str = "pdl_ntfset_01gkdws5r0gc6jr28dqhd5_canary0123456789abcdefABCDEF";
 
-    fn signing(env: &[&str], files: &[&Path]) -> Signing {
-        Signing {
+    fn signing(env: &[&str], files: &[&Path]) -> SigningArguments {
+        SigningArguments {
             provider: "paddle".into(),
             secret_env: env.iter().map(|name| (*name).to_owned()).collect(),
             secret_file: files.iter().map(|path| path.to_path_buf()).collect(),
@@ -152,20 +154,20 @@ mod tests {
         }
     }
 
-    fn header(signer: &Signer, now: u64) -> String {
+    fn header(signer: &Signer, now_unix: u64) -> String {
         let request = SignRequest {
             method: &Method::POST,
             target: "/",
             delivery_id: None,
             body: b"{}",
         };
-        let headers = signer.headers(&request, now).unwrap();
+        let headers = signer.headers(&request, now_unix).unwrap();
         assert_eq!(headers[0].0, "paddle-signature");
         headers[0].1.to_str().unwrap().to_owned()
     }
 
     #[test]
-    fn variable_and_file_give_the_same_key() {
+    fn a_variable_and_a_file_give_the_same_secret() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         std::fs::write(&path, format!("{SECRET}\n")).unwrap();
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn two_secrets_sign_as_in_a_rotation() {
+    fn two_secrets_give_two_signatures() {
         let environment: Environment = vec![
             ("A".into(), SECRET.into()),
             ("B".into(), format!("{SECRET}-other").into()),
@@ -194,7 +196,7 @@ mod tests {
         let environment: Environment = vec![("EMPTY".into(), "".into())];
         for (env, expected) in [
             ("MISSING", "MISSING is not set"),
-            (SECRET, "takes the name"),
+            (SECRET, "not the secret itself"),
             ("EMPTY", "is empty"),
         ] {
             let failure = signing(&[env], &[]).signer(&environment).unwrap_err();
@@ -209,8 +211,8 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_bounded_and_verbatim() {
-        assert_eq!(bounded(&b"a\r\n\n"[..], 4).unwrap(), b"a\r\n\n");
-        assert!(bounded(&b"abcde"[..], 4).is_err());
+    fn a_body_is_read_verbatim_and_up_to_its_limit() {
+        assert_eq!(read_bounded(&b"a\r\n\n"[..], 4).unwrap(), b"a\r\n\n");
+        assert!(read_bounded(&b"abcde"[..], 4).is_err());
     }
 }

@@ -1,22 +1,24 @@
-//! What a person sees: colours where they are wanted, and nothing from a peer that could command the terminal.
+//! Output on a terminal: colours, and the removal of control characters from text of a peer.
 
 use super::{Environment, Failure};
 use std::io::{self, Write as _};
 
-/// Colours, or none.
+/// Adds ANSI colours to text, or leaves it unchanged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint {
+    /// Whether colours are written.
     enabled: bool,
 }
 
 impl Paint {
-    /// Colours when the output is a terminal that has them and `NO_COLOR` is not set (<https://no-color.org>).
+    /// Enables colours when the output is a terminal other than `TERM=dumb` and `NO_COLOR` is unset or empty
+    /// (<https://no-color.org>).
     pub(super) fn new(is_terminal: bool, environment: &Environment) -> Self {
         let value = |name: &str| environment.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-        let unwanted = value("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = value("TERM").is_some_and(|term| term == "dumb");
+        let is_disabled = value("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_dumb = value("TERM").is_some_and(|term| term == "dumb");
         Self {
-            enabled: is_terminal && !unwanted && !dumb,
+            enabled: is_terminal && !is_disabled && !is_dumb,
         }
     }
 
@@ -53,18 +55,22 @@ impl Paint {
     }
 }
 
-/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
+/// Writes a result to standard output. A closed pipe (`| head`) is not an error.
+///
+/// # Errors
+/// Any other error of standard output.
 pub(super) fn emit(text: &str) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::Failed(format!("cannot write: {error}"))),
+        Err(error) => Err(Failure::Failed(format!("cannot write to standard output: {error}"))),
     }
 }
 
-/// Text of a peer, with everything that a terminal might act upon replaced; newlines and tabs stay.
-pub(super) fn harmless(text: &str) -> String {
+/// Replaces control characters and bidirectional overrides in text of a peer by U+FFFD, because a terminal would act upon
+/// them. Newlines and tabs stay.
+pub(super) fn sanitize(text: &str) -> String {
     let safe = |c: char| match c {
         '\n' | '\t' => c,
         c if c.is_control()
@@ -82,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_color_and_dumb_terminals_are_honoured() {
+    fn no_color_and_dumb_terminals_disable_colours() {
         let painted = |name: &str, value: &str| Paint::new(true, &vec![(name.into(), value.into())]).green("ok");
         assert_eq!(painted("TERM", "xterm"), "\x1b[32mok\x1b[0m");
         assert_eq!(painted("NO_COLOR", ""), "\x1b[32mok\x1b[0m");
@@ -92,8 +98,8 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_cannot_command_the_terminal() {
-        let text = harmless("a\x1b[2J\u{9b}1m\r\u{202e}\n\tü");
+    fn control_characters_and_bidirectional_overrides_are_replaced() {
+        let text = sanitize("a\x1b[2J\u{9b}1m\r\u{202e}\n\tü");
         assert_eq!(text, "a\u{fffd}[2J\u{fffd}1m\u{fffd}\u{fffd}\n\tü");
     }
 }

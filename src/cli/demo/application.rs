@@ -1,4 +1,4 @@
-//! The sample application behind the gateway: answers, and writes down exactly what it saw.
+//! The sample application behind the gateway: an HTTP server that records every request exactly as it arrives.
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -14,79 +14,89 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-/// A running application.
+/// A running sample application.
 pub(super) struct Application {
     address: SocketAddr,
-    notes: Arc<Notes>,
+    records: Arc<Records>,
 }
 
-/// One request as the application saw it.
+/// One request as the application received it.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct ReceivedRequest {
     pub(super) method: Method,
+    /// Path and query.
     pub(super) target: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
+/// What the application records; shared by all of its connections.
 #[derive(Default)]
-struct Notes {
-    seen: Mutex<Vec<Seen>>,
-    /// Bodies that were answered with a failure before.
+struct Records {
+    /// The requests since the last [`Application::take_received`].
+    received: Mutex<Vec<ReceivedRequest>>,
+    /// Bodies that were already answered with 500.
     failed: Mutex<Vec<Bytes>>,
 }
 
 impl Application {
-    /// Listens on a port that the system chooses, until the runtime ends.
+    /// Listens on a loopback port that the kernel chooses, until the runtime ends.
+    ///
+    /// # Errors
+    /// The socket cannot be bound.
     pub(super) async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let notes = Arc::new(Notes::default());
-        tokio::spawn(accept(listener, Arc::clone(&notes)));
-        Ok(Self { address, notes })
+        let records = Arc::new(Records::default());
+        tokio::spawn(accept(listener, Arc::clone(&records)));
+        Ok(Self { address, records })
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it saw since the last call.
-    pub(super) fn seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.notes.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The requests since the last call, in the order of their arrival.
+    pub(super) fn take_received(&self) -> Vec<ReceivedRequest> {
+        std::mem::take(&mut *self.records.received.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-async fn accept(listener: TcpListener, notes: Arc<Notes>) {
+async fn accept(listener: TcpListener, records: Arc<Records>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             sleep(ACCEPT_BACKOFF).await;
             continue;
         };
-        let notes = Arc::clone(&notes);
-        let service = service_fn(move |request| answer(request, Arc::clone(&notes)));
+        let records = Arc::clone(&records);
+        let service = service_fn(move |request| respond(request, Arc::clone(&records)));
         tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }
 
-async fn answer(request: Request<Incoming>, notes: Arc<Notes>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(request: Request<Incoming>, records: Arc<Records>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let target = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
-    // A body that broke off is noted as far as it came: the judge compares it with what was sent.
-    let body = Limited::new(body, LARGEST_BODY)
+    // An incomplete body is recorded as empty; the comparison with what was sent then reports a problem.
+    let body = Limited::new(body, MAX_BODY_BYTES)
         .collect()
         .await
         .map_or_else(|_| Bytes::new(), |body| body.to_bytes());
-    let fails = fails_once(&body) && notes.fails_now(&body);
-    notes.seen.lock().unwrap_or_else(PoisonError::into_inner).push(Seen {
-        method: head.method,
-        target,
-        headers: head.headers,
-        body: body.clone(),
-    });
+    let fails = contains_fails_once(&body) && records.fails_this_time(&body);
+    records
+        .received
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(ReceivedRequest {
+            method: head.method,
+            target,
+            headers: head.headers,
+            body: body.clone(),
+        });
     let (status, text) = if fails {
-        (StatusCode::INTERNAL_SERVER_ERROR, FAILURE.to_owned())
+        (StatusCode::INTERNAL_SERVER_ERROR, FAILURE_BODY.to_owned())
     } else {
-        (StatusCode::OK, thanks(&body))
+        (StatusCode::OK, success_body(&body))
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
@@ -96,9 +106,9 @@ async fn answer(request: Request<Incoming>, notes: Arc<Notes>) -> Result<Respons
     Ok(response)
 }
 
-impl Notes {
-    /// True the first time that a body is seen.
-    fn fails_now(&self, body: &Bytes) -> bool {
+impl Records {
+    /// Returns true only the first time that it is called with this body.
+    fn fails_this_time(&self, body: &Bytes) -> bool {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let first = !failed.contains(body);
         if first {
@@ -108,20 +118,22 @@ impl Notes {
     }
 }
 
-/// The application's answer to a body that it took.
-pub(super) fn thanks(body: &[u8]) -> String {
+/// The body of the application's response 200.
+pub(super) fn success_body(body: &[u8]) -> String {
     format!("{{\"received\":{}}}\n", body.len())
 }
 
-/// Whether the application fails the first time that it sees this body.
-fn fails_once(body: &[u8]) -> bool {
+/// Whether the application answers 500 the first time that it receives this body.
+fn contains_fails_once(body: &[u8]) -> bool {
     body.windows(FAILS_ONCE.len())
         .any(|window| window == FAILS_ONCE.as_bytes())
 }
 
-/// Event type of the bodies that the application fails on once.
+/// Event type that makes the application answer 500 the first time.
 pub(super) const FAILS_ONCE: &str = "demo.application_fails_once";
-/// The application's answer when it fails.
-pub(super) const FAILURE: &str = "{\"error\":\"the database is away\"}\n";
-const LARGEST_BODY: usize = 4 << 20;
+/// The body of the application's response 500.
+pub(super) const FAILURE_BODY: &str = "{\"error\":\"the database is unavailable\"}\n";
+/// Largest body that the application reads (4 MiB).
+const MAX_BODY_BYTES: usize = 4 << 20;
+/// Wait after a failed accept, for example when no file descriptor is free.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);

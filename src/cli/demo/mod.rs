@@ -1,29 +1,41 @@
-//! `hookgate demo`: shows a person in ten seconds that it works.
+//! `hookgate demo`: demonstrates within ten seconds that hookgate works.
 //!
-//! Nothing is acted: the gateway is the one that `serve` runs, configured from a file and reached over TLS; the sample
-//! application is a server of its own that writes down what it saw; requests are sent by a client that shares no code
-//! with either. A row is ok only if status, reason and what the application saw are all as they must be. Everything it
-//! makes (certificate, secrets, configuration) lies in a directory that only its user can read and is gone at the end.
+//! Nothing is simulated. The gateway is the one that `serve` runs, configured from a file and reached over TLS. The sample
+//! application is an HTTP server of its own that records what it receives. The requests are sent by a client that shares
+//! no code with either. A row of the table is ok only if the status, the reason and what the application received are all
+//! as expected. The certificate, the secrets and the configuration are created in a directory that only the current user
+//! can read, and the directory is removed at the end.
+//!
+//! Read `fixture` (files and secrets), `application` (the sample application), `scenarios` (what is sent) and
+//! `expectation` (how the result is checked), in this order.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`table`] | the result, for a terminal or as JSON |
+//! | [`scenarios`] | the requests that are sent, and the runner that sends them |
+//! | [`expectation`] | the expected result of one request, and the check of what happened |
+//! | [`application`] | the sample application |
+//! | [`fixture`] | certificate, secrets and configuration on disk |
 
 mod application;
-mod judge;
-mod scenes;
-mod stage;
+mod expectation;
+mod fixture;
+mod scenarios;
 mod table;
 
-use super::client::{Endpoint, Trust};
+use super::client::{Destination, Trust};
 use super::terminal::{self, Paint};
-use super::{Ended, Environment, Failure, block_on};
+use super::{CommandResult, Environment, Failure, block_on};
 use crate::config;
 use crate::server::systemd::Handover;
-use crate::server::{self, Started};
+use crate::server::{self, Inputs, Started};
 use crate::settings::Address;
 use crate::telemetry::logging;
 use crate::time::clock;
 use application::Application;
-use scenes::{Row, Troupe};
+use fixture::{Fixture, PATH};
+use scenarios::{Row, Runner};
 use serde_json::json;
-use stage::{PATH, Stage};
 use std::future::Future;
 use std::io::{self, IsTerminal as _, Write};
 use std::net::SocketAddr;
@@ -39,7 +51,7 @@ use tokio::time::{Instant, sleep};
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArguments {
-    /// Stop after the table; exit code 1 when a row is not as it must be
+    /// Stop after the table; exit code 1 when a row is not as expected
     #[arg(long)]
     exit: bool,
     /// Print JSON
@@ -47,157 +59,169 @@ pub(super) struct DemoArguments {
     json: bool,
 }
 
-/// Exit code 0 when every row was as it must be.
-pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> Ended {
+/// Runs the demonstration. The exit code is 0 when every row is as expected.
+pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> CommandResult {
     block_on(demo(arguments, Paint::new(io::stdout().is_terminal(), environment)))?
 }
 
-async fn demo(arguments: &DemoArguments, paint: Paint) -> Ended {
-    let began = Instant::now();
+async fn demo(arguments: &DemoArguments, paint: Paint) -> CommandResult {
+    let started_at = Instant::now();
     let application = Application::start()
         .await
         .map_err(|error| Failure::Failed(format!("the sample application cannot listen: {error}")))?;
-    let stage = Stage::set(application.address(), clock::unix_now()).map_err(Failure::Failed)?;
-    let config = config::load(&stage.sources()).map_err(|faults| Failure::Failed(faults.to_string()))?;
-    // The gateway's own errors should be seen; if they cannot be, the rows still tell.
+    let fixture = Fixture::create(application.address(), clock::unix_now()).map_err(Failure::Failed)?;
+    let config = config::load(&fixture.sources()).map_err(|faults| Failure::Failed(faults.to_string()))?;
+    // The log shows the gateway's own errors. Without it the table still shows whether the rows are as expected.
     let _ = logging::init(&config.log, paint.is_enabled());
     let interrupted = interruption()?;
 
-    let curtain = Curtain::default();
+    let audit_output = AuditOutput::default();
     let (announce, announced) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let (_no_reloads, reloads) = mpsc::channel(1);
     let gateway = server::serve(
-        config,
-        Handover::default(),
-        curtain.clone(),
-        reloads,
+        Inputs {
+            config,
+            handover: Handover::default(),
+            audit: audit_output.clone(),
+            reloads,
+            shutdown: async { drop(stopped.await) },
+        },
         |started| drop(announce.send(started.clone())),
-        async { drop(stopped.await) },
     );
-    let show = async {
-        let shown = match announced.await {
+    let demonstration = async {
+        let result = match announced.await {
             Ok(started) => {
-                Show {
+                Demonstration {
                     arguments,
                     paint,
-                    stage: &stage,
+                    fixture: &fixture,
                     application: &application,
-                    began,
+                    started_at,
                 }
-                .run(&started, &curtain, interrupted)
+                .run(&started, &audit_output, interrupted)
                 .await
             }
             Err(_) => Err(Failure::Failed("the gateway did not start".into())),
         };
         drop(stop);
-        shown
+        result
     };
-    let (served, shown) = tokio::join!(gateway, show);
+    let (served, result) = tokio::join!(gateway, demonstration);
     served.map_err(|error| Failure::Failed(error.to_string()))?;
-    shown
+    result
 }
 
-/// Everything that the play needs.
-struct Show<'a> {
+/// What the demonstration uses while the gateway runs.
+struct Demonstration<'a> {
     arguments: &'a DemoArguments,
     paint: Paint,
-    stage: &'a Stage,
+    fixture: &'a Fixture,
     application: &'a Application,
-    began: Instant,
+    /// When the command began, for the duration in the summary.
+    started_at: Instant,
 }
 
-impl Show<'_> {
-    async fn run(&self, started: &Started, curtain: &Curtain, interrupted: impl Future<Output = ()>) -> Ended {
-        let place = Place::new(started)?;
-        let trust = Trust::File(self.stage.certificate());
-        let endpoint = |url: &str| -> Result<Endpoint, Failure> {
+impl Demonstration<'_> {
+    async fn run(
+        &self,
+        started: &Started,
+        audit_output: &AuditOutput,
+        interrupted: impl Future<Output = ()>,
+    ) -> CommandResult {
+        let urls = Urls::new(started)?;
+        let trust = Trust::File(self.fixture.certificate());
+        let destination = |url: &str| -> Result<Destination, Failure> {
             let url = url
                 .parse()
                 .map_err(|error| Failure::Failed(format!("{url}: {error}")))?;
-            Endpoint::new(&url, &trust).map_err(Failure::Failed)
+            Destination::new(&url, &trust).map_err(Failure::Failed)
         };
-        let troupe = Troupe {
-            signer: &self.stage.signer,
-            webhooks: endpoint(&place.webhooks)?,
-            admin: endpoint(&place.metrics)?,
+        let runner = Runner {
+            signer: &self.fixture.signer,
+            webhooks: destination(&urls.webhooks)?,
+            admin: destination(&urls.metrics)?,
             application: self.application,
         };
         let mut interrupted = std::pin::pin!(interrupted);
         let rows = tokio::select! {
-            rows = troupe.play() => rows,
+            rows = runner.run_all() => rows,
             () = &mut interrupted => return Ok(ExitCode::FAILURE),
         };
-        let good = rows.iter().filter(|row| row.problems.is_empty()).count();
+        let ok_count = rows.iter().filter(|row| row.problems.is_empty()).count();
         if !self.arguments.exit {
-            // The audit lines of the play itself are on their way; those that follow the invitation are the visitor's.
-            sleep(SETTLED).await;
-            curtain.open();
+            // The audit lines of the scenarios may still be on their way. They are discarded; lines of requests that the
+            // user sends afterwards are printed.
+            sleep(AUDIT_DELAY).await;
+            audit_output.enable();
         }
-        terminal::emit(&self.told(&rows, good, &place))?;
+        terminal::emit(&self.render(&rows, ok_count, &urls))?;
         if !self.arguments.exit {
             interrupted.await;
         }
-        Ok(if good == rows.len() {
+        Ok(if ok_count == rows.len() {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
         })
     }
 
-    fn told(&self, rows: &[Row], good: usize, place: &Place) -> String {
+    /// The whole output as text or JSON.
+    fn render(&self, rows: &[Row], ok_count: usize, urls: &Urls) -> String {
         if self.arguments.json {
             let report = json!({
-                "ok": good == rows.len(),
+                "ok": ok_count == rows.len(),
                 "rows": table::json(rows),
-                "seconds": self.began.elapsed().as_secs_f64(),
-                "webhooks": place.webhooks,
-                "metrics": place.metrics,
+                "seconds": self.started_at.elapsed().as_secs_f64(),
+                "webhooks": urls.webhooks,
+                "metrics": urls.metrics,
             });
             return format!("{report:#}\n");
         }
         let paint = self.paint;
-        let took = self.began.elapsed().as_secs_f64();
-        let summary = format!("{good} of {} as it must be, in {took:.1} s", rows.len());
-        let summary = if good == rows.len() {
+        let seconds = self.started_at.elapsed().as_secs_f64();
+        let summary = format!("{ok_count} of {} as expected, in {seconds:.1} s", rows.len());
+        let summary = if ok_count == rows.len() {
             paint.green(&summary)
         } else {
             paint.red(&summary)
         };
         let mut text = format!(
-            "\n  {} over TLS, in front of a sample application that writes down what it sees\n\n{}\n  {summary}\n",
+            "\n  {} over TLS, in front of a sample application that records what it receives\n\n{}\n  {summary}\n",
             paint.bold("hookgate"),
             table::human(rows, paint),
         );
         if !self.arguments.exit {
-            text += &self.invitation(place);
+            text += &self.instructions(urls);
         }
         text
     }
 
-    fn invitation(&self, place: &Place) -> String {
-        let Place {
+    /// The URLs, and commands that the user can paste into a shell.
+    fn instructions(&self, urls: &Urls) -> String {
+        let Urls {
             webhooks,
             metrics,
             ready,
-        } = place;
-        let (secret, certificate) = (self.stage.secret(), self.stage.certificate());
+        } = urls;
+        let (secret, certificate) = (self.fixture.secret(), self.fixture.certificate());
         let url = |url: &str| self.paint.cyan(url);
         format!(
             "\n  webhooks  {}\n  metrics   {}\n  ready     {}\n\n  {}\n\n{}\n  {}\n\n",
             url(webhooks),
             url(metrics),
             url(ready),
-            self.paint.bold("Send one yourself:"),
-            snippet(webhooks, &secret, &certificate),
+            self.paint.bold("Send a webhook yourself:"),
+            shell_commands(webhooks, &secret, &certificate),
             self.paint
-                .dim("Serving until Ctrl-C. What you send shows up below as its audit line."),
+                .dim("Serving until Ctrl-C. The audit line of each request that you send appears below."),
         )
     }
 }
 
-/// Signs with openssl and posts with curl, so that it works, and stays fresh, without hookgate.
-fn snippet(url: &str, secret: &Path, certificate: &Path) -> String {
+/// Commands that sign with openssl and send with curl. They do not use hookgate, and they take the current time, so that
+/// they also work minutes later.
+fn shell_commands(url: &str, secret: &Path, certificate: &Path) -> String {
     let (secret, certificate) = (secret.display(), certificate.display());
     format!(
         "body='{{\"event_id\":\"evt_by_hand\",\"event_type\":\"transaction.completed\"}}'; ts=$(date +%s)
@@ -208,14 +232,17 @@ curl --cacert '{certificate}' -H \"Paddle-Signature: ts=$ts;h1=$h1\" -H 'Content
     )
 }
 
-/// Where the gateway is.
-struct Place {
+/// URLs of the running gateway.
+struct Urls {
+    /// The route for webhooks, on the TLS listener.
     webhooks: String,
+    /// `/metrics` on the admin listener.
     metrics: String,
+    /// `/readyz` on the admin listener.
     ready: String,
 }
 
-impl Place {
+impl Urls {
     fn new(started: &Started) -> Result<Self, Failure> {
         let tcp = |address: &Address| match address {
             Address::Tcp(address) => Some(*address),
@@ -223,12 +250,14 @@ impl Place {
         };
         let webhooks = started.listeners.iter().find_map(|(_, address)| tcp(address));
         match (webhooks, started.admin) {
-            (Some(webhooks), Some(admin)) => Ok(Self::at(webhooks, admin)),
-            (_, _) => Err(Failure::Failed("the gateway did not say where it listens".into())),
+            (Some(webhooks), Some(admin)) => Ok(Self::from_addresses(webhooks, admin)),
+            (_, _) => Err(Failure::Failed(
+                "the gateway did not report the addresses of its listeners".into(),
+            )),
         }
     }
 
-    fn at(webhooks: SocketAddr, admin: SocketAddr) -> Self {
+    fn from_addresses(webhooks: SocketAddr, admin: SocketAddr) -> Self {
         Self {
             webhooks: format!("https://localhost:{}{PATH}", webhooks.port()),
             metrics: format!("http://{admin}/metrics"),
@@ -237,17 +266,18 @@ impl Place {
     }
 }
 
-/// Where audit lines go: nowhere during the play, to standard output afterwards.
+/// The writer for audit lines: discards them while the scenarios run, and prints them to standard output afterwards.
 #[derive(Clone, Default)]
-struct Curtain(Arc<AtomicBool>);
+struct AuditOutput(Arc<AtomicBool>);
 
-impl Curtain {
-    fn open(&self) {
+impl AuditOutput {
+    /// Prints audit lines from now on.
+    fn enable(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
-impl Write for Curtain {
+impl Write for AuditOutput {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         if self.0.load(Ordering::Acquire) {
             io::stdout().write(lines)
@@ -261,9 +291,11 @@ impl Write for Curtain {
     }
 }
 
-/// Ready at Ctrl-C or SIGTERM; registered at once, so that none is lost.
+/// A future that is ready at Ctrl-C or SIGTERM. The handlers are installed before this function returns, so that no signal
+/// is lost.
 fn interruption() -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")));
+    let listen =
+        |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot install a signal handler: {error}")));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {
@@ -273,4 +305,5 @@ fn interruption() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-const SETTLED: Duration = Duration::from_millis(100);
+/// How long audit lines of the scenarios may take to be written.
+const AUDIT_DELAY: Duration = Duration::from_millis(100);

@@ -1,14 +1,14 @@
-//! The table of what happened, for a terminal or a machine.
+//! The table of results, as aligned text or as JSON.
 
-use super::scenes::Row;
+use super::scenarios::Row;
 use crate::cli::terminal::Paint;
 use serde_json::{Value, json};
 
-/// Aligned columns; problems of a row follow below it.
+/// Aligned columns. The problems of a row follow below it, one per line.
 pub(super) fn human(rows: &[Row], paint: Paint) -> String {
     let cells: Vec<[&str; 4]> = rows
         .iter()
-        .map(|row| [&*row.sent, &*row.expected, &*row.came, &*row.saw])
+        .map(|row| [&*row.title, &*row.expected, &*row.response, &*row.received])
         .collect();
     let widths = [0, 1, 2, 3].map(|column| {
         let width = |cells: &[&str; 4]| cells.get(column).map_or(0, |cell| cell.chars().count());
@@ -35,14 +35,14 @@ pub(super) fn human(rows: &[Row], paint: Paint) -> String {
     text
 }
 
-/// One object for each row.
+/// One JSON object for each row.
 pub(super) fn json(rows: &[Row]) -> Vec<Value> {
     let row = |row: &Row| {
         json!({
-            "sent": row.sent,
+            "sent": row.title,
             "expected": row.expected,
-            "came_back": row.came,
-            "application_saw": row.saw,
+            "came_back": row.response,
+            "application_saw": row.received,
             "ok": row.problems.is_empty(),
             "problems": row.problems,
         })
@@ -50,27 +50,28 @@ pub(super) fn json(rows: &[Row]) -> Vec<Value> {
     rows.iter().map(row).collect()
 }
 
-const HEADINGS: [&str; 4] = ["sent", "expected", "came back", "the application saw"];
+/// Headings of the columns.
+const HEADINGS: [&str; 4] = ["sent", "expected", "answer", "application received"];
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
-    fn row(sent: &str, problems: &[&str]) -> Row {
+    fn row(title: &str, problems: &[&str]) -> Row {
         Row {
-            sent: sent.into(),
+            title: title.into(),
             expected: "200".into(),
-            came: "200".into(),
-            saw: "nothing".into(),
+            response: "200".into(),
+            received: "nothing".into(),
             problems: problems.iter().map(|problem| (*problem).to_owned()).collect(),
         }
     }
 
     #[test]
-    fn columns_are_aligned_and_failures_explained() {
+    fn columns_are_aligned_and_problems_are_listed() {
         let text = human(
-            &[row("signed", &[]), row("a längerer name", &["seen twice"])],
+            &[row("signed", &[]), row("a längerer name", &["received twice"])],
             Paint::new(false, &Vec::new()),
         );
         let lines: Vec<_> = text.lines().collect();
@@ -81,7 +82,7 @@ mod tests {
         assert_eq!(column(first, "200"), column(second, "200"));
         assert_eq!(column(headings, "expected"), column(first, "200"));
         assert!(
-            first.ends_with("  ok") && second.ends_with("  FAIL") && problem.contains("seen twice"),
+            first.ends_with("  ok") && second.ends_with("  FAIL") && problem.contains("received twice"),
             "{text}"
         );
         assert_eq!(json(&[row("x", &["y"])]).first().unwrap().get("ok").unwrap(), false);

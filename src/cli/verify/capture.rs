@@ -1,7 +1,7 @@
-//! A request as somebody saved it: raw HTTP, the output of `curl -v`, a HAR export, or bare header lines.
+//! Reads a captured request: raw HTTP, the output of `curl -v`, a HAR export, or header lines alone.
 //!
-//! The form is recognised by its content, so that a person need not name it. Nothing is repaired here: what a tool lost
-//! (curl shows no body) stays lost and is said, because the point of looking is to find what was changed on the way.
+//! The format is recognised by its content. The request is not repaired: a part that the tool did not save (curl shows no
+//! body) is reported as missing, because the purpose of `verify` is to find what was changed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,44 +9,44 @@ use hyper::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCO
 use hyper::{HeaderMap, Method};
 use serde_json::Value;
 
-/// What was captured.
+/// A captured request.
 #[derive(Debug)]
 pub(super) struct Capture {
-    /// How it was recognised, for the report.
-    pub(super) form: &'static str,
+    /// Name of the format that was recognised, for the report.
+    pub(super) format: &'static str,
     pub(super) method: Method,
     /// Path and query.
     pub(super) target: String,
     pub(super) headers: HeaderMap,
-    /// `None` where the form has none: header lines, curl's output.
+    /// `None` for formats without a body: header lines and the output of curl.
     pub(super) body: Option<Vec<u8>>,
-    /// When it was received, Unix seconds, where the form says so.
-    pub(super) received: Option<u64>,
+    /// When the request was received, in Unix seconds; `None` if the format does not contain it.
+    pub(super) received_at_unix: Option<u64>,
 }
 
-/// Recognises and reads a capture; `entry` chooses one of a HAR export, counted from 1.
+/// Recognises the format and reads the request. `entry` is the number of a request in a HAR export, counted from 1.
 ///
 /// # Errors
-/// A sentence for the person who saved it; shows nothing of the content.
+/// The format is unknown or the request is incomplete. The message contains nothing of the capture.
 pub(super) fn parse(bytes: &[u8], entry: Option<usize>) -> Result<Capture, String> {
     if bytes.trim_ascii_start().starts_with(b"{") {
         let json: Value = serde_json::from_slice(bytes).map_err(|error| format!("the capture is not JSON: {error}"))?;
-        return har(&json, entry);
+        return parse_har(&json, entry);
     }
     if entry.is_some() {
-        return Err("--entry chooses a request of a HAR export, and this is none".into());
+        return Err("--entry chooses a request of a HAR export, but the capture is not one".into());
     }
     match lines(bytes).find(|line| line.starts_with(b"> ") && is_request_line(line.get(2..).unwrap_or_default())) {
-        Some(_) => curl(bytes),
-        None => raw(bytes),
+        Some(_) => parse_curl(bytes),
+        None => parse_raw(bytes),
     }
 }
 
-/// One `Name: value`.
+/// Parses one line `Name: value` and appends the field to `into`.
 ///
 /// # Errors
-/// When it is none; the line itself is not repeated, a header may hold a secret.
-pub(super) fn header(line: &[u8], into: &mut HeaderMap) -> Result<(), String> {
+/// The line has another form. The message does not repeat the line, because a header may contain a secret.
+pub(super) fn parse_header(line: &[u8], into: &mut HeaderMap) -> Result<(), String> {
     let wrong = || "a header line is not `Name: value`".to_owned();
     let colon = line.iter().position(|byte| *byte == b':').ok_or_else(wrong)?;
     let (name, value) = line.split_at(colon);
@@ -56,20 +56,20 @@ pub(super) fn header(line: &[u8], into: &mut HeaderMap) -> Result<(), String> {
     Ok(())
 }
 
-fn raw(bytes: &[u8]) -> Result<Capture, String> {
-    let (head, body) = split_head(bytes);
+fn parse_raw(bytes: &[u8]) -> Result<Capture, String> {
+    let (head, body) = split_at_empty_line(bytes);
     let mut rest = lines(head).peekable();
     let mut capture = Capture {
-        form: "header lines",
+        format: "header lines",
         method: Method::POST,
         target: "/".into(),
         headers: HeaderMap::new(),
         body: None,
-        received: None,
+        received_at_unix: None,
     };
     if let Some(line) = rest.next_if(|line| is_request_line(line)) {
-        (capture.method, capture.target) = request_line(line)?;
-        capture.form = "raw HTTP request";
+        (capture.method, capture.target) = parse_request_line(line)?;
+        capture.format = "raw HTTP request";
         capture.body = Some(body.unwrap_or_default().to_vec());
     } else if body.is_some_and(|body| !body.trim_ascii().is_empty()) {
         return Err(
@@ -77,52 +77,52 @@ fn raw(bytes: &[u8]) -> Result<Capture, String> {
         );
     }
     for line in rest.filter(|line| !line.is_empty()) {
-        header(line, &mut capture.headers)?;
+        parse_header(line, &mut capture.headers)?;
     }
     let chunked = capture.headers.get(TRANSFER_ENCODING);
     if chunked.is_some_and(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")) {
         let coded = capture.body.take().unwrap_or_default();
-        // Some tools keep the header and undo the coding.
-        capture.body = Some(dechunked(&coded).unwrap_or(coded));
+        // Some tools keep the header but save the decoded body.
+        capture.body = Some(decode_chunked(&coded).unwrap_or(coded));
     }
     Ok(capture)
 }
 
-/// `> ` lines of the last request; the lines between them are curl's own.
-fn curl(bytes: &[u8]) -> Result<Capture, String> {
+/// Reads the lines that begin with `> ` and belong to the last request; curl's other lines are skipped.
+fn parse_curl(bytes: &[u8]) -> Result<Capture, String> {
     let mut capture = None;
     for line in lines(bytes).filter_map(|line| line.strip_prefix(b"> ")) {
         if is_request_line(line) {
-            let (method, target) = request_line(line)?;
+            let (method, target) = parse_request_line(line)?;
             capture = Some(Capture {
-                form: "output of curl -v",
+                format: "output of curl -v",
                 method,
                 target,
                 headers: HeaderMap::new(),
                 body: None,
-                received: None,
+                received_at_unix: None,
             });
         } else if let Some(capture) = capture.as_mut().filter(|_| !line.is_empty()) {
-            header(line, &mut capture.headers)?;
+            parse_header(line, &mut capture.headers)?;
         }
     }
-    capture.ok_or_else(|| "no request line in the output of curl".into())
+    capture.ok_or_else(|| "the output of curl has no request line".into())
 }
 
-/// One entry of `log.entries` (HAR 1.2, <http://www.softwareishard.com/blog/har-12-spec/>).
-fn har(json: &Value, entry: Option<usize>) -> Result<Capture, String> {
+/// Reads one entry of `log.entries` (HAR 1.2, <http://www.softwareishard.com/blog/har-12-spec/>).
+fn parse_har(json: &Value, entry: Option<usize>) -> Result<Capture, String> {
     let entries = json.pointer("/log/entries").and_then(Value::as_array);
-    let entries = entries.ok_or("the capture is JSON, but no HAR export: it has no `log.entries`")?;
+    let entries = entries.ok_or("the capture is JSON but not a HAR export: it has no `log.entries`")?;
     let entry = match (entry, entries.as_slice()) {
         (Some(number), _) => number.checked_sub(1).and_then(|at| entries.get(at)),
         (None, [only]) => Some(only),
         (None, []) => None,
         (None, _) => {
-            let mut posted = entries
+            let mut with_body = entries
                 .iter()
                 .filter(|entry| entry.pointer("/request/postData").is_some());
-            let first = posted.next();
-            if posted.next().is_some() {
+            let first = with_body.next();
+            if with_body.next().is_some() {
                 return Err(format!(
                     "the HAR export has {} requests: choose one with --entry NUMBER",
                     entries.len()
@@ -131,7 +131,12 @@ fn har(json: &Value, entry: Option<usize>) -> Result<Capture, String> {
             first
         }
     };
-    let entry = entry.ok_or_else(|| format!("the HAR export has {} requests, and not that one", entries.len()))?;
+    let entry = entry.ok_or_else(|| {
+        format!(
+            "the HAR export has {} requests; choose one of them with --entry NUMBER",
+            entries.len()
+        )
+    })?;
     let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str);
     let wrong = |what: &str| format!("the HAR entry has no usable {what}");
     let method = text("/request/method").and_then(|method| method.parse().ok());
@@ -141,9 +146,9 @@ fn har(json: &Value, entry: Option<usize>) -> Result<Capture, String> {
     let list = entry.pointer("/request/headers").and_then(Value::as_array);
     for field in list.into_iter().flatten() {
         let part = |key: &str| field.get(key).and_then(Value::as_str).unwrap_or_default();
-        // Browsers export HTTP/2's pseudo-headers as if they were fields.
+        // Browsers export the pseudo-headers of HTTP/2 (RFC 9113, section 8.3) as if they were header fields.
         if !part("name").starts_with(':') {
-            header(format!("{}: {}", part("name"), part("value")).as_bytes(), &mut headers)?;
+            parse_header(format!("{}: {}", part("name"), part("value")).as_bytes(), &mut headers)?;
         }
     }
     if let Some(authority) = url.authority().filter(|_| !headers.contains_key(HOST)) {
@@ -157,17 +162,17 @@ fn har(json: &Value, entry: Option<usize>) -> Result<Capture, String> {
         Some(_) | None => body.as_bytes().to_vec(),
     };
     Ok(Capture {
-        form: "HAR export",
+        format: "HAR export",
         method: method.ok_or_else(|| wrong("request.method"))?,
         target: url.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
         headers,
         body: Some(body),
-        received: text("/startedDateTime").and_then(instant),
+        received_at_unix: text("/startedDateTime").and_then(parse_rfc3339),
     })
 }
 
 /// Unix seconds of an RFC 3339 time with any offset.
-pub(super) fn instant(text: &str) -> Option<u64> {
+pub(super) fn parse_rfc3339(text: &str) -> Option<u64> {
     if let Ok(at) = humantime::parse_rfc3339(text) {
         return at
             .duration_since(std::time::UNIX_EPOCH)
@@ -177,7 +182,7 @@ pub(super) fn instant(text: &str) -> Option<u64> {
     let (clock, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
     let (hours, minutes) = offset.get(1..)?.split_once(':')?;
     let seconds = hours.parse::<u64>().ok()? * 3600 + minutes.parse::<u64>().ok()? * 60;
-    let at = instant(&format!("{clock}Z"))?;
+    let at = parse_rfc3339(&format!("{clock}Z"))?;
     match offset.as_bytes().first()? {
         b'+' => at.checked_sub(seconds),
         b'-' => at.checked_add(seconds),
@@ -185,15 +190,15 @@ pub(super) fn instant(text: &str) -> Option<u64> {
     }
 }
 
-/// Lines without their ends, CRLF or LF.
+/// The lines without their line ends (CRLF or LF).
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes
         .split(|byte| *byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// What stands before and after the first empty line.
-fn split_head(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
+/// The bytes before and after the first empty line; the second part is `None` if there is no empty line.
+fn split_at_empty_line(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut at = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let end = at + line.len();
@@ -206,10 +211,10 @@ fn split_head(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 fn is_request_line(line: &[u8]) -> bool {
-    request_line(line).is_ok()
+    parse_request_line(line).is_ok()
 }
 
-fn request_line(line: &[u8]) -> Result<(Method, String), String> {
+fn parse_request_line(line: &[u8]) -> Result<(Method, String), String> {
     let text = std::str::from_utf8(line).unwrap_or_default();
     let mut words = text.split(' ').filter(|word| !word.is_empty());
     match (words.next(), words.next(), words.next(), words.next()) {
@@ -221,12 +226,12 @@ fn request_line(line: &[u8]) -> Result<(Method, String), String> {
                 target.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
             ))
         }
-        _ => Err("there is no request line".into()),
+        _ => Err("the capture has no request line".into()),
     }
 }
 
-/// The bytes of a chunked body; `None` when it is none.
-fn dechunked(mut rest: &[u8]) -> Option<Vec<u8>> {
+/// Decodes a body in chunked transfer coding; `None` if the body is not in this coding.
+fn decode_chunked(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let end = rest.iter().position(|byte| *byte == b'\n')?;
@@ -243,8 +248,8 @@ fn dechunked(mut rest: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Capture {
-    /// The length that the head announces.
-    pub(super) fn announced(&self) -> Option<usize> {
+    /// Content-Length in bytes; `None` if it is absent or invalid.
+    pub(super) fn declared_length(&self) -> Option<usize> {
         self.headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
     }
 }
@@ -255,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn raw_requests_with_either_line_end() {
+    fn raw_requests_with_crlf_or_lf_are_read() {
         for text in [
             "POST /hook?a=1 HTTP/1.1\r\nHost: a\r\nX-A:  b \r\n\r\n{\"a\": 1}\r\n",
             "POST /hook?a=1 HTTP/1.1\nHost: a\nX-A: b\n\n{\"a\": 1}\r\n",
@@ -272,14 +277,14 @@ mod tests {
     }
 
     #[test]
-    fn header_lines_alone() {
+    fn header_lines_without_a_request_line_are_read() {
         let capture = parse(b"Paddle-Signature: ts=1;h1=x\nHost: a\n", None).unwrap();
-        assert_eq!((capture.form, capture.body), ("header lines", None));
+        assert_eq!((capture.format, capture.body), ("header lines", None));
         assert_eq!(capture.headers["paddle-signature"], "ts=1;h1=x");
     }
 
     #[test]
-    fn har_entries_and_their_times() {
+    fn har_entries_and_their_times_are_read() {
         let entry = |method: &str, body: &str| {
             format!(
                 r#"{{"startedDateTime":"2026-01-02T03:04:05.678+01:00","request":{{"method":"{method}","url":"https://h.example/a?b=c","headers":[{{"name":":method","value":"x"}},{{"name":"X-A","value":"1"}}]{body}}}}}"#
@@ -296,16 +301,16 @@ mod tests {
             (capture.headers["x-a"].as_bytes(), capture.headers[HOST].as_bytes()),
             (&b"1"[..], &b"h.example"[..])
         );
-        assert_eq!(capture.received, Some(1_767_319_445));
+        assert_eq!(capture.received_at_unix, Some(1_767_319_445));
         assert_eq!(parse(text.as_bytes(), Some(1)).unwrap().method, Method::GET);
         assert!(parse(text.as_bytes(), Some(3)).unwrap_err().contains("2 requests"));
         let twice = format!(r#"{{"log":{{"entries":[{post},{post}]}}}}"#);
         assert!(parse(twice.as_bytes(), None).unwrap_err().contains("--entry"));
     }
 
-    /// Nothing of a capture is told in an error: a header may be a secret.
+    /// An error must not repeat the capture, because a header may contain a secret.
     #[test]
-    fn what_is_no_capture_is_refused_without_being_shown() {
+    fn an_error_does_not_repeat_the_capture() {
         for bad in [
             &b"canary"[..],
             b"POST / HTTP/1.1\r\ncanary\r\n\r\n",
@@ -320,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_are_survived() {
+    fn any_bytes_are_read_without_a_panic() {
         use proptest::prelude::*;
         proptest!(|(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "(> )?(POST /a HTTP/1.1|[a-zA-Z:\r\n {}\"]{0,9}){0,12}")| {
             let _ = parse(&bytes, None);

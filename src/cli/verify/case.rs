@@ -1,86 +1,98 @@
-//! A captured request with everything that it may be judged by. The causes try their guesses on it.
+//! A captured request with everything that it is verified against. The causes verify variants of it.
 
 use crate::outcome::Rejection;
-use crate::scheme::{Head, NamedSecret, Verified, Verifier};
+use crate::scheme::{HeadRef, NamedSecret, Verified, Verifier};
 use crate::secret::Secret;
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};
 
-/// What is being looked into.
+/// A captured request, and the scheme, secrets and time to verify it with.
 #[derive(Debug)]
 pub(super) struct Case {
+    /// Name of the scheme.
     pub(super) provider: String,
+    /// The scheme with its secrets.
     pub(super) verifier: Verifier,
-    /// The keys that `verifier` was made of; empty for a `custom` scheme, which cannot be made again with others.
-    pub(super) keys: Vec<NamedSecret>,
+    /// The secrets that `verifier` was made of; empty for a `custom` scheme, which cannot be rebuilt with other secrets.
+    pub(super) secrets: Vec<NamedSecret>,
+    /// URL that the provider was given, for schemes that sign it.
     pub(super) public_url: Option<String>,
-    /// Secrets that the request should not be signed with, each under what a person calls it.
-    pub(super) others: Vec<Other>,
+    /// Secrets that the request should not be signed with.
+    pub(super) other_secrets: Vec<OtherSecret>,
     pub(super) method: Method,
+    /// Path and query.
     pub(super) target: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    /// The length that the captured head announces.
-    pub(super) announced: Option<usize>,
-    /// When the request was received, Unix seconds; `None` when nobody said.
-    pub(super) received: Option<u64>,
-    /// Allowed clock difference in seconds, as the route or the provider has it.
-    pub(super) tolerance: Option<u64>,
+    /// Content-Length of the captured request, in bytes.
+    pub(super) declared_length: Option<usize>,
+    /// When the request was received, in Unix seconds; `None` if neither the capture nor the user says it.
+    pub(super) received_at_unix: Option<u64>,
+    /// Largest accepted difference between the signed time and the time of receipt, in seconds; `None` if it is not
+    /// limited.
+    pub(super) tolerance_seconds: Option<u64>,
 }
 
 /// A secret of another route or environment.
 #[derive(Debug)]
-pub(super) struct Other {
-    /// "the secret `X` of the route `Y`".
-    pub(super) called: String,
+pub(super) struct OtherSecret {
+    /// How the report names it: "a secret of the route `Y`".
+    pub(super) description: String,
+    /// The scheme with this secret.
     pub(super) verifier: Verifier,
 }
 
 impl Case {
-    /// Whether the signature is genuine, whatever its age.
-    pub(super) fn judged(&self) -> Result<Verified, Rejection> {
-        judge(&self.verifier, &self.method, &self.target, &self.headers, &self.body)
+    /// Verifies the signature of the request, but not its age.
+    ///
+    /// # Errors
+    /// The gateway's reason to refuse it.
+    pub(super) fn verify(&self) -> Result<Verified, Rejection> {
+        verify(&self.verifier, &self.method, &self.target, &self.headers, &self.body)
     }
 
-    /// Whether it would be with this body.
+    /// Whether the signature fits the request with this body.
     pub(super) fn fits_body(&self, body: &[u8]) -> bool {
-        judge(&self.verifier, &self.method, &self.target, &self.headers, body).is_ok()
+        verify(&self.verifier, &self.method, &self.target, &self.headers, body).is_ok()
     }
 
-    /// Whether it would be with these headers.
+    /// Whether the signature fits the request with these headers.
     pub(super) fn fits_headers(&self, headers: &HeaderMap) -> bool {
-        judge(&self.verifier, &self.method, &self.target, headers, &self.body).is_ok()
+        verify(&self.verifier, &self.method, &self.target, headers, &self.body).is_ok()
     }
 
-    /// Whether it would be under this scheme and its keys.
-    pub(super) fn fits(&self, verifier: &Verifier) -> bool {
-        judge(verifier, &self.method, &self.target, &self.headers, &self.body).is_ok()
+    /// Whether the signature fits the request under this scheme with its secrets.
+    pub(super) fn fits_verifier(&self, verifier: &Verifier) -> bool {
+        verify(verifier, &self.method, &self.target, &self.headers, &self.body).is_ok()
     }
 
-    /// Whether it would be with this secret in place of all others.
-    pub(super) fn fits_secret(&self, bytes: Vec<u8>) -> bool {
-        self.rebuilt(&self.provider, vec![bytes], self.public_url.clone())
-            .is_some_and(|verifier| self.fits(&verifier))
+    /// Whether the signature fits the request with this secret instead of the given ones.
+    pub(super) fn fits_secret(&self, secret: Vec<u8>) -> bool {
+        self.rebuild_verifier(&self.provider, vec![secret], self.public_url.clone())
+            .is_some_and(|verifier| self.fits_verifier(&verifier))
     }
 
-    /// Whether it would be if the provider called this URL.
+    /// Whether the signature fits the request if the provider called this URL.
     pub(super) fn fits_url(&self, public_url: String) -> bool {
-        let keys = self.keys.iter().map(|key| key.secret.expose().to_vec()).collect();
-        self.rebuilt(&self.provider, keys, Some(public_url))
-            .is_some_and(|verifier| self.fits(&verifier))
+        self.rebuild_verifier(&self.provider, self.secret_bytes(), Some(public_url))
+            .is_some_and(|verifier| self.fits_verifier(&verifier))
     }
 
-    /// Another provider's scheme with the same keys.
-    pub(super) fn under(&self, provider: &str) -> Option<Verifier> {
-        let keys = self.keys.iter().map(|key| key.secret.expose().to_vec()).collect();
-        self.rebuilt(provider, keys, self.public_url.clone())
+    /// The scheme of another provider with the same secrets. `None` if it does not accept them.
+    pub(super) fn verifier_of(&self, provider: &str) -> Option<Verifier> {
+        self.rebuild_verifier(provider, self.secret_bytes(), self.public_url.clone())
     }
 
-    fn rebuilt(&self, provider: &str, keys: Vec<Vec<u8>>, public_url: Option<String>) -> Option<Verifier> {
-        if self.keys.is_empty() {
+    fn secret_bytes(&self) -> Vec<Vec<u8>> {
+        let bytes = self.secrets.iter().map(|named| named.secret.expose().to_vec());
+        bytes.collect()
+    }
+
+    fn rebuild_verifier(&self, provider: &str, secrets: Vec<Vec<u8>>, public_url: Option<String>) -> Option<Verifier> {
+        if self.secrets.is_empty() {
             return None;
         }
-        let named = (0..).zip(keys).map(|(number, bytes): (u32, _)| NamedSecret {
+        let named = (0..).zip(secrets).map(|(number, bytes): (u32, _)| NamedSecret {
             name: number.to_string(),
             secret: Secret::new(bytes),
         });
@@ -88,22 +100,21 @@ impl Case {
     }
 }
 
-/// The verdict whatever the age.
-fn judge(
+/// Verifies a signature but not its age.
+fn verify(
     verifier: &Verifier,
     method: &Method,
     target: &str,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Verified, Rejection> {
-    let head = Head {
+    let head = HeadRef {
         method,
         target,
         headers: &headers.iter().collect(),
     };
-    let presented = verifier.present(&head)?;
-    presented.age(0, None)?;
-    let mut check = presented.check();
-    check.update(body);
-    check.finish(&[Bytes::copy_from_slice(body)], 0)
+    // Without a tolerance every age is accepted.
+    let mut request = verifier.present(&head)?.age(0, None)?;
+    request.update(body);
+    request.verify(&[Bytes::copy_from_slice(body)], 0)
 }

@@ -1,6 +1,6 @@
-//! Why a signature does not fit: the usual causes beside those of the body, and the list of all.
+//! Why a signature does not fit: the list of all causes, and those outside the body.
 
-use super::bodies;
+use super::body_causes;
 use super::case::Case;
 use super::finding::Finding;
 use crate::http::percent;
@@ -10,10 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::header::{HeaderName, HeaderValue};
 use std::collections::BTreeSet;
 
-/// A cause: looks at the case, and finds itself there or not.
+/// A cause: a pure function that returns a finding if the cause explains the case.
 type Cause = fn(&Case) -> Option<Finding>;
 
-/// All of them under their names, in the order in which they are told.
+/// All causes with their names, in the order in which they are tried.
 pub(super) const CAUSES: [(&str, Cause); 14] = [
     ("classic_payload", classic_payload),
     ("other_provider", other_provider),
@@ -23,16 +23,16 @@ pub(super) const CAUSES: [(&str, Cause); 14] = [
     ("other_secret", other_secret),
     ("wrong_kind_of_secret", wrong_kind_of_secret),
     ("public_url", public_url),
-    ("trailing_newline", bodies::trailing_newline),
-    ("line_ends", bodies::line_ends),
-    ("base64_body", bodies::base64_body),
-    ("charset", bodies::charset),
-    ("compression", bodies::compression),
-    ("json_reserialised", bodies::json_reserialised),
+    ("trailing_newline", body_causes::trailing_newline),
+    ("line_ends", body_causes::line_ends),
+    ("base64_body", body_causes::base64_body),
+    ("charset", body_causes::charset),
+    ("compression", body_causes::compression),
+    ("json_reserialised", body_causes::json_reserialised),
 ];
 
-/// What explains the case: one cause that is certain is enough, and the first is the most particular; without one, all
-/// traces. The length is told last: it is the weakest.
+/// Tries all causes. The first certain cause is the only result, since the list begins with the most specific causes.
+/// Without a certain cause, all likely ones are returned; a wrong length is the last of them because it says least.
 pub(super) fn find(case: &Case) -> Vec<Finding> {
     let mut likely = Vec::new();
     for (_, cause) in CAUSES {
@@ -41,38 +41,39 @@ pub(super) fn find(case: &Case) -> Vec<Finding> {
             found => likely.extend(found),
         }
     }
-    likely.extend(bodies::length(case));
+    likely.extend(body_causes::length(case));
     likely
 }
 
-/// The signed time is too far from when the request was received; asked only when the signature is genuine.
+/// The difference between the signed time and the time of receipt exceeds the tolerance. `signed` is in Unix seconds. Only
+/// called when the signature fits.
 pub(super) fn clock(case: &Case, signed: u64) -> Option<Finding> {
-    let (received, tolerance) = (case.received?, case.tolerance?);
-    let apart = received.abs_diff(signed);
-    if apart <= tolerance {
+    let (received, tolerance) = (case.received_at_unix?, case.tolerance_seconds?);
+    let difference = received.abs_diff(signed);
+    if difference <= tolerance {
         return None;
     }
     let (what, fix) = if signed > received {
         (
             format!(
-                "The signature is genuine and was made {apart} s after the request was received: this machine's clock is behind by at least {} s.",
-                apart - tolerance
+                "The signature is genuine and was made {difference} s after the request was received: this machine's clock is behind by at least {} s.",
+                difference - tolerance
             ),
             "synchronise the clock (timedatectl, chronyc tracking)",
         )
     } else {
         (
             format!(
-                "The signature is genuine and was made {apart} s before the request was received, {} s more than the tolerance of {tolerance} s: it was delivered late or again, or this machine's clock is ahead.",
-                apart - tolerance
+                "The signature is genuine and was made {difference} s before the request was received, {} s more than the tolerance of {tolerance} s: it was delivered late or repeated, or this machine's clock is ahead.",
+                difference - tolerance
             ),
-            "compare the machine's clock with the provider's delivery log; raise `tolerance` only as far as deliveries are really late",
+            "compare the machine's clock with the provider's delivery log; raise `tolerance` only as far as the delivery log requires",
         )
     };
     Some(Finding::certain("clock", what, fix))
 }
 
-/// A form with `p_signature` is Paddle Classic, whatever the route expects.
+/// The body or query is a form with `p_signature`, which only Paddle Classic sends.
 fn classic_payload(case: &Case) -> Option<Finding> {
     let query = case.target.split_once('?').map_or("", |(_, query)| query);
     let is_classic = [case.body.as_slice(), query.as_bytes()].iter().any(|form| {
@@ -83,49 +84,59 @@ fn classic_payload(case: &Case) -> Option<Finding> {
         Finding::certain(
             "classic_payload",
             format!(
-                "This is a Paddle Classic webhook (a form with p_signature), and it was judged as `{}`.",
+                "This is a Paddle Classic webhook (a form with p_signature), but it was verified as `{}`.",
                 case.provider
             ),
-            "give it a route with `provider = \"paddle-classic\"` and the vendor's public key as `public_keys`",
+            "create a route with `provider = \"paddle-classic\"` and the vendor's public key as `public_keys`",
         )
     })
 }
 
-/// The signature header of another provider is there, and this one's is not.
+/// The request has the signature header of another provider, but not that of the expected one.
 fn other_provider(case: &Case) -> Option<Finding> {
     let own = case.verifier.signature_headers().first();
     if own.is_some_and(|own| case.headers.contains_key(own)) {
         return None;
     }
-    let mut meant: Vec<(&str, bool)> = presets::names()
+    let mut candidates: Vec<(&str, bool)> = presets::names()
         .filter(|name| *name != case.provider)
         .filter(|name| presets::signature_header(name).is_some_and(|header| case.headers.contains_key(header)))
-        .map(|name| (name, case.under(name).is_some_and(|verifier| case.fits(&verifier))))
+        .map(|name| {
+            (
+                name,
+                case.verifier_of(name)
+                    .is_some_and(|verifier| case.fits_verifier(&verifier)),
+            )
+        })
         .collect();
-    if meant.iter().any(|(_, fits)| *fits) {
-        meant.retain(|(_, fits)| *fits);
+    if candidates.iter().any(|(_, fits)| *fits) {
+        candidates.retain(|(_, fits)| *fits);
     }
-    let is_certain = meant.first()?.1;
-    let names: Vec<_> = meant.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let is_certain = candidates.first()?.1;
+    let names: Vec<_> = candidates.iter().map(|(name, _)| format!("`{name}`")).collect();
     let what = format!(
-        "The request carries the signature header of {}, and none of `{}`{}.",
+        "The request has the signature header of {}, and none of `{}`{}.",
         names.join(" or "),
         case.provider,
-        if is_certain { "; as such it is genuine" } else { "" },
+        if is_certain {
+            "; its signature fits that scheme"
+        } else {
+            ""
+        },
     );
     let finding = Finding::likely(
         "other_provider",
         what,
-        "set the route's `provider` to that, or send it to the route that has it",
+        "set the route's `provider` to this provider, or send the request to a route that has it",
     );
     Some(Finding { is_certain, ..finding })
 }
 
-/// The header is there under a name that some server on the way made of it.
+/// A signature header has another name, as some servers write it (`HTTP_PADDLE_SIGNATURE`, `X-Original-…`).
 fn header_renamed(case: &Case) -> Option<Finding> {
     let own = case.verifier.signature_headers();
     let absent: Vec<&HeaderName> = own.iter().filter(|name| !case.headers.contains_key(*name)).collect();
-    let plain = |name: &str| {
+    let normalized = |name: &str| {
         let name = name.to_ascii_lowercase().replace('_', "-");
         name.strip_prefix("http-")
             .or(name.strip_prefix("x-original-"))
@@ -138,21 +149,21 @@ fn header_renamed(case: &Case) -> Option<Finding> {
         let other = case
             .headers
             .iter()
-            .find(|(other, _)| plain(other.as_str()) == name.as_str())?;
+            .find(|(other, _)| normalized(other.as_str()) == name.as_str())?;
         headers.insert(name, other.1.clone());
-        renamed.insert(format!("`{}` stands there as `{}`", name, other.0));
+        renamed.insert(format!("`{}` became `{}`", name, other.0));
     }
     if renamed.is_empty() {
         return None;
     }
     let what = format!(
-        "A header was renamed on the way: {}.",
+        "A header was renamed: {}.",
         renamed.into_iter().collect::<Vec<_>>().join(", ")
     );
     let finding = Finding::likely(
         "header_renamed",
         what,
-        "find the proxy or the code that renames it (WSGI and CGI write names with underscores), and pass on the original",
+        "find the proxy or the code that renames it (WSGI and CGI write names with underscores), and forward the original",
     );
     Some(Finding {
         is_certain: case.fits_headers(&headers),
@@ -160,23 +171,23 @@ fn header_renamed(case: &Case) -> Option<Finding> {
     })
 }
 
-/// The signature header's text was changed: quoted, unescaped, in capitals, with its name before it.
+/// The value of the signature header was changed: quoted, percent-encoded, in capitals, or with the header's name in it.
 fn header_rewritten(case: &Case) -> Option<Finding> {
     let name = case.verifier.signature_headers().first()?;
-    let fix = "pass the header's value on as it came, as one string";
+    let fix = "forward the header's value unchanged, as one string";
     if case.headers.get_all(name).iter().count() > 1 {
         let first = case.headers.get(name)?.clone();
         let is_same = case.headers.get_all(name).iter().all(|value| *value == first);
         let mut headers = case.headers.clone();
         headers.insert(name, first);
         let what = format!(
-            "The header `{name}` is there more than once{}.",
+            "The header `{name}` occurs more than once{}.",
             if is_same { ", with the same value" } else { "" }
         );
         let finding = Finding::likely(
             "header_rewritten",
             what,
-            "find the proxy that adds it again: two readers could take two different ones",
+            "find the proxy that adds it again: two servers could read different values",
         );
         return Some(Finding {
             is_certain: case.fits_headers(&headers),
@@ -193,16 +204,16 @@ fn header_rewritten(case: &Case) -> Option<Finding> {
     let unescaped = String::from_utf8(percent::decode(text.as_bytes())).unwrap_or_default();
     let prefixed = presets::signature_prefix(&case.provider).map(|prefix| format!("{prefix}{text}"));
     let variants = [
-        ("stands in quotes", unquoted.to_owned()),
+        ("is in quotes", unquoted.to_owned()),
         (
             "was written as a list",
             listed.trim_matches(['"', '\'', ' ']).to_owned(),
         ),
-        ("has its own name before it", unnamed.to_owned()),
-        ("was put in capitals", text.to_ascii_lowercase()),
+        ("begins with its own name", unnamed.to_owned()),
+        ("was converted to capitals", text.to_ascii_lowercase()),
         ("was percent-encoded", unescaped),
-        ("has spaces where plus signs were", text.replace(' ', "+")),
-        ("lost its prefix", prefixed.unwrap_or_default()),
+        ("has spaces instead of plus signs", text.replace(' ', "+")),
+        ("has lost its prefix", prefixed.unwrap_or_default()),
     ];
     let (what, _) = variants
         .iter()
@@ -221,10 +232,10 @@ fn header_rewritten(case: &Case) -> Option<Finding> {
     ))
 }
 
-/// The secret is the right one, and spelled wrongly: quoted, with a newline, decoded where it should not be.
+/// The secret is the right one but in another form: quoted, with a newline, or in another encoding.
 fn secret_spelled(case: &Case) -> Option<Finding> {
-    for key in &case.keys {
-        let bytes = key.secret.expose();
+    for named in &case.secrets {
+        let bytes = named.secret.expose();
         let trimmed = bytes.trim_ascii();
         let unquoted = trimmed
             .strip_prefix(b"\"")
@@ -239,26 +250,29 @@ fn secret_spelled(case: &Case) -> Option<Finding> {
             .find_map(|prefix| trimmed.strip_prefix(*prefix));
         let variants = [
             ("has white space or a newline around it", Some(trimmed.to_vec())),
-            ("stands in quotes", unquoted.map(<[u8]>::to_vec)),
+            ("is in quotes", unquoted.map(<[u8]>::to_vec)),
             (
                 "begins with a byte order mark",
                 bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec),
             ),
             (
-                "stands behind the name of a variable",
+                "begins with the name of a variable",
                 assigned.map(|text| text.trim_ascii().trim_ascii_start().to_vec()),
             ),
+            ("lacks the newline that is a part of it", Some([bytes, b"\n"].concat())),
             (
-                "was put in without the newline that belongs to it",
-                Some([bytes, b"\n"].concat()),
+                "is the Base64 encoding of the real secret",
+                STANDARD.decode(trimmed).ok(),
             ),
-            ("is Base64 of the real one", STANDARD.decode(trimmed).ok()),
-            ("is hexadecimal of the real one", hex::decode(trimmed).ok()),
             (
-                "has a prefix that does not belong to the key",
+                "is the hexadecimal encoding of the real secret",
+                hex::decode(trimmed).ok(),
+            ),
+            (
+                "has a prefix that is not a part of the key",
                 unprefixed.map(<[u8]>::to_vec),
             ),
-            ("lost its prefix `whsec_`", Some([b"whsec_", trimmed].concat())),
+            ("has lost its prefix `whsec_`", Some([b"whsec_", trimmed].concat())),
         ];
         let found = variants
             .into_iter()
@@ -267,25 +281,28 @@ fn secret_spelled(case: &Case) -> Option<Finding> {
         if let Some((what, _)) = found {
             return Some(Finding::certain(
                 "secret_spelled",
-                format!("The secret `{}` {what}.", key.name),
-                "store the secret as the provider shows it: no quotes, no newline but one at a file's end (`printf %s \"$SECRET\" > file`)",
+                format!("The secret `{}` {what}.", named.name),
+                "store the secret as the provider shows it, without quotes; only one newline at the end of a file is dropped (`printf %s \"$SECRET\" > file` writes none)",
             ));
         }
     }
     None
 }
 
-/// Signed with a secret that is configured elsewhere: another route's, another environment's.
+/// The request was signed with a secret of another route or another environment.
 fn other_secret(case: &Case) -> Option<Finding> {
-    let other = case.others.iter().find(|other| case.fits(&other.verifier))?;
+    let other = case
+        .other_secrets
+        .iter()
+        .find(|other| case.fits_verifier(&other.verifier))?;
     Some(Finding::certain(
         "other_secret",
-        format!("The signature was made with {}.", other.called),
-        "each endpoint has a secret of its own, in test and in live: use the one of the endpoint that sent this",
+        format!("The signature was made with {}.", other.description),
+        "each endpoint has its own secret, in test and in production: use that of the endpoint that sent the request",
     ))
 }
 
-/// Something else than a signing secret was configured, as its prefix tells.
+/// The prefix of the secret shows that it is not a signing secret but another credential of the provider.
 fn wrong_kind_of_secret(case: &Case) -> Option<Finding> {
     const KINDS: [(&str, &[u8], &str); 9] = [
         ("paddle", b"pdl_live_apikey_", "an API key"),
@@ -298,8 +315,8 @@ fn wrong_kind_of_secret(case: &Case) -> Option<Finding> {
         ("slack", b"xoxb-", "a bot token"),
         ("github", b"ghp_", "an access token"),
     ];
-    case.keys.iter().find_map(|key| {
-        let text = key.secret.expose().trim_ascii();
+    case.secrets.iter().find_map(|named| {
+        let text = named.secret.expose().trim_ascii();
         let kind = KINDS
             .iter()
             .find(|(provider, prefix, _)| *provider == case.provider && text.starts_with(prefix))?;
@@ -307,14 +324,14 @@ fn wrong_kind_of_secret(case: &Case) -> Option<Finding> {
             "wrong_kind_of_secret",
             format!(
                 "The secret `{}` looks like {}, not like a signing secret.",
-                key.name, kind.2
+                named.name, kind.2
             ),
             "use the secret that the provider shows for this webhook endpoint",
         ))
     })
 }
 
-/// The URL that was signed is spelled differently from `public_url`.
+/// The URL that was signed differs from `public_url`.
 fn public_url(case: &Case) -> Option<Finding> {
     let url = case.public_url.as_deref()?;
     let (scheme, rest) = url.split_once("://")?;

@@ -1,30 +1,34 @@
-//! One cause that was found, and what to do about it.
+//! One cause that was found, and its fix.
 
 /// A cause that was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Finding {
-    /// For machines; part of the interface.
+    /// Stable name of the cause, for programs that read the JSON report.
     pub(super) cause: &'static str,
-    /// With this put right the signature fits; otherwise it is what the traces suggest.
+    /// True if the signature fits after the change is undone; false if the change only left a trace.
     pub(super) is_certain: bool,
-    pub(super) what: String,
+    /// What happened, as a sentence.
+    pub(super) description: String,
+    /// What the user should do.
     pub(super) fix: String,
 }
 
 impl Finding {
-    pub(super) fn certain(cause: &'static str, what: String, fix: &str) -> Self {
+    /// A cause for which the signature fits after the change is undone.
+    pub(super) fn certain(cause: &'static str, description: String, fix: &str) -> Self {
         Self {
             cause,
             is_certain: true,
-            what,
+            description,
             fix: fix.to_owned(),
         }
     }
 
-    pub(super) fn likely(cause: &'static str, what: String, fix: &str) -> Self {
+    /// A cause that only left a trace.
+    pub(super) fn likely(cause: &'static str, description: String, fix: &str) -> Self {
         Self {
             is_certain: false,
-            ..Self::certain(cause, what, fix)
+            ..Self::certain(cause, description, fix)
         }
     }
 }

@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
-/// Runs to the end with `input` on standard input.
+/// Runs the command to its end with `input` on standard input.
 fn run(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     // A command that does not read its input may have ended already.
@@ -27,18 +27,19 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[track_caller]
+/// Asserts the exit code, and that no output contains the secret.
 fn exits(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     for stream in [&output.stdout, &output.stderr] {
         assert!(
             !String::from_utf8_lossy(stream).contains(SECRET),
-            "the secret is printed"
+            "the output contains the secret"
         );
     }
 }
 
 #[test]
-fn the_demo_shows_that_it_works_and_leaves_nothing_behind() {
+fn every_row_of_the_demo_is_as_expected_and_its_files_are_removed() {
     let temporary = tempfile::tempdir().unwrap();
     let output = run(
         hookgate(&["demo", "--exit", "--json"]).env("TMPDIR", temporary.path()),
@@ -48,7 +49,7 @@ fn the_demo_shows_that_it_works_and_leaves_nothing_behind() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["ok"], true);
     let rows = report["rows"].as_array().unwrap();
-    let came: Vec<_> = rows.iter().map(|row| row["came_back"].as_str().unwrap()).collect();
+    let answers: Vec<_> = rows.iter().map(|row| row["came_back"].as_str().unwrap()).collect();
     for expected in [
         "200",
         "401 signature_missing",
@@ -59,10 +60,13 @@ fn the_demo_shows_that_it_works_and_leaves_nothing_behind() {
         "413 body_too_large",
         "400 header_conflict",
         "404 no_route",
-        "the application's 500",
+        "500 from the application",
         "15 requests counted",
     ] {
-        assert!(came.contains(&expected), "{expected} was not received among {came:?}");
+        assert!(
+            answers.contains(&expected),
+            "{expected} was not received among {answers:?}"
+        );
     }
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
@@ -125,7 +129,7 @@ fn the_demo_serves_and_what_it_prints_can_be_pasted() {
 }
 
 #[test]
-fn sign_agrees_with_an_independent_signer() {
+fn sign_gives_the_same_signature_as_an_independent_implementation() {
     let directory = tempfile::tempdir().unwrap();
     let (secret, body) = (directory.path().join("secret"), directory.path().join("body"));
     let bytes = b"{\"name\":\"Zo\xc3\xab\"}\r\n\xff\x00";
@@ -168,8 +172,8 @@ fn send_delivers_and_reports_failures() {
     assert_eq!(upstream.requests().len(), 201);
 
     exits(&send(&["--ca", ca, "--secret-env", "OTHER"]), 2);
-    let mut stranger = hookgate(&["send", &url, "--ca", ca, "--secret-env", "OTHER"]);
-    let refused = run(stranger.env("OTHER", "another secret, of another endpoint"), b"");
+    let mut unknown_secret = hookgate(&["send", &url, "--ca", ca, "--secret-env", "OTHER"]);
+    let refused = run(unknown_secret.env("OTHER", "another secret, of another endpoint"), b"");
     exits(&refused, 1);
     assert!(text(&refused.stdout).contains("signature_mismatch"), "{refused:?}");
     let untrusted = send(&[]);
@@ -182,7 +186,7 @@ fn send_delivers_and_reports_failures() {
 }
 
 #[test]
-fn healthcheck_follows_readiness() {
+fn the_exit_code_of_healthcheck_depends_on_readiness() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     let address = gateway.admin().to_string();
@@ -190,9 +194,9 @@ fn healthcheck_follows_readiness() {
     let mut by_variable = hookgate(&["healthcheck", "--config", "/nonexistent.toml"]);
     exits(&run(by_variable.env("HOOKGATE_ADMIN__ADDRESS", &address), b""), 0);
     drop(gateway);
-    let gone = run(&mut hookgate(&["healthcheck", "--address", &address]), b"");
-    exits(&gone, 1);
-    assert!(text(&gone.stderr).contains(&address), "{gone:?}");
+    let stopped = run(&mut hookgate(&["healthcheck", "--address", &address]), b"");
+    exits(&stopped, 1);
+    assert!(text(&stopped.stderr).contains(&address), "{stopped:?}");
 }
 
 /// I04, I15: exit code 2 before anything is started, and even a misplaced secret is not printed.
@@ -223,7 +227,7 @@ fn usage_and_configuration_faults_exit_with_2() {
         exits(&output, 2);
         assert!(
             !(output.stderr.is_empty() && output.stdout.is_empty()),
-            "{arguments:?} says nothing"
+            "{arguments:?} prints nothing"
         );
     }
 }

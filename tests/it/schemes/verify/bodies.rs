@@ -1,13 +1,13 @@
 //! Changes that real tools made to a body, recognised by `hookgate verify`.
 
-use super::{AT, BODY, Told, changed, raw, through, verify};
+use super::{BODY, SIGNED_AT_UNIX, VerifyResult, raw_request, run_tool, verify, verify_with_body};
 use crate::support::paddle::{SECRET, signature};
 
 /// What languages write when they parse JSON and serialise it again.
 #[test]
 fn reserialised_json_is_recognised() {
     let python = |code: &str| {
-        through(
+        run_tool(
             "python3",
             &["-c", &format!("import json,sys;o=json.load(sys.stdin);{code}")],
             BODY.as_bytes(),
@@ -16,9 +16,18 @@ fn reserialised_json_is_recognised() {
     // Sent in the form of another language, so that every form occurs. All of them would write 1.50 as 1.5: here it is
     // a string.
     let body = BODY.replace("1.50", "\"1.50\"");
-    let header = format!("Paddle-Signature: {}", signature(SECRET, AT, body.as_bytes()));
-    let told = |made: &[u8]| verify(&raw(&header, made), &["--secret-env", "KEY"], &[("KEY", SECRET)]);
-    let of = |program: &str, arguments: &[&str]| through(program, arguments, body.as_bytes());
+    let header = format!(
+        "Paddle-Signature: {}",
+        signature(SECRET, SIGNED_AT_UNIX, body.as_bytes())
+    );
+    let result = |made: &[u8]| {
+        verify(
+            &raw_request(&header, made),
+            &["--secret-env", "KEY"],
+            &[("KEY", SECRET)],
+        )
+    };
+    let of = |program: &str, arguments: &[&str]| run_tool(program, arguments, body.as_bytes());
     let python_as = |options: &str| {
         of(
             "python3",
@@ -28,10 +37,10 @@ fn reserialised_json_is_recognised() {
             ],
         )
     };
-    told(&python_as("")).is("json_reserialised", "compact");
-    told(&python_as(",ensure_ascii=False")).is("json_reserialised", "escaped as \\uXXXX");
-    told(&python_as(",indent=2")).is("json_reserialised", "compact");
-    told(&python_as(",sort_keys=True,separators=(',',':')")).is_certain_or_nothing();
+    result(&python_as("")).has_certain_cause("json_reserialised", "compact");
+    result(&python_as(",ensure_ascii=False")).has_certain_cause("json_reserialised", "escaped as \\uXXXX");
+    result(&python_as(",indent=2")).has_certain_cause("json_reserialised", "compact");
+    result(&python_as(",sort_keys=True,separators=(',',':')")).has_no_cause_but_json_reserialised();
     let node = of(
         "node",
         &[
@@ -39,7 +48,7 @@ fn reserialised_json_is_recognised() {
             "let s='';process.stdin.on('data',d=>s+=d).on('end',()=>process.stdout.write(JSON.stringify(JSON.parse(s))))",
         ],
     );
-    told(&node).is("json_reserialised", "escaped as \\uXXXX");
+    result(&node).has_certain_cause("json_reserialised", "escaped as \\uXXXX");
     let reordered = of(
         "python3",
         &[
@@ -47,7 +56,7 @@ fn reserialised_json_is_recognised() {
             "import json,sys;o=json.load(sys.stdin);print(json.dumps(dict(reversed(o.items()))),end='')",
         ],
     );
-    told(&reordered).is("json_reserialised", "another order");
+    result(&reordered).has_certain_cause("json_reserialised", "another order");
     // The other direction: signed as Node, Python and PHP serialise, compared with the form that Paddle writes.
     for (signed, words) in [
         (node, "not escaped"),
@@ -64,24 +73,24 @@ fn reserialised_json_is_recognised() {
             "& escaped",
         ),
     ] {
-        let header = format!("Paddle-Signature: {}", signature(SECRET, AT, &signed));
-        let told = verify(
-            &raw(&header, body.as_bytes()),
+        let header = format!("Paddle-Signature: {}", signature(SECRET, SIGNED_AT_UNIX, &signed));
+        let result = verify(
+            &raw_request(&header, body.as_bytes()),
             &["--secret-env", "KEY"],
             &[("KEY", SECRET)],
         );
-        told.is("json_reserialised", words);
+        result.has_certain_cause("json_reserialised", words);
     }
     // A changed value is not a re-serialisation.
     let other = python("o['data']['n']=[1,3];print(json.dumps(o),end='')");
-    assert_eq!(changed(&other).causes(), [""; 0]);
+    assert_eq!(verify_with_body(&other).causes(), [""; 0]);
 }
 
-impl Told {
+impl VerifyResult {
     /// The original order of nested keys is lost after sorting; the command must then not claim a cause that is not
     /// certain.
     #[track_caller]
-    fn is_certain_or_nothing(&self) {
+    fn has_no_cause_but_json_reserialised(&self) {
         assert!(
             self.causes().iter().all(|cause| *cause == "json_reserialised"),
             "{}",
@@ -92,67 +101,76 @@ impl Told {
 
 #[test]
 fn changed_line_ends_are_recognised() {
-    changed(&through("sed", &["$a\\"], format!("{BODY}\n").as_bytes()))
-        .is("trailing_newline", "newline that was not signed");
-    changed(format!("{BODY}\n \n").as_bytes()).is("trailing_newline", "white space");
+    verify_with_body(&run_tool("sed", &["$a\\"], format!("{BODY}\n").as_bytes()))
+        .has_certain_cause("trailing_newline", "newline that was not signed");
+    verify_with_body(format!("{BODY}\n \n").as_bytes()).has_certain_cause("trailing_newline", "white space");
     let with = format!("{BODY}\n");
-    let header = format!("Paddle-Signature: {}", signature(SECRET, AT, with.as_bytes()));
+    let header = format!(
+        "Paddle-Signature: {}",
+        signature(SECRET, SIGNED_AT_UNIX, with.as_bytes())
+    );
     verify(
-        &raw(&header, BODY.as_bytes()),
+        &raw_request(&header, BODY.as_bytes()),
         &["--secret-env", "KEY"],
         &[("KEY", SECRET)],
     )
-    .is("trailing_newline", "missing");
+    .has_certain_cause("trailing_newline", "missing");
     // An editor's newline after the announced length.
     let header = format!(
         "Paddle-Signature: {}\r\nContent-Length: {}",
-        signature(SECRET, AT, b"{} "),
+        signature(SECRET, SIGNED_AT_UNIX, b"{} "),
         3
     );
     verify(
-        &raw(&header, b"{} \n\n\n"),
+        &raw_request(&header, b"{} \n\n\n"),
         &["--secret-env", "KEY"],
         &[("KEY", SECRET)],
     )
-    .is("trailing_newline", "Content-Length");
+    .has_certain_cause("trailing_newline", "Content-Length");
 
     let unix = "a=1\nb=2\nc=3";
-    let dos = through("sed", &["s/$/\\r/"], unix.as_bytes());
-    let header = |body: &[u8]| format!("Paddle-Signature: {}", signature(SECRET, AT, body));
-    let told = |signed: &[u8], saved: &[u8]| {
+    let dos = run_tool("sed", &["s/$/\\r/"], unix.as_bytes());
+    let header = |body: &[u8]| format!("Paddle-Signature: {}", signature(SECRET, SIGNED_AT_UNIX, body));
+    let result = |signed: &[u8], saved: &[u8]| {
         verify(
-            &raw(&header(signed), saved),
+            &raw_request(&header(signed), saved),
             &["--secret-env", "KEY"],
             &[("KEY", SECRET)],
         )
     };
     // sed also adds a CR to the last line, which has no LF.
     let dos = dos.strip_suffix(b"\r").unwrap_or(&dos);
-    told(unix.as_bytes(), dos).is("line_ends", "with LF");
-    told(dos, unix.as_bytes()).is("line_ends", "with CRLF");
+    result(unix.as_bytes(), dos).has_certain_cause("line_ends", "with LF");
+    result(dos, unix.as_bytes()).has_certain_cause("line_ends", "with CRLF");
 }
 
 #[test]
 fn reencoded_bodies_are_recognised() {
-    changed(&through("base64", &["-w0"], BODY.as_bytes())).is("base64_body", "decodes to");
+    verify_with_body(&run_tool("base64", &["-w0"], BODY.as_bytes())).has_certain_cause("base64_body", "decodes to");
     let signed = r#"{"name":"Jósef Müller"}"#.as_bytes();
-    let header = |body: &[u8]| format!("Paddle-Signature: {}", signature(SECRET, AT, body));
-    let told = |header: &str, saved: &[u8]| verify(&raw(header, saved), &["--secret-env", "KEY"], &[("KEY", SECRET)]);
-    let twice = through("iconv", &["-f", "latin1", "-t", "utf8"], signed);
-    told(&header(signed), &twice).is("charset", "read as Latin-1");
-    told(
+    let header = |body: &[u8]| format!("Paddle-Signature: {}", signature(SECRET, SIGNED_AT_UNIX, body));
+    let result = |header: &str, saved: &[u8]| {
+        verify(
+            &raw_request(header, saved),
+            &["--secret-env", "KEY"],
+            &[("KEY", SECRET)],
+        )
+    };
+    let twice = run_tool("iconv", &["-f", "latin1", "-t", "utf8"], signed);
+    result(&header(signed), &twice).has_certain_cause("charset", "read as Latin-1");
+    result(
         &header(signed),
-        &through("iconv", &["-f", "utf8", "-t", "latin1"], signed),
+        &run_tool("iconv", &["-f", "utf8", "-t", "latin1"], signed),
     )
-    .is("charset", "in UTF-8");
-    told(&header(signed), &[b"\xef\xbb\xbf", signed].concat()).is("charset", "byte order mark");
-    let wide = through("iconv", &["-f", "utf8", "-t", "utf-16le"], signed);
-    told(&header(&wide), signed).is("charset", "UTF-16LE");
+    .has_certain_cause("charset", "in UTF-8");
+    result(&header(signed), &[b"\xef\xbb\xbf", signed].concat()).has_certain_cause("charset", "byte order mark");
+    let wide = run_tool("iconv", &["-f", "utf8", "-t", "utf-16le"], signed);
+    result(&header(&wide), signed).has_certain_cause("charset", "UTF-16LE");
     let lossy = String::from_utf8_lossy(b"{\"name\":\"J\xf3sef\"}").into_owned();
-    told(&header(b"{\"name\":\"J\xf3sef\"}"), lossy.as_bytes()).is_likely("charset", "U+FFFD");
+    result(&header(b"{\"name\":\"J\xf3sef\"}"), lossy.as_bytes()).has_likely_cause("charset", "U+FFFD");
 
-    let gzip = through("gzip", &["-c"], BODY.as_bytes());
-    changed(&gzip).is("compression", "compressed");
+    let gzip = run_tool("gzip", &["-c"], BODY.as_bytes());
+    verify_with_body(&gzip).has_certain_cause("compression", "compressed");
     let header = format!("{}\r\nContent-Encoding: gzip", header(&gzip));
-    told(&header, BODY.as_bytes()).is_likely("compression", "decompressed");
+    result(&header, BODY.as_bytes()).has_likely_cause("compression", "decompressed");
 }

@@ -1,11 +1,13 @@
-//! Whatever stands in the file or the environment: no panic, no end without a verdict, and no secret in any output.
+//! For any content of the file and the environment, loading ends with a configuration or with faults, without a panic, and
+//! no output contains a secret.
 
-use super::{Fixture, SECRET, inspect};
 use crate::cli::check;
+use crate::config::inspect;
+use crate::config::tests::{Fixture, SECRET};
 use proptest::prelude::*;
 
-/// Everything that `check` and `Debug` say about a fixture.
-fn said(fixture: &Fixture) -> String {
+/// The output of `check` and `Debug` for a fixture.
+fn all_output(fixture: &Fixture) -> String {
     let mut out = Vec::new();
     for json in [false, true] {
         check::run(&fixture.sources(), json, &mut out).unwrap();
@@ -17,7 +19,7 @@ fn said(fixture: &Fixture) -> String {
     format!("{}\n{debug}\n{:?}", String::from_utf8(out).unwrap(), fixture.sources())
 }
 
-/// Keys of every shape: tables, lists, leaves of every type.
+/// Keys of every kind: tables, lists, and values of every type.
 const KEYS: [&str; 36] = [
     "workers",
     "listen",
@@ -57,7 +59,7 @@ const KEYS: [&str; 36] = [
     "admin.readiness",
 ];
 
-/// CASES I03, I15: the canary in every place where a value could be printed.
+/// CASES I03, I15: the secret is put into every place whose value could be printed.
 #[test]
 fn no_output_shows_a_secret() {
     for key in KEYS {
@@ -69,26 +71,26 @@ fn no_output_shows_a_secret() {
             "{ env = \"VALUE\" }",
             "{ value = \"VALUE\" }",
         ] {
-            let text = said(&Fixture::minimal("", "").option(key, &shape.replace("VALUE", SECRET)));
+            let text = all_output(&Fixture::minimal("", "").option(key, &shape.replace("VALUE", SECRET)));
             assert!(!text.contains("canary"), "{key} = {shape}: {text}");
         }
     }
 }
 
-/// The same for a good configuration: keyed, described, debugged.
+/// The same for a valid configuration, whose secrets are in use.
 #[test]
-fn a_good_configuration_shows_no_secret_either() {
+fn no_output_of_a_valid_configuration_shows_a_secret() {
     let upstream =
         r#"{ url = "http://127.0.0.1:8000", headers = { X-A = { env = "PADDLE_WEBHOOK_SECRET" }, X-B = "canary" } }"#;
     let fixture = Fixture::minimal("", "").option("route.0.upstream", upstream);
     fixture.config();
-    let text = said(&fixture);
+    let text = all_output(&fixture);
     assert!(text.contains("[redacted]") && !text.contains("canary"), "{text}");
 }
 
-/// More faults than anyone reads cost no more than the bound.
+/// The list of faults has a limit of 100 entries.
 #[test]
-fn a_flood_of_faults_is_cut_off() {
+fn only_the_first_100_faults_are_listed() {
     let lines: String = (0..20_000).map(|at| format!("k{at} = {at}\n")).collect();
     assert_eq!(Fixture::new(&lines).faults().faults.len(), 100);
 }
@@ -97,13 +99,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_text_has_a_verdict(text in "\\PC*") {
+    fn any_text_is_accepted_or_gives_faults(text in "\\PC*") {
         let _ = inspect(&Fixture::new(&text).sources());
     }
 
-    /// The shipped file with a piece replaced by something from a TOML writer's nightmares.
+    /// A part of the shipped file is replaced by TOML that is likely to confuse a parser.
     #[test]
-    fn any_damage_has_a_verdict(from in 0_usize..100, to in 0_usize..100, with in prop::sample::select(vec![
+    fn a_damaged_file_is_accepted_or_gives_faults(from in 0_usize..100, to in 0_usize..100, with in prop::sample::select(vec![
         "", "[", "]]", "{", "}", "\"", "\u{27}\u{27}\u{27}", "=", "\n[[route]]\n", "\n[listen]\n", "0x", "1e400", "nan", "-0",
         "9223372036854775808", "1979-05-27T07:32:00Z", "\u{0}", "\u{feff}", "a.b.c = 1", "\"\\uD800\"", "[[[[[[[[[[[[[[[[", "true", "= {}",
         "= []", "= [{}, 1, \"a\"]",
@@ -114,6 +116,6 @@ proptest! {
         };
         let (from, to) = (at(from.min(to)), at(from.max(to)));
         let fixture = Fixture::new(&format!("{}{with}{}", &text[..from], &text[to..]));
-        prop_assert!(!said(&fixture).contains("canary"));
+        prop_assert!(!all_output(&fixture).contains("canary"));
     }
 }

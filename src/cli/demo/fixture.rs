@@ -1,5 +1,5 @@
-//! What the demonstration needs on disk: a self-signed certificate, two secrets and a configuration, in a directory of
-//! their own that goes with it.
+//! The files of the demonstration: a self-signed certificate, two secrets and a configuration, in a temporary directory
+//! that is removed at the end.
 
 use crate::config::Sources;
 use crate::scheme::{NamedSecret, Verifier};
@@ -12,37 +12,38 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The directory; removed on drop.
+/// The temporary directory and its files. Dropping the value removes them.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(super) struct Fixture {
     directory: PathBuf,
-    /// Signs as the provider (keys [`CURRENT`] and [`PREVIOUS`]) and as a stranger ([`STRANGER`]).
+    /// Signs with the provider's secrets (keys [`CURRENT`] and [`PREVIOUS`]) and with an unknown one ([`UNKNOWN`]).
     pub(super) signer: Verifier,
 }
 
-/// Names of the keys that sign; the gateway knows the first two.
-pub(super) const KEYS: [&str; 3] = ["current", "previous", "stranger"];
-/// Index of the secret in use.
+/// Names of the signing keys. The gateway is configured with the first two.
+pub(super) const KEYS: [&str; 3] = ["current", "previous", "unknown"];
+/// Index of the current secret.
 pub(super) const CURRENT: usize = 0;
-/// Index of the secret that is being rotated out.
+/// Index of the previous secret, which is still accepted during a rotation.
 pub(super) const PREVIOUS: usize = 1;
-/// Index of a secret that the gateway does not know.
-pub(super) const STRANGER: usize = 2;
+/// Index of a secret that the gateway is not configured with.
+pub(super) const UNKNOWN: usize = 2;
 
 /// The route's path.
 pub(super) const PATH: &str = "/webhooks/paddle";
 /// The route's body limit in bytes.
-pub(super) const BODY_LIMIT: usize = 64 << 10;
+pub(super) const BODY_LIMIT_BYTES: usize = 64 << 10;
 
-impl Stage {
-    /// Makes everything; `now` in Unix seconds dates the certificate.
+impl Fixture {
+    /// Creates the directory and its files. `application` is the upstream's address; the certificate is valid from one
+    /// hour before `now_unix` (Unix seconds).
     ///
     /// # Errors
-    /// One sentence.
-    pub(super) fn set(application: SocketAddr, now: u64) -> Result<Self, String> {
+    /// A sentence that names the file or the step that failed.
+    pub(super) fn create(application: SocketAddr, now_unix: u64) -> Result<Self, String> {
         let directory = std::env::temp_dir().join(format!("hookgate-demo-{}", random_hex::<8>()?));
-        let failed = |error: io::Error| format!("cannot write into {}: {error}", directory.display());
-        DirBuilder::new().mode(0o700).create(&directory).map_err(failed)?;
+        let write_error = |error: io::Error| format!("cannot write into {}: {error}", directory.display());
+        DirBuilder::new().mode(0o700).create(&directory).map_err(write_error)?;
         let mut secrets = Vec::new();
         for name in KEYS {
             let secret = format!("pdl_ntfset_{}_{}", random_hex::<13>()?, random_hex::<16>()?);
@@ -51,24 +52,30 @@ impl Stage {
                 secret: Secret::new(secret.into_bytes()),
             });
         }
-        let known: Vec<_> = secrets.iter().take(STRANGER).cloned().collect();
+        let known: Vec<_> = secrets.iter().take(UNKNOWN).cloned().collect();
         let signer = Verifier::new("paddle", None, secrets, None).map_err(|faults| faults.join("\n"))?;
-        // From here on the directory is removed, whatever happens.
-        let stage = Self {
+        // From here on, every error path drops the fixture and thereby removes the directory.
+        let fixture = Self {
             directory: directory.clone(),
             signer,
         };
         for NamedSecret { name, secret } in &known {
-            write(&stage.file(name), secret.expose()).map_err(failed)?;
+            write(&fixture.file(name), secret.expose()).map_err(write_error)?;
         }
-        let (certificate, key) = certificate(now).map_err(|error| format!("cannot make a certificate: {error}"))?;
-        write(&stage.certificate(), certificate.as_bytes()).map_err(failed)?;
-        write(&stage.file("tls.key"), key.as_bytes()).map_err(failed)?;
-        write(&stage.file("gateway.toml"), stage.configuration(application).as_bytes()).map_err(failed)?;
-        Ok(stage)
+        let (certificate, key) =
+            certificate(now_unix).map_err(|error| format!("cannot make a certificate: {error}"))?;
+        write(&fixture.certificate(), certificate.as_bytes()).map_err(write_error)?;
+        write(&fixture.file("tls.key"), key.as_bytes()).map_err(write_error)?;
+        write(
+            &fixture.file("gateway.toml"),
+            fixture.configuration(application).as_bytes(),
+        )
+        .map_err(write_error)?;
+        Ok(fixture)
     }
 
-    /// The configuration, as a user would give it; the environment is left out so that it cannot change the play.
+    /// The configuration as a user would pass it. The environment is left out, so that the user's variables cannot change
+    /// the demonstration.
     pub(super) fn sources(&self) -> Sources {
         Sources {
             file: Some(self.file("gateway.toml")),
@@ -77,12 +84,12 @@ impl Stage {
         }
     }
 
-    /// The PEM certificate, which is also its own root.
+    /// Path of the PEM certificate. It is self-signed, so it is also the root to trust.
     pub(super) fn certificate(&self) -> PathBuf {
         self.file("tls.crt")
     }
 
-    /// The file with the secret in use.
+    /// Path of the file with the current secret.
     pub(super) fn secret(&self) -> PathBuf {
         self.file("current")
     }
@@ -119,24 +126,24 @@ name = "paddle"
 path = "{PATH}"
 provider = "paddle"
 secrets = [{{ name = "current", file = {current} }}, {{ name = "previous", file = {previous} }}]
-body_limit = {BODY_LIMIT}
+body_limit = {BODY_LIMIT_BYTES}
 upstream = "http://{application}"
 "#,
-            webhooks = preferred(8443),
-            admin = preferred(9464),
+            webhooks = preferred_address(8443),
+            admin = preferred_address(9464),
         )
     }
 }
 
-impl Drop for Stage {
+impl Drop for Fixture {
     fn drop(&mut self) {
-        // What cannot be removed lies in the system's directory for temporary files.
+        // An error is ignored: what remains is in the system's directory for temporary files.
         let _ = remove_dir_all(&self.directory);
     }
 }
 
-/// The port that documentation names when it is free, otherwise one that the system chooses.
-fn preferred(port: u16) -> SocketAddr {
+/// The given port on loopback if it is free, otherwise port 0, for which the kernel chooses a free one.
+fn preferred_address(port: u16) -> SocketAddr {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     match TcpListener::bind(address) {
         Ok(_) => address,
@@ -144,19 +151,19 @@ fn preferred(port: u16) -> SocketAddr {
     }
 }
 
-/// A P-256 certificate for this machine, valid for a day, with its key.
-fn certificate(now: u64) -> Result<(String, String), rcgen::Error> {
+/// A P-256 certificate for `localhost` that is valid for 24 hours, and its private key, both in PEM.
+fn certificate(now_unix: u64) -> Result<(String, String), rcgen::Error> {
     let mut parameters = CertificateParams::new(["localhost", "127.0.0.1", "::1"].map(String::from))?;
     parameters.distinguished_name = DistinguishedName::new();
     parameters.distinguished_name.push(DnType::CommonName, "hookgate demo");
-    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(now);
+    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(now_unix);
     parameters.not_before = now - HOUR;
     parameters.not_after = now + 24 * HOUR;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     Ok((parameters.self_signed(&key)?.pem(), key.serialize_pem()))
 }
 
-/// Readable by its owner only.
+/// Creates a file that only its owner can read (mode 0600).
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     OpenOptions::new()
         .write(true)
@@ -166,9 +173,10 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
         .write_all(content)
 }
 
+/// `BYTES` random bytes as lower-case hexadecimal digits.
 fn random_hex<const BYTES: usize>() -> Result<String, String> {
     let mut bytes = [0; BYTES];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| "the system gives no randomness")?;
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| "the system's random number generator failed")?;
     Ok(hex::encode(bytes))
 }
 
@@ -183,15 +191,15 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn the_stage_is_a_valid_configuration_readable_by_its_owner_only_and_leaves_nothing() {
-        let stage = Stage::set("127.0.0.1:1".parse().unwrap(), clock::unix_now()).unwrap();
-        let config = config::load(&stage.sources()).unwrap();
+    fn the_fixture_is_valid_readable_by_its_owner_only_and_removed_on_drop() {
+        let fixture = Fixture::create("127.0.0.1:1".parse().unwrap(), clock::unix_now()).unwrap();
+        let config = config::load(&fixture.sources()).unwrap();
         assert_eq!(config.warnings, Vec::<String>::new());
         assert_eq!(
             config.routes.first().unwrap().verifier.key_names(),
             ["current", "previous"]
         );
-        let directory = stage.directory.clone();
+        let directory = fixture.directory.clone();
         let files: Vec<_> = std::fs::read_dir(&directory)
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -201,7 +209,7 @@ mod tests {
             let mode = std::fs::metadata(path).unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0, "{}", path.display());
         }
-        drop(stage);
+        drop(fixture);
         assert!(!directory.exists());
     }
 }

@@ -1,100 +1,105 @@
-//! JSON written another way, token by token: spaces, escapes and the order of keys change, and nothing else does.
+//! Rewrites JSON text token by token: only white space, escapes and the order of keys change.
 //!
-//! A general parser would not do, because it also rewrites numbers (`1.0`, `1e5`, sixty digits) and merges repeated keys;
-//! here every token that is not asked for stays as it stands.
+//! A general parser is not suitable, because it also rewrites numbers (`1.0`, `1e5`, numbers of sixty digits) and merges
+//! repeated keys. Here every token keeps its text unless a change is requested.
 
-/// White space between tokens.
+/// White space between tokens, as libraries write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Space {
-    /// `{"a":1,"b":[2]}`: JavaScript, Go, PHP, Ruby.
+pub(super) enum Whitespace {
+    /// `{"a":1,"b":[2]}`: the default of JavaScript, Go, PHP and Ruby.
     Compact,
-    /// `{"a": 1, "b": [2]}`: Python.
+    /// `{"a": 1, "b": [2]}`: the default of Python.
     Spaced,
-    /// A line for each value, this much deeper on each level.
+    /// One line for each value, indented by this number of spaces for each level.
     Indented(usize),
 }
 
-/// Characters that may be written in two ways.
+/// How characters in strings are escaped, as libraries write them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escapes {
-    /// As they stand.
+    /// Unchanged.
     Kept,
-    /// Non-ASCII as `\uXXXX`, `/` plain: Python, Paddle.
+    /// Non-ASCII characters as `\uXXXX`, `/` not escaped: Python, Paddle.
     Ascii,
-    /// Non-ASCII as `\uXXXX`, and `/` as `\/`: PHP.
+    /// Non-ASCII characters as `\uXXXX`, and `/` as `\/`: PHP.
     AsciiAndSlash,
-    /// Non-ASCII as it is, `/` plain: JavaScript, Ruby.
+    /// Nothing that can be written without an escape is escaped: JavaScript, Ruby.
     Plain,
     /// As [`Escapes::Plain`], with `<`, `>` and `&` as `\u003c`: Go.
     Html,
 }
 
-/// A node of the text; every scalar as it was written.
+/// A value of the text; each scalar keeps its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Node {
+pub(super) enum JsonNode {
     Scalar(String),
-    List(Vec<Node>),
-    /// Keys with their quotes.
-    Table(Vec<(String, Node)>),
+    List(Vec<JsonNode>),
+    /// Pairs of key and value; the keys include their quotes.
+    Table(Vec<(String, JsonNode)>),
 }
 
-/// Reads JSON; `None` when it is none, or nested deeper than [`DEEPEST`].
-pub(super) fn read(text: &str) -> Option<Node> {
-    let mut reader = Reader { rest: text };
-    let node = reader.node(0)?;
-    reader.skip();
-    reader.rest.is_empty().then_some(node)
+/// Parses JSON; `None` if the text is not JSON or is nested deeper than [`MAX_DEPTH`].
+pub(super) fn parse(text: &str) -> Option<JsonNode> {
+    let mut parser = Parser { rest: text };
+    let node = parser.node(0)?;
+    parser.skip_whitespace();
+    parser.rest.is_empty().then_some(node)
 }
 
-/// Writes it again.
-pub(super) fn write(node: &Node, space: Space, escapes: Escapes) -> String {
+/// Writes the value with this white space and these escapes.
+pub(super) fn write(node: &JsonNode, space: Whitespace, escapes: Escapes) -> String {
     let mut out = String::new();
-    put(node, space, escapes, 0, &mut out);
+    write_node(node, space, escapes, 0, &mut out);
     out
 }
 
-/// The same text with other escapes, every space left where it is.
-pub(super) fn respell(text: &str, escapes: Escapes) -> String {
+/// Changes the escapes and keeps all white space.
+pub(super) fn change_escapes(text: &str, escapes: Escapes) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('"') {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
-        let Some((string, after)) = string(from) else { break };
-        scalar(string, escapes, &mut out);
+        let Some((string, after)) = split_string(from) else {
+            break;
+        };
+        write_scalar(string, escapes, &mut out);
         rest = after;
     }
     out.push_str(rest);
     out
 }
 
-const DEEPEST: usize = 64;
+/// Largest nesting of arrays and objects.
+const MAX_DEPTH: usize = 64;
 
-struct Reader<'t> {
+/// A parser and the text that it has not read yet.
+struct Parser<'t> {
     rest: &'t str,
 }
 
-impl Reader<'_> {
-    fn skip(&mut self) {
+impl Parser<'_> {
+    fn skip_whitespace(&mut self) {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
     }
 
-    fn take(&mut self, sign: char) -> bool {
-        self.skip();
-        let taken = self.rest.strip_prefix(sign);
+    /// Skips white space, and then this character if it follows.
+    fn take(&mut self, character: char) -> bool {
+        self.skip_whitespace();
+        let taken = self.rest.strip_prefix(character);
         self.rest = taken.unwrap_or(self.rest);
         taken.is_some()
     }
 
     fn string(&mut self) -> Option<String> {
-        self.skip();
-        let (string, rest) = string(self.rest)?;
+        self.skip_whitespace();
+        let (string, rest) = split_string(self.rest)?;
         self.rest = rest;
         Some(string.to_owned())
     }
 
-    fn node(&mut self, depth: usize) -> Option<Node> {
-        if depth > DEEPEST {
+    fn node(&mut self, depth: usize) -> Option<JsonNode> {
+        if depth > MAX_DEPTH {
             return None;
         }
         if self.take('{') {
@@ -109,7 +114,7 @@ impl Reader<'_> {
                 }
                 pairs.push((key, self.node(depth + 1)?));
             }
-            return Some(Node::Table(pairs));
+            return Some(JsonNode::Table(pairs));
         }
         if self.take('[') {
             let mut nodes = Vec::new();
@@ -119,22 +124,23 @@ impl Reader<'_> {
                 }
                 nodes.push(self.node(depth + 1)?);
             }
-            return Some(Node::List(nodes));
+            return Some(JsonNode::List(nodes));
         }
         if let Some(string) = self.string() {
-            return Some(Node::Scalar(string));
+            return Some(JsonNode::Scalar(string));
         }
         let end = self
             .rest
             .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '-' | '.'));
         let (scalar, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         self.rest = rest;
-        (!scalar.is_empty()).then(|| Node::Scalar(scalar.to_owned()))
+        (!scalar.is_empty()).then(|| JsonNode::Scalar(scalar.to_owned()))
     }
 }
 
-/// The string with its quotes that a text begins with, and what follows it.
-fn string(text: &str) -> Option<(&str, &str)> {
+/// Splits off the string, with its quotes, at the beginning of the text. `None` if the text does not begin with a complete
+/// string.
+fn split_string(text: &str) -> Option<(&str, &str)> {
     let mut escaped = false;
     for (at, c) in text.char_indices() {
         match c {
@@ -147,25 +153,25 @@ fn string(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-fn put(node: &Node, space: Space, escapes: Escapes, depth: usize, out: &mut String) {
+fn write_node(node: &JsonNode, space: Whitespace, escapes: Escapes, depth: usize, out: &mut String) {
     let line = |depth: usize, out: &mut String| {
-        if let Space::Indented(width) = space {
+        if let Whitespace::Indented(width) = space {
             out.push('\n');
             out.push_str(&" ".repeat(width * depth));
         }
     };
     let comma = match space {
-        Space::Spaced => ", ",
-        Space::Compact | Space::Indented(_) => ",",
+        Whitespace::Spaced => ", ",
+        Whitespace::Compact | Whitespace::Indented(_) => ",",
     };
     let colon = match space {
-        Space::Spaced | Space::Indented(_) => ": ",
-        Space::Compact => ":",
+        Whitespace::Spaced | Whitespace::Indented(_) => ": ",
+        Whitespace::Compact => ":",
     };
     let (open, close, count) = match node {
-        Node::Scalar(text) => return scalar(text, escapes, out),
-        Node::List(nodes) => ('[', ']', nodes.len()),
-        Node::Table(pairs) => ('{', '}', pairs.len()),
+        JsonNode::Scalar(text) => return write_scalar(text, escapes, out),
+        JsonNode::List(nodes) => ('[', ']', nodes.len()),
+        JsonNode::Table(pairs) => ('{', '}', pairs.len()),
     };
     out.push(open);
     for at in 0..count {
@@ -174,20 +180,20 @@ fn put(node: &Node, space: Space, escapes: Escapes, depth: usize, out: &mut Stri
         }
         line(depth + 1, out);
         match node {
-            Node::List(nodes) => {
+            JsonNode::List(nodes) => {
                 nodes
                     .get(at)
                     .into_iter()
-                    .for_each(|node| put(node, space, escapes, depth + 1, out));
+                    .for_each(|node| write_node(node, space, escapes, depth + 1, out));
             }
-            Node::Table(pairs) => {
+            JsonNode::Table(pairs) => {
                 if let Some((key, node)) = pairs.get(at) {
-                    scalar(key, escapes, out);
+                    write_scalar(key, escapes, out);
                     out.push_str(colon);
-                    put(node, space, escapes, depth + 1, out);
+                    write_node(node, space, escapes, depth + 1, out);
                 }
             }
-            Node::Scalar(_) => {}
+            JsonNode::Scalar(_) => {}
         }
     }
     if count > 0 {
@@ -196,13 +202,13 @@ fn put(node: &Node, space: Space, escapes: Escapes, depth: usize, out: &mut Stri
     out.push(close);
 }
 
-/// A token; strings are spelled as asked for, with lower-case hexadecimal digits.
-fn scalar(text: &str, escapes: Escapes, out: &mut String) {
+/// Writes a scalar; strings get the requested escapes, with lower-case hexadecimal digits.
+fn write_scalar(text: &str, escapes: Escapes, out: &mut String) {
     if escapes == Escapes::Kept || !text.starts_with('"') {
         return out.push_str(text);
     }
     let Ok(plain) = serde_json::from_str::<String>(text) else {
-        // A lone surrogate, which no other spelling can hold.
+        // The string has a surrogate without its pair, which only this escape can represent.
         return out.push_str(text);
     };
     let ascii = matches!(escapes, Escapes::Ascii | Escapes::AsciiAndSlash);
@@ -233,9 +239,9 @@ mod tests {
         "n":1e5, "e":{}, "l":[]}"#;
 
     #[test]
-    fn as_the_languages_write_it() {
-        let node = read(TEXT).unwrap();
-        let compact = |escapes| write(&node, Space::Compact, escapes);
+    fn white_space_and_escapes_of_each_language_are_written() {
+        let node = parse(TEXT).unwrap();
+        let compact = |escapes| write(&node, Whitespace::Compact, escapes);
         assert_eq!(
             compact(Escapes::Kept),
             r#"{"b":1.0,"a":[true,"J\u00f3sef \/ <é>"],"n":1e5,"e":{},"l":[]}"#
@@ -244,32 +250,36 @@ mod tests {
         assert!(compact(Escapes::Ascii).contains(r#""J\u00f3sef / <\u00e9>""#));
         assert!(compact(Escapes::AsciiAndSlash).contains(r#""J\u00f3sef \/ <\u00e9>""#));
         assert!(compact(Escapes::Html).contains(r#""Jósef / \u003cé\u003e""#));
-        assert!(write(&node, Space::Spaced, Escapes::Kept).starts_with(r#"{"b": 1.0, "a": [true, "#));
+        assert!(write(&node, Whitespace::Spaced, Escapes::Kept).starts_with(r#"{"b": 1.0, "a": [true, "#));
         assert_eq!(
-            write(&read(r#"{"a":[1,{}]}"#).unwrap(), Space::Indented(2), Escapes::Kept),
+            write(
+                &parse(r#"{"a":[1,{}]}"#).unwrap(),
+                Whitespace::Indented(2),
+                Escapes::Kept
+            ),
             "{\n  \"a\": [\n    1,\n    {}\n  ]\n}"
         );
-        assert!(respell(TEXT, Escapes::Ascii).starts_with(r#"{"b": 1.0, "a":[true,"J\u00f3sef / "#));
+        assert!(change_escapes(TEXT, Escapes::Ascii).starts_with(r#"{"b": 1.0, "a":[true,"J\u00f3sef / "#));
     }
 
     proptest! {
-        /// What is written again means the same, and what cannot be read is not invented.
+        /// JSON that is written again has the same values. Text that is not JSON causes no panic.
         #[test]
-        fn the_meaning_stays(text in "[\\[\\]{}:,\"0-9a-z\\\\ ué🎉/]{0,40}", key in "\\PC{0,8}", value in "\\PC{0,8}") {
+        fn rewritten_json_has_the_same_values(text in "[\\[\\]{}:,\"0-9a-z\\\\ ué🎉/]{0,40}", key in "\\PC{0,8}", value in "\\PC{0,8}") {
             let made = serde_json::json!({ key.clone(): [value, 1.5, null, { "x": key }] });
             for text in [text, made.to_string()] {
                 let Ok(meant) = serde_json::from_str::<serde_json::Value>(&text) else {
-                    let _ = read(&text).map(|node| write(&node, Space::Spaced, Escapes::Ascii));
-                    let _ = respell(&text, Escapes::Ascii);
+                    let _ = parse(&text).map(|node| write(&node, Whitespace::Spaced, Escapes::Ascii));
+                    let _ = change_escapes(&text, Escapes::Ascii);
                     continue;
                 };
-                // serde_json merges repeated keys, which the rewriting does not.
+                // Both sides are compared after serde_json has merged repeated keys; the rewriting keeps them.
                 for escapes in [Escapes::Kept, Escapes::Ascii, Escapes::AsciiAndSlash, Escapes::Plain, Escapes::Html] {
-                    for space in [Space::Compact, Space::Spaced, Space::Indented(2)] {
-                        let written = write(&read(&text).unwrap(), space, escapes);
+                    for space in [Whitespace::Compact, Whitespace::Spaced, Whitespace::Indented(2)] {
+                        let written = write(&parse(&text).unwrap(), space, escapes);
                         prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(&written).unwrap(), &meant);
                     }
-                    let written = respell(&text, escapes);
+                    let written = change_escapes(&text, escapes);
                     prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(&written).unwrap(), &meant);
                 }
             }

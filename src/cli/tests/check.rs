@@ -1,7 +1,7 @@
-//! `check`: its exit code is the verdict, its output is the configuration in force.
+//! `check`: its exit code says whether the configuration is valid, and its output is the configuration in force.
 
-use super::{Fixture, SECRET};
 use crate::cli::check::{self, FAULTY, VALID};
+use crate::config::tests::{Fixture, SECRET};
 use serde_json::{Value, json};
 
 fn run(fixture: &Fixture, json: bool) -> (u8, String) {
@@ -25,9 +25,9 @@ fn a_valid_configuration_is_printed_with_its_defaults() {
     assert!(text.ends_with("is valid\n") && !text.contains(SECRET), "{text}");
 }
 
-/// What is printed is a configuration: without the redacted values it loads again, to the same.
+/// The output is itself a configuration file. Without the redacted values it loads again and gives the same output.
 #[test]
-fn what_is_printed_loads_again_to_the_same() {
+fn the_output_loads_again_and_gives_the_same_output() {
     let route = "host = \"*.example.com\"\nallow = \"paddle-live\"\ntolerance = \"unlimited\"\nreplay = { window = \"90s\" }\nmode = \"report\"";
     for (top, route) in [
         ("", ""),
@@ -49,7 +49,7 @@ fn what_is_printed_loads_again_to_the_same() {
 }
 
 #[test]
-fn faults_are_printed_and_end_with_2() {
+fn faults_are_printed_and_the_exit_code_is_2() {
     let fixture = Fixture::minimal("wrokers = 1", "");
     let (code, text) = run(&fixture, false);
     assert_eq!(code, FAULTY);
@@ -65,9 +65,9 @@ fn faults_are_printed_and_end_with_2() {
     assert_eq!(report["faults"][0]["line"], json!(1));
 }
 
-/// G12: an upstream that others may reach is noted; loopback and Unix sockets are not.
+/// G12: `check` prints a note for an upstream that is neither on loopback nor a Unix socket.
 #[test]
-fn warnings_and_notes_are_printed_and_do_not_change_the_verdict() {
+fn warnings_and_notes_are_printed_and_the_exit_code_stays_0() {
     let fixture = Fixture::minimal("", "mode = \"report\"").option("route.0.upstream", "http://app.internal:8000");
     let (code, text) = run(&fixture, false);
     assert_eq!(code, VALID);
@@ -87,7 +87,7 @@ fn warnings_and_notes_are_printed_and_do_not_change_the_verdict() {
 }
 
 #[test]
-fn every_file_that_was_read_is_known_to_the_watch() {
+fn the_list_of_files_contains_every_file_that_was_read() {
     let fixture = Fixture::minimal("", "").option("route.0.secrets.1.file", "secret");
     fixture.write_private("secret", b"another secret that is long enough");
     let files = fixture.inspect().unwrap().files;

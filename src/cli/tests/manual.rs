@@ -1,15 +1,16 @@
-//! The manual page (`deploy/man/hookgate.1`) against the commands: its list of options is made from them, and what it
-//! says of exit codes and variables is what `--help` says. With `UPDATE_LISTS=1` the test writes the list.
+//! Compares the manual page (`deploy/man/hookgate.1`) with the commands. Its list of options is generated from the
+//! arguments, and its exit codes, variables and signals have the sentences of `--help`. With `UPDATE_LISTS=1` the test
+//! writes the list.
 
-use super::{AFTER_HELP, Arguments};
+use crate::cli::{AFTER_HELP, Arguments};
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use std::fmt::Write as _;
 use std::path::Path;
 
-const BEGIN: &str = ".\\\" options: made by src/cli/manual.rs, do not edit\n";
+const BEGIN: &str = ".\\\" options: made by src/cli/tests/manual.rs, do not edit\n";
 const END: &str = ".\\\" end of options\n";
 
-/// Sections OPTIONS and COMMANDS.
+/// The sections OPTIONS and COMMANDS.
 fn options() -> String {
     let mut root = Arguments::command();
     root.build();
@@ -26,6 +27,7 @@ fn options() -> String {
     page
 }
 
+/// The synopsis of a command: `hookgate sign [OPTIONS] BODY`.
 fn usage(command: &Command) -> String {
     let positional = command.get_positionals().map(|argument| {
         let name = argument.get_id().as_str().to_ascii_uppercase();
@@ -50,6 +52,7 @@ fn usage(command: &Command) -> String {
     )
 }
 
+/// Appends the entry of one option or positional argument.
 fn option(page: &mut String, argument: &Arg) {
     if argument.is_hide_set() {
         return;
@@ -94,7 +97,8 @@ fn option(page: &mut String, argument: &Arg) {
     let _ = writeln!(page, ".TP\n{tag}\n{}", escaped(&text));
 }
 
-/// roff reads backslashes, hyphens as line breaks, and dots and quotes at the beginning of a line.
+/// Escapes what roff interprets: backslashes, hyphens (it may break a line there), and a dot or quote at the beginning of
+/// a line.
 fn escaped(text: &str) -> String {
     let text = text
         .replace('\\', "\\e")
@@ -107,11 +111,11 @@ fn escaped(text: &str) -> String {
     }
 }
 
-fn path() -> std::path::PathBuf {
+fn manual_page() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/man/hookgate.1")
 }
 
-/// The words of the page or of `--help`, without what only sets the type.
+/// The lower-case words of the page or of `--help`, without roff requests and punctuation.
 fn words(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let line = ["BR", "B", "I", "BI", "RB", "RI"]
@@ -135,14 +139,17 @@ fn words(text: &str) -> String {
 }
 
 #[test]
-fn the_page_has_every_option_and_no_other() {
-    let page = std::fs::read_to_string(path()).unwrap();
+fn the_manual_page_lists_exactly_the_options_of_the_commands() {
+    let page = std::fs::read_to_string(manual_page()).unwrap();
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (listed, after) = rest.split_once(END).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "a switch of the test, not of the program")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this variable controls the test, not the program"
+    )]
     let is_update = std::env::var_os("UPDATE_LISTS").is_some();
     if is_update {
-        std::fs::write(path(), format!("{before}{BEGIN}{}{END}{after}", options())).unwrap();
+        std::fs::write(manual_page(), format!("{before}{BEGIN}{}{END}{after}", options())).unwrap();
         return;
     }
     assert!(listed == options(), "run the tests once with UPDATE_LISTS=1");
@@ -153,8 +160,8 @@ fn the_page_has_every_option_and_no_other() {
 }
 
 #[test]
-fn the_page_says_what_help_says_of_exit_codes_and_variables() {
-    let page = words(&std::fs::read_to_string(path()).unwrap());
+fn the_manual_page_contains_the_sentences_of_help() {
+    let page = words(&std::fs::read_to_string(manual_page()).unwrap());
     let mut lines = 0;
     for line in AFTER_HELP.lines().filter(|line| line.starts_with("  ")) {
         lines += 1;
@@ -167,8 +174,8 @@ fn the_page_says_what_help_says_of_exit_codes_and_variables() {
 }
 
 #[test]
-fn help_names_every_variable_of_the_page() {
-    let page = std::fs::read_to_string(path()).unwrap();
+fn help_names_every_variable_of_the_manual_page() {
+    let page = std::fs::read_to_string(manual_page()).unwrap();
     let section = page
         .split(".SH ENVIRONMENT")
         .nth(1)

@@ -1,29 +1,30 @@
-//! The usual things that happen to a body between the wire and the code that verifies it, undone one at a time.
+//! The usual changes of a body between the network and the code that verifies it.
 //!
-//! Each cause is a pure function: it puts right what would be wrong, and says so only when the signature then fits. Where
-//! that cannot be put right (a lost byte stays lost), the trace that it leaves is told as likely, not as certain.
+//! Each cause is a pure function: it undoes one change, and is certain only if the signature then fits. A change that
+//! cannot be undone (bytes were lost) is likely if it left a trace.
 
 use super::case::Case;
 use super::finding::Finding;
-use super::rewrite::{self, Escapes, Node, Space};
+use super::json_text::{self, Escapes, JsonNode, Whitespace};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use hyper::header::CONTENT_ENCODING;
 use std::io::Read;
 
-const RAW: &str = "verify the bytes as they arrived, before anything parses them (Flask: request.get_data(), Express: express.raw(), Rails: request.raw_post, Next.js: await request.text())";
+/// The fix for a body that was parsed.
+const FIX_RAW_BODY: &str = "verify the bytes as they arrived, before any code parses them (Flask: request.get_data(), Express: express.raw(), Rails: request.raw_post, Next.js: await request.text())";
 
-/// Most top-level keys whose orders are all tried: 720 of them.
-const MOST_PERMUTED: usize = 6;
+/// Largest number of top-level keys for which all orders are tried: 6! = 720 orders.
+const MAX_PERMUTED_KEYS: usize = 6;
 
-/// Inflated to at most this much.
-const LARGEST: u64 = 64 << 20;
+/// Largest size in bytes to which a body is decompressed (64 MiB).
+const MAX_DECOMPRESSED_BYTES: u64 = 64 << 20;
 
-/// The body was parsed as JSON and written again.
+/// The body was parsed as JSON and serialised again.
 pub(super) fn json_reserialised(case: &Case) -> Option<Finding> {
     let text = std::str::from_utf8(&case.body).ok()?.trim();
-    let node = rewrite::read(text)?;
+    let node = json_text::parse(text)?;
     let spelled = [
         (Escapes::Kept, ""),
         (Escapes::Ascii, "non-ASCII characters escaped as \\uXXXX"),
@@ -32,10 +33,10 @@ pub(super) fn json_reserialised(case: &Case) -> Option<Finding> {
         (Escapes::Html, "<, > and & escaped"),
     ];
     let spaced = [
-        (Space::Compact, "compact"),
-        (Space::Spaced, "with a space after each comma and colon"),
-        (Space::Indented(2), "indented by two spaces"),
-        (Space::Indented(4), "indented by four spaces"),
+        (Whitespace::Compact, "compact"),
+        (Whitespace::Spaced, "with a space after each comma and colon"),
+        (Whitespace::Indented(2), "indented by two spaces"),
+        (Whitespace::Indented(4), "indented by four spaces"),
     ];
     let ends = [("", ""), ("\n", " and a newline at the end")];
     let found = |how: &str, spelling: &str, end: &str| {
@@ -46,17 +47,19 @@ pub(super) fn json_reserialised(case: &Case) -> Option<Finding> {
         };
         Some(Finding::certain(
             "json_reserialised",
-            format!("The JSON was parsed and written again: the signature fits the same values {how}{spelling}{end}."),
-            RAW,
+            format!(
+                "The JSON was parsed and serialised again: the signature fits the same values {how}{spelling}{end}."
+            ),
+            FIX_RAW_BODY,
         ))
     };
     for (end, ending) in ends {
         for (escapes, spelling) in spelled {
-            if case.fits_body(format!("{}{end}", rewrite::respell(text, escapes)).as_bytes()) {
+            if case.fits_body(format!("{}{end}", json_text::change_escapes(text, escapes)).as_bytes()) {
                 return found("with the same white space", spelling, ending);
             }
             for (space, how) in spaced {
-                if case.fits_body(format!("{}{end}", rewrite::write(&node, space, escapes)).as_bytes()) {
+                if case.fits_body(format!("{}{end}", json_text::write(&node, space, escapes)).as_bytes()) {
                     return found(how, spelling, ending);
                 }
             }
@@ -67,7 +70,7 @@ pub(super) fn json_reserialised(case: &Case) -> Option<Finding> {
     for (order, node) in orders {
         for (escapes, spelling) in spelled {
             for (space, how) in spaced.into_iter().take(2) {
-                if case.fits_body(rewrite::write(&node, space, escapes).as_bytes()) {
+                if case.fits_body(json_text::write(&node, space, escapes).as_bytes()) {
                     return found(&format!("{order}, {how}"), spelling, "");
                 }
             }
@@ -76,10 +79,12 @@ pub(super) fn json_reserialised(case: &Case) -> Option<Finding> {
     None
 }
 
-/// Every order of the top level's keys, where there are few.
-fn orders(node: &Node) -> Vec<(&'static str, Node)> {
-    let Node::Table(pairs) = node else { return Vec::new() };
-    if pairs.len() > MOST_PERMUTED {
+/// All orders of the top-level keys, if there are at most [`MAX_PERMUTED_KEYS`].
+fn orders(node: &JsonNode) -> Vec<(&'static str, JsonNode)> {
+    let JsonNode::Table(pairs) = node else {
+        return Vec::new();
+    };
+    if pairs.len() > MAX_PERMUTED_KEYS {
         return Vec::new();
     }
     let mut all = vec![Vec::new()];
@@ -94,34 +99,38 @@ fn orders(node: &Node) -> Vec<(&'static str, Node)> {
             })
             .collect();
     }
-    let table = |order: Vec<usize>| Node::Table(order.into_iter().filter_map(|at| pairs.get(at).cloned()).collect());
+    let table =
+        |order: Vec<usize>| JsonNode::Table(order.into_iter().filter_map(|at| pairs.get(at).cloned()).collect());
     all.into_iter()
         .map(|order| ("with keys in another order", table(order)))
         .collect()
 }
 
-fn sorted(node: &Node) -> Node {
+/// The same values with the keys of every object sorted by their bytes.
+fn sorted(node: &JsonNode) -> JsonNode {
     match node {
-        Node::Scalar(text) => Node::Scalar(text.clone()),
-        Node::List(nodes) => Node::List(nodes.iter().map(sorted).collect()),
-        Node::Table(pairs) => {
+        JsonNode::Scalar(text) => JsonNode::Scalar(text.clone()),
+        JsonNode::List(nodes) => JsonNode::List(nodes.iter().map(sorted).collect()),
+        JsonNode::Table(pairs) => {
             let mut pairs: Vec<_> = pairs.iter().map(|(key, node)| (key.clone(), sorted(node))).collect();
             pairs.sort_by(|a, b| a.0.cmp(&b.0));
-            Node::Table(pairs)
+            JsonNode::Table(pairs)
         }
     }
 }
 
-/// Bytes were added at the end or taken off there.
+/// White space was added or removed at the end.
 pub(super) fn trailing_newline(case: &Case) -> Option<Finding> {
     let body = case.body.as_slice();
-    let fix = "save the body without an editor (`--data-binary @file` with curl, `printf %s` in a shell), and do not trim it before verifying";
+    let fix = "save the body without an editor (`--data-binary @file` with curl, `printf %s` in a shell), and do not trim it before verification";
     let found = |what: &str| Some(Finding::certain("trailing_newline", what.to_owned(), fix));
-    if case.announced.is_some_and(|announced| {
-        body.get(..announced)
-            .is_some_and(|start| announced < body.len() && case.fits_body(start))
+    if case.declared_length.is_some_and(|declared| {
+        body.get(..declared)
+            .is_some_and(|start| declared < body.len() && case.fits_body(start))
     }) {
-        return found("The body is longer than its Content-Length: what follows was not sent (an editor's newline?).");
+        return found(
+            "The body is longer than its Content-Length: the rest was not sent (did an editor add a newline?).",
+        );
     }
     for end in [&b"\n"[..], b"\r\n"] {
         if let Some(without) = body.strip_suffix(end)
@@ -139,7 +148,7 @@ pub(super) fn trailing_newline(case: &Case) -> Option<Finding> {
     None
 }
 
-/// Line ends were converted.
+/// Line ends were converted between LF and CRLF.
 pub(super) fn line_ends(case: &Case) -> Option<Finding> {
     let body = case.body.as_slice();
     let mut unix = Vec::with_capacity(body.len());
@@ -181,22 +190,22 @@ pub(super) fn base64_body(case: &Case) -> Option<Finding> {
         })
 }
 
-/// The body was decoded with one character set and encoded with another.
+/// The body was decoded with one character encoding and encoded with another.
 pub(super) fn charset(case: &Case) -> Option<Finding> {
     let fix = "read the body as bytes, never as text";
     let found = |what: &str| Some(Finding::certain("charset", what.to_owned(), fix));
     let body = case.body.as_slice();
-    let marked = [&b"\xef\xbb\xbf"[..], body].concat();
+    let with_mark = [&b"\xef\xbb\xbf"[..], body].concat();
     if body
         .strip_prefix(b"\xef\xbb\xbf")
         .is_some_and(|without| case.fits_body(without))
     {
-        return found("A byte order mark was put before the body.");
+        return found("A byte order mark was added before the body.");
     }
-    if case.fits_body(&marked) {
-        return found("The byte order mark before the body was taken off: it was signed.");
+    if case.fits_body(&with_mark) {
+        return found("The byte order mark before the body was removed: it was signed.");
     }
-    // Latin-1 has one byte for each of the first 256 characters.
+    // In Latin-1, each byte is the code point of its character.
     let as_latin: String = body.iter().copied().map(char::from).collect();
     if !body.is_ascii() && case.fits_body(as_latin.as_bytes()) {
         return found("The body is in Latin-1: the signature fits it in UTF-8.");
@@ -218,21 +227,21 @@ pub(super) fn charset(case: &Case) -> Option<Finding> {
     text.contains('\u{fffd}').then(|| {
         Finding::likely(
             "charset",
-            "The body holds the replacement character U+FFFD: bytes that were no UTF-8 were lost when it was read as text.".into(),
+            "The body contains the replacement character U+FFFD: bytes that are not UTF-8 were lost when it was read as text.".into(),
             fix,
         )
     })
 }
 
-/// The body was compressed or decompressed on its way.
+/// The body was compressed or decompressed after it was signed.
 pub(super) fn compression(case: &Case) -> Option<Finding> {
-    let fix = "verify before anything decompresses (a proxy, a framework's middleware), or after it where the provider signs the plain bytes";
+    let fix = "verify before a proxy or a framework decompresses the body, or afterwards if the provider signs the uncompressed bytes";
     let body = case.body.as_slice();
     let inflated = |mut reader: Box<dyn Read + '_>| {
         let mut plain = Vec::new();
         reader
             .as_mut()
-            .take(LARGEST)
+            .take(MAX_DECOMPRESSED_BYTES)
             .read_to_end(&mut plain)
             .ok()
             .map(|_| plain)
@@ -265,22 +274,22 @@ pub(super) fn compression(case: &Case) -> Option<Finding> {
     (coding != "identity" && !is_gzip && is_plain).then(|| {
         Finding::likely(
             "compression",
-            "The request says that its body is compressed, and this one is plain text: it was decompressed, and the signature covers the compressed bytes.".into(),
+            "Content-Encoding names a compression, but the body is plain text: it was decompressed, and the signature covers the compressed bytes.".into(),
             fix,
         )
     })
 }
 
-/// The head announces another length.
+/// Content-Length differs from the length of the body.
 pub(super) fn length(case: &Case) -> Option<Finding> {
-    let announced = case.announced.filter(|announced| *announced != case.body.len())?;
+    let declared = case.declared_length.filter(|declared| *declared != case.body.len())?;
     let what = if case.body.is_empty() {
         format!(
-            "There is no body here, and the request announced {announced} bytes (curl -v does not show it: give it with --body)."
+            "The capture has no body, but Content-Length is {declared} bytes (curl -v does not show the body: give it with --body)."
         )
     } else {
         format!(
-            "The body has {} bytes, and the request announced {announced}.",
+            "The body has {} bytes, but Content-Length is {declared}.",
             case.body.len()
         )
     };
