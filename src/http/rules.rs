@@ -51,8 +51,8 @@ fn is_protected(name: &[u8], signature: &[HeaderName]) -> bool {
 /// - `TransferCoding`: a transfer coding other than a single `chunked` over HTTP/1.1.
 /// - `SignatureMalformed`: a signature header is repeated.
 pub fn check_request_fields(headers: &Headers, version: Version, signature: &[HeaderName]) -> Result<(), Rejection> {
-    let may_alias = |field: &Header<'_>| matches!(field.role, Role::Underscored | Role::Hookgate);
-    for field in headers.iter().filter(may_alias) {
+    let may_imitate = |field: &Header<'_>| matches!(field.role, Role::Underscored | Role::Hookgate);
+    for field in headers.iter().filter(may_imitate) {
         if field.name.contains(&b'_') && is_protected(field.name, signature) {
             return Err(Rejection::HeaderConflict);
         }
@@ -126,13 +126,15 @@ pub fn client_address(origin: &Origin, headers: &Headers, trusted: impl Fn(IpAdd
     }
     let mut client = origin.peer;
     let lines: Vec<_> = headers.of(Role::ForwardedFor).collect();
-    let hops = lines
+    let entries = lines
         .iter()
         .rev()
         .flat_map(|line| printable(line).unwrap_or_default().rsplit(','));
-    for hop in hops {
+    for entry in entries {
         // An unreadable entry ends the search: the result is the last address that a trusted proxy wrote.
-        let Some(address) = parse_hop(hop.trim()) else { break };
+        let Some(address) = parse_address(entry.trim()) else {
+            break;
+        };
         client = Some(address);
         if !trusted(address) {
             break;
@@ -141,10 +143,11 @@ pub fn client_address(origin: &Origin, headers: &Headers, trusted: impl Fn(IpAdd
     client
 }
 
-fn parse_hop(hop: &str) -> Option<IpAddr> {
-    let address = hop
+/// An entry of `X-Forwarded-For`: an address, with or without a port.
+fn parse_address(entry: &str) -> Option<IpAddr> {
+    let address = entry
         .parse()
-        .or_else(|_| hop.parse::<std::net::SocketAddr>().map(|socket| socket.ip()))
+        .or_else(|_| entry.parse::<std::net::SocketAddr>().map(|socket| socket.ip()))
         .ok()?;
     Some(IpAddr::to_canonical(&address))
 }

@@ -119,8 +119,8 @@ fn parse_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyHeaderError> {
     }
     // The first fields are checked before the rest has arrived, because an error in them is final.
     let command = match bytes.get(V2_SIGNATURE.len()) {
-        Some(0x20) => Command::Local,
-        Some(0x21) => Command::Proxy,
+        Some(0x20) => ProxyCommand::Local,
+        Some(0x21) => ProxyCommand::Proxy,
         Some(_) => return Err(ProxyHeaderError::Malformed),
         None => return Ok(None),
     };
@@ -131,8 +131,8 @@ fn parse_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyHeaderError> {
     let length = V2_FIXED_BYTES + declared;
     let source = match command {
         // The specification requires the family to be ignored with `LOCAL`.
-        Command::Local => AddressBlock::Known(ProxySource::Balancer),
-        Command::Proxy => address_block(family).ok_or(ProxyHeaderError::Malformed)?,
+        ProxyCommand::Local => AddressBlock::Known(ProxySource::Balancer),
+        ProxyCommand::Proxy => address_block(family).ok_or(ProxyHeaderError::Malformed)?,
     };
     let needed = match source {
         AddressBlock::Inet => 12,
@@ -164,16 +164,21 @@ fn parse_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyHeaderError> {
 
 /// The command of a version 2 header.
 #[derive(Clone, Copy)]
-enum Command {
+enum ProxyCommand {
+    /// The connection comes from the balancer itself.
     Local,
+    /// The connection is forwarded for a sender.
     Proxy,
 }
 
 /// The addresses at the beginning of the variable part of a version 2 header.
 #[derive(Clone, Copy)]
 enum AddressBlock {
+    /// IPv4 addresses and ports: 12 bytes.
     Inet,
+    /// IPv6 addresses and ports: 36 bytes.
     Inet6,
+    /// Paths of Unix sockets: 216 bytes.
     Unix,
     /// No addresses are needed; the source is known already.
     Known(ProxySource),

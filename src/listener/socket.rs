@@ -178,9 +178,7 @@ fn tcp(address: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpListene
 /// Binds a Unix socket and sets the mode of its file.
 fn unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     // A socket file without a listening process is left over from a crash.
-    if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
-        && UnixAcceptedSocket::connect(path).is_err()
-    {
+    if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) && UnixStream::connect(path).is_err() {
         fs::remove_file(path)?;
     }
     let socket = UnixListener::bind(path)?;

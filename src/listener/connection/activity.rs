@@ -35,7 +35,7 @@ pub(super) struct Activity {
 /// What a connection waited for until its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitingFor {
-    /// The rest of a head.
+    /// The first request head of the connection.
     RequestHead,
     /// The next request.
     Idle,

@@ -127,6 +127,7 @@ impl<'a> Watchdog<'a> {
         }
     }
 
+    /// Extends the current deadline, and later ones, by 2 seconds.
     fn grant_more_time(&mut self) {
         self.extra_time = LINGER_TIMEOUT;
     }

@@ -123,7 +123,7 @@ pub(crate) mod tests {
     use crate::gateway::exchange::Recorder;
     use crate::gateway::snapshot::Snapshot;
     use crate::http::budget::Budget;
-    use crate::replay::{Guard, Memory};
+    use crate::replay::{Guard, MemoryStore};
     use crate::telemetry::metrics::Metrics;
     use crate::tls;
     use arc_swap::ArcSwap;
@@ -138,7 +138,7 @@ pub(crate) mod tests {
         Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             budget: Budget::new(0),
-            guard: Guard::Memory(Memory::new(1, Instant::now())),
+            guard: Guard::Memory(MemoryStore::new(1, Instant::now())),
             recorder: Recorder::new(metrics, None, 0),
             stopping: Arc::default(),
         }
