@@ -11,8 +11,8 @@ use crate::gateway::Gateway;
 use crate::gateway::exchange::{AuditScope, Recorder};
 use crate::gateway::snapshot::Snapshot;
 use crate::http::budget::Budget;
-use crate::listener::Connections;
 use crate::listener::socket::{self, BoundSocket};
+use crate::listener::{Connections, Listener};
 use crate::replay::{Guard, MemoryStore, RedisStore};
 use crate::settings::{self, Address, Config};
 use crate::telemetry::audit::AuditLog;
@@ -23,6 +23,7 @@ use arc_swap::ArcSwap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -51,12 +52,7 @@ pub(super) async fn build(
         }
     }
     let admin_listener = bind_admin(config.admin.address).await?;
-    let mut workers = Vec::with_capacity(config.workers);
-    let mut heartbeat = Heartbeat::default();
-    for (index, sockets) in worker_sockets.into_iter().enumerate() {
-        let requests = heartbeat.add_worker();
-        workers.push(worker::spawn(index, sockets, requests, &gateway, &signals).map_err(StartError::Thread)?);
-    }
+    let (workers, heartbeat) = start_workers(worker_sockets, &gateway, &signals).map_err(StartError::Thread)?;
 
     let admin = admin_state(&gateway);
     let admin_address = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -178,6 +174,21 @@ async fn bind_admin(address: Option<SocketAddr>) -> Result<Option<TcpListener>, 
     bound
         .map(Some)
         .map_err(|error| StartError::Bind(address.to_string(), error))
+}
+
+/// Starts one worker for each element of `worker_sockets`.
+fn start_workers(
+    worker_sockets: Vec<Vec<(BoundSocket, Listener)>>,
+    gateway: &Arc<Gateway>,
+    signals: &ShutdownSignals,
+) -> io::Result<(Vec<JoinHandle<()>>, Heartbeat)> {
+    let mut workers = Vec::with_capacity(worker_sockets.len());
+    let mut heartbeat = Heartbeat::default();
+    for (index, sockets) in worker_sockets.into_iter().enumerate() {
+        let requests = heartbeat.add_worker();
+        workers.push(worker::spawn(index, sockets, requests, gateway, signals)?);
+    }
+    Ok((workers, heartbeat))
 }
 
 fn replay_guard(config: &Config, metrics: &Metrics) -> Result<Guard, StartError> {

@@ -5,7 +5,7 @@
 //! replacement breaks no handshake. A reload that finds unchanged files and settings keeps the active configuration.
 //! Any other reload creates new ticket keys, so that no session from before the change can be resumed.
 
-use super::{Certificate, Stream, certificate, chain, content_hash, provider, roots};
+use super::{LoadedCertificate, Stream, certificate, chain, content_hash, provider, roots};
 use crate::settings::{ClientAuth, ListenerTls, TlsVersion};
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
@@ -100,7 +100,7 @@ fn files(tls: &ListenerTls) -> impl Iterator<Item = &PathBuf> {
     pairs.chain(tls.client_auth.as_ref().map(|clients| &clients.ca))
 }
 
-fn read_all(tls: &ListenerTls) -> (Vec<Certificate>, Vec<String>) {
+fn read_all(tls: &ListenerTls) -> (Vec<LoadedCertificate>, Vec<String>) {
     let mut certificates = Vec::new();
     let mut faults = Vec::new();
     for files in &tls.certificates {
@@ -112,7 +112,7 @@ fn read_all(tls: &ListenerTls) -> (Vec<Certificate>, Vec<String>) {
     (certificates, faults)
 }
 
-fn expiries(tls: &ListenerTls, certificates: &[Certificate], faults: &mut Vec<String>) -> Vec<(PathBuf, i64)> {
+fn expiries(tls: &ListenerTls, certificates: &[LoadedCertificate], faults: &mut Vec<String>) -> Vec<(PathBuf, i64)> {
     let paths = tls.certificates.iter().map(|files| files.certificate.clone());
     let mut expiries: Vec<_> = paths
         .zip(certificates.iter().map(|certificate| certificate.expires_unix))
@@ -185,10 +185,10 @@ struct CertificateResolver {
 
 impl CertificateResolver {
     /// `None` without any certificate. The first one is the default.
-    fn new(certificates: Vec<Certificate>) -> Option<Self> {
+    fn new(certificates: Vec<LoadedCertificate>) -> Option<Self> {
         let default = certificates.first()?.key.clone();
         let mut by_name = HashMap::new();
-        for Certificate { key, names, .. } in certificates {
+        for LoadedCertificate { key, names, .. } in certificates {
             for name in names {
                 by_name.entry(name).or_insert_with(|| key.clone());
             }

@@ -38,7 +38,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 /// A certificate chain with its private key, and properties of the leaf certificate.
 #[derive(Debug)]
-pub struct Certificate {
+pub struct LoadedCertificate {
     /// The chain and the key in the form that rustls uses.
     pub key: Arc<CertifiedKey>,
     /// DNS names of the leaf in lower case; wildcards begin with `*.`.
@@ -51,7 +51,7 @@ pub struct Certificate {
 ///
 /// # Errors
 /// One sentence that names the file and the fault.
-pub fn certificate(files: &CertificateFiles) -> Result<Certificate, String> {
+pub fn certificate(files: &CertificateFiles) -> Result<LoadedCertificate, String> {
     let path = files.certificate.display();
     let chain = chain(&files.certificate)?;
     let leaf = chain.first().ok_or_else(|| format!("{path} has no certificate"))?;
@@ -60,7 +60,7 @@ pub fn certificate(files: &CertificateFiles) -> Result<Certificate, String> {
         .map_err(|error| format!("{} is not a PEM private key: {error}", files.key.display()))?;
     let key = CertifiedKey::from_der(chain.clone(), key, &provider())
         .map_err(|error| format!("{path} and {} do not belong together: {error}", files.key.display()))?;
-    Ok(Certificate {
+    Ok(LoadedCertificate {
         key: Arc::new(key),
         names,
         expires_unix,

@@ -11,7 +11,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// The server side of a TLS session, from the first byte of the handshake on.
-pub(super) struct Session {
+pub(super) struct TlsSession {
     connection: UnbufferedServerConnection,
     /// Whether close_notify was received.
     has_peer_closed: bool,
@@ -27,7 +27,7 @@ pub(super) struct Received {
     pub(super) outcome: Result<(), Error>,
 }
 
-impl Session {
+impl TlsSession {
     /// A session before the handshake.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl Session {
 }
 
 /// The negotiated parameters and the peer's certificates.
-impl Deref for Session {
+impl Deref for TlsSession {
     type Target = CommonState;
 
     fn deref(&self) -> &CommonState {

@@ -8,7 +8,7 @@
 
 /// The properties of one endpoint that the choice depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(super) struct EndpointCandidate {
     /// Its share of the requests, 1 or more.
     pub(super) weight: u32,
     /// Number of its requests in flight.
@@ -19,7 +19,7 @@ pub(super) struct Candidate {
     pub(super) is_tried: bool,
 }
 
-impl Candidate {
+impl EndpointCandidate {
     /// A candidate that is never chosen, for an index without an endpoint.
     pub(super) const NONE: Self = Self {
         weight: 0,
@@ -47,7 +47,7 @@ pub(super) struct Choice {
 /// cause of the failures may be common to all. When all available endpoints are tried, the unavailable ones are used.
 pub(super) fn choose(
     count: usize,
-    candidate: impl Fn(usize) -> Candidate,
+    candidate: impl Fn(usize) -> EndpointCandidate,
     panic_below: u32,
     mut random: impl FnMut() -> u64,
 ) -> Option<Choice> {
@@ -59,7 +59,7 @@ pub(super) fn choose(
     }
     let is_panic = available * 100 < panic_below as usize * count;
     let uses_all = is_panic || available_untried == 0;
-    let is_eligible = |candidate: &Candidate| !candidate.is_tried && (uses_all || candidate.is_available);
+    let is_eligible = |candidate: &EndpointCandidate| !candidate.is_tried && (uses_all || candidate.is_available);
     let eligible = |except: Option<usize>| {
         (0..count)
             .filter(move |index| Some(*index) != except)
@@ -79,7 +79,10 @@ pub(super) fn choose(
 }
 
 /// Draws one of the candidates, with a probability in proportion to its weight.
-fn draw(eligible: &(impl Iterator<Item = (usize, Candidate)> + Clone), random: u64) -> Option<(usize, Candidate)> {
+fn draw(
+    eligible: &(impl Iterator<Item = (usize, EndpointCandidate)> + Clone),
+    random: u64,
+) -> Option<(usize, EndpointCandidate)> {
     let total: u64 = eligible.clone().map(|(_, candidate)| u64::from(candidate.weight)).sum();
     let mut at = random.checked_rem(total)?;
     let mut last = None;
@@ -95,7 +98,7 @@ fn draw(eligible: &(impl Iterator<Item = (usize, Candidate)> + Clone), random: u
 
 /// Whether `a` has fewer requests in flight per weight than `b`. The one drawn first wins a tie, so that idle endpoints
 /// share the requests by weight.
-const fn is_lighter(a: Candidate, b: Candidate) -> bool {
+const fn is_lighter(a: EndpointCandidate, b: EndpointCandidate) -> bool {
     (a.in_flight as u128) * (b.weight as u128) < (b.in_flight as u128) * (a.weight as u128)
 }
 
@@ -119,19 +122,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const IDLE: Candidate = Candidate {
+    const IDLE: EndpointCandidate = EndpointCandidate {
         weight: 1,
         in_flight: 0,
         is_available: true,
         is_tried: false,
     };
 
-    fn pick(candidates: &[Candidate], panic_below: u32, random: &mut Random) -> Option<Choice> {
+    fn pick(candidates: &[EndpointCandidate], panic_below: u32, random: &mut Random) -> Option<Choice> {
         choose(candidates.len(), |i| candidates[i], panic_below, || random.next())
     }
 
     /// How often each candidate is chosen in `rounds` choices, without load.
-    fn shares(candidates: &[Candidate], rounds: usize) -> Vec<usize> {
+    fn shares(candidates: &[EndpointCandidate], rounds: usize) -> Vec<usize> {
         let mut random = Random(7);
         let mut shares = vec![0; candidates.len()];
         for _ in 0..rounds {
@@ -140,9 +143,9 @@ mod tests {
         shares
     }
 
-    fn candidate() -> impl Strategy<Value = Candidate> {
+    fn candidate() -> impl Strategy<Value = EndpointCandidate> {
         (1..=1000_u32, 0..1000_usize, any::<bool>(), any::<bool>()).prop_map(
-            |(weight, in_flight, is_available, is_tried)| Candidate {
+            |(weight, in_flight, is_available, is_tried)| EndpointCandidate {
                 weight,
                 in_flight,
                 is_available,
@@ -180,8 +183,8 @@ mod tests {
             seed: u64,
         ) {
             let mut candidates: Vec<_> =
-                loads.into_iter().map(|(weight, in_flight)| Candidate { weight, in_flight, ..IDLE }).collect();
-            candidates.push(Candidate { weight: 1, in_flight: 1_000_000, ..IDLE });
+                loads.into_iter().map(|(weight, in_flight)| EndpointCandidate { weight, in_flight, ..IDLE }).collect();
+            candidates.push(EndpointCandidate { weight: 1, in_flight: 1_000_000, ..IDLE });
             let choice = pick(&candidates, 30, &mut Random(seed)).unwrap();
             prop_assert_ne!(choice.index, candidates.len() - 1);
         }
@@ -190,7 +193,7 @@ mod tests {
         /// every time.
         #[test]
         fn two_endpoints_are_loaded_in_proportion_to_weight(a in 1..=20_u32, b in 1..=20_u32, seed: u64) {
-            let mut candidates = [Candidate { weight: a, ..IDLE }, Candidate { weight: b, ..IDLE }];
+            let mut candidates = [EndpointCandidate { weight: a, ..IDLE }, EndpointCandidate { weight: b, ..IDLE }];
             let mut random = Random(seed);
             for _ in 0..(a + b) * 10 {
                 let index = pick(&candidates, 30, &mut random).unwrap().index;
@@ -234,14 +237,14 @@ mod tests {
     #[test]
     fn idle_endpoints_share_by_weight() {
         assert!(shares(&[IDLE; 4], 4000).iter().all(|share| (850..1150).contains(share)));
-        let heavy = Candidate { weight: 3, ..IDLE };
+        let heavy = EndpointCandidate { weight: 3, ..IDLE };
         let shares = shares(&[IDLE, heavy], 4000);
         assert!((2800..3200).contains(&shares[1]), "{shares:?}");
     }
 
     #[test]
     fn only_available_endpoints_are_used_until_too_few_are_left() {
-        let unavailable = Candidate {
+        let unavailable = EndpointCandidate {
             is_available: false,
             ..IDLE
         };
@@ -262,11 +265,11 @@ mod tests {
 
     #[test]
     fn unavailable_endpoints_are_used_when_the_available_ones_are_tried() {
-        let unavailable = Candidate {
+        let unavailable = EndpointCandidate {
             is_available: false,
             ..IDLE
         };
-        let tried = Candidate { is_tried: true, ..IDLE };
+        let tried = EndpointCandidate { is_tried: true, ..IDLE };
         let choice = pick(&[tried, unavailable, tried], 0, &mut Random(1)).unwrap();
         assert_eq!((choice.index, choice.has_alternative), (1, false));
         assert_eq!(pick(&[tried, tried], 0, &mut Random(1)), None);

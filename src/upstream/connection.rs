@@ -5,7 +5,7 @@
 //! that arrives before the request is fully sent (such as 413) is relayed; the connection is then not reused.
 
 use super::message::{AnswerHead, AnswerHeadReader, OutgoingRequest};
-use super::stream::Stream;
+use super::stream::UpstreamStream;
 use crate::http::http1::framing::{Framing, Step};
 use crate::http::message::Response;
 use crate::outcome::Rejection;
@@ -34,8 +34,8 @@ const RECENT_USE: Duration = Duration::from_millis(50);
 
 /// An open connection, idle or in use.
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: Stream,
+pub(super) struct UpstreamConnection {
+    stream: UpstreamStream,
     /// Buffer that the next read fills.
     room: BytesMut,
     /// Size of the next read, in bytes.
@@ -58,7 +58,7 @@ pub(super) enum SendError {
     MaybeSent(Rejection),
 }
 
-/// The part of an answer's body that has not been read; see [`Connection::poll_body`].
+/// The part of an answer's body that has not been read; see [`UpstreamConnection::poll_body`].
 #[derive(Debug)]
 pub(super) struct IncomingBody(Framing);
 
@@ -77,8 +77,8 @@ impl IncomingBody {
     }
 }
 
-impl Connection {
-    pub(super) fn new(stream: Stream) -> Self {
+impl UpstreamConnection {
+    pub(super) fn new(stream: UpstreamStream) -> Self {
         Self {
             stream,
             room: BytesMut::new(),
@@ -90,7 +90,7 @@ impl Connection {
         }
     }
 
-    /// Like [`Connection::is_idle`]. Also asks the kernel when the connection has been idle for more than
+    /// Like [`UpstreamConnection::is_idle`]. Also asks the kernel when the connection has been idle for more than
     /// [`RECENT_USE`].
     pub(super) fn is_alive(&mut self, now: Instant) -> bool {
         if now.saturating_duration_since(self.idle_since) > RECENT_USE && self.stream.is_closed() {
@@ -239,7 +239,7 @@ impl RequestWriter {
     }
 
     /// Writes as much as the stream accepts. Ready when everything is written and flushed.
-    fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll(&mut self, stream: &mut UpstreamStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let OutgoingRequest { head, body, .. } = &mut self.request;
         while head.has_remaining() || body.has_remaining() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];

@@ -5,7 +5,7 @@
 //! started forwards immediately.
 
 use super::Upstream;
-use super::connection::Connection;
+use super::connection::UpstreamConnection;
 use super::message::OutgoingRequest;
 use super::pool::Endpoint;
 use crate::http::payload::Payload;
@@ -94,7 +94,7 @@ async fn check_once(endpoint: &Endpoint, check: &HealthCheck) -> Result<(), Stri
     let deadline = Instant::now() + check.timeout;
     let answered = async {
         let stream = endpoint.open_stream().await.map_err(|error| error.to_string())?;
-        let mut connection = Connection::new(stream);
+        let mut connection = UpstreamConnection::new(stream);
         let request = request(endpoint, check);
         match connection.send(request, deadline).await {
             Ok(response) => Ok(response.status),

@@ -261,7 +261,7 @@ mod tests {
             ("HTTP/1.1 101 Switching Protocols", (Framing::Length(0), false)),
             ("HTTP/1.0 200 OK\r\nContent-Length: 5", (Framing::Length(5), false)),
             (
-                "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: is_reusable-alive",
+                "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive",
                 (Framing::Length(5), true),
             ),
             ("HTTP/1.0 200 OK", (Framing::UntilClose, false)),

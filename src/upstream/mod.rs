@@ -36,7 +36,7 @@ use crate::outcome::Rejection;
 use crate::settings;
 use crate::time::shutdown::ShutdownSignal;
 use arc_swap::ArcSwap;
-use balance::{Candidate, Random};
+use balance::{EndpointCandidate, Random};
 use connection::IncomingBody;
 use counters::ServerCounters;
 use hyper::body::Bytes;
@@ -271,13 +271,13 @@ impl Upstream {
         let settings = &self.shared.settings;
         let now_ms = self.shared.milliseconds_since_start(now);
         let candidate = |index: usize| match endpoints.get(index) {
-            Some(endpoint) => Candidate {
+            Some(endpoint) => EndpointCandidate {
                 weight: endpoint.server.settings.weight,
                 in_flight: endpoint.active(),
                 is_available: endpoint.health.is_available(now_ms),
                 is_tried: tried.contains(endpoint.id),
             },
-            None => Candidate::NONE,
+            None => EndpointCandidate::NONE,
         };
         let random = || RANDOM.with_borrow_mut(Random::next);
         let trial_timeout = settings.connect_timeout.saturating_add(settings.timeout);

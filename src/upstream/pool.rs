@@ -5,11 +5,11 @@
 //! request. Connections never move between workers, so workers do not wait for each other; they share only counters.
 
 use super::Answer;
-use super::connection::{Connection, SendError};
+use super::connection::{SendError, UpstreamConnection};
 use super::counters::ServerCounters;
 use super::endpoint_health::EndpointHealth;
 use super::message::OutgoingRequest;
-use super::stream::Stream;
+use super::stream::UpstreamStream;
 use crate::http::message::Response;
 use crate::outcome::Rejection;
 use crate::settings::{self, Ejection, UpstreamTarget};
@@ -76,7 +76,7 @@ pub(super) struct Endpoint {
     pub(super) retired: ShutdownSignal,
     /// Idle connections of each worker, by the worker's index. The lock is contended only when one worker closes an
     /// idle connection of another to stay within `max_connections`.
-    idle: Vec<Mutex<Vec<Connection>>>,
+    idle: Vec<Mutex<Vec<UpstreamConnection>>>,
     /// Number of connections: idle, in use and being opened.
     open: AtomicUsize,
     /// Number of requests that have a connection or wait for one.
@@ -181,7 +181,7 @@ impl Endpoint {
                         return Err(AttemptError::MaybeSent(self.failed(Rejection::UpstreamInvalid)));
                     }
                     if response.status.is_server_error() {
-                        self.answered_with_error();
+                        self.failed_with_server_error();
                     } else {
                         self.succeeded();
                     }
@@ -226,24 +226,24 @@ impl Endpoint {
     }
 
     /// Opens a stream that is not counted in `open` and does not enter the pool.
-    pub(super) async fn open_stream(&self) -> std::io::Result<Stream> {
-        Stream::open(self.target(), &self.addresses, self.shared.tls.as_ref()).await
+    pub(super) async fn open_stream(&self) -> std::io::Result<UpstreamStream> {
+        UpstreamStream::open(self.target(), &self.addresses, self.shared.tls.as_ref()).await
     }
 
     fn succeeded(&self) {
-        self.answered();
+        self.mark_reached();
         if self.shared.ejection.is_some() {
             self.health
                 .succeeded(self.shared.milliseconds_since_start(Instant::now()));
         }
     }
 
-    fn answered_with_error(&self) {
-        self.answered();
-        self.note_failure(false);
+    fn failed_with_server_error(&self) {
+        self.mark_reached();
+        self.record_failure(false);
     }
 
-    fn answered(&self) {
+    fn mark_reached(&self) {
         // Stores only a change, because all workers share this cache line.
         if !self.was_reached() {
             self.reached.store(true, Ordering::Relaxed);
@@ -253,18 +253,18 @@ impl Endpoint {
     /// Records a request whose answer failed or was incomplete. Returns `rejection`.
     pub(super) fn failed(&self, rejection: Rejection) -> Rejection {
         self.reached.store(false, Ordering::Relaxed);
-        self.note_failure(false);
+        self.record_failure(false);
         rejection
     }
 
     /// Records a request that could not be sent. Returns `rejection`.
     fn unreachable(&self, rejection: Rejection) -> Rejection {
         self.reached.store(false, Ordering::Relaxed);
-        self.note_failure(true);
+        self.record_failure(true);
         rejection
     }
 
-    fn note_failure(&self, is_unreachable: bool) {
+    fn record_failure(&self, is_unreachable: bool) {
         let Some(policy) = &self.shared.ejection else { return };
         let now_ms = self.shared.milliseconds_since_start(Instant::now());
         if let Some(backoff) = self.health.failed(now_ms, is_unreachable, policy) {
@@ -334,7 +334,7 @@ impl Endpoint {
             }
             Err(_) => return Err(self.unreachable(Rejection::UpstreamTimeout)),
         };
-        lease.connection = Some(Connection::new(stream));
+        lease.connection = Some(UpstreamConnection::new(stream));
         Ok(lease)
     }
 }
@@ -346,13 +346,13 @@ pub(super) struct Lease {
     /// Index of the worker whose pool the connection belongs to.
     worker: usize,
     /// `None` while it is being opened.
-    pub(super) connection: Option<Connection>,
+    pub(super) connection: Option<UpstreamConnection>,
     /// The connection went back into the pool, so it still counts in `Endpoint::open`.
     is_pooled: bool,
 }
 
 impl Lease {
-    fn new(endpoint: &Arc<Endpoint>, worker: usize, connection: Option<Connection>) -> Self {
+    fn new(endpoint: &Arc<Endpoint>, worker: usize, connection: Option<UpstreamConnection>) -> Self {
         endpoint.active.fetch_add(1, Ordering::Relaxed);
         Self {
             endpoint: endpoint.clone(),

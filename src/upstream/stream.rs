@@ -15,13 +15,13 @@ use tokio_rustls::client::TlsStream;
 
 /// An open stream.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) enum UpstreamStream {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
 }
 
-impl Stream {
+impl UpstreamStream {
     /// Opens a stream to `target`, whose host has the given `addresses`. There is no timeout; the caller sets one.
     /// `tls` is needed for [`UpstreamTarget::Tls`].
     ///
@@ -65,20 +65,20 @@ async fn tcp(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 macro_rules! delegate {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
-            Stream::Tcp($stream) => $call,
-            Stream::Tls($stream) => $call,
-            Stream::Unix($stream) => $call,
+            UpstreamStream::Tcp($stream) => $call,
+            UpstreamStream::Tls($stream) => $call,
+            UpstreamStream::Unix($stream) => $call,
         }
     };
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for UpstreamStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         delegate!(self, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for UpstreamStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         delegate!(self, stream => Pin::new(stream).poll_write(cx, buf))
     }

@@ -7,7 +7,7 @@
 
 mod write;
 
-use super::session::{MAX_PLAINTEXT, Session};
+use super::session::{MAX_PLAINTEXT, TlsSession};
 use crate::http::transport::Readable;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use rustls::{CommonState, Error, ServerConfig};
@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 pub struct Stream<S> {
     /// The stream below, which carries ciphertext.
     io: S,
-    session: Session,
+    session: TlsSession,
     /// Received ciphertext of an incomplete record or handshake message.
     held: BytesMut,
     /// Whether the last read filled its buffer, so that there is probably more to read.
@@ -60,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     pub async fn accept(config: Arc<ServerConfig>, io: S) -> io::Result<Self> {
         let mut stream = Self {
             io,
-            session: Session::new(config).map_err(io::Error::other)?,
+            session: TlsSession::new(config).map_err(io::Error::other)?,
             held: BytesMut::new(),
             more: false,
             plaintext: BytesMut::new(),
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     }
 
     /// Reads until there is plaintext; returns its length, zero after close_notify. `take` is called as in
-    /// [`Session::receive`].
+    /// [`TlsSession::receive`].
     fn poll_content(&mut self, cx: &mut Context<'_>, mut take: impl FnMut(&[u8], usize)) -> Poll<io::Result<usize>> {
         loop {
             match &self.end {
