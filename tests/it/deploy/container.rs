@@ -162,7 +162,7 @@ fn the_image_from_scratch_serves() {
     fs::create_dir(&sockets).unwrap();
     chown(&sockets, Some(NOBODY), Some(NOBODY)).unwrap();
     let upstream = Upstream::unix(&sockets.join("application.sock"), |request, connection| {
-        connection.say(&answer("200 OK", &[], &request.body))
+        connection.send(&answer("200 OK", &[], &request.body))
     });
     fs::set_permissions(sockets.join("application.sock"), fs::Permissions::from_mode(0o666)).unwrap();
     let configuration = work.path("configuration");
@@ -193,7 +193,7 @@ fn the_image_from_scratch_serves() {
 
     container.is_confined();
     container.signal("TERM");
-    assert_eq!(container.ended(), Some(0), "{}", container.logs.text());
+    assert_eq!(container.wait_for_exit(), Some(0), "{}", container.logs.text());
 }
 
 const CONFIGURATION: &str = r#"
@@ -338,7 +338,7 @@ impl Container {
         succeeds(&mut self.runc(&["kill", "hookgate", signal]), b"");
     }
 
-    fn ended(&mut self) -> Option<i32> {
+    fn wait_for_exit(&mut self) -> Option<i32> {
         let child = &mut self.child;
         eventually("the end of the container", || child.try_wait().unwrap()).code()
     }

@@ -180,7 +180,7 @@ fn the_chart_is_valid_over_a_matrix_of_values() {
 #[test]
 fn bad_values_are_refused() {
     let helm = Helm::new();
-    for (values, says) in [
+    for (values, expected_text) in [
         ("replcas: 2", "'replcas' not allowed"),
         ("replicas: two", "/replicas"),
         ("mode: daemonset", "/mode"),
@@ -230,8 +230,11 @@ fn bad_values_are_refused() {
         ),
         ("mode: sidecar", "applicationSelector: sidecar mode needs"),
     ] {
-        let said = fails(&mut helm.with(&["template", "release"], &chart(), &[DEPLOYMENT, values]));
-        assert!(said.contains(says), "{values}: expected {says:?} in\n{said}");
+        let printed = fails(&mut helm.with(&["template", "release"], &chart(), &[DEPLOYMENT, values]));
+        assert!(
+            printed.contains(expected_text),
+            "{values}: expected {expected_text:?} in\n{printed}"
+        );
     }
 }
 

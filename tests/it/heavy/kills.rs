@@ -12,7 +12,7 @@ const KILLS: usize = 6;
 
 /// What a sender received for one webhook: how often it sent it until a 200, and the statuses before.
 #[derive(Debug)]
-struct Told {
+struct SenderResult {
     attempts: usize,
     before: Vec<u16>,
 }
@@ -21,13 +21,13 @@ struct Told {
 fn sender(
     gateway: &Gateway,
     number: usize,
-    over: &AtomicBool,
+    stop: &AtomicBool,
     done: &AtomicUsize,
-    told: &Mutex<BTreeMap<String, Told>>,
+    results: &Mutex<BTreeMap<String, SenderResult>>,
 ) {
     let mut client: Option<Client> = None;
     let mut count = 0;
-    while !over.load(Ordering::SeqCst) {
+    while !stop.load(Ordering::SeqCst) {
         count += 1;
         let body = format!("{number}-{count}");
         let mut before = Vec::new();
@@ -52,7 +52,7 @@ fn sender(
         }
         done.fetch_add(1, Ordering::SeqCst);
         let attempts = before.len() + 1;
-        told.lock().unwrap().insert(body, Told { attempts, before });
+        results.lock().unwrap().insert(body, SenderResult { attempts, before });
     }
 }
 
@@ -83,11 +83,11 @@ fn three_applications_killed_in_turn_under_load() {
         // Applications restart within a second.
         .upstream("ejection = { failures = 3, backoff = \"200ms\", backoff_limit = \"1s\" }")
         .start();
-    let (over, done, told) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::default());
+    let (stop, done, results) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::default());
     std::thread::scope(|scope| {
         for number in 0..SENDERS {
-            let (gateway, over, done, told) = (&gateway, &over, &done, &told);
-            scope.spawn(move || sender(gateway, number, over, done, told));
+            let (gateway, stop, done, results) = (&gateway, &stop, &done, &results);
+            scope.spawn(move || sender(gateway, number, stop, done, results));
         }
         for kill in 0..KILLS {
             let so_far = done.load(Ordering::SeqCst);
@@ -102,32 +102,32 @@ fn three_applications_killed_in_turn_under_load() {
             load(200);
             *app = Some(App::deliveries(&paths[kill % 3], port));
         }
-        over.store(true, Ordering::SeqCst);
+        stop.store(true, Ordering::SeqCst);
     });
     let logs: Vec<&Path> = paths.iter().map(std::path::PathBuf::as_path).collect();
     // The last line may not be in the log yet.
-    let told: BTreeMap<String, Told> = told.into_inner().unwrap();
+    let results: BTreeMap<String, SenderResult> = results.into_inner().unwrap();
     let got = logged(&logs, "got ");
-    let said = logged(&logs, "said ");
-    assert!(told.len() > KILLS * 200, "{}", told.len());
-    for (body, told) in &told {
+    let answered = logged(&logs, "said ");
+    assert!(results.len() > KILLS * 200, "{}", results.len());
+    for (body, results) in &results {
         let got = got.get(body).copied().unwrap_or_default();
         assert!(got >= 1, "{body} was answered 200 and reached no application");
         assert!(
-            got <= told.attempts,
+            got <= results.attempts,
             "{body} was sent {} times and arrived {got} times",
-            told.attempts
+            results.attempts
         );
         // A complete answer of an application was relayed: no sender got 502 for it. A kill may come between the answer
         // and its log line, so that there may be one line less.
-        let said = said.get(body).copied().unwrap_or_default();
-        assert!(said <= 1, "{body} succeeded {said} times: {told:?}");
+        let answered = answered.get(body).copied().unwrap_or_default();
+        assert!(answered <= 1, "{body} succeeded {answered} times: {results:?}");
     }
     assert!(
-        got.keys().all(|body| told.contains_key(body)),
+        got.keys().all(|body| results.contains_key(body)),
         "an application received a webhook that was not sent"
     );
-    let failed: usize = told.values().map(|told| told.before.len()).sum();
+    let failed: usize = results.values().map(|results| results.before.len()).sum();
     assert!(
         failed <= KILLS * SENDERS,
         "{failed} answers of 502: more than the requests in flight at the kills"
@@ -136,11 +136,11 @@ fn three_applications_killed_in_turn_under_load() {
     let verdict = |verdict: &str| metrics.sum("hookgate_requests_total", &[("verdict", verdict)]);
     assert_eq!(
         (verdict("forwarded"), verdict("failed")),
-        (told.len() as f64, failed as f64)
+        (results.len() as f64, failed as f64)
     );
     assert!(
         metrics.sum("hookgate_upstream_passed_on_total", &[]) > 0.0,
         "no request met a dead application"
     );
-    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
+    gateway.wait_for_metric("hookgate_in_flight_requests", &[], 0.0);
 }

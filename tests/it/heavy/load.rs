@@ -52,7 +52,7 @@ fn sender(gateway: &Gateway, number: usize, sent: &AtomicUsize, answers: &Answer
 /// I08: the same under load.
 #[test]
 fn sigterm_under_load_loses_nothing() {
-    let upstream = Upstream::new(|request, connection| connection.say(&answer("200 OK", &[], &request.body)));
+    let upstream = Upstream::new(|request, connection| connection.send(&answer("200 OK", &[], &request.body)));
     let mut gateway = Setup::new(&upstream.url()).start();
     let (sent, answers) = (AtomicUsize::new(0), Answers::default());
     std::thread::scope(|scope| {
@@ -63,7 +63,7 @@ fn sigterm_under_load_loses_nothing() {
         crate::support::eventually("load", || (sent.load(Ordering::SeqCst) > 1500).then_some(()));
         gateway.signal(Signal::TERM);
     });
-    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
+    assert_eq!(gateway.wait_for_exit().code(), Some(0), "{}", gateway.logs.text());
 
     let mut delivered: BTreeMap<String, usize> = BTreeMap::new();
     for request in upstream.requests() {
@@ -98,7 +98,7 @@ fn sigterm_under_http2_load_loses_nothing() {
     let held = gate.clone();
     let upstream = Upstream::new(move |request, connection| {
         held.pass();
-        connection.say(&answer("200 OK", &[], &request.body))
+        connection.send(&answer("200 OK", &[], &request.body))
     });
     let mut gateway = Setup::new(&upstream.url()).start();
     http2::run(async {
@@ -124,5 +124,5 @@ fn sigterm_under_http2_load_loses_nothing() {
         }
         connection.await.unwrap().unwrap();
     });
-    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
+    assert_eq!(gateway.wait_for_exit().code(), Some(0), "{}", gateway.logs.text());
 }

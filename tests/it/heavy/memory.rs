@@ -70,13 +70,13 @@ fn three_hundred_unfinished_bodies_stay_within_the_budget() {
     // Memory is charged in whole buffers, so that the last byte of a body may be the one that does not fit.
     assert!(served >= 32, "only {served} of {held} were served");
     assert_eq!(upstream.requests().len(), served);
-    gateway.counted("hookgate_requests_total", &[("verdict", "forwarded")], served as f64);
-    gateway.counted(
+    gateway.wait_for_metric("hookgate_requests_total", &[("verdict", "forwarded")], served as f64);
+    gateway.wait_for_metric(
         "hookgate_requests_total",
         &[("reason", "overloaded")],
         (SENDERS - served) as f64,
     );
-    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+    gateway.wait_for_metric("hookgate_intake_bytes_in_flight", &[], 0.0);
     assert!(gateway.peak_resident() <= (BUDGET + 64 * MIB) as u64);
     // The whole budget is free again.
     assert_eq!(gateway.exchange(&Webhook::new(vec![b'y'; MIB]).bytes()).status, 200);
@@ -97,7 +97,7 @@ fn an_unsigned_flood_costs_no_memory() {
             assert_eq!(response.status, 401);
         }
     }
-    gateway.counted("hookgate_requests_total", &[("reason", "signature_missing")], 200.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("reason", "signature_missing")], 200.0);
     assert_eq!(gateway.metrics().sum("hookgate_intake_bytes_in_flight", &[]), 0.0);
     let grown = gateway.peak_resident() - before;
     assert!(grown < 8 * MIB as u64, "memory grew by {grown} bytes");

@@ -3,14 +3,14 @@
 
 use crate::support::paddle::{self, SECRET};
 use crate::support::upstream::answer;
-use crate::support::{Client, Gateway, Setup, Then, Upstream, Webhook, eventually};
+use crate::support::{AfterAnswer, Client, Gateway, Setup, Upstream, Webhook, eventually};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Answered requests by what the sender received.
 #[derive(Default)]
-struct Tally {
+struct Counters {
     delivered: AtomicU64,
     refused: AtomicU64,
     failed: AtomicU64,
@@ -20,22 +20,22 @@ fn serve(path: &Path) -> Upstream {
     let _ = std::fs::remove_file(path);
     Upstream::unix(path, |request, connection| match request.index % 100 {
         // Drops the connection while it handles the request.
-        99 => Then::Close,
+        99 => AfterAnswer::Close,
         // Closes in order, so that a pooled connection becomes stale.
         49 => {
-            connection.say(&answer("200 OK", &[], b"ok"));
-            Then::Close
+            connection.send(&answer("200 OK", &[], b"ok"));
+            AfterAnswer::Close
         }
-        _ => connection.say(&answer("200 OK", &[], b"ok")),
+        _ => connection.send(&answer("200 OK", &[], b"ok")),
     })
 }
 
 /// One sender: genuine, forged, stale, unsigned, unrouted and oversized webhooks in turn, each on a new or a kept-alive
 /// connection.
-fn sender(gateway: &Gateway, number: usize, over: &AtomicBool, tally: &Tally) {
+fn sender(gateway: &Gateway, number: usize, stop: &AtomicBool, counters: &Counters) {
     let mut client: Option<Client> = None;
     let mut count = 0_usize;
-    while !over.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) {
         count += 1;
         let body = format!("{number}-{count}");
         let webhook = match count % 8 {
@@ -65,9 +65,9 @@ fn sender(gateway: &Gateway, number: usize, over: &AtomicBool, tally: &Tally) {
             connection.exchange(&request)
         });
         match (wanted, response.status) {
-            (true, 200) => &tally.delivered,
-            (true, 502) => &tally.failed,
-            (false, 401 | 404 | 413) => &tally.refused,
+            (true, 200) => &counters.delivered,
+            (true, 502) => &counters.failed,
+            (false, 401 | 404 | 413) => &counters.refused,
             (_, status) => panic!("{body_kind}: {status}: {response:?}", body_kind = count % 8),
         }
         .fetch_add(1, Ordering::Relaxed);
@@ -92,12 +92,12 @@ fn good_and_bad_traffic() {
         .route("body_limit = \"10KiB\"")
         .replay("capacity = 10000000")
         .start();
-    let (over, tally) = (AtomicBool::new(false), Tally::default());
+    let (stop, counters) = (AtomicBool::new(false), Counters::default());
     let (mut delivered, mut settled) = (0, None);
     std::thread::scope(|scope| {
         for number in 0..8 {
-            let (gateway, over, tally) = (&gateway, &over, &tally);
-            scope.spawn(move || sender(gateway, number, over, tally));
+            let (gateway, stop, counters) = (&gateway, &stop, &counters);
+            scope.spawn(move || sender(gateway, number, stop, counters));
         }
         let begun = Instant::now();
         let end = Duration::from_secs(seconds);
@@ -116,21 +116,25 @@ fn good_and_bad_traffic() {
                 settled = Some((gateway.resident(), gateway.open_files()));
             }
         }
-        over.store(true, Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
     });
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-    let (good, bad, broken) = (count(&tally.delivered), count(&tally.refused), count(&tally.failed));
+    let (good, bad, broken) = (
+        count(&counters.delivered),
+        count(&counters.refused),
+        count(&counters.failed),
+    );
     println!("{good} delivered, {bad} refused, {broken} failed in {seconds} s");
     assert!(good > 100.0 && bad > 100.0 && broken > 0.0 && delivered > 0);
-    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
-    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
-    gateway.counted("hookgate_requests_total", &[("verdict", "forwarded")], good);
+    gateway.wait_for_metric("hookgate_in_flight_requests", &[], 0.0);
+    gateway.wait_for_metric("hookgate_intake_bytes_in_flight", &[], 0.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("verdict", "forwarded")], good);
     let metrics = gateway.metrics();
     let all = metrics.sum("hookgate_requests_total", &[]);
     let by = |verdict: &str| metrics.sum("hookgate_requests_total", &[("verdict", verdict)]);
     assert!(
         (all - by("forwarded") - by("rejected") - by("failed")).abs() < 0.5,
-        "{all} the counters do not add up"
+        "{all}: the counters do not add up"
     );
     assert!(by("rejected") >= bad && by("failed") >= broken);
     assert_eq!(metrics.sum("hookgate_panics_total", &[]), 0.0);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const MANY: usize = 500;
 
 /// The median time of fifty webhooks, each on a new connection.
-fn usual(gateway: &crate::support::Gateway, name: &str) -> Duration {
+fn median_latency(gateway: &crate::support::Gateway, name: &str) -> Duration {
     let mut times: Vec<Duration> = (0..50)
         .map(|number| {
             let webhook = Webhook::new(format!("{name} {number}")).bytes();
@@ -42,7 +42,7 @@ fn thousands_of_stalled_peers_do_not_slow_others() {
         } else {
             b"ok"
         };
-        connection.say(&answer("200 OK", &[], body))
+        connection.send(&answer("200 OK", &[], body))
     });
     let limits = "handshake_timeout = \"4s\"\nhead_timeout = \"4s\"\nidle_timeout = \"4s\"\nwrite_timeout = \"4s\"";
     let mut gateway = Setup::new(&upstream.url())
@@ -52,7 +52,7 @@ fn thousands_of_stalled_peers_do_not_slow_others() {
         // retransmissions of the kernel back off for longer than a test waits.
         .upstream("timeout = \"8s\"")
         .start();
-    let quiet = usual(&gateway, "quiet");
+    let quiet = median_latency(&gateway, "quiet");
     let (files, memory) = (gateway.open_files(), gateway.peak_resident());
 
     let webhook = Webhook::new("0123456789");
@@ -94,7 +94,7 @@ fn thousands_of_stalled_peers_do_not_slow_others() {
             crowd.push((*name, stream));
         }
     }
-    let busy = usual(&gateway, "busy");
+    let busy = median_latency(&gateway, "busy");
     let open = gateway.metrics().sum("hookgate_connections_open", &[]);
     assert!(open > 500.0, "{open} connections are open: the peers did not stall");
     // The machine is shared and small: a starved loop would cost at least a factor of ten.
@@ -115,9 +115,9 @@ fn thousands_of_stalled_peers_do_not_slow_others() {
             }
         }
     }
-    gateway.counted("hookgate_connections_open", &[], 0.0);
-    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
-    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+    gateway.wait_for_metric("hookgate_connections_open", &[], 0.0);
+    gateway.wait_for_metric("hookgate_in_flight_requests", &[], 0.0);
+    gateway.wait_for_metric("hookgate_intake_bytes_in_flight", &[], 0.0);
     eventually("the descriptors to be released", || {
         // Those of idle upstream connections stay open for a while.
         (gateway.open_files() < files + 200).then_some(())
@@ -125,5 +125,5 @@ fn thousands_of_stalled_peers_do_not_slow_others() {
     let grown = (gateway.peak_resident() - memory) >> 20;
     assert!(grown < 160, "memory grew by {grown} MiB for {} peers", crowd.len());
     assert!(gateway.runs());
-    usual(&gateway, "after");
+    median_latency(&gateway, "after");
 }

@@ -10,13 +10,13 @@ const IN_ENVIRONMENT: &str = "pdl_ntfset_canary_environment_9f8e7d6c5b4a";
 const IN_FILE: &str = "pdl_ntfset_canary_file_0a1b2c3d4e5f";
 const IN_HEADER: &str = "canary_header_token_77aa88bb99cc";
 
-fn assert_silent(what: &str, told: &str) {
+fn assert_silent(what: &str, written: &str) {
     for canary in [IN_ENVIRONMENT, IN_FILE, IN_HEADER, "canary_", "canary-body"] {
-        assert!(!told.contains(canary), "{what} tells {canary}");
+        assert!(!written.contains(canary), "{what} tells {canary}");
     }
     for canary in [IN_ENVIRONMENT, IN_FILE, IN_HEADER] {
         assert!(
-            !told.contains(&hex::encode(canary)),
+            !written.contains(&hex::encode(canary)),
             "{what} tells {canary} in hexadecimal"
         );
     }
@@ -73,7 +73,7 @@ fn a_serving_process_reveals_no_secret() {
     // The MAC that hookgate computed for the refused webhook.
     macs.push(mac(IN_ENVIRONMENT, &ts.to_string(), b"other"));
     gateway.signal(rustix::process::Signal::HUP);
-    gateway.counted("hookgate_config_reloads_total", &[("result", "ok")], 1.0);
+    gateway.wait_for_metric("hookgate_config_reloads_total", &[("result", "ok")], 1.0);
 
     let metrics = String::from_utf8(gateway.ask("/metrics").body.clone()).unwrap();
     let process = |name: &str| {
@@ -95,22 +95,22 @@ fn a_serving_process_reveals_no_secret() {
     assert_eq!(owner, 0, "a process that is not dumpable belongs to root in /proc");
 
     gateway.signal(rustix::process::Signal::TERM);
-    assert!(gateway.ended().success());
-    for (what, told) in [
+    assert!(gateway.wait_for_exit().success());
+    for (what, written) in [
         ("an answer", &answers),
         ("/metrics", &metrics),
         ("a log line", &gateway.logs.text()),
     ] {
-        assert_silent(what, told);
+        assert_silent(what, written);
         for mac in &macs {
-            assert!(!told.contains(mac.as_str()), "{what} contains a MAC");
+            assert!(!written.contains(mac.as_str()), "{what} contains a MAC");
         }
     }
     for request in upstream.requests() {
-        let told = String::from_utf8_lossy(&request.raw)
+        let written = String::from_utf8_lossy(&request.raw)
             .replace(IN_HEADER, "")
             .replace("canary-body", "");
-        assert_silent("the forwarded request", &told);
+        assert_silent("the forwarded request", &written);
     }
 }
 
@@ -141,16 +141,16 @@ fn check_prints_no_secret() {
                 command.args(["--set", "route.0.tolerance=never", "--set", "route.1.provider=metta"]);
             }
             let output = command.output().unwrap();
-            let said = [output.stdout, output.stderr].concat();
-            (output.status.code(), String::from_utf8(said).unwrap())
+            let printed = [output.stdout, output.stderr].concat();
+            (output.status.code(), String::from_utf8(printed).unwrap())
         };
-        let (code, said) = run(false);
-        assert_eq!(code, Some(0), "{said}");
-        assert_eq!(said.matches("[redacted]").count(), 4, "{said}");
-        assert_silent("check", &said);
-        let (code, said) = run(true);
-        assert_eq!(code, Some(2), "{said}");
-        assert_silent("check of a faulty file", &said);
+        let (code, printed) = run(false);
+        assert_eq!(code, Some(0), "{printed}");
+        assert_eq!(printed.matches("[redacted]").count(), 4, "{printed}");
+        assert_silent("check", &printed);
+        let (code, printed) = run(true);
+        assert_eq!(code, Some(2), "{printed}");
+        assert_silent("check of a faulty file", &printed);
     }
 }
 
@@ -194,8 +194,8 @@ fn a_panic_prints_no_secret() {
         .env("RUST_BACKTRACE", "full")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(!output.status.success(), "{said}");
+    let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!output.status.success(), "{printed}");
     for expected in [
         "panicked at",
         "everything at hand",
@@ -203,9 +203,9 @@ fn a_panic_prints_no_secret() {
         "PADDLE_SECRET_0",
         "challenge: Some(",
     ] {
-        assert!(said.contains(expected), "{expected} is not in {said}");
+        assert!(printed.contains(expected), "{expected} is not in {printed}");
     }
-    assert_silent("a panic", &said);
+    assert_silent("a panic", &printed);
 }
 
 /// I01, I02: a secret is exactly the string in the environment, whatever other type it looks like.
@@ -246,8 +246,8 @@ fn refused(text: &str, variables: &[(&str, &str)], files: &[(&str, &[u8])]) -> (
         .envs(variables.iter().copied())
         .stdout(Stdio::piped());
     let output = command.output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&printed).into_owned())
 }
 
 /// The smallest configuration file, with `route` as the lines of its route.
@@ -315,20 +315,22 @@ fn faults_at_the_start_are_reported_together() {
         ("[listen".into(), IN_ENVIRONMENT, "gateway.toml"),
     ];
     for (text, value, named) in cases {
-        let (code, said) = refused(&text, &[("SECRET", value)], &[("empty", b"")]);
-        assert_eq!(code, Some(2), "{text}\n{said}");
-        assert!(said.contains(named), "{named} is not named for\n{text}\n{said}");
-        assert!(!said.contains("canary_"), "a value is printed:\n{said}");
+        let (code, printed) = refused(&text, &[("SECRET", value)], &[("empty", b"")]);
+        assert_eq!(code, Some(2), "{text}\n{printed}");
+        assert!(printed.contains(named), "{named} is not named for\n{text}\n{printed}");
+        assert!(!printed.contains("canary_"), "a value is printed:\n{printed}");
     }
-    let (code, said) = refused(
+    let (code, printed) = refused(
         &file(&format!("{good}boddy = 1\nsecrets = []\ntolerance = \"x\"")),
         &[],
         &[],
     );
     assert_eq!(code, Some(2));
     assert!(
-        ["boddy", "secrets", "tolerance"].iter().all(|key| said.contains(key)),
-        "not all faults are reported together:\n{said}"
+        ["boddy", "secrets", "tolerance"]
+            .iter()
+            .all(|key| printed.contains(key)),
+        "not all faults are reported together:\n{printed}"
     );
 }
 

@@ -12,7 +12,7 @@ fn held(gate: &Gate) -> Upstream {
     let gate = gate.clone();
     Upstream::new(move |request, connection| {
         gate.pass();
-        connection.say(&answer("200 OK", &[], &request.body))
+        connection.send(&answer("200 OK", &[], &request.body))
     })
 }
 
@@ -48,7 +48,7 @@ fn requests_in_flight_finish() {
         assert_eq!((response.status, response.body.as_slice()), (200, body.as_bytes()));
         assert_eq!(response.header("Connection").as_deref(), Some("close"), "{response:?}");
     }
-    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
+    assert_eq!(gateway.wait_for_exit().code(), Some(0), "{}", gateway.logs.text());
     assert_eq!(upstream.requests().len(), 2);
 }
 
@@ -58,8 +58,8 @@ fn an_open_connection_is_served_once_more() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let mut clients = [gateway.connect_tls(), gateway.connect_tls(), gateway.connect()];
-    gateway.counted("hookgate_connections_open", &[("listener", "tls")], 2.0);
-    gateway.counted("hookgate_tls_handshakes_total", &[("result", "ok")], 2.0);
+    gateway.wait_for_metric("hookgate_connections_open", &[("listener", "tls")], 2.0);
+    gateway.wait_for_metric("hookgate_tls_handshakes_total", &[("result", "ok")], 2.0);
     gateway.signal(Signal::TERM);
     eventually("new connections to be refused", || {
         TcpStream::connect(gateway.plain()).is_err().then_some(())
@@ -70,7 +70,7 @@ fn an_open_connection_is_served_once_more() {
         let (rest, _) = client.rest();
         assert!(rest.is_empty(), "the connection is closed after one request");
     }
-    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
+    assert_eq!(gateway.wait_for_exit().code(), Some(0), "{}", gateway.logs.text());
     assert_eq!(upstream.requests().len(), 3);
 }
 
@@ -112,7 +112,7 @@ fn http2_gets_goaway() {
         frames::read_until(&mut client, |_| false).is_none(),
         "the connection ends"
     );
-    assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
+    assert_eq!(gateway.wait_for_exit().code(), Some(0), "{}", gateway.logs.text());
 }
 
 /// I08: the listeners stay open for `drain.delay`, for load balancers that notice late; `/readyz` answers 503
@@ -125,7 +125,7 @@ fn the_delay_keeps_the_listeners_open() {
     eventually("readiness to end", || (gateway.readiness() == Some(503)).then_some(()));
     assert_eq!(gateway.ask("/livez").status, 200);
     assert_eq!(gateway.exchange(&Webhook::new("late").bytes()).status, 200);
-    assert_eq!(gateway.ended().code(), Some(0));
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
 }
 
 /// I09: the grace period ends with a request in flight, or a second signal ends the process immediately: the exit code
@@ -144,7 +144,7 @@ fn requests_beyond_the_grace_period_are_cut_off() {
         (gateway, client)
     };
     let (mut gateway, mut client) = start("200ms");
-    assert!(gateway.ended().code().is_some_and(|code| code != 0));
+    assert!(gateway.wait_for_exit().code().is_some_and(|code| code != 0));
     assert!(
         client.try_response(false).is_err(),
         "the sender must not read this as delivered"
@@ -153,7 +153,7 @@ fn requests_beyond_the_grace_period_are_cut_off() {
     let (mut gateway, mut client) = start("600s");
     eventually("readiness to end", || (gateway.readiness() != Some(200)).then_some(()));
     gateway.signal(Signal::TERM);
-    assert!(!gateway.ended().success());
+    assert!(!gateway.wait_for_exit().success());
     assert!(
         client.try_response(false).is_err(),
         "the sender must not read this as delivered"
@@ -186,15 +186,15 @@ fn an_application_that_ends_first_does_not_count_as_failing() {
         undelivered(&gateway, "late"),
         (503, "draining".into(), Some("5".into()))
     );
-    gateway.counted(
+    gateway.wait_for_metric(
         "hookgate_requests_total",
         &[("reason", "draining"), ("verdict", "failed")],
         1.0,
     );
-    gateway.counted("hookgate_requests_total", &[("reason", "upstream_unreachable")], 1.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("reason", "upstream_unreachable")], 1.0);
     // The test does not wait for the delay.
     gateway.signal(Signal::TERM);
-    gateway.ended();
+    gateway.wait_for_exit();
 }
 
 /// The pre-stop hook is called before both signals. Until the signal everything goes on as usual: the hook does not

@@ -27,7 +27,7 @@ fn unused_signals_are_ignored() {
     }
     // The process still handles SIGHUP, so it has survived the signals before.
     gateway.signal(Signal::TERM);
-    assert!(gateway.ended().success());
+    assert!(gateway.wait_for_exit().success());
     assert_eq!(upstream.requests().len(), 3);
 }
 
@@ -37,17 +37,17 @@ fn lost_log_lines_are_counted() {
     let upstream = Upstream::ok();
     let full = ["/bin/sh", "-c", "exec \"$@\" >/dev/full", "sh"];
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let disk = Gateway::launched(Setup::new(&upstream.url()), &full, None);
-    let reader = Gateway::launched(Setup::new(&upstream.url()), &OUT_TO_STDIN, Some(OwnedFd::from(theirs)));
+    let disk = Gateway::start_through(Setup::new(&upstream.url()), &full, None);
+    let reader = Gateway::start_through(Setup::new(&upstream.url()), &OUT_TO_STDIN, Some(OwnedFd::from(theirs)));
     drop(ours);
     for mut gateway in [disk, reader] {
         for number in 0..5 {
             serves(&mut gateway, &format!("{number}"));
         }
-        gateway.counted("hookgate_audit_lines_dropped_total", &[], 5.0);
+        gateway.wait_for_metric("hookgate_audit_lines_dropped_total", &[], 5.0);
         serves(&mut gateway, "after");
         gateway.signal(Signal::TERM);
-        assert!(gateway.ended().success());
+        assert!(gateway.wait_for_exit().success());
     }
     assert_eq!(upstream.requests().len(), 12);
 }
@@ -57,7 +57,7 @@ fn lost_log_lines_are_counted() {
 fn a_closed_standard_output_is_survived() {
     let upstream = Upstream::ok();
     let closed = ["/bin/sh", "-c", "exec \"$@\" >&-", "sh"];
-    let mut gateway = Gateway::launched(Setup::new(&upstream.url()), &closed, None);
+    let mut gateway = Gateway::start_through(Setup::new(&upstream.url()), &closed, None);
     for number in 0..3 {
         serves(&mut gateway, &format!("{number}"));
     }
@@ -71,7 +71,7 @@ fn many_refusals_are_all_counted() {
     const REFUSALS: u32 = 12_000;
     let upstream = Upstream::ok();
     let (unread, theirs) = UnixStream::pair().unwrap();
-    let mut gateway = Gateway::launched(Setup::new(&upstream.url()), &OUT_TO_STDIN, Some(OwnedFd::from(theirs)));
+    let mut gateway = Gateway::start_through(Setup::new(&upstream.url()), &OUT_TO_STDIN, Some(OwnedFd::from(theirs)));
     let mut client = gateway.connect();
     for _ in 0..REFUSALS {
         let response = client.exchange(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -80,7 +80,7 @@ fn many_refusals_are_all_counted() {
             client = gateway.connect();
         }
     }
-    gateway.counted(
+    gateway.wait_for_metric(
         "hookgate_requests_total",
         &[("reason", "no_route")],
         f64::from(REFUSALS),
@@ -91,7 +91,7 @@ fn many_refusals_are_all_counted() {
     drop(unread);
 }
 
-/// D11: with `refusal_detail = "none"`, an absent, a wrong and a stale signature get the same answer except for its
+/// I4: with `refusal_detail = "none"`, an absent, a wrong and a stale signature get the same answer except for its
 /// request id.
 #[test]
 fn refusals_without_detail_are_alike() {
@@ -164,9 +164,9 @@ fn a_port_in_use_ends_the_start() {
     setup.write();
     let output = Gateway::command(&setup, &[], None).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains(&address.to_string()), "{said}");
-    assert!(said.contains("in use"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(printed.contains(&address.to_string()), "{printed}");
+    assert!(printed.contains("in use"), "{printed}");
 }
 
 /// I17: a listener on `[::]` accepts both families, and a client over IPv4 appears with its IPv4 address, also in lists
@@ -184,7 +184,7 @@ fn one_listener_serves_both_families() {
         let address = std::net::SocketAddr::new(host.parse().unwrap(), port);
         let webhook = Webhook::new(host).header("X-Forwarded-For", "192.0.2.7");
         assert_eq!(Client::tcp(address).exchange(&webhook.bytes()).status, 200);
-        let lines = gateway.audited("none", lines);
+        let lines = gateway.wait_for_audit_lines("none", lines);
         assert!(lines.iter().any(|line| line["peer"] == client), "{lines:?}");
     }
     assert_eq!(upstream.requests().len(), 2);

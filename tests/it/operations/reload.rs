@@ -14,7 +14,7 @@ fn reload(gateway: &Gateway, result: &str) {
         .metrics()
         .sum("hookgate_config_reloads_total", &[("result", result)]);
     gateway.signal(Signal::HUP);
-    gateway.counted("hookgate_config_reloads_total", &[("result", result)], before + 1.0);
+    gateway.wait_for_metric("hookgate_config_reloads_total", &[("result", result)], before + 1.0);
 }
 
 fn replace_in_file(gateway: &Gateway, from: &str, to: &str) {
@@ -86,7 +86,7 @@ fn an_exchange_in_flight_keeps_its_snapshot() {
     let held = gate.clone();
     let first = Upstream::new(move |_, connection| {
         held.pass();
-        connection.say(&answer("200 OK", &[], b"the first"))
+        connection.send(&answer("200 OK", &[], b"the first"))
     });
     let second = Upstream::ok();
     let gateway = Setup::new(&first.url()).start();
@@ -122,7 +122,7 @@ fn secrets_rotate() {
     );
     reload(&gateway, "ok");
     assert_eq!((sent(SECRET, "b"), sent(OTHER, "c")), (200, 200));
-    gateway.counted("hookgate_secret_matches_total", &[("secret", "next")], 1.0);
+    gateway.wait_for_metric("hookgate_secret_matches_total", &[("secret", "next")], 1.0);
     replace_in_file(&gateway, both, "{ env = \"NEXT\", name = \"next\" }");
     reload(&gateway, "ok");
     assert_eq!((sent(SECRET, "d"), sent(OTHER, "e")), (401, 200));

@@ -81,9 +81,9 @@ fn logs_and_metrics_contain_no_secret() {
     );
     assert_eq!(gateway.exchange(&genuine.bytes()).status, 200);
     assert_eq!(gateway.exchange(&wrong.bytes()).status, 401);
-    gateway.audited("signature_mismatch", 1);
+    gateway.wait_for_audit_lines("signature_mismatch", 1);
     let metrics = String::from_utf8(gateway.ask("/metrics").body.clone()).unwrap();
-    let told = format!("{}\n{metrics}", gateway.logs.text());
+    let written = format!("{}\n{metrics}", gateway.logs.text());
     let (_, mac) = genuine.signature.as_deref().unwrap().split_once("h1=").unwrap();
     let (_, wrong_mac) = wrong.signature.as_deref().unwrap().split_once("h1=").unwrap();
     for secret in [
@@ -94,6 +94,6 @@ fn logs_and_metrics_contain_no_secret() {
         mac,
         wrong_mac,
     ] {
-        assert!(!told.contains(secret), "{secret} was written");
+        assert!(!written.contains(secret), "{secret} was written");
     }
 }

@@ -2,7 +2,7 @@
 //! and unsigned headers.
 
 use crate::support::upstream::answer;
-use crate::support::{Setup, Upstream, Webhook, hold, nothing_passed};
+use crate::support::{Setup, Upstream, Webhook, assert_invariants, assert_nothing_forwarded};
 
 /// B01: WSGI, Rack and CGI read an underscore as a hyphen. A name that such a server would read as one that matters is
 /// refused; any other name with an underscore is dropped.
@@ -34,7 +34,7 @@ fn names_with_underscores_are_refused_or_dropped() {
             "{name}"
         );
     }
-    nothing_passed(&mut gateway, &upstream);
+    assert_nothing_forwarded(&mut gateway, &upstream);
     let dropped = webhook
         .header("X_Request_Id", "forged")
         .header("Remote_User", "admin")
@@ -44,7 +44,7 @@ fn names_with_underscores_are_refused_or_dropped() {
         .header("Custom_Name", "1");
     assert_eq!(gateway.exchange(&dropped.bytes()).status, 200);
     // `assert_invariants` fails on any forwarded name with an underscore.
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// B02: the signature header sent twice, joined with a comma, empty, or with its name in another case.
@@ -69,11 +69,11 @@ fn faulty_signature_headers_are_refused() {
         let response = gateway.exchange(&webhook.clone().signature(Some(&joined)).bytes());
         assert_eq!(response.status, 401, "{joined}");
     }
-    nothing_passed(&mut gateway, &upstream);
+    assert_nothing_forwarded(&mut gateway, &upstream);
     // HTTP header names are case-insensitive.
     let lower = webhook.signature(None).header("paddle-signature", &value);
     assert_eq!(gateway.exchange(&lower.bytes()).status, 200);
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// B03: header names that only hookgate may set are removed in every spelling before hookgate adds its own.
@@ -110,7 +110,7 @@ fn hookgate_headers_of_a_sender_are_removed() {
     // Every server that was tried reads a dot as a dot. A trailing space makes the name invalid.
     let spaced = Webhook::new("abc").framed("Hookgate-Verified : forged\r\nContent-Length: 3\r\n", b"abc");
     assert_eq!(gateway.exchange(&spaced).status, 400);
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// B04: `Connection` cannot remove a header that matters, and the headers that it names are removed before hookgate's
@@ -146,7 +146,7 @@ fn connection_cannot_remove_protected_headers() {
         .header("Connection", "close")
         .header("Connection", "Paddle-Signature");
     assert_eq!(gateway.exchange(&twice.bytes()).status, 400);
-    nothing_passed(&mut gateway, &upstream);
+    assert_nothing_forwarded(&mut gateway, &upstream);
     let nominating = webhook
         .header("Connection", "keep-alive, X-Request-Id, X-Nominated")
         .header("X-Request-Id", "theirs")
@@ -159,7 +159,7 @@ fn connection_cannot_remove_protected_headers() {
         1,
         "hookgate's header is present although Connection names it"
     );
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// A23, B05, B07, B08: hop-by-hop fields in both directions, upgrades, overrides of the method or the target, and
@@ -223,7 +223,7 @@ fn hop_by_hop_headers_and_overrides_are_not_forwarded() {
     for (name, value) in kept {
         assert_eq!(seen.header(name).as_deref(), Some(value), "{name}");
     }
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// B06: hookgate sets the forwarding headers itself; those of an untrusted sender are replaced.
@@ -249,20 +249,23 @@ fn forwarding_headers_of_untrusted_peers_are_replaced() {
     });
     assert_eq!(gateway.exchange(&webhook.bytes()).status, 200);
     let seen = upstream.only();
-    let told: Vec<_> = seen
+    let forwarded: Vec<_> = seen
         .headers
         .iter()
         .map(|(name, value)| (name.to_lowercase(), String::from_utf8_lossy(value).into_owned()))
         .filter(|(name, _)| name.contains("forwarded") || name == "x-real-ip")
         .collect();
-    let told: std::collections::BTreeMap<_, _> = told.into_iter().collect();
+    let forwarded: std::collections::BTreeMap<_, _> = forwarded.into_iter().collect();
     let expected = [
         ("x-forwarded-for", "127.0.0.1"),
         ("x-forwarded-host", "shop.example"),
         ("x-forwarded-proto", "http"),
     ];
-    assert_eq!(told, expected.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect());
-    hold(&mut gateway, &upstream);
+    assert_eq!(
+        forwarded,
+        expected.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect()
+    );
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// B10: nothing that a sender writes can break a log line, send control sequences to a terminal, or fill the disk.
@@ -294,8 +297,8 @@ fn senders_cannot_break_log_lines() {
     for webhook in &hostile {
         let _ = gateway.connect().exchange(&webhook.bytes());
     }
-    nothing_passed(&mut gateway, &upstream);
-    gateway.audited("none", 1);
+    assert_nothing_forwarded(&mut gateway, &upstream);
+    gateway.wait_for_audit_lines("none", 1);
     for line in gateway.logs.lines() {
         assert!(line.len() < 1000, "{} bytes: {}", line.len(), &line[..200]);
         assert!(line.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{line:?}");
@@ -323,7 +326,7 @@ fn compressed_bodies_are_forwarded_unchanged() {
         assert_eq!(seen.header("Content-Encoding").as_deref(), Some("gzip"));
     }
     assert!(gateway.peak_resident() - before < 8 << 20);
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// B12: neither the content type nor the content of a body changes how its bytes are handled.
@@ -355,7 +358,7 @@ fn bodies_of_any_type_are_forwarded_unchanged() {
         200,
         "an empty body, signed"
     );
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// J05: a request id of the sender is replaced unless it is short and plain; `traceparent` is forwarded to the
@@ -381,10 +384,10 @@ fn malformed_request_ids_are_replaced() {
             .header("traceparent", "00-zz-x");
         assert_eq!(gateway.exchange(&webhook.bytes()).status, 200);
         let seen = upstream.requests().pop().unwrap();
-        let told = seen.header("X-Request-Id").unwrap();
-        assert_eq!(told == *id, *kept, "{id} became {told}");
-        assert!((1..=128).contains(&told.len()));
+        let forwarded = seen.header("X-Request-Id").unwrap();
+        assert_eq!(forwarded == *id, *kept, "{id} became {forwarded}");
+        assert!((1..=128).contains(&forwarded.len()));
         assert_eq!(seen.header("traceparent").as_deref(), Some("00-zz-x"));
     }
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }

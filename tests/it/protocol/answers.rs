@@ -2,16 +2,16 @@
 //! Anything else becomes 502, and no part of it reaches the sender or the answer to the next webhook.
 
 use crate::support::upstream::answer;
-use crate::support::{Gate, Setup, Then, Upstream, Webhook, eventually};
+use crate::support::{AfterAnswer, Gate, Setup, Upstream, Webhook, eventually};
 
 /// Sends two webhooks over one connection to an upstream that answers the first with `bytes`; the second must get its
 /// own answer.
 fn first_and_second(bytes: &'static [u8]) -> (u16, Vec<u8>, Vec<u16>) {
     let upstream = Upstream::new(move |request, connection| {
         if request.body == b"first" {
-            connection.say(bytes)
+            connection.send(bytes)
         } else {
-            connection.say(&answer("200 OK", &[], b"the second's own"))
+            connection.send(&answer("200 OK", &[], b"the second's own"))
         }
     });
     let mut gateway = Setup::new(&upstream.url())
@@ -48,9 +48,12 @@ fn informational_answers_do_not_replace_the_final_answer() {
             103,
         ),
     ] {
-        let (status, body, told) = first_and_second(bytes);
+        let (status, body, statuses) = first_and_second(bytes);
         assert_eq!((status, body.as_slice()), (200, &b"ok"[..]));
-        assert!(told.is_empty() || told == [103], "{informational}: {told:?}");
+        assert!(
+            statuses.is_empty() || statuses == [103],
+            "{informational}: {statuses:?}"
+        );
     }
     let (status, ..) =
         first_and_second(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nanything");
@@ -112,8 +115,8 @@ fn answers_are_not_split() {
         b"HTTP/1.1 200 OK\rX-Evil: 1\r\nContent-Length: 2\r\n\r\nok",
     ] {
         let upstream = Upstream::new(move |_, connection| {
-            connection.say(bytes);
-            Then::Close
+            connection.send(bytes);
+            AfterAnswer::Close
         });
         let gateway = Setup::new(&upstream.url()).start();
         let response = gateway.exchange(&Webhook::new("{}").bytes());
@@ -132,7 +135,7 @@ fn an_upstream_with_faulty_tls_is_unreachable() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let stranger = crate::support::certificates::Certificate::new(&["localhost"]);
     let stranger = Upstream::tls(stranger.server(), |_, connection| {
-        connection.say(&answer("200 OK", &[], b""))
+        connection.send(&answer("200 OK", &[], b""))
     });
     let silent_port = silent.local_addr().unwrap().port();
     for (url, statuses) in [
@@ -146,7 +149,7 @@ fn an_upstream_with_faulty_tls_is_unreachable() {
             let response = gateway.exchange(&webhook);
             assert!(statuses.contains(&response.status), "{url}: {response:?}");
         }
-        gateway.counted("hookgate_replay_keys", &[], 0.0);
+        gateway.wait_for_metric("hookgate_replay_keys", &[], 0.0);
     }
     assert!(stranger.requests().is_empty() && plain.requests().is_empty());
 }
@@ -156,14 +159,14 @@ fn an_upstream_with_faulty_tls_is_unreachable() {
 fn a_slow_steady_answer_ends_at_the_deadline() {
     let upstream = Upstream::new(|request, connection| {
         if request.index > 0 {
-            return connection.say(&answer("200 OK", &[], b"well again"));
+            return connection.send(&answer("200 OK", &[], b"well again"));
         }
-        connection.say(b"HTTP/1.1 200 OK\r\nX-Drip: ");
+        connection.send(b"HTTP/1.1 200 OK\r\nX-Drip: ");
         // This ends when the gateway closes the connection.
-        while connection.say(b"x") == Then::Keep {
+        while connection.send(b"x") == AfterAnswer::Keep {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        Then::Close
+        AfterAnswer::Close
     });
     let gateway = Setup::new(&upstream.url()).upstream("timeout = \"500ms\"").start();
     let webhook = Webhook::new("{}").bytes();
@@ -206,9 +209,9 @@ fn a_recreated_unix_socket_is_used_again() {
     let path = directory.path().join("app.sock");
     let serve = |text: &'static str| {
         Upstream::unix(&path, move |_, connection| {
-            connection.say(&answer("200 OK", &[], text.as_bytes()));
+            connection.send(&answer("200 OK", &[], text.as_bytes()));
             // A pooled connection would outlive the socket.
-            Then::Close
+            AfterAnswer::Close
         })
     };
     let first = serve("first");
@@ -243,10 +246,10 @@ fn an_absent_application_gets_the_retry_after_it_starts() {
             (502, "upstream_unreachable")
         );
     }
-    gateway.counted("hookgate_upstream_up", &[], 0.0);
-    let upstream = Upstream::unix(&path, |_, connection| connection.say(&answer("200 OK", &[], b"there")));
+    gateway.wait_for_metric("hookgate_upstream_up", &[], 0.0);
+    let upstream = Upstream::unix(&path, |_, connection| connection.send(&answer("200 OK", &[], b"there")));
     assert_eq!(gateway.exchange(&webhook).body, b"there");
-    gateway.counted("hookgate_upstream_up", &[], 1.0);
+    gateway.wait_for_metric("hookgate_upstream_up", &[], 1.0);
     assert_eq!(upstream.only().body, b"{}");
 }
 
@@ -259,7 +262,7 @@ fn a_kill_during_an_exchange_lets_the_retry_through() {
     let held = gate.clone();
     let upstream = Upstream::new(move |_, connection| {
         held.pass();
-        connection.say(&answer("200 OK", &[], b"done"))
+        connection.send(&answer("200 OK", &[], b"done"))
     });
     let mut gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("{}").bytes();
@@ -267,7 +270,7 @@ fn a_kill_during_an_exchange_lets_the_retry_through() {
     client.send(&webhook);
     upstream.wait_for(1);
     gateway.signal(rustix::process::Signal::KILL);
-    assert!(!gateway.ended().success());
+    assert!(!gateway.wait_for_exit().success());
     assert!(
         client.try_response(false).is_err(),
         "the sender must not read this as delivered"

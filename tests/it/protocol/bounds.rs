@@ -3,7 +3,7 @@
 use crate::support::frames::{self, CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, frame};
 use crate::support::http2::{self, Http2};
 use crate::support::upstream::answer;
-use crate::support::{Client, Gate, PATIENCE, Setup, Upstream, Webhook, eventually};
+use crate::support::{Client, Gate, Setup, Upstream, WAIT_TIMEOUT, Webhook, eventually};
 
 #[test]
 fn connections_are_bounded() {
@@ -16,7 +16,7 @@ fn connections_are_bounded() {
     // A ninth connection waits in the backlog or is closed; it is not served while all eight slots are in use.
     let mut late = gateway.connect();
     let sent = late.try_send(&Webhook::new("late").bytes());
-    let turned_away = sent.is_err() || late.stirs();
+    let assert_closed = sent.is_err() || late.receives_anything();
     assert_eq!(
         upstream.requests().len(),
         8,
@@ -29,7 +29,7 @@ fn connections_are_bounded() {
     );
     drop(crowd);
     let response = eventually("a free connection slot", || {
-        let mut client = if turned_away {
+        let mut client = if assert_closed {
             gateway.connect()
         } else {
             return late.try_response(false).ok();
@@ -93,7 +93,7 @@ fn bytes_in_flight_are_bounded() {
     holder.send(&request[request.len() - 1..]);
     assert_eq!(holder.response().status, 200);
     assert_eq!(gateway.exchange(&second.bytes()).status, 200);
-    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+    gateway.wait_for_metric("hookgate_intake_bytes_in_flight", &[], 0.0);
 }
 
 /// The limit of connections to one upstream.
@@ -103,7 +103,7 @@ fn upstream_connections_are_bounded() {
     let held = gate.clone();
     let upstream = Upstream::new(move |_, connection| {
         held.pass();
-        connection.say(&answer("200 OK", &[], b""))
+        connection.send(&answer("200 OK", &[], b""))
     });
     let gateway = Setup::new(&upstream.url()).upstream("max_connections = 4").start();
     let mut holders: Vec<Client> = (0..4).map(|_| gateway.connect()).collect();
@@ -151,7 +151,7 @@ fn http2_streams_are_bounded() {
         if request.index > 0 {
             held.pass();
         }
-        connection.say(&answer("200 OK", &[], b""))
+        connection.send(&answer("200 OK", &[], b""))
     });
     let gateway = Setup::new(&upstream.url()).limits("http2_streams = 5").start();
     http2::run(async {
@@ -166,7 +166,7 @@ fn http2_streams_are_bounded() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         // The gauge is sampled: when it shows five, a sixth stream would have been counted as well.
-        gateway.counted("hookgate_in_flight_requests", &[], 5.0);
+        gateway.wait_for_metric("hookgate_in_flight_requests", &[], 5.0);
         assert_eq!(upstream.requests().len(), 6);
         gate.open();
         for stream in streams {
@@ -216,7 +216,7 @@ fn http2_floods_are_cut_off() {
         let cut_off = (1..60_000).step_by(2).any(|id| client.try_send(&next(id)).is_err());
         if must_close {
             assert!(
-                cut_off || client.closed_within(PATIENCE),
+                cut_off || client.closed_within(WAIT_TIMEOUT),
                 "{name}: the connection is still open"
             );
         }
@@ -228,7 +228,7 @@ fn http2_floods_are_cut_off() {
             "{name}: other connections are served"
         );
     }
-    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
+    gateway.wait_for_metric("hookgate_in_flight_requests", &[], 0.0);
     assert_eq!(
         upstream.requests().len(),
         floods.len(),

@@ -2,26 +2,29 @@
 //! not grow, and genuine webhooks on other connections are served meanwhile.
 
 use crate::support::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, PING, SETTINGS, frame};
-use crate::support::{Client, Gateway, PATIENCE, Setup, Then, Upstream, Webhook, eventually, hold, passes};
+use crate::support::{
+    AfterAnswer, Client, Gateway, Setup, Upstream, WAIT_TIMEOUT, Webhook, assert_forwards, assert_invariants,
+    eventually,
+};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `SETTINGS_INITIAL_WINDOW_SIZE` of 0: the gateway may send no byte of any answer.
 const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
 
 /// Runs `flood` to its end while webhooks are sent on other connections; resident memory must not grow.
-fn meanwhile(gateway: &Gateway, name: &str, flood: impl FnOnce() + Send) {
-    passes(gateway, &format!("{name} before"));
+fn assert_served_during(gateway: &Gateway, name: &str, flood: impl FnOnce() + Send) {
+    assert_forwards(gateway, &format!("{name} before"));
     let before = gateway.peak_resident();
-    let over = AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let over = &over;
+        let stop = &stop;
         scope.spawn(move || {
             flood();
-            over.store(true, Ordering::SeqCst);
+            stop.store(true, Ordering::SeqCst);
         });
         let mut number = 0;
-        while number < 10 || !over.load(Ordering::SeqCst) {
-            passes(gateway, &format!("{name} {number}"));
+        while number < 10 || !stop.load(Ordering::SeqCst) {
+            assert_forwards(gateway, &format!("{name} {number}"));
             number += 1;
         }
     });
@@ -48,7 +51,7 @@ fn control_frame_floods_do_not_grow_memory() {
     for (name, bytes) in floods {
         let mut client = frames::connect(&gateway);
         let many = bytes.repeat(1000);
-        meanwhile(&gateway, name, move || {
+        assert_served_during(&gateway, name, move || {
             // This ends when the gateway closes the connection or stops reading because the peer does not read.
             for _ in 0..300 {
                 if client
@@ -60,8 +63,8 @@ fn control_frame_floods_do_not_grow_memory() {
             }
         });
     }
-    gateway.counted("hookgate_connections_open", &[("listener", "tls")], 0.0);
-    hold(&mut gateway, &upstream);
+    gateway.wait_for_metric("hookgate_connections_open", &[("listener", "tls")], 0.0);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// F12: a header block of 17 KiB that expands to 64 MiB (RFC 7541: one large entry, then referenced by one byte each).
@@ -70,7 +73,7 @@ fn an_hpack_bomb_does_not_grow_memory() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let gateway_ref = &gateway;
-    meanwhile(gateway_ref, "bomb", move || {
+    assert_served_during(gateway_ref, "bomb", move || {
         for _ in 0..20 {
             let mut client = frames::connect(gateway_ref);
             let mut block = frames::head(&Webhook::new("abc"));
@@ -95,7 +98,7 @@ fn an_hpack_bomb_does_not_grow_memory() {
             assert!(!accepted, "{sent:?}");
         }
     });
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// F12: 10,000 streams on one connection, none of which ends.
@@ -105,11 +108,11 @@ fn ten_thousand_streams_do_not_grow_memory() {
     let mut gateway = Setup::new(&upstream.url()).route("body_timeout = \"2s\"").start();
     let block = frames::head(&Webhook::new("abc"));
     let gateway_ref = &gateway;
-    meanwhile(gateway_ref, "streams", move || {
+    assert_served_during(gateway_ref, "streams", move || {
         let mut client = frames::connect(gateway_ref);
         for number in 0..10_000 {
             if client
-                .try_send_within(&frame(HEADERS, END_HEADERS, number * 2 + 1, &block), PATIENCE)
+                .try_send_within(&frame(HEADERS, END_HEADERS, number * 2 + 1, &block), WAIT_TIMEOUT)
                 .is_err()
             {
                 break;
@@ -117,7 +120,7 @@ fn ten_thousand_streams_do_not_grow_memory() {
         }
         assert!(gateway_ref.metrics().sum("hookgate_in_flight_requests", &[]) <= 110.0);
     });
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// F12, F07: answers that the peer's flow control blocks, both hookgate's refusals and the upstream's answers: the
@@ -126,12 +129,12 @@ fn ten_thousand_streams_do_not_grow_memory() {
 fn answers_blocked_by_flow_control_are_cut_off() {
     let upstream = Upstream::new(|request, connection| {
         if request.body != b"big" {
-            return connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            return connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }
-        connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         let piece = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
-        while connection.say(&piece) == Then::Keep {}
-        Then::Close
+        while connection.send(&piece) == AfterAnswer::Keep {}
+        AfterAnswer::Close
     });
     let mut gateway = Setup::new(&upstream.url())
         .limits("write_timeout = \"500ms\"")
@@ -150,7 +153,11 @@ fn answers_blocked_by_flow_control_are_cut_off() {
                     .then_some(())
             });
         }
-        assert!(client.closed_within(PATIENCE), "{} streams never end", webhooks.len());
+        assert!(
+            client.closed_within(WAIT_TIMEOUT),
+            "{} streams never end",
+            webhooks.len()
+        );
     };
     let forged = Webhook::new("forged").signature(None);
     stall(std::slice::from_ref(&forged), false);
@@ -161,9 +168,9 @@ fn answers_blocked_by_flow_control_are_cut_off() {
     eventually("the upstream connection to be closed", || {
         (upstream.open() <= 1).then_some(())
     });
-    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
-    gateway.counted("hookgate_connections_open", &[("listener", "tls")], 0.0);
-    passes(&gateway, "after");
+    gateway.wait_for_metric("hookgate_in_flight_requests", &[], 0.0);
+    gateway.wait_for_metric("hookgate_connections_open", &[("listener", "tls")], 0.0);
+    assert_forwards(&gateway, "after");
     assert!(gateway.runs());
 }
 
@@ -178,15 +185,15 @@ fn an_idle_http2_connection_is_closed() {
     let mut silent = frames::connect(&gateway);
     silent.send(&request(1, &Webhook::new("first")));
     assert!(frames::read_until(&mut silent, |frame| frame.kind == frames::GOAWAY).is_some());
-    assert!(silent.closed_within(PATIENCE));
+    assert!(silent.closed_within(WAIT_TIMEOUT));
     // Half a head, and then only PINGs.
     let mut half = frames::connect(&gateway);
     half.send(&frame(HEADERS, 0, 1, &frames::head(&Webhook::new("half"))));
-    assert!(half.closed_within(PATIENCE));
+    assert!(half.closed_within(WAIT_TIMEOUT));
     let mut pinging = frames::connect(&gateway);
     eventually("a connection with only PINGs to be closed", || {
         let sent = pinging.try_send(&frame(PING, 0, 0, b"01234567"));
         (sent.is_err() || pinging.closed_within(std::time::Duration::from_millis(5))).then_some(())
     });
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }

@@ -2,14 +2,14 @@
 //! begins.
 
 use crate::support::upstream::answer;
-use crate::support::{Client, Gateway, PATIENCE, Setup, Upstream, Webhook, hold};
+use crate::support::{Client, Gateway, Setup, Upstream, WAIT_TIMEOUT, Webhook, assert_invariants};
 
 type Connect = fn(&Gateway) -> Client;
 const LISTENERS: [(&str, Connect); 2] = [("plain", Gateway::connect), ("tls", Gateway::connect_tls)];
 
 /// Answers each request with its own body.
 fn echo() -> Upstream {
-    Upstream::new(|request, connection| connection.say(&answer("200 OK", &[], &request.body)))
+    Upstream::new(|request, connection| connection.send(&answer("200 OK", &[], &request.body)))
 }
 
 /// A18: any number of requests at once, with any framing, split anywhere: each gets its own answer, in order.
@@ -48,7 +48,7 @@ fn pipelined_requests_are_answered_in_order() {
         }
     }
     assert_eq!(upstream.requests().len(), 80);
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// A refusal keeps the connection open when the whole unread body has arrived. A larger body, or one that the sender
@@ -86,11 +86,11 @@ fn a_refusal_closes_only_with_an_unread_body() {
                 (401, Some("close")),
                 "{name}"
             );
-            assert!(client.closed_within(PATIENCE), "{name} is still open");
+            assert!(client.closed_within(WAIT_TIMEOUT), "{name} is still open");
         }
     }
     assert_eq!(upstream.requests().len(), 6);
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// HTTP/1.0: closed unless the sender asks otherwise, and an answer of unknown length ends with the connection instead
@@ -99,9 +99,9 @@ fn a_refusal_closes_only_with_an_unread_body() {
 fn http_1_0_senders_are_served() {
     let upstream = Upstream::new(|request, connection| {
         if request.body.starts_with(b"known") {
-            return connection.say(&answer("200 OK", &[], b"known"));
+            return connection.send(&answer("200 OK", &[], b"known"));
         }
-        connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n")
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n")
     });
     let mut gateway = Setup::new(&upstream.url()).start();
     let old = |webhook: Webhook| {
@@ -128,5 +128,5 @@ fn http_1_0_senders_are_served() {
         assert!(head.contains("connection: close"), "{answer}");
         assert!(!head.to_lowercase().contains("transfer-encoding"), "{answer}");
     }
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }

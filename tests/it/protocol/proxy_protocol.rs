@@ -2,7 +2,7 @@
 //! only, required where it is configured, and refused where it is not.
 
 use crate::support::redis::free_port;
-use crate::support::wait::{PATIENCE, eventually};
+use crate::support::wait::{WAIT_TIMEOUT, eventually};
 use crate::support::{Client, Gateway, Setup, Upstream, Webhook};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -40,15 +40,19 @@ fn delivered(gateway: &Gateway, header: &[u8], webhook: &Webhook) -> u16 {
 }
 
 /// Asserts that the connection is closed without an answer.
-fn turned_away(gateway: &Gateway, what: &str, bytes: &[u8]) {
-    let turned_away = [("listener", "plain"), ("result", "proxy_header")];
-    let before = gateway.metrics().sum("hookgate_connections_total", &turned_away);
+fn assert_closed(gateway: &Gateway, what: &str, bytes: &[u8]) {
+    let assert_closed = [("listener", "plain"), ("result", "proxy_header")];
+    let before = gateway.metrics().sum("hookgate_connections_total", &assert_closed);
     let mut client = gateway.connect();
     // The gateway may close the connection before everything is sent.
     let _ = client.try_send(bytes);
-    let (said, _) = client.rest();
-    assert!(said.is_empty(), "{what}: {}", String::from_utf8_lossy(&said));
-    gateway.counted("hookgate_connections_total", &turned_away, before + 1.0);
+    let (received_bytes, _) = client.rest();
+    assert!(
+        received_bytes.is_empty(),
+        "{what}: {}",
+        String::from_utf8_lossy(&received_bytes)
+    );
+    gateway.wait_for_metric("hookgate_connections_total", &assert_closed, before + 1.0);
 }
 
 /// I19: the address in the header is the peer for the allow list, `X-Forwarded-For` and the audit line; forwarding
@@ -71,7 +75,7 @@ fn the_header_names_the_peer() {
     ] {
         assert_eq!(delivered(&gateway, header, &other), 403);
     }
-    let peers: Vec<_> = gateway.audited("peer_not_allowed", 2);
+    let peers: Vec<_> = gateway.wait_for_audit_lines("peer_not_allowed", 2);
     assert_eq!(
         (&peers[0]["peer"], &peers[1]["peer"]),
         (&"198.51.100.9".into(), &"2001:db8::1".into())
@@ -85,7 +89,7 @@ fn the_header_names_the_peer() {
         assert_eq!(client.exchange(&Webhook::new(body).bytes()).status, 200);
     }
     let accepted = [("listener", "plain"), ("result", "accepted")];
-    gateway.counted("hookgate_connections_total", &accepted, 6.0);
+    gateway.wait_for_metric("hookgate_connections_total", &accepted, 6.0);
 }
 
 /// I19: `LOCAL` connections keep the balancer's address, and its forwarding headers are accepted; `UNKNOWN` connections
@@ -107,7 +111,7 @@ fn local_and_unknown_keep_the_balancers_address() {
     ] {
         assert_eq!(delivered(&gateway, &header, &claiming("unknown")), 403);
     }
-    for line in gateway.audited("peer_not_allowed", 5) {
+    for line in gateway.wait_for_audit_lines("peer_not_allowed", 5) {
         assert_eq!(line["peer"], "127.0.0.1");
     }
     assert_eq!(upstream.requests().len(), 2);
@@ -120,30 +124,30 @@ fn absent_broken_and_late_headers_end_the_connection() {
     let gateway = gateway(&upstream, "127.0.0.1");
     let webhook = Webhook::new("{}").bytes();
     let with = |header: &[u8]| [header, &webhook].concat();
-    turned_away(&gateway, "absent", &webhook);
-    turned_away(
+    assert_closed(&gateway, "absent", &webhook);
+    assert_closed(
         &gateway,
         "a line without an end",
         &[b"PROXY UNKNOWN ".to_vec(), vec![b'x'; 200]].concat(),
     );
-    turned_away(
+    assert_closed(
         &gateway,
         "an invalid address",
         &with(b"PROXY TCP4 shop.example 192.0.2.1 1 2\r\n"),
     );
-    turned_away(&gateway, "version 3", &with(&v2(0x31, 0x11, &[1; 12])));
-    turned_away(&gateway, "no such command", &with(&v2(0x22, 0x11, &[1; 12])));
-    turned_away(&gateway, "no such family", &with(&v2(0x21, 0x41, &[1; 12])));
-    turned_away(&gateway, "short addresses", &with(&v2(0x21, 0x11, &[1; 11])));
-    turned_away(&gateway, "64 KiB of vectors", &with(&from(SENDER, 65_535 - 12)));
+    assert_closed(&gateway, "version 3", &with(&v2(0x31, 0x11, &[1; 12])));
+    assert_closed(&gateway, "no such command", &with(&v2(0x22, 0x11, &[1; 12])));
+    assert_closed(&gateway, "no such family", &with(&v2(0x21, 0x41, &[1; 12])));
+    assert_closed(&gateway, "short addresses", &with(&v2(0x21, 0x11, &[1; 11])));
+    assert_closed(&gateway, "64 KiB of vectors", &with(&from(SENDER, 65_535 - 12)));
     // An incomplete header is waited for as long as a request head.
-    turned_away(&gateway, "silence", b"");
-    turned_away(&gateway, "a truncated line", &LINE[..20]);
-    turned_away(&gateway, "a truncated block", &from(SENDER, 40)[..40]);
+    assert_closed(&gateway, "silence", b"");
+    assert_closed(&gateway, "a truncated line", &LINE[..20]);
+    assert_closed(&gateway, "a truncated block", &from(SENDER, 40)[..40]);
     let mut ended = gateway.connect();
     ended.send(&from(SENDER, 0)[..20]);
     ended.finish_sending();
-    assert!(ended.closed_within(PATIENCE));
+    assert!(ended.closed_within(WAIT_TIMEOUT));
     upstream.assert_untouched();
     assert_eq!(delivered(&gateway, LINE, &Webhook::new("{}")), 200);
 }
@@ -154,10 +158,10 @@ fn untrusted_proxies_are_refused() {
     let upstream = Upstream::ok();
     let gateway = gateway(&upstream, "192.0.2.0/24");
     let webhook = Webhook::new("{}").bytes();
-    turned_away(&gateway, "version 1", &[LINE, &webhook].concat());
-    turned_away(&gateway, "version 2", &[&from(SENDER, 0)[..], &webhook].concat());
-    turned_away(&gateway, "local", &[&v2(0x20, 0x00, &[])[..], &webhook].concat());
-    turned_away(&gateway, "none", &webhook);
+    assert_closed(&gateway, "version 1", &[LINE, &webhook].concat());
+    assert_closed(&gateway, "version 2", &[&from(SENDER, 0)[..], &webhook].concat());
+    assert_closed(&gateway, "local", &[&v2(0x20, 0x00, &[])[..], &webhook].concat());
+    assert_closed(&gateway, "none", &webhook);
     upstream.assert_untouched();
 }
 
@@ -247,5 +251,5 @@ fn haproxy_passes_sender_addresses() {
     });
     assert_eq!(plain("proxy_header"), 0.0);
     // A connection that does not come through HAProxy is refused.
-    turned_away(&gateway, "from 127.0.0.1", &[LINE, &genuine("4")].concat());
+    assert_closed(&gateway, "from 127.0.0.1", &[LINE, &genuine("4")].concat());
 }

@@ -19,12 +19,12 @@ fn refused(gateway: &Gateway, request: &[u8], status: u16, reason: &str) {
         "{shown}\n{response:?}"
     );
     assert_ne!(response.status, 410);
-    gateway.counted(
+    gateway.wait_for_metric(
         "hookgate_requests_total",
         &[("verdict", "rejected"), ("reason", reason)],
         before + 1.0,
     );
-    gateway.audited(reason, before as usize + 1);
+    gateway.wait_for_audit_lines(reason, before as usize + 1);
 }
 
 /// The last request of a test: genuine, and the only one that the upstream has received.
@@ -273,7 +273,7 @@ fn a_body_over_the_limit_is_refused() {
         ("content-length", "1025"),
     ]);
     http2.send(&frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &head));
-    gateway.counted("hookgate_requests_total", &[("reason", "body_too_large")], 4.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("reason", "body_too_large")], 4.0);
     let at_limit = Webhook::new(vec![b'x'; 1024]);
     assert_eq!(gateway.exchange(&at_limit.bytes()).status, 200);
     assert_eq!(upstream.only().body.len(), 1024);
@@ -293,8 +293,8 @@ fn an_incomplete_body_is_refused() {
         // The answer is optional here; the audit line and an untouched upstream are not.
         let _ = client.try_response(false);
     }
-    gateway.counted("hookgate_requests_total", &[("reason", "body_incomplete")], 2.0);
-    gateway.audited("body_incomplete", 2);
+    gateway.wait_for_metric("hookgate_requests_total", &[("reason", "body_incomplete")], 2.0);
+    gateway.wait_for_audit_lines("body_incomplete", 2);
     only_the_genuine_arrives(&gateway, &upstream);
 }
 

@@ -3,7 +3,7 @@
 
 use crate::support::http2::{self, Http2};
 use crate::support::upstream::answer;
-use crate::support::{Client, Gate, Setup, Then, Upstream, Webhook};
+use crate::support::{AfterAnswer, Client, Gate, Setup, Upstream, Webhook};
 
 /// B05, B07: the request as the upstream gets it: method, path and query, body, signature and ordinary headers
 /// unchanged; one exact `Content-Length`; hop-by-hop headers removed; hookgate's headers added.
@@ -215,7 +215,7 @@ fn the_answer_returns_byte_for_byte() {
         ),
     ];
     let script: Vec<Vec<u8>> = cases.iter().map(|case| case.1.clone()).collect();
-    let upstream = Upstream::new(move |request, connection| connection.say(&script[request.index]));
+    let upstream = Upstream::new(move |request, connection| connection.send(&script[request.index]));
     let gateway = Setup::new(&upstream.url()).start();
     for (at, (name, raw, status, body)) in cases.iter().enumerate() {
         let response = gateway.exchange(&Webhook::new(format!("{at}")).bytes());
@@ -246,8 +246,8 @@ fn the_answer_returns_byte_for_byte() {
 fn an_answer_that_ends_with_the_connection() {
     for version in ["HTTP/1.0", "HTTP/1.1"] {
         let upstream = Upstream::new(move |_, connection| {
-            connection.say(format!("{version} 200 OK\r\nX-One: 1\r\n\r\nto the end").as_bytes());
-            Then::Close
+            connection.send(format!("{version} 200 OK\r\nX-One: 1\r\n\r\nto the end").as_bytes());
+            AfterAnswer::Close
         });
         let gateway = Setup::new(&upstream.url()).start();
         let response = gateway.exchange(&Webhook::new("{}").bytes());
@@ -288,11 +288,11 @@ fn a_huge_answer_is_streamed() {
     const PIECE: usize = 1 << 20;
     const PIECES: usize = 32;
     let upstream = Upstream::new(|_, connection| {
-        connection.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PIECE * PIECES).as_bytes());
+        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PIECE * PIECES).as_bytes());
         for number in 0..PIECES {
-            connection.say(&vec![number as u8; PIECE]);
+            connection.send(&vec![number as u8; PIECE]);
         }
-        Then::Keep
+        AfterAnswer::Keep
     });
     let gateway = Setup::new(&upstream.url()).start();
     let mut client = gateway.connect();
@@ -316,9 +316,9 @@ fn a_slow_answer_is_not_held_back() {
     let gate = Gate::default();
     let held = gate.clone();
     let upstream = Upstream::new(move |_, connection| {
-        connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
         held.pass();
-        connection.say(b"6\r\nsecond\r\n0\r\n\r\n")
+        connection.send(b"6\r\nsecond\r\n0\r\n\r\n")
     });
     let gateway = Setup::new(&upstream.url()).start();
     let mut client = gateway.connect();

@@ -1,11 +1,11 @@
 //! Peers that are slow or silent: every wait has a deadline, and the answer that HTTP has for it.
 
-use crate::support::{Client, Gateway, PATIENCE, Setup, Upstream, Webhook};
+use crate::support::{Client, Gateway, Setup, Upstream, WAIT_TIMEOUT, Webhook};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 /// Short timeouts, so that the tests reach them soon.
-fn impatient(upstream: &Upstream) -> Gateway {
+fn gateway_with_short_timeouts(upstream: &Upstream) -> Gateway {
     let limits = "handshake_timeout = \"300ms\"\nhead_timeout = \"400ms\"\nidle_timeout = \"600ms\"";
     Setup::new(&upstream.url())
         .limits(limits)
@@ -16,7 +16,7 @@ fn impatient(upstream: &Upstream) -> Gateway {
 /// Sends `bytes` one by one, 20 ms apart, until the gateway has answered or closed; returns the answer.
 fn drip(mut client: Client, bytes: &[u8]) -> Vec<u8> {
     for byte in bytes {
-        if client.try_send(&[*byte]).is_err() || client.stirs() {
+        if client.try_send(&[*byte]).is_err() || client.receives_anything() {
             break;
         }
     }
@@ -27,7 +27,7 @@ fn drip(mut client: Client, bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn a_silent_connection_is_closed() {
     let upstream = Upstream::ok();
-    let gateway = impatient(&upstream);
+    let gateway = gateway_with_short_timeouts(&upstream);
     let hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
     let cases: [(&str, std::net::SocketAddr, &[u8]); 6] = [
         ("silent TCP", gateway.plain(), b""),
@@ -40,12 +40,12 @@ fn a_silent_connection_is_closed() {
     for (name, address, bytes) in cases {
         let mut client = Client::tcp(address);
         client.send(bytes);
-        assert!(client.closed_within(PATIENCE), "{name} is still open");
+        assert!(client.closed_within(WAIT_TIMEOUT), "{name} is still open");
     }
     // A completed TLS handshake without a request.
     let mut client = gateway.connect_tls();
-    assert!(client.closed_within(PATIENCE), "a silent TLS session is still open");
-    gateway.counted("hookgate_requests_total", &[], 0.0);
+    assert!(client.closed_within(WAIT_TIMEOUT), "a silent TLS session is still open");
+    gateway.wait_for_metric("hookgate_requests_total", &[], 0.0);
     assert!(gateway.metrics().sum("hookgate_tls_handshakes_total", &[]) >= 4.0);
     upstream.assert_untouched();
 }
@@ -54,7 +54,7 @@ fn a_silent_connection_is_closed() {
 #[test]
 fn a_slow_head_is_408() {
     let upstream = Upstream::ok();
-    let gateway = impatient(&upstream);
+    let gateway = gateway_with_short_timeouts(&upstream);
     let mut client = gateway.connect();
     client.send(b"POST /webhooks/paddle HTTP/1.1\r\nHost: a\r\nX-A");
     let (rest, _) = client.rest();
@@ -72,7 +72,7 @@ fn a_slow_head_is_408() {
 #[test]
 fn a_slow_body_is_408() {
     let upstream = Upstream::ok();
-    let gateway = impatient(&upstream);
+    let gateway = gateway_with_short_timeouts(&upstream);
     let webhook = Webhook::new("0123456789".repeat(10));
     let mut requests = vec![webhook.announcing(100), webhook.bytes()];
     requests[1].pop();
@@ -95,8 +95,8 @@ fn a_slow_body_is_408() {
         "{}",
         String::from_utf8_lossy(&dripping)
     );
-    gateway.counted("hookgate_requests_total", &[("reason", "body_timeout")], 4.0);
-    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("reason", "body_timeout")], 4.0);
+    gateway.wait_for_metric("hookgate_intake_bytes_in_flight", &[], 0.0);
     upstream.assert_untouched();
 }
 
@@ -104,15 +104,15 @@ fn a_slow_body_is_408() {
 #[test]
 fn an_idle_connection_is_closed() {
     let upstream = Upstream::ok();
-    let gateway = impatient(&upstream);
+    let gateway = gateway_with_short_timeouts(&upstream);
     for (body, connect) in [
         ("plain", Gateway::connect as fn(&Gateway) -> Client),
         ("tls", Gateway::connect_tls),
     ] {
         let mut client = connect(&gateway);
         assert_eq!(client.exchange(&Webhook::new(body).bytes()).status, 200);
-        let (said, end) = client.rest();
-        assert!(said.is_empty() && end.is_ok(), "{body}: {said:?}, {end:?}");
+        let (received, end) = client.rest();
+        assert!(received.is_empty() && end.is_ok(), "{body}: {received:?}, {end:?}");
     }
 }
 
@@ -121,7 +121,7 @@ fn an_idle_connection_is_closed() {
 #[test]
 fn blank_lines_do_not_extend_the_head_deadline() {
     let upstream = Upstream::ok();
-    let gateway = impatient(&upstream);
+    let gateway = gateway_with_short_timeouts(&upstream);
     // There is no pause, so that the gateway always has bytes to read, and far more than it can read within the
     // timeout.
     let flood = b"\r\n".repeat(0x8000);
@@ -150,10 +150,10 @@ fn an_idle_connection_serves_the_next_request() {
             let webhook = Webhook::new(format!("{turn} from {name}"));
             assert_eq!(client.exchange(&webhook.bytes()).status, 200);
             assert_eq!(upstream.requests().last().unwrap().body, webhook.body);
-            gateway.counted("hookgate_connections_resting", &[], 1.0);
+            gateway.wait_for_metric("hookgate_connections_resting", &[], 1.0);
         }
         drop(client);
-        gateway.counted("hookgate_connections_resting", &[], 0.0);
+        gateway.wait_for_metric("hookgate_connections_resting", &[], 0.0);
     }
 }
 
@@ -161,11 +161,11 @@ fn an_idle_connection_serves_the_next_request() {
 #[test]
 fn a_sender_that_does_not_read_is_cut_off() {
     let upstream = Upstream::new(|_, connection| {
-        connection.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
         let piece = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
         // The answer is endless: only the gateway's close ends it.
-        while connection.say(&piece) == crate::support::Then::Keep {}
-        crate::support::Then::Close
+        while connection.send(&piece) == crate::support::AfterAnswer::Keep {}
+        crate::support::AfterAnswer::Close
     });
     let gateway = Setup::new(&upstream.url())
         .limits("write_timeout = \"300ms\"")
@@ -180,6 +180,6 @@ fn a_sender_that_does_not_read_is_cut_off() {
     crate::support::eventually("the upstream connection to be closed", || {
         (upstream.wait_for(1).len() == 1 && upstream.open() == 0).then_some(())
     });
-    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
+    gateway.wait_for_metric("hookgate_in_flight_requests", &[], 0.0);
     assert!(gateway.peak_resident().saturating_sub(before) < 16 << 20);
 }

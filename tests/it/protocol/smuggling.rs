@@ -1,11 +1,11 @@
 //! Group A: bytes that two servers could split into requests in different ways. Whatever hookgate answers, the upstream
 //! receives each genuine request once, with new framing, and nothing that was hidden in it or after it.
 
-use crate::support::{Client, Setup, Upstream, Webhook, hold, nothing_passed, passes};
+use crate::support::{Client, Setup, Upstream, Webhook, assert_forwards, assert_invariants, assert_nothing_forwarded};
 
 /// Sends `bytes` on a new connection; returns the statuses of all answers and whether the gateway closed the
 /// connection.
-fn converse(mut client: Client, bytes: &[u8]) -> (Vec<u16>, bool) {
+fn send_on_new_connection(mut client: Client, bytes: &[u8]) -> (Vec<u16>, bool) {
     // A gateway that refuses early closes while the client still sends.
     let _ = client.try_send(bytes);
     client.finish_sending();
@@ -13,7 +13,7 @@ fn converse(mut client: Client, bytes: &[u8]) -> (Vec<u16>, bool) {
     loop {
         match client.try_response(false) {
             Ok(response) => statuses.push(response.status),
-            Err(_) => return (statuses, client.closed_within(crate::support::PATIENCE)),
+            Err(_) => return (statuses, client.closed_within(crate::support::WAIT_TIMEOUT)),
         }
     }
 }
@@ -36,12 +36,12 @@ fn chunked_with_a_length_is_refused() {
             // Signed over what either reading would take as the body.
             for signed in ["abc", "3\r\nabc\r\n0\r\n\r\n", &wire[..length.min(wire.len())]] {
                 let request = Webhook::new(signed).framed(&framing, wire.as_bytes());
-                let (statuses, closed) = converse(gateway.connect(), &request);
+                let (statuses, closed) = send_on_new_connection(gateway.connect(), &request);
                 assert_eq!((&statuses[..], closed), (&[400][..], true), "{framing}");
             }
         }
     }
-    nothing_passed(&mut gateway, &upstream);
+    assert_nothing_forwarded(&mut gateway, &upstream);
 }
 
 /// A02, A03, A04: lengths that contradict each other or are not numbers. What is forwarded carries one exact length.
@@ -69,10 +69,10 @@ fn malformed_lengths_are_refused() {
         "Content-Length: 99999999999999999999999999999999\r\n",
     ] {
         let request = Webhook::new("abc").framed(lengths, b"abc");
-        let (statuses, closed) = converse(gateway.connect(), &request);
+        let (statuses, closed) = send_on_new_connection(gateway.connect(), &request);
         assert_eq!((&statuses[..], closed), (&[400][..], true), "{lengths:?}");
     }
-    nothing_passed(&mut gateway, &upstream);
+    assert_nothing_forwarded(&mut gateway, &upstream);
 }
 
 /// A05: a length with leading zeros, and one with spaces around it, is forwarded as the plain number.
@@ -81,7 +81,7 @@ fn the_forwarded_length_is_normalised() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     for (body, length) in [("abc", "003"), ("def", "  3 "), ("ghi", "\t3\t")] {
-        let (statuses, _) = converse(
+        let (statuses, _) = send_on_new_connection(
             gateway.connect(),
             &Webhook::new(body).framed(&format!("Content-Length:{length}\r\n"), body.as_bytes()),
         );
@@ -90,7 +90,7 @@ fn the_forwarded_length_is_normalised() {
     for request in upstream.wait_for(3) {
         assert_eq!(request.header("Content-Length").as_deref(), Some("3"));
     }
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// A06, A07: transfer codings other than `chunked` alone, and any transfer coding in HTTP/1.0.
@@ -115,7 +115,7 @@ fn other_transfer_codings_are_refused() {
     ] {
         for length in ["", "Content-Length: 3\r\n"] {
             let framing = format!("{length}Transfer-Encoding: {coding}\r\n");
-            let (statuses, closed) = converse(
+            let (statuses, closed) = send_on_new_connection(
                 gateway.connect(),
                 &Webhook::new("abc").framed(&framing, wire.as_bytes()),
             );
@@ -131,7 +131,8 @@ fn other_transfer_codings_are_refused() {
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
         "Transfer-Encoding:\r\n chunked\r\n",
     ] {
-        let (statuses, closed) = converse(gateway.connect(), &Webhook::new("abc").framed(framing, wire.as_bytes()));
+        let (statuses, closed) =
+            send_on_new_connection(gateway.connect(), &Webhook::new("abc").framed(framing, wire.as_bytes()));
         assert!(
             matches!(statuses[..], [400 | 501]) && closed,
             "{framing:?}: {statuses:?}"
@@ -139,9 +140,9 @@ fn other_transfer_codings_are_refused() {
     }
     let old = Webhook::new("abc").framed("Transfer-Encoding: chunked\r\n", wire.as_bytes());
     let old = String::from_utf8(old).unwrap().replacen("HTTP/1.1", "HTTP/1.0", 1);
-    let (statuses, closed) = converse(gateway.connect(), old.as_bytes());
+    let (statuses, closed) = send_on_new_connection(gateway.connect(), old.as_bytes());
     assert!(matches!(statuses[..], [400 | 501]) && closed, "HTTP/1.0: {statuses:?}");
-    nothing_passed(&mut gateway, &upstream);
+    assert_nothing_forwarded(&mut gateway, &upstream);
 }
 
 /// A09: chunks that violate RFC 9112, 7.1.
@@ -168,13 +169,13 @@ fn malformed_chunks_are_refused() {
     ] {
         let wire = format!("{wire}{HIDDEN}");
         let request = Webhook::new("abc").framed("Transfer-Encoding: chunked\r\n", wire.as_bytes());
-        let (statuses, closed) = converse(gateway.connect(), &request);
+        let (statuses, closed) = send_on_new_connection(gateway.connect(), &request);
         assert!(
             matches!(statuses[..], [] | [400 | 413]) && closed,
             "{wire:?}: {statuses:?}"
         );
     }
-    nothing_passed(&mut gateway, &upstream);
+    assert_nothing_forwarded(&mut gateway, &upstream);
 }
 
 /// A10: chunk extensions are ignored, and a flood of them closes the connection.
@@ -183,7 +184,7 @@ fn chunk_extensions_are_ignored_up_to_a_bound() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let chunked = "Transfer-Encoding: chunked\r\n";
-    let (statuses, _) = converse(
+    let (statuses, _) = send_on_new_connection(
         gateway.connect(),
         &Webhook::new("abc").framed(chunked, b"3;name=\"value; x\";y\r\nabc\r\n0;last\r\n\r\n"),
     );
@@ -193,12 +194,13 @@ fn chunk_extensions_are_ignored_up_to_a_bound() {
     let one = format!("3;{}\r\nabd\r\n0\r\n\r\n", "x".repeat(1 << 20));
     let each = format!("1;{}\r\na\r\n", "x".repeat(200)).repeat(8000) + "0\r\n\r\n";
     for (wire, body) in [(one, "abd".to_owned()), (each, "a".repeat(8000))] {
-        let (statuses, closed) = converse(gateway.connect(), &Webhook::new(body).framed(chunked, wire.as_bytes()));
+        let (statuses, closed) =
+            send_on_new_connection(gateway.connect(), &Webhook::new(body).framed(chunked, wire.as_bytes()));
         assert!(matches!(statuses[..], [] | [400]) && closed, "{statuses:?}");
     }
     assert!(gateway.peak_resident() - before < 8 << 20);
     assert_eq!(upstream.requests().len(), 1);
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// A12, A13: lines that some servers parse differently: their ends, their beginnings, their form.
@@ -227,13 +229,14 @@ fn malformed_header_lines_are_refused() {
         "Transfer-Encoding\u{b}: chunked\r\n",
     ] {
         let framing = format!("{lines}Content-Length: 3\r\n");
-        let (statuses, closed) = converse(gateway.connect(), &Webhook::new("abc").framed(&framing, b"abc"));
+        let (statuses, closed) =
+            send_on_new_connection(gateway.connect(), &Webhook::new("abc").framed(&framing, b"abc"));
         assert_eq!((&statuses[..], closed), (&[400][..], true), "{lines:?}");
     }
     let bare = String::from_utf8(Webhook::new("abc").bytes())
         .unwrap()
         .replace("\r\n", "\n");
-    let (statuses, closed) = converse(gateway.connect(), bare.as_bytes());
+    let (statuses, closed) = send_on_new_connection(gateway.connect(), bare.as_bytes());
     assert_eq!(
         (&statuses[..], closed),
         (&[400][..], true),
@@ -243,11 +246,11 @@ fn malformed_header_lines_are_refused() {
     let leading = String::from_utf8(leading)
         .unwrap()
         .replacen("\r\n", "\r\n X: first\r\n", 1);
-    let (statuses, _) = converse(gateway.connect(), leading.as_bytes());
+    let (statuses, _) = send_on_new_connection(gateway.connect(), leading.as_bytes());
     assert_eq!(statuses, [400], "a first header that begins with a space");
     upstream.assert_untouched();
-    passes(&gateway, "still serving");
-    hold(&mut gateway, &upstream);
+    assert_forwards(&gateway, "still serving");
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// A14: bytes that are not ASCII: refused in the signature header, forwarded unchanged elsewhere.
@@ -271,13 +274,13 @@ fn bytes_above_ascii_are_refused_in_the_signature_only() {
         .concat();
         let head = webhook.clone().signature(None).head("");
         let request = [&head[..head.len() - 2], &line].concat();
-        let (statuses, _) = converse(gateway.connect(), &request);
+        let (statuses, _) = send_on_new_connection(gateway.connect(), &request);
         assert_eq!(statuses, [401], "{}", String::from_utf8_lossy(&request));
     }
     upstream.assert_untouched();
     let head = webhook.head("");
     let line = b"X-Name: Zo\xc3\xab\t\xff!\r\nContent-Length: 3\r\n\r\nabc";
-    let (statuses, _) = converse(gateway.connect(), &[&head[..head.len() - 2], line].concat());
+    let (statuses, _) = send_on_new_connection(gateway.connect(), &[&head[..head.len() - 2], line].concat());
     if statuses == [200] {
         let seen = upstream.only();
         let name = seen
@@ -288,7 +291,7 @@ fn bytes_above_ascii_are_refused_in_the_signature_only() {
     } else {
         assert_eq!(statuses, [400]);
     }
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// A18: a signed request does not vouch for the bytes after it, and the bytes after a refusal are not read as a
@@ -299,7 +302,8 @@ fn each_pipelined_request_is_verified() {
     let mut gateway = Setup::new(&upstream.url()).start();
     let unsigned = Webhook::new("unsigned").signature(None).bytes();
     let signed = Webhook::new("signed").bytes();
-    let (statuses, _) = converse(gateway.connect(), &[&signed[..], &unsigned, HIDDEN.as_bytes()].concat());
+    let (statuses, _) =
+        send_on_new_connection(gateway.connect(), &[&signed[..], &unsigned, HIDDEN.as_bytes()].concat());
     assert_eq!(statuses[0], 200, "{statuses:?}");
     assert!(
         statuses[1..].iter().all(|status| [401, 404].contains(status)),
@@ -311,14 +315,14 @@ fn each_pipelined_request_is_verified() {
     for padding in [0, 100, 100_000, 2_000_000] {
         let inner = Webhook::new(format!("inner {padding}")).bytes();
         let outer = Webhook::new([vec![b' '; padding], inner.clone()].concat()).signature(None);
-        let (statuses, _) = converse(gateway.connect(), &[outer.bytes(), HIDDEN.into()].concat());
+        let (statuses, _) = send_on_new_connection(gateway.connect(), &[outer.bytes(), HIDDEN.into()].concat());
         assert!(
             statuses.iter().all(|status| [401, 413, 404].contains(status)),
             "{padding}: {statuses:?}"
         );
         assert_eq!(upstream.requests().len(), 1, "the body of a refused request was served");
     }
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// A20: bytes after the announced length are another request and judged as one.
@@ -327,12 +331,12 @@ fn bytes_after_the_announced_length_are_another_request() {
     let upstream = Upstream::ok();
     let mut gateway = Setup::new(&upstream.url()).start();
     let request = Webhook::new("abc").framed("Content-Length: 3\r\n", b"abcdef\r\n\r\n");
-    let (statuses, closed) = converse(gateway.connect(), &request);
+    let (statuses, closed) = send_on_new_connection(gateway.connect(), &request);
     assert_eq!((&statuses[..], closed), (&[200, 400][..], true));
     assert_eq!(upstream.only().body, b"abc");
     let longer = Webhook::new("abcdef").framed("Content-Length: 3\r\n", b"abcdef");
-    let (statuses, _) = converse(gateway.connect(), &longer);
+    let (statuses, _) = send_on_new_connection(gateway.connect(), &longer);
     assert_eq!(statuses[0], 401, "{statuses:?}");
     assert_eq!(upstream.requests().len(), 1);
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }

@@ -2,7 +2,7 @@
 //! bytes of its path and on nothing else that a sender can write.
 
 use crate::support::paddle::{self, SECRET};
-use crate::support::{Gateway, Setup, Upstream, Webhook, hold, nothing_passed};
+use crate::support::{Gateway, Setup, Upstream, Webhook, assert_invariants, assert_nothing_forwarded};
 
 const OTHER: &str = "another secret that is long enough";
 
@@ -53,7 +53,7 @@ fn faulty_authorities_are_refused() {
         status(&gateway, "POST http://u:p@a/webhooks/paddle HTTP/1.1", &hosts(&["a"])),
         400
     );
-    nothing_passed(&mut gateway, &upstream);
+    assert_nothing_forwarded(&mut gateway, &upstream);
 }
 
 /// A16: no form of the request target makes hookgate a proxy for another host.
@@ -97,7 +97,7 @@ fn no_form_of_the_target_changes_the_upstream() {
     );
     assert_eq!(upstream.only().start, "POST /webhooks/paddle HTTP/1.1");
     evil.assert_untouched();
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// A17: request lines with small faults.
@@ -127,13 +127,13 @@ fn faulty_request_lines_are_refused() {
         let status = status(&gateway, line, &webhook);
         assert!(matches!(status, 400 | 405 | 505), "{line:?}: {status}");
     }
-    nothing_passed(&mut gateway, &upstream);
+    assert_nothing_forwarded(&mut gateway, &upstream);
     // RFC 9112, 2.2: empty lines before a request are skipped.
     let webhook = Webhook::new("after empty lines").bytes();
     let response = gateway.exchange(&[b"\r\n\r\n", &webhook[..]].concat());
     assert_eq!(response.status, 200);
     assert_eq!(upstream.requests()[1].start, "POST /webhooks/paddle HTTP/1.1");
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// C01, C02: a path that is not in the configuration has no route, signed or not.
@@ -187,7 +187,7 @@ fn similar_paths_have_no_route() {
             assert!(matches!(status, 400 | 404), "{path}: {status}");
         }
     }
-    nothing_passed(&mut gateway, &upstream);
+    assert_nothing_forwarded(&mut gateway, &upstream);
     // A path with a route is forwarded byte for byte; a fragment is no part of a target and is not forwarded.
     for (body, path, arrives) in [
         (
@@ -207,7 +207,7 @@ fn similar_paths_have_no_route() {
             None => assert!(path.contains('#') && [400, 404].contains(&status), "{path}: {status}"),
         }
     }
-    hold(&mut gateway, &upstream);
+    assert_invariants(&mut gateway, &upstream);
 }
 
 /// C03: other methods, and one label for all of them.
@@ -226,7 +226,7 @@ fn other_methods_are_405() {
         assert_eq!(response.header("Allow").as_deref(), Some("POST"), "{method}");
     }
     assert_eq!(before, gateway.metrics().series());
-    nothing_passed(&mut gateway, &upstream);
+    assert_nothing_forwarded(&mut gateway, &upstream);
 }
 
 /// C04: a secret is valid for its own route only.

@@ -36,12 +36,12 @@ fn a_second_attempt_is_acknowledged() {
     assert_eq!(gateway.exchange(&attempt("evt_2", 0)).body, b"thanks");
     assert_eq!(upstream.requests().len(), 2);
     let labels = [("verdict", "acknowledged"), ("reason", "duplicate")];
-    gateway.counted("hookgate_requests_total", &labels, 2.0);
-    let line = &gateway.audited("duplicate", 2)[0];
+    gateway.wait_for_metric("hookgate_requests_total", &labels, 2.0);
+    let line = &gateway.wait_for_audit_lines("duplicate", 2)[0];
     assert_eq!(line["verdict"], "acknowledged");
     assert!(line.get("upstream_status").is_none(), "{line}");
     // Two keys for each delivered request: its bytes, and its delivery id. A duplicate adds none.
-    gateway.counted("hookgate_replay_keys", &[], 4.0);
+    gateway.wait_for_metric("hookgate_replay_keys", &[], 4.0);
     // The very same bytes are a replay, which is checked first.
     let bytes = attempt("evt_3", 0);
     assert_eq!(gateway.exchange(&bytes).status, 200);
@@ -52,7 +52,7 @@ fn a_second_attempt_is_acknowledged() {
 #[test]
 fn a_failed_attempt_does_not_count() {
     let script = ["500 Internal Server Error", "302 Found", "200 OK"];
-    let upstream = Upstream::new(move |request, connection| connection.say(&answer(script[request.index], &[], b"")));
+    let upstream = Upstream::new(move |request, connection| connection.send(&answer(script[request.index], &[], b"")));
     let gateway = start(&upstream, "{ on_duplicate = \"reject\" }");
     let statuses: Vec<u16> = (0..5)
         .map(|age| gateway.exchange(&attempt("evt_1", age)).status)
@@ -68,7 +68,7 @@ fn an_attempt_waits_for_another_in_flight() {
     let held = gate.clone();
     let upstream = Upstream::new(move |_, connection| {
         held.pass();
-        connection.say(&answer("200 OK", &[], b"done"))
+        connection.send(&answer("200 OK", &[], b"done"))
     });
     let gateway = start(&upstream, "{}");
     let mut first = gateway.connect();
@@ -112,13 +112,13 @@ fn the_id_may_be_in_a_header_form_or_json() {
         }
     }
     assert_eq!(upstream.requests().len(), 3);
-    gateway.counted("hookgate_requests_total", &[("reason", "duplicate")], 6.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("reason", "duplicate")], 6.0);
     // Other ids are other deliveries; a header that occurs twice is no id.
     let other = signed("anything", 4).path("/header");
     gateway.exchange(&other.clone().header("X-Delivery", "same-2").bytes());
     let twice = other.header("X-Delivery", "same-1").header("X-Delivery", "same-1");
     gateway.exchange(&twice.path("/header?").bytes());
-    gateway.counted("hookgate_requests_total", &[("verdict", "forwarded")], 4.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("verdict", "forwarded")], 4.0);
 }
 
 #[test]
@@ -167,5 +167,5 @@ fn report_mode_marks_duplicates_and_forwards_them() {
         .collect();
     assert_eq!(marks[1].as_deref(), Some("failed; reason=duplicate"));
     let labels = [("verdict", "reported"), ("reason", "duplicate")];
-    gateway.counted("hookgate_requests_total", &labels, 1.0);
+    gateway.wait_for_metric("hookgate_requests_total", &labels, 1.0);
 }

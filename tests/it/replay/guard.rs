@@ -34,10 +34,10 @@ fn a_delivered_webhook_is_refused_the_second_time() {
         );
     }
     assert_eq!(upstream.requests().len(), 1);
-    gateway.counted("hookgate_requests_total", &[("reason", "replayed")], 8.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("reason", "replayed")], 8.0);
     // Other bytes in the same second are another webhook.
     assert_eq!(gateway.exchange(&Webhook::new("{ }").bytes()).status, 200);
-    gateway.counted("hookgate_replay_keys", &[], 2.0);
+    gateway.wait_for_metric("hookgate_replay_keys", &[], 2.0);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_replay_may_be_acknowledged() {
     assert_eq!(again.status, 200);
     assert_ne!(again.body, b"thanks", "the application's answer is not repeated");
     assert_eq!(upstream.requests().len(), 1);
-    gateway.counted("hookgate_requests_total", &[("verdict", "acknowledged")], 1.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("verdict", "acknowledged")], 1.0);
 }
 
 /// The first copy is still at the upstream: the second is refused with `Retry-After`, and neither is lost or doubled.
@@ -62,7 +62,7 @@ fn a_copy_of_a_webhook_in_flight_is_neither_lost_nor_doubled() {
     let held = gate.clone();
     let upstream = Upstream::new(move |_, connection| {
         held.pass();
-        connection.say(&answer("200 OK", &[], b"done"))
+        connection.send(&answer("200 OK", &[], b"done"))
     });
     let gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("{}").bytes();
@@ -111,7 +111,7 @@ fn of_many_concurrent_copies_one_is_forwarded() {
 #[test]
 fn a_webhook_that_the_application_refused_is_accepted_again() {
     let script = ["500 Internal Server Error", "404 Not Found", "302 Found", "200 OK"];
-    let upstream = Upstream::new(move |request, connection| connection.say(&answer(script[request.index], &[], b"")));
+    let upstream = Upstream::new(move |request, connection| connection.send(&answer(script[request.index], &[], b"")));
     let gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("{}").bytes();
     let statuses: Vec<u16> = (0..5).map(|_| gateway.exchange(&webhook).status).collect();
@@ -126,7 +126,7 @@ fn a_sender_that_hangs_up_loses_nothing() {
     let held = gate.clone();
     let upstream = Upstream::new(move |_, connection| {
         held.pass();
-        connection.say(&answer("200 OK", &[], b"done"))
+        connection.send(&answer("200 OK", &[], b"done"))
     });
     let gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("{}").bytes();
@@ -135,12 +135,12 @@ fn a_sender_that_hangs_up_loses_nothing() {
     upstream.wait_for(1);
     client.reset();
     gate.open();
-    gateway.counted("hookgate_upstream_responses_total", &[("code_class", "2xx")], 1.0);
-    gateway.counted("hookgate_requests_total", &[("verdict", "forwarded")], 1.0);
+    gateway.wait_for_metric("hookgate_upstream_responses_total", &[("code_class", "2xx")], 1.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("verdict", "forwarded")], 1.0);
     assert_eq!(gateway.exchange(&webhook).status, 409, "the claim is committed");
     assert_eq!(upstream.requests().len(), 1);
     assert!(upstream.broken().is_empty());
-    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
+    gateway.wait_for_metric("hookgate_in_flight_requests", &[], 0.0);
 }
 
 /// The same with an application that fails after the sender has hung up: the claim is released, so the retry is
@@ -152,9 +152,9 @@ fn a_sender_that_hangs_up_before_a_failure_may_retry() {
     let upstream = Upstream::new(move |request, connection| {
         if request.index == 0 {
             held.pass();
-            return connection.say(&answer("503 Busy", &[], b""));
+            return connection.send(&answer("503 Busy", &[], b""));
         }
-        connection.say(&answer("200 OK", &[], b"done"))
+        connection.send(&answer("200 OK", &[], b"done"))
     });
     let gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("{}").bytes();
@@ -163,7 +163,7 @@ fn a_sender_that_hangs_up_before_a_failure_may_retry() {
     upstream.wait_for(1);
     client.reset();
     gate.open();
-    gateway.counted("hookgate_upstream_responses_total", &[("code_class", "5xx")], 1.0);
+    gateway.wait_for_metric("hookgate_upstream_responses_total", &[("code_class", "5xx")], 1.0);
     let answered = eventually("the retry", || {
         Some(gateway.exchange(&webhook)).filter(|response| response.status != 409)
     });

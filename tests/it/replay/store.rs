@@ -35,14 +35,14 @@ fn replicas_and_their_successors_deliver_once() {
         (ready.status, ready.body.as_slice()),
         (200, &b"ready\nreplay store up\n"[..])
     );
-    successor.counted("hookgate_replay_store_up", &[], 1.0);
+    successor.wait_for_metric("hookgate_replay_store_up", &[], 1.0);
     // Commands of the last replica: one claim, refused, and nothing to settle.
     let claims = [("operation", "claim"), ("result", "ok")];
-    successor.counted("hookgate_replay_store_operations_total", &claims, 1.0);
-    successor.counted("hookgate_replay_store_duration_seconds_count", &[], 1.0);
-    successor.counted("hookgate_replay_store_errors_total", &[], 0.0);
+    successor.wait_for_metric("hookgate_replay_store_operations_total", &claims, 1.0);
+    successor.wait_for_metric("hookgate_replay_store_duration_seconds_count", &[], 1.0);
+    successor.wait_for_metric("hookgate_replay_store_errors_total", &[], 0.0);
     // The limit of keys is that of the server.
-    successor.counted("hookgate_replay_keys_limit", &[], 0.0);
+    successor.wait_for_metric("hookgate_replay_keys_limit", &[], 0.0);
 }
 
 /// One round trip to claim and one to settle, with or without deduplication; all keys have one form, expire, and reveal
@@ -81,7 +81,7 @@ fn a_delivery_costs_two_round_trips() {
         .route("dedupe = {}")
         .start();
     assert_eq!(other.exchange(&attempt("evt_0", start - 1)).body, b"");
-    other.counted("hookgate_requests_total", &[("reason", "duplicate")], 1.0);
+    other.wait_for_metric("hookgate_requests_total", &[("reason", "duplicate")], 1.0);
     assert_eq!(upstream.requests().len(), 5);
 }
 
@@ -89,7 +89,7 @@ fn a_delivery_costs_two_round_trips() {
 #[test]
 fn a_failed_delivery_is_released_for_all() {
     let script = ["500 Internal Server Error", "302 Found", "200 OK"];
-    let upstream = Upstream::new(move |request, connection| connection.say(&answer(script[request.index], &[], b"")));
+    let upstream = Upstream::new(move |request, connection| connection.send(&answer(script[request.index], &[], b"")));
     let redis = Redis::start();
     let replicas = [0, 1].map(|_| replica(&upstream, &redis).route("dedupe = {}").start());
     let webhook = attempt("evt_1", now());
@@ -110,7 +110,7 @@ fn the_claim_of_a_dead_replica_ends_with_its_lease() {
         if request.index == 0 {
             held.pass();
         }
-        connection.say(&answer("200 OK", &[], b"done"))
+        connection.send(&answer("200 OK", &[], b"done"))
     });
     let redis = Redis::start();
     let start = || {
@@ -143,7 +143,7 @@ fn only_the_owner_settles_a_claim() {
     let statuses = ["500 Internal Server Error", "200 OK"];
     let upstream = Upstream::new(move |request, connection| {
         held[request.index].pass();
-        connection.say(&answer(statuses[request.index], &[], b""))
+        connection.send(&answer(statuses[request.index], &[], b""))
     });
     let redis = Redis::start();
     let gateway = replica(&upstream, &redis).start();
@@ -160,7 +160,7 @@ fn only_the_owner_settles_a_claim() {
         gates[number].open();
         assert_eq!(client.response().status, status);
         let settled = ["release", "commit"][number];
-        gateway.counted("hookgate_replay_store_operations_total", &[("operation", settled)], 1.0);
+        gateway.wait_for_metric("hookgate_replay_store_operations_total", &[("operation", settled)], 1.0);
         assert_eq!(redis.ask(&["GET", &key]), "another");
         redis.ask(&["DEL", &key]);
     }
@@ -233,7 +233,7 @@ fn the_store_works_over_a_socket_and_after_a_script_flush() {
     for body in ["1", "2", "3"] {
         redis.ask(&["SCRIPT", "FLUSH"]);
         assert_eq!(gateway.exchange(&Webhook::new(body).bytes()).status, 200);
-        gateway.counted(
+        gateway.wait_for_metric(
             "hookgate_replay_store_operations_total",
             &[("operation", "commit")],
             body.parse().unwrap(),
@@ -241,7 +241,7 @@ fn the_store_works_over_a_socket_and_after_a_script_flush() {
     }
     let databases = redis.ask(&["INFO", "keyspace"]);
     assert!(databases.contains("db3:keys=3"), "{databases}");
-    gateway.counted("hookgate_replay_store_errors_total", &[], 0.0);
+    gateway.wait_for_metric("hookgate_replay_store_errors_total", &[], 0.0);
 }
 
 /// I08 with a shared store: claims that are settled in the background are settled before the process ends.
@@ -255,6 +255,6 @@ fn a_drain_waits_for_claims_to_settle() {
     }
     gateway.signal(Signal::TERM);
     drop(client);
-    assert!(Gateway::ended(&mut gateway).success());
+    assert!(Gateway::wait_for_exit(&mut gateway).success());
     redis.holds(&["1"; 50]);
 }

@@ -4,15 +4,15 @@
 use crate::replay::store::replica;
 use crate::support::redis::{Namespace, Redis, Sentinel};
 use crate::support::upstream::answer;
-use crate::support::wait::{PATIENCE, within};
+use crate::support::wait::{WAIT_TIMEOUT, within};
 use crate::support::{Gate, Gateway, Setup, Upstream, Webhook, eventually};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
 /// Sends fresh webhooks until one is delivered.
-fn recovers(gateway: &Gateway) {
+fn wait_for_recovery(gateway: &Gateway) {
     let mut number = 0;
-    within(PATIENCE * 2, "a delivery after the fault", || {
+    within(WAIT_TIMEOUT * 2, "a delivery after the fault", || {
         number += 1;
         let webhook = Webhook::new(format!("after the fault {number}"));
         (gateway.exchange(&webhook.bytes()).status == 200).then_some(())
@@ -21,7 +21,7 @@ fn recovers(gateway: &Gateway) {
 }
 
 /// Asserts the refusal for a failed store.
-fn is_down(gateway: &Gateway, body: &str) {
+fn assert_store_down(gateway: &Gateway, body: &str) {
     let refused = gateway.exchange(&Webhook::new(body).bytes());
     assert_eq!(
         (refused.status, refused.reason().as_str()),
@@ -41,24 +41,24 @@ fn a_killed_store_refuses_until_it_is_back() {
     assert_eq!(gateway.exchange(&before).status, 200);
     redis.holds(&["1"]);
     redis.kill();
-    is_down(&gateway, "without a store");
+    assert_store_down(&gateway, "without a store");
     let ready = gateway.ask("/readyz");
     assert_eq!(
         (ready.status, ready.body.as_slice()),
         (503, &b"ready\nreplay store down\n"[..])
     );
-    gateway.counted("hookgate_replay_store_up", &[], 0.0);
-    gateway.counted("hookgate_requests_total", &[("reason", "replay_store_down")], 1.0);
+    gateway.wait_for_metric("hookgate_replay_store_up", &[], 0.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("reason", "replay_store_down")], 1.0);
     assert!(gateway.metrics().sum("hookgate_replay_store_errors_total", &[]) >= 1.0);
     // The store is down for longer than the timeout: no request waits for it.
     eventually("immediate refusals", || {
         let started = Instant::now();
-        is_down(&gateway, "at once");
+        assert_store_down(&gateway, "at once");
         (started.elapsed() < Duration::from_secs(2)).then_some(())
     });
     assert_eq!(upstream.requests().len(), 1);
     redis.run();
-    recovers(&gateway);
+    wait_for_recovery(&gateway);
     // Webhooks whose keys the server has lost can be replayed while their timestamp is fresh; docs/security.md
     // documents this.
     eventually("every worker to be connected", || {
@@ -74,13 +74,13 @@ fn a_killed_store_refuses_until_it_is_back() {
 fn readiness_waits_for_an_absent_store() {
     let upstream = Upstream::ok();
     let mut redis = Redis::prepared(&[]);
-    let gateway = replica(&upstream, &redis).awaiting(503).start();
+    let gateway = replica(&upstream, &redis).expecting_readiness(503).start();
     eventually("a refusal", || {
         (gateway.exchange(&Webhook::new("early").bytes()).status == 503).then_some(())
     });
     upstream.assert_untouched();
     redis.run();
-    recovers(&gateway);
+    wait_for_recovery(&gateway);
 }
 
 /// E11, accepted: requests are forwarded, guarded by this replica's memory only, counted and marked in the audit line;
@@ -100,19 +100,19 @@ fn requests_are_accepted_without_the_store_where_configured() {
         "replayed",
         "this replica's memory refuses the replay"
     );
-    gateway.counted("hookgate_replay_store_fallbacks_total", &[], 2.0);
-    gateway.counted("hookgate_replay_keys", &[], 1.0);
+    gateway.wait_for_metric("hookgate_replay_store_fallbacks_total", &[], 2.0);
+    gateway.wait_for_metric("hookgate_replay_keys", &[], 1.0);
     let ready = gateway.ask("/readyz");
     assert_eq!(ready.status, 200);
     assert_eq!(
         ready.body,
         b"ready\nreplay store down, requests are accepted without it\n"
     );
-    let lines = gateway.audited("none", 2);
+    let lines = gateway.wait_for_audit_lines("none", 2);
     assert_eq!(lines[0].get("replay_store"), None);
     assert_eq!(lines[1]["replay_store"], "failed");
     redis.run();
-    recovers(&gateway);
+    wait_for_recovery(&gateway);
     assert_eq!(
         upstream
             .requests()
@@ -130,7 +130,7 @@ fn a_paused_store_is_bounded_by_the_timeout() {
     let gateway = Setup::new(&upstream.url())
         .replay(&format!("store = {:?}\ntimeout = \"300ms\"", redis.url()))
         .start();
-    recovers(&gateway);
+    wait_for_recovery(&gateway);
     let delivered = upstream.requests().len();
     redis.signal(Signal::STOP);
     let webhook = Webhook::new("during the pause").bytes();
@@ -144,7 +144,7 @@ fn a_paused_store_is_bounded_by_the_timeout() {
     });
     assert_eq!(upstream.requests().len(), delivered);
     redis.signal(Signal::CONT);
-    recovers(&gateway);
+    wait_for_recovery(&gateway);
     eventually("the delivery of the webhook that timed out", || {
         (gateway.exchange(&webhook).status == 200).then_some(())
     });
@@ -159,25 +159,25 @@ fn a_paused_store_is_bounded_by_the_timeout() {
 #[test]
 fn a_late_answer_of_the_store_counts_as_none() {
     let (upstream, redis) = (Upstream::ok(), Redis::start());
-    let patient = replica(&upstream, &redis).start();
-    let hasty = Setup::new(&upstream.url())
+    let with_long_timeout = replica(&upstream, &redis).start();
+    let with_short_timeout = Setup::new(&upstream.url())
         .replay(&format!("store = {:?}\ntimeout = \"100ms\"", redis.url()))
         .start();
-    recovers(&hasty);
+    wait_for_recovery(&with_short_timeout);
     let mut number = 0;
     // The server may read the webhook's claim before the command to sleep.
     let (webhook, sleeping) = eventually("a claim that was answered too late", || {
         number += 1;
         let webhook = Webhook::new(format!("slowly {number}")).bytes();
-        let sleeping = redis.tell(&["DEBUG", "SLEEP", "1"]);
-        let refused = hasty.exchange(&webhook);
+        let sleeping = redis.send(&["DEBUG", "SLEEP", "1"]);
+        let refused = with_short_timeout.exchange(&webhook);
         (refused.status == 503 && refused.reason() == "replay_store_down").then_some((webhook, sleeping))
     });
-    assert_eq!(patient.exchange(&Webhook::new("in time").bytes()).status, 200);
+    assert_eq!(with_long_timeout.exchange(&Webhook::new("in time").bytes()).status, 200);
     drop(sleeping);
     // The claim that was answered too late has been released in the background.
     eventually("the delivery of the webhook that timed out", || {
-        (hasty.exchange(&webhook).status == 200).then_some(())
+        (with_short_timeout.exchange(&webhook).status == 200).then_some(())
     });
     let body = format!("slowly {number}").into_bytes();
     let delivered = upstream.requests();
@@ -194,7 +194,7 @@ fn a_wrong_store_password_refuses_and_stays_secret() {
         replica(&upstream, &redis)
             .replay("password = { env = \"STORE_PASSWORD\" }")
             .variable("STORE_PASSWORD", password)
-            .awaiting(status)
+            .expecting_readiness(status)
             .start()
     };
     let gateway = with("canary-wrong-one", 503);
@@ -222,7 +222,7 @@ fn a_store_out_of_memory_refuses_claims() {
         if request.body == b"held" {
             held.pass();
         }
-        connection.say(&answer("200 OK", &[], b"done"))
+        connection.send(&answer("200 OK", &[], b"done"))
     });
     let redis = Redis::start();
     let gateway = replica(&upstream, &redis).start();
@@ -231,15 +231,15 @@ fn a_store_out_of_memory_refuses_claims() {
     client.send(&webhook);
     upstream.wait_for(1);
     redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    is_down(&gateway, "no room");
+    assert_store_down(&gateway, "no room");
     let full = [("operation", "claim"), ("result", "out_of_memory")];
-    gateway.counted("hookgate_replay_store_operations_total", &full, 1.0);
+    gateway.wait_for_metric("hookgate_replay_store_operations_total", &full, 1.0);
     gate.open();
     assert_eq!(client.response().status, 200);
     redis.holds(&["1"]);
     assert_eq!(upstream.requests().len(), 1);
     redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
-    recovers(&gateway);
+    wait_for_recovery(&gateway);
     assert_eq!(gateway.exchange(&webhook).reason(), "replayed");
 }
 
@@ -252,11 +252,11 @@ fn an_evicting_store_is_reported() {
     gateway
         .logs
         .wait_for("the warning", |line| line.contains("allkeys-lru").then_some(()));
-    gateway.counted("hookgate_replay_store_evicts", &[], 1.0);
+    gateway.wait_for_metric("hookgate_replay_store_evicts", &[], 1.0);
     let refusing = Redis::with(&["--maxmemory", "100mb"]);
     let careful = replica(&upstream, &refusing).start();
     assert_eq!(careful.exchange(&Webhook::new("1").bytes()).status, 200);
-    careful.counted("hookgate_replay_store_evicts", &[], 0.0);
+    careful.wait_for_metric("hookgate_replay_store_evicts", &[], 0.0);
 }
 
 /// E13: the master dies and Sentinel promotes its replica: hookgate follows by itself, and webhooks that the replica
@@ -276,7 +276,7 @@ fn a_sentinel_failover_is_followed() {
     assert_eq!(gateway.exchange(&webhook).status, 200);
     replica.holds(&["1"]);
     master.kill();
-    recovers(&gateway);
+    wait_for_recovery(&gateway);
     eventually("the replay refused by every worker", || {
         let again = gateway.exchange(&webhook);
         assert_ne!(again.status, 200);
@@ -304,7 +304,7 @@ fn a_manual_failover_is_followed() {
     second.holds(&["1"]);
     second.ask(&["REPLICAOF", "NO", "ONE"]);
     first.ask(&["REPLICAOF", "127.0.0.1", &second.port.to_string()]);
-    recovers(&gateway);
+    wait_for_recovery(&gateway);
     // Each worker has a connection of its own and follows by itself.
     eventually("the replay refused by every worker", || {
         let again = gateway.exchange(&webhook);
@@ -331,16 +331,16 @@ fn a_cut_network_is_bounded_by_the_timeout() {
     let gateway = Setup::new(&upstream.url())
         .replay(&format!("store = {:?}\ntimeout = \"300ms\"", redis.url()))
         .start();
-    recovers(&gateway);
+    wait_for_recovery(&gateway);
     let delivered = upstream.requests().len();
     namespace.cable("down");
     for number in 0..5 {
-        is_down(&gateway, &format!("cut {number}"));
+        assert_store_down(&gateway, &format!("cut {number}"));
     }
     eventually("the store to be marked as down", || {
         (gateway.readiness() == Some(503)).then_some(())
     });
     assert_eq!(upstream.requests().len(), delivered);
     namespace.cable("up");
-    recovers(&gateway);
+    wait_for_recovery(&gateway);
 }

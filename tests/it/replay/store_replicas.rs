@@ -35,12 +35,12 @@ fn application(taken: &Arc<Mutex<BTreeMap<Vec<u8>, usize>>>) -> Upstream {
             *attempts
         };
         if attempt == 1 && number % 11 == 3 {
-            return crate::support::Then::Reset;
+            return crate::support::AfterAnswer::Reset;
         }
         if attempt == 1 && number % 7 == 3 {
-            return connection.say(&answer("500 Internal Server Error", &[], b""));
+            return connection.send(&answer("500 Internal Server Error", &[], b""));
         }
-        let then = connection.say(&answer("200 OK", &[], b"done"));
+        let then = connection.send(&answer("200 OK", &[], b"done"));
         *taken.lock().unwrap().entry(request.body.clone()).or_default() += 1;
         then
     })
@@ -48,7 +48,7 @@ fn application(taken: &Arc<Mutex<BTreeMap<Vec<u8>, usize>>>) -> Upstream {
 
 /// The sums of the answers over all webhooks.
 #[derive(Default)]
-struct Tally {
+struct Counters {
     /// Number of 200 answers, by webhook.
     confirmed: Mutex<BTreeMap<usize, usize>>,
     /// Connections that broke before an answer: the webhook may have been delivered without the sender's knowledge.
@@ -57,7 +57,7 @@ struct Tally {
 }
 
 /// One sender: all copies are sent, then all answers are read; an unconfirmed webhook is sent again, to all replicas.
-fn send(balancer: &Balancer, number: usize, clients: &mut [Option<Client>], tally: &Tally) {
+fn send(balancer: &Balancer, number: usize, clients: &mut [Option<Client>], counters: &Counters) {
     let started = Instant::now();
     let webhook = Webhook::new(format!("{number}")).bytes();
     loop {
@@ -73,12 +73,12 @@ fn send(balancer: &Balancer, number: usize, clients: &mut [Option<Client>], tall
             match client.as_mut().map(|client| client.try_response(false)) {
                 Some(Ok(response)) => {
                     if response.status == 200 {
-                        *tally.confirmed.lock().unwrap().entry(number).or_default() += 1;
+                        *counters.confirmed.lock().unwrap().entry(number).or_default() += 1;
                     }
                     done |= response.status == 200 || (response.status == 409 && response.reason() == "replayed");
                 }
                 Some(Err(_)) | None => {
-                    *tally.broken.lock().unwrap().entry(number).or_default() += 1;
+                    *counters.broken.lock().unwrap().entry(number).or_default() += 1;
                     *client = None;
                 }
             }
@@ -87,13 +87,13 @@ fn send(balancer: &Balancer, number: usize, clients: &mut [Option<Client>], tall
             return;
         }
         assert!(started.elapsed() < GIVE_UP, "webhook {number} was never delivered");
-        tally.retries.fetch_add(1, Ordering::Relaxed);
+        counters.retries.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-fn send_all(balancer: &Balancer, count: usize) -> Tally {
-    let tally = Tally::default();
+fn send_all(balancer: &Balancer, count: usize) -> Counters {
+    let counters = Counters::default();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..SENDERS {
@@ -105,12 +105,12 @@ fn send_all(balancer: &Balancer, count: usize) -> Tally {
                     if number >= count {
                         break;
                     }
-                    send(balancer, number, &mut clients, &tally);
+                    send(balancer, number, &mut clients, &counters);
                 }
             });
         }
     });
-    tally
+    counters
 }
 
 fn start(upstream: &Upstream, redis: &Redis) -> Gateway {
@@ -128,15 +128,15 @@ fn three_replicas_deliver_exactly_once() {
     let balancer = Balancer::new(replicas.iter().map(Gateway::plain).collect());
     let count = webhooks();
     let started = Instant::now();
-    let tally = send_all(&balancer, count);
+    let counters = send_all(&balancer, count);
     let taken = taken.lock().unwrap();
     assert_eq!(taken.len(), count, "lost");
     let twice: Vec<_> = taken.iter().filter(|(_, times)| **times != 1).collect();
     assert!(twice.is_empty(), "delivered more than once: {twice:?}");
-    let confirmed = tally.confirmed.lock().unwrap();
+    let confirmed = counters.confirmed.lock().unwrap();
     assert_eq!(confirmed.len(), count, "not confirmed");
     assert!(confirmed.values().all(|times| *times == 1));
-    let retries = tally.retries.load(Ordering::Relaxed);
+    let retries = counters.retries.load(Ordering::Relaxed);
     assert!(retries >= count / 11, "too few retries for the application's failures");
     let busy = replicas.iter().filter(|replica| {
         replica
@@ -162,16 +162,16 @@ fn replicas_that_come_and_go_lose_nothing() {
     let mut replicas = [0, 1, 2].map(|_| start(&upstream, &redis));
     let balancer = Balancer::new(replicas.iter().map(Gateway::plain).collect());
     let count = webhooks();
-    let over = AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     let started = Instant::now();
-    let (tally, kills) = std::thread::scope(|scope| {
+    let (counters, kills) = std::thread::scope(|scope| {
         let restarts = scope.spawn(|| {
             let mut kills = 0;
-            while !over.load(Ordering::Relaxed) && kills < 30 {
+            while !stop.load(Ordering::Relaxed) && kills < 30 {
                 let at = kills % replicas.len();
                 let signal = if kills % 2 == 0 { Signal::KILL } else { Signal::TERM };
                 replicas[at].signal(signal);
-                replicas[at].ended();
+                replicas[at].wait_for_exit();
                 replicas[at] = start(&upstream, &redis);
                 balancer.replace(at, replicas[at].plain());
                 kills += 1;
@@ -179,14 +179,14 @@ fn replicas_that_come_and_go_lose_nothing() {
             }
             kills
         });
-        let tally = send_all(&balancer, count);
-        over.store(true, Ordering::Relaxed);
-        (tally, restarts.join().unwrap())
+        let counters = send_all(&balancer, count);
+        stop.store(true, Ordering::Relaxed);
+        (counters, restarts.join().unwrap())
     });
     let taken = taken.lock().unwrap();
     assert_eq!(taken.len(), count, "lost");
     assert!(kills >= 2, "{kills} restarts");
-    let broken = tally.broken.lock().unwrap();
+    let broken = counters.broken.lock().unwrap();
     let mut twice = 0;
     for (body, times) in taken.iter().filter(|(_, times)| **times > 1) {
         let number: usize = String::from_utf8_lossy(body).parse().unwrap();
@@ -199,7 +199,7 @@ fn replicas_that_come_and_go_lose_nothing() {
     assert!(twice <= kills, "{twice} delivered twice with {kills} restarts");
     println!(
         "{count} webhooks, {kills} restarts, {} retries, {twice} taken twice, none lost, in {:?}",
-        tally.retries.load(Ordering::Relaxed),
+        counters.retries.load(Ordering::Relaxed),
         started.elapsed()
     );
 }

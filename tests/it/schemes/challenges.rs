@@ -118,9 +118,9 @@ fn each_challenge_gets_the_expected_answer() {
     let asked = send(&gateway, "POST", "/zoom", &v0(ZOOM, body), body);
     let question = json!({ "op": "challenge", "provider": "zoom", "secret": KEY, "body": body, "now": now() });
     let expected = Oracle::node(&["zoom"]).ask(&question);
-    let told: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
-    assert_eq!(told, expected);
-    answered(&asked, "application/json", &told.to_string());
+    let reference: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
+    assert_eq!(reference, expected);
+    answered(&asked, "application/json", &reference.to_string());
 
     let body = r#"{"id":"1","type":1}"#;
     let ts = now();
@@ -230,10 +230,10 @@ fn challenges_do_not_bypass_verification() {
             response.status == status || (status == 400 && response.status == 405),
             "{method} {shown}: {response:?}"
         );
-        let said = String::from_utf8_lossy(&response.body).into_owned();
+        let printed = String::from_utf8_lossy(&response.body).into_owned();
         assert!(
-            !said.contains("script") && !said.contains("abc") && response.message.header("set-cookie").is_none(),
-            "{shown}: {said}"
+            !printed.contains("script") && !printed.contains("abc") && response.message.header("set-cookie").is_none(),
+            "{shown}: {printed}"
         );
     }
     upstream.assert_untouched();

@@ -2,8 +2,8 @@
 
 mod challenges;
 mod differential;
-mod judges;
 mod oracles;
 mod report;
+mod sdks;
 mod vectors;
 mod verify;

@@ -76,7 +76,7 @@ impl Request {
         Verifier::new(&self.provider, None, vec![key], self.public_url.clone()).unwrap()
     }
 
-    fn judged(&self, body: &[u8]) -> Result<Verified, Rejection> {
+    fn verify(&self, body: &[u8]) -> Result<Verified, Rejection> {
         let verifier = self.verifier();
         let head = HeadRef {
             method: &Method::POST,
@@ -130,7 +130,7 @@ const UNCOVERED: [&str; 3] = ["mailgun", "adyen", "gitlab-token"];
 
 fn both_ways(oracle: &mut Oracle, name: &str, library: &str, can_sign: bool, random: &mut Random) -> usize {
     let provider = name.split('+').next().unwrap();
-    let mut judged = 0;
+    let mut verified = 0;
     for _ in 0..ROUNDS {
         let seed = random.0;
         let shown = format!("{name} by {library}, seed {seed}");
@@ -170,12 +170,12 @@ fn both_ways(oracle: &mut Oracle, name: &str, library: &str, can_sign: bool, ran
         address(&mut request, &url);
         request.body = text.clone().into_bytes();
         if can_sign {
-            let got = request.judged(&request.body);
+            let got = request.verify(&request.body);
             assert!(got.is_ok(), "{shown}: {got:?} for {text:?}");
             if !UNCOVERED.contains(&provider) {
-                assert!(request.judged(tampered(&text).as_bytes()).is_err(), "{shown}");
+                assert!(request.verify(tampered(&text).as_bytes()).is_err(), "{shown}");
             }
-            judged += 2;
+            verified += 2;
         }
         // hookgate signs, the library verifies.
         if !SIGNED_ELSEWHERE.contains(&provider) && name != "twilio+json" {
@@ -200,10 +200,10 @@ fn both_ways(oracle: &mut Oracle, name: &str, library: &str, can_sign: bool, ran
             request.key = secret(provider, random);
             let stranger = oracle.ask(&request.question("verify", &url, &text));
             assert_eq!(stranger["genuine"], false, "{shown} accepts another secret");
-            judged += 3;
+            verified += 3;
         }
     }
-    judged
+    verified
 }
 
 /// Target and public URL of a provider that signs the URL.
@@ -271,8 +271,8 @@ fn all(oracle: &mut Oracle, expected: &[(&str, &str)], can_sign: bool) {
         .collect();
     assert_eq!(found, expected);
     for (name, library) in found {
-        let judged = both_ways(oracle, &name, &library, can_sign, &mut random);
-        assert!(judged >= 2 * ROUNDS, "{name} by {library}: {judged}");
+        let verified = both_ways(oracle, &name, &library, can_sign, &mut random);
+        assert!(verified >= 2 * ROUNDS, "{name} by {library}: {verified}");
     }
 }
 

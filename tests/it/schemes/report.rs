@@ -41,14 +41,14 @@ fn everything_is_forwarded_and_marked() {
         assert_eq!(seen.header("Hookgate-Verified"), Some(mark));
         if let Some(reason) = reason {
             assert_eq!(seen.header("Hookgate-Key"), None, "{reason}");
-            gateway.counted(
+            gateway.wait_for_metric(
                 "hookgate_requests_total",
                 &[("verdict", "reported"), ("reason", reason)],
                 1.0,
             );
         }
     }
-    gateway.counted("hookgate_requests_total", &[("verdict", "forwarded")], 1.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("verdict", "forwarded")], 1.0);
 }
 
 /// Rules that do not concern the signature hold in report mode as well: framing, size, path, method.

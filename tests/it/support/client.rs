@@ -2,7 +2,7 @@
 
 use super::certificates;
 use super::message::{Message, Reader};
-use super::wait::PATIENCE;
+use super::wait::WAIT_TIMEOUT;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{self, Read, Write};
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A stream in both directions; reads fail after [`PATIENCE`] instead of blocking for ever.
+/// A stream in both directions; reads fail after [`WAIT_TIMEOUT`] instead of blocking for ever.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
@@ -37,7 +37,7 @@ impl Client {
     pub(crate) fn tcp(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
         Self {
             reader: Reader::new(Stream::Tcp(stream)),
         }
@@ -62,7 +62,7 @@ impl Client {
     pub(crate) fn try_tls(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let session = ClientConnection::new(config, name).unwrap();
         let mut stream = StreamOwned::new(session, stream);
@@ -75,7 +75,7 @@ impl Client {
     }
 
     /// The certificate that the gateway presented.
-    pub(crate) fn shown(&self) -> CertificateDer<'static> {
+    pub(crate) fn server_certificate(&self) -> CertificateDer<'static> {
         let Stream::Tls(stream) = &self.reader.stream else {
             panic!("not a TLS connection");
         };
@@ -84,7 +84,7 @@ impl Client {
 
     pub(crate) fn unix(path: &Path) -> Self {
         let stream = UnixStream::connect(path).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
         Self {
             reader: Reader::new(Stream::Unix(stream)),
         }
@@ -96,11 +96,11 @@ impl Client {
         self.reader.stream.flush()
     }
 
-    /// The same; fails when the gateway reads nothing for `patience`.
-    pub(crate) fn try_send_within(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
+    /// The same; fails when the gateway reads nothing for `timeout`.
+    pub(crate) fn try_send_within(&mut self, bytes: &[u8], timeout: Duration) -> io::Result<()> {
         self.socket(
-            |stream| stream.set_write_timeout(Some(patience)),
-            |stream| stream.set_write_timeout(Some(patience)),
+            |stream| stream.set_write_timeout(Some(timeout)),
+            |stream| stream.set_write_timeout(Some(timeout)),
         );
         self.try_send(bytes)
     }
@@ -180,9 +180,9 @@ impl Client {
         (rest, result)
     }
 
-    /// Whether the gateway has closed: true on an end or a reset, false when nothing arrives within `patience`.
-    pub(crate) fn closed_within(&mut self, patience: Duration) -> bool {
-        self.patience(patience);
+    /// Whether the gateway has closed: true on an end or a reset, false when nothing arrives within `timeout`.
+    pub(crate) fn closed_within(&mut self, timeout: Duration) -> bool {
+        self.set_timeout(timeout);
         let mut piece = [0; 4096];
         loop {
             match self.reader.stream.read(&mut piece) {
@@ -199,21 +199,21 @@ impl Client {
     }
 
     /// Waits 20 ms; returns whether anything arrived from the gateway: an answer, an end or a reset.
-    pub(crate) fn stirs(&mut self) -> bool {
-        self.patience(Duration::from_millis(20));
+    pub(crate) fn receives_anything(&mut self) -> bool {
+        self.set_timeout(Duration::from_millis(20));
         let stirred = match self.reader.peek() {
             Ok(()) => true,
             Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
         };
-        self.patience(PATIENCE);
+        self.set_timeout(WAIT_TIMEOUT);
         stirred
     }
 
     /// Sets how long each read waits.
-    pub(crate) fn patience(&self, patience: Duration) {
+    pub(crate) fn set_timeout(&self, timeout: Duration) {
         self.socket(
-            |stream| stream.set_read_timeout(Some(patience)),
-            |stream| stream.set_read_timeout(Some(patience)),
+            |stream| stream.set_read_timeout(Some(timeout)),
+            |stream| stream.set_read_timeout(Some(timeout)),
         );
     }
 

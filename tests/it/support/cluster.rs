@@ -226,15 +226,15 @@ pub(crate) fn are_valid(clusters: &[Cluster]) {
         let mut validate = tool("venv/bin/kubernetes-validate");
         validate.args(["--strict", "-k", version]).args(&files);
         let output = run(&mut validate, b"");
-        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(output.status.success(), "{said}");
-        assert_eq!(said.matches("passed for resource").count(), files.len(), "{said}");
+        let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.success(), "{printed}");
+        assert_eq!(printed.matches("passed for resource").count(), files.len(), "{printed}");
     }
     if !operators.is_empty() {
-        let mut judge = std::process::Command::new("node");
-        judge.arg(repository("tests/deploy/operators.mjs"));
-        judge.current_dir(super::apps::installed("deploy/node"));
-        let judged = succeeds(&mut judge, serde_json::to_string(&operators).unwrap().as_bytes());
-        assert_eq!(judged.trim(), operators.len().to_string());
+        let mut validator = std::process::Command::new("node");
+        validator.arg(repository("tests/deploy/operators.mjs"));
+        validator.current_dir(super::apps::installed("deploy/node"));
+        let validated = succeeds(&mut validator, serde_json::to_string(&operators).unwrap().as_bytes());
+        assert_eq!(validated.trim(), operators.len().to_string());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// The reply for a name.
 #[derive(Clone, Debug)]
-pub(crate) enum Says {
+pub(crate) enum Reply {
     /// These addresses, of either family.
     Addresses(Vec<IpAddr>),
     /// The same after a delay.
@@ -22,7 +22,7 @@ pub(crate) enum Says {
 
 /// The running server; it runs as long as the process.
 pub(crate) struct Dns {
-    says: Arc<Mutex<BTreeMap<String, Says>>>,
+    reply: Arc<Mutex<BTreeMap<String, Reply>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -31,21 +31,21 @@ impl Dns {
     pub(crate) fn new(address: &str) -> Self {
         let socket = UdpSocket::bind(address).unwrap();
         let dns = Self {
-            says: Arc::default(),
+            reply: Arc::default(),
             asked: Arc::default(),
         };
-        let (says, asked) = (dns.says.clone(), dns.asked.clone());
+        let (reply, asked) = (dns.reply.clone(), dns.asked.clone());
         std::thread::spawn(move || {
             let mut question = [0; 1500];
             while let Ok((length, from)) = socket.recv_from(&mut question) {
                 let question = &question[..length];
                 let Some(name) = name(question) else { continue };
                 asked.lock().unwrap().push(name.clone());
-                let says = says.lock().unwrap().get(&name).cloned().unwrap_or(Says::NoSuchName);
-                if matches!(says, Says::Slowly(_)) {
+                let reply = reply.lock().unwrap().get(&name).cloned().unwrap_or(Reply::NoSuchName);
+                if matches!(reply, Reply::Slowly(_)) {
                     std::thread::sleep(Duration::from_millis(300));
                 }
-                if let Some(answer) = answer(question, name.len(), &says) {
+                if let Some(answer) = answer(question, name.len(), &reply) {
                     let _ = socket.send_to(&answer, from);
                 }
             }
@@ -53,13 +53,13 @@ impl Dns {
         dns
     }
 
-    pub(crate) fn say(&self, name: &str, says: Says) {
-        self.says.lock().unwrap().insert(name.to_owned(), says);
+    pub(crate) fn set_reply(&self, name: &str, reply: Reply) {
+        self.reply.lock().unwrap().insert(name.to_owned(), reply);
     }
 
     pub(crate) fn addresses(&self, name: &str, addresses: &[&str]) {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        self.say(name, Says::Addresses(addresses));
+        self.set_reply(name, Reply::Addresses(addresses));
     }
 
     /// Queries for this name so far.
@@ -84,15 +84,15 @@ fn name(question: &[u8]) -> Option<String> {
 }
 
 /// RFC 1035, 4.1: the query is returned with the records that match its type (A is 1, AAAA is 28).
-fn answer(question: &[u8], name_length: usize, says: &Says) -> Option<Vec<u8>> {
+fn answer(question: &[u8], name_length: usize, reply: &Reply) -> Option<Vec<u8>> {
     // Length bytes take the place of the dots, with one more at the front, and a zero for the root at the end.
     let end = 12 + name_length + 2 + 4;
     let kind = question.get(end - 3)?;
-    let (code, addresses) = match says {
-        Says::Silence => return None,
-        Says::Failure => (2, &[][..]),
-        Says::NoSuchName => (3, &[][..]),
-        Says::Addresses(addresses) | Says::Slowly(addresses) => (0, &addresses[..]),
+    let (code, addresses) = match reply {
+        Reply::Silence => return None,
+        Reply::Failure => (2, &[][..]),
+        Reply::NoSuchName => (3, &[][..]),
+        Reply::Addresses(addresses) | Reply::Slowly(addresses) => (0, &addresses[..]),
     };
     let records: Vec<Vec<u8>> = addresses
         .iter()

@@ -5,7 +5,7 @@ use super::client::{Client, Response};
 use super::logs::Logs;
 use super::metrics::Metrics;
 use super::setup::Setup;
-use super::wait::{PATIENCE, eventually};
+use super::wait::{WAIT_TIMEOUT, eventually};
 use rustix::process::{Pid, Signal};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ impl Gateway {
 
     /// The same through the command `launcher`, with `stdin` as its standard input. A listener that is not on TCP has
     /// no address here.
-    pub(crate) fn launched(setup: Setup, launcher: &[&str], stdin: Option<OwnedFd>) -> Self {
+    pub(crate) fn start_through(setup: Setup, launcher: &[&str], stdin: Option<OwnedFd>) -> Self {
         setup.write();
         let mut gateway = Self::spawn(setup, launcher, stdin);
         for name in ["plain", "tls"] {
@@ -155,13 +155,13 @@ impl Gateway {
     }
 
     /// Waits until the sum of a metric over `labels` is `value`.
-    pub(crate) fn counted(&self, name: &str, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
         let mut last = f64::NAN;
         let found = |last: &mut f64| {
             *last = self.metrics().sum(name, labels);
             (*last == value).then_some(())
         };
-        let deadline = std::time::Instant::now() + PATIENCE;
+        let deadline = std::time::Instant::now() + WAIT_TIMEOUT;
         while found(&mut last).is_none() {
             assert!(
                 std::time::Instant::now() < deadline,
@@ -172,7 +172,7 @@ impl Gateway {
     }
 
     /// Waits until there are `count` audit lines with this `reason`.
-    pub(crate) fn audited(&self, reason: &str, count: usize) -> Vec<serde_json::Value> {
+    pub(crate) fn wait_for_audit_lines(&self, reason: &str, count: usize) -> Vec<serde_json::Value> {
         eventually(&format!("{count} audit lines with reason {reason}"), || {
             let lines = self.logs.objects();
             let found: Vec<_> = lines
@@ -192,7 +192,7 @@ impl Gateway {
     }
 
     /// Waits until the process has ended.
-    pub(crate) fn ended(&mut self) -> ExitStatus {
+    pub(crate) fn wait_for_exit(&mut self) -> ExitStatus {
         let child = &mut self.child;
         eventually("the gateway's end", || child.try_wait().unwrap())
     }

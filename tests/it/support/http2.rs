@@ -3,7 +3,7 @@
 use super::certificates;
 use super::gateway::Gateway;
 use super::paddle::Webhook;
-use super::wait::PATIENCE;
+use super::wait::WAIT_TIMEOUT;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::SendRequest;
@@ -30,7 +30,11 @@ pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async { tokio::time::timeout(PATIENCE * 3, work).await.expect("the test hangs") })
+    runtime.block_on(async {
+        tokio::time::timeout(WAIT_TIMEOUT * 3, work)
+            .await
+            .expect("the test hangs")
+    })
 }
 
 impl Http2 {

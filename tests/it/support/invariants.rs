@@ -40,7 +40,7 @@ fn genuine(request: &Recorded) {
 
 /// I1, I2, I3 and I6: each forwarded request is genuine, none was forwarded twice or partly, and the counters and
 /// gauges agree. For routes without report mode whose secret is [`SECRET`].
-pub(crate) fn hold(gateway: &mut Gateway, upstream: &Upstream) {
+pub(crate) fn assert_invariants(gateway: &mut Gateway, upstream: &Upstream) {
     let requests = upstream.requests();
     let mut seen = BTreeSet::new();
     for request in &requests {
@@ -56,28 +56,28 @@ pub(crate) fn hold(gateway: &mut Gateway, upstream: &Upstream) {
         "partly forwarded: {:?}",
         upstream.broken()
     );
-    gateway.counted(
+    gateway.wait_for_metric(
         "hookgate_requests_total",
         &[("verdict", "forwarded")],
         requests.len() as f64,
     );
-    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
-    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+    gateway.wait_for_metric("hookgate_in_flight_requests", &[], 0.0);
+    gateway.wait_for_metric("hookgate_intake_bytes_in_flight", &[], 0.0);
     assert_eq!(gateway.metrics().sum("hookgate_panics_total", &[]), 0.0);
     assert!(gateway.runs());
 }
 
 /// Asserts that the upstream received nothing, and that the gateway still serves: a genuine webhook is the first that
 /// arrives.
-pub(crate) fn nothing_passed(gateway: &mut Gateway, upstream: &Upstream) {
+pub(crate) fn assert_nothing_forwarded(gateway: &mut Gateway, upstream: &Upstream) {
     upstream.assert_untouched();
-    passes(gateway, "nothing passed before");
+    assert_forwards(gateway, "nothing passed before");
     assert_eq!(upstream.only().body, b"nothing passed before");
-    hold(gateway, upstream);
+    assert_invariants(gateway, upstream);
 }
 
 /// Asserts that a genuine webhook is forwarded.
-pub(crate) fn passes(gateway: &Gateway, body: &str) {
+pub(crate) fn assert_forwards(gateway: &Gateway, body: &str) {
     let response = gateway.exchange(&Webhook::new(body).bytes());
     assert_eq!(response.status, 200, "{response:?}");
 }

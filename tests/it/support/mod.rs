@@ -26,8 +26,8 @@ pub(crate) mod wait;
 
 pub(crate) use client::Client;
 pub(crate) use gateway::Gateway;
-pub(crate) use invariants::{hold, nothing_passed, passes};
+pub(crate) use invariants::{assert_forwards, assert_nothing_forwarded, assert_invariants};
 pub(crate) use paddle::Webhook;
 pub(crate) use setup::Setup;
-pub(crate) use upstream::{Then, Upstream};
-pub(crate) use wait::{Gate, PATIENCE, eventually};
+pub(crate) use upstream::{AfterAnswer, Upstream};
+pub(crate) use wait::{Gate, WAIT_TIMEOUT, eventually};

@@ -43,11 +43,14 @@ pub(crate) fn inside(test: &str, body: impl FnOnce()) {
     let output = command
         .output()
         .expect("util-linux is missing: run `make test-apps` once");
-    let said = format!(
+    let printed = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(output.status.success(), "inside the namespace:\n{said}");
-    assert!(said.contains("1 passed"), "`{test}` is not the test's name:\n{said}");
+    assert!(output.status.success(), "inside the namespace:\n{printed}");
+    assert!(
+        printed.contains("1 passed"),
+        "`{test}` is not the test's name:\n{printed}"
+    );
 }

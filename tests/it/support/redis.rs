@@ -1,6 +1,6 @@
 //! A real Redis server as a process and on a port of its own, with an independent client to read its contents.
 
-use super::wait::{PATIENCE, eventually, within};
+use super::wait::{WAIT_TIMEOUT, eventually, within};
 use rustix::process::{Pid, Signal};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -126,21 +126,21 @@ impl Redis {
     pub(crate) fn try_ask(&self, words: &[&str]) -> Option<String> {
         let address = format!("{}:{}", self.host, self.port).parse().unwrap();
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT)).ok()?;
         let mut reader = BufReader::new(stream.try_clone().ok()?);
         let mut writer = stream;
         if let Some(password) = &self.password {
-            say(&mut writer, &["AUTH", password]).ok()?;
-            hear(&mut reader)?;
+            send_command(&mut writer, &["AUTH", password]).ok()?;
+            read_reply(&mut reader)?;
         }
-        say(&mut writer, words).ok()?;
-        hear(&mut reader)
+        send_command(&mut writer, words).ok()?;
+        read_reply(&mut reader)
     }
 
     /// Sends a command without waiting for the answer.
-    pub(crate) fn tell(&self, words: &[&str]) -> TcpStream {
+    pub(crate) fn send(&self, words: &[&str]) -> TcpStream {
         let mut stream = TcpStream::connect((self.host.as_str(), self.port)).unwrap();
-        say(&mut stream, words).unwrap();
+        send_command(&mut stream, words).unwrap();
         stream
     }
 
@@ -176,7 +176,7 @@ impl Drop for Redis {
     }
 }
 
-fn say(stream: &mut TcpStream, words: &[&str]) -> std::io::Result<()> {
+fn send_command(stream: &mut TcpStream, words: &[&str]) -> std::io::Result<()> {
     let mut text = format!("*{}\r\n", words.len());
     for word in words {
         text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
@@ -184,7 +184,7 @@ fn say(stream: &mut TcpStream, words: &[&str]) -> std::io::Result<()> {
     stream.write_all(text.as_bytes())
 }
 
-fn hear(reader: &mut impl BufRead) -> Option<String> {
+fn read_reply(reader: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let line = line.trim_end();
@@ -197,7 +197,7 @@ fn hear(reader: &mut impl BufRead) -> Option<String> {
             Some(String::from_utf8_lossy(&bulk).into_owned())
         }
         ("*", count) => {
-            let items: Option<Vec<String>> = (0..count.parse::<usize>().ok()?).map(|_| hear(reader)).collect();
+            let items: Option<Vec<String>> = (0..count.parse::<usize>().ok()?).map(|_| read_reply(reader)).collect();
             Some(items?.join("\n"))
         }
         (_, rest) => Some(rest.to_owned()),
@@ -237,7 +237,7 @@ impl Sentinel {
             _directory: directory,
         };
         // It learns of replicas from the master, every ten seconds.
-        within(PATIENCE * 2, "the Sentinel to learn of a replica", || {
+        within(WAIT_TIMEOUT * 2, "the Sentinel to learn of a replica", || {
             let known = sentinel.ask(&["SENTINEL", "MASTER", "hooks"])?;
             let mut words = known.lines();
             words.find(|word| *word == "num-slaves")?;
@@ -248,10 +248,10 @@ impl Sentinel {
 
     fn ask(&self, words: &[&str]) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT)).ok()?;
         let mut reader = BufReader::new(stream.try_clone().ok()?);
-        say(&mut stream, words).ok()?;
-        hear(&mut reader)
+        send_command(&mut stream, words).ok()?;
+        read_reply(&mut reader)
     }
 }
 
@@ -321,9 +321,9 @@ fn ip(arguments: &[&str]) {
         .args(arguments)
         .output()
         .expect("iproute2 is installed by `make test-apps`");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         output.status.success(),
-        "ip {arguments:?}: {said}; network namespaces need root, run the tests as root"
+        "ip {arguments:?}: {printed}; network namespaces need root, run the tests as root"
     );
 }

@@ -163,7 +163,7 @@ impl Setup {
     }
 
     /// Waits for this status of `/readyz` at the start, in place of 200.
-    pub(crate) fn awaiting(mut self, status: u16) -> Self {
+    pub(crate) fn expecting_readiness(mut self, status: u16) -> Self {
         self.readiness = status;
         self
     }

@@ -50,10 +50,10 @@ pub(crate) fn succeeds(command: &mut Command, input: &[u8]) -> String {
 #[track_caller]
 pub(crate) fn fails(command: &mut Command) -> String {
     let output = run(command, b"");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8(said).unwrap();
-    assert!(!output.status.success(), "{command:?} should have failed:\n{said}");
-    said
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(!output.status.success(), "{command:?} should have failed:\n{printed}");
+    printed
 }
 
 /// The documents of a YAML stream; a duplicate key is an error.

@@ -2,7 +2,7 @@
 //! test writes, well formed or not.
 
 use super::message::{Message, Reader};
-use super::wait::{PATIENCE, eventually};
+use super::wait::{WAIT_TIMEOUT, eventually};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// What to do with the connection after a handler has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
+pub(crate) enum AfterAnswer {
     /// Read the next request.
     Keep,
     /// Close it in order.
@@ -49,7 +49,7 @@ pub(crate) enum Connection {
     Unix(UnixStream),
 }
 
-type Handler = dyn Fn(&Recorded, &mut Connection) -> Then + Send + Sync;
+type Handler = dyn Fn(&Recorded, &mut Connection) -> AfterAnswer + Send + Sync;
 
 /// The running upstream; its listener closes on drop.
 pub(crate) struct Upstream {
@@ -86,14 +86,14 @@ pub(crate) fn answer(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec
 
 impl Upstream {
     /// On a TCP port; `handler` answers each complete request.
-    pub(crate) fn new(handler: impl Fn(&Recorded, &mut Connection) -> Then + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(handler: impl Fn(&Recorded, &mut Connection) -> AfterAnswer + Send + Sync + 'static) -> Self {
         Self::at("127.0.0.1:0", handler)
     }
 
     /// On this address: a port that another upstream used before, or an address of a network namespace.
     pub(crate) fn at(
         address: &str,
-        handler: impl Fn(&Recorded, &mut Connection) -> Then + Send + Sync + 'static,
+        handler: impl Fn(&Recorded, &mut Connection) -> AfterAnswer + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
@@ -109,7 +109,7 @@ impl Upstream {
     /// On a TLS port.
     pub(crate) fn tls(
         config: Arc<ServerConfig>,
-        handler: impl Fn(&Recorded, &mut Connection) -> Then + Send + Sync + 'static,
+        handler: impl Fn(&Recorded, &mut Connection) -> AfterAnswer + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -128,7 +128,7 @@ impl Upstream {
     /// On a Unix socket.
     pub(crate) fn unix(
         path: &Path,
-        handler: impl Fn(&Recorded, &mut Connection) -> Then + Send + Sync + 'static,
+        handler: impl Fn(&Recorded, &mut Connection) -> AfterAnswer + Send + Sync + 'static,
     ) -> Self {
         let listener = UnixListener::bind(path).unwrap();
         let shared = Shared::new(handler);
@@ -142,7 +142,7 @@ impl Upstream {
     /// Answers every request with the same bytes and keeps the connection.
     pub(crate) fn answering(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
-        Self::new(move |_, connection| connection.say(&bytes))
+        Self::new(move |_, connection| connection.send(&bytes))
     }
 
     /// Answers `200` with a short text.
@@ -211,7 +211,7 @@ impl Drop for Upstream {
 }
 
 impl Shared {
-    fn new(handler: impl Fn(&Recorded, &mut Connection) -> Then + Send + Sync + 'static) -> Arc<Self> {
+    fn new(handler: impl Fn(&Recorded, &mut Connection) -> AfterAnswer + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             handler: Box::new(handler),
             requests: Mutex::default(),
@@ -233,14 +233,14 @@ impl Shared {
                 let shared = shared.clone();
                 std::thread::spawn(move || {
                     shared.open.fetch_add(1, Ordering::SeqCst);
-                    shared.converse(number, connection);
+                    shared.serve_connection(number, connection);
                     shared.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
     }
 
-    fn converse(&self, number: usize, connection: Connection) {
+    fn serve_connection(&self, number: usize, connection: Connection) {
         let mut reader = Reader::new(connection);
         loop {
             let mut message = match reader.head() {
@@ -272,9 +272,9 @@ impl Shared {
                 requests.last().unwrap().clone()
             };
             match (self.handler)(&recorded, &mut reader.stream) {
-                Then::Keep => {}
-                Then::Close => return,
-                Then::Reset => return reader.stream.reset(),
+                AfterAnswer::Keep => {}
+                AfterAnswer::Close => return,
+                AfterAnswer::Reset => return reader.stream.reset(),
             }
         }
     }
@@ -282,24 +282,24 @@ impl Shared {
 
 impl Connection {
     /// Writes and keeps the connection; an error (the gateway closed) closes it.
-    pub(crate) fn say(&mut self, bytes: &[u8]) -> Then {
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> AfterAnswer {
         match self.write_all(bytes).and_then(|()| self.flush()) {
-            Ok(()) => Then::Keep,
-            Err(_) => Then::Close,
+            Ok(()) => AfterAnswer::Keep,
+            Err(_) => AfterAnswer::Close,
         }
     }
 
-    /// Waits until the gateway closes, at most [`PATIENCE`]; returns whether it did.
-    pub(crate) fn hung_up(&mut self) -> bool {
+    /// Waits until the gateway closes, at most [`WAIT_TIMEOUT`]; returns whether it did.
+    pub(crate) fn wait_for_close(&mut self) -> bool {
         let tcp = match self {
             Self::Tcp(stream) => stream,
             Self::Tls(stream) => &stream.sock,
             Self::Unix(stream) => {
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
                 return matches!(stream.read(&mut [0; 1]), Ok(0));
             }
         };
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
         match self.read(&mut [0; 1]) {
             Ok(read) => read == 0,
             Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),

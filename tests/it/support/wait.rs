@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 
 /// How long a test waits for something that should happen immediately. Long, because only a failing test waits this
 /// long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Polls until there is a value; panics with `what` after [`PATIENCE`].
+/// Polls until there is a value; panics with `what` after [`WAIT_TIMEOUT`].
 pub(crate) fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
-    within(PATIENCE, what, probe)
+    within(WAIT_TIMEOUT, what, probe)
 }
 
-/// Polls until there is a value; panics with `what` after `patience`.
-pub(crate) fn within<T>(patience: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + patience;
+/// Polls until there is a value; panics with `what` after `timeout`.
+pub(crate) fn within<T>(timeout: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + timeout;
     loop {
         if let Some(answer) = probe() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {timeout:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -35,13 +35,13 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    /// Waits until it is open, at most three times [`PATIENCE`], so that the threads of a failed test end.
+    /// Waits until it is open, at most three times [`WAIT_TIMEOUT`], so that the threads of a failed test end.
     pub(crate) fn pass(&self) {
         let closed = self.0.0.lock().unwrap();
         drop(
             self.0
                 .1
-                .wait_timeout_while(closed, PATIENCE * 3, |open| !*open)
+                .wait_timeout_while(closed, WAIT_TIMEOUT * 3, |open| !*open)
                 .unwrap(),
         );
     }

@@ -57,7 +57,7 @@ fn a_required_certificate_is_enforced() {
     ] {
         assert!(send(&gateway, own, &Webhook::new(what)).is_err(), "{what}");
     }
-    gateway.counted("hookgate_tls_handshakes_total", &[("result", "failed")], 3.0);
+    gateway.wait_for_metric("hookgate_tls_handshakes_total", &[("result", "failed")], 3.0);
     // A certificate does not replace the signature.
     let unsigned = Webhook::new("2").signature(None);
     assert_eq!(
@@ -82,13 +82,13 @@ fn the_subject_of_an_optional_certificate_is_forwarded() {
     let upstream = Upstream::ok();
     let authority = Authority::new();
     let gateway = start(&upstream, &authority, "mode = \"optional\", forward_subject = true");
-    let told = || upstream.requests().last().unwrap().header("Hookgate-Client-Subject");
+    let subject = || upstream.requests().last().unwrap().header("Hookgate-Client-Subject");
     let claimed = |body: &str| Webhook::new(body).header("Hookgate-Client-Subject", "CN=admin");
     assert_eq!(send(&gateway, None, &claimed("1")).unwrap().status, 200);
-    assert_eq!(told(), None);
+    assert_eq!(subject(), None);
     let odd = sender(&authority, "sender, O=1");
     assert_eq!(send(&gateway, Some(&odd), &claimed("2")).unwrap().status, 200);
-    assert_eq!(told().as_deref(), Some(r"CN=sender\, O\=1,O=Example"));
+    assert_eq!(subject().as_deref(), Some(r"CN=sender\, O\=1,O=Example"));
     let stranger = sender(&Authority::new(), "sender-1");
     assert!(send(&gateway, Some(&stranger), &Webhook::new("3")).is_err());
     assert_eq!(upstream.requests().len(), 2);

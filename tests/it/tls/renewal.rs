@@ -5,7 +5,7 @@ use crate::support::certificates::{self, Authority, Certificate};
 use crate::support::paddle::{self, SECRET};
 use crate::support::upstream::answer;
 use crate::support::wait::within;
-use crate::support::{Client, PATIENCE, Setup, Upstream, Webhook, eventually};
+use crate::support::{Client, Setup, Upstream, WAIT_TIMEOUT, Webhook, eventually};
 use crate::tls::listener;
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
@@ -100,8 +100,8 @@ impl Store {
     }
 }
 
-fn shown(address: SocketAddr, authority: &CertificateDer<'static>) -> CertificateDer<'static> {
-    Client::tls(address, "localhost", authority).shown()
+fn server_certificate(address: SocketAddr, authority: &CertificateDer<'static>) -> CertificateDer<'static> {
+    Client::tls(address, "localhost", authority).server_certificate()
 }
 
 /// H04: fifty renewals in three ways while three senders open one connection after another: each new handshake gets the
@@ -132,7 +132,7 @@ fn fifty_renewals_under_load() {
             });
         }
         // Stops the senders however this test ends, so that a failure is reported instead of a hang.
-        let _stop = Stop(&stop);
+        let _stop = SetOnDrop(&stop);
         for renewal in 0..RENEWALS {
             let (store, address) = (&mut stores[renewal % 3], addresses[renewal % 3]);
             let next = authority.issue(&["localhost"]);
@@ -141,7 +141,9 @@ fn fifty_renewals_under_load() {
                 gateway.signal(Signal::HUP);
             }
             let what = format!("renewal {renewal}, {:?}", store.way);
-            within(PATIENCE * 2, &what, || (shown(address, root) == next.der).then_some(()));
+            within(WAIT_TIMEOUT * 2, &what, || {
+                (server_certificate(address, root) == next.der).then_some(())
+            });
         }
     });
     let delivered = delivered.load(Ordering::Relaxed);
@@ -155,12 +157,12 @@ fn fifty_renewals_under_load() {
             "{result}"
         );
     }
-    gateway.counted("hookgate_config_last_reload_successful", &[], 1.0);
+    gateway.wait_for_metric("hookgate_config_last_reload_successful", &[], 1.0);
 }
 
-struct Stop<'a>(&'a AtomicBool);
+struct SetOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Stop<'_> {
+impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -195,25 +197,25 @@ fn a_broken_pair_keeps_the_old_one() {
         let seen = gateway.logs.lines().len();
         breakage();
         gateway.signal(Signal::HUP);
-        gateway.counted("hookgate_config_last_reload_successful", &[], 0.0);
+        gateway.wait_for_metric("hookgate_config_last_reload_successful", &[], 0.0);
         eventually(&format!("{what}: an error that names {}", path.display()), || {
             let lines = gateway.logs.lines();
             let named = |line: &String| line.contains("ERROR") && line.contains(&path.display().to_string());
             lines[seen..].iter().any(named).then_some(())
         });
-        assert_eq!(shown(gateway.tls(), &good.der), good.der, "{what}");
+        assert_eq!(server_certificate(gateway.tls(), &good.der), good.der, "{what}");
         let _ = fs::remove_file(&crt);
         write(&crt, &good.chain_pem);
         write(&key, &good.key_pem);
         gateway.signal(Signal::HUP);
-        gateway.counted("hookgate_config_last_reload_successful", &[], 1.0);
+        gateway.wait_for_metric("hookgate_config_last_reload_successful", &[], 1.0);
     }
     // The fault and its end are noticed without a signal.
     write(&key, &other.key_pem);
-    gateway.counted("hookgate_config_last_reload_successful", &[], 0.0);
+    gateway.wait_for_metric("hookgate_config_last_reload_successful", &[], 0.0);
     write(&crt, &other.chain_pem);
-    gateway.counted("hookgate_config_last_reload_successful", &[], 1.0);
-    assert_eq!(shown(gateway.tls(), &other.der), other.der);
+    gateway.wait_for_metric("hookgate_config_last_reload_successful", &[], 1.0);
+    assert_eq!(server_certificate(gateway.tls(), &other.der), other.der);
 }
 
 /// H05: the expiry of every certificate is exported by file; an expired one is served, and a warning is logged.
@@ -302,7 +304,7 @@ fn ticket_keys_rotate() {
     let session = session.to_str().unwrap();
     assert!(!connect("-tls1_3", &["-sess_out", session]));
     gateway.signal(Signal::HUP);
-    gateway.counted("hookgate_config_reloads_total", &[("result", "ok")], 1.0);
+    gateway.wait_for_metric("hookgate_config_reloads_total", &[("result", "ok")], 1.0);
     assert!(connect("-tls1_3", &["-sess_in", session]));
     let next = Certificate::new(&["localhost"]);
     next.write(gateway.setup.directory(), "tls");
@@ -365,21 +367,21 @@ fn secret_files_rotate() {
     };
     let first = format!("{{ file = {:?}, name = \"first\" }}", volume.join("paddle"));
     edit("{ env = \"PADDLE_WEBHOOK_SECRET\", name = \"current\" }", &first);
-    gateway.counted("hookgate_config_reloads_total", &[("result", "ok")], 1.0);
+    gateway.wait_for_metric("hookgate_config_reloads_total", &[("result", "ok")], 1.0);
     assert_eq!((sent(SECRET), sent(NEXT)), (200, 401));
     let second = format!("{first}, {{ file = {:?}, name = \"second\" }}", volume.join("next"));
     edit(&first, &second);
-    gateway.counted("hookgate_config_last_reload_successful", &[], 0.0);
+    gateway.wait_for_metric("hookgate_config_last_reload_successful", &[], 0.0);
     assert_eq!(
         (sent(SECRET), sent(NEXT)),
         (200, 401),
         "the old configuration is in force"
     );
     project(2, &[("paddle", SECRET), ("next", NEXT)]);
-    gateway.counted("hookgate_config_last_reload_successful", &[], 1.0);
+    gateway.wait_for_metric("hookgate_config_last_reload_successful", &[], 1.0);
     assert_eq!((sent(SECRET), sent(NEXT)), (200, 200));
     edit("name = \"first\" }", "name = \"first\", retired = true }");
-    gateway.counted(
+    gateway.wait_for_metric(
         "hookgate_secret_retired",
         &[("route", "paddle"), ("secret", "first")],
         1.0,
@@ -393,7 +395,7 @@ fn secret_files_rotate() {
         &second.replace("\"first\"", "\"first\", retired = true"),
         &second.replace(&format!("{first}, "), ""),
     );
-    gateway.counted("hookgate_secret_retired", &[], 0.0);
+    gateway.wait_for_metric("hookgate_secret_retired", &[], 0.0);
     eventually("the first secret to be refused", || (sent(SECRET) == 401).then_some(()));
     assert_eq!(sent(NEXT), 200);
 }
@@ -407,7 +409,7 @@ fn a_client_certificate_is_renewed() {
         Certificate::new(&["hookgate"]),
     );
     let upstream = Upstream::tls(application.server_for(&next), |_, connection| {
-        connection.say(&answer("200 OK", &[], b"ok"))
+        connection.send(&answer("200 OK", &[], b"ok"))
     });
     let setup = Setup::new(&upstream.url());
     application.write(setup.directory(), "app");
@@ -418,6 +420,6 @@ fn a_client_certificate_is_renewed() {
     assert_eq!(gateway.exchange(&Webhook::new("1").bytes()).status, 502);
     next.write(gateway.setup.directory(), "client");
     gateway.signal(Signal::HUP);
-    gateway.counted("hookgate_config_reloads_total", &[("result", "ok")], 1.0);
+    gateway.wait_for_metric("hookgate_config_reloads_total", &[("result", "ok")], 1.0);
     assert_eq!(gateway.exchange(&Webhook::new("2").bytes()).status, 200);
 }

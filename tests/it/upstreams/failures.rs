@@ -4,16 +4,16 @@
 use crate::support::apps::App;
 use crate::support::paddle::SECRET;
 use crate::support::upstream::{Connection, Recorded, answer};
-use crate::support::{Gate, Gateway, Setup, Then, Upstream, Webhook, eventually};
+use crate::support::{AfterAnswer, Gate, Gateway, Setup, Upstream, Webhook, eventually};
 use std::io;
 
 /// The first attempt runs `fail`; after that the application answers normally.
-fn fails_once(fail: impl Fn(&mut Connection) -> Then + Send + Sync + 'static) -> Upstream {
+fn fails_once(fail: impl Fn(&mut Connection) -> AfterAnswer + Send + Sync + 'static) -> Upstream {
     Upstream::new(move |request: &Recorded, connection| {
         if request.index == 0 {
             fail(connection)
         } else {
-            connection.say(&answer("200 OK", &[], b"well again"))
+            connection.send(&answer("200 OK", &[], b"well again"))
         }
     })
 }
@@ -27,12 +27,12 @@ fn refuses_then_delivers(gateway: &Gateway, status: u16, reason: &str) {
         (status, reason),
         "{response:?}"
     );
-    gateway.counted(
+    gateway.wait_for_metric(
         "hookgate_requests_total",
         &[("verdict", "failed"), ("reason", reason)],
         1.0,
     );
-    gateway.audited(reason, 1);
+    gateway.wait_for_audit_lines(reason, 1);
     let retry = gateway.exchange(&webhook);
     assert_eq!(
         (retry.status, retry.body.as_slice()),
@@ -40,8 +40,8 @@ fn refuses_then_delivers(gateway: &Gateway, status: u16, reason: &str) {
         "{retry:?}"
     );
     assert_eq!(gateway.exchange(&webhook).status, 409);
-    gateway.counted("hookgate_in_flight_requests", &[], 0.0);
-    gateway.counted("hookgate_intake_bytes_in_flight", &[], 0.0);
+    gateway.wait_for_metric("hookgate_in_flight_requests", &[], 0.0);
+    gateway.wait_for_metric("hookgate_intake_bytes_in_flight", &[], 0.0);
 }
 
 /// G01: connections are refused at first, and accepted later.
@@ -63,7 +63,7 @@ fn a_refused_connection_releases_the_claim() {
             (502, "upstream_unreachable")
         );
     }
-    gateway.counted("hookgate_requests_total", &[("reason", "upstream_unreachable")], 2.0);
+    gateway.wait_for_metric("hookgate_requests_total", &[("reason", "upstream_unreachable")], 2.0);
     // The upstream starts: the same webhook is delivered.
     socket.listen(16).unwrap();
     let mut client = gateway.connect();
@@ -89,7 +89,7 @@ fn a_missing_unix_socket_releases_the_claim() {
         (response.status, response.reason().as_str()),
         (502, "upstream_unreachable")
     );
-    let _upstream = Upstream::unix(&path, |_, connection| connection.say(&answer("200 OK", &[], b"there")));
+    let _upstream = Upstream::unix(&path, |_, connection| connection.send(&answer("200 OK", &[], b"there")));
     assert_eq!(gateway.exchange(&webhook).body, b"there");
 }
 
@@ -108,14 +108,14 @@ fn an_unknown_host_is_unreachable() {
 /// G02: a reset before the head of the answer.
 #[test]
 fn a_reset_before_the_answer_releases_the_claim() {
-    let upstream = fails_once(|_| Then::Reset);
+    let upstream = fails_once(|_| AfterAnswer::Reset);
     refuses_then_delivers(&Setup::new(&upstream.url()).start(), 502, "upstream_reset");
 }
 
 /// G02: a close before the head of the answer.
 #[test]
 fn a_close_before_the_answer_releases_the_claim() {
-    let upstream = fails_once(|_| Then::Close);
+    let upstream = fails_once(|_| AfterAnswer::Close);
     refuses_then_delivers(&Setup::new(&upstream.url()).start(), 502, "upstream_reset");
     assert_eq!(
         upstream.requests().len(),
@@ -128,8 +128,8 @@ fn a_close_before_the_answer_releases_the_claim() {
 #[test]
 fn a_reset_inside_the_answer_head_releases_the_claim() {
     let upstream = fails_once(|connection| {
-        connection.say(b"HTTP/1.1 200 OK\r\nContent-Le");
-        Then::Close
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Le");
+        AfterAnswer::Close
     });
     refuses_then_delivers(&Setup::new(&upstream.url()).start(), 502, "upstream_reset");
 }
@@ -147,8 +147,8 @@ fn an_answer_that_is_not_http_releases_the_claim() {
         b"\x16\x03\x01\x00\x05hello",
     ] {
         let upstream = fails_once(move |connection| {
-            connection.say(garbage);
-            Then::Close
+            connection.send(garbage);
+            AfterAnswer::Close
         });
         let gateway = Setup::new(&upstream.url()).start();
         refuses_then_delivers(&gateway, 502, "upstream_invalid");
@@ -159,9 +159,9 @@ fn an_answer_that_is_not_http_releases_the_claim() {
 #[test]
 fn an_endless_answer_head_releases_the_claim() {
     let upstream = fails_once(|connection| {
-        connection.say(b"HTTP/1.1 200 OK\r\n");
-        while connection.say(format!("X-Filler: {}\r\n", "x".repeat(8000)).as_bytes()) == Then::Keep {}
-        Then::Close
+        connection.send(b"HTTP/1.1 200 OK\r\n");
+        while connection.send(format!("X-Filler: {}\r\n", "x".repeat(8000)).as_bytes()) == AfterAnswer::Keep {}
+        AfterAnswer::Close
     });
     let gateway = Setup::new(&upstream.url()).start();
     let before = gateway.resident();
@@ -174,10 +174,10 @@ fn an_endless_answer_head_releases_the_claim() {
 fn a_late_answer_is_504() {
     let upstream = fails_once(|connection| {
         assert!(
-            connection.hung_up(),
+            connection.wait_for_close(),
             "the gateway must not keep the connection of a request that timed out"
         );
-        Then::Close
+        AfterAnswer::Close
     });
     let gateway = Setup::new(&upstream.url()).upstream("timeout = \"300ms\"").start();
     refuses_then_delivers(&gateway, 504, "upstream_timeout");
@@ -219,12 +219,12 @@ fn a_truncated_answer_never_ends_cleanly() {
     ];
     for (bytes, then) in partial
         .into_iter()
-        .flat_map(|bytes| [(bytes, Then::Reset), (bytes, Then::Close)])
+        .flat_map(|bytes| [(bytes, AfterAnswer::Reset), (bytes, AfterAnswer::Close)])
     {
         let gate = Gate::default();
         let held = gate.clone();
         let upstream = fails_once(move |connection| {
-            connection.say(bytes);
+            connection.send(bytes);
             held.pass();
             then
         });
@@ -237,7 +237,7 @@ fn a_truncated_answer_never_ends_cleanly() {
         let (message, result, status, _) = client.partial_response(false).unwrap();
         assert_eq!(status, 200);
         assert!(result.is_err(), "a truncated answer ended cleanly: {message:?}");
-        gateway.counted(
+        gateway.wait_for_metric(
             "hookgate_requests_total",
             &[("verdict", "failed"), ("reason", "upstream_reset")],
             1.0,
@@ -255,9 +255,9 @@ fn a_truncated_answer_never_ends_cleanly() {
 #[test]
 fn a_slow_answer_body_is_cut_off() {
     let upstream = fails_once(|connection| {
-        connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly a part");
-        connection.hung_up();
-        Then::Close
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly a part");
+        connection.wait_for_close();
+        AfterAnswer::Close
     });
     let gateway = Setup::new(&upstream.url()).upstream("timeout = \"500ms\"").start();
     let webhook = Webhook::new("{}").bytes();
@@ -266,7 +266,7 @@ fn a_slow_answer_body_is_cut_off() {
     let (message, result, status, _) = client.partial_response(false).unwrap();
     assert_eq!(status, 200);
     assert!(result.is_err(), "a truncated answer ended cleanly: {message:?}");
-    gateway.counted(
+    gateway.wait_for_metric(
         "hookgate_requests_total",
         &[("verdict", "failed"), ("reason", "upstream_timeout")],
         1.0,
@@ -279,8 +279,8 @@ fn a_slow_answer_body_is_cut_off() {
 #[test]
 fn a_stale_pooled_connection_loses_no_webhook() {
     let upstream = Upstream::new(|_, connection| {
-        connection.say(&answer("200 OK", &[], b"and goodbye"));
-        Then::Close
+        connection.send(&answer("200 OK", &[], b"and goodbye"));
+        AfterAnswer::Close
     });
     let gateway = Setup::new(&upstream.url()).start();
     let mut client = gateway.connect();

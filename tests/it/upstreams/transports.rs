@@ -8,7 +8,7 @@ use crate::support::{Setup, Upstream, Webhook};
 fn unix_and_tls_upstreams_are_reached() {
     let directory = tempfile::tempdir().unwrap();
     let respond =
-        |_: &_, connection: &mut crate::support::upstream::Connection| connection.say(&answer("200 OK", &[], b"ok"));
+        |_: &_, connection: &mut crate::support::upstream::Connection| connection.send(&answer("200 OK", &[], b"ok"));
     let over_unix = Upstream::unix(&directory.path().join("app.sock"), respond);
     let gateway = Setup::new(&over_unix.url()).start();
     assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).body, b"ok");
@@ -40,7 +40,7 @@ fn an_upstream_that_requires_a_certificate_gets_it() {
     application.write(directory.path(), "app");
     ours.write(directory.path(), "client");
     let upstream = Upstream::tls(application.server_for(&ours), |_, connection| {
-        connection.say(&answer("200 OK", &[], b"ok"))
+        connection.send(&answer("200 OK", &[], b"ok"))
     });
     let file = |name: &str| directory.path().join(name);
     let ca = format!("ca = {:?}", file("app.crt"));

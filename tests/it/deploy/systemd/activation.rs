@@ -24,7 +24,7 @@ fn systemd_socket_activate_starts_it_at_the_first_connection() {
         &listen,
     ];
     let gateway = std::thread::scope(|scope| {
-        let gateway = scope.spawn(|| Gateway::launched(setup, &launcher, None));
+        let gateway = scope.spawn(|| Gateway::start_through(setup, &launcher, None));
         eventually("the socket", || UnixStream::connect(&path).ok());
         assert_eq!(Client::unix(&path).exchange(&Webhook::new("first").bytes()).status, 200);
         gateway.join().unwrap()
@@ -67,12 +67,12 @@ fn a_socket_without_a_listener_ends_the_start() {
 fn a_restart_refuses_no_connection() {
     const RESTARTS: usize = 4;
     const SENDERS: usize = 6;
-    let upstream = Upstream::new(|request, connection| connection.say(&answer("200 OK", &[], &request.body)));
+    let upstream = Upstream::new(|request, connection| connection.send(&answer("200 OK", &[], &request.body)));
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let start = || {
         let setup = Setup::new(&upstream.url()).top("workers = 3");
-        Gateway::launched(setup, &passing("plain"), Some(socket.try_clone().unwrap().into()))
+        Gateway::start_through(setup, &passing("plain"), Some(socket.try_clone().unwrap().into()))
     };
     let (done, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     let failures = Mutex::new(Vec::new());
@@ -104,7 +104,7 @@ fn a_restart_refuses_no_connection() {
         for _ in 0..RESTARTS {
             more("traffic before the restart");
             gateway.signal(Signal::TERM);
-            assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.logs.text());
+            assert_eq!(gateway.wait_for_exit().code(), Some(0), "{}", gateway.logs.text());
             gateway = start();
             more("traffic after the restart");
         }
@@ -120,7 +120,7 @@ fn a_restart_refuses_no_connection() {
 
     // A crash: connections that arrive while no process runs wait for the next process.
     gateway.signal(Signal::KILL);
-    gateway.ended();
+    gateway.wait_for_exit();
     let waiting = std::thread::spawn(move || send(address, "after the crash"));
     let _successor = start();
     assert_eq!(waiting.join().unwrap(), Ok(()));

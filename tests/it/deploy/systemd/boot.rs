@@ -74,11 +74,15 @@ fn systemd_runs_the_package() {
         .stderr(console);
     let mut container = Container(command.spawn().unwrap());
     let output = || fs::read_to_string(scenario.join("output")).unwrap_or_default();
-    let said = || format!("{}\n{}", fs::read_to_string(path("console")).unwrap(), output());
+    let printed = || format!("{}\n{}", fs::read_to_string(path("console")).unwrap(), output());
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         within(Duration::from_secs(100), "the end of the scenario", || {
             container.0.try_wait().unwrap()
         })
     }));
-    assert!(ended.is_ok() && output().ends_with("all steps passed\n"), "{}", said());
+    assert!(
+        ended.is_ok() && output().ends_with("all steps passed\n"),
+        "{}",
+        printed()
+    );
 }

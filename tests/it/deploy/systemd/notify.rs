@@ -1,6 +1,6 @@
 //! The messages to the service manager, read from a real notification socket.
 
-use crate::support::wait::PATIENCE;
+use crate::support::wait::WAIT_TIMEOUT;
 use crate::support::{Gateway, Setup, Upstream, Webhook, eventually};
 use rustix::process::Signal;
 use std::os::unix::net::UnixDatagram;
@@ -30,19 +30,19 @@ impl Manager {
         setup.variable("NOTIFY_SOCKET", self.path.to_str().unwrap()).start()
     }
 
-    /// The next message within `patience`.
-    fn next(&self, patience: Duration) -> Option<String> {
+    /// The next message within `timeout`.
+    fn next(&self, timeout: Duration) -> Option<String> {
         let mut buffer = [0; 4096];
-        self.socket.set_read_timeout(Some(patience)).unwrap();
+        self.socket.set_read_timeout(Some(timeout)).unwrap();
         let length = self.socket.recv(&mut buffer).ok()?;
         Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
     }
 
     /// The next message that is not a watchdog message.
     #[track_caller]
-    fn said(&self) -> String {
+    fn next_message(&self) -> String {
         loop {
-            let message = self.next(PATIENCE).expect("a message");
+            let message = self.next(WAIT_TIMEOUT).expect("a message");
             if message != "WATCHDOG=1" {
                 return message;
             }
@@ -64,7 +64,7 @@ fn start_reload_and_stop_are_notified() {
     let manager = Manager::new();
     let drain = "delay = \"1s\"\ngrace = \"600s\"";
     let mut gateway = manager.start(Setup::new(&upstream.url()).drain(drain));
-    let ready = manager.said();
+    let ready = manager.next_message();
     assert_eq!(assignment(&ready, "READY"), "1");
     let plain = gateway.plain().to_string();
     assert!(assignment(&ready, "STATUS").contains(&plain), "{ready} without {plain}");
@@ -72,18 +72,18 @@ fn start_reload_and_stop_are_notified() {
 
     let before = monotonic();
     gateway.signal(Signal::HUP);
-    let reloading = manager.said();
+    let reloading = manager.next_message();
     assert_eq!(assignment(&reloading, "RELOADING"), "1");
     let at: u64 = assignment(&reloading, "MONOTONIC_USEC").parse().unwrap();
     assert!((before..=monotonic()).contains(&at), "{at} is not after {before}");
-    let again = manager.said();
+    let again = manager.next_message();
     assert_eq!((assignment(&again, "READY"), again.contains("failed")), ("1", false));
 
     let good = std::fs::read_to_string(gateway.setup.file()).unwrap();
     std::fs::write(gateway.setup.file(), "nonsense").unwrap();
     gateway.signal(Signal::HUP);
-    assert_eq!(assignment(&manager.said(), "RELOADING"), "1");
-    let failed = manager.said();
+    assert_eq!(assignment(&manager.next_message(), "RELOADING"), "1");
+    let failed = manager.next_message();
     assert_eq!(
         assignment(&failed, "READY"),
         "1",
@@ -95,7 +95,7 @@ fn start_reload_and_stop_are_notified() {
     gateway.signal(Signal::TERM);
     // The file watcher may have noticed the changed file first.
     let stopping = loop {
-        let message = manager.said();
+        let message = manager.next_message();
         if message.contains("STOPPING") {
             break message;
         }
@@ -103,7 +103,7 @@ fn start_reload_and_stop_are_notified() {
     assert_eq!(assignment(&stopping, "STOPPING"), "1");
     let granted: u64 = assignment(&stopping, "EXTEND_TIMEOUT_USEC").parse().unwrap();
     assert!(granted >= 601_000_000, "{granted} does not cover the drain");
-    assert_eq!(gateway.ended().code(), Some(0));
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
 }
 
 /// I18: watchdog messages are sent twice per period by a running process, and not by a stopped one.
@@ -114,8 +114,8 @@ fn watchdog_messages_come_from_a_running_process_only() {
     let manager = Manager::new();
     let setup = Setup::new(&upstream.url()).top("workers = 3");
     let gateway = manager.start(setup.variable("WATCHDOG_USEC", &PERIOD.as_micros().to_string()));
-    assert!(manager.said().starts_with("READY=1"));
-    let alive = || assert_eq!(manager.next(PATIENCE).as_deref(), Some("WATCHDOG=1"));
+    assert!(manager.next_message().starts_with("READY=1"));
+    let alive = || assert_eq!(manager.next(WAIT_TIMEOUT).as_deref(), Some("WATCHDOG=1"));
     (0..4).for_each(|_| alive());
 
     gateway.signal(Signal::STOP);

@@ -87,13 +87,13 @@ fn every_alert_is_explained_and_tested() {
 #[test]
 fn alerts_fire_on_real_faults() {
     let upstream = Upstream::new(|request, connection| match request.body.first() {
-        Some(b'5') => connection.say(&answer("500 Internal Server Error", &[], b"")),
+        Some(b'5') => connection.send(&answer("500 Internal Server Error", &[], b"")),
         Some(b's') => {
             // A slow application.
             std::thread::sleep(Duration::from_millis(3500));
-            connection.say(&answer("200 OK", &[], b""))
+            connection.send(&answer("200 OK", &[], b""))
         }
-        Some(_) | None => connection.say(&answer("200 OK", &[], b"")),
+        Some(_) | None => connection.send(&answer("200 OK", &[], b"")),
     });
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let nowhere = closed.local_addr().unwrap();
@@ -140,10 +140,10 @@ fn alerts_fire_on_real_faults() {
         number += 1;
         assert_eq!(deliver(&Webhook::new(format!("good {number}"))), 200);
         std::thread::sleep(Duration::from_millis(100));
-        let judged = !prometheus
+        let evaluated = !prometheus
             .query("instance_route:hookgate_signature_age_seconds:median_rate15m > -1")
             .is_empty();
-        (judged && prometheus.firing() == always).then_some(())
+        (evaluated && prometheus.firing() == always).then_some(())
     });
     assert!(
         prometheus.rules().iter().all(|rule| rule["health"] == "ok"),
@@ -152,16 +152,16 @@ fn alerts_fire_on_real_faults() {
     );
 
     // Faults of every kind at the same time, until each alert has fired.
-    let over = AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let _over = Over(&over);
-        scope.spawn(|| trouble(plain, &over));
+        let _over = SetOnDrop(&stop);
+        scope.spawn(|| send_bad_traffic(plain, &stop));
         scope.spawn(|| {
             let mut number = 0;
-            while !over.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 number += 1;
                 // Delayed on the way to the application; a retry by its sender would delay it further.
-                let webhook = elsewhere("/slow", Webhook::new(format!("slow {number}")));
+                let webhook = with_path("/slow", Webhook::new(format!("slow {number}")));
                 let _ = Client::tcp(plain).try_exchange(&webhook.bytes());
             }
         });
@@ -180,7 +180,7 @@ fn alerts_fire_on_real_faults() {
         )
         .unwrap();
         gateway.signal(Signal::HUP);
-        noticed(
+        wait_for_alerts(
             &prometheus,
             &[
                 "HookgateClockSkew",
@@ -206,24 +206,24 @@ fn alerts_fire_on_real_faults() {
                 break;
             }
         }
-        noticed(
+        wait_for_alerts(
             &prometheus,
             &["HookgateReplayStoreFailing", "HookgateReplayStoreNearlyFull"],
         );
     });
     gateway.signal(Signal::KILL);
-    gateway.ended();
-    noticed(&prometheus, &["HookgateDown"]);
+    gateway.wait_for_exit();
+    wait_for_alerts(&prometheus, &["HookgateDown"]);
 }
 
-fn elsewhere(path: &str, webhook: Webhook) -> Webhook {
+fn with_path(path: &str, webhook: Webhook) -> Webhook {
     Webhook {
         path: path.into(),
         ..webhook
     }
 }
 
-fn noticed(prometheus: &Prometheus, alerts: &[&str]) {
+fn wait_for_alerts(prometheus: &Prometheus, alerts: &[&str]) {
     let mut missing: BTreeSet<&str> = alerts.iter().copied().collect();
     let deadline = std::time::Instant::now() + DEADLINE;
     while !missing.is_empty() {
@@ -238,9 +238,9 @@ fn noticed(prometheus: &Prometheus, alerts: &[&str]) {
 }
 
 /// Every kind of bad traffic, a dozen requests per second, until `over` is set.
-fn trouble(plain: SocketAddr, over: &AtomicBool) {
+fn send_bad_traffic(plain: SocketAddr, stop: &AtomicBool) {
     let mut number = 0;
-    while !over.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) {
         number += 1;
         // The sender's clock is far ahead of ours, but within the tolerance.
         let ahead = paddle::now() + 20;
@@ -248,8 +248,8 @@ fn trouble(plain: SocketAddr, over: &AtomicBool) {
             Webhook::signed(format!("5 {number}"), SECRET, ahead),
             Webhook::signed(format!("a {number}"), OLD, ahead),
             Webhook::new(format!("b {number}")).signature(None),
-            elsewhere("/nowhere", Webhook::new(format!("c {number}"))),
-            elsewhere("/wrong", Webhook::signed(format!("d {number}"), OLD, paddle::now())),
+            with_path("/nowhere", Webhook::new(format!("c {number}"))),
+            with_path("/wrong", Webhook::signed(format!("d {number}"), OLD, paddle::now())),
         ] {
             let _ = Client::tcp(plain).try_exchange(&webhook.bytes());
         }
@@ -257,9 +257,9 @@ fn trouble(plain: SocketAddr, over: &AtomicBool) {
     }
 }
 
-struct Over<'a>(&'a AtomicBool);
+struct SetOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Over<'_> {
+impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -70,7 +70,7 @@ fn every_query_returns_data() {
         } else {
             "200 OK"
         };
-        connection.say(&answer(status, &[], b"thanks"))
+        connection.send(&answer(status, &[], b"thanks"))
     });
     let setup = Setup::new(&upstream.url())
         .secret_list(r#"{ env = "PADDLE_WEBHOOK_SECRET", name = "current" }, { env = "NEXT", name = "next" }"#)

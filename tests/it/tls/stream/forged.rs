@@ -22,10 +22,14 @@ async fn refused(forge: impl FnOnce(&mut Forger) -> Vec<u8>) -> (Option<AlertDes
     assert!(server.write_all(b"answer").await.is_err());
     server.shutdown().await.unwrap();
     let mut alert = None;
-    while let Some((kind, said)) = forger.received().await {
-        assert_ne!(kind, CONTENT, "{said:?}");
+    while let Some((kind, received_bytes)) = forger.received().await {
+        assert_ne!(kind, CONTENT, "{received_bytes:?}");
         if kind == ALERT {
-            assert_eq!(alert.replace(AlertDescription::from(said[1])), None, "two alerts");
+            assert_eq!(
+                alert.replace(AlertDescription::from(received_bytes[1])),
+                None,
+                "two alerts"
+            );
         }
     }
     (alert, error)

@@ -69,12 +69,12 @@ async fn echoed(
         }
         to.shutdown().await.unwrap();
     };
-    let hear = async {
+    let receive = async {
         let mut back = Vec::new();
         from.read_to_end(&mut back).await.unwrap();
         back
     };
-    let (heard, (), back) = tokio::join!(serve, send, hear);
+    let (heard, (), back) = tokio::join!(serve, send, receive);
     (heard, back)
 }
 
@@ -224,11 +224,15 @@ fn a_broken_handshake_is_an_error() {
                 .await
                 .unwrap_err();
             assert_eq!(error.kind(), kind, "{bytes:?}: {error}");
-            let mut said = Vec::new();
-            far.read_to_end(&mut said).await.unwrap();
+            let mut received_bytes = Vec::new();
+            far.read_to_end(&mut received_bytes).await.unwrap();
             // A fatal alert without encryption.
-            let is_alert = said.starts_with(&[21, 3]) && said.get(5) == Some(&2);
-            assert_eq!((is_alert, said.is_empty()), (is_told, !is_told), "{bytes:?}: {said:?}");
+            let is_alert = received_bytes.starts_with(&[21, 3]) && received_bytes.get(5) == Some(&2);
+            assert_eq!(
+                (is_alert, received_bytes.is_empty()),
+                (is_told, !is_told),
+                "{bytes:?}: {received_bytes:?}"
+            );
         }
     });
 }
@@ -309,7 +313,7 @@ fn cancelled_reads_lose_nothing() {
             client.write_all(&all).await.unwrap();
             client.shutdown().await.unwrap();
         };
-        let hear = async {
+        let receive = async {
             let mut heard = Vec::new();
             loop {
                 let mut piece = [0; 100];
@@ -327,7 +331,7 @@ fn cancelled_reads_lose_nothing() {
                 }
             }
         };
-        let ((), heard) = tokio::join!(send, hear);
+        let ((), heard) = tokio::join!(send, receive);
         assert!(heard == all);
     });
 }

@@ -2,8 +2,8 @@
 //! requests never reach the application, many senders at once are served, and `run` works as documented.
 
 use super::Example;
-use super::order::{Convention, Order, Pen, counted, worked};
-use super::stage::{Front, Group, START, Stage, Transport, listening};
+use super::order::{Convention, Order, SenderKeys, counted, worked};
+use super::processes::{Application, Group, Proxy, START, Transport, listening};
 use crate::support::client::Response;
 use crate::support::logs::Logs;
 use crate::support::wait::within;
@@ -23,15 +23,15 @@ pub(super) struct Delivery {
 
 /// Sends the webhook of `order`, changed by `make`, until the application accepts it, as the provider does. A retry
 /// must have a reason: an application that verifies by itself may refuse a webhook that waited too long.
-fn deliver_as(stage: &Stage, front: &Front, order: &Order, make: impl Fn(Webhook) -> Webhook) -> Delivery {
+fn deliver_as(application: &Application, proxy: &Proxy, order: &Order, make: impl Fn(Webhook) -> Webhook) -> Delivery {
     let mut requests = 0;
     loop {
         requests += 1;
         let signed = Instant::now();
-        let bytes = make(order.webhook(stage, &Pen::genuine(stage))).bytes();
-        let response = front.connect().exchange(&bytes);
+        let bytes = make(order.webhook(application, &SenderKeys::genuine(application))).bytes();
+        let response = proxy.connect().exchange(&bytes);
         let waited = signed.elapsed() + Duration::from_secs(1) > SDK_WINDOW;
-        if !(stage.example.verifies && waited && response.status == 400) {
+        if !(application.example.verifies && waited && response.status == 400) {
             return Delivery {
                 bytes,
                 response,
@@ -42,49 +42,49 @@ fn deliver_as(stage: &Stage, front: &Front, order: &Order, make: impl Fn(Webhook
 }
 
 /// The same without a change.
-fn deliver(stage: &Stage, front: &Front, order: &Order) -> Delivery {
-    deliver_as(stage, front, order, |webhook| webhook)
+fn deliver(application: &Application, proxy: &Proxy, order: &Order) -> Delivery {
+    deliver_as(application, proxy, order, |webhook| webhook)
 }
 
 /// The order was processed once, and its answer is the application's.
-pub(super) fn delivered(stage: &Stage, order: &Order, response: &Response) {
+pub(super) fn delivered(application: &Application, order: &Order, response: &Response) {
     assert_eq!(response.status, 200, "{order:?}: {response:?}");
     assert_eq!(
         String::from_utf8_lossy(&response.body),
-        order.answer(stage),
+        order.answer(application),
         "{order:?}"
     );
-    assert_eq!(worked(stage, order), (1, 1), "{order:?}: asked for, done");
+    assert_eq!(worked(application, order), (1, 1), "{order:?}: asked for, done");
 }
 
 /// A genuine webhook is processed once and its answer is returned. Unsigned, tampered, stale, replayed and wrongly
 /// signed webhooks, and tricks with header names, never reach the application.
 pub(super) fn only_the_genuine_passes(example: &'static Example, transport: Transport) {
-    let stage = Stage::new(example, transport);
-    let front = stage.front("60s");
+    let application = Application::new(example, transport);
+    let proxy = application.start_proxy("60s");
     // Requests that the application must have received.
     let mut genuine = 0;
     for &convention in example.conventions {
         let order = Order::new(convention, 3);
-        let delivery = deliver(&stage, &front, &order);
-        delivered(&stage, &order, &delivery.response);
+        let delivery = deliver(&application, &proxy, &order);
+        delivered(&application, &order, &delivery.response);
         genuine += delivery.requests;
 
         // None of these reaches the application: the next request that it receives is the genuine one after them.
-        refused(&front, "replayed", &delivery.bytes, 409, "replayed");
-        let mut forged = forgeries(&stage, convention);
+        refused(&proxy, "replayed", &delivery.bytes, 409, "replayed");
+        let mut forged = forgeries(&application, convention);
         if convention == Convention::Billing {
-            forged.extend(aged(&stage));
+            forged.extend(aged(&application));
         }
         for (what, webhook, status, reason) in forged {
-            refused(&front, what, &webhook.bytes(), status, reason);
+            refused(&proxy, what, &webhook.bytes(), status, reason);
         }
         let behind = Order::new(convention, 1);
-        let delivery = deliver(&stage, &front, &behind);
-        delivered(&stage, &behind, &delivery.response);
+        let delivery = deliver(&application, &proxy, &behind);
+        delivered(&application, &behind, &delivery.response);
         genuine += delivery.requests;
-        saw(&stage, genuine);
-        assert_eq!(counted(&stage, &order), (1, 1));
+        assert_received(&application, genuine);
+        assert_eq!(counted(&application, &order), (1, 1));
 
         // Tricks that change nothing about a genuine webhook are forwarded.
         for (name, value) in [
@@ -97,32 +97,32 @@ pub(super) fn only_the_genuine_passes(example: &'static Example, transport: Tran
             ("X-Original-URL", "/admin"),
         ] {
             let order = Order::new(convention, 1);
-            let delivery = deliver_as(&stage, &front, &order, |webhook| webhook.header(name, value));
-            delivered(&stage, &order, &delivery.response);
+            let delivery = deliver_as(&application, &proxy, &order, |webhook| webhook.header(name, value));
+            delivered(&application, &order, &delivery.response);
             genuine += delivery.requests;
         }
     }
-    saw(&stage, genuine);
-    answers(&stage, &front);
+    assert_received(&application, genuine);
+    answers(&application, &proxy);
     if let Some(status) = example.foreign_host {
-        foreign_hosts(&stage, &front, status);
+        foreign_hosts(&application, &proxy, status);
     }
     if example.verifies {
-        verifies_again(&stage);
+        verifies_again(&application);
     }
-    locked(&stage);
+    refuses_direct_requests(&application);
 }
 
 /// The application's own log has this many requests. Its line for a request may come after the answer.
-fn saw(stage: &Stage, requests: usize) {
+fn assert_received(application: &Application, requests: usize) {
     let seen = eventually("the application's log", || {
-        Some(stage.requests()).filter(|&seen| seen >= requests)
+        Some(application.requests()).filter(|&seen| seen >= requests)
     });
     assert_eq!(seen, requests, "requests that reached the application");
 }
 
-fn refused(front: &Front, what: &str, bytes: &[u8], status: u16, reason: &str) {
-    let response = front.connect().exchange(bytes);
+fn refused(proxy: &Proxy, what: &str, bytes: &[u8], status: u16, reason: &str) {
+    let response = proxy.connect().exchange(bytes);
     assert_eq!(
         (response.status, response.reason().as_str()),
         (status, reason),
@@ -133,10 +133,10 @@ fn refused(front: &Front, what: &str, bytes: &[u8], status: u16, reason: &str) {
 type Forgery = (&'static str, Webhook, u16, &'static str);
 
 /// Requests that are not genuine, for each convention.
-fn forgeries(stage: &Stage, convention: Convention) -> Vec<Forgery> {
-    let pen = Pen::genuine(stage);
-    let fresh = || Order::new(convention, 2).webhook(stage, &pen);
-    let stranger = Order::new(convention, 2).webhook(stage, &Pen::stranger(stage));
+fn forgeries(application: &Application, convention: Convention) -> Vec<Forgery> {
+    let sender_keys = SenderKeys::genuine(application);
+    let fresh = || Order::new(convention, 2).webhook(application, &sender_keys);
+    let stranger = Order::new(convention, 2).webhook(application, &SenderKeys::stranger(application));
     let unsigned = match convention {
         Convention::Billing => fresh().signature(None),
         Convention::ClassicPost | Convention::ClassicGet | Convention::Digest => without_signature(fresh()),
@@ -172,22 +172,30 @@ fn forgeries(stage: &Stage, convention: Convention) -> Vec<Forgery> {
 }
 
 /// Forgeries that only a signature header with a time in it allows.
-fn aged(stage: &Stage) -> Vec<Forgery> {
-    let pen = Pen::genuine(stage);
+fn aged(application: &Application) -> Vec<Forgery> {
+    let sender_keys = SenderKeys::genuine(application);
     let order = || Order::new(Convention::Billing, 2);
-    let at = |time| order().webhook(stage, &Pen { time, ..pen.clone() });
-    let fresh = || order().webhook(stage, &pen);
+    let at = |time| {
+        order().webhook(
+            application,
+            &SenderKeys {
+                time,
+                ..sender_keys.clone()
+            },
+        )
+    };
+    let fresh = || order().webhook(application, &sender_keys);
     let signature = fresh().signature.unwrap();
-    let restamped = at(pen.time - 3600)
-        .signature
-        .unwrap()
-        .replace(&format!("ts={}", pen.time - 3600), &format!("ts={}", pen.time));
+    let restamped = at(sender_keys.time - 3600).signature.unwrap().replace(
+        &format!("ts={}", sender_keys.time - 3600),
+        &format!("ts={}", sender_keys.time),
+    );
     vec![
-        ("stale", at(pen.time - 3600), 401, "timestamp_stale"),
-        ("of the future", at(pen.time + 3600), 401, "timestamp_future"),
+        ("stale", at(sender_keys.time - 3600), 401, "timestamp_stale"),
+        ("of the future", at(sender_keys.time + 3600), 401, "timestamp_future"),
         (
             "stamped anew",
-            at(pen.time - 3600).signature(Some(&restamped)),
+            at(sender_keys.time - 3600).signature(Some(&restamped)),
             401,
             "signature_mismatch",
         ),
@@ -242,7 +250,7 @@ fn replaced(text: &[u8]) -> Vec<u8> {
 }
 
 /// The answer through hookgate equals the application's own answer, with a length or in chunks: status, headers, body.
-fn answers(stage: &Stage, front: &Front) {
+fn answers(application: &Application, proxy: &Proxy) {
     let own = |name: &str| {
         // Headers that depend on the connection, the time, or the request.
         let differing = [
@@ -268,19 +276,24 @@ fn answers(stage: &Stage, front: &Front) {
     };
     for (streamed, event) in [(true, "transaction.completed"), (false, "customer.created")] {
         let webhook = || {
-            let mut webhook = Order::new(Convention::Billing, 200).webhook(stage, &Pen::genuine(stage));
+            let mut webhook =
+                Order::new(Convention::Billing, 200).webhook(application, &SenderKeys::genuine(application));
             let body = String::from_utf8(webhook.body).unwrap();
             webhook.body = body.replace("transaction.completed", event).into();
-            let pen = Pen::genuine(stage);
-            webhook.signature = Some(crate::support::paddle::signature(&pen.secret, pen.time, &webhook.body));
+            let sender_keys = SenderKeys::genuine(application);
+            webhook.signature = Some(crate::support::paddle::signature(
+                &sender_keys.secret,
+                sender_keys.time,
+                &webhook.body,
+            ));
             webhook
         };
-        let token = &stage.secrets["GATEWAY_TOKEN"];
+        let token = &application.secrets["GATEWAY_TOKEN"];
         let direct = webhook()
             .header("X-Gateway-Token", token)
             .header("X-Forwarded-Proto", "https");
-        let direct = stage.past_hookgate().exchange(&direct.bytes());
-        let through = front.connect().exchange(&webhook().bytes());
+        let direct = application.connect_directly().exchange(&direct.bytes());
+        let through = proxy.connect().exchange(&webhook().bytes());
         assert_eq!(direct.status, 200, "{direct:?}");
         // An answer that is not streamed has a length under some servers and chunks under others.
         let chunked = direct.header("Transfer-Encoding").as_deref() == Some("chunked");
@@ -297,19 +310,19 @@ fn answers(stage: &Stage, front: &Front) {
 
 /// A framework that knows its host refuses others by itself; that answer is relayed, no work was done, and the next
 /// attempt is accepted.
-fn foreign_hosts(stage: &Stage, front: &Front, status: u16) {
+fn foreign_hosts(application: &Application, proxy: &Proxy, status: u16) {
     let order = Order::new(Convention::Billing, 1);
-    let mut webhook = order.webhook(stage, &Pen::genuine(stage));
+    let mut webhook = order.webhook(application, &SenderKeys::genuine(application));
     webhook.headers[0].1 = "elsewhere.example".into();
-    let response = front.connect().exchange(&webhook.bytes());
+    let response = proxy.connect().exchange(&webhook.bytes());
     assert_eq!(response.status, status, "{response:?}");
-    delivered(stage, &order, &deliver(stage, front, &order).response);
+    delivered(application, &order, &deliver(application, proxy, &order).response);
 }
 
 /// The application's own verification is real: a webhook that is signed with a secret of hookgate that the application
 /// does not have is refused by the application, and that answer is relayed.
-fn verifies_again(stage: &Stage) {
-    let front = stage.front_with(&[
+fn verifies_again(application: &Application) {
+    let proxy = application.start_proxy_with(&[
         (
             "HOOKGATE_ROUTE__0__SECRETS",
             r#"[{ env = "PADDLE_WEBHOOK_SECRET" }, { env = "OTHER_SECRET" }]"#,
@@ -317,67 +330,69 @@ fn verifies_again(stage: &Stage) {
         ("OTHER_SECRET", "pdl_ntfset_01hv8x_known-to-hookgate-alone"),
     ]);
     let order = Order::new(Convention::Billing, 1);
-    let pen = Pen {
+    let sender_keys = SenderKeys {
         secret: "pdl_ntfset_01hv8x_known-to-hookgate-alone".into(),
-        ..Pen::genuine(stage)
+        ..SenderKeys::genuine(application)
     };
-    let response = front.connect().exchange(&order.webhook(stage, &pen).bytes());
+    let response = proxy
+        .connect()
+        .exchange(&order.webhook(application, &sender_keys).bytes());
     assert_eq!(response.status, 400, "{response:?}");
     assert_eq!(response.body, b"The signature is not genuine.\n");
-    delivered(stage, &order, &deliver(stage, &front, &order).response);
+    delivered(application, &order, &deliver(application, &proxy, &order).response);
 }
 
 /// A request that does not come through hookgate is refused although it is signed.
-fn locked(stage: &Stage) {
-    if let Some(socket) = stage.socket().filter(|_| stage.example.guards_its_socket) {
+fn refuses_direct_requests(application: &Application) {
+    if let Some(socket) = application.socket().filter(|_| application.example.guards_its_socket) {
         let mode = std::fs::metadata(socket).unwrap().permissions().mode();
         assert_eq!(mode & 0o007, 0, "{mode:o}: others may open the socket");
     }
-    if stage.example.token {
+    if application.example.token {
         let order = Order::new(Convention::Billing, 1);
         for token in [None, Some("a guess")] {
-            let mut webhook = order.webhook(stage, &Pen::genuine(stage));
+            let mut webhook = order.webhook(application, &SenderKeys::genuine(application));
             webhook = webhook.header("X-Forwarded-Proto", "https");
             if let Some(token) = token {
                 webhook = webhook.header("X-Gateway-Token", token);
             }
-            let response = stage.past_hookgate().exchange(&webhook.bytes());
+            let response = application.connect_directly().exchange(&webhook.bytes());
             assert_eq!(response.status, 403, "{token:?}: {response:?}");
         }
-        assert_eq!(counted(stage, &order), (0, 0));
+        assert_eq!(counted(application, &order), (0, 0));
     }
 }
 
 /// A hundred deliveries at the same time, each on its own connection, with as many workers as the example has: all are
 /// answered, none is lost, none is processed twice.
 pub(super) fn a_crowd_is_served(example: &'static Example, transport: Transport) {
-    let stage = Stage::new(example, transport);
-    let front = stage.front("60s");
+    let application = Application::new(example, transport);
+    let proxy = application.start_proxy("60s");
     let orders: Vec<Order> = (0..100)
         .map(|number| Order::new(example.conventions[number % example.conventions.len()], 2))
         .collect();
     let responses: Vec<Response> = std::thread::scope(|scope| {
-        let (stage, front) = (&stage, &front);
+        let (application, proxy) = (&application, &proxy);
         let senders: Vec<_> = orders
             .iter()
-            .map(|order| scope.spawn(move || deliver(stage, front, order).response))
+            .map(|order| scope.spawn(move || deliver(application, proxy, order).response))
             .collect();
         senders.into_iter().map(|sender| sender.join().unwrap()).collect()
     });
     for (order, response) in orders.iter().zip(&responses) {
-        delivered(&stage, order, response);
+        delivered(&application, order, response);
     }
 }
 
 /// `run` as a user calls it: both processes start, `run send` gets the licence, and ending `run` ends both.
 pub(super) fn run_brings_up_both(example: &'static Example, transport: Transport) {
-    let mut stage = Stage::set(example, transport);
+    let mut application = Application::prepare(example, transport);
     let logs = Logs::default();
-    let mut both = Group::start(stage.run(""), &logs);
+    let mut both = Group::start(application.run(""), &logs);
     let address = listening(&logs);
-    stage.read_secrets();
+    application.read_secrets();
     let sent = within(START, "an answer to `run send`", || {
-        let mut send = stage.run("send");
+        let mut send = application.run("send");
         send.env("EXAMPLE_URL", format!("https://localhost:{}", address.port()));
         let sent = send.output().unwrap();
         sent.status.success().then_some(sent)
@@ -389,23 +404,23 @@ pub(super) fn run_brings_up_both(example: &'static Example, transport: Transport
         .lines()
         .map(|line| line.trim_end_matches(['\u{fffd}', '\r']))
         .collect();
-    let expected = format!("200\n{}", order.answer(&stage));
+    let expected = format!("200\n{}", order.answer(&application));
     assert_eq!(printed, expected.lines().collect::<Vec<_>>());
     assert_eq!(both.end().code(), Some(0), "{}", logs.text());
-    assert!(!stage.listens(), "the application still runs");
+    assert!(!application.listens(), "the application still runs");
 }
 
 /// The framework's development server, which answers without chunks and often without a length: the answer ends with
 /// the connection and is returned whole.
 pub(super) fn development_server(example: &'static Example, status_line: &str) {
-    let stage = Stage::with(example, Transport::Tcp, &[("EXAMPLE_SERVER", "development")]);
-    let front = stage.front("60s");
+    let application = Application::with(example, Transport::Tcp, &[("EXAMPLE_SERVER", "development")]);
+    let proxy = application.start_proxy("60s");
     let order = Order::new(Convention::Billing, 200);
     let direct = order
-        .webhook(&stage, &Pen::genuine(&stage))
-        .header("X-Gateway-Token", &stage.secrets["GATEWAY_TOKEN"])
+        .webhook(&application, &SenderKeys::genuine(&application))
+        .header("X-Gateway-Token", &application.secrets["GATEWAY_TOKEN"])
         .header("X-Forwarded-Proto", "https");
-    let direct = stage.past_hookgate().exchange(&direct.bytes());
+    let direct = application.connect_directly().exchange(&direct.bytes());
     assert_eq!(direct.start, status_line);
     assert_eq!(
         (direct.header("Content-Length"), direct.header("Transfer-Encoding")),
@@ -414,6 +429,6 @@ pub(super) fn development_server(example: &'static Example, status_line: &str) {
     );
     for _ in 0..3 {
         let order = Order::new(Convention::Billing, 200);
-        delivered(&stage, &order, &deliver(&stage, &front, &order).response);
+        delivered(&application, &order, &deliver(&application, &proxy, &order).response);
     }
 }

@@ -4,12 +4,12 @@
 mod checks;
 mod failures;
 mod order;
-mod stage;
+mod processes;
 
 use checks::{a_crowd_is_served, only_the_genuine_passes, run_brings_up_both};
 use failures::{a_crash_is_retried, what_is_slow_or_down_is_retried};
 use order::Convention;
-use stage::Transport;
+use processes::Transport;
 use std::path::{Path, PathBuf};
 
 /// The properties of an example that the checks depend on.

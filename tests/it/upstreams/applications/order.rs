@@ -1,6 +1,6 @@
 //! Orders as a sender sends them, in each convention that the examples accept, and the answer that each must get.
 
-use super::stage::Stage;
+use super::processes::Application;
 use crate::support::paddle::{now, signature};
 use crate::support::{Webhook, eventually};
 use base64::Engine as _;
@@ -34,7 +34,7 @@ pub(super) struct Order {
 
 /// The keys of a sender; a test may replace them by wrong ones.
 #[derive(Clone)]
-pub(super) struct Pen {
+pub(super) struct SenderKeys {
     pub(super) secret: String,
     pub(super) api_secret: String,
     /// PEM file.
@@ -61,7 +61,7 @@ impl Order {
     }
 
     /// The order signed with `pen`.
-    pub(super) fn webhook(&self, stage: &Stage, pen: &Pen) -> Webhook {
+    pub(super) fn webhook(&self, application: &Application, sender_keys: &SenderKeys) -> Webhook {
         let headers = |kind: &str| {
             vec![
                 ("Host".into(), "hooks.example.com".into()),
@@ -81,22 +81,22 @@ impl Order {
                 let body = self.event().into_bytes();
                 Webhook {
                     method: "POST".into(),
-                    path: stage.example.path.into(),
-                    signature: Some(signature(&pen.secret, pen.time, &body)),
+                    path: application.example.path.into(),
+                    signature: Some(signature(&sender_keys.secret, sender_keys.time, &body)),
                     headers: headers("application/json"),
                     body,
                 }
             }
-            Convention::ClassicPost => form("/fulfil", self.classic(pen)),
+            Convention::ClassicPost => form("/fulfil", self.classic(sender_keys)),
             Convention::ClassicGet => {
-                let mut get = form(&format!("/fulfil?{}", self.classic(pen)), String::new()).method("GET");
+                let mut get = form(&format!("/fulfil?{}", self.classic(sender_keys)), String::new()).method("GET");
                 get.headers.pop();
                 get
             }
             Convention::Digest => {
                 let mut fields = self.fields();
                 let values: String = fields.iter().map(|(_, value)| value.as_str()).collect();
-                let digest = hex::encode(Md5::digest(format!("{values}{}", pen.api_secret)));
+                let digest = hex::encode(Md5::digest(format!("{values}{}", sender_keys.api_secret)));
                 fields.push(("msg_id", digest));
                 form("/fulfil/legacy", encoded(&fields))
             }
@@ -104,12 +104,12 @@ impl Order {
     }
 
     /// The licence text that the sender must get, byte for byte.
-    pub(super) fn answer(&self, stage: &Stage) -> String {
+    pub(super) fn answer(&self, application: &Application) -> String {
         let of = match self.convention {
             Convention::Billing => TRANSACTION,
             Convention::ClassicPost | Convention::ClassicGet | Convention::Digest => &self.id,
         };
-        let secret = &stage.secrets["LICENCE_SECRET"];
+        let secret = &application.secrets["LICENCE_SECRET"];
         let keys: String = (1..=self.seats).map(|seat| licence(secret, of, seat)).collect();
         match self.convention {
             Convention::Billing => keys,
@@ -140,7 +140,7 @@ impl Order {
     }
 
     /// The form with its `p_signature`, by openssl: the signature covers PHP's serialisation of the sorted fields.
-    fn classic(&self, pen: &Pen) -> String {
+    fn classic(&self, sender_keys: &SenderKeys) -> String {
         let mut fields = self.fields();
         fields.sort();
         let mut text = format!("a:{}:{{", fields.len());
@@ -150,7 +150,7 @@ impl Order {
         text.push('}');
         let mut openssl = Command::new("openssl")
             .args(["dgst", "-sha1", "-sign"])
-            .arg(&pen.classic_key)
+            .arg(&sender_keys.classic_key)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -164,20 +164,20 @@ impl Order {
     }
 }
 
-impl Pen {
+impl SenderKeys {
     /// The keys of the genuine sender, at the current time.
-    pub(super) fn genuine(stage: &Stage) -> Self {
+    pub(super) fn genuine(application: &Application) -> Self {
         Self {
-            secret: stage.secrets["PADDLE_WEBHOOK_SECRET"].clone(),
-            api_secret: stage.secrets["PADDLE_API_SECRET"].clone(),
-            classic_key: stage.keys().join("classic.key"),
+            secret: application.secrets["PADDLE_WEBHOOK_SECRET"].clone(),
+            api_secret: application.secrets["PADDLE_API_SECRET"].clone(),
+            classic_key: application.keys().join("classic.key"),
             time: now(),
         }
     }
 
     /// The keys of another sender.
-    pub(super) fn stranger(stage: &Stage) -> Self {
-        let classic_key = stage.keys().join("stranger.key");
+    pub(super) fn stranger(application: &Application) -> Self {
+        let classic_key = application.keys().join("stranger.key");
         if !classic_key.exists() {
             let made = Command::new("openssl")
                 .args([
@@ -197,22 +197,22 @@ impl Pen {
             secret: "pdl_ntfset_01hv8x_a-stranger's-own-secret".into(),
             api_secret: "a stranger's API secret".into(),
             classic_key,
-            ..Self::genuine(stage)
+            ..Self::genuine(application)
         }
     }
 }
 
 /// Waits until the application has logged the work for `order`; returns how often it was requested and done.
-pub(super) fn worked(stage: &Stage, order: &Order) -> (usize, usize) {
+pub(super) fn worked(application: &Application, order: &Order) -> (usize, usize) {
     eventually(&format!("the work of {}", order.id), || {
-        let counts = counted(stage, order);
+        let counts = counted(application, order);
         (counts.1 > 0).then_some(counts)
     })
 }
 
 /// How often the application was asked for `order`, and how often it did the work.
-pub(super) fn counted(stage: &Stage, order: &Order) -> (usize, usize) {
-    let lines = stage.application.lines();
+pub(super) fn counted(application: &Application, order: &Order) -> (usize, usize) {
+    let lines = application.output.lines();
     let count = |word: &str| {
         let text = format!("{word} {}", order.id);
         lines.iter().filter(|line| line.contains(&text)).count()

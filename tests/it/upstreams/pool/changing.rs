@@ -36,7 +36,7 @@ fn an_endpoint_that_a_reload_removes_drains() {
         if request.body == b"hold" {
             held.pass();
         }
-        connection.say(&answer("200 OK", &[], b"leaving"))
+        connection.send(&answer("200 OK", &[], b"leaving"))
     });
     let staying = Upstream::ok();
     let gateway = setup(&[leaving.url()], "idle_timeout = \"1h\"").start();
@@ -73,7 +73,7 @@ fn an_endpoint_that_a_reload_removes_drains() {
 fn reloads_under_load_lose_nothing() {
     const SENDERS: usize = 6;
     let upstreams: Vec<_> = (0..3)
-        .map(|_| Upstream::new(|request, connection| connection.say(&answer("200 OK", &[], &request.body))))
+        .map(|_| Upstream::new(|request, connection| connection.send(&answer("200 OK", &[], &request.body))))
         .collect();
     let all = urls(&upstreams.iter().collect::<Vec<_>>());
     let lists: Vec<String> = [[0, 1], [1, 2], [2, 0]]
@@ -81,14 +81,14 @@ fn reloads_under_load_lose_nothing() {
         .map(|pair| format!("[{:?}, {:?}]", all[pair[0]], all[pair[1]]))
         .collect();
     let gateway = crate::support::Setup::new("").upstream_text(&lists[0]).start();
-    let (over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
     let answered = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for sender in 0..SENDERS {
-            let (gateway, over, sent, answered) = (&gateway, &over, &sent, &answered);
+            let (gateway, stop, sent, answered) = (&gateway, &stop, &sent, &answered);
             scope.spawn(move || {
                 let mut client = gateway.connect();
-                while !over.load(Ordering::SeqCst) {
+                while !stop.load(Ordering::SeqCst) {
                     let body = format!("{sender}-{}", sent.fetch_add(1, Ordering::SeqCst));
                     let response = client.exchange(&Webhook::new(body.as_str()).bytes());
                     answered.lock().unwrap().push((body, response.status));
@@ -100,7 +100,7 @@ fn reloads_under_load_lose_nothing() {
             eventually("load", || (sent.load(Ordering::SeqCst) > so_far + 100).then_some(()));
             reload(&gateway, &lists[(round - 1) % 3], &lists[round % 3]);
         }
-        over.store(true, Ordering::SeqCst);
+        stop.store(true, Ordering::SeqCst);
     });
     let mut delivered: BTreeMap<String, usize> = BTreeMap::new();
     for upstream in &upstreams {

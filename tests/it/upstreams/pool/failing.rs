@@ -2,7 +2,7 @@
 
 use super::{gateway, named, of, send, setup, urls};
 use crate::support::upstream::answer;
-use crate::support::{Gate, Then, Upstream, Webhook, eventually};
+use crate::support::{AfterAnswer, Gate, Upstream, Webhook, eventually};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ fn requests_are_shared_by_weight_and_the_audit_line_names_the_endpoint() {
     assert_eq!(light_got + heavy_got, 400);
     // 100 and 300 are expected; six standard deviations of a fair draw are 52.
     assert!((48..=152).contains(&light_got), "{light_got} and {heavy_got}");
-    let lines = gateway.audited("none", 400);
+    let lines = gateway.wait_for_audit_lines("none", 400);
     let by = |url: &str| lines.iter().filter(|line| line["upstream"] == url).count();
     assert_eq!((by(&light.url()), by(&heavy.url())), (light_got, heavy_got));
 }
@@ -75,7 +75,7 @@ fn a_dead_endpoint_is_used_again_after_it_recovers() {
     let address = dead.strip_prefix("http://").unwrap().to_owned();
     drop(held);
     let back = Upstream::at(&address, |_, connection| {
-        connection.say(&answer("200 OK", &[], b"back"))
+        connection.send(&answer("200 OK", &[], b"back"))
     });
     eventually("requests at the recovered endpoint", || {
         (next() == (200, "back".into())).then_some(())
@@ -105,12 +105,12 @@ fn with_all_endpoints_dead_the_first_to_recover_is_used() {
     }
     assert_eq!(of(&gateway, "hookgate_upstream_ejections_total", &one), 1.0);
     assert_eq!(of(&gateway, "hookgate_upstream_ejections_total", &other), 1.0);
-    let line = gateway.audited("upstream_unreachable", 3).remove(0);
+    let line = gateway.wait_for_audit_lines("upstream_unreachable", 3).remove(0);
     assert!([&*one, &*other].contains(&line["upstream"].as_str().unwrap()), "{line}");
     let address = one.strip_prefix("http://").unwrap().to_owned();
     drop(first);
     let _back = Upstream::at(&address, |_, connection| {
-        connection.say(&answer("200 OK", &[], b"back"))
+        connection.send(&answer("200 OK", &[], b"back"))
     });
     // Ejected for an hour, but still used, because there is no other endpoint.
     assert_eq!(send(&gateway, "then", 5), vec![(200, "back".to_owned()); 5]);
@@ -120,7 +120,7 @@ fn with_all_endpoints_dead_the_first_to_recover_is_used() {
 /// sent again, and the endpoint is soon ejected.
 #[test]
 fn a_request_that_was_reset_is_not_sent_again() {
-    let (well, resetting) = (named("well"), Upstream::new(|_, _| Then::Reset));
+    let (well, resetting) = (named("well"), Upstream::new(|_, _| AfterAnswer::Reset));
     let gateway = gateway(&[&well, &resetting], "ejection = { failures = 3 }");
     let answers = send(&gateway, "x", 60);
     let failed = answers.iter().filter(|(status, _)| *status == 502).count();
@@ -160,7 +160,7 @@ fn a_slow_endpoint_gets_fewer_requests() {
     let held = gate.clone();
     let slow = Upstream::new(move |_, connection| {
         held.pass();
-        connection.say(&answer("200 OK", &[], b"slow"))
+        connection.send(&answer("200 OK", &[], b"slow"))
     });
     let quick = named("quick");
     let gateway = gateway(&[&slow, &quick], "");
@@ -184,7 +184,7 @@ fn a_slow_endpoint_gets_fewer_requests() {
         }
     });
     assert_eq!(slow.requests().len() + quick.requests().len(), 80);
-    gateway.counted("hookgate_upstream_connections", &[("state", "active")], 0.0);
+    gateway.wait_for_metric("hookgate_upstream_connections", &[("state", "active")], 0.0);
 }
 
 /// An endpoint that does not complete connections (a full backlog) costs a part of the connect timeout, but no webhook.
@@ -216,7 +216,7 @@ fn an_endpoint_at_its_limit_passes_requests_on() {
             let held = gate.clone();
             Upstream::new(move |_, connection| {
                 held.pass();
-                connection.say(&answer("200 OK", &[], b"at last"))
+                connection.send(&answer("200 OK", &[], b"at last"))
             })
         })
         .collect();
@@ -245,8 +245,8 @@ fn an_endpoint_at_its_limit_passes_requests_on() {
 fn stale_connections_to_several_endpoints_lose_nothing() {
     let closing = || {
         Upstream::new(|_, connection| {
-            connection.say(&answer("200 OK", &[], b"and goodbye"));
-            Then::Close
+            connection.send(&answer("200 OK", &[], b"and goodbye"));
+            AfterAnswer::Close
         })
     };
     let (one, other) = (closing(), closing());

@@ -9,27 +9,27 @@ use std::sync::atomic::{AtomicU16, Ordering};
 const CHECK: &str = r#"health_check = { path = "/healthz?deep", interval = "100ms", timeout = "5s", unhealthy_after = 2, healthy_after = 2 }"#;
 
 /// Answers health checks with a status that the test sets, and webhooks with its name.
-struct Patient {
+struct CheckedUpstream {
     upstream: Upstream,
     status: Arc<AtomicU16>,
 }
 
-impl Patient {
+impl CheckedUpstream {
     fn new(name: &'static str) -> Self {
         let status = Arc::new(AtomicU16::new(200));
-        let told = status.clone();
+        let current = status.clone();
         let upstream = Upstream::new(move |request, connection| {
             if is_check(request) {
-                let status = told.load(Ordering::SeqCst);
-                connection.say(&answer(&format!("{status} As Told"), &[], b""))
+                let status = current.load(Ordering::SeqCst);
+                connection.send(&answer(&format!("{status} As Told"), &[], b""))
             } else {
-                connection.say(&answer("200 OK", &[], name.as_bytes()))
+                connection.send(&answer("200 OK", &[], name.as_bytes()))
             }
         });
         Self { upstream, status }
     }
 
-    fn is(&self, status: u16) {
+    fn set_status(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
     }
 
@@ -46,9 +46,9 @@ fn is_check(request: &Recorded) -> bool {
     request.start.starts_with("GET ")
 }
 
-fn unhealthy(gateway: &Gateway, patient: &Patient, count: f64) {
-    let url = patient.upstream.url();
-    gateway.counted(
+fn unhealthy(gateway: &Gateway, checked: &CheckedUpstream, count: f64) {
+    let url = checked.upstream.url();
+    gateway.wait_for_metric(
         "hookgate_upstream_endpoints",
         &[("upstream", &url), ("state", "unhealthy")],
         count,
@@ -57,8 +57,8 @@ fn unhealthy(gateway: &Gateway, patient: &Patient, count: f64) {
 
 #[test]
 fn an_unhealthy_endpoint_gets_no_webhook_until_its_checks_pass_again() {
-    let (one, other) = (Patient::new("one"), Patient::new("other"));
-    one.is(503);
+    let (one, other) = (CheckedUpstream::new("one"), CheckedUpstream::new("other"));
+    one.set_status(503);
     let list = format!("[{:?}, {:?}]", one.upstream.url(), other.upstream.url());
     let gateway = Setup::new("")
         .upstream_text(&format!(
@@ -70,7 +70,7 @@ fn an_unhealthy_endpoint_gets_no_webhook_until_its_checks_pass_again() {
     let before = one.webhooks();
     assert_eq!(send(&gateway, "ill", 20), vec![(200, "other".to_owned()); 20]);
     assert_eq!(one.webhooks(), before);
-    one.is(204);
+    one.set_status(204);
     unhealthy(&gateway, &one, 0.0);
     let answers = send(&gateway, "well", 40);
     assert!(answers.contains(&(200, "one".into())), "{answers:?}");
@@ -93,19 +93,19 @@ fn an_unhealthy_endpoint_gets_no_webhook_until_its_checks_pass_again() {
 /// where the configuration asks for it.
 #[test]
 fn readiness_follows_health_where_configured() {
-    let (one, other) = (Patient::new("one"), Patient::new("other"));
+    let (one, other) = (CheckedUpstream::new("one"), CheckedUpstream::new("other"));
     let list = format!("[{:?}, {:?}]", one.upstream.url(), other.upstream.url());
     let start = |admin: &str| {
         let setup = Setup::new("").upstream_text(&format!("{{ url = {list}, {CHECK} }}"));
         setup.admin(admin).start()
     };
     let (asked, not_asked) = (start("readiness = \"upstream\""), start(""));
-    one.is(500);
+    one.set_status(500);
     for gateway in [&asked, &not_asked] {
         unhealthy(gateway, &one, 1.0);
         assert_eq!(gateway.readiness(), Some(200), "one healthy endpoint of two is enough");
     }
-    other.is(404);
+    other.set_status(404);
     eventually("unreadiness", || (asked.readiness() == Some(503)).then_some(()));
     assert_eq!(asked.ask("/readyz").body, b"upstream down\n");
     unhealthy(&not_asked, &other, 1.0);
@@ -117,14 +117,14 @@ fn readiness_follows_health_where_configured() {
                 .all(|(status, _)| *status == 200)
         );
     }
-    one.is(302);
+    one.set_status(302);
     eventually("readiness", || (asked.readiness() == Some(200)).then_some(()));
 }
 
 /// A passed check ends the ejection of an endpoint that could not be reached.
 #[test]
 fn a_passed_check_ends_an_ejection() {
-    let other = Patient::new("other");
+    let other = CheckedUpstream::new("other");
     let place = Upstream::ok();
     let url = place.url();
     let address = url.strip_prefix("http://").unwrap().to_owned();
@@ -145,7 +145,7 @@ fn a_passed_check_ends_an_ejection() {
         (of(&gateway, "hookgate_upstream_ejections_total", &url) == 1.0).then_some(())
     });
     let _back = Upstream::at(&address, |_, connection| {
-        connection.say(&answer("200 OK", &[], b"back"))
+        connection.send(&answer("200 OK", &[], b"back"))
     });
     eventually("requests at the recovered endpoint", || {
         round += 1;
@@ -160,18 +160,18 @@ fn a_passed_check_ends_an_ejection() {
 fn a_check_without_an_answer_fails_and_a_reload_ends_checks() {
     let silent = Upstream::new(|request, connection| {
         if is_check(request) {
-            connection.hung_up();
-            return crate::support::Then::Close;
+            connection.wait_for_close();
+            return crate::support::AfterAnswer::Close;
         }
-        connection.say(&answer("200 OK", &[], b"silent"))
+        connection.send(&answer("200 OK", &[], b"silent"))
     });
-    let well = Patient::new("well");
+    let well = CheckedUpstream::new("well");
     let check = CHECK.replace("timeout = \"5s\"", "timeout = \"200ms\"");
     let list = format!("[{:?}, {:?}]", silent.url(), well.upstream.url());
     let gateway = Setup::new("")
         .upstream_text(&format!("{{ url = {list}, {check} }}"))
         .start();
-    gateway.counted(
+    gateway.wait_for_metric(
         "hookgate_upstream_endpoints",
         &[("upstream", &silent.url()), ("state", "unhealthy")],
         1.0,

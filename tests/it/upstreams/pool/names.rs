@@ -3,7 +3,7 @@
 
 use super::of;
 use crate::support::certificates::Certificate;
-use crate::support::dns::{Dns, Says};
+use crate::support::dns::{Dns, Reply};
 use crate::support::namespace::inside;
 use crate::support::upstream::answer;
 use crate::support::{Gate, Gateway, Setup, Upstream, Webhook, eventually};
@@ -19,7 +19,7 @@ fn pod(address: &'static str) -> Upstream {
         format!("{address}:{PORT}")
     };
     Upstream::at(&at, move |_, connection| {
-        connection.say(&answer("200 OK", &[], address.as_bytes()))
+        connection.send(&answer("200 OK", &[], address.as_bytes()))
     })
 }
 
@@ -52,7 +52,7 @@ fn answer_all(gateway: &Gateway, pods: &[&str]) {
 }
 
 fn addresses(gateway: &Gateway, count: f64) {
-    gateway.counted("hookgate_upstream_endpoints", &[("state", "up")], count);
+    gateway.wait_for_metric("hookgate_upstream_endpoints", &[("state", "up")], count);
 }
 
 /// Waits until the name server has received `more` further queries.
@@ -76,7 +76,7 @@ fn endpoints_follow_the_addresses_of_a_name() {
             if request.body.starts_with(b"hold") {
                 held.pass();
             }
-            connection.say(&answer("200 OK", &[], b"127.0.0.2"))
+            connection.send(&answer("200 OK", &[], b"127.0.0.2"))
         });
         let (_three, _four) = (pod("127.0.0.3"), pod("127.0.0.4"));
         let gateway = start("idle_timeout = \"1h\"");
@@ -96,7 +96,7 @@ fn endpoints_follow_the_addresses_of_a_name() {
             let mut client = gateway.connect();
             client.send(&Webhook::new(format!("hold {count}")).bytes());
             eventually("the arrival of the request", || {
-                (is_held() || client.stirs()).then_some(())
+                (is_held() || client.receives_anything()).then_some(())
             });
             is_held().then_some(client)
         });
@@ -113,14 +113,14 @@ fn endpoints_follow_the_addresses_of_a_name() {
         gate.open();
         assert_eq!(waiting.response().body, b"127.0.0.2");
         eventually("the end of the last connection", || (leaving.open() == 0).then_some(()));
-        gateway.counted("hookgate_upstream_endpoints", &[("state", "draining")], 0.0);
+        gateway.wait_for_metric("hookgate_upstream_endpoints", &[("state", "draining")], 0.0);
         // No address becomes a label.
         let series = gateway.metrics().series().join("\n");
         assert!(
             !series.contains("127.0.0.3:8000") && series.contains("http://app.test:8000"),
             "{series}"
         );
-        let line = gateway.audited("none", 1).remove(0);
+        let line = gateway.wait_for_audit_lines("none", 1).remove(0);
         assert_eq!(line["upstream"], "http://app.test:8000");
     });
 }
@@ -140,14 +140,14 @@ fn a_failing_name_server_changes_nothing() {
                 .metrics()
                 .sum("hookgate_upstream_lookups_total", &[("result", "failed")])
         };
-        for says in [
-            Says::Failure,
-            Says::NoSuchName,
-            Says::Addresses(Vec::new()),
-            Says::Silence,
+        for reply in [
+            Reply::Failure,
+            Reply::NoSuchName,
+            Reply::Addresses(Vec::new()),
+            Reply::Silence,
         ] {
             let before = failed();
-            dns.say("app.test", says.clone());
+            dns.set_reply("app.test", reply.clone());
             eventually("failed queries", || (failed() > before + 1.0).then_some(()));
             answer_all(&gateway, &["127.0.0.2", "127.0.0.3"]);
             addresses(&gateway, 2.0);
@@ -173,11 +173,11 @@ fn a_name_is_used_once_it_exists() {
         addresses(&gateway, 1.0);
         answer_all(&gateway, &["127.0.0.2"]);
         // A name server that does not answer must not delay the start or the end of the process.
-        dns.say("app.test", Says::Silence);
+        dns.set_reply("app.test", Reply::Silence);
         let mut silent = start("");
         assert_eq!(ask(&silent).0, 502);
         silent.signal(rustix::process::Signal::TERM);
-        assert_eq!(silent.ended().code(), Some(0));
+        assert_eq!(silent.wait_for_exit().code(), Some(0));
     });
 }
 
@@ -191,14 +191,14 @@ fn a_dead_address_costs_no_webhook() {
         dns.addresses("app.test", &["127.0.0.2", "::1", "127.0.0.9", "2001:db8::1"]);
         let gateway = start("ejection = { failures = 2 }");
         answer_all(&gateway, &["127.0.0.2", "::1"]);
-        gateway.counted("hookgate_upstream_ejections_total", &[], 1.0);
+        gateway.wait_for_metric("hookgate_upstream_ejections_total", &[], 1.0);
         addresses(&gateway, 2.0);
-        gateway.counted("hookgate_upstream_endpoints", &[("state", "ejected")], 1.0);
+        gateway.wait_for_metric("hookgate_upstream_endpoints", &[("state", "ejected")], 1.0);
         // A new order of the list does not affect an endpoint that stays: its health and its connections are kept.
         dns.addresses("app.test", &["127.0.0.9", "127.0.0.2"]);
         addresses(&gateway, 1.0);
         answer_all(&gateway, &["127.0.0.2"]);
-        gateway.counted("hookgate_upstream_ejections_total", &[], 1.0);
+        gateway.wait_for_metric("hookgate_upstream_ejections_total", &[], 1.0);
     });
 }
 
@@ -210,7 +210,7 @@ fn certificates_are_checked_against_the_name() {
         let (right, wrong) = (Certificate::new(&["app.test"]), Certificate::new(&["other.test"]));
         dns.addresses("app.test", &["127.0.0.1"]);
         let upstream = Upstream::tls(right.server(), |_, connection| {
-            connection.say(&answer("200 OK", &[], b"as named"))
+            connection.send(&answer("200 OK", &[], b"as named"))
         });
         let port = upstream.url().rsplit(':').next().unwrap().to_owned();
         let setup = Setup::new(&format!("https://app.test:{port}"));
@@ -229,7 +229,7 @@ fn a_reload_to_a_name_loses_nothing() {
     inside("upstreams::names::a_reload_to_a_name_loses_nothing", || {
         let dns = Dns::new("127.0.0.1:53");
         dns.addresses("app.test", &["127.0.0.2"]);
-        dns.say("next.test", Says::Slowly(vec!["127.0.0.3".parse().unwrap()]));
+        dns.set_reply("next.test", Reply::Slowly(vec!["127.0.0.3".parse().unwrap()]));
         let (_two, _three) = (pod("127.0.0.2"), pod("127.0.0.3"));
         let gateway = start("");
         assert_eq!(ask(&gateway), (200, "127.0.0.2".into()));

@@ -6,7 +6,7 @@ use super::Example;
 use crate::support::logs::Logs;
 use crate::support::metrics::Metrics;
 use crate::support::wait::within;
-use crate::support::{Client, PATIENCE, eventually};
+use crate::support::{Client, WAIT_TIMEOUT, eventually};
 use rustix::process::{Pid, Signal};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -31,10 +31,10 @@ pub(super) enum Transport {
 }
 
 /// An example whose application runs.
-pub(super) struct Stage {
+pub(super) struct Application {
     pub(super) example: &'static Example,
     /// What the application printed, over all of its starts.
-    pub(super) application: Logs,
+    pub(super) output: Logs,
     /// Its secrets by the name of their variable.
     pub(super) secrets: BTreeMap<String, String>,
     running: Option<Group>,
@@ -44,7 +44,7 @@ pub(super) struct Stage {
 }
 
 /// hookgate with the example's `gateway.toml`.
-pub(super) struct Front {
+pub(super) struct Proxy {
     pub(super) logs: Logs,
     address: SocketAddr,
     certificate: CertificateDer<'static>,
@@ -56,7 +56,7 @@ pub(super) struct Group {
     child: Child,
 }
 
-impl Stage {
+impl Application {
     /// Starts the application in production mode, as the example does.
     pub(super) fn new(example: &'static Example, transport: Transport) -> Self {
         Self::with(example, transport, &[])
@@ -64,17 +64,17 @@ impl Stage {
 
     /// The same with more variables in its environment.
     pub(super) fn with(example: &'static Example, transport: Transport, variables: &[(&str, &str)]) -> Self {
-        let mut stage = Self::set(example, transport);
+        let mut application = Self::prepare(example, transport);
         let more = variables
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_string()));
-        stage.environment.extend(more);
-        stage.start();
-        stage
+        application.environment.extend(more);
+        application.start();
+        application
     }
 
     /// Prepares the example without starting a process.
-    pub(super) fn set(example: &'static Example, transport: Transport) -> Self {
+    pub(super) fn prepare(example: &'static Example, transport: Transport) -> Self {
         let state = tempfile::tempdir().unwrap();
         let upstream = match transport {
             Transport::Tcp => format!("http://{}", free_address()),
@@ -98,7 +98,7 @@ impl Stage {
         ];
         Self {
             example,
-            application: Logs::default(),
+            output: Logs::default(),
             secrets: BTreeMap::new(),
             running: None,
             environment: environment.map(|(name, value)| (name.into(), value.into())).into(),
@@ -123,11 +123,11 @@ impl Stage {
 
     /// Starts the application, and waits until it accepts connections.
     pub(super) fn start(&mut self) {
-        self.running = Some(Group::start(self.run("application"), &self.application));
+        self.running = Some(Group::start(self.run("application"), &self.output));
         within(START, "the application's listener", || {
             let group = self.running.as_mut().unwrap();
             if let Some(status) = group.child.try_wait().unwrap() {
-                panic!("the application ended with {status}:\n{}", self.application.text());
+                panic!("the application ended with {status}:\n{}", self.output.text());
             }
             self.listens().then_some(())
         });
@@ -149,40 +149,40 @@ impl Stage {
         let child = &mut group.child;
         within(START, "the application's end", || child.try_wait().unwrap());
         drop(group);
-        self.gone();
+        self.wait_until_closed();
     }
 
     /// Kills all of the application's processes.
-    pub(super) fn crash(&mut self) {
+    pub(super) fn kill(&mut self) {
         drop(self.running.take());
-        self.gone();
+        self.wait_until_closed();
     }
 
     /// Stops all of the application's processes with SIGSTOP: it accepts and answers no more, and its sockets stay
     /// open.
-    pub(super) fn freeze(&self) {
+    pub(super) fn pause(&self) {
         self.running.as_ref().unwrap().signal(Signal::STOP);
     }
 
     /// Lets the stopped processes continue.
-    pub(super) fn thaw(&self) {
+    pub(super) fn resume(&self) {
         self.running.as_ref().unwrap().signal(Signal::CONT);
     }
 
     /// Starts hookgate with `timeout` as the application's answer timeout.
-    pub(super) fn front(&self, timeout: &str) -> Front {
-        self.front_with(&[("HOOKGATE_UPSTREAMS__APP__TIMEOUT", timeout)])
+    pub(super) fn start_proxy(&self, timeout: &str) -> Proxy {
+        self.start_proxy_with(&[("HOOKGATE_UPSTREAMS__APP__TIMEOUT", timeout)])
     }
 
     /// The same with these variables over `gateway.toml`, and a tolerance of a minute: a loaded machine may take more
     /// than Paddle's five seconds between two lines of a test.
-    pub(super) fn front_with(&self, variables: &[(&str, &str)]) -> Front {
+    pub(super) fn start_proxy_with(&self, variables: &[(&str, &str)]) -> Proxy {
         let mut command = self.run("gateway");
         command.env("HOOKGATE_ROUTE__0__TOLERANCE", "60s");
         command.envs(variables.iter().copied());
         let logs = Logs::default();
         let running = Group::start(command, &logs);
-        Front {
+        Proxy {
             address: listening(&logs),
             certificate: self.certificate(),
             logs,
@@ -206,7 +206,7 @@ impl Stage {
     }
 
     /// A connection to the application that does not go through hookgate.
-    pub(super) fn past_hookgate(&self) -> Client {
+    pub(super) fn connect_directly(&self) -> Client {
         match self.socket() {
             Some(path) => Client::unix(path),
             None => Client::tcp(self.upstream.strip_prefix("http://").unwrap().parse().unwrap()),
@@ -215,7 +215,7 @@ impl Stage {
 
     /// Requests that reached the application so far, by the log of its framework or server.
     pub(super) fn requests(&self) -> usize {
-        let lines = self.application.lines();
+        let lines = self.output.lines();
         lines.iter().filter(|line| line.contains(self.example.request)).count()
     }
 
@@ -228,15 +228,15 @@ impl Stage {
     }
 
     /// Waits until the application accepts no connections: a killed process's sockets close a moment after it.
-    fn gone(&self) {
+    fn wait_until_closed(&self) {
         eventually("the application to stop listening", || (!self.listens()).then_some(()));
     }
 }
 
-impl Drop for Stage {
+impl Drop for Application {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let lines = self.application.lines();
+            let lines = self.output.lines();
             println!(
                 "--- the application's last lines ---\n{}",
                 lines[lines.len().saturating_sub(60)..].join("\n")
@@ -245,16 +245,16 @@ impl Drop for Stage {
     }
 }
 
-impl Front {
+impl Proxy {
     /// A sender's connection over TLS.
     pub(super) fn connect(&self) -> Client {
         let client = Client::tls(self.address, "localhost", &self.certificate);
-        client.patience(PATIENCE * 4);
+        client.set_timeout(WAIT_TIMEOUT * 4);
         client
     }
 
     /// Waits until the application handles a request.
-    pub(super) fn forwarding(&self) {
+    pub(super) fn wait_for_request(&self) {
         let admin = address(&self.logs, "admin");
         eventually("a request with the application", || {
             let request = b"GET /metrics HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n";
@@ -266,7 +266,7 @@ impl Front {
     }
 
     /// Waits for an audit line with this reason.
-    pub(super) fn audited(&self, reason: &str) {
+    pub(super) fn wait_for_audit_lines(&self, reason: &str) {
         eventually(&format!("an audit line with reason {reason}"), || {
             let lines = self.logs.objects();
             lines.iter().any(|line| line["reason"] == reason).then_some(())
@@ -274,7 +274,7 @@ impl Front {
     }
 }
 
-impl Drop for Front {
+impl Drop for Proxy {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let lines = self.logs.lines();

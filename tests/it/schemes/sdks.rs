@@ -30,10 +30,10 @@ fn bodies() -> Vec<(&'static str, Vec<u8>, bool)> {
 }
 
 /// Sends one body in four ways; the SDK must confirm each.
-fn confirm(gateway: &Gateway, judge: &App, name: &str, body: &[u8], sign: &dyn Fn(&[u8]) -> Webhook) {
+fn confirm(gateway: &Gateway, sdk: &App, name: &str, body: &[u8], sign: &dyn Fn(&[u8]) -> Webhook) {
     let expect = |way: &str, status: u16, answer: &[u8]| {
         let shown = String::from_utf8_lossy(answer);
-        assert_eq!(status, 200, "{name}, {way}: {shown}\n{}", judge.logs.text());
+        assert_eq!(status, 200, "{name}, {way}: {shown}\n{}", sdk.logs.text());
         let report: Value = serde_json::from_slice(answer).unwrap();
         assert_eq!(report["agrees"], true, "{name}, {way}: {report}");
         assert_eq!(report["length"], body.len(), "{name}, {way}");
@@ -59,28 +59,28 @@ fn confirm(gateway: &Gateway, judge: &App, name: &str, body: &[u8], sign: &dyn F
 }
 
 /// A route without replay guard: the SDK gets every body in four ways within one second.
-fn gateway_for(judge: &App) -> Gateway {
-    Setup::new(&judge.url()).route("replay = { enabled = false }").start()
+fn gateway_for(sdk: &App) -> Gateway {
+    Setup::new(&sdk.url()).route("replay = { enabled = false }").start()
 }
 
 #[test]
 fn the_node_sdk_verifies_forwarded_webhooks() {
-    let judge = App::node("verify.cjs", SECRET);
-    let gateway = gateway_for(&judge);
+    let sdk = App::node("verify.cjs", SECRET);
+    let gateway = gateway_for(&sdk);
     for (name, body, utf8) in bodies() {
         // The Node SDK takes the body as a string, so bytes that are not UTF-8 cannot reach its MAC.
         if utf8 {
-            confirm(&gateway, &judge, name, &body, &|body| Webhook::new(body));
+            confirm(&gateway, &sdk, name, &body, &|body| Webhook::new(body));
         }
     }
 }
 
 #[test]
 fn the_python_sdk_verifies_forwarded_webhooks() {
-    let judge = App::python("verify", SECRET);
-    let gateway = gateway_for(&judge);
+    let sdk = App::python("verify", SECRET);
+    let gateway = gateway_for(&sdk);
     for (name, body, _) in bodies() {
-        confirm(&gateway, &judge, name, &body, &|body| Webhook::new(body));
+        confirm(&gateway, &sdk, name, &body, &|body| Webhook::new(body));
     }
 }
 
@@ -88,8 +88,8 @@ fn the_python_sdk_verifies_forwarded_webhooks() {
 #[test]
 fn the_node_sdk_verifies_what_the_python_sdk_signs() {
     let signer = App::python("verify", SECRET);
-    let judge = App::node("verify.cjs", SECRET);
-    let gateway = gateway_for(&judge);
+    let sdk = App::node("verify.cjs", SECRET);
+    let gateway = gateway_for(&sdk);
     let sign = |body: &[u8]| {
         let length = body.len();
         let head = format!(
@@ -103,7 +103,7 @@ fn the_node_sdk_verifies_what_the_python_sdk_signs() {
     };
     for (name, body, utf8) in bodies() {
         if utf8 {
-            confirm(&gateway, &judge, name, &body, &sign);
+            confirm(&gateway, &sdk, name, &body, &sign);
         }
     }
 }
@@ -112,11 +112,11 @@ fn the_node_sdk_verifies_what_the_python_sdk_signs() {
 /// sender.
 #[test]
 fn an_sdk_with_another_secret_refuses() {
-    for judge in [
+    for sdk in [
         App::node("verify.cjs", "another secret"),
         App::python("verify", "another secret"),
     ] {
-        let gateway = gateway_for(&judge);
+        let gateway = gateway_for(&sdk);
         let response = gateway.exchange(&Webhook::new("{}").bytes());
         let report: Value = serde_json::from_slice(&response.body).unwrap();
         assert_eq!(
