@@ -194,6 +194,7 @@ impl BufferedCheck {
                 secret,
                 timestamp: timestamp_unix,
                 identity,
+                sealed: (),
             })
         } else {
             Err(Rejection::SignatureMismatch)

@@ -74,7 +74,7 @@ impl Faults {
     }
 }
 
-/// Checks that `form_digest` stands alone and uses a plain digest.
+/// Checks that `form_digest` is not combined with the keys that it replaces, and that it uses a plain digest.
 fn check_form_digest(description: &SchemeDescription) -> Result<(), Vec<String>> {
     let Some(digest) = &description.form_digest else {
         return Ok(());

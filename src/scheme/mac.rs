@@ -121,7 +121,7 @@ impl Tag {
         self.bytes.first_chunk().copied().unwrap_or_default()
     }
 
-    /// Whether two codes are equal. The time depends on their lengths only. Eight bytes are compared at once, because
+    /// Whether two codes are equal. The time depends on their lengths only. Eight bytes are compared together, because
     /// `subtle` has a cost (an optimization barrier) for each comparison.
     pub(super) fn same(&self, presented: &Self) -> Choice {
         let words = usize::from(self.len).div_ceil(8);

@@ -9,7 +9,6 @@ use super::keys::VerificationKey;
 use super::location::{TimestampLocation, TimestampSource};
 use super::mac::{HmacHash, Mac};
 use super::template::{PayloadPart, SmallBuffer};
-use super::time;
 use super::types::{HeadRef, Verified, contiguous};
 use crate::outcome::Rejection;
 use bytes::Bytes;
@@ -164,6 +163,7 @@ impl StreamingCheck {
             secret: usize::try_from(secret).unwrap_or_default(),
             timestamp,
             identity,
+            sealed: (),
         })
     }
 }
