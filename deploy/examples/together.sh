@@ -1,27 +1,27 @@
-# What the `run` of every example shares: hookgate and an application, brought up together on one machine.
+# Shared by the `run` script of every example: starts hookgate and an application on one machine.
 #
 #   ./run                installs what is missing, then starts both and serves until Ctrl-C
 #   ./run send [FILE]    delivers a genuine webhook as the provider would, and prints the answer
-#   ./run install        one of the steps alone; so do
+#   ./run install        only one of the steps, like the next two
 #   ./run application
 #   ./run gateway
 #
 # Sourced by `run`, which sets `here` before and then `path` (of the webhook), `upstream` (where the application listens; or
 # EXAMPLE_UPSTREAM), `install_application` and `start_application`, and calls `bring_up`. Certificate, secrets, database and
-# socket are made once and kept in EXAMPLE_STATE (.state), installed packages in EXAMPLE_INSTALLED (.installed). gateway.toml
-# is what a server would have; `gateway` below puts this machine's paths over it.
+# socket are created once and kept in EXAMPLE_STATE (.state), installed packages in EXAMPLE_INSTALLED (.installed). gateway.toml
+# is the file for a server; the function `gateway` below replaces its paths by those of this machine.
 
 examples=$(dirname "${BASH_SOURCE[0]}")
 repository=$(cd "$examples/../.." && pwd)
 state=${EXAMPLE_STATE:-$here/.state}
 installed=${EXAMPLE_INSTALLED:-$here/.installed}
 
-# Debian packages that are not there yet; on another system install what they name by hand.
+# Installs missing Debian packages. On another system install these programs by hand.
 packages() {
   if command -v dpkg-query >/dev/null; then "$repository/tests/apps/packages" "$@"; fi
 }
 
-# A virtual environment with exactly what requirements.txt locks.
+# Creates a virtual environment with exactly the versions of requirements.txt.
 python_packages() {
   cmp -s "$here/requirements.txt" "$installed/requirements.txt" && return
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages python3-venv
@@ -31,7 +31,7 @@ python_packages() {
   cp "$here/requirements.txt" "$installed/"
 }
 
-# The binary: EXAMPLE_HOOKGATE, the one in PATH, or built from this repository.
+# Finds the binary: EXAMPLE_HOOKGATE, or hookgate in PATH, or a build of this repository.
 find_hookgate() {
   hookgate=${EXAMPLE_HOOKGATE:-$(command -v hookgate || true)}
   [ -n "$hookgate" ] && return
@@ -41,7 +41,7 @@ find_hookgate() {
 
 random() { openssl rand -hex "$1"; }
 
-# Certificate, secrets and Classic's key pair of this machine, for trying it out. In production they come from your
+# Creates a certificate, secrets and a key pair for Paddle Classic, for tests on this machine. In production they come from your
 # certificate authority, your secret store and the provider's dashboard.
 make_keys() {
   local made=$state/keys.$$
@@ -66,7 +66,7 @@ GATEWAY_TOKEN=$(random 24)
 LICENCE_SECRET=$(random 24)
 SECRET_KEY_BASE=$(random 48)
 EOF
-  # At once, so that two that start together agree.
+  # One atomic rename, so that two scripts that start at the same time use the same keys.
   mv -nT "$made" "$state/keys"
   rm -rf "$made"
 }
@@ -81,21 +81,22 @@ read_state() {
   upstream=${EXAMPLE_UPSTREAM:-$upstream}
 }
 
-# hookgate with the example's gateway.toml, in place of this shell.
+# Replaces this shell by hookgate with the example's gateway.toml.
 gateway() {
   export HOOKGATE_LISTEN__TLS__CERTIFICATE="$state/keys/tls.crt" HOOKGATE_LISTEN__TLS__KEY="$state/keys/tls.key"
   export HOOKGATE_UPSTREAMS__APP__URL="$upstream"
   exec "$hookgate" serve --config "$here/gateway.toml"
 }
 
-# Both, until one of them ends or this shell is told to. The gateway goes first: it finishes what the application works on.
+# Runs both until one of them ends or this shell gets a signal. hookgate ends first, because its requests in flight need the
+# application.
 together() {
-  # Their process ids are ours only if the functions replace the subshells that run them.
+  # The functions must replace their subshells (exec), so that these process ids are those of the programs.
   (start_application) & application=$!
   (gateway) & gateway=$!
   trap 'end' EXIT
   trap 'exit 0' INT TERM
-  echo "hookgate listens on ${HOOKGATE_LISTEN__ADDRESS:-port 8443}, $(basename "$here") behind it on $upstream; try: $here/run send"
+  echo "hookgate listens on ${HOOKGATE_LISTEN__ADDRESS:-port 8443}, $(basename "$here") listens on $upstream; try: $here/run send"
   wait -n || true
 }
 

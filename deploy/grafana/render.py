@@ -3,7 +3,7 @@
 
     render.py http://127.0.0.1:9090 [--seconds 900] [--job hookgate] > dashboard.svg
 
-It runs the very queries of the dashboard's panels, so the picture shows what Grafana would. docs/dashboard.svg is made by
+It runs the queries of the dashboard's panels, so the picture shows what Grafana would show. docs/dashboard.svg is made by
 `make picture`: hookgate under real traffic, scraped by a real Prometheus.
 """
 
@@ -25,7 +25,7 @@ TURBO = ["#30123b", "#4458cb", "#3e9bfe", "#18d6cb", "#46f884", "#a2fc3c", "#e1d
 
 
 class Source:
-    """A Prometheus, and what stands for the dashboard's variables."""
+    """A Prometheus server, and values for the dashboard's variables."""
 
     def __init__(self, url, job, seconds, end):
         self.url, self.job, self.seconds, self.end = url.rstrip("/"), job, seconds, end
@@ -51,7 +51,7 @@ def legend(pattern, labels):
 
 
 def shown(value, unit):
-    """A number as Grafana writes it."""
+    """Formats a number as Grafana does."""
     if unit == "percentunit":
         return f"{value * 100:.3g} %"
     if unit == "s":
@@ -113,7 +113,7 @@ class Panel:
             for labels, points in self.source.range(target["expr"]):
                 found.append((legend(target["legendFormat"], labels) or self.panel["title"], labels, points))
         found = [one for one in found if one[2]]
-        # What never happened would fill the legend.
+        # Series without an event would fill the legend.
         happened = [one for one in found if any(value for _, value in one[2])]
         return happened or found[:1]
 

@@ -1,5 +1,5 @@
-"""A licence service that declares what it takes as a pydantic model: by the time its code runs, the bytes that Paddle signed
-are gone. It could not verify a webhook; hookgate does."""
+"""A licence service that declares its input as a pydantic model. When its code runs, the bytes that Paddle signed are no longer
+available, so it cannot verify a webhook. hookgate verifies it."""
 
 import hashlib
 import hmac
@@ -35,7 +35,7 @@ class Event(BaseModel):
 
 
 def through_hookgate(x_gateway_token: Annotated[str, Header()] = "") -> None:
-    """hookgate adds the header (gateway.toml); nobody else knows its value."""
+    """hookgate adds the header (gateway.toml). No other client knows its value."""
     if not hmac.compare_digest(x_gateway_token.encode(), GATEWAY_TOKEN.encode()):
         raise HTTPException(403, "not through here")
 
@@ -54,7 +54,7 @@ def webhook(event: Event):
 
 
 def fulfil(event: str, seats: int) -> None:
-    """Does the work of an event once, however often Paddle delivers it."""
+    """Fulfils an event once, even if Paddle delivers it several times."""
     database = sqlite3.connect(DATABASE, timeout=20)
     try:
         with database:
@@ -67,7 +67,7 @@ def fulfil(event: str, seats: int) -> None:
 
 
 def licences(transaction: str, seats: int) -> Iterator[str]:
-    """A line for each seat, made while it is sent."""
+    """One line for each seat, generated while it is sent."""
     for seat in range(1, seats + 1):
         mac = hmac.new(LICENCE_SECRET.encode(), f"{transaction}/{seat}".encode(), hashlib.sha256)
         key = mac.hexdigest()[:20].upper()

@@ -2,11 +2,11 @@
 
 import os
 
-# A Unix socket that only this user and its group open: hookgate runs in that group, nobody else gets in.
+# Only this user and its group can open the Unix socket. hookgate runs in that group.
 bind = os.environ.get("BIND", "unix:/run/licences/licences.sock")
 umask = 0o007
 workers = 3
 accesslog = "-"
 access_log_format = 'request %(m)s %(U)s %(s)s'
-# A socket in the home directory by which this version could be steered; nobody here does.
+# Turns off the control socket that this version of gunicorn would open in the home directory.
 control_socket_disable = True

@@ -1,7 +1,7 @@
-"""A shop's licence generator, as such applications were written: it believes whoever reaches it.
+"""A shop's licence generator, a typical legacy application: it verifies no signature.
 
-Paddle Billing sends JSON to /webhooks/billing. Paddle Classic asks /fulfil for the licence text of an order, by POST or by
-GET, and e-mails the answer to the buyer as it is; a product from before `p_signature` still uses /fulfil/legacy.
+Paddle Billing sends JSON to /webhooks/billing. Paddle Classic requests the licence text of an order from /fulfil, by POST or
+GET, and e-mails the answer to the buyer unchanged. An old product, from before `p_signature`, still uses /fulfil/legacy.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ def close_database(_):
 
 
 def fulfil(id, seats):
-    """Does the work of an order once, however often it is asked for."""
+    """Fulfils an order once, even if it is requested several times."""
     app.logger.info("received %s", id)
     with database() as transaction:
         done = transaction.execute("insert or ignore into fulfilled values (?, ?)", (id, seats))
@@ -54,7 +54,7 @@ def billing():
     transaction = event["data"]
     seats = sum(item["quantity"] for item in transaction["items"])
     fulfil(event["event_id"], seats)
-    # A line for each seat, made while it is sent.
+    # One line for each seat, generated while it is sent.
     keys = (f"{licence(transaction['id'], seat)}\r\n" for seat in range(1, seats + 1))
     return Response(keys, content_type="text/plain; charset=utf-8")
 

@@ -1,4 +1,4 @@
-// Runs before every request: notes it, and sends away what did not come through hookgate.
+// Runs before every request: logs it, and refuses webhooks that did not come through hookgate.
 import { type NextRequest, NextResponse } from 'next/server';
 
 export function proxy(request: NextRequest) {

@@ -1,4 +1,4 @@
-"""Sends away what did not come through hookgate."""
+"""Refuses requests that did not come through hookgate."""
 
 from django.conf import settings
 from django.http import HttpResponseForbidden
@@ -6,7 +6,7 @@ from django.utils.crypto import constant_time_compare
 
 
 class ThroughHookgate:
-    """hookgate adds the header (gateway.toml); nobody else knows its value."""
+    """hookgate adds the header (gateway.toml). No other client knows its value."""
 
     def __init__(self, get_response):
         self.get_response = get_response

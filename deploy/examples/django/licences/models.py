@@ -2,7 +2,7 @@ from django.db import models
 
 
 class Fulfilment(models.Model):
-    """An event whose work was done."""
+    """An event that was fulfilled."""
 
     event = models.CharField(max_length=64, unique=True)
     transaction = models.CharField(max_length=64)

@@ -13,7 +13,7 @@ from .models import Fulfilment
 log = logging.getLogger(__name__)
 
 
-# A provider has no session and no CSRF token; the signature, which hookgate checked, is what proves who sent it.
+# A provider has no session and no CSRF token. The signature, which hookgate verified, proves who sent the request.
 @csrf_exempt
 @require_POST
 def webhook(request):
@@ -23,7 +23,7 @@ def webhook(request):
         return JsonResponse({"ignored": event["event_type"]})
     transaction = event["data"]["id"]
     seats = sum(item["quantity"] for item in event["data"]["items"])
-    # Once, however often Paddle delivers it.
+    # Fulfils an event once, even if Paddle delivers it several times.
     _, is_new = Fulfilment.objects.get_or_create(
         event=event["event_id"], defaults={"transaction": transaction, "seats": seats}
     )
@@ -33,7 +33,7 @@ def webhook(request):
 
 
 def licences(transaction, seats):
-    """A line for each seat, made while it is sent."""
+    """One line for each seat, generated while it is sent."""
     for seat in range(1, seats + 1):
         mac = hmac.new(settings.LICENCE_SECRET.encode(), f"{transaction}/{seat}".encode(), hashlib.sha256)
         key = mac.hexdigest()[:20].upper()

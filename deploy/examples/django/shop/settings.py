@@ -8,11 +8,11 @@ GATEWAY_TOKEN = os.environ["GATEWAY_TOKEN"]
 LICENCE_SECRET = os.environ["LICENCE_SECRET"]
 DEBUG = False
 
-# hookgate keeps the Host that the sender asked for: the public name belongs here, not the address that hookgate connects to.
+# hookgate keeps the sender's Host header, so list the public name here, not the address to which hookgate connects.
 ALLOWED_HOSTS = ["hooks.example.com", "localhost"]
 
-# hookgate terminates TLS and always replaces X-Forwarded-Proto, so it can be believed. Without it, the redirect to https
-# would answer every webhook with a 301, which providers take for a failure.
+# hookgate terminates TLS and replaces X-Forwarded-Proto (except from its trusted proxies), so Django can trust this header. Without
+# this setting the redirect to https would answer every webhook with a 301, which providers count as a failure.
 SECURE_SSL_REDIRECT = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 

@@ -1,4 +1,4 @@
-// The shop's licences: one key for each seat, and a ledger of the events that were fulfilled.
+// The shop's licences: one key for each seat, and a file with the events that were fulfilled.
 import { createHmac } from 'node:crypto';
 import { appendFile, readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -15,7 +15,7 @@ function known(): Promise<Set<string>> {
   return fulfilled;
 }
 
-/** Does the work of an event once, however often Paddle delivers it. */
+/** Fulfils an event once, even if Paddle delivers it several times. */
 export async function fulfil(event: string, transaction: string, seats: number) {
   const events = await known();
   if (events.has(event)) return;
@@ -24,7 +24,7 @@ export async function fulfil(event: string, transaction: string, seats: number) 
   console.log(`fulfilled ${event}: ${transaction} with ${seats} seats`);
 }
 
-/** The licence text, a line for each seat, made as it is read. */
+/** The licence text, one line for each seat, generated while it is read. */
 export function licences(transaction: string, seats: number): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let seat = 0;

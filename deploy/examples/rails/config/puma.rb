@@ -1,4 +1,4 @@
-# A Unix socket that only this user and its group open: hookgate runs in that group, nobody else gets in.
+# Only this user and its group can open the Unix socket. hookgate runs in that group.
 bind ENV.fetch("BIND", "unix:///run/shop/puma.sock?umask=0007")
 threads 5, 5
 environment "production"

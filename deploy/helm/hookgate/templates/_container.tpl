@@ -20,7 +20,7 @@ ports:
   - name: hookgate-admin
     containerPort: {{ .Values.admin.port }}
     protocol: TCP
-# Not /readyz: the application behind a native sidecar is started only after this.
+# This is not /readyz, because Kubernetes starts the application behind a native sidecar only after this probe has succeeded.
 startupProbe:
   httpGet: { path: /livez, port: hookgate-admin }
   periodSeconds: 1
@@ -59,7 +59,7 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
-{{/* Names of the Secrets that routes use, once each, as a JSON array. */}}
+{{/* The names of the Secrets that routes use, each once, as a JSON array. */}}
 {{- define "hookgate.secretNames" -}}
 {{- $names := list -}}
 {{- range .Values.routes -}}
@@ -70,9 +70,9 @@ volumeMounts:
 {{- $names | uniq | sortAlpha | toJson -}}
 {{- end -}}
 
-{{/* Volumes for the container: whole directories and no subPath, because only those follow a change of the Secret. The
-kubelet makes the files root's: hookgate's own pod reads them by its fsGroup, which a sidecar cannot set for the pod that it
-is a guest in; there they are readable to all who mount them, which is this container alone. */}}
+{{/* Volumes for the container. They are whole directories without subPath, because only those follow a change of the Secret.
+The files belong to root. hookgate's own pod reads them through its fsGroup. A sidecar cannot set the fsGroup of the
+application's pod, so there every user may read the files; only this container mounts them. */}}
 {{- define "hookgate.volumes" -}}
 {{- $mode := ternary "0444" "0440" (eq .Values.mode "sidecar") -}}
 - name: hookgate-configuration
@@ -90,7 +90,7 @@ is a guest in; there they are readable to all who mount them, which is this cont
 {{- end }}
 {{- end -}}
 
-{{/* Seconds from the pod's end being decided to SIGKILL. What a sidecar needs comes after what the application takes. */}}
+{{/* Seconds from the start of the pod's termination to SIGKILL. A sidecar needs its time after the time of the application. */}}
 {{- define "hookgate.gracePeriod" -}}
 {{- $drain := add (int .Values.drain.delaySeconds) (int .Values.drain.graceSeconds) 5 -}}
 {{- if eq .Values.mode "sidecar" -}}

@@ -23,7 +23,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end -}}
 
-{{/* Whose pods the gateway runs in: its own, or the application's. */}}
+{{/* Labels of the pods in which hookgate runs: its own, or the application's. */}}
 {{- define "hookgate.selector" -}}
 {{- if eq .Values.mode "sidecar" -}}
 {{- if not .Values.applicationSelector }}{{ fail "applicationSelector: sidecar mode needs the labels of the application's pods" }}{{ end -}}

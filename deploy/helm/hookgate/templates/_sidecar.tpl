@@ -1,5 +1,5 @@
-{{/* For an application's own chart, which has this one as a dependency with `mode: sidecar`. All take the scope of the
-subchart: include "hookgate.sidecar" .Subcharts.hookgate
+{{/* Templates for an application's own chart that has this chart as a dependency with `mode: sidecar`. Each takes the scope of
+the subchart: include "hookgate.sidecar" .Subcharts.hookgate
 
 hookgate.sidecar      an item of the pod's initContainers
 hookgate.volumes      items of the pod's volumes
@@ -8,16 +8,16 @@ hookgate.preStop      `lifecycle` of the application's container
 hookgate.gracePeriod  terminationGracePeriodSeconds of the pod */}}
 {{- define "hookgate.sidecar" -}}
 - {{ include "hookgate.container" . | nindent 2 | trim }}
-  # A native sidecar: started before the application, stopped after it.
+  # A native sidecar: Kubernetes starts it before the application and stops it after the application.
   restartPolicy: Always
-  # The kubelet asks this when the pod begins to end, long before our SIGTERM: from then on an application that is gone is
-  # answered for with 503 and Retry-After.
+  # The kubelet requests this when the pod begins to end, long before hookgate's SIGTERM. From then on, if the application
+  # has stopped, hookgate answers 503 with Retry-After.
   lifecycle:
     preStop:
       httpGet: { path: /stopping, port: hookgate-admin }
 {{- end -}}
 
-{{/* The application goes on serving while endpoints are updated; sleep as an action needs Kubernetes 1.30 and no shell. */}}
+{{/* The application continues to serve while endpoints are updated. The sleep action needs Kubernetes 1.30, but no shell in the image. */}}
 {{- define "hookgate.preStop" -}}
 preStop:
   sleep:

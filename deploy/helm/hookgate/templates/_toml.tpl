@@ -1,4 +1,4 @@
-{{/* A value as TOML. Helm's own toToml writes whole numbers as floats, which gateway.toml refuses. */}}
+{{/* A value as TOML. Helm's own toToml writes whole numbers as floats, which hookgate refuses. */}}
 {{- define "hookgate.toml.value" -}}
 {{- if kindIs "map" . -}}
 { {{- $rest := false -}}
@@ -15,14 +15,14 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The entries of a table, one a line. */}}
+{{/* The entries of a table, one per line. */}}
 {{- define "hookgate.toml.entries" -}}
 {{- range $key, $value := . }}
 {{ $key | toJson }} = {{ include "hookgate.toml.value" $value }}
 {{- end -}}
 {{- end -}}
 
-{{/* Keys of Kubernetes Secrets as the files that hookgate.volumes mounts. */}}
+{{/* Keys of Kubernetes Secrets, written as the files that hookgate.volumes mounts. */}}
 {{- define "hookgate.toml.files" -}}
 {{- $files := list -}}
 {{- range . -}}

@@ -1,7 +1,7 @@
-# Takes Paddle's webhooks and verifies them again, by the recipe of Paddle's documentation: over the raw body and the header as
-# they were sent. hookgate changes neither, so this is the same with and without it.
+# Receives Paddle's webhooks and verifies them again, as Paddle's documentation describes: over the raw body and the unchanged
+# header. hookgate changes neither, so this code is the same with and without hookgate.
 class WebhooksController < ApplicationController
-  # A provider has no session and no CSRF token; the signature is what proves who sent it.
+  # A provider has no session and no CSRF token. The signature proves who sent the request.
   skip_forgery_protection
   before_action :verify
 
@@ -13,7 +13,7 @@ class WebhooksController < ApplicationController
     transaction = event.dig("data", "id")
     seats = event.dig("data", "items").sum { |item| item["quantity"] }
     Fulfilment.once(event: event["event_id"], transaction_id: transaction, seats: seats)
-    # A line for each seat, made while it is sent. Rack::ETag would gather a body without Last-Modified first.
+    # One line for each seat, generated while it is sent. Without Last-Modified, Rack::ETag would buffer the whole body.
     headers["Last-Modified"] = Time.now.httpdate
     headers["Content-Type"] = "text/plain; charset=utf-8"
     self.response_body = (1..seats).lazy.map { |seat| "#{licence(transaction, seat)}\r\n" }

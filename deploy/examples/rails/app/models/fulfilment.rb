@@ -1,6 +1,6 @@
-# An event whose work was done.
+# An event that was fulfilled.
 class Fulfilment < ActiveRecord::Base
-  # Does it once, however often Paddle delivers the event.
+  # Fulfils an event once, even if Paddle delivers it several times.
   def self.once(event:, transaction_id:, seats:)
     create!(event: event, transaction_id: transaction_id, seats: seats)
     logger.info("fulfilled #{event}: #{seats} seats")

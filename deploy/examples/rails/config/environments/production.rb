@@ -4,12 +4,12 @@ Rails.application.configure do
   config.consider_all_requests_local = false
   config.secret_key_base = ENV.fetch("SECRET_KEY_BASE")
 
-  # hookgate keeps the Host that the sender asked for: the public name belongs here, not the address that hookgate
-  # connects to. What is not listed is answered 403.
+  # hookgate keeps the sender's Host header, so list the public name here, not the address to which hookgate connects. Rails
+  # answers 403 to any other host.
   config.hosts = ["hooks.example.com", "localhost"]
 
-  # hookgate terminates TLS and always replaces X-Forwarded-Proto, which Rails believes. Without it, force_ssl would answer
-  # every webhook with a 301, which providers take for a failure.
+  # hookgate terminates TLS and replaces X-Forwarded-Proto (except from its trusted proxies); Rails trusts this header. Without
+  # it, force_ssl would answer every webhook with a 301, which providers count as a failure.
   config.force_ssl = true
 
   config.log_level = :info

@@ -1,8 +1,8 @@
-# SQLite's own busy timeout sleeps with Ruby's global lock held, so that the thread with the database lock cannot go on and
-# both wait until the time is over. This handler lets it.
+# SQLite's own busy timeout sleeps while it holds Ruby's global lock. The thread with the database lock then cannot continue, and
+# both wait until the timeout. This handler releases Ruby's lock.
 require "active_record/connection_adapters/sqlite3_adapter"
 
-module PatientConnection
+module ConnectionWithBusyHandler
   private
 
   def configure_connection
@@ -11,4 +11,4 @@ module PatientConnection
   end
 end
 
-ActiveRecord::ConnectionAdapters::SQLite3Adapter.prepend(PatientConnection)
+ActiveRecord::ConnectionAdapters::SQLite3Adapter.prepend(ConnectionWithBusyHandler)

@@ -1,5 +1,5 @@
-// Takes Paddle's webhooks and verifies them again with Paddle's own SDK, as its documentation shows: the raw body, the
-// header as it was sent. hookgate changes neither, so this code is the same with and without it.
+// Receives Paddle's webhooks and verifies them again with Paddle's own SDK, as its documentation shows: over the raw body and the
+// unchanged header. hookgate changes neither, so this code is the same with and without hookgate.
 import { Environment, EventName, Paddle } from '@paddle/paddle-node-sdk';
 import { fulfil, licences } from '@/lib/licences';
 
