@@ -1,7 +1,7 @@
 //! `hookgate check`: validates the configuration exactly as `serve` does, but binds no socket.
 //!
-//! It prints the resolved configuration with every default, so that the user sees the values in force. Secrets appear as
-//! `[redacted]` with the variable or file that they were read from. All faults, warnings and notes follow.
+//! It prints the resolved configuration with every default, so that the user sees the values in force. Secrets appear
+//! as `[redacted]` with the variable or file that they were read from. All faults, warnings and notes follow.
 
 use crate::config::{Faults, Loaded, Sources, inspect};
 use serde_json::json;
@@ -14,7 +14,8 @@ pub const VALID: u8 = 0;
 pub const FAULTY: u8 = 2;
 
 /// Loads the configuration and prints the result: TOML with comments, or one JSON object with `valid`, `file`,
-/// `configuration` (`null` when faulty), `faults`, `warnings` and `notes`. Returns the exit code, [`VALID`] or [`FAULTY`].
+/// `configuration` (`null` when faulty), `faults`, `warnings` and `notes`. Returns the exit code, [`VALID`] or
+/// [`FAULTY`].
 ///
 /// # Errors
 /// Writing to `out` failed.

@@ -1,5 +1,6 @@
-//! Detects that the content of a configuration file has changed. It compares hashes of the contents: a symbolic link that
-//! now points to another file (Kubernetes, certbot) and a rewritten file are changes, a new modification time is not.
+//! Detects that the content of a configuration file has changed. It compares hashes of the contents: a symbolic link
+//! that now points to another file (Kubernetes, certbot) and a rewritten file are changes, a new modification time is
+//! not.
 
 use crate::tls;
 use std::collections::BTreeMap;
@@ -9,7 +10,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// How often the files are read.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// A changed file is taken when its content has been the same for this long, so that it is not read while it is written.
+/// A changed file is taken when its content has been the same for this long, so that it is not read while it is
+/// written.
 const SETTLE: Duration = Duration::from_millis(200);
 /// Number of [`SETTLE`] waits after which a file that keeps changing is taken as it is.
 const MAX_SETTLE_WAITS: usize = 10;
@@ -29,8 +31,8 @@ impl FileWatch {
         }
     }
 
-    /// Records the present contents. The caller does this before it reads the files, so that a change during the reading
-    /// is detected afterwards.
+    /// Records the present contents. The caller does this before it reads the files, so that a change during the
+    /// reading is detected afterwards.
     pub(super) fn refresh(&mut self) {
         self.hashes = hash_all(self.hashes.keys().cloned());
     }
@@ -102,7 +104,8 @@ mod tests {
         fs::create_dir(path("2")).unwrap();
         fs::write(path("1/tls.crt"), "one").unwrap();
         fs::write(path("2/tls.crt"), "two").unwrap();
-        // The kubelet does it like this: the file is a symbolic link into ..data, and a rename replaces the link ..data.
+        // The kubelet does it like this: the file is a symbolic link into ..data, and a rename replaces the link
+        // ..data.
         symlink(path("1"), path("..data")).unwrap();
         symlink("..data/tls.crt", path("tls.crt")).unwrap();
         let mut file_watch = FileWatch::new(vec![path("tls.crt")]);

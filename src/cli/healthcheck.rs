@@ -1,8 +1,9 @@
 //! `hookgate healthcheck`: requests `/readyz` from the admin listener of a running gateway, for probes in containers
 //! without a shell.
 //!
-//! It reads only the admin listener's address from the configuration. A probe that validated the whole configuration would
-//! fail after someone saved an invalid file, and a healthy process would be restarted although it refuses such a reload.
+//! It reads only the admin listener's address from the configuration. A probe that validated the whole configuration
+//! would fail after someone saved an invalid file, and a healthy process would be restarted although it refuses such a
+//! reload.
 
 use super::{CommandResult, Failure, block_on, terminal};
 use crate::config::Sources;
@@ -28,7 +29,8 @@ pub(super) struct HealthcheckArguments {
     timeout: Duration,
 }
 
-/// Prints the answer. The exit code is 0 when the gateway is ready, and 1 when it is not ready or does not answer in time.
+/// Prints the answer. The exit code is 0 when the gateway is ready, and 1 when it is not ready or does not answer in
+/// time.
 pub(super) fn run(arguments: &HealthcheckArguments, sources: &Sources) -> CommandResult {
     let address = match arguments.address {
         Some(address) => address,
@@ -52,7 +54,10 @@ pub(super) fn run(arguments: &HealthcheckArguments, sources: &Sources) -> Comman
     Err(Failure::Failed(format!("{address} is not ready: {status}, {text}")))
 }
 
-/// Requests `/readyz`: its status and its body, or what is wrong, as a sentence whose subject is the address.
+/// Requests `/readyz` and returns its status and its body.
+///
+/// # Errors
+/// No complete answer. The text continues a sentence that begins with the address.
 async fn get_readyz(address: SocketAddr) -> Result<(StatusCode, String), String> {
     let stream = TcpStream::connect(address).await.map_err(|error| {
         format!("refuses the connection: {error}; check that hookgate runs with this admin.address")

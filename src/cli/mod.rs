@@ -1,8 +1,8 @@
 //! The commands, one file each: a command takes its arguments, prints text, and returns an exit code.
 //!
 //! Three rules hold for every command. Results go to standard output and everything else to standard error, so that the
-//! output can be piped. An error names the fix. The environment is passed in, and no option takes a secret as its value,
-//! because every user of the machine can read the command line of a process.
+//! output can be piped. An error names the fix. The environment is passed in, and no option takes a secret as its
+//! value, because every user of the machine can read the command line of a process.
 //!
 //! Start with `serve`, which runs the gateway; the other commands are independent of one another. `terminal`, `client`
 //! and `signing` are shared.
@@ -50,7 +50,7 @@ use std::process::ExitCode;
 /// The environment variables of the process, read once by `main`.
 type Environment = Vec<(OsString, OsString)>;
 
-/// Lets only genuine webhooks through to your application.
+/// Forwards only genuine webhooks to your application.
 #[derive(Debug, Parser)]
 #[command(name = "hookgate", version, after_long_help = AFTER_HELP, disable_help_subcommand = true)]
 pub struct Arguments {
@@ -83,7 +83,7 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Print the headers that a provider would send with a body
     Sign(sign::SignArguments),
-    /// Sign a body and deliver it to a URL, as the provider would
+    /// Sign a body and deliver it to a URL as the provider would
     Send(send::SendArguments),
     /// Check a captured request offline and report why it is not genuine
     Verify(verify::VerifyArguments),

@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 /// Serves until SIGTERM or SIGINT. The exit code is 0 after a complete drain, 1 when serving failed or exchanges were
 /// aborted at the end of the grace period, and 2 for an invalid configuration.
 pub(super) fn run(sources: Sources) -> CommandResult {
-    // This comes before the first secret is read. A failure is only a warning, which is logged as soon as logging works.
+    // This comes before the first secret is read. A failure is only a warning, which is logged as soon as logging
+    // works.
     let memory_warning = process::hide_memory();
     let handover = Handover::from_environment(&sources.environment).map_err(Failure::Failed)?;
     let Loaded { config, files, .. } =
@@ -39,8 +40,8 @@ async fn serve(
     for warning in config.warnings.iter().chain(process_warnings.iter().flatten()) {
         tracing::warn!("{warning}");
     }
-    // SIGUSR1 and SIGUSR2 end a process that does not handle them, and log rotation often sends them. They are handled and
-    // ignored.
+    // SIGUSR1 and SIGUSR2 end a process that does not handle them, and log rotation often sends them. They are handled
+    // and ignored.
     let (Ok(terminate), Ok(interrupt), Ok(hangup), Ok(_), Ok(_)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),

@@ -81,8 +81,8 @@ pub(super) fn read_body(source: &Path) -> Result<Vec<u8>, Failure> {
     body.map_err(|error| Failure::Usage(format!("cannot read the body from {}: {error}", source.display())))
 }
 
-/// Reads the secrets that arguments such as `--secret-env` and `--secret-file` name: first all variables, then all files.
-/// Each is named by its variable or path.
+/// Reads the secrets that arguments such as `--secret-env` and `--secret-file` name: first all variables, then all
+/// files. Each is named by its variable or path.
 ///
 /// # Errors
 /// A secret cannot be read. The message contains no secret, not even one that was given in place of a variable's name.
@@ -101,21 +101,25 @@ pub(super) fn read_secrets(
         .chain(files)
         .map(|(name, source)| {
             // A pipe such as `--secret-file <(pass show paddle)` is allowed: the command reads it once.
-            let secret = read_secret(&source, environment, SecretFiles::Any).map_err(secret_failure)?;
+            let secret = read_secret(&source, environment, SecretFiles::Any)?;
             Ok(NamedSecret { name, secret })
         })
         .collect()
 }
 
-/// Adds the fix to an error.
-pub(super) fn secret_failure(error: SecretError) -> Failure {
-    Failure::Usage(match error {
-        SecretError::VariableNotSet(Some(_)) => format!("{error}; export it, or name a file that holds the secret"),
-        SecretError::VariableNotSet(None) | SecretError::InvalidVariableName => {
-            format!("{error}; write the name of an environment variable that holds the secret, not the secret itself")
-        }
-        SecretError::UnreadableFile { .. } => format!("cannot read the secret: {error}"),
-    })
+impl From<SecretError> for Failure {
+    /// Adds the fix to the error.
+    fn from(error: SecretError) -> Self {
+        Self::Usage(match error {
+            SecretError::VariableNotSet(Some(_)) => format!("{error}; export it, or name a file that holds the secret"),
+            SecretError::VariableNotSet(None) | SecretError::InvalidVariableName => {
+                format!(
+                    "{error}; write the name of an environment variable that holds the secret, not the secret itself"
+                )
+            }
+            SecretError::UnreadableFile { .. } => format!("cannot read the secret: {error}"),
+        })
+    }
 }
 
 /// Reads `source` to its end.

@@ -68,8 +68,8 @@ pub(super) fn emit(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Replaces control characters and bidirectional overrides in text of a peer by U+FFFD, because a terminal would act upon
-/// them. Newlines and tabs stay.
+/// Replaces control characters and bidirectional overrides in text of a peer by U+FFFD, because a terminal would act
+/// upon them. Newlines and tabs stay.
 pub(super) fn sanitize(text: &str) -> String {
     let safe = |c: char| match c {
         '\n' | '\t' => c,

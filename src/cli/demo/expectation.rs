@@ -1,4 +1,5 @@
-//! The expected result of one request, and the check of what happened: status, reason, and what the application received.
+//! The expected result of one request, and the check of what happened: status, reason, and what the application
+//! received.
 
 use super::application::{self, ReceivedRequest};
 use super::fixture::KEYS;
@@ -39,8 +40,8 @@ impl Expected {
     }
 }
 
-/// Compares what happened with what was expected. Returns one sentence for each difference; no difference gives an empty
-/// list.
+/// Compares what happened with what was expected. Returns one sentence for each difference; no difference gives an
+/// empty list.
 pub(super) fn problems(
     expected: Expected,
     request: &Request,

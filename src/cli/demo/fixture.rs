@@ -74,8 +74,8 @@ impl Fixture {
         Ok(fixture)
     }
 
-    /// The configuration as a user would pass it. The environment is left out, so that the user's variables cannot change
-    /// the demonstration.
+    /// The configuration as a user would pass it. The environment is left out, so that the user's variables cannot
+    /// change the demonstration.
     pub(super) fn sources(&self) -> Sources {
         Sources {
             file: Some(self.file("gateway.toml")),

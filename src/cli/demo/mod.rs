@@ -1,10 +1,10 @@
 //! `hookgate demo`: demonstrates within ten seconds that hookgate works.
 //!
-//! Nothing is simulated. The gateway is the one that `serve` runs, configured from a file and reached over TLS. The sample
-//! application is an HTTP server of its own that records what it receives. The requests are sent by a client that shares
-//! no code with either. A row of the table is ok only if the status, the reason and what the application received are all
-//! as expected. The certificate, the secrets and the configuration are created in a directory that only the current user
-//! can read, and the directory is removed at the end.
+//! Nothing is simulated. The gateway is the one that `serve` runs, configured from a file and reached over TLS. The
+//! sample application is an HTTP server of its own that records what it receives. The requests are sent by a client
+//! that shares no code with either. A row of the table is ok only if the status, the reason and what the application
+//! received are all as expected. The certificate, the secrets and the configuration are created in a directory that
+//! only the current user can read, and the directory is removed at the end.
 //!
 //! Read `fixture` (files and secrets), `application` (the sample application), `scenarios` (what is sent) and
 //! `expectation` (how the result is checked), in this order.
@@ -150,8 +150,8 @@ impl Demonstration<'_> {
         };
         let ok_count = rows.iter().filter(|row| row.problems.is_empty()).count();
         if !self.arguments.exit {
-            // The audit lines of the scenarios may still be on their way. They are discarded; lines of requests that the
-            // user sends afterwards are printed.
+            // The audit lines of the scenarios are discarded, so they must be written before the output is enabled.
+            // Only requests that the user sends afterwards are printed.
             sleep(AUDIT_DELAY).await;
             audit_output.enable();
         }
@@ -219,8 +219,8 @@ impl Demonstration<'_> {
     }
 }
 
-/// Commands that sign with openssl and send with curl. They do not use hookgate, and they take the current time, so that
-/// they also work minutes later.
+/// Commands that sign with openssl and send with curl. They do not use hookgate, and they take the current time, so
+/// that they also work minutes later.
 fn shell_commands(url: &str, secret: &Path, certificate: &Path) -> String {
     let (secret, certificate) = (secret.display(), certificate.display());
     format!(
@@ -291,8 +291,8 @@ impl Write for AuditOutput {
     }
 }
 
-/// A future that is ready at Ctrl-C or SIGTERM. The handlers are installed before this function returns, so that no signal
-/// is lost.
+/// A future that is ready at Ctrl-C or SIGTERM. The handlers are installed before this function returns, so that no
+/// signal is lost.
 fn interruption() -> Result<impl Future<Output = ()>, Failure> {
     let listen =
         |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot install a signal handler: {error}")));

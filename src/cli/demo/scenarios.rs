@@ -1,4 +1,5 @@
-//! The scenarios: which request is sent, which result is expected, and the runner that sends them and checks the results.
+//! The scenarios: which request is sent, which result is expected, and the runner that sends them and checks the
+//! results.
 
 use super::application::{Application, FAILS_ONCE};
 use super::expectation::{self, Expected, Request};

@@ -1,8 +1,8 @@
 //! `hookgate send`: signs a body and delivers it as the provider would, once or many times.
 //!
-//! Each delivery is signed immediately before it is sent. Two deliveries with the same body and the same second have the
-//! same signature, and the gateway refuses the second one as a replay. `{{number}}` in the body is therefore replaced by
-//! the number of the delivery.
+//! Each delivery is signed immediately before it is sent. Two deliveries with the same body and the same second have
+//! the same signature, and the gateway refuses the second one as a replay. `{{number}}` in the body is therefore
+//! replaced by the number of the delivery.
 
 mod summary;
 
@@ -62,7 +62,8 @@ pub(super) struct SendArguments {
     json: bool,
 }
 
-/// Sends the deliveries and prints a summary. The exit code is 0 when every delivery was answered with 2xx, otherwise 1.
+/// Sends the deliveries and prints a summary. The exit code is 0 when every delivery was answered with 2xx, otherwise
+/// 1.
 pub(super) fn run(arguments: SendArguments, environment: &Environment) -> CommandResult {
     let signer = arguments.signing.signer(environment)?;
     let template = match &arguments.body {
@@ -225,8 +226,8 @@ fn split_around<'a>(text: &'a [u8], part: &[u8]) -> Option<(&'a [u8], &'a [u8])>
     Some((text.get(..at)?, text.get(at + part.len()..)?))
 }
 
-/// A small event in the provider's format. `run` is the process id; it makes the event different from that of another run
-/// in the same second.
+/// A small event in the provider's format. `run` is the process id; it makes the event different from that of another
+/// run in the same second.
 fn sample_event(run: u32) -> Vec<u8> {
     let event = json!({
         "event_id": format!("evt_{run}_{{{{number}}}}"),

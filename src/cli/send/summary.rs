@@ -126,7 +126,7 @@ impl Summary {
     }
 }
 
-/// ` × N` for more than one.
+/// The suffix ` × N`, or nothing for a count of one.
 fn repetitions(count: u32) -> String {
     if count == 1 {
         String::new()

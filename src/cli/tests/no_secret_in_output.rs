@@ -1,5 +1,5 @@
-//! For any content of the file and the environment, loading ends with a configuration or with faults, without a panic, and
-//! no output contains a secret.
+//! For any content of the file and the environment, loading ends with a configuration or with faults, without a panic,
+//! and no output contains a secret.
 
 use crate::cli::check;
 use crate::config::inspect;

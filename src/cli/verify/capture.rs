@@ -1,7 +1,7 @@
 //! Reads a captured request: raw HTTP, the output of `curl -v`, a HAR export, or header lines alone.
 //!
-//! The format is recognised by its content. The request is not repaired: a part that the tool did not save (curl shows no
-//! body) is reported as missing, because the purpose of `verify` is to find what was changed.
+//! The format is recognised by its content. The request is not repaired: a part that the tool did not save (curl shows
+//! no body) is reported as missing, because the purpose of `verify` is to find what was changed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -13,7 +13,8 @@ pub(super) struct Case {
     pub(super) provider: String,
     /// The scheme with its secrets.
     pub(super) verifier: Verifier,
-    /// The secrets that `verifier` was made of; empty for a `custom` scheme, which cannot be rebuilt with other secrets.
+    /// The secrets that `verifier` was made of; empty for a `custom` scheme, which cannot be rebuilt with other
+    /// secrets.
     pub(super) secrets: Vec<NamedSecret>,
     /// URL that the provider was given, for schemes that sign it.
     pub(super) public_url: Option<String>,
@@ -26,7 +27,7 @@ pub(super) struct Case {
     pub(super) body: Vec<u8>,
     /// Content-Length of the captured request, in bytes.
     pub(super) declared_length: Option<usize>,
-    /// When the request was received, in Unix seconds; `None` if neither the capture nor the user says it.
+    /// When the request was received, in Unix seconds; `None` if neither the capture nor the arguments contain it.
     pub(super) received_at_unix: Option<u64>,
     /// Largest accepted difference between the signed time and the time of receipt, in seconds; `None` if it is not
     /// limited.

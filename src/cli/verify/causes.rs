@@ -32,7 +32,7 @@ pub(super) const CAUSES: [(&str, Cause); 14] = [
 ];
 
 /// Tries all causes. The first certain cause is the only result, since the list begins with the most specific causes.
-/// Without a certain cause, all likely ones are returned; a wrong length is the last of them because it says least.
+/// Without a certain cause, all likely ones are returned; a wrong length is the last of them because it explains least.
 pub(super) fn find(case: &Case) -> Vec<Finding> {
     let mut likely = Vec::new();
     for (_, cause) in CAUSES {
@@ -45,8 +45,8 @@ pub(super) fn find(case: &Case) -> Vec<Finding> {
     likely
 }
 
-/// The difference between the signed time and the time of receipt exceeds the tolerance. `signed` is in Unix seconds. Only
-/// called when the signature fits.
+/// The difference between the signed time and the time of receipt exceeds the tolerance. `signed` is in Unix seconds.
+/// Only called when the signature fits.
 pub(super) fn clock(case: &Case, signed: u64) -> Option<Finding> {
     let (received, tolerance) = (case.received_at_unix?, case.tolerance_seconds?);
     let difference = received.abs_diff(signed);
@@ -171,7 +171,8 @@ fn header_renamed(case: &Case) -> Option<Finding> {
     })
 }
 
-/// The value of the signature header was changed: quoted, percent-encoded, in capitals, or with the header's name in it.
+/// The value of the signature header was changed: quoted, percent-encoded, in capitals, or with the header's name in
+/// it.
 fn header_rewritten(case: &Case) -> Option<Finding> {
     let name = case.verifier.signature_headers().first()?;
     let fix = "forward the header's value unchanged, as one string";

@@ -1,7 +1,7 @@
 //! Rewrites JSON text token by token: only white space, escapes and the order of keys change.
 //!
-//! A general parser is not suitable, because it also rewrites numbers (`1.0`, `1e5`, numbers of sixty digits) and merges
-//! repeated keys. Here every token keeps its text unless a change is requested.
+//! A general parser is not suitable, because it also rewrites numbers (`1.0`, `1e5`, numbers of sixty digits) and
+//! merges repeated keys. Here every token keeps its text unless a change is requested.
 
 /// White space between tokens, as libraries write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,8 +138,8 @@ impl Parser<'_> {
     }
 }
 
-/// Splits off the string, with its quotes, at the beginning of the text. `None` if the text does not begin with a complete
-/// string.
+/// Splits off the string, with its quotes, at the beginning of the text. `None` if the text does not begin with a
+/// complete string.
 fn split_string(text: &str) -> Option<(&str, &str)> {
     let mut escaped = false;
     for (at, c) in text.char_indices() {

@@ -1,8 +1,8 @@
 //! `hookgate verify`: verifies a captured request offline, and reports why it is not genuine.
 //!
-//! The verdict is that of the gateway's own code. When the request is not genuine, the usual causes are tried one by one
-//! ([`causes`]): each cause undoes one change and verifies the request again. A cause is certain if the signature then
-//! fits, and likely if the change only left a trace. The output never contains a secret, a part of the body, or a
+//! The verdict is that of the gateway's own code. When the request is not genuine, the usual causes are tried one by
+//! one ([`causes`]): each cause undoes one change and verifies the request again. A cause is certain if the signature
+//! then fits, and likely if the change only left a trace. The output never contains a secret, a part of the body, or a
 //! signature that would be accepted.
 //!
 //! Read `capture`, `reference`, `case` and `causes`, in this order.
@@ -83,8 +83,8 @@ pub(super) struct VerifyArguments {
     json: bool,
 }
 
-/// Verifies the captured request and prints the report. The exit code is 0 when the request is genuine and, if the time of
-/// receipt is known, its age is within the tolerance; otherwise 1.
+/// Verifies the captured request and prints the report. The exit code is 0 when the request is genuine and, if the time
+/// of receipt is known, its age is within the tolerance; otherwise 1.
 pub(super) fn run(arguments: &VerifyArguments, sources: &Sources) -> CommandResult {
     let captured = read_body(&arguments.capture)?;
     let capture = capture::parse(&captured, arguments.entry).map_err(Failure::Usage)?;

@@ -1,10 +1,10 @@
-//! What a captured request is verified against: the scheme, its secrets, and other secrets that may have signed it. They
-//! come from the arguments, or else from the configuration.
+//! What a captured request is verified against: the scheme, its secrets, and other secrets that may have signed it.
+//! They come from the arguments, or else from the configuration.
 
 use super::VerifyArguments;
 use super::capture::Capture;
 use super::case::OtherSecret;
-use crate::cli::signing::{read_secrets, secret_failure};
+use crate::cli::signing::read_secrets;
 use crate::cli::{Environment, Failure};
 use crate::config::{Loaded, SecretFiles, Sources, inspect, read_secret};
 use crate::gateway::route_table::{RoutePattern, RouteTable};
@@ -29,7 +29,8 @@ impl Reference {
     /// Uses the provider and the secrets that the arguments name, or else the configuration.
     ///
     /// # Errors
-    /// The configuration is invalid or has no matching route, a secret cannot be read, or the scheme does not accept it.
+    /// The configuration is invalid or has no matching route, a secret cannot be read, or the scheme does not accept
+    /// it.
     pub(super) fn new(arguments: &VerifyArguments, sources: &Sources, capture: &Capture) -> Result<Self, Failure> {
         let mut reference = if arguments.secret_env.is_empty() && arguments.secret_file.is_empty() {
             Self::from_configuration(arguments, sources, capture)?
@@ -127,10 +128,11 @@ fn find_route(routes: &[Route], name: Option<&str>, capture: &Capture) -> Option
     table.find(host, path).or_else(|| (routes.len() == 1).then_some(0))
 }
 
-/// Reads the secrets of a route from their sources again: the configuration keeps them only inside the route's verifier.
+/// Reads the secrets of a route from their sources again: the configuration keeps them only inside the route's
+/// verifier.
 fn read_again(secrets: &[SecretInfo], environment: &Environment) -> Result<Vec<NamedSecret>, Failure> {
     let read = |info: &SecretInfo| {
-        let secret = read_secret(&info.source, environment, SecretFiles::RegularOnly).map_err(secret_failure)?;
+        let secret = read_secret(&info.source, environment, SecretFiles::RegularOnly)?;
         Ok(NamedSecret {
             name: info.name.clone(),
             secret,
