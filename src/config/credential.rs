@@ -89,9 +89,7 @@ fn read_variable(name: &str, environment: &[(OsString, OsString)]) -> Result<Sec
         None => {
             // Many secrets consist of letters, digits and `_` too, but few have capital letters only.
             let looks_like_a_name = !name.bytes().any(|byte| byte.is_ascii_lowercase());
-            Err(SecretError::VariableNotSet(
-                looks_like_a_name.then(|| name.to_owned()),
-            ))
+            Err(SecretError::VariableNotSet(looks_like_a_name.then(|| name.to_owned())))
         }
     }
 }

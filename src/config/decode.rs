@@ -1,8 +1,8 @@
-//! From the merged tree to the mirror, past every fault.
+//! Decodes the merged values into [`File`] and records every fault.
 //!
-//! serde stops at the first error. So a faulty value is recorded, taken out of the tree, and the tree is read again until
-//! it reads through: the mirror stays an ordinary `deny_unknown_fields` derive and still all faults are found. Terminates
-//! because every turn makes the tree smaller. Values are never quoted; figment's own messages would.
+//! serde stops at the first error. Therefore a faulty value is recorded and removed, and the rest is decoded again until
+//! no error is left. So [`File`] can be an ordinary derive with `deny_unknown_fields`. The loop ends, because each pass
+//! removes a value. Faults never quote a value; figment's own messages do.
 
 use super::fault::{LITERAL_SECRET, Report, alternatives, closest};
 use super::file::File;
@@ -10,7 +10,7 @@ use figment::error::{Actual, Kind};
 use figment::value::{Dict, Empty, Value};
 use serde::Deserialize;
 
-/// Reads the tree, recording faults.
+/// Decodes `tree` and records its faults.
 pub(super) fn decode(tree: Dict, report: &mut Report) -> File {
     let mut tree = Value::from(tree);
     loop {
@@ -35,7 +35,12 @@ pub(super) fn decode(tree: Dict, report: &mut Report) -> File {
 fn record(key: &str, kind: Kind, report: &mut Report) {
     match kind {
         Kind::UnknownField(name, known) => {
-            let known_here = || format!("known here: {}", alternatives(known.iter().copied(), "and"));
+            let known_here = || {
+                format!(
+                    "the keys of this table are {}",
+                    alternatives(known.iter().copied(), "and")
+                )
+            };
             match (explanation(key, &name), closest(&name, known.iter().copied())) {
                 (Some(explanation), _) => report.fault(key, explanation, ""),
                 (None, Some(meant)) => report.fault(key, format!("unknown key `{name}`, did you mean `{meant}`?"), ""),
@@ -46,43 +51,43 @@ fn record(key: &str, kind: Kind, report: &mut Report) {
             let hint = closest(&name, known.iter().copied()).map(|meant| format!(", did you mean `{meant}`?"));
             report.fault(
                 key,
-                format!("not one of the words that this key takes{}", hint.unwrap_or_default()),
+                format!("this key does not accept this word{}", hint.unwrap_or_default()),
                 format!("write {}", alternatives(known.iter().copied(), "or")),
             );
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-            report.fault(key, format!("found {}, expected {expected}", kind_of(&found)), "");
+            report.fault(key, format!("this is {}, expected {expected}", kind_of(&found)), "");
         }
-        // Leaves say the problem on the first line and the fix on the second.
+        // The types of `value` put the problem on the first line and the fix on the second.
         Kind::Message(message) => match message.split_once('\n') {
             Some((problem, fix)) => report.fault(key, problem, fix),
             None => report.fault(key, message, ""),
         },
         Kind::MissingField(name) => {
-            report.missing(format!("{key}.{name}"), "this key is needed here", "");
+            report.missing(format!("{key}.{name}"), "this key is missing", "");
         }
         Kind::InvalidLength(_, expected) => {
-            report.fault(key, format!("wrong number of items, expected {expected}"), "");
+            report.fault(key, format!("the number of items is wrong, expected {expected}"), "");
         }
         Kind::DuplicateField(_)
         | Kind::ISizeOutOfRange(_)
         | Kind::USizeOutOfRange(_)
         | Kind::Unsupported(_)
-        | Kind::UnsupportedKey(..) => report.fault(key, "this value cannot stand here", ""),
+        | Kind::UnsupportedKey(..) => report.fault(key, "this key does not accept this value", ""),
     }
 }
 
-/// Keys that people try, with the reason why they are not there.
+/// Why a key does not exist that people often try.
 fn explanation(key: &str, name: &str) -> Option<&'static str> {
     let in_secret = key.contains("secrets") || key.contains("public_keys") || key.contains("headers.");
     match name {
         "value" | "secret" | "literal" | "plain" if in_secret => Some(LITERAL_SECRET),
         "secret" => {
-            Some("unknown key `secret`: several secrets may be active at once, so write `secrets = [{ env = \"…\" }]`")
+            Some("unknown key `secret`: a route can have several secrets, so write `secrets = [{ env = \"…\" }]`")
         }
         "address" | "port" if !key.contains('.') => Some("unknown key at the top level: write it under `[listen]`"),
         "ports" | "port" => Some("unknown key: the port is part of the address, such as \"0.0.0.0:8443\""),
-        "dedupe" => Some("unknown key at this place: `dedupe` belongs to a route, `[route.dedupe]`"),
+        "dedupe" => Some("unknown key: `dedupe` belongs to a route, so write it as `[route.dedupe]`"),
         _ => None,
     }
 }
@@ -108,7 +113,7 @@ const fn kind_of(found: &Actual) -> &'static str {
     }
 }
 
-/// The path as people write it: list items in brackets.
+/// The path in the form of the faults: `route[0].path`.
 fn render(tree: &Value, path: &[String]) -> String {
     let mut place = Some(tree);
     let mut text = String::new();
@@ -128,8 +133,8 @@ fn render(tree: &Value, path: &[String]) -> String {
     text
 }
 
-/// Takes the value at `path` out; an item of a list leaves a hole, so that the others keep their indices. Where the path
-/// leads nowhere, the nearest value above it goes. `false` when nothing is left to take.
+/// Removes the value at `path`. An item of a list is replaced by `Empty`, so that the others keep their indices. If there
+/// is no value at `path`, the nearest value above it is removed. `false` if nothing could be removed.
 fn remove(tree: &mut Value, path: &[String]) -> bool {
     let Some((first, rest)) = path.split_first() else {
         return false;

@@ -1,7 +1,7 @@
-//! The file's text as a tree of values, and the line on which each key stands.
+//! Parses the text of the file into values, and records the line of each key.
 //!
-//! Parsed with `toml` instead of figment's own provider because that one stops at the first error, quotes the offending
-//! line (which may hold a secret) and forgets the lines. All syntax errors are reported at once, by line, without text.
+//! It uses `toml` directly, because figment's own TOML provider stops at the first error, quotes the faulty line (which may
+//! hold a secret) and discards the line numbers. All syntax errors are reported at once, with line and without text.
 
 use super::fault::{Fault, Report};
 use figment::value::{Dict, Value};
@@ -11,21 +11,21 @@ use toml::de::{DeTable, DeValue};
 /// A parsed file.
 #[derive(Debug, Default)]
 pub(super) struct Document {
-    /// Keys and values.
+    /// Values by key.
     pub(super) tree: Dict,
-    /// Line of each key path, from 1.
+    /// Line of each key by its path, from 1.
     pub(super) lines: BTreeMap<String, usize>,
 }
 
 impl Document {
-    /// Parses `text`, recording syntax errors.
+    /// Parses `text` and records its syntax errors.
     pub(super) fn parse(text: &str, report: &mut Report) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
         let starts = line_starts(text);
         for error in errors {
             report.push(Fault {
                 key: String::new(),
-                problem: format!("not TOML: {}", error.message()),
+                problem: format!("this is not TOML: {}", error.message()),
                 fix: String::new(),
                 line: error.span().map(|span| line_of(&starts, span.start)),
                 origin: None,
@@ -42,7 +42,7 @@ impl Document {
         }
     }
 
-    /// Line of `key`, or of the nearest table that it would stand in; the second part is the path that was found.
+    /// Line of `key`, or of the nearest table around it, and the path of what was found.
     pub(super) fn line(&self, key: &str) -> Option<(usize, &str)> {
         self.lines
             .iter()
@@ -52,7 +52,8 @@ impl Document {
     }
 }
 
-/// A value on the command line or in the environment: text as it stands, unless it parses as a TOML list or inline table.
+/// Parses a value of the command line or the environment: a TOML list or inline table if it is one, otherwise the text
+/// itself.
 pub(super) fn parse_inline(text: &str) -> Value {
     if text.starts_with(['[', '{'])
         && let Ok(value) = DeValue::parse(text)
@@ -66,8 +67,11 @@ pub(super) fn parse_inline(text: &str) -> Value {
     Value::from(text)
 }
 
+/// Converts TOML values and records the line of each key.
 struct Lines {
+    /// Offset of the first byte of each line.
     starts: Vec<usize>,
+    /// Line of each key by its path, from 1.
     found: BTreeMap<String, usize>,
 }
 
@@ -89,7 +93,7 @@ impl Lines {
     fn value(&mut self, value: &DeValue<'_>, path: &str) -> Value {
         match value {
             DeValue::String(text) => Value::from(text.as_ref()),
-            // Out of range for our integers: kept as text, which no integer key takes.
+            // An integer outside the range of `i64` becomes a text, which no key for integers accepts.
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or_else(|_| Value::from("an integer out of range"), Value::from),
             DeValue::Float(number) => number

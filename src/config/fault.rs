@@ -1,39 +1,40 @@
-//! What is wrong with a configuration: every fault with its key, what is wrong and what to write instead.
+//! Faults of a configuration: the key, the problem and what to write instead.
 //!
-//! A person who fixes one fault to meet the next loses an hour, so nothing here stops at the first. Invariant: no text in
-//! a fault comes from the value of a key that can hold a secret; keys, variable names and file paths are all it quotes.
+//! All faults are reported at once, so that an operator does not start the process again for each. A fault never quotes
+//! the value of a key that can hold a secret; it quotes keys, names of variables and paths of files.
 
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
 
-/// All faults of one configuration, in the order of the file's lines, then those of the environment and the command line.
+/// All faults of one configuration: first those of the file in the order of its lines, then those of the environment and
+/// the command line.
 #[derive(Clone, Debug, Serialize)]
 pub struct Faults {
-    /// The file that was read, where there was one.
+    /// The configuration file; `None` if there is none.
     pub file: Option<PathBuf>,
     /// At least one.
     pub faults: Vec<Fault>,
-    /// Warnings that were found on the way.
+    /// Warnings that were found before the faults were reported.
     pub warnings: Vec<String>,
-    /// Every file that the configuration names as far as it could be read, and the configuration's own, sorted: what a
-    /// watch that hopes for better looks at.
+    /// The configuration file and every file that it names, as far as it could be read, sorted. `serve` watches them and
+    /// tries again when one changes.
     #[serde(skip)]
     pub files: Vec<PathBuf>,
 }
 
-/// One thing that keeps the gateway from starting.
+/// One problem that prevents the start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// Path of the key (`route[0].secrets[1].env`); empty when the file as a whole is meant.
+    /// Path of the key (`route[0].secrets[1].env`); empty if the fault concerns the whole file.
     pub key: String,
-    /// What is wrong, in words.
+    /// What is wrong.
     pub problem: String,
-    /// What to write instead; empty when the problem says it all.
+    /// What to write instead; empty if the problem makes it clear.
     pub fix: String,
-    /// Line in the file, from 1; for an absent key the line of the table that misses it.
+    /// Line in the file, from 1; for a missing key the line of its table.
     pub line: Option<usize>,
-    /// The environment variable or command-line option that set the key, when it was not the file.
+    /// Environment variable or "command line", if the key was not set by the file.
     pub origin: Option<String>,
 }
 
@@ -74,15 +75,17 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// Collects while the configuration is read.
+/// Collects faults, warnings and notes while the configuration is read.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<String>,
+    /// Remarks that only `check` prints.
     pub(super) notes: Vec<String>,
 }
 
-/// More than anyone reads; keeps a hostile or binary file from costing quadratic time.
+/// Largest number of faults that are recorded. Each new fault is compared with all others, so a binary file would
+/// otherwise take quadratic time.
 pub(super) const MOST_FAULTS: usize = 100;
 
 impl Report {
@@ -97,50 +100,50 @@ impl Report {
         });
     }
 
-    /// Records a fault whose place is known already.
+    /// Records a fault whose line or origin may be known already.
     pub(super) fn push(&mut self, fault: Fault) {
         if !self.is_full() && !self.faults.contains(&fault) {
             self.faults.push(fault);
         }
     }
 
-    /// Records that `key` is absent, unless it is there and already faulted: an unreadable value is not a missing one.
+    /// Records that `key` is missing. Does nothing if `key` has a fault already: its value is invalid, not missing.
     pub(super) fn missing(&mut self, key: String, problem: impl Into<String>, fix: impl Into<String>) {
         if !self.is_faulted(&key) {
             self.fault(key, problem, fix);
         }
     }
 
-    /// Whether `key`, a part of it, or what it is a part of has a fault.
+    /// Whether `key`, a key below it or a key above it has a fault.
     pub(super) fn is_faulted(&self, key: &str) -> bool {
         self.faults
             .iter()
             .any(|fault| is_within(key, &fault.key) || is_within(&fault.key, key))
     }
 
-    /// Records something that does not stop the start; said once at start, at warn.
+    /// Records a problem that does not prevent the start. It is logged once, at level warn.
     pub(super) fn warn(&mut self, key: &str, text: impl fmt::Display) {
         self.warnings.push(format!("{key}: {text}"));
     }
 
-    /// Records something that only `check` mentions.
+    /// Records a remark that only `check` prints.
     pub(super) fn note(&mut self, key: &str, text: impl fmt::Display) {
         self.notes.push(format!("{key}: {text}"));
     }
 
-    /// Whether further faults are dropped.
+    /// Whether further faults are discarded.
     pub(super) const fn is_full(&self) -> bool {
         self.faults.len() >= MOST_FAULTS
     }
 }
 
-/// Whether `key` is `ancestor` or lies below it.
+/// Whether `key` is `ancestor` or a key below it.
 pub(super) fn is_within(key: &str, ancestor: &str) -> bool {
     key.strip_prefix(ancestor)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// "did you mean" for a word that is not among `known`: the closest, when it is close.
+/// The word of `known` that is most similar to `word`, for "did you mean"; `None` if none is similar.
 pub(super) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
@@ -155,22 +158,22 @@ pub(super) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, candidate)| candidate)
 }
 
-/// `a, b or c`, each in backquotes.
-pub(super) fn alternatives<'a>(words: impl IntoIterator<Item = &'a str>, last_by: &str) -> String {
+/// A list such as `a, b or c`, each word in backquotes; `conjunction` is "or" or "and".
+pub(super) fn alternatives<'a>(words: impl IntoIterator<Item = &'a str>, conjunction: &str) -> String {
     let quoted: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
         None => String::new(),
         Some((only, [])) => only.clone(),
-        Some((last, others)) => format!("{} {last_by} {last}", others.join(", ")),
+        Some((last, others)) => format!("{} {conjunction} {last}", others.join(", ")),
     }
 }
 
-/// Why a file cannot be read, after its name.
+/// Why a file cannot be read, as a predicate that follows its path.
 pub(super) fn unreadable(error: &std::io::Error) -> String {
     if error.kind() == std::io::ErrorKind::NotFound {
         String::from("does not exist")
     } else if error.kind() == std::io::ErrorKind::PermissionDenied {
-        String::from("may not be read")
+        String::from("cannot be read: permission denied")
     } else {
         format!("cannot be read: {}", error.kind())
     }
@@ -178,4 +181,4 @@ pub(super) fn unreadable(error: &std::io::Error) -> String {
 
 /// Why a literal secret is refused.
 pub(super) const LITERAL_SECRET: &str =
-    "a secret must not stand in the configuration itself, where backups, `git` and process lists would see it";
+    "a secret must not be part of the configuration itself, where backups, `git` and process lists would show it";

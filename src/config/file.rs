@@ -1,10 +1,10 @@
-//! The file's shape: what can be written, each key once. Everything may be absent; `resolve` knows the defaults and what is
-//! needed. The meaning, unit and default of every key are in `docs/configuration.md`, and a test compares the two.
+//! The keys of the file, one field for each. Every field may be missing: `resolve` fills in the defaults and knows which
+//! keys are required. `docs/configuration.md` has the meaning, unit and default of each key; a test compares the two.
 
 use super::fault::LITERAL_SECRET;
-use super::value::{Count, FileMode, Flag, List, Size, Tolerance, Wait, Word, Words};
-use super::{Audit, LogFormat, ReadyWhen, TlsVersion};
+use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, Size, Tolerance};
 use crate::scheme;
+use crate::settings::{Audit, LogFormat, ReadyWhen, TlsVersion};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use std::fmt;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) workers: Option<Count>,
-    pub(super) listen: List<Listen>,
+    pub(super) listen: OneOrMany<Listen>,
     pub(super) admin: Admin,
     pub(super) limits: Limits,
     pub(super) drain: Drain,
     pub(super) replay: ReplayStore,
     pub(super) log: Log,
     pub(super) upstreams: BTreeMap<String, Upstream>,
-    pub(super) route: List<Route>,
+    pub(super) route: OneOrMany<Route>,
 }
 
 /// `[listen]` or `[[listen]]`.
@@ -33,11 +33,11 @@ pub(super) struct Listen {
     pub(super) address: Option<String>,
     pub(super) unix: Option<String>,
     pub(super) mode: Option<FileMode>,
-    pub(super) tls: List<Certificate>,
-    pub(super) tls_minimum: Option<Word<TlsVersion>>,
+    pub(super) tls: OneOrMany<Certificate>,
+    pub(super) tls_minimum: Option<Keyword<TlsVersion>>,
     pub(super) client_auth: Option<ClientAuth>,
     pub(super) plaintext: Option<Flag>,
-    pub(super) trusted_proxies: List<String>,
+    pub(super) trusted_proxies: OneOrMany<String>,
     pub(super) proxy_protocol: Option<Flag>,
 }
 
@@ -54,13 +54,13 @@ pub(super) struct Certificate {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ClientAuth {
     pub(super) ca: Option<String>,
-    pub(super) mode: Option<Word<ClientMode>>,
+    pub(super) mode: Option<Keyword<ClientAuthMode>>,
     pub(super) forward_subject: Option<Flag>,
 }
 
 /// `mode` of `client_auth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ClientMode {
+pub(super) enum ClientAuthMode {
     Required,
     Optional,
 }
@@ -70,7 +70,7 @@ pub(super) enum ClientMode {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Admin {
     pub(super) address: Option<String>,
-    pub(super) readiness: Option<Word<ReadyWhen>>,
+    pub(super) readiness: Option<Keyword<ReadyWhen>>,
 }
 
 /// `[limits]`.
@@ -81,10 +81,10 @@ pub(super) struct Limits {
     pub(super) in_flight_bytes: Option<Size>,
     pub(super) head_bytes: Option<Size>,
     pub(super) headers: Option<Count>,
-    pub(super) handshake_timeout: Option<Wait>,
-    pub(super) head_timeout: Option<Wait>,
-    pub(super) idle_timeout: Option<Wait>,
-    pub(super) write_timeout: Option<Wait>,
+    pub(super) handshake_timeout: Option<DurationValue>,
+    pub(super) head_timeout: Option<DurationValue>,
+    pub(super) idle_timeout: Option<DurationValue>,
+    pub(super) write_timeout: Option<DurationValue>,
     pub(super) http2_streams: Option<Count>,
 }
 
@@ -92,8 +92,8 @@ pub(super) struct Limits {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Drain {
-    pub(super) delay: Option<Wait>,
-    pub(super) grace: Option<Wait>,
+    pub(super) delay: Option<DurationValue>,
+    pub(super) grace: Option<DurationValue>,
 }
 
 /// `[replay]`.
@@ -101,23 +101,23 @@ pub(super) struct Drain {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ReplayStore {
     pub(super) capacity: Option<Count>,
-    pub(super) store: List<String>,
+    pub(super) store: OneOrMany<String>,
     pub(super) sentinel: Option<String>,
-    pub(super) user: Option<HeaderText>,
-    pub(super) password: Option<Key>,
+    pub(super) user: Option<TextOrSecret>,
+    pub(super) password: Option<SecretReference>,
     pub(super) ca: Option<String>,
     pub(super) prefix: Option<String>,
-    pub(super) timeout: Option<Wait>,
-    pub(super) on_store_failure: Option<Word<OnStoreFailure>>,
+    pub(super) timeout: Option<DurationValue>,
+    pub(super) on_store_failure: Option<Keyword<OnStoreFailure>>,
 }
 
 /// `[log]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
-    pub(super) format: Option<Word<LogFormat>>,
+    pub(super) format: Option<Keyword<LogFormat>>,
     pub(super) filter: Option<String>,
-    pub(super) audit: Option<Word<Audit>>,
+    pub(super) audit: Option<Keyword<Audit>>,
 }
 
 /// `[[route]]`.
@@ -127,24 +127,24 @@ pub(super) struct Route {
     pub(super) name: Option<String>,
     pub(super) host: Option<String>,
     pub(super) path: Option<String>,
-    pub(super) methods: List<String>,
-    pub(super) allow: List<String>,
+    pub(super) methods: OneOrMany<String>,
+    pub(super) allow: OneOrMany<String>,
     pub(super) provider: Option<String>,
-    pub(super) secrets: List<Key>,
-    pub(super) public_keys: List<Key>,
+    pub(super) secrets: OneOrMany<SecretReference>,
+    pub(super) public_keys: OneOrMany<SecretReference>,
     pub(super) public_url: Option<String>,
     pub(super) custom: Option<scheme::SchemeDescription>,
     pub(super) tolerance: Option<Tolerance>,
     pub(super) replay: Replay,
     pub(super) dedupe: Option<Dedupe>,
-    pub(super) mode: Option<Word<Mode>>,
+    pub(super) mode: Option<Keyword<RouteMode>>,
     pub(super) body_limit: Option<Size>,
-    pub(super) body_timeout: Option<Wait>,
+    pub(super) body_timeout: Option<DurationValue>,
     pub(super) reject_status: Option<Count>,
-    pub(super) refusal_detail: Option<Word<Detail>>,
+    pub(super) refusal_detail: Option<Keyword<RefusalDetail>>,
     pub(super) handshake: Option<Flag>,
-    pub(super) verify_token: Option<Key>,
-    pub(super) upstream: Option<UpstreamRef>,
+    pub(super) verify_token: Option<SecretReference>,
+    pub(super) upstream: Option<UpstreamReference>,
 }
 
 /// `replay` of a route.
@@ -152,30 +152,30 @@ pub(super) struct Route {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Replay {
     pub(super) enabled: Option<Flag>,
-    pub(super) window: Option<Wait>,
-    pub(super) on_replay: Option<Word<OnReplay>>,
+    pub(super) window: Option<DurationValue>,
+    pub(super) on_replay: Option<Keyword<OnReplay>>,
 }
 
-/// `dedupe` of a route; there, even empty, it is on.
+/// `dedupe` of a route. The table enables deduplication, even if it is empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Dedupe {
     pub(super) header: Option<String>,
     pub(super) pointer: Option<String>,
     pub(super) form: Option<String>,
-    pub(super) window: Option<Wait>,
-    pub(super) on_duplicate: Option<Word<OnReplay>>,
-    pub(super) on_missing_id: Option<Word<OnMissingId>>,
+    pub(super) window: Option<DurationValue>,
+    pub(super) on_duplicate: Option<Keyword<OnReplay>>,
+    pub(super) on_missing_id: Option<Keyword<OnMissingId>>,
 }
 
-/// A secret or public key: where it is, never what it is.
+/// The source of a secret or public key. The key itself is never part of the configuration.
 #[derive(Debug, Default)]
-pub(super) struct Key(pub(super) KeyTable);
+pub(super) struct SecretReference(pub(super) SecretTable);
 
-/// A [`Key`] as a table.
+/// A [`SecretReference`] as a table.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct KeyTable {
+pub(super) struct SecretTable {
     pub(super) name: Option<String>,
     pub(super) env: Option<String>,
     pub(super) file: Option<String>,
@@ -184,12 +184,12 @@ pub(super) struct KeyTable {
 
 /// A URL, the name of an `[upstreams.NAME]` table, several URLs, or a table.
 #[derive(Debug)]
-pub(super) enum UpstreamRef {
-    /// URL or name.
+pub(super) enum UpstreamReference {
+    /// A URL, or the name of a table.
     Text(String),
-    /// Several servers, and every setting at its default.
-    List(List<Server>),
-    /// A table of its own.
+    /// URLs of several servers; every setting has its default.
+    Servers(OneOrMany<ServerEntry>),
+    /// A table of this route alone.
     Table(Box<Upstream>),
 }
 
@@ -197,31 +197,31 @@ pub(super) enum UpstreamRef {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Upstream {
-    pub(super) url: List<Server>,
+    pub(super) url: OneOrMany<ServerEntry>,
     pub(super) ca: Option<String>,
     pub(super) client: Option<Certificate>,
-    pub(super) connect_timeout: Option<Wait>,
-    pub(super) timeout: Option<Wait>,
+    pub(super) connect_timeout: Option<DurationValue>,
+    pub(super) timeout: Option<DurationValue>,
     pub(super) idle_connections: Option<Count>,
-    pub(super) idle_timeout: Option<Wait>,
+    pub(super) idle_timeout: Option<DurationValue>,
     pub(super) max_connections: Option<Count>,
-    pub(super) resolve_interval: Option<Wait>,
+    pub(super) resolve_interval: Option<DurationValue>,
     pub(super) ejection: Ejection,
     pub(super) health_check: Option<HealthCheck>,
-    pub(super) headers: BTreeMap<String, HeaderText>,
+    pub(super) headers: BTreeMap<String, TextOrSecret>,
 }
 
 /// One of an upstream's servers: a URL, or a table with one.
 #[derive(Debug, Default)]
-pub(super) struct Server(pub(super) ServerTable);
+pub(super) struct ServerEntry(pub(super) ServerTable);
 
-/// A [`Server`] as a table.
+/// A [`ServerEntry`] as a table.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServerTable {
     pub(super) url: Option<String>,
     pub(super) weight: Option<Count>,
-    /// Whether `url` is the whole item, and has no key of its own.
+    /// Whether the item is only the text of the URL, so that the URL has no key.
     #[serde(skip)]
     pub(super) is_text: bool,
 }
@@ -231,8 +231,8 @@ pub(super) struct ServerTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Ejection {
     pub(super) failures: Option<Count>,
-    pub(super) backoff: Option<Wait>,
-    pub(super) backoff_limit: Option<Wait>,
+    pub(super) backoff: Option<DurationValue>,
+    pub(super) backoff_limit: Option<DurationValue>,
     pub(super) panic_below: Option<Count>,
 }
 
@@ -241,31 +241,31 @@ pub(super) struct Ejection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HealthCheck {
     pub(super) path: Option<String>,
-    pub(super) interval: Option<Wait>,
-    pub(super) timeout: Option<Wait>,
+    pub(super) interval: Option<DurationValue>,
+    pub(super) timeout: Option<DurationValue>,
     pub(super) unhealthy_after: Option<Count>,
     pub(super) healthy_after: Option<Count>,
 }
 
-/// The value of a static header: a literal, or where it is.
+/// A text that is written literally or read from a source: the value of a static header, or the user of the store.
 #[derive(Debug)]
-pub(super) enum HeaderText {
-    /// As written.
+pub(super) enum TextOrSecret {
+    /// The text itself.
     Literal(String),
-    /// From a variable or a file.
-    Key(KeyTable),
+    /// The source of the text.
+    Source(SecretTable),
 }
 
 /// `mode` of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum RouteMode {
     Verify,
     Report,
 }
 
 /// `refusal_detail` of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Detail {
+pub(super) enum RefusalDetail {
     Reason,
     None,
 }
@@ -284,8 +284,8 @@ pub(super) enum OnStoreFailure {
     Accept,
 }
 
-impl Words for OnStoreFailure {
-    const WORDS: &'static [(&'static str, Self)] = &[("reject", Self::Reject), ("accept", Self::Accept)];
+impl Keywords for OnStoreFailure {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("reject", Self::Reject), ("accept", Self::Accept)];
 }
 
 /// `on_missing_id` of a route's `dedupe`.
@@ -295,44 +295,44 @@ pub(super) enum OnMissingId {
     Reject,
 }
 
-impl Words for OnMissingId {
-    const WORDS: &'static [(&'static str, Self)] = &[("forward", Self::Forward), ("reject", Self::Reject)];
+impl Keywords for OnMissingId {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("forward", Self::Forward), ("reject", Self::Reject)];
 }
 
-impl Words for Mode {
-    const WORDS: &'static [(&'static str, Self)] = &[("verify", Self::Verify), ("report", Self::Report)];
+impl Keywords for RouteMode {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("verify", Self::Verify), ("report", Self::Report)];
 }
 
-impl Words for Detail {
-    const WORDS: &'static [(&'static str, Self)] = &[("reason", Self::Reason), ("none", Self::None)];
+impl Keywords for RefusalDetail {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("reason", Self::Reason), ("none", Self::None)];
 }
 
-impl Words for OnReplay {
-    const WORDS: &'static [(&'static str, Self)] = &[("reject", Self::Reject), ("acknowledge", Self::Acknowledge)];
+impl Keywords for OnReplay {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("reject", Self::Reject), ("acknowledge", Self::Acknowledge)];
 }
 
-impl Words for TlsVersion {
-    const WORDS: &'static [(&'static str, Self)] = &[("1.2", Self::Tls12), ("1.3", Self::Tls13)];
+impl Keywords for TlsVersion {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("1.2", Self::Tls12), ("1.3", Self::Tls13)];
 }
 
-impl Words for ReadyWhen {
-    const WORDS: &'static [(&'static str, Self)] = &[("serving", Self::Serving), ("upstream", Self::Upstream)];
+impl Keywords for ReadyWhen {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("serving", Self::Serving), ("upstream", Self::Upstream)];
 }
 
-impl Words for ClientMode {
-    const WORDS: &'static [(&'static str, Self)] = &[("required", Self::Required), ("optional", Self::Optional)];
+impl Keywords for ClientAuthMode {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("required", Self::Required), ("optional", Self::Optional)];
 }
 
-impl Words for LogFormat {
-    const WORDS: &'static [(&'static str, Self)] = &[("json", Self::Json), ("human", Self::Human)];
+impl Keywords for LogFormat {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("json", Self::Json), ("human", Self::Human)];
 }
 
-impl Words for Audit {
-    const WORDS: &'static [(&'static str, Self)] =
+impl Keywords for Audit {
+    const KEYWORDS: &'static [(&'static str, Self)] =
         &[("all", Self::All), ("refused", Self::Refused), ("off", Self::Off)];
 }
 
-impl<'de> Deserialize<'de> for Key {
+impl<'de> Deserialize<'de> for SecretReference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(KeyVisitor)
     }
@@ -341,24 +341,24 @@ impl<'de> Deserialize<'de> for Key {
 struct KeyVisitor;
 
 impl<'de> Visitor<'de> for KeyVisitor {
-    type Value = Key;
+    type Value = SecretReference;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{ env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }")
     }
 
-    fn visit_str<E: Error>(self, _literal: &str) -> Result<Key, E> {
+    fn visit_str<E: Error>(self, _literal: &str) -> Result<SecretReference, E> {
         Err(E::custom(format_args!(
             "{LITERAL_SECRET}\nwrite {{ env = \"NAME_OF_A_VARIABLE\" }} or {{ file = \"/path\" }}"
         )))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Key, A::Error> {
-        KeyTable::deserialize(value::MapAccessDeserializer::new(map)).map(Key)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretReference, A::Error> {
+        SecretTable::deserialize(value::MapAccessDeserializer::new(map)).map(SecretReference)
     }
 }
 
-impl<'de> Deserialize<'de> for UpstreamRef {
+impl<'de> Deserialize<'de> for UpstreamReference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(UpstreamVisitor)
     }
@@ -367,26 +367,27 @@ impl<'de> Deserialize<'de> for UpstreamRef {
 struct UpstreamVisitor;
 
 impl<'de> Visitor<'de> for UpstreamVisitor {
-    type Value = UpstreamRef;
+    type Value = UpstreamReference;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a URL such as \"http://127.0.0.1:8000\", a list of them, or a table with `url`")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<UpstreamRef, E> {
-        Ok(UpstreamRef::Text(text.to_owned()))
+    fn visit_str<E: Error>(self, text: &str) -> Result<UpstreamReference, E> {
+        Ok(UpstreamReference::Text(text.to_owned()))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UpstreamRef, A::Error> {
-        Upstream::deserialize(value::MapAccessDeserializer::new(map)).map(|table| UpstreamRef::Table(Box::new(table)))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UpstreamReference, A::Error> {
+        Upstream::deserialize(value::MapAccessDeserializer::new(map))
+            .map(|table| UpstreamReference::Table(Box::new(table)))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<UpstreamRef, A::Error> {
-        List::deserialize(value::SeqAccessDeserializer::new(seq)).map(UpstreamRef::List)
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<UpstreamReference, A::Error> {
+        OneOrMany::deserialize(value::SeqAccessDeserializer::new(seq)).map(UpstreamReference::Servers)
     }
 }
 
-impl<'de> Deserialize<'de> for Server {
+impl<'de> Deserialize<'de> for ServerEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ServerVisitor)
     }
@@ -395,26 +396,26 @@ impl<'de> Deserialize<'de> for Server {
 struct ServerVisitor;
 
 impl<'de> Visitor<'de> for ServerVisitor {
-    type Value = Server;
+    type Value = ServerEntry;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a URL such as \"http://127.0.0.1:8000\", or { url = \"…\", weight = 2 }")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Server, E> {
-        Ok(Server(ServerTable {
+    fn visit_str<E: Error>(self, text: &str) -> Result<ServerEntry, E> {
+        Ok(ServerEntry(ServerTable {
             url: Some(text.to_owned()),
             is_text: true,
             ..ServerTable::default()
         }))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Server, A::Error> {
-        ServerTable::deserialize(value::MapAccessDeserializer::new(map)).map(Server)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ServerEntry, A::Error> {
+        ServerTable::deserialize(value::MapAccessDeserializer::new(map)).map(ServerEntry)
     }
 }
 
-impl<'de> Deserialize<'de> for HeaderText {
+impl<'de> Deserialize<'de> for TextOrSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(HeaderVisitor)
     }
@@ -423,17 +424,17 @@ impl<'de> Deserialize<'de> for HeaderText {
 struct HeaderVisitor;
 
 impl<'de> Visitor<'de> for HeaderVisitor {
-    type Value = HeaderText;
+    type Value = TextOrSecret;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string, { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<HeaderText, E> {
-        Ok(HeaderText::Literal(text.to_owned()))
+    fn visit_str<E: Error>(self, text: &str) -> Result<TextOrSecret, E> {
+        Ok(TextOrSecret::Literal(text.to_owned()))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HeaderText, A::Error> {
-        KeyTable::deserialize(value::MapAccessDeserializer::new(map)).map(HeaderText::Key)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TextOrSecret, A::Error> {
+        SecretTable::deserialize(value::MapAccessDeserializer::new(map)).map(TextOrSecret::Source)
     }
 }

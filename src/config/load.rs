@@ -1,41 +1,39 @@
-//! From the sources to the configuration in force, or to everything that is wrong with them.
+//! Loads a configuration from its sources, or reports every fault with its line.
 
-use super::Config;
 use super::decode::decode;
-use super::describe::describe;
 use super::document::Document;
 use super::fault::{Fault, Faults, Report, is_within, unreadable};
-use super::layer::{Origins, Sources, merge};
+use super::layers::{Origins, Sources, merge};
 use super::resolve::{Resolved, resolve};
 use super::service_credential;
+use crate::settings::Config;
 use std::path::{Path, PathBuf};
 
-/// A configuration with what is known about it.
+/// A valid configuration with what `check` and the reload need.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What the gateway runs on.
+    /// The settings.
     pub config: Config,
-    /// What only `check` mentions: things that may be right and are worth a look.
+    /// Remarks that only `check` prints: settings that may be right and should be reviewed.
     pub notes: Vec<String>,
-    /// Every file that was read (configuration, secrets, certificates, keys, roots), sorted, for the watch that reloads.
+    /// Every file that was read (configuration, secrets, certificates, keys, root certificates), sorted. `serve` watches
+    /// them and reloads when one changes.
     pub files: Vec<PathBuf>,
-    /// The resolved configuration as `check` prints it: every default filled in, every secret `[redacted]` with its place.
-    pub description: serde_json::Value,
 }
 
-/// Reads the file, lays environment and command line over it, and resolves the whole. Reads the files that the
-/// configuration names (secrets, certificates); binds nothing and connects to nothing.
+/// Loads the configuration, including the files that it names (secrets, certificates). Binds no socket and opens no
+/// connection.
 ///
 /// # Errors
-/// All faults at once, each with its key.
+/// All faults at once, each with its key and line.
 pub fn load(sources: &Sources) -> Result<Config, Faults> {
     inspect(sources).map(|loaded| loaded.config)
 }
 
-/// As [`load`], with what `check` prints and the watch needs.
+/// As [`load`], with remarks and the list of files.
 ///
 /// # Errors
-/// All faults at once, each with its key.
+/// All faults at once, each with its key and line.
 pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
     let mut report = Report::default();
     let document = sources
@@ -43,7 +41,7 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         .as_deref()
         .map_or_else(Document::default, |path| read(path, &mut report));
     if !report.faults.is_empty() {
-        // Half a tree would fault everything that stands in the other half.
+        // Keys after a syntax error are missing; reporting them as faults would mislead.
         return Err(faults(sources, report, Vec::new(), &document, &Origins::new()));
     }
     let (tree, origins) = merge(document.tree.clone(), sources, &mut report);
@@ -63,13 +61,11 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
     if !report.faults.is_empty() {
         return Err(faults(sources, report, files, &document, &origins));
     }
-    files = with_own(files, sources);
-    let description = describe(&config);
+    files = with_configuration(files, sources);
     Ok(Loaded {
         config,
         notes: report.notes,
         files,
-        description,
     })
 }
 
@@ -77,21 +73,21 @@ fn read(path: &Path, report: &mut Report) -> Document {
     match std::fs::read(path).map(String::from_utf8) {
         Ok(Ok(text)) => Document::parse(&text, report),
         Ok(Err(_)) => {
-            report.fault("", "not UTF-8, so not TOML", "");
+            report.fault("", "the file is not UTF-8, so it is not TOML", "save it as UTF-8");
             Document::default()
         }
         Err(error) => {
             report.fault(
                 "",
                 format!("the file {}", unreadable(&error)),
-                "write its path after `--config`",
+                "write the path of a readable file after `--config`",
             );
             Document::default()
         }
     }
 }
 
-/// Gives each fault its place, and puts them in the order of the file.
+/// Adds its place to each fault and sorts the faults by line.
 fn faults(sources: &Sources, report: Report, files: Vec<PathBuf>, document: &Document, origins: &Origins) -> Faults {
     let mut faults = report.faults;
     for fault in &mut faults {
@@ -102,19 +98,19 @@ fn faults(sources: &Sources, report: Report, files: Vec<PathBuf>, document: &Doc
         file: sources.file.clone(),
         faults,
         warnings: report.warnings,
-        files: with_own(files, sources),
+        files: with_configuration(files, sources),
     }
 }
 
-/// The files, and the configuration's own, each once.
-fn with_own(mut files: Vec<PathBuf>, sources: &Sources) -> Vec<PathBuf> {
+/// The files and the configuration file itself, sorted, each once.
+fn with_configuration(mut files: Vec<PathBuf>, sources: &Sources) -> Vec<PathBuf> {
     files.extend(sources.file.clone());
     files.sort();
     files.dedup();
     files
 }
 
-/// The deepest place that set the key or the table around it.
+/// Adds the line, variable or option that set the key of `fault`, or else the nearest table around the key.
 fn locate(fault: &mut Fault, document: &Document, origins: &Origins) {
     if fault.line.is_some() || fault.origin.is_some() || fault.key.is_empty() {
         return;

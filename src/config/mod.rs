@@ -1,29 +1,44 @@
-//! The configuration in force: file, environment and command line, parsed once into the shape that the gateway runs on.
+//! Reads the configuration: merges file, environment and command line, and makes the valid [`crate::settings`] of them,
+//! or reports every fault at once.
 //!
-//! It reads top to bottom: `layer.rs` puts variables and options over the `document.rs` of the file (figment merges),
-//! `decode.rs` reads the merged tree into the serde mirror of `file.rs` past every fault, `resolve` turns the mirror into
-//! the types of [`crate::settings`]. What comes out is valid: ports are numbers, secrets are keyed, certificates load and
-//! fit their keys. What does not come out is explained by [`Faults`], all at once. Keys, defaults and units are documented
-//! in `docs/configuration.md`, and a test compares the two.
+//! The steps, in the order in which [`load`] calls them:
+//!
+//! 1. `document` parses the text of the file.
+//! 2. `layers` puts variables and options over the file's values.
+//! 3. `service_credential` replaces `credential:NAME` by the path of a file.
+//! 4. `decode` reads the merged values into the types of `file`, which have one field for each key.
+//! 5. `resolve` fills in the defaults, reads secrets and certificates, and makes the settings.
+//!
+//! `docs/configuration.md` documents each key with its unit and default; a test compares the two.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`load`] | the steps, and the line of each fault |
+//! | [`resolve`] | from the keys of the file to the settings |
+//! | [`service_credential`] | files that the service manager provides |
+//! | [`layers`] | file, environment and command line, merged |
+//! | [`decode`] | from values to the types of `file`, past every fault |
+//! | [`document`] | the text of the file as values with lines |
+//! | [`file`] | the keys of the file as types |
+//! | [`value`] | durations, sizes and other single values |
+//! | [`credential`] | reads a secret from its source |
+//! | [`fault`] | faults and warnings |
 
 mod credential;
 mod decode;
-mod describe;
 mod document;
 mod fault;
 mod file;
-mod layer;
+mod layers;
 mod load;
-mod reload;
 mod resolve;
 mod service_credential;
 mod value;
 
-pub use crate::settings::*;
 pub use credential::{SecretError, SecretFiles, read_secret};
 pub use fault::{Fault, Faults};
-pub use layer::{RESERVED_VARIABLES, Sources};
+pub use layers::{RESERVED_VARIABLES, Sources};
 pub use load::{Loaded, inspect, load};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,42 +1,47 @@
-//! `credential:NAME` in place of a path: a file that the service manager put into `$CREDENTIALS_DIRECTORY` for this
-//! process alone (`LoadCredential=` of a systemd unit, <https://systemd.io/CREDENTIALS>).
+//! Replaces `credential:NAME` by the path of a file in `$CREDENTIALS_DIRECTORY`. The service manager puts such files
+//! there for this process alone (`LoadCredential=` of a systemd unit, <https://systemd.io/CREDENTIALS>).
 //!
-//! Resolved in the merged tree, before anything is decoded, so that it works wherever a path may stand: secrets, public
-//! keys, certificates, their keys, roots.
+//! This happens in the merged values, before they are decoded, so that it works for every path: secrets, public keys,
+//! certificates, private keys and root certificates.
 
 use super::fault::Report;
 use figment::value::{Dict, Empty, Value};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Begins a value that names a credential.
+/// Start of a value that names a credential.
 const PREFIX: &str = "credential:";
 
-/// Set by the service manager.
-const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+/// Variable that the service manager sets.
+const DIRECTORY_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
-/// Literal texts for the upstream, where a path never stands.
-const LITERALS: &str = "headers";
+/// Table whose texts are literal values for the upstream and never paths.
+const LITERAL_TABLE: &str = "headers";
 
-/// Replaces every `credential:NAME` by the path of that file. A value that cannot be replaced is recorded and taken out.
+/// Longest name of a credential in bytes (`NAME_MAX`, as for systemd).
+const MAX_NAME_BYTES: usize = 255;
+
+/// Replaces every `credential:NAME` by the path of its file. A value that cannot be replaced is removed and recorded as
+/// a fault.
 pub(super) fn resolve(tree: Dict, environment: &[(OsString, OsString)], report: &mut Report) -> Dict {
-    let mut resolver = Resolver {
+    let mut resolver = CredentialResolver {
         directory: environment
             .iter()
-            .find(|(name, directory)| name == DIRECTORY && !directory.is_empty())
+            .find(|(name, directory)| name == DIRECTORY_VARIABLE && !directory.is_empty())
             .map(|(_, directory)| PathBuf::from(directory)),
         report,
     };
     resolver.table("", tree, false)
 }
 
-struct Resolver<'a> {
+struct CredentialResolver<'a> {
+    /// Value of [`DIRECTORY_VARIABLE`]; `None` if it is unset or empty.
     directory: Option<PathBuf>,
     report: &'a mut Report,
 }
 
-impl Resolver<'_> {
-    /// `texts_are_literal` in a table whose texts are meant as written: only tables in it may name a credential.
+impl CredentialResolver<'_> {
+    /// Replaces credentials in `table` at `path`. With `texts_are_literal` only tables inside it may name a credential.
     fn table(&mut self, path: &str, table: Dict, texts_are_literal: bool) -> Dict {
         let mut resolved = Dict::new();
         for (key, value) in table {
@@ -48,7 +53,7 @@ impl Resolver<'_> {
             let value = if texts_are_literal && value.as_str().is_some() {
                 Some(value)
             } else {
-                self.value(&path, value, key == LITERALS)
+                self.value(&path, value, key == LITERAL_TABLE)
             };
             resolved.extend(value.map(|value| (key, value)));
         }
@@ -60,7 +65,7 @@ impl Resolver<'_> {
             Value::Dict(tag, fields) => Some(Value::Dict(tag, self.table(path, fields, texts_are_literal))),
             Value::Array(tag, items) => {
                 let items = items.into_iter().enumerate();
-                // A hole keeps the indices of the others, as in `decode`.
+                // `Empty` replaces a removed item, so that the others keep their indices, as in `decode`.
                 let items = items.map(|(index, item)| {
                     self.value(&format!("{path}[{index}]"), item, false)
                         .unwrap_or_else(|| Value::from(Empty::None))
@@ -75,15 +80,16 @@ impl Resolver<'_> {
         }
     }
 
+    /// The path of the credential `name`, which the value at `key` names.
     fn file(&mut self, key: &str, name: &str) -> Option<String> {
-        // systemd's own rule: a valid file name.
+        // systemd accepts every valid file name; `:` separates the name from the path in `LoadCredential=`.
         let is_name = !matches!(name, "" | "." | "..")
-            && name.len() <= 255
+            && name.len() <= MAX_NAME_BYTES
             && name
                 .bytes()
                 .all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':');
         if !is_name {
-            let problem = "not the name of a credential";
+            let problem = "this is not the name of a credential";
             let fix = "write the name that `LoadCredential=` gives it, such as \"credential:tls.key\"";
             self.report.fault(key, problem, fix);
             return None;
@@ -91,15 +97,17 @@ impl Resolver<'_> {
         let Some(path) = self.directory.as_deref().map(|directory| directory.join(name)) else {
             self.report.fault(
                 key,
-                format!("`credential:{name}` is for the service manager to bring, and ${DIRECTORY} is not set"),
-                format!("start it by systemd with `LoadCredential={name}:/path`, or by hand with {DIRECTORY} set to a directory that holds `{name}`"),
+                format!("`credential:{name}` cannot be found, because the variable {DIRECTORY_VARIABLE} is not set"),
+                format!(
+                    "let systemd start hookgate with `LoadCredential={name}:/path`, or set {DIRECTORY_VARIABLE} to a directory that contains `{name}`"
+                ),
             );
             return None;
         };
         let text = path.to_str().map(str::to_owned);
         if text.is_none() {
-            self.report
-                .fault(key, format!("${DIRECTORY} is not UTF-8"), "use another directory");
+            let problem = format!("the path in {DIRECTORY_VARIABLE} is not UTF-8");
+            self.report.fault(key, problem, "use another directory");
         }
         text
     }

@@ -1,8 +1,8 @@
-//! Leaf values of the file: durations, sizes, counts, flags, words from a fixed set, and lists that may have one item.
+//! Single values of the file (durations, sizes, numbers, booleans, keywords), and lists that may be written as one item.
 //!
-//! Every leaf takes text as well as its TOML type, because the environment and the command line have only text. Errors
-//! say what is expected and never what was found: the value may be a secret in the wrong place. An error's first line
-//! is the problem, its second what to write instead (`decode.rs` splits them).
+//! Every value is accepted as text as well as in its TOML type, because the environment and the command line have only
+//! text. Errors never quote the value, because it may be a secret at the wrong key. The first line of an error is the
+//! problem, the second the fix (`decode` splits them).
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
 use std::fmt;
@@ -10,22 +10,22 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 /// A value that is written as one TOML string, integer or boolean.
-pub(super) trait Leaf: Sized {
-    /// What is wrong with a value that does not parse.
+pub(super) trait SingleValue: Sized {
+    /// The problem of a value that does not parse.
     const PROBLEM: &'static str;
 
-    /// What to write instead.
+    /// What to write instead of a value that does not parse.
     fn fix() -> String;
 
-    /// From text.
+    /// Parses text.
     fn from_text(text: &str) -> Option<Self>;
 
-    /// From an integer, for the leaves that are written so.
+    /// Converts an integer; `None` for types that are not written as an integer.
     fn from_integer(_number: u64) -> Option<Self> {
         None
     }
 
-    /// From a boolean, for the leaves that are written so.
+    /// Converts a boolean; `None` for types that are not written as a boolean.
     fn from_flag(_flag: bool) -> Option<Self> {
         None
     }
@@ -35,8 +35,8 @@ pub(super) trait Leaf: Sized {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count(pub(super) u64);
 
-impl Leaf for Count {
-    const PROBLEM: &'static str = "not a whole number";
+impl SingleValue for Count {
+    const PROBLEM: &'static str = "this is not a whole number";
 
     fn fix() -> String {
         String::from("write digits without quotes, such as 100")
@@ -58,8 +58,8 @@ impl Leaf for Count {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flag(pub(super) bool);
 
-impl Leaf for Flag {
-    const PROBLEM: &'static str = "neither true nor false";
+impl SingleValue for Flag {
+    const PROBLEM: &'static str = "this is neither true nor false";
 
     fn fix() -> String {
         String::from("write true or false")
@@ -76,37 +76,37 @@ impl Leaf for Flag {
 
 /// A duration with its unit, `"500ms"`, `"5s"`, `"2m"`, `"24h"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wait(pub(super) Duration);
+pub(super) struct DurationValue(pub(super) Duration);
 
-/// Beyond a year a timeout is a mistake, and adding it to a clock could overflow.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Longest duration: one year. A longer one is a mistake, and its sum with the clock could overflow.
+const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
-impl Leaf for Wait {
-    const PROBLEM: &'static str = "not a duration";
+impl SingleValue for DurationValue {
+    const PROBLEM: &'static str = "this is not a duration";
 
     fn fix() -> String {
-        String::from("write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\" (a year at most)")
+        String::from("write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\" (at most one year)")
     }
 
     fn from_text(text: &str) -> Option<Self> {
         let wait = humantime::parse_duration(text).ok()?;
-        // humantime takes a bare 0.
+        // humantime accepts 0 without a unit.
         let has_unit = text.bytes().any(|byte| byte.is_ascii_alphabetic());
-        (has_unit && wait <= LONGEST).then_some(Self(wait))
+        (has_unit && wait <= MAX_DURATION).then_some(Self(wait))
     }
 }
 
-/// A tolerance: a duration, or `"unlimited"` in words.
+/// A tolerance: a duration in whole seconds, or `"unlimited"`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tolerance {
-    /// Age is not judged.
+    /// Every age is accepted.
     Unlimited,
-    /// Both ways.
+    /// The largest accepted difference, in both directions.
     Within(Duration),
 }
 
-impl Leaf for Tolerance {
-    const PROBLEM: &'static str = "not a tolerance";
+impl SingleValue for Tolerance {
+    const PROBLEM: &'static str = "this is not a tolerance";
 
     fn fix() -> String {
         String::from("write whole seconds such as \"5s\", or \"unlimited\" to accept any age")
@@ -116,18 +116,18 @@ impl Leaf for Tolerance {
         if text == "unlimited" {
             return Some(Self::Unlimited);
         }
-        let Wait(wait) = Wait::from_text(text)?;
-        // Clocks are compared in whole seconds; zero would refuse nearly everything and is not a way to say "off".
+        let DurationValue(wait) = DurationValue::from_text(text)?;
+        // Clocks are compared in whole seconds. Zero would refuse nearly every request; it does not mean "unlimited".
         (wait.subsec_nanos() == 0 && !wait.is_zero()).then_some(Self::Within(wait))
     }
 }
 
-/// A number of bytes, `"64KiB"`, `"1MiB"`, `"1MB"` or a plain integer.
+/// A number of bytes: `"64KiB"`, `"1MiB"`, `"1MB"` or an integer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size(pub(super) u64);
 
-impl Leaf for Size {
-    const PROBLEM: &'static str = "not a size in bytes";
+impl SingleValue for Size {
+    const PROBLEM: &'static str = "this is not a size in bytes";
 
     fn fix() -> String {
         String::from("write a whole number with its unit, such as \"64KiB\" or \"1MiB\"")
@@ -159,8 +159,8 @@ impl Leaf for Size {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FileMode(pub(super) u32);
 
-impl Leaf for FileMode {
-    const PROBLEM: &'static str = "not a file mode";
+impl SingleValue for FileMode {
+    const PROBLEM: &'static str = "this is not a file mode";
 
     fn fix() -> String {
         String::from("write octal digits in quotes, such as \"0660\"")
@@ -176,70 +176,59 @@ impl Leaf for FileMode {
     }
 }
 
-/// A word from a fixed set.
+/// One word of a fixed set.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Word<T>(pub(super) T);
+pub(super) struct Keyword<T>(pub(super) T);
 
-/// The words of a type.
-pub(super) trait Words: Copy + 'static {
-    /// Each word with what it stands for.
-    const WORDS: &'static [(&'static str, Self)];
-
-    /// The word for a value, for printing.
-    fn word(self) -> &'static str
-    where
-        Self: PartialEq,
-    {
-        Self::WORDS
-            .iter()
-            .find(|(_, value)| *value == self)
-            .map_or("", |(word, _)| word)
-    }
+/// A type whose values are written as keywords.
+pub(super) trait Keywords: Copy + 'static {
+    /// Each keyword with its value.
+    const KEYWORDS: &'static [(&'static str, Self)];
 }
 
-impl<T: Words> Leaf for Word<T> {
-    const PROBLEM: &'static str = "not one of the words that this key takes";
+impl<T: Keywords> SingleValue for Keyword<T> {
+    const PROBLEM: &'static str = "this key does not accept this word";
 
     fn fix() -> String {
-        let words: Vec<String> = T::WORDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let words: Vec<String> = T::KEYWORDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         format!("write {}", words.join(" or "))
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        T::WORDS
+        T::KEYWORDS
             .iter()
             .find(|(word, _)| *word == text)
             .map(|(_, value)| Self(*value))
     }
 }
 
-macro_rules! deserialize_leaf {
+macro_rules! deserialize_single_values {
     ($($type:ty),+) => {
         $(impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(LeafVisitor(PhantomData))
+                deserializer.deserialize_any(SingleValueVisitor(PhantomData))
             }
         })+
     };
 }
 
-deserialize_leaf!(Count, Flag, Wait, Tolerance, Size, FileMode);
+deserialize_single_values!(Count, Flag, DurationValue, Tolerance, Size, FileMode);
 
-impl<'de, T: Words> Deserialize<'de> for Word<T> {
+impl<'de, T: Keywords> Deserialize<'de> for Keyword<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LeafVisitor(PhantomData))
+        deserializer.deserialize_any(SingleValueVisitor(PhantomData))
     }
 }
 
-struct LeafVisitor<L>(PhantomData<L>);
+struct SingleValueVisitor<L>(PhantomData<L>);
 
-impl<L: Leaf> LeafVisitor<L> {
-    fn take<E: Error>(leaf: Option<L>) -> Result<L, E> {
-        leaf.ok_or_else(|| E::custom(format_args!("{}\n{}", L::PROBLEM, L::fix())))
+impl<L: SingleValue> SingleValueVisitor<L> {
+    fn take<E: Error>(value: Option<L>) -> Result<L, E> {
+        value.ok_or_else(|| E::custom(format_args!("{}\n{}", L::PROBLEM, L::fix())))
     }
 }
 
-impl<'de, L: Leaf> Visitor<'de> for LeafVisitor<L> {
+impl<'de, L: SingleValue> Visitor<'de> for SingleValueVisitor<L> {
     type Value = L;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -275,38 +264,38 @@ impl<'de, L: Leaf> Visitor<'de> for LeafVisitor<L> {
     }
 }
 
-/// A list, or one item in place of it. Each item keeps the index that it has in the file (`None` for a lone item).
+/// A list, or a single item instead of a list. Each item has its index in the file (`None` for a single item).
 #[derive(Debug)]
-pub(super) struct List<T>(pub(super) Vec<(Option<usize>, T)>);
+pub(super) struct OneOrMany<T>(pub(super) Vec<(Option<usize>, T)>);
 
-impl<T> Default for List<T> {
+impl<T> Default for OneOrMany<T> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<T> List<T> {
-    /// Items with their key paths below `key`.
+impl<T> OneOrMany<T> {
+    /// The items with the paths of their keys; `key` is the path of the list.
     pub(super) fn into_paths(self, key: &str) -> impl Iterator<Item = (String, T)> {
         self.0
             .into_iter()
             .map(move |(index, item)| (index.map_or_else(|| key.to_owned(), |i| format!("{key}[{i}]")), item))
     }
 
-    /// The same, borrowed.
+    /// As `into_paths`, with borrowed items.
     pub(super) fn paths(&self, key: &str) -> impl Iterator<Item = (String, &T)> {
         self.0
             .iter()
             .map(move |(index, item)| (index.map_or_else(|| key.to_owned(), |i| format!("{key}[{i}]")), item))
     }
 
-    /// Whether nothing was written.
+    /// Whether the list is missing or has no items.
     pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ListVisitor(PhantomData))
     }
@@ -315,28 +304,28 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
 struct ListVisitor<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
-    type Value = List<T>;
+    type Value = OneOrMany<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<List<T>, E> {
-        T::deserialize(value::StrDeserializer::new(text)).map(|item| List(vec![(None, item)]))
+    fn visit_str<E: Error>(self, text: &str) -> Result<OneOrMany<T>, E> {
+        T::deserialize(value::StrDeserializer::new(text)).map(|item| OneOrMany(vec![(None, item)]))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<List<T>, A::Error> {
-        T::deserialize(value::MapAccessDeserializer::new(map)).map(|item| List(vec![(None, item)]))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OneOrMany<T>, A::Error> {
+        T::deserialize(value::MapAccessDeserializer::new(map)).map(|item| OneOrMany(vec![(None, item)]))
     }
 
-    /// `None` stands where `decode` took a faulty item out, so that its neighbours keep their indices.
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List<T>, A::Error> {
+    /// An item is `None` if `decode` removed it as faulty. It is skipped, and the others keep their indices.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany<T>, A::Error> {
         let mut items = Vec::new();
         let mut index = 0;
         while let Some(item) = seq.next_element::<Option<T>>()? {
             items.extend(item.map(|item| (Some(index), item)));
             index += 1;
         }
-        Ok(List(items))
+        Ok(OneOrMany(items))
     }
 }

@@ -1,35 +1,58 @@
-//! From the mirror to the runtime shape: defaults, checks across keys, and the values that need the machine (variables,
-//! files, certificates). Every fault is recorded and the work goes on with something harmless in its place, so that one
-//! run finds them all; the result is used only when nothing was recorded.
+//! Makes the settings from the keys of the file: fills in defaults, checks keys against each other, and reads secrets and
+//! certificates.
+//!
+//! Every fault is recorded, and a harmless value takes the place of the faulty one, so that one run finds all faults. The
+//! result is used only if no fault was recorded.
+//!
+//! [`Resolver`] has one method for each table of the file; the modules are in the order of the imports.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`route`] | `[[route]]` |
+//! | [`dedupe`] | `dedupe` of a route |
+//! | [`challenge`] | `handshake` and `verify_token` of a route |
+//! | [`route_pattern`] | `host` and `path` of a route |
+//! | [`upstream`] | `[upstreams.NAME]` and `upstream` of a route |
+//! | [`upstream_servers`] | `url`, `ejection` and `health_check` of an upstream |
+//! | [`upstream_url`] | from text to a target |
+//! | [`listener`] | `[[listen]]` and `[admin]` |
+//! | [`replay_store`] | `[replay]` |
+//! | [`network`] | lists of networks, single addresses and presets |
+//! | [`secret`] | secrets and public keys |
+//! | [`host`] | syntax of host names |
 
-mod dedupe;
 mod challenge;
-mod key;
-mod listen;
+mod dedupe;
+mod host;
+mod listener;
 mod network;
-mod pattern;
-mod replay;
+mod replay_store;
 mod route;
-mod servers;
+mod route_pattern;
+mod secret;
 mod upstream;
-mod url;
+mod upstream_servers;
+mod upstream_url;
 
 use super::fault::Report;
 use super::file::{self, File};
-use super::value::{Count, Size, Wait, Word};
-use super::{Address, Audit, Config, Drain, Limits, Log, LogFormat, ReadyWhen};
+use super::value::{Count, DurationValue, Keyword, Size};
+use crate::settings::{Address, Config, Drain, Log, ProcessLimits, defaults, duration_text, size_text};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What comes of the mirror; meaningful only if the report has no fault.
+/// The settings with the files that were read and the faults that were found.
 pub(super) struct Resolved {
+    /// The settings; valid only if `report` has no fault.
     pub(super) config: Config,
+    /// Files that were read: secrets, certificates, keys and root certificates.
     pub(super) files: Vec<PathBuf>,
+    /// Faults, warnings and notes, including those of the earlier steps.
     pub(super) report: Report,
 }
 
-/// Resolves the mirror.
+/// Makes the settings. `base` is the directory of the configuration file, where relative paths start.
 pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: PathBuf, report: Report) -> Resolved {
     let mut resolver = Resolver {
         environment,
@@ -42,19 +65,15 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
     let admin = resolver.admin(&file.admin, &listeners);
     let upstreams = resolver.named_upstreams(file.upstreams);
     let own = listeners.iter().map(|listener| listener.address.clone());
-    let own: Vec<Address> = own.chain(admin.map(Address::Tcp)).collect();
+    let own: Vec<Address> = own.chain(admin.address.map(Address::Tcp)).collect();
     let routes = resolver.routes(file.route, upstreams, &limits, &own);
     let config = Config {
-        workers: resolver.count("workers", file.workers, default_workers(), 1, 1_024),
+        workers: resolver.count("workers", file.workers, available_cpus(), 1, 1_024),
         drain: resolver.drain(&file.drain),
         replay: resolver.replay_store(file.replay),
         log: resolver.log(file.log),
         listeners,
         admin,
-        readiness: file
-            .admin
-            .readiness
-            .map_or(ReadyWhen::Serving, |Word(readiness)| readiness),
         limits,
         routes,
         warnings: resolver.report.warnings.clone(),
@@ -66,83 +85,116 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
     }
 }
 
-/// What resolution reads and writes.
+/// Resolves the tables of the file one after the other.
 struct Resolver<'a> {
+    /// Variables of the process, for secrets.
     environment: &'a [(OsString, OsString)],
-    /// Where relative paths start: the directory of the file.
+    /// Directory of the configuration file, where relative paths start.
     base: PathBuf,
     report: Report,
-    /// Files that were read, to be watched.
+    /// Files that were read, to be watched by `serve`.
     files: Vec<PathBuf>,
 }
 
-fn default_workers() -> usize {
+/// The number of CPUs that the process may use; 1 if it cannot be determined.
+fn available_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 impl Resolver<'_> {
-    fn limits(&mut self, limits: &file::Limits) -> Limits {
-        let streams = self.count("limits.http2_streams", limits.http2_streams, 100, 1, 10_000);
-        Limits {
-            connections: self.count("limits.connections", limits.connections, 10_000, 1, 10_000_000),
-            in_flight_bytes: self.size("limits.in_flight_bytes", limits.in_flight_bytes, 64 << 20, 1, 1 << 40),
-            head_bytes: self.size("limits.head_bytes", limits.head_bytes, 32 << 10, 8 << 10, 16 << 20),
-            headers: self.count("limits.headers", limits.headers, 100, 1, 10_000),
-            handshake_timeout: self.wait("limits.handshake_timeout", limits.handshake_timeout, 10),
-            head_timeout: self.wait("limits.head_timeout", limits.head_timeout, 10),
-            idle_timeout: self.wait("limits.idle_timeout", limits.idle_timeout, 75),
-            write_timeout: self.wait("limits.write_timeout", limits.write_timeout, 30),
+    fn limits(&mut self, limits: &file::Limits) -> ProcessLimits {
+        let streams = self.count(
+            "limits.http2_streams",
+            limits.http2_streams,
+            defaults::HTTP2_STREAMS,
+            1,
+            10_000,
+        );
+        ProcessLimits {
+            connections: self.count(
+                "limits.connections",
+                limits.connections,
+                defaults::CONNECTIONS,
+                1,
+                10_000_000,
+            ),
+            in_flight_bytes: self.size(
+                "limits.in_flight_bytes",
+                limits.in_flight_bytes,
+                defaults::IN_FLIGHT_BYTES,
+                1,
+                1 << 40,
+            ),
+            head_bytes: self.size(
+                "limits.head_bytes",
+                limits.head_bytes,
+                defaults::HEAD_BYTES,
+                8 << 10,
+                16 << 20,
+            ),
+            headers: self.count("limits.headers", limits.headers, defaults::HEADERS, 1, 10_000),
+            handshake_timeout: self.timeout(
+                "limits.handshake_timeout",
+                limits.handshake_timeout,
+                defaults::HANDSHAKE_TIMEOUT,
+            ),
+            head_timeout: self.timeout("limits.head_timeout", limits.head_timeout, defaults::HEAD_TIMEOUT),
+            idle_timeout: self.timeout("limits.idle_timeout", limits.idle_timeout, defaults::IDLE_TIMEOUT),
+            write_timeout: self.timeout("limits.write_timeout", limits.write_timeout, defaults::WRITE_TIMEOUT),
             http2_streams: u32::try_from(streams).unwrap_or(u32::MAX),
         }
     }
 
     fn drain(&mut self, drain: &file::Drain) -> Drain {
         Drain {
-            // Zero is the default here: no wait before the listeners close.
-            delay: drain.delay.map_or(Duration::ZERO, |Wait(delay)| delay),
-            grace: self.wait("drain.grace", drain.grace, 25),
+            // Unlike a timeout, the delay may be zero.
+            delay: drain.delay.map_or(defaults::DRAIN_DELAY, |DurationValue(delay)| delay),
+            grace: self.timeout("drain.grace", drain.grace, defaults::DRAIN_GRACE),
         }
     }
 
     fn log(&mut self, log: file::Log) -> Log {
-        let filter = log.filter.unwrap_or_else(|| String::from("info"));
+        let filter = log.filter.unwrap_or_else(|| String::from(defaults::LOG_FILTER));
         if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&filter) {
             self.report.fault(
                 "log.filter",
-                format!("not a filter: {error}"),
-                "write a level or targets, such as \"info,hookgate=debug\"",
+                format!("this is not a filter: {error}"),
+                "write a level, or levels by target, such as \"info,hookgate=debug\"",
             );
         }
         Log {
-            format: log.format.map_or(LogFormat::Json, |Word(format)| format),
+            format: log.format.map_or(defaults::LOG_FORMAT, |Keyword(format)| format),
             filter,
-            audit: log.audit.map_or(Audit::All, |Word(audit)| audit),
+            audit: log.audit.map_or(defaults::AUDIT, |Keyword(audit)| audit),
         }
     }
 
-    /// A count within bounds.
+    /// A number from `least` to `most`, or `default` if the key is missing or faulty.
     fn count(&mut self, key: &str, written: Option<Count>, default: usize, least: usize, most: usize) -> usize {
         match written.map(|Count(count)| usize::try_from(count).unwrap_or(usize::MAX)) {
             None => default,
             Some(count) if (least..=most).contains(&count) => count,
             Some(_) => {
-                self.report
-                    .fault(key, "out of bounds", format!("write a number from {least} to {most}"));
+                self.report.fault(
+                    key,
+                    "this number is out of bounds",
+                    format!("write a number from {least} to {most}"),
+                );
                 default
             }
         }
     }
 
-    /// A size within bounds.
+    /// A size in bytes from `least` to `most`, or `default` if the key is missing or faulty.
     fn size(&mut self, key: &str, written: Option<Size>, default: usize, least: usize, most: usize) -> usize {
         match written.map(|Size(size)| usize::try_from(size).unwrap_or(usize::MAX)) {
             None => default,
             Some(size) if (least..=most).contains(&size) => size,
             Some(_) => {
-                let (least, most) = (super::describe::size(least), super::describe::size(most));
+                let (least, most) = (size_text(least), size_text(most));
                 self.report.fault(
                     key,
-                    "out of bounds",
+                    "this size is out of bounds",
                     format!("write a size from \"{least}\" to \"{most}\""),
                 );
                 default
@@ -150,23 +202,23 @@ impl Resolver<'_> {
         }
     }
 
-    /// A timeout: never zero, which would end everything at once. `default` in seconds.
-    fn wait(&mut self, key: &str, written: Option<Wait>, default: u64) -> Duration {
+    /// A timeout of at least 1 ms, or `default` if the key is missing or faulty.
+    fn timeout(&mut self, key: &str, written: Option<DurationValue>, default: Duration) -> Duration {
         match written {
-            None => Duration::from_secs(default),
-            Some(Wait(wait)) if wait < Duration::from_millis(1) => {
+            None => default,
+            Some(DurationValue(timeout)) if timeout < Duration::from_millis(1) => {
                 self.report.fault(
                     key,
-                    "zero would leave no time at all",
-                    format!("write a duration such as \"{default}s\""),
+                    "a timeout of zero would expire immediately",
+                    format!("write a duration such as \"{}\"", duration_text(default)),
                 );
-                Duration::from_secs(default)
+                default
             }
-            Some(Wait(wait)) => wait,
+            Some(DurationValue(timeout)) => timeout,
         }
     }
 
-    /// A path as written, or below the file's directory when it is relative.
+    /// A path, which starts at the directory of the configuration file if it is relative.
     fn path(&self, text: &str) -> PathBuf {
         self.base.join(Path::new(text))
     }

@@ -1,12 +1,12 @@
-//! Networks: address lists in CIDR notation, and the documented presets of source addresses.
+//! Lists of networks in CIDR notation, single addresses, and presets of the source addresses that a provider documents.
 
-use super::super::fault::{alternatives, closest};
-use super::super::value::List;
 use super::Resolver;
+use crate::config::fault::{alternatives, closest};
+use crate::config::value::OneOrMany;
 use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Source addresses that Paddle documents for its live account webhooks; the provider's page is the authority.
+/// Source addresses of webhooks of Paddle's live accounts, from Paddle's documentation.
 const PADDLE_LIVE: [[u8; 4]; 6] = [
     [34, 232, 58, 13],
     [34, 195, 105, 136],
@@ -16,7 +16,7 @@ const PADDLE_LIVE: [[u8; 4]; 6] = [
     [34, 212, 5, 7],
 ];
 
-/// The same for the sandbox.
+/// The same for sandbox accounts.
 const PADDLE_SANDBOX: [[u8; 4]; 6] = [
     [34, 194, 127, 46],
     [54, 234, 237, 108],
@@ -26,15 +26,20 @@ const PADDLE_SANDBOX: [[u8; 4]; 6] = [
     [100, 20, 172, 113],
 ];
 
+/// Names that stand for lists of addresses.
 const PRESETS: [(&str, [[u8; 4]; 6]); 2] = [("paddle-live", PADDLE_LIVE), ("paddle-sandbox", PADDLE_SANDBOX)];
 
 impl Resolver<'_> {
-    /// A list of networks, single addresses and presets.
-    pub(super) fn networks(&mut self, key: &str, list: List<String>) -> Vec<IpNet> {
+    /// The networks of a list; a single address is a network with one address.
+    pub(super) fn networks(&mut self, key: &str, list: OneOrMany<String>) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for (key, text) in list.into_paths(key) {
             if let Some((_, addresses)) = PRESETS.iter().find(|(name, _)| *name == text) {
-                networks.extend(addresses.iter().map(|octets| host(IpAddr::V4(Ipv4Addr::from(*octets)))));
+                networks.extend(
+                    addresses
+                        .iter()
+                        .map(|octets| single_address(IpAddr::V4(Ipv4Addr::from(*octets)))),
+                );
             } else {
                 networks.extend(self.network(&key, &text));
             }
@@ -44,18 +49,18 @@ impl Resolver<'_> {
 
     fn network(&mut self, key: &str, text: &str) -> Option<IpNet> {
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Some(host(address));
+            return Some(single_address(address));
         }
         match text.parse::<IpNet>() {
             Ok(network) if network.trunc() == network => Some(canonical(network)),
             Ok(network) => {
                 let fix = format!(
-                    "write \"{}\", or \"{}\" for the one address",
+                    "write \"{}\" for the network, or \"{}\" for the one address",
                     network.trunc(),
                     network.addr()
                 );
                 self.report
-                    .fault(key, format!("`{text}` has bits set beyond its prefix length"), fix);
+                    .fault(key, format!("`{text}` has bits set after its prefix"), fix);
                 None
             }
             Err(_) => {
@@ -75,11 +80,12 @@ impl Resolver<'_> {
     }
 }
 
-fn host(address: IpAddr) -> IpNet {
+fn single_address(address: IpAddr) -> IpNet {
     IpNet::from(address.to_canonical())
 }
 
-/// `::ffff:a.b.c.d/120` and the like as the IPv4 network that it means: peers are compared in canonical form.
+/// The IPv4 network of an IPv4-mapped network such as `::ffff:a.b.c.d/120`. Addresses of peers are compared in the same
+/// canonical form.
 fn canonical(network: IpNet) -> IpNet {
     match network {
         IpNet::V6(six) if six.prefix_len() >= 96 => six

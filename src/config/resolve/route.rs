@@ -1,26 +1,22 @@
-//! Routes: patterns, schemes with their keys, and what only makes sense together.
+//! `[[route]]`: the scheme with its secrets, and the checks of keys that depend on each other.
 
-use super::super::fault::{alternatives, closest};
-use super::super::file::{self, Detail, Mode, OnReplay};
-use super::super::value::{Count, Flag, List, Tolerance, Wait, Word};
-use super::super::{Address, Dedupe, Limits, ReplayPolicy, Route, SecretInfo};
 use super::Resolver;
-use super::upstream::Named;
+use super::upstream::NamedUpstreams;
+use crate::config::fault::{alternatives, closest};
+use crate::config::file::{self, OnReplay, RefusalDetail, RouteMode};
+use crate::config::value::{Count, DurationValue, Flag, Keyword, OneOrMany, Tolerance};
 use crate::scheme::{Verifier, presets};
+use crate::settings::{Address, Dedupe, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, duration_text};
 use hyper::{Method, StatusCode};
 use std::time::Duration;
 
-/// How long a request without a timestamp is remembered when the route does not say: long enough for a sender's quick
-/// retries, short enough for a deliberate redelivery.
-const WINDOW: Duration = Duration::from_secs(300);
-
 impl Resolver<'_> {
-    /// All routes.
+    /// The routes, with distinct names and patterns. `own` are the addresses of the gateway itself.
     pub(super) fn routes(
         &mut self,
-        list: List<file::Route>,
-        mut named: Named,
-        limits: &Limits,
+        list: OneOrMany<file::Route>,
+        mut named: NamedUpstreams,
+        limits: &ProcessLimits,
         own: &[Address],
     ) -> Vec<Route> {
         if list.is_empty() {
@@ -43,13 +39,13 @@ impl Resolver<'_> {
                 if let Some((twin, ..)) = patterns.iter().find(|(_, h, p)| *h == host && p == path) {
                     self.report.fault(
                         format!("{key}.path"),
-                        format!("the same host and path as {twin}"),
-                        "remove one of the two",
+                        format!("{twin} has the same host and path"),
+                        "remove one of them",
                     );
                 } else if let Some((twin, _)) = names.iter().find(|(_, other)| *other == name) {
                     self.report.fault(
                         format!("{key}.name"),
-                        format!("the same name as {twin}, and metrics could not tell them apart"),
+                        format!("{twin} has the same name, so metrics could not distinguish them"),
                         "give one of them a `name`",
                     );
                 }
@@ -65,8 +61,8 @@ impl Resolver<'_> {
             let scheme = self.scheme(&key, &mut written);
             if let Some(upstream) = &upstream {
                 let key = format!("{key}.upstream");
-                self.no_loop(&key, upstream, own);
-                self.no_signature(
+                self.check_loop(&key, upstream, own);
+                self.check_signature_headers(
                     &key,
                     upstream,
                     scheme
@@ -109,23 +105,25 @@ impl Resolver<'_> {
         routes
     }
 
+    /// The name of a route. Default: host and path.
     fn route_name(&mut self, key: &str, written: Option<String>, path: Option<&str>, host: Option<&str>) -> String {
         match written {
             Some(name) => {
-                self.label(&format!("{key}.name"), &name);
+                self.check_name(&format!("{key}.name"), &name);
                 name
             }
-            // Two hosts with the same path are two routes.
+            // Routes of different hosts may have the same path.
             None => format!("{}{}", host.unwrap_or_default(), path.unwrap_or_default()),
         }
     }
 
-    fn scheme(&mut self, key: &str, written: &mut file::Route) -> Option<Scheme> {
+    /// The scheme of a route with its keys; `None` after a fault.
+    fn scheme(&mut self, key: &str, written: &mut file::Route) -> Option<ResolvedScheme> {
         let lists = [
             std::mem::take(&mut written.secrets),
             std::mem::take(&mut written.public_keys),
         ];
-        if lists.iter().all(List::is_empty) {
+        if lists.iter().all(OneOrMany::is_empty) {
             let fix = "write `secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]`";
             self.report.missing(
                 format!("{key}.secrets"),
@@ -134,8 +132,8 @@ impl Resolver<'_> {
             );
         }
         let [secrets, public_keys] = lists;
-        let (mut named, mut keys) = self.keys(&format!("{key}.secrets"), secrets, true);
-        let (named_public, public) = self.keys(&format!("{key}.public_keys"), public_keys, false);
+        let (mut named, mut keys) = self.secrets(&format!("{key}.secrets"), secrets, true);
+        let (named_public, public) = self.secrets(&format!("{key}.public_keys"), public_keys, false);
         named.extend(named_public);
         keys.extend(public);
         let provider = written
@@ -143,14 +141,14 @@ impl Resolver<'_> {
             .take()
             .or_else(|| written.custom.is_some().then(|| String::from("custom")));
         let Some(provider) = provider else {
-            let fix = "write `provider = \"paddle\"`, or another of those in docs/schemes.md";
+            let fix = "write `provider = \"paddle\"`, or another provider of docs/schemes.md";
             self.report
                 .missing(format!("{key}.provider"), "this route has no provider", fix);
             return None;
         };
         if named.is_empty() {
-            // What is wrong with the keys is said already; the provider's name can still be judged.
-            self.provider(key, &provider);
+            // The keys have their own faults; only the name of the provider can still be checked.
+            self.check_provider(key, &provider);
             return None;
         }
         match Verifier::new(&provider, written.custom.take(), named, written.public_url.clone()) {
@@ -158,14 +156,14 @@ impl Resolver<'_> {
                 for warning in verifier.warnings() {
                     self.report.warn(&format!("{key}.provider"), warning);
                 }
-                Some(Scheme {
+                Some(ResolvedScheme {
                     verifier,
                     provider,
                     keys,
                 })
             }
             Err(problems) => {
-                if self.provider(key, &provider) {
+                if self.check_provider(key, &provider) {
                     for problem in problems {
                         self.report.fault(key, problem, "");
                     }
@@ -175,8 +173,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Whether there is such a provider.
-    fn provider(&mut self, key: &str, provider: &str) -> bool {
+    /// Whether the provider is known; records a fault if not.
+    fn check_provider(&mut self, key: &str, provider: &str) -> bool {
         let known = || presets::names().chain(["custom"]);
         if known().any(|name| name == provider) {
             return true;
@@ -192,48 +190,65 @@ impl Resolver<'_> {
         false
     }
 
-    fn settings(&mut self, key: &str, written: &file::Route, scheme: Option<&Scheme>, limits: &Limits) -> Settings {
+    /// The settings that need neither the path nor the upstream.
+    fn settings(
+        &mut self,
+        key: &str,
+        written: &file::Route,
+        scheme: Option<&ResolvedScheme>,
+        limits: &ProcessLimits,
+    ) -> RouteSettings {
         let tolerance = self.tolerance(key, written.tolerance, scheme);
         let has_timestamp = scheme.map(|scheme| scheme.verifier.has_timestamp());
-        let report_only = matches!(written.mode, Some(Word(Mode::Report)));
+        let report_only = matches!(written.mode, Some(Keyword(RouteMode::Report)));
         if report_only {
             self.report.warn(
                 &format!("{key}.mode"),
-                "report mode: requests that are not genuine are forwarded, marked `Hookgate-Verified: failed`",
+                "report mode: requests that fail verification are forwarded too, with `Hookgate-Verified: failed`",
             );
         }
-        let body_limit = self.size(&format!("{key}.body_limit"), written.body_limit, 1 << 20, 1, 1 << 40);
+        let body_limit = self.size(
+            &format!("{key}.body_limit"),
+            written.body_limit,
+            defaults::BODY_LIMIT,
+            1,
+            1 << 40,
+        );
         if body_limit > limits.in_flight_bytes {
             let fix = "raise `limits.in_flight_bytes`, or lower `body_limit`";
             self.report.fault(
                 format!("{key}.body_limit"),
-                "larger than `limits.in_flight_bytes`, so no such body could arrive",
+                "this is larger than `limits.in_flight_bytes`, so a body of this size could never be read",
                 fix,
             );
         }
-        Settings {
+        RouteSettings {
             methods: self.methods(&format!("{key}.methods"), &written.methods),
             tolerance,
             replay: self.replay(&format!("{key}.replay"), &written.replay, has_timestamp, tolerance),
-            dedupe: written
-                .dedupe
-                .as_ref()
-                .and_then(|written| self.dedupe(&format!("{key}.dedupe"), written, scheme)),
+            dedupe: written.dedupe.as_ref().and_then(|written| {
+                self.dedupe(&format!("{key}.dedupe"), written, scheme.map(|scheme| &scheme.verifier))
+            }),
             report_only,
             body_limit,
-            body_timeout: self.wait(&format!("{key}.body_timeout"), written.body_timeout, 10),
+            body_timeout: self.timeout(
+                &format!("{key}.body_timeout"),
+                written.body_timeout,
+                defaults::BODY_TIMEOUT,
+            ),
             reject_status: self.reject_status(&format!("{key}.reject_status"), written.reject_status),
-            refusal_detail: !matches!(written.refusal_detail, Some(Word(Detail::None))),
+            refusal_detail: !matches!(written.refusal_detail, Some(Keyword(RefusalDetail::None))),
         }
     }
 
-    fn methods(&mut self, key: &str, written: &List<String>) -> Vec<Method> {
+    /// The accepted methods, each once.
+    fn methods(&mut self, key: &str, written: &OneOrMany<String>) -> Vec<Method> {
         let mut methods = Vec::new();
         for (key, text) in written.paths(key) {
             match Method::from_bytes(text.as_bytes()) {
                 Ok(Method::CONNECT | Method::TRACE) => {
                     self.report
-                        .fault(&key, "CONNECT and TRACE carry no webhook", "write \"POST\"");
+                        .fault(&key, "a webhook cannot use CONNECT or TRACE", "write \"POST\"");
                 }
                 Ok(method) if text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') => {
                     if !methods.contains(&method) {
@@ -241,27 +256,39 @@ impl Resolver<'_> {
                     }
                 }
                 Ok(_) | Err(_) => {
-                    self.report
-                        .fault(&key, "not a method in capital letters", "write \"POST\" or \"GET\"");
+                    self.report.fault(
+                        &key,
+                        "this is not a method in capital letters",
+                        "write \"POST\" or \"GET\"",
+                    );
                 }
             }
         }
         if methods.is_empty() {
-            methods.push(Method::POST);
+            methods.push(defaults::METHOD);
         }
         methods
     }
 
-    fn tolerance(&mut self, key: &str, written: Option<Tolerance>, scheme: Option<&Scheme>) -> Option<Duration> {
+    /// The tolerance of a route; `None` accepts every age.
+    fn tolerance(
+        &mut self,
+        key: &str,
+        written: Option<Tolerance>,
+        scheme: Option<&ResolvedScheme>,
+    ) -> Option<Duration> {
         let scheme = scheme?;
         let key = format!("{key}.tolerance");
         if !scheme.verifier.has_timestamp() {
             if written.is_some() {
-                let problem = format!("`{}` signs no timestamp, so age cannot be judged", scheme.provider);
+                let problem = format!(
+                    "`{}` signs no timestamp, so the age of a request is unknown",
+                    scheme.provider
+                );
                 self.report.fault(
                     key,
                     problem,
-                    "remove it; `replay = { window = \"5m\" }` remembers what was delivered",
+                    "remove it; `replay = { window = \"5m\" }` remembers delivered requests",
                 );
             }
             return None;
@@ -271,7 +298,7 @@ impl Resolver<'_> {
             Some(Tolerance::Unlimited) => {
                 self.report.warn(
                     &key,
-                    "unlimited: a request captured once is accepted for ever, except within the replay window",
+                    "unlimited: an attacker can send a captured request again at any time after the replay window",
                 );
                 None
             }
@@ -279,6 +306,7 @@ impl Resolver<'_> {
         }
     }
 
+    /// The replay policy of a route. `has_timestamp` is `None` if the scheme has a fault.
     fn replay(
         &mut self,
         key: &str,
@@ -286,23 +314,23 @@ impl Resolver<'_> {
         has_timestamp: Option<bool>,
         tolerance: Option<Duration>,
     ) -> ReplayPolicy {
-        let acknowledge = matches!(written.on_replay, Some(Word(OnReplay::Acknowledge)));
+        let acknowledge = matches!(written.on_replay, Some(Keyword(OnReplay::Acknowledge)));
         let window_key = format!("{key}.window");
         if matches!(written.enabled, Some(Flag(false))) {
             if written.window.is_some() || written.on_replay.is_some() {
                 self.report.fault(
                     key,
-                    "the replay guard is off, so `window` and `on_replay` mean nothing",
+                    "the replay guard is off, so `window` and `on_replay` have no effect",
                     "remove them, or `enabled = false`",
                 );
             }
             let until = match (has_timestamp, tolerance) {
-                (Some(_), None) => "for ever",
-                (Some(_) | None, _) => "until it is stale",
+                (Some(_), None) => "at any time",
+                (Some(_) | None, _) => "until its timestamp is too old",
             };
             self.report.warn(
                 key,
-                format_args!("the replay guard is off: a request captured once is accepted again {until}"),
+                format_args!("the replay guard is off: a captured request is accepted again {until}"),
             );
             return ReplayPolicy {
                 window: Some(Duration::ZERO),
@@ -310,47 +338,49 @@ impl Resolver<'_> {
             };
         }
         let window = match (written.window, tolerance) {
-            (Some(Wait(window)), _) if window < Duration::from_secs(1) => {
+            (Some(DurationValue(window)), _) if window < Duration::from_secs(1) => {
                 self.report.fault(
                     window_key,
-                    "shorter than a second",
+                    "this window is shorter than one second",
                     "write a duration such as \"5m\", or `enabled = false`",
                 );
                 None
             }
-            // A timestamp may lie `tolerance` ahead, so the request stays valid for twice that long.
-            (Some(Wait(window)), Some(tolerance)) if window < tolerance.saturating_mul(2) => {
-                let fix = "remove `window`: by default a request is remembered for exactly as long as it is fresh";
+            // A timestamp may be up to `tolerance` in the future, so a request stays valid for up to twice the tolerance.
+            (Some(DurationValue(window)), Some(tolerance)) if window < tolerance.saturating_mul(2) => {
+                let fix = "remove `window`: by default a request is remembered until its timestamp is too old";
                 self.report.fault(
                     window_key,
-                    "shorter than twice the tolerance, which would let a replay through",
+                    "this window is shorter than twice the tolerance, so a replay could be accepted",
                     fix,
                 );
                 None
             }
-            (Some(Wait(window)), _) => Some(window),
+            (Some(DurationValue(window)), _) => Some(window),
             (None, Some(_)) => None,
             (None, None) => {
                 let why = match has_timestamp {
                     Some(true) => Some("the tolerance is unlimited"),
                     Some(false) => Some("the provider signs no timestamp"),
-                    // There is no scheme to speak of: its own fault says why.
+                    // The scheme has its own fault.
                     None => None,
                 };
                 if let Some(why) = why {
                     self.report.warn(
                         &window_key,
                         format_args!(
-                            "{why}, so a replay is recognised for 5 minutes only; `replay = {{ window = … }}` changes it"
+                            "{why}, so a replay is detected for {} only; `replay = {{ window = … }}` changes it",
+                            duration_text(defaults::REPLAY_WINDOW)
                         ),
                     );
                 }
-                Some(WINDOW)
+                Some(defaults::REPLAY_WINDOW)
             }
         };
         ReplayPolicy { window, acknowledge }
     }
 
+    /// The status that replaces 401.
     fn reject_status(&mut self, key: &str, written: Option<Count>) -> Option<StatusCode> {
         let Count(status) = written?;
         let status = u16::try_from(status)
@@ -359,7 +389,7 @@ impl Resolver<'_> {
         if status.is_none() {
             self.report.fault(
                 key,
-                "senders misread other statuses as success, as moved, or as gone",
+                "senders interpret other statuses as success, as a redirect or as a removed endpoint",
                 "write 400, 401, 403, or 500 for providers that retry only on 5xx",
             );
         }
@@ -367,15 +397,18 @@ impl Resolver<'_> {
     }
 }
 
-/// What a route's scheme and keys come to.
-pub(super) struct Scheme {
-    pub(super) verifier: Verifier,
-    pub(super) provider: String,
+/// The scheme of a route.
+struct ResolvedScheme {
+    /// The scheme with its keys.
+    verifier: Verifier,
+    /// Name of the provider as the file writes it.
+    provider: String,
+    /// Names and sources of the keys, in the order of `verifier`.
     keys: Vec<SecretInfo>,
 }
 
-/// What stands on its own.
-struct Settings {
+/// The part of [`Route`] that needs neither the path nor the upstream.
+struct RouteSettings {
     methods: Vec<Method>,
     tolerance: Option<Duration>,
     replay: ReplayPolicy,

@@ -1,38 +1,42 @@
-//! Upstreams: URLs, tables, names of tables; and the loop of a gateway that forwards to itself.
+//! `[upstreams.NAME]` and `upstream` of a route, and the check that the gateway does not forward to itself.
 
-use super::super::fault::closest;
-use super::super::file::{self, HeaderText, UpstreamRef};
-use super::super::value::List;
-use super::super::{Address, Server, Target, Upstream};
 use super::Resolver;
-use super::url::reaches;
+use super::upstream_url::{URL_FIX, reaches};
+use crate::config::fault::closest;
+use crate::config::file::{self, TextOrSecret, UpstreamReference};
+use crate::config::value::OneOrMany;
 use crate::http::message::Role;
 use crate::secret::Secret;
+use crate::settings::{Address, ServerSettings, Upstream, UpstreamTarget, defaults};
 use crate::tls;
 use hyper::header::{HeaderName, HeaderValue};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub(super) const URL_FIX: &str = "write \"http://127.0.0.1:8000\", \"https://app.internal\" or \"unix:/run/app.sock\"";
-
-/// The `[upstreams.NAME]` tables, and which of them a route has used.
+/// The `[upstreams.NAME]` tables.
 #[derive(Default)]
-pub(super) struct Named {
+pub(super) struct NamedUpstreams {
+    /// By name; `None` if the table has a fault.
     tables: BTreeMap<String, Option<Arc<Upstream>>>,
+    /// Names that a route has used.
     used: BTreeSet<String>,
 }
 
 impl Resolver<'_> {
-    pub(super) fn named_upstreams(&mut self, tables: BTreeMap<String, file::Upstream>) -> Named {
-        let mut named = Named::default();
+    /// The `[upstreams.NAME]` tables.
+    pub(super) fn named_upstreams(&mut self, tables: BTreeMap<String, file::Upstream>) -> NamedUpstreams {
+        let mut named = NamedUpstreams::default();
         for (name, table) in tables {
             let key = format!("upstreams.{name}");
             if !name
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
             {
-                self.report
-                    .fault(&key, "not a name", "write letters, digits, `_` or `-`");
+                self.report.fault(
+                    &key,
+                    "this is not a name of an upstream",
+                    "write letters, digits, `_` or `-`",
+                );
             }
             let upstream = self.upstream(&key, table).map(Arc::new);
             named.tables.insert(name, upstream);
@@ -40,12 +44,13 @@ impl Resolver<'_> {
         named
     }
 
-    /// The upstream of one route; equal ones are shared.
+    /// The upstream of one route. `shared` holds the upstreams of the routes before it: routes with equal upstreams share
+    /// one, with its connections.
     pub(super) fn route_upstream(
         &mut self,
         key: &str,
-        written: Option<UpstreamRef>,
-        named: &mut Named,
+        written: Option<UpstreamReference>,
+        named: &mut NamedUpstreams,
         shared: &mut Vec<Arc<Upstream>>,
     ) -> Option<Arc<Upstream>> {
         let upstream = match written {
@@ -57,20 +62,20 @@ impl Resolver<'_> {
                 );
                 return None;
             }
-            Some(UpstreamRef::Table(table)) => Arc::new(self.upstream(key, *table)?),
-            Some(UpstreamRef::List(servers)) => {
+            Some(UpstreamReference::Table(table)) => Arc::new(self.upstream(key, *table)?),
+            Some(UpstreamReference::Servers(servers)) => {
                 Arc::new(self.upstream_of(key, key, servers, file::Upstream::default())?)
             }
-            Some(UpstreamRef::Text(text)) if text.contains([':', '/']) => {
+            Some(UpstreamReference::Text(text)) if text.contains([':', '/']) => {
                 let server = file::ServerTable {
                     url: Some(text),
                     is_text: true,
                     ..file::ServerTable::default()
                 };
-                let servers = List(vec![(None, file::Server(server))]);
+                let servers = OneOrMany(vec![(None, file::ServerEntry(server))]);
                 Arc::new(self.upstream_of(key, key, servers, file::Upstream::default())?)
             }
-            Some(UpstreamRef::Text(name)) => match named.tables.get(&name) {
+            Some(UpstreamReference::Text(name)) => match named.tables.get(&name) {
                 Some(upstream) => {
                     named.used.insert(name);
                     upstream.clone()?
@@ -95,24 +100,27 @@ impl Resolver<'_> {
         }
     }
 
-    /// Warns of tables that no route uses.
-    pub(super) fn unused_upstreams(&mut self, named: &Named) {
+    /// Records a warning for each table that no route uses.
+    pub(super) fn unused_upstreams(&mut self, named: &NamedUpstreams) {
         for name in named.tables.keys().filter(|name| !named.used.contains(*name)) {
-            self.report.warn(&format!("upstreams.{name}"), "no route uses it");
+            self.report
+                .warn(&format!("upstreams.{name}"), "no route uses this upstream");
         }
     }
 
+    /// The upstream of the table at `key`.
     fn upstream(&mut self, key: &str, mut table: file::Upstream) -> Option<Upstream> {
         let servers = std::mem::take(&mut table.url);
         self.upstream_of(key, &format!("{key}.url"), servers, table)
     }
 
-    /// The upstream of `servers`, which stand at `url_key`, with the settings of the table at `key`.
+    /// The upstream of the `servers` at `url_key`, with the settings of the table at `key`. The certificates are read once,
+    /// to report faults.
     fn upstream_of(
         &mut self,
         key: &str,
         url_key: &str,
-        servers: List<file::Server>,
+        servers: OneOrMany<file::ServerEntry>,
         table: file::Upstream,
     ) -> Option<Upstream> {
         let servers = self.servers(url_key, servers);
@@ -121,13 +129,15 @@ impl Resolver<'_> {
         let client = table
             .client
             .and_then(|pair| self.certificate_files(&format!("{key}.client"), pair));
-        let is_tls = |(servers, _): &(Vec<Server>, String)| {
-            servers.iter().any(|server| matches!(server.target, Target::Tls { .. }))
+        let is_tls = |(servers, _): &(Vec<ServerSettings>, String)| {
+            servers
+                .iter()
+                .any(|server| matches!(server.target, UpstreamTarget::Tls { .. }))
         };
         if servers.as_ref().is_some_and(|servers| !is_tls(servers)) && (ca.is_some() || client.is_some()) {
             self.report.fault(
                 key,
-                "`ca` and `client` are for TLS, and no URL is `https://`",
+                "`ca` and `client` need TLS, and no URL begins with `https://`",
                 "write an `https://` URL, or remove them",
             );
         }
@@ -135,26 +145,36 @@ impl Resolver<'_> {
         let upstream = Upstream {
             servers: Vec::new(),
             base_path: String::new(),
-            connect_timeout: self.wait(&format!("{key}.connect_timeout"), table.connect_timeout, 2),
-            timeout: self.wait(&format!("{key}.timeout"), table.timeout, 30),
+            connect_timeout: self.timeout(
+                &format!("{key}.connect_timeout"),
+                table.connect_timeout,
+                defaults::CONNECT_TIMEOUT,
+            ),
+            timeout: self.timeout(&format!("{key}.timeout"), table.timeout, defaults::UPSTREAM_TIMEOUT),
             idle_connections: self.count(
                 &format!("{key}.idle_connections"),
                 table.idle_connections,
-                64,
+                defaults::IDLE_CONNECTIONS,
                 0,
                 100_000,
             ),
-            // Shorter than what application servers keep an idle connection open for (2 to 5 s for gunicorn, Node and
-            // uvicorn would be best met by none at all): a dead one is noticed, this makes it rare.
-            idle_timeout: self.wait(&format!("{key}.idle_timeout"), table.idle_timeout, 4),
+            idle_timeout: self.timeout(
+                &format!("{key}.idle_timeout"),
+                table.idle_timeout,
+                defaults::UPSTREAM_IDLE_TIMEOUT,
+            ),
             max_connections: self.count(
                 &format!("{key}.max_connections"),
                 table.max_connections,
-                1_024,
+                defaults::MAX_CONNECTIONS,
                 1,
                 1_000_000,
             ),
-            resolve_interval: self.pause(&format!("{key}.resolve_interval"), table.resolve_interval, 5),
+            resolve_interval: self.interval(
+                &format!("{key}.resolve_interval"),
+                table.resolve_interval,
+                defaults::RESOLVE_INTERVAL,
+            ),
             ejection: self.ejection(&format!("{key}.ejection"), &table.ejection),
             health_check: table
                 .health_check
@@ -165,7 +185,7 @@ impl Resolver<'_> {
         let pair = client.iter().flat_map(|files| [&files.certificate, &files.key]);
         let read = tls::content_hash(pair.chain(&ca));
         for server in &mut servers {
-            if let Target::Tls {
+            if let UpstreamTarget::Tls {
                 ca: own_ca,
                 client: own_client,
                 content,
@@ -182,34 +202,36 @@ impl Resolver<'_> {
             base_path,
             ..upstream
         };
-        // The very thing that will be used: roots and client certificate load here or nowhere.
+        // The same function that `serve` uses, so that a faulty file is reported here.
         if let Err(problem) = tls::connector(&upstream) {
             self.report.fault(
                 key,
                 problem,
-                "write paths of PEM files: `ca` with roots, `client` with a chain and its key",
+                "write the paths of PEM files: `ca` with root certificates, `client` with a chain and its key",
             );
         }
         Some(upstream)
     }
 
-    fn static_headers(&mut self, key: &str, written: BTreeMap<String, HeaderText>) -> Vec<(HeaderName, HeaderValue)> {
+    /// The static header fields. Their values are marked sensitive.
+    fn static_headers(&mut self, key: &str, written: BTreeMap<String, TextOrSecret>) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = Vec::new();
         let mut seen = BTreeSet::new();
         for (name, text) in written {
             let key = format!("{key}.{name}");
             if !seen.insert(name.to_ascii_lowercase()) {
-                self.report.fault(&key, "the same header twice", "remove one of them");
+                self.report
+                    .fault(&key, "this header is set twice", "remove one of them");
                 continue;
             }
             let secret = match text {
-                HeaderText::Literal(text) => Some(Secret::new(text.into_bytes())),
-                HeaderText::Key(table) => self.key(&key, table, true).map(|(_, secret)| secret),
+                TextOrSecret::Literal(text) => Some(Secret::new(text.into_bytes())),
+                TextOrSecret::Source(table) => self.secret(&key, table, true).map(|(_, secret)| secret),
             };
             let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
                 self.report.fault(
                     &key,
-                    "not the name of a header",
+                    "this is not the name of a header field",
                     "write letters, digits and `-`, such as `X-Gateway-Token`",
                 );
                 continue;
@@ -217,7 +239,7 @@ impl Resolver<'_> {
             if Role::of(name.as_str().as_bytes()) != Role::Other {
                 self.report.fault(
                     &key,
-                    "this header is the gateway's or the sender's to set",
+                    "only the gateway or the sender may set this header",
                     "choose another name, such as `X-Gateway-Token`",
                 );
             }
@@ -232,7 +254,7 @@ impl Resolver<'_> {
                     .fault(&key, "the value is empty", "write a value, or remove the header"),
                 Err(_) => self.report.fault(
                     &key,
-                    "the value has bytes that no header may have (a line end?)",
+                    "the value contains bytes that a header cannot contain, such as a line end",
                     "write visible text",
                 ),
             }
@@ -240,25 +262,25 @@ impl Resolver<'_> {
         headers
     }
 
-    /// Refuses a gateway that would forward to itself. `key` is that of the route's upstream.
-    pub(super) fn no_loop(&mut self, key: &str, upstream: &Upstream, own: &[Address]) {
-        let is_own = |server: &Server| own.iter().any(|address| reaches(&server.target, address));
+    /// Records a fault if the gateway would forward to one of its `own` addresses. `key` is that of the route's upstream.
+    pub(super) fn check_loop(&mut self, key: &str, upstream: &Upstream, own: &[Address]) {
+        let is_own = |server: &ServerSettings| own.iter().any(|address| reaches(&server.target, address));
         if upstream.servers.iter().any(is_own) {
             self.report.fault(
                 key,
-                "this is one of the gateway's own addresses",
-                "write the application's address",
+                "this is an address of the gateway itself",
+                "write the address of the application",
             );
         }
     }
 
-    /// Refuses static headers that would stand beside the sender's signature.
-    pub(super) fn no_signature(&mut self, key: &str, upstream: &Upstream, signature: &[HeaderName]) {
+    /// Records a fault for each static header field that has the name of a signature field of the scheme.
+    pub(super) fn check_signature_headers(&mut self, key: &str, upstream: &Upstream, signature: &[HeaderName]) {
         for (name, _) in upstream.headers.iter().filter(|(name, _)| signature.contains(name)) {
             self.report.fault(
                 key,
-                format!("the static header `{name}` would stand beside the sender's signature"),
-                "remove it: the signature is passed on as it came",
+                format!("the static header `{name}` has the name of the sender's signature header"),
+                "remove it: the sender's signature is forwarded unchanged",
             );
         }
     }

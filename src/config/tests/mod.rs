@@ -1,35 +1,35 @@
-//! Configuration, from text to verdict: real files, real certificates, an environment passed in.
+//! Tests of the configuration with real files, real certificates and an environment that is passed in.
 
-mod accepted;
-mod checked;
-mod credentials;
-mod documented;
-mod hostile;
-mod overlaid;
-mod refused;
-mod refused_upstreams;
-mod reloaded;
+mod documentation;
+mod faults;
+mod layers;
+mod restart_needed;
 mod secrets;
-mod warned;
+mod service_credentials;
+mod settings;
+mod upstream_faults;
+mod warnings;
 
-use super::{Config, Faults, Loaded, Sources, inspect};
+use super::{Faults, Loaded, Sources, inspect};
+use crate::settings::Config;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A genuine-looking secret; also the canary that must never be printed.
-const SECRET: &str = "pdl_ntfset_01hv8x29kz0t586xy6zn1a62ny_canary+of/the0tests";
+/// A secret in the format of Paddle. It contains the word "canary": no output may contain it.
+pub(crate) const SECRET: &str = "pdl_ntfset_01hv8x29kz0t586xy6zn1a62ny_canary+of/the0tests";
 
-/// A directory with `tls.crt` and `tls.key`, an environment with [`SECRET`] in `PADDLE_WEBHOOK_SECRET`, and a file.
-struct Fixture {
+/// A directory with `tls.crt`, `tls.key` and `gateway.toml`, and an environment with [`SECRET`] in
+/// `PADDLE_WEBHOOK_SECRET`.
+pub(crate) struct Fixture {
     directory: TempDir,
     environment: Vec<(OsString, OsString)>,
     overrides: Vec<(String, String)>,
 }
 
 impl Fixture {
-    /// With `text` as `gateway.toml`; `DIR` in it stands for the directory.
-    fn new(text: &str) -> Self {
+    /// Writes `text` as `gateway.toml`; `DIR` in it is replaced by the path of the directory.
+    pub(crate) fn new(text: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(vec![String::from("localhost")]).unwrap();
         let text = text.replace("DIR", &directory.path().display().to_string());
@@ -44,8 +44,8 @@ impl Fixture {
         .variable("PADDLE_WEBHOOK_SECRET", SECRET)
     }
 
-    /// The smallest useful file with `top` before its tables, and `route` in its one route.
-    fn minimal(top: &str, route: &str) -> Self {
+    /// The smallest useful file, with `top` before its tables and `route` as further keys of its only route.
+    pub(crate) fn minimal(top: &str, route: &str) -> Self {
         Self::new(&format!(
             r#"{top}
 [listen]
@@ -62,28 +62,30 @@ upstream = "http://127.0.0.1:8000"
         ))
     }
 
-    fn variable(mut self, name: &str, value: &str) -> Self {
+    /// Sets an environment variable.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
         self
     }
 
-    fn option(mut self, key: &str, value: &str) -> Self {
+    /// Sets a key as the command line does.
+    pub(crate) fn option(mut self, key: &str, value: &str) -> Self {
         self.overrides.push((key.to_owned(), value.to_owned()));
         self
     }
 
-    /// A file that only its owner can read.
-    fn write_private(&self, name: &str, bytes: &[u8]) {
+    /// Writes a file that only its owner can read.
+    pub(crate) fn write_private(&self, name: &str, bytes: &[u8]) {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::write(self.path(name), bytes).unwrap();
         std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn sources(&self) -> Sources {
+    pub(crate) fn sources(&self) -> Sources {
         Sources {
             file: Some(self.path("gateway.toml")),
             environment: self.environment.clone(),
@@ -91,22 +93,31 @@ upstream = "http://127.0.0.1:8000"
         }
     }
 
-    fn inspect(&self) -> Result<Loaded, Faults> {
+    /// Loads the configuration.
+    pub(crate) fn inspect(&self) -> Result<Loaded, Faults> {
         inspect(&self.sources())
     }
 
+    /// The settings of a valid configuration.
     #[track_caller]
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         match self.inspect() {
             Ok(loaded) => loaded.config,
             Err(faults) => panic!("{faults}"),
         }
     }
 
+    /// The settings as `check` prints them.
     #[track_caller]
-    fn faults(&self) -> Faults {
+    fn printed(&self) -> serde_json::Value {
+        serde_json::to_value(self.config()).unwrap()
+    }
+
+    /// The faults of an invalid configuration.
+    #[track_caller]
+    pub(crate) fn faults(&self) -> Faults {
         match self.inspect() {
-            Ok(_) => panic!("no fault was found"),
+            Ok(_) => panic!("the configuration is valid"),
             Err(faults) => faults,
         }
     }

@@ -1,8 +1,8 @@
-//! Secrets: verbatim, judged, never shown.
+//! Secrets: read byte for byte, checked, and never shown.
 
 use super::{Fixture, SECRET};
-use crate::config::Config;
 use crate::scheme::SignRequest;
+use crate::settings::Config;
 use hmac::{Hmac, KeyInit, Mac};
 use hyper::Method;
 use sha2::Sha256;
@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 
 const NOW: u64 = 1_671_552_777;
 
-/// What the configured key signs, against an HMAC made here with the bytes that it must be.
+/// Asserts that the first key of the first route is `key`: its signature equals an HMAC that the test computes.
 #[track_caller]
 fn assert_key_is(config: &Config, key: &[u8]) {
     let request = SignRequest {
@@ -31,9 +31,9 @@ fn assert_key_is(config: &Config, key: &[u8]) {
     );
 }
 
-/// CASES I01, I02: whatever a value parser would make of it, the secret is its bytes.
+/// CASES I01, I02: the value of a variable is not parsed.
 #[test]
-fn a_secret_from_a_variable_is_verbatim() {
+fn a_secret_is_the_exact_value_of_its_variable() {
     for secret in [
         "123456",
         "0123",
@@ -57,9 +57,9 @@ fn a_secret_from_a_variable_is_verbatim() {
     }
 }
 
-/// The same when the variable's own name begins like ours: it is a secret, not a key.
+/// A variable that a secret refers to is not a key, even if its name has the prefix of keys.
 #[test]
-fn a_secret_may_live_in_a_variable_with_our_prefix() {
+fn a_secret_may_be_in_a_variable_with_our_prefix() {
     let fixture = Fixture::minimal("", "").variable("HOOKGATE_SECRET", "[abc]");
     assert_key_is(
         &fixture.option("route.0.secrets.0.env", "HOOKGATE_SECRET").config(),
@@ -68,7 +68,7 @@ fn a_secret_may_live_in_a_variable_with_our_prefix() {
 }
 
 #[test]
-fn a_secret_need_not_be_text() {
+fn a_secret_may_be_binary() {
     use std::os::unix::ffi::OsStringExt as _;
     let mut fixture = Fixture::minimal("", "").option("route.0.secrets.0.env", "BINARY");
     fixture.environment.push((
@@ -78,9 +78,9 @@ fn a_secret_need_not_be_text() {
     assert_key_is(&fixture.config(), b"\xff\xfe\x80 binary");
 }
 
-/// CASES I05: one trailing newline is dropped and nothing else; what looks like an accident is a warning.
+/// CASES I05: exactly one newline at the end is removed. Spaces, quotes and other likely mistakes get a warning.
 #[test]
-fn a_secret_file_loses_one_newline_and_nothing_else() {
+fn only_one_newline_at_the_end_of_a_secret_file_is_removed() {
     for (content, key, warning) in [
         (&b"0123456789abcdef01234567"[..], &b"0123456789abcdef01234567"[..], None),
         (b"0123456789abcdef01234567\n", b"0123456789abcdef01234567", None),
@@ -131,7 +131,7 @@ fn a_secret_file_loses_one_newline_and_nothing_else() {
 }
 
 #[test]
-fn a_file_that_everyone_can_read_is_a_warning() {
+fn a_secret_file_that_everyone_can_read_gets_a_warning() {
     let fixture = Fixture::minimal("", "").option("route.0.secrets", "[{ file = \"secret\" }]");
     fixture.write_private("secret", SECRET.as_bytes());
     assert_eq!(fixture.config().warnings, Vec::<String>::new());
@@ -187,7 +187,7 @@ fn empty_placeholder_and_duplicate_secrets_are_refused() {
 }
 
 #[test]
-fn where_a_secret_is_must_be_said_once_and_be_readable() {
+fn a_secret_has_exactly_one_readable_source() {
     for (secrets, key, words) in [
         (r#"[{ env = "PADDLE_WEBHOOK_SECRET", file = "a" }]"#, "[0]", "both"),
         (r#"[{ name = "a" }]"#, "[0]", "neither"),
@@ -198,15 +198,15 @@ fn where_a_secret_is_must_be_said_once_and_be_readable() {
             "[0].name",
             "letters",
         ),
-        (r#"[{ value = "canary" }]"#, "[0].value", "must not stand"),
-        (r#"["canary"]"#, "[0]", "must not stand"),
-        (r#""canary""#, "", "must not stand"),
+        (r#"[{ value = "canary" }]"#, "[0].value", "must not be part"),
+        (r#"["canary"]"#, "[0]", "must not be part"),
+        (r#""canary""#, "", "must not be part"),
         (r#"[{ file = "missing" }]"#, "[0].file", "does not exist"),
         (r#"[{ file = "." }]"#, "[0].file", "not a regular file"),
         (r#"[{ file = "large" }]"#, "[0].file", "larger than 64 KiB"),
         (r#"[{ file = "empty" }]"#, "[0]", "empty"),
         ("[]", "", "neither `secrets` nor `public_keys`"),
-        ("[5]", "[0]", "found an integer"),
+        ("[5]", "[0]", "this is an integer"),
     ] {
         let fixture = Fixture::minimal("", "").option("route.0.secrets", secrets);
         fixture.write_private("large", &[b'a'; (64 << 10) + 1]);

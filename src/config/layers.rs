@@ -1,8 +1,8 @@
-//! The three layers and their order: file, then `HOOKGATE_…` variables, then the command line.
+//! Merges the three layers in their order: the file, then `HOOKGATE_…` variables, then the command line.
 //!
-//! figment merges; what it is given is built here, because its own environment provider would interpret values
-//! (`123456` becomes a number, quotes and spaces vanish) and print them in errors. Here text stays text: the key's type
-//! decides later. The environment comes in as an argument and is read nowhere else.
+//! figment merges them, but the layers are built here. figment's own environment provider would interpret values
+//! (`123456` becomes a number, quotes and spaces are removed) and print them in errors. Here a value stays text until the
+//! type of its key parses it. The environment is an argument and is read nowhere else in this folder.
 
 use super::document::parse_inline;
 use super::fault::{Fault, Report};
@@ -16,16 +16,17 @@ use std::path::PathBuf;
 /// Where a configuration comes from.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// The TOML file; `None` configures from environment and command line alone.
+    /// Path of the TOML file; `None` if the configuration comes from the environment and the command line only.
     pub file: Option<PathBuf>,
-    /// The process's environment, from which `HOOKGATE_…` keys and `{ env = … }` secrets are read.
+    /// Variables of the process: `HOOKGATE_…` keys, and the secrets of `{ env = … }`.
     pub environment: Vec<(OsString, OsString)>,
-    /// `limits.connections`, `route.0.path` or `route[0].path`, each with its value; the last one wins.
+    /// Keys such as `limits.connections`, `route.0.path` or `route[0].path`, each with its value. The last value of a key
+    /// is used.
     pub overrides: Vec<(String, String)>,
 }
 
 impl fmt::Debug for Sources {
-    /// Without values: the environment holds the secrets.
+    /// Omits the environment and the values of options, because they hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sources")
             .field("file", &self.file)
@@ -33,18 +34,19 @@ impl fmt::Debug for Sources {
     }
 }
 
-/// Variables with our prefix that are not keys of the configuration: the command line reads them.
+/// Variables that have the prefix of keys and are options of the command line.
 pub const RESERVED_VARIABLES: [&str; 1] = ["HOOKGATE_CONFIG"];
 
+/// Prefix of variables that set a key.
 const PREFIX: &str = "HOOKGATE_";
 
-/// Where a fault says that an option comes from.
+/// Origin of a key that the command line sets, in faults.
 const COMMAND_LINE: &str = "command line";
 
-/// What set each key that the file did not: path to variable or option.
+/// Origin of each key that the file does not set: the path of the key, and the variable or [`COMMAND_LINE`].
 pub(super) type Origins = BTreeMap<String, String>;
 
-/// Merges the layers over the file's tree.
+/// Merges the layers over the values of the file. Faulty variables and options are recorded and skipped.
 pub(super) fn merge(file: Dict, sources: &Sources, report: &mut Report) -> (Dict, Origins) {
     let mut origins = Origins::new();
     let mut figment = Figment::from(Layer {
@@ -73,7 +75,7 @@ pub(super) fn merge(file: Dict, sources: &Sources, report: &mut Report) -> (Dict
 
     for (name, assignments) in [
         ("environment", environment(sources, &secrets, report)),
-        ("command line", options),
+        (COMMAND_LINE, options),
     ] {
         for assignment in assignments {
             match assign(&mut tree, &assignment) {
@@ -99,7 +101,7 @@ pub(super) fn merge(file: Dict, sources: &Sources, report: &mut Report) -> (Dict
     (figment.extract().unwrap_or(tree), origins)
 }
 
-/// One layer as figment wants it.
+/// One layer in the form that figment merges.
 struct Layer {
     name: &'static str,
     tree: Dict,
@@ -115,10 +117,13 @@ impl Provider for Layer {
     }
 }
 
-/// One key set from outside the file.
+/// One key that a variable or option sets.
 struct Assignment {
+    /// The path of the key, split at its dots.
     segments: Vec<String>,
+    /// The value.
     text: String,
+    /// Name of the variable, or [`COMMAND_LINE`].
     origin: String,
 }
 
@@ -134,8 +139,8 @@ fn command_line(sources: &Sources, report: &mut Report) -> Vec<Assignment> {
         if segments.iter().any(String::is_empty) {
             report.push(Fault {
                 key: key.clone(),
-                problem: String::from("is not a key"),
-                fix: String::from("write `limits.connections` or `route[0].path`"),
+                problem: String::from("this is not a key"),
+                fix: String::from("write a key such as `limits.connections` or `route[0].path`"),
                 line: None,
                 origin: Some(String::from(COMMAND_LINE)),
             });
@@ -165,8 +170,8 @@ fn environment(sources: &Sources, secrets: &BTreeSet<String>, report: &mut Repor
             Some(_) if segments.iter().any(String::is_empty) => {
                 report.fault(
                     name,
-                    "is not the name of a key",
-                    "write `HOOKGATE_LIMITS__CONNECTIONS`, `HOOKGATE_ROUTE__0__PATH`",
+                    "this variable does not name a key",
+                    "write a name such as `HOOKGATE_LIMITS__CONNECTIONS` or `HOOKGATE_ROUTE__0__PATH`",
                 );
             }
             Some(text) => assignments.push(Assignment {
@@ -174,10 +179,14 @@ fn environment(sources: &Sources, secrets: &BTreeSet<String>, report: &mut Repor
                 text: text.to_owned(),
                 origin: name.to_owned(),
             }),
-            None => report.fault(name, "the variable's value is not UTF-8", "write the value as text"),
+            None => report.fault(
+                name,
+                "the value of this variable is not UTF-8",
+                "write it as UTF-8 text",
+            ),
         }
     }
-    // The environment has no order: shorter keys first, so that a table is set before a key in it; and list items in turn.
+    // Variables have no order. A table is set before the keys in it, and the items of a list by their index.
     assignments.sort_by_key(|assignment| {
         let numbered = |part: &String| {
             part.parse::<usize>()
@@ -188,7 +197,8 @@ fn environment(sources: &Sources, secrets: &BTreeSet<String>, report: &mut Repor
     assignments
 }
 
-/// Variables that Kubernetes puts into every pod for a Service named `hookgate` or `hookgate-…`; not meant for us.
+/// Whether the variable is one of those that Kubernetes sets in every pod for a Service named `hookgate` or `hookgate-…`.
+/// Such a variable is not a key. `rest` is the name without [`PREFIX`].
 fn is_service_link(rest: &str) -> bool {
     if rest.contains("__") {
         return false;
@@ -220,7 +230,7 @@ fn is_service_link(rest: &str) -> bool {
         })
 }
 
-/// Names of variables that `{ env = … }` refers to anywhere in the tree: they are secrets, not keys.
+/// Adds the names of variables that `{ env = … }` in `value` refers to. They hold secrets and are not keys.
 fn referenced(value: &Value, names: &mut BTreeSet<String>) {
     if let Some(dict) = value.as_dict() {
         for (key, value) in dict {
@@ -236,7 +246,7 @@ fn referenced(value: &Value, names: &mut BTreeSet<String>) {
     }
 }
 
-/// The same for a key set from outside the file.
+/// The same for a key that a variable or option sets to `text`. `is_env` if the key itself is an `env`.
 fn referenced_by(is_env: bool, text: &str, names: &mut BTreeSet<String>) {
     if is_env {
         names.insert(text.to_owned());
@@ -245,7 +255,7 @@ fn referenced_by(is_env: bool, text: &str, names: &mut BTreeSet<String>) {
     }
 }
 
-/// Sets one key; gives back its path as faults write it.
+/// Sets one key and returns its path in the form of the faults. An error is a problem and its fix.
 fn assign(tree: &mut Dict, assignment: &Assignment) -> Result<String, (String, String)> {
     let (first, rest) = assignment
         .segments
@@ -267,14 +277,14 @@ fn assign(tree: &mut Dict, assignment: &Assignment) -> Result<String, (String, S
                 items.get_mut(index).ok_or_else(|| {
                     (
                         format!("{path} does not exist"),
-                        format!("the list has {count} items, counted from 0"),
+                        format!("the list has {count} items, and their indices start at 0"),
                     )
                 })?
             }
             (Value::Array(..), None) => {
                 return Err((
                     format!("{path} is a list"),
-                    format!("name the item, as in `{path}[0].{segment}`"),
+                    format!("write the index of the item, such as `{path}[0].{segment}`"),
                 ));
             }
             (Value::Dict(_, dict), _) => {
@@ -294,7 +304,7 @@ fn assign(tree: &mut Dict, assignment: &Assignment) -> Result<String, (String, S
     Ok(path)
 }
 
-/// What to create for a key that is not there: a list when the next segment counts, a table when it names.
+/// The value to create for a missing key: a list if the next segment is an index, a table if it is a name.
 fn container(rest: &[String]) -> Value {
     match rest.first() {
         Some(next) if next.parse::<usize>().is_ok() => Value::from(Vec::<Value>::new()),
@@ -303,7 +313,7 @@ fn container(rest: &[String]) -> Value {
     }
 }
 
-/// The spelling that the tree uses: variables are upper case, keys may be mixed.
+/// The spelling of a key in `dict`: variables are in upper case, keys may be in mixed case.
 fn existing(dict: &Dict, segment: &str) -> String {
     dict.keys()
         .find(|key| key.eq_ignore_ascii_case(segment))

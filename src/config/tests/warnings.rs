@@ -1,9 +1,8 @@
-//! What is said at start of a configuration that is valid and weaker than it could be: each notice where it belongs, and
-//! none where it does not.
+//! Warnings of a valid configuration that could be more secure, and configurations that get none.
 
 use super::{Fixture, SECRET};
 
-/// One route of a provider; `more` are lines of it.
+/// A configuration with one route of `provider`; `more` are further lines of the route.
 fn route(provider: &str, more: &str) -> Fixture {
     let route = format!(
         "[[route]]\npath = \"/a\"\nprovider = {provider:?}\nsecrets = {{ env = \"SECRET\" }}\nupstream = \"http://127.0.0.1:8000\"\n{more}"
@@ -14,9 +13,9 @@ fn route(provider: &str, more: &str) -> Fixture {
     .variable("SECRET", SECRET)
 }
 
-/// The warnings of a valid configuration, each beginning as the first text says and containing the second.
+/// Asserts that a valid configuration has exactly the expected warnings: each has the key and contains the words.
 #[track_caller]
-fn warned(fixture: &Fixture, expected: &[(&str, &str)]) {
+fn assert_warnings(fixture: &Fixture, expected: &[(&str, &str)]) {
     let warnings = fixture.config().warnings;
     assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
     for (key, words) in expected {
@@ -31,23 +30,23 @@ const WINDOW: &str = "route[0].replay.window";
 const PROVIDER: &str = "route[0].provider";
 
 #[test]
-fn a_scheme_without_a_time_rests_on_the_replay_window() {
-    warned(&route("paddle", ""), &[]);
-    warned(&route("github", ""), &[(WINDOW, "signs no timestamp")]);
-    // Who has chosen a window knows.
-    warned(&route("github", "replay = { window = \"1h\" }"), &[]);
-    warned(
+fn a_scheme_without_a_timestamp_warns_of_its_replay_window() {
+    assert_warnings(&route("paddle", ""), &[]);
+    assert_warnings(&route("github", ""), &[(WINDOW, "signs no timestamp")]);
+    // A window in the file was chosen on purpose.
+    assert_warnings(&route("github", "replay = { window = \"1h\" }"), &[]);
+    assert_warnings(
         &route("github", "replay = { enabled = false }"),
-        &[("route[0].replay", "accepted again for ever")],
+        &[("route[0].replay", "accepted again at any time")],
     );
-    warned(
+    assert_warnings(
         &route("paddle", "replay = { enabled = false }"),
-        &[("route[0].replay", "accepted again until it is stale")],
+        &[("route[0].replay", "accepted again until its timestamp is too old")],
     );
 }
 
 #[test]
-fn weak_algorithms_and_uncovered_bodies_are_said() {
+fn weak_algorithms_and_partly_signed_bodies_get_a_warning() {
     let window = "replay = { window = \"10m\" }";
     let digest = |algorithm: &str| {
         route(
@@ -55,12 +54,12 @@ fn weak_algorithms_and_uncovered_bodies_are_said() {
             &format!("{window}\ncustom = {{ form_digest = {{ algorithm = {algorithm:?} }} }}"),
         )
     };
-    warned(&digest("md5"), &[(PROVIDER, "MD5")]);
-    warned(&digest("sha1"), &[(PROVIDER, "SHA-1")]);
-    warned(&digest("sha256"), &[(PROVIDER, "SHA-256")]);
-    warned(&route("intercom", window), &[(PROVIDER, "HMAC-SHA1")]);
-    warned(&route("gitlab-token", window), &[(PROVIDER, "compares a token")]);
-    warned(&route("mailgun", ""), &[(PROVIDER, "does not sign the whole body")]);
+    assert_warnings(&digest("md5"), &[(PROVIDER, "MD5")]);
+    assert_warnings(&digest("sha1"), &[(PROVIDER, "SHA-1")]);
+    assert_warnings(&digest("sha256"), &[(PROVIDER, "SHA-256")]);
+    assert_warnings(&route("intercom", window), &[(PROVIDER, "HMAC-SHA1")]);
+    assert_warnings(&route("gitlab-token", window), &[(PROVIDER, "compares a token")]);
+    assert_warnings(&route("mailgun", ""), &[(PROVIDER, "does not sign the whole body")]);
 
     let vectors: Vec<serde_json::Value> =
         serde_json::from_str(include_str!("../../../tests/vectors/paddle-classic.json")).unwrap();
@@ -69,12 +68,12 @@ fn weak_algorithms_and_uncovered_bodies_are_said() {
     let text = std::fs::read_to_string(classic.path("gateway.toml")).unwrap();
     let without = text.replace("secrets = { env = \"SECRET\" }\n", "");
     std::fs::write(classic.path("gateway.toml"), without).unwrap();
-    warned(&classic, &[(PROVIDER, "RSA with SHA-1")]);
+    assert_warnings(&classic, &[(PROVIDER, "RSA with SHA-1")]);
 }
 
-/// What is wrong with a key is one fault, and no guess about a tolerance that nobody set.
+/// A faulty secret is one fault, without a warning about the tolerance of the unknown scheme.
 #[test]
-fn a_faulty_key_says_nothing_of_the_tolerance() {
+fn a_faulty_secret_does_not_warn_of_the_tolerance() {
     let faults = route("standard-webhooks", "")
         .variable("SECRET2", "x")
         .option("route.0.secrets.env", "NOWHERE")
@@ -85,9 +84,9 @@ fn a_faulty_key_says_nothing_of_the_tolerance() {
     assert_eq!(undecodable.warnings, Vec::<String>::new());
 }
 
-/// A handshake is answered only where there is one, and Meta's only with its token.
+/// `handshake` needs a provider that sends a challenge, and Meta's challenge needs a token.
 #[test]
-fn handshakes_are_checked_at_start() {
+fn challenges_are_checked_at_start() {
     assert!(
         route("slack", "handshake = true").config().routes[0]
             .challenge
@@ -99,7 +98,7 @@ fn handshakes_are_checked_at_start() {
     let loaded = meta.inspect().unwrap();
     assert!(loaded.config.routes[0].challenge.is_some());
     assert!(!format!("{loaded:?}").contains("canary of"));
-    assert_eq!(loaded.description["route"][0]["verify_token"]["value"], "[redacted]");
+    assert_eq!(meta.printed()["route"][0]["verify_token"]["value"], "[redacted]");
     for (provider, lines, key, words) in [
         ("paddle", "handshake = true", "route[0].handshake", "slack, zoom"),
         ("meta", "handshake = true", "route[0].handshake", "verify_token"),

@@ -1,17 +1,17 @@
-//! Faults of the layers above the file: variables and command-line options.
+//! Faults of variables and command-line options.
 
 use super::Fixture;
 
 #[test]
-fn faults_of_variables_and_options_name_them() {
+fn a_fault_names_the_variable_or_option() {
     for (name, value, words) in [
         ("HOOKGATE_CONECTIONS", "1", "unknown key `conections`"),
         ("HOOKGATE_LIMITS__CONECTIONS", "1", "did you mean `connections`"),
-        ("HOOKGATE_LIMITS__", "1", "not the name of a key"),
+        ("HOOKGATE_LIMITS__", "1", "does not name a key"),
         ("HOOKGATE_ROUTE__PATH", "/a", "route[0].path"),
-        ("HOOKGATE_ROUTE__2__PATH", "/a", "has 1 item"),
+        ("HOOKGATE_ROUTE__2__PATH", "/a", "has 1 items"),
         ("HOOKGATE_ROUTE__0__UPSTREAM__TIMEOUT", "1s", "not a table"),
-        ("HOOKGATE_ROUTE__0__SECRETS", "canary", "must not stand"),
+        ("HOOKGATE_ROUTE__0__SECRETS", "canary", "must not be part"),
         ("HOOKGATE_ROUTE__0__MODE", "{ canary = 5 }", "\"report\""),
         ("HOOKGATE_LIMITS__CONNECTIONS", "canary", "not a whole number"),
         ("HOOKGATE_LIMITS__CONNECTIONS", "", "not a whole number"),
@@ -25,7 +25,7 @@ fn faults_of_variables_and_options_name_them() {
         assert!(!text.contains("canary"), "{text}");
     }
     for (key, words) in [
-        ("limits..headers", "is not a key"),
+        ("limits..headers", "this is not a key"),
         ("limits.headerz", "did you mean `headers`"),
         ("workers.a", "not a table"),
     ] {
@@ -38,7 +38,7 @@ fn faults_of_variables_and_options_name_them() {
 }
 
 #[test]
-fn a_variable_that_is_not_text_is_refused_only_where_it_is_ours() {
+fn only_a_variable_with_our_prefix_must_be_utf8() {
     use std::os::unix::ffi::OsStringExt as _;
     let bytes = || std::ffi::OsString::from_vec(b"\xff".to_vec());
     let mut fixture = Fixture::minimal("", "");
@@ -50,11 +50,11 @@ fn a_variable_that_is_not_text_is_refused_only_where_it_is_ours() {
         fixture
             .faults()
             .to_string()
-            .contains("HOOKGATE_WORKERS: the variable's value is not UTF-8")
+            .contains("HOOKGATE_WORKERS: the value of this variable is not UTF-8")
     );
 }
 
-/// A Service named `hookgate` or `hookgate-…` makes Kubernetes put these into every pod.
+/// Kubernetes sets these variables in every pod if a Service is named `hookgate` or `hookgate-…`.
 #[test]
 fn service_links_of_kubernetes_are_not_keys() {
     let mut fixture = Fixture::minimal("", "").variable("HOOKGATE_CONFIG", "/elsewhere");

@@ -1,4 +1,4 @@
-//! `credential:NAME` in place of a path.
+//! `credential:NAME` instead of a path.
 
 use super::{Fixture, SECRET};
 
@@ -14,15 +14,16 @@ secrets = [{ env = "PADDLE_WEBHOOK_SECRET" }, { file = "credential:next" }]
 upstream = { url = "http://127.0.0.1:8000", headers = { X-A = "credential:next", X-B = { file = "credential:next" } } }
 "#;
 
-/// CASES I18: secrets, certificates and header values come from the service manager's directory; a literal stays one.
+/// CASES I18: secrets, certificates and header values come from the service manager's directory. A literal value stays
+/// literal.
 #[test]
-fn the_credentials_directory_is_where_they_are() {
+fn credentials_are_files_of_the_credentials_directory() {
     let fixture = Fixture::new(TABLES);
     let directory = fixture.path("").display().to_string();
     let fixture = fixture.variable("CREDENTIALS_DIRECTORY", directory.trim_end_matches('/'));
     fixture.write_private("next", format!("{SECRET}-next\n").as_bytes());
     let loaded = fixture.inspect().unwrap_or_else(|faults| panic!("{faults}"));
-    let shown = loaded.description.to_string();
+    let shown = fixture.printed().to_string();
     for file in ["tls.crt", "tls.key", "next"] {
         let path = fixture.path(file);
         assert!(
@@ -35,7 +36,7 @@ fn the_credentials_directory_is_where_they_are() {
     }
     assert!(
         shown.contains(r#""name":"next""#),
-        "the credential's name is the secret's: {shown}"
+        "the secret has the name of the credential: {shown}"
     );
     let headers: Vec<_> = loaded.config.routes[0]
         .upstream
@@ -46,9 +47,9 @@ fn the_credentials_directory_is_where_they_are() {
     assert_eq!(headers, ["credential:next".to_owned(), format!("{SECRET}-next")]);
 }
 
-/// Each is a fault of its own, at its key, and nothing follows from it.
+/// Each credential is one fault at its key, without further faults.
 #[test]
-fn without_the_directory_every_credential_is_named_with_what_to_do() {
+fn without_the_directory_each_credential_is_a_fault_with_its_fix() {
     let faults = Fixture::new(TABLES).faults();
     let keys: Vec<&str> = faults.faults.iter().map(|fault| fault.key.as_str()).collect();
     assert_eq!(
@@ -66,7 +67,7 @@ fn without_the_directory_every_credential_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_name_is_a_file_name() {
+fn the_name_of_a_credential_is_a_file_name() {
     for name in ["", "..", "../../etc/shadow", "a/b", "a b", "/etc/shadow"] {
         let fixture = Fixture::minimal("", "")
             .variable("CREDENTIALS_DIRECTORY", "/run/credentials/hookgate.service")
@@ -81,7 +82,7 @@ fn a_name_is_a_file_name() {
 }
 
 #[test]
-fn a_credential_that_is_not_there_is_said_with_its_path() {
+fn a_missing_credential_is_reported_with_its_path() {
     let faults = Fixture::minimal("", "")
         .variable("CREDENTIALS_DIRECTORY", "/nonexistent/credentials")
         .option("route.0.secrets", "{ file = \"credential:paddle\" }")

@@ -1,9 +1,9 @@
-//! What does not load: every fault, with its key, its line and what to write.
+//! Faults of invalid configurations: each has its key, its line and its fix.
 
-use super::super::Fault;
 use super::Fixture;
+use crate::config::Fault;
 
-/// The one fault of a file, or all of them in the panic.
+/// The only fault of a configuration. Panics with all faults if there are several.
 #[track_caller]
 pub(super) fn only(fixture: &Fixture) -> Fault {
     let faults = fixture.faults();
@@ -11,7 +11,7 @@ pub(super) fn only(fixture: &Fixture) -> Fault {
     faults.faults[0].clone()
 }
 
-/// CASES I04: all at once, in the file's order, each with key and line.
+/// CASES I04: all faults at once, in the order of the lines, each with key and line.
 #[test]
 fn all_faults_are_listed_at_once() {
     let fixture = Fixture::new(
@@ -46,29 +46,29 @@ reject_status = 410
     let text = faults.to_string().replace(&fixture.path("").display().to_string(), "");
     let expected = [
         "gateway.toml has 23 faults:",
-        "line 1: workers: out of bounds; write a number from 1 to 1024",
-        "line 2: listen.tls: this listener has no certificate, so webhooks would arrive unencrypted; write `tls = { certificate = \"…\", key = \"…\" }`, or `plaintext = true` behind something that terminates TLS",
+        "line 1: workers: this number is out of bounds; write a number from 1 to 1024",
+        "line 2: listen.tls: this listener has no certificate, so webhooks would arrive unencrypted; write `tls = { certificate = \"…\", key = \"…\" }`, or `plaintext = true` behind a proxy that terminates TLS",
         "line 3: listen.address: `localhost:8443` is not an address with a port; write \"127.0.0.1:8443\"",
         "line 4: listen.port: unknown key: the port is part of the address, such as \"0.0.0.0:8443\"",
         "line 7: limits.conections: unknown key `conections`, did you mean `connections`?",
-        "line 8: limits.head_bytes: out of bounds; write a size from \"8KiB\" to \"16MiB\"",
-        "line 9: limits.headers: not a whole number; write digits without quotes, such as 100",
-        "line 10: limits.idle_timeout: not a duration; write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\" (a year at most)",
-        "line 13: route[0].path: dot segments are read differently by different servers; write the path as the sender sends it, such as \"/webhooks/paddle\" or \"/webhooks/*\"",
+        "line 8: limits.head_bytes: this size is out of bounds; write a size from \"8KiB\" to \"16MiB\"",
+        "line 9: limits.headers: this is not a whole number; write digits without quotes, such as 100",
+        "line 10: limits.idle_timeout: this is not a duration; write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\" (at most one year)",
+        "line 13: route[0].path: servers interpret the segments `.` and `..` differently; write the path as the sender sends it, such as \"/webhooks/paddle\" or \"/webhooks/*\"",
         "line 14: route[0].provider: unknown provider `padle`, did you mean `paddle`?; write ",
         "line 15: route[0].tolerence: unknown key `tolerence`, did you mean `tolerance`?",
-        "line 16: route[0].secrets[0]: a secret must not stand in the configuration itself, where backups, `git` and process lists would see it; write { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }",
-        "line 16: route[0].secrets[2].vaule: unknown key `vaule`; known here: `name`, `env`, `file` and `retired`",
+        "line 16: route[0].secrets[0]: a secret must not be part of the configuration itself, where backups, `git` and process lists would show it; write { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }",
+        "line 16: route[0].secrets[2].vaule: unknown key `vaule`; the keys of this table are `name`, `env`, `file` and `retired`",
         "line 16: route[0].secrets[1].env: the variable NOT_SET is not set; export it, or remove this entry",
         "line 16: route[0].secrets[2].env: the variable NOT_SET_EITHER is not set; export it, or remove this entry",
-        "line 18: route[0].allow[0]: `10.0.0.1/8` has bits set beyond its prefix length; write \"10.0.0.0/8\", or \"10.0.0.1\" for the one address",
+        "line 18: route[0].allow[0]: `10.0.0.1/8` has bits set after its prefix; write \"10.0.0.0/8\" for the network, or \"10.0.0.1\" for the one address",
         "line 18: route[0].allow[1]: `everyone` is neither a network nor an address; write \"203.0.113.0/24\", \"203.0.113.7\", or one of `paddle-live` and `paddle-sandbox`",
         "line 20: route[1].path: this route has no path; write `path = \"/webhooks/paddle\"`",
         "line 20: route[1].secrets: this route has neither `secrets` nor `public_keys`; write `secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]`",
-        "line 22: route[1].upstream[1]: the same server as route[1].upstream[0]; remove one of the two; `weight` gives a server a larger share",
-        "line 23: route[1].reject_status: senders misread other statuses as success, as moved, or as gone; write 400, 401, 403, or 500 for providers that retry only on 5xx",
-        "HOOKGATE_LIMITS__HEAD_TIMEOUT: limits.head_timeout: not a duration; write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\" (a year at most)",
-        "command line: drain.grace: zero would leave no time at all; write a duration such as \"25s\"",
+        "line 22: route[1].upstream[1]: this is the same server as route[1].upstream[0]; remove one of them; `weight` gives a server a larger share",
+        "line 23: route[1].reject_status: senders interpret other statuses as success, as a redirect or as a removed endpoint; write 400, 401, 403, or 500 for providers that retry only on 5xx",
+        "HOOKGATE_LIMITS__HEAD_TIMEOUT: limits.head_timeout: this is not a duration; write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\" (at most one year)",
+        "command line: drain.grace: a timeout of zero would expire immediately; write a duration such as \"25s\"",
     ];
     for (line, expected) in text.lines().zip(expected) {
         assert!(line.trim().starts_with(expected), "{line}\n  is not\n{expected}");
@@ -86,7 +86,7 @@ fn syntax_errors_are_listed_by_line_without_their_text() {
         faults
             .faults
             .iter()
-            .all(|fault| fault.problem.starts_with("not TOML: ")),
+            .all(|fault| fault.problem.starts_with("this is not TOML: ")),
         "{faults}"
     );
     assert!(!faults.to_string().contains("canary"), "{faults}");
@@ -97,15 +97,15 @@ fn a_file_that_cannot_be_read_is_the_only_fault() {
     let mut sources = Fixture::new("").sources();
     sources.file = Some("/nonexistent/gateway.toml".into());
     let faults = super::inspect(&sources).unwrap_err();
-    let expected = "/nonexistent/gateway.toml has 1 fault:\n  the file does not exist; write its path after `--config`";
+    let expected = "/nonexistent/gateway.toml has 1 fault:\n  the file does not exist; write the path of a readable file after `--config`";
     assert_eq!(faults.to_string(), expected);
     let fixture = Fixture::new("");
     std::fs::write(fixture.path("gateway.toml"), b"workers = \xff").unwrap();
-    assert_eq!(only(&fixture).problem, "not UTF-8, so not TOML");
+    assert_eq!(only(&fixture).problem, "the file is not UTF-8, so it is not TOML");
 }
 
 #[test]
-fn an_empty_file_says_what_is_needed() {
+fn an_empty_file_lacks_a_listener_and_a_route() {
     let keys: Vec<String> = Fixture::new("")
         .faults()
         .faults
@@ -119,7 +119,7 @@ const SECOND_ROUTE: &str =
     "provider = \"paddle\"\nsecrets = { env = \"PADDLE_WEBHOOK_SECRET\" }\nupstream = \"unix:/app.sock\"";
 
 #[test]
-fn routes_are_told_apart_by_pattern_and_name() {
+fn routes_have_distinct_patterns_and_names() {
     for (lines, key) in [
         ("[[route]]\npath = \"/webhooks/paddle\"", "route[1].path"),
         ("[[route]]\nname = \"x\"\npath = \"/webhooks/paddle\"", "route[1].path"),
@@ -145,9 +145,9 @@ fn routes_are_told_apart_by_pattern_and_name() {
     );
 }
 
-/// Each line is one fault on its own, of one key and with these words.
+/// Each row is a configuration with one fault: its key, and words of the fault.
 #[test]
-fn single_faults_of_a_route() {
+fn each_fault_of_a_route_has_its_key_and_fix() {
     for (lines, key, words) in [
         ("host = \"a:80\"", "host", "host name"),
         ("methods = [\"post\"]", "methods[0]", "capital"),
@@ -161,14 +161,14 @@ fn single_faults_of_a_route() {
         (
             "replay = { enabled = false, on_replay = \"reject\" }",
             "replay",
-            "mean nothing",
+            "have no effect",
         ),
         (
             "replay = { on_replay = \"accept\" }",
             "replay.on_replay",
             "\"acknowledge\"",
         ),
-        ("replay = true", "replay", "found a boolean"),
+        ("replay = true", "replay", "this is a boolean"),
         ("mode = \"off\"", "mode", "\"report\""),
         ("body_limit = \"65MiB\"", "body_limit", "limits.in_flight_bytes"),
         ("body_limit = 0", "body_limit", "\"1B\""),
@@ -183,7 +183,7 @@ fn single_faults_of_a_route() {
         (
             "dedupe = { header = \"X-Id\", pointer = \"/id\" }",
             "dedupe",
-            "more than one place",
+            "more than one location",
         ),
         ("dedupe = { pointer = \"id\" }", "dedupe", "leading slash"),
         ("dedupe = { window = \"0s\" }", "dedupe.window", "\"3d\""),
@@ -193,7 +193,7 @@ fn single_faults_of_a_route() {
             "\"forward\"",
         ),
         ("name = \"a b\"", "name", "visible ASCII"),
-        ("name = 5", "name", "found an integer, expected a string"),
+        ("name = 5", "name", "this is an integer, expected a string"),
         ("public_url = \"https://example.com/hook\"", "", "public_url"),
         ("custom = {}", "", "custom"),
     ] {
@@ -208,7 +208,7 @@ fn single_faults_of_a_route() {
 }
 
 #[test]
-fn single_faults_of_listeners() {
+fn each_fault_of_a_listener_has_its_key_and_fix() {
     const TLS: &str = "tls = { certificate = \"DIR/tls.crt\", key = \"DIR/tls.key\" }";
     let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
     for (text, key, words) in [
@@ -256,7 +256,7 @@ fn single_faults_of_listeners() {
         (
             "address = \"0.0.0.0:1\"\nplaintext = true\ntls_minimum = \"1.2\"",
             "listen.tls_minimum",
-            "no version",
+            "no TLS version",
         ),
         (
             "address = \"0.0.0.0:1\"\nplaintext = false",
@@ -289,7 +289,7 @@ fn single_faults_of_listeners() {
             "listen.tls",
             "other.key",
         ),
-        ("address = \"127.0.0.1:9464\"\nTLS", "admin.address", "port of its own"),
+        ("address = \"127.0.0.1:9464\"\nTLS", "admin.address", "another port"),
         (
             "address = \"0.0.0.0:1\"\ntrusted_proxies = \"nginx\"\nTLS",
             "listen.trusted_proxies",
@@ -325,7 +325,7 @@ fn single_faults_of_listeners() {
 }
 
 #[test]
-fn single_faults_of_tables() {
+fn each_fault_of_another_table_has_its_key_and_fix() {
     for (top, key, words) in [
         ("listen.x = 1", "", "not TOML"),
         ("[admin]\naddress = \"9464\"", "admin.address", "port"),
@@ -338,11 +338,11 @@ fn single_faults_of_tables() {
             "route[0].body_limit",
             "limits.in_flight_bytes",
         ),
-        ("limits = 5", "limits", "found an integer"),
+        ("limits = 5", "limits", "this is an integer"),
         (
             "[upstreams.\"a b\"]\nurl = \"http://127.0.0.1\"",
             "upstreams.a b",
-            "not a name",
+            "not a name of an upstream",
         ),
         ("port = 5", "port", "under `[listen]`"),
     ] {

@@ -1,17 +1,15 @@
-//! Listeners and the admin address.
+//! `[[listen]]` and `[admin]`.
 
-use super::super::file::{self, Certificate, ClientMode};
-use super::super::value::{FileMode, Flag, List, Word};
-use super::super::{Address, CertificateFiles, ClientAuth, Listener, Tls, TlsVersion};
 use super::Resolver;
+use crate::config::file::{self, Certificate, ClientAuthMode};
+use crate::config::value::{FileMode, Flag, Keyword, OneOrMany};
+use crate::settings::{Address, Admin, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, defaults};
 use crate::tls;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
-/// Group may connect: the front proxy usually runs as another user of the same group.
-const SOCKET_MODE: u32 = 0o660;
+use std::net::SocketAddr;
 
 impl Resolver<'_> {
-    pub(super) fn listeners(&mut self, list: List<file::Listen>) -> Vec<Listener> {
+    /// The listeners, with distinct names and addresses.
+    pub(super) fn listeners(&mut self, list: OneOrMany<file::Listen>) -> Vec<Listener> {
         if list.is_empty() {
             self.report.missing(
                 String::from("listen"),
@@ -47,31 +45,34 @@ impl Resolver<'_> {
         if tls.is_none() && clients.is_some() {
             self.report.fault(
                 format!("{key}.client_auth"),
-                "without `tls` nobody shows a certificate",
+                "without `tls` no sender presents a certificate",
                 "remove it",
             );
         }
-        let tls = tls.map(|tls| Tls {
+        let tls = tls.map(|tls| ListenerTls {
             client_auth: clients.flatten(),
             ..tls
         });
-        let names_no_proxies = listen.trusted_proxies.is_empty();
+        let has_no_trusted_proxies = listen.trusted_proxies.is_empty();
         let trusted_proxies = self.networks(&format!("{key}.trusted_proxies"), listen.trusted_proxies);
         if trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
             self.report.warn(
                 &format!("{key}.trusted_proxies"),
-                "believes anyone about where a webhook comes from, so allow lists are no protection here",
+                "every sender is trusted to state its own address, so allow lists do not protect the routes of this listener",
             );
         }
         let address = match (listen.address, listen.unix) {
             (Some(text), None) => Address::Tcp(self.socket_address(&format!("{key}.address"), &text)?),
             (None, Some(path)) => {
-                let FileMode(mode) = listen.mode.unwrap_or(FileMode(SOCKET_MODE));
+                let FileMode(mode) = listen.mode.unwrap_or(FileMode(defaults::SOCKET_MODE));
                 Address::Unix(self.path(&path), mode)
             }
             (Some(_), Some(_)) => {
-                self.report
-                    .fault(key, "both `address` and `unix`", "write a `[[listen]]` for each");
+                self.report.fault(
+                    key,
+                    "both `address` and `unix` are set",
+                    "write a `[[listen]]` for each",
+                );
                 return None;
             }
             (None, None) => {
@@ -89,19 +90,19 @@ impl Resolver<'_> {
             );
         }
         let proxy_protocol = listen.proxy_protocol.is_some_and(|Flag(flag)| flag);
-        // Who may connect to a Unix socket is what its mode says.
-        if proxy_protocol && names_no_proxies && matches!(address, Address::Tcp(_)) {
+        // The mode of a Unix socket decides who may connect, so that it needs no list.
+        if proxy_protocol && has_no_trusted_proxies && matches!(address, Address::Tcp(_)) {
             self.report.fault(
                 format!("{key}.proxy_protocol"),
-                "without `trusted_proxies` anyone could claim any address, so everyone would be turned away",
-                "write `trusted_proxies = [\"10.0.0.0/8\"]` with the balancer's addresses",
+                "only `trusted_proxies` may send the PROXY protocol, and there are none, so every connection would be refused",
+                "write the addresses of the load balancer, such as `trusted_proxies = [\"10.0.0.0/8\"]`",
             );
         }
         let name = listen.name.unwrap_or_else(|| match &address {
             Address::Tcp(address) => address.to_string(),
             Address::Unix(path, _) => path.display().to_string(),
         });
-        self.label(&format!("{key}.name"), &name);
+        self.check_name(&format!("{key}.name"), &name);
         Some(Listener {
             name,
             address,
@@ -114,10 +115,10 @@ impl Resolver<'_> {
     fn tls(
         &mut self,
         key: &str,
-        list: List<Certificate>,
-        minimum: Option<Word<TlsVersion>>,
+        list: OneOrMany<Certificate>,
+        minimum: Option<Keyword<TlsVersion>>,
         plaintext: Option<Flag>,
-    ) -> Option<Tls> {
+    ) -> Option<ListenerTls> {
         let is_plaintext = plaintext.is_some_and(|Flag(flag)| flag);
         let tls_key = format!("{key}.tls");
         if list.is_empty() {
@@ -125,13 +126,13 @@ impl Resolver<'_> {
                 self.report.missing(
                     tls_key,
                     "this listener has no certificate, so webhooks would arrive unencrypted",
-                    "write `tls = { certificate = \"…\", key = \"…\" }`, or `plaintext = true` behind something that terminates TLS",
+                    "write `tls = { certificate = \"…\", key = \"…\" }`, or `plaintext = true` behind a proxy that terminates TLS",
                 );
             }
             if minimum.is_some() {
                 self.report.fault(
                     format!("{key}.tls_minimum"),
-                    "without `tls` there is no version",
+                    "without `tls` there is no TLS version",
                     "remove it",
                 );
             }
@@ -140,7 +141,7 @@ impl Resolver<'_> {
         if is_plaintext {
             self.report.fault(
                 format!("{key}.plaintext"),
-                "both `tls` and `plaintext = true`",
+                "both `tls` and `plaintext = true` are set",
                 "remove one of them",
             );
         }
@@ -151,24 +152,24 @@ impl Resolver<'_> {
             };
             if certificates.contains(&files) {
                 self.report
-                    .fault(&key, "the same certificate twice", "remove one of them");
+                    .fault(&key, "the list contains this certificate twice", "remove one of them");
             }
             certificates.push(files);
         }
-        Some(Tls {
+        Some(ListenerTls {
             certificates,
-            minimum: minimum.map_or(TlsVersion::Tls12, |Word(version)| version),
+            minimum: minimum.map_or(defaults::TLS_MINIMUM, |Keyword(version)| version),
             client_auth: None,
         })
     }
 
-    /// Authorities of senders' certificates, which are read once to see that they load.
+    /// The authorities of senders' certificates. They are read once, to report faults.
     fn client_auth(&mut self, key: &str, written: file::ClientAuth) -> Option<ClientAuth> {
         let key = format!("{key}.client_auth.ca");
         let Some(ca) = written.ca.filter(|path| !path.is_empty()) else {
             self.report.missing(
                 key,
-                "the authorities of the senders' certificates are missing",
+                "the path of the senders' certificate authorities is missing",
                 "write `ca = \"/path/to/ca.pem\"`",
             );
             return None;
@@ -182,12 +183,16 @@ impl Resolver<'_> {
         }
         Some(ClientAuth {
             ca,
-            required: written.mode.is_none_or(|Word(mode)| mode == ClientMode::Required),
+            required: written
+                .mode
+                .map_or(defaults::CLIENT_CERTIFICATE_REQUIRED, |Keyword(mode)| {
+                    mode == ClientAuthMode::Required
+                }),
             forward_subject: written.forward_subject.is_some_and(|Flag(flag)| flag),
         })
     }
 
-    /// Paths of a chain and its key, which are read once to see that they load and belong together.
+    /// The paths of a chain and its key. The files are read once, to report faults: both load, and the key fits.
     fn certificate(&mut self, key: &str, pair: Certificate) -> Option<CertificateFiles> {
         let files = self.certificate_files(key, pair)?;
         match tls::certificate(&files) {
@@ -196,14 +201,14 @@ impl Resolver<'_> {
                 self.report.fault(
                     key,
                     problem,
-                    "write paths of a PEM chain, leaf first, and of its PEM key",
+                    "write the paths of a PEM chain, the leaf first, and of its PEM key",
                 );
                 None
             }
         }
     }
 
-    /// Paths of a chain and its key, unread.
+    /// The paths of a chain and its key. The files are not read.
     pub(super) fn certificate_files(&mut self, key: &str, pair: Certificate) -> Option<CertificateFiles> {
         let mut paths = Vec::new();
         for (name, path) in [("certificate", pair.certificate), ("key", pair.key)] {
@@ -227,26 +232,35 @@ impl Resolver<'_> {
         Some(files)
     }
 
-    pub(super) fn admin(&mut self, admin: &file::Admin, listeners: &[Listener]) -> Option<SocketAddr> {
+    /// The admin listener, whose address is not one of `listeners`.
+    pub(super) fn admin(&mut self, admin: &file::Admin, listeners: &[Listener]) -> Admin {
         let address = match admin.address.as_deref() {
-            None => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464),
-            Some("off") => return None,
-            Some(text) => self.socket_address("admin.address", text)?,
+            None => Some(defaults::ADMIN_ADDRESS),
+            Some("off") => None,
+            Some(text) => self.socket_address("admin.address", text),
         };
-        if address.port() != 0
-            && listeners
-                .iter()
-                .any(|listener| listener.address == Address::Tcp(address))
-        {
+        let is_taken = |address: SocketAddr| {
+            address.port() != 0
+                && listeners
+                    .iter()
+                    .any(|listener| listener.address == Address::Tcp(address))
+        };
+        if address.is_some_and(is_taken) {
             self.report.fault(
                 "admin.address",
                 "a listener has the same address",
-                "give the admin listener a port of its own",
+                "write another port for the admin listener",
             );
         }
-        Some(address)
+        Admin {
+            address,
+            readiness: admin
+                .readiness
+                .map_or(defaults::READINESS, |Keyword(readiness)| readiness),
+        }
     }
 
+    /// Parses an IP address with a port.
     fn socket_address(&mut self, key: &str, text: &str) -> Option<SocketAddr> {
         if let Ok(address) = text.parse() {
             return Some(address);
@@ -264,13 +278,13 @@ impl Resolver<'_> {
         None
     }
 
-    /// Names go into labels and headers: visible ASCII, bounded.
-    pub(super) fn label(&mut self, key: &str, name: &str) {
+    /// Checks a name of a listener or route, which becomes a label of metrics and a value of a header field.
+    pub(super) fn check_name(&mut self, key: &str, name: &str) {
         let is_plain = (1..=128).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_plain {
             self.report.fault(
                 key,
-                "a name goes into metrics and headers",
+                "this name cannot be used in metrics and header fields",
                 "write 1 to 128 visible ASCII characters without spaces",
             );
         }

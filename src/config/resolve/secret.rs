@@ -1,20 +1,18 @@
-//! Secrets and public keys: read verbatim from a variable or a file, judged, never shown.
-//!
-//! Variables are looked up by name in the environment that was passed in and go nowhere near a value parser, so `123456`,
-//! `"quoted"` and `[abc]` are the secrets that they look like. A file loses exactly one trailing newline and nothing else.
+//! `secrets`, `public_keys` and every other `{ env = … }` or `{ file = … }`: reads the secret and reports weak ones.
+//! No fault or warning shows a secret.
 
-use super::super::credential::{SecretError, SecretFiles, is_world_readable, read_secret};
-use super::super::file::KeyTable;
-use super::super::value::{Flag, List};
 use super::Resolver;
+use crate::config::credential::{SecretError, SecretFiles, is_world_readable, read_secret};
+use crate::config::file::{SecretReference, SecretTable};
+use crate::config::value::{Flag, OneOrMany};
 use crate::scheme::NamedSecret;
 use crate::secret::Secret;
 use crate::settings::{SecretInfo, SecretSource};
 
-/// Secrets shorter than this can be guessed by someone with time: a warning.
-const SHORT: usize = 24;
+/// Length in bytes below which a secret gets a warning, because it may be guessed.
+const MIN_SECRET_BYTES: usize = 24;
 
-/// Texts that stand in examples and templates for a secret that was never put in.
+/// Texts of examples and templates that the operator should have replaced by a secret.
 const PLACEHOLDERS: [&str; 12] = [
     "changeme",
     "change-me",
@@ -30,6 +28,7 @@ const PLACEHOLDERS: [&str; 12] = [
     "none",
 ];
 
+/// Beginnings of such texts.
 const PLACEHOLDER_STARTS: [&str; 7] = [
     "your-secret",
     "your_secret",
@@ -41,37 +40,38 @@ const PLACEHOLDER_STARTS: [&str; 7] = [
 ];
 
 impl Resolver<'_> {
-    /// The secrets or public keys of one route. `are_secret` judges them as secrets.
-    pub(super) fn keys(
+    /// The secrets (`are_secret`) or public keys of one route, with their names and sources in the same order. Faulty ones
+    /// are recorded and left out.
+    pub(super) fn secrets(
         &mut self,
         key: &str,
-        list: List<super::super::file::Key>,
+        list: OneOrMany<SecretReference>,
         are_secret: bool,
     ) -> (Vec<NamedSecret>, Vec<SecretInfo>) {
         let mut named: Vec<NamedSecret> = Vec::new();
         let mut sources: Vec<SecretInfo> = Vec::new();
-        for (key, super::super::file::Key(table)) in list.into_paths(key) {
+        for (key, SecretReference(table)) in list.into_paths(key) {
             let name = table.name.clone();
             let retired = table.retired.is_some_and(|Flag(flag)| flag);
-            let Some((source, secret)) = self.key(&key, table, are_secret) else {
+            let Some((source, secret)) = self.secret(&key, table, are_secret) else {
                 continue;
             };
-            if are_secret && !self.judge(&key, &source, &secret) {
+            if are_secret && !self.check_secret(&key, &source, &secret) {
                 continue;
             }
             let name = name.unwrap_or_else(|| default_name(&source));
             if !is_name(&name) {
                 self.report.fault(
                     format!("{key}.name"),
-                    "a name goes into metrics and a header",
+                    "this name cannot be used in metrics and a header field",
                     "write 1 to 64 letters, digits, `_`, `-` or `.`, such as `name = \"current\"`",
                 );
             }
             if let Some(twin) = named.iter().find(|other| other.secret == secret) {
                 self.report.fault(
                     &key,
-                    format!("the same secret as `{}`", twin.name),
-                    "remove one of the two",
+                    format!("this is the same secret as `{}`", twin.name),
+                    "remove one of them",
                 );
                 continue;
             }
@@ -89,18 +89,20 @@ impl Resolver<'_> {
         }
         if !sources.is_empty() && sources.iter().all(|source| source.retired) {
             self.report
-                .warn(key, "all are retired, so every genuine request raises an alert");
+                .warn(key, "all secrets are retired, so every genuine request raises an alert");
         }
         (named, sources)
     }
 
-    /// Reads the secret at `{ env }` or `{ file }` and records why it cannot be read.
-    pub(super) fn key(&mut self, key: &str, table: KeyTable, is_secret: bool) -> Option<(SecretSource, Secret)> {
+    /// Reads the secret at `{ env }` or `{ file }`; `None` after a fault. With `is_secret` a file that everyone can read
+    /// gets a warning.
+    pub(super) fn secret(&mut self, key: &str, table: SecretTable, is_secret: bool) -> Option<(SecretSource, Secret)> {
         let (key, source) = match (table.env, table.file) {
             (Some(name), None) => (format!("{key}.env"), SecretSource::Env(name)),
             (None, Some(file)) => (format!("{key}.file"), SecretSource::File(self.path(&file))),
             (Some(_), Some(_)) => {
-                self.report.fault(key, "both `env` and `file` are set", "keep one of them");
+                self.report
+                    .fault(key, "both `env` and `file` are set", "keep one of them");
                 return None;
             }
             (None, None) => {
@@ -143,19 +145,20 @@ impl Resolver<'_> {
         }
     }
 
-    /// Faults and warnings about what a secret is; whether it can be one at all.
-    fn judge(&mut self, key: &str, source: &SecretSource, secret: &Secret) -> bool {
+    /// Checks the bytes of a secret. Empty secrets and placeholders are faults, and weak ones get a warning. Returns
+    /// whether it can be used.
+    fn check_secret(&mut self, key: &str, source: &SecretSource, secret: &Secret) -> bool {
         let bytes = secret.expose();
         let text = String::from_utf8_lossy(bytes).trim().to_ascii_lowercase();
         if text.is_empty() {
             let place = match source {
-                SecretSource::Env(name) => format!("the variable `{name}`"),
+                SecretSource::Env(name) => format!("the variable {name}"),
                 SecretSource::File(path) => path.display().to_string(),
             };
             self.report.fault(
                 key,
                 format!("{place} is empty"),
-                "put the provider's secret there: an empty key would verify anyone's signature",
+                "write the provider's secret there: with an empty key everyone could sign",
             );
             return false;
         }
@@ -166,36 +169,39 @@ impl Resolver<'_> {
             || text.ends_with('\u{2026}')
             || is_one_character;
         if is_placeholder {
-            self.report
-                .fault(key, "a placeholder, not a secret", "put the provider's secret there");
+            self.report.fault(
+                key,
+                "this is a placeholder and not a secret",
+                "write the provider's secret there",
+            );
             return false;
         }
-        if bytes.len() < SHORT {
+        if bytes.len() < MIN_SECRET_BYTES {
             self.report.warn(
                 key,
-                format_args!("the secret is shorter than {SHORT} bytes, which is easy to guess"),
+                format_args!("the secret is shorter than {MIN_SECRET_BYTES} bytes and may be guessed"),
             );
         }
         let edges = [bytes.first(), bytes.last()];
         if edges.into_iter().flatten().any(u8::is_ascii_whitespace) {
             self.report.warn(
                 key,
-                "the secret begins or ends with a space or a line end, which counts as part of the key",
+                "the secret begins or ends with a space or a line end, which is part of the key",
             );
         } else if bytes.starts_with(b"\xef\xbb\xbf") {
             self.report.warn(
                 key,
-                "the secret begins with a byte order mark, which counts as part of the key",
+                "the secret begins with a byte order mark, which is part of the key",
             );
         } else if bytes.len() > 1 && edges.into_iter().flatten().all(|byte| matches!(byte, b'"' | b'\'')) {
             self.report
-                .warn(key, "the secret stands in quotes, which count as part of the key");
+                .warn(key, "the secret is in quotes, which are part of the key");
         }
         true
     }
 }
 
-/// A label that says where the secret is: the variable's name, or the file's.
+/// The default name of a secret: the name of its variable or file, with `_` for characters that a name cannot contain.
 fn default_name(source: &SecretSource) -> String {
     let text = match source {
         SecretSource::Env(name) => name.clone(),
@@ -216,6 +222,7 @@ fn default_name(source: &SecretSource) -> String {
     plain.chars().take(64).collect()
 }
 
+/// Whether a name can be a label of metrics and the value of a header field.
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name

@@ -1,10 +1,10 @@
-//! Faults of upstreams: each alone, with its key and what to write instead.
+//! Faults of upstreams: each has its key and its fix.
 
 use super::Fixture;
-use super::refused::only;
+use super::faults::only;
 
 #[test]
-fn single_faults_of_an_upstream() {
+fn each_fault_of_an_upstream_has_its_key_and_fix() {
     for (upstream, key, words) in [
         ("\"app\"", "", "neither a URL nor the name"),
         (
@@ -12,11 +12,11 @@ fn single_faults_of_an_upstream() {
             "",
             "did you mean `api`",
         ),
-        ("\"http://user:canary@127.0.0.1\"", "", "user and password"),
-        ("\"http://127.0.0.1:8443\"", "", "own addresses"),
-        ("\"https://localhost:8443\"", "", "own addresses"),
-        ("\"http://localhost:9464\"", "", "own addresses"),
-        ("5", "", "found an integer"),
+        ("\"http://user:canary@127.0.0.1\"", "", "a user and a password"),
+        ("\"http://127.0.0.1:8443\"", "", "address of the gateway itself"),
+        ("\"https://localhost:8443\"", "", "address of the gateway itself"),
+        ("\"http://localhost:9464\"", "", "address of the gateway itself"),
+        ("5", "", "this is an integer"),
         ("{}", ".url", "no URL"),
         ("{ url = \"http://127.0.0.1\", ca = \"tls.crt\" }", "", "`https://`"),
         (
@@ -56,13 +56,17 @@ fn single_faults_of_an_upstream() {
 }
 
 #[test]
-fn single_faults_of_several_upstreams() {
+fn each_fault_of_several_servers_has_its_key_and_fix() {
     for (upstream, key, words) in [
         ("[]", "", "no URL"),
         ("{ url = [] }", ".url", "no URL"),
-        ("[\"http://127.0.0.1\", \"app\"]", "[1]", "no `http://`"),
+        (
+            "[\"http://127.0.0.1\", \"app\"]",
+            "[1]",
+            "does not begin with `http://`",
+        ),
         ("[\"http://127.0.0.1\", { weight = 2 }]", "[1].url", "no URL"),
-        ("[\"http://127.0.0.1\", 5]", "[1]", "found an integer"),
+        ("[\"http://127.0.0.1\", 5]", "[1]", "this is an integer"),
         ("[\"http://127.0.0.1\", \"http://user:canary@b\"]", "[1]", "password"),
         (
             "[\"http://127.0.0.1\", { url = \"http://127.0.0.1:80\" }]",
@@ -72,7 +76,7 @@ fn single_faults_of_several_upstreams() {
         (
             "[\"http://127.0.0.1/a\", \"http://127.0.0.1:81/b\"]",
             "[1]",
-            "its path is another",
+            "the path differs",
         ),
         (
             "{ url = [{ url = \"http://127.0.0.1\", weight = 0 }] }",
@@ -89,7 +93,11 @@ fn single_faults_of_several_upstreams() {
             "[0].timeout",
             "unknown key",
         ),
-        ("[\"http://127.0.0.1\", \"http://127.0.0.1:8443\"]", "", "own addresses"),
+        (
+            "[\"http://127.0.0.1\", \"http://127.0.0.1:8443\"]",
+            "",
+            "address of the gateway itself",
+        ),
         (
             "{ url = [\"http://127.0.0.1\", \"unix:/a\"], ca = \"tls.crt\" }",
             "",
@@ -152,7 +160,7 @@ fn single_faults_of_several_upstreams() {
 }
 
 #[test]
-fn single_faults_of_static_headers() {
+fn each_fault_of_a_static_header_has_its_key_and_fix() {
     for (header, key, words) in [
         ("Host = \"a\"", "Host", "another name"),
         ("Hookgate-Verified = \"a\"", "Hookgate-Verified", "another name"),
@@ -163,9 +171,9 @@ fn single_faults_of_static_headers() {
         ("X-A = \"a\", x-a = \"b\"", "x-a", "twice"),
         ("X-A = \"\"", "X-A", "empty"),
         ("X-A = \"canary\\n\"", "X-A", "line end"),
-        ("X-A = 5", "X-A", "found an integer"),
+        ("X-A = 5", "X-A", "this is an integer"),
         ("X-A = { env = \"NOT_SET\" }", "X-A.env", "not set"),
-        ("X-A = { value = \"canary\" }", "X-A.value", "must not stand"),
+        ("X-A = { value = \"canary\" }", "X-A.value", "must not be part"),
     ] {
         let fault = with_upstream(&format!("{{ url = \"http://127.0.0.1\", headers = {{ {header} }} }}"))
             .faults()
@@ -180,7 +188,7 @@ fn single_faults_of_static_headers() {
 }
 
 #[test]
-fn a_static_header_never_stands_beside_the_signature() {
+fn a_static_header_cannot_have_the_name_of_the_signature_header() {
     let fault = only(&with_upstream(
         "{ url = \"http://127.0.0.1\", headers = { Paddle-Signature = \"a\" } }",
     ));
@@ -190,7 +198,7 @@ fn a_static_header_never_stands_beside_the_signature() {
     );
 }
 
-/// The minimal file with another upstream.
+/// The smallest useful file with another upstream.
 fn with_upstream(upstream: &str) -> Fixture {
     let fixture = Fixture::minimal("", "");
     let text = std::fs::read_to_string(fixture.path("gateway.toml")).unwrap();

@@ -1,9 +1,9 @@
-//! The shipped `gateway.toml` and `docs/configuration.md` against the code: neither can drift.
+//! `gateway.toml` and `docs/configuration.md` agree with the code.
 
-use super::super::decode::decode;
-use super::super::document::Document;
-use super::super::fault::Report;
 use super::Fixture;
+use crate::config::decode::decode;
+use crate::config::document::Document;
+use crate::config::fault::Report;
 use figment::error::Kind;
 use figment::value::{Dict, Value};
 use serde::Deserialize;
@@ -11,10 +11,10 @@ use serde::Deserialize;
 const GATEWAY: &str = include_str!("../../../gateway.toml");
 const MANUAL: &str = include_str!("../../../docs/configuration.md");
 
-/// A name that no table has.
+/// A key that no table has.
 const PROBE: &str = "zzz";
 
-/// Every key of the mirror, as a path without indices, found by asking serde what it would take at each place.
+/// The path of every key, without indices. serde lists the keys of a table in its error about an unknown key.
 fn keys() -> Vec<String> {
     let mut found = Vec::new();
     explore(&[], &mut found);
@@ -22,7 +22,7 @@ fn keys() -> Vec<String> {
 }
 
 fn explore(path: &[&'static str], found: &mut Vec<String>) {
-    // Names that the user chooses stand for themselves.
+    // The operator chooses the names in this table.
     let named = matches!(path, ["upstreams"]);
     let path = if named {
         [path, &["NAME"]].concat()
@@ -36,20 +36,20 @@ fn explore(path: &[&'static str], found: &mut Vec<String>) {
     }
 }
 
-/// The fields that the table at `path` may have; none where there is no table.
+/// The keys of the table at `path`; empty if there is no table.
 fn fields(path: &[&'static str]) -> &'static [&'static str] {
     let mut value = Value::from(Dict::from([(PROBE.to_owned(), Value::from(1))]));
     for key in path.iter().rev() {
         value = Value::from(Dict::from([((*key).to_owned(), value)]));
     }
-    match super::super::file::File::deserialize(&value).map_err(|error| error.kind) {
+    match crate::config::file::File::deserialize(&value).map_err(|error| error.kind) {
         Err(Kind::UnknownField(name, known)) if name == PROBE => known,
         Ok(_) | Err(_) => &[],
     }
 }
 
 #[test]
-fn the_probe_finds_the_keys() {
+fn keys_of_all_depths_are_found() {
     let keys = keys();
     for key in [
         "workers",
@@ -65,9 +65,9 @@ fn the_probe_finds_the_keys() {
     }
 }
 
-/// The last part of every key is written as `key =` in the annotated file.
+/// The last part of every key is written as `key =` in `gateway.toml`.
 #[test]
-fn every_key_stands_in_the_annotated_file() {
+fn the_annotated_file_has_every_key() {
     let keys = keys();
     let missing: Vec<&String> = keys
         .iter()
@@ -88,7 +88,7 @@ fn every_key_stands_in_the_annotated_file() {
 
 /// Every key has a row in the manual: `` | `key` | `` below the heading of its table.
 #[test]
-fn every_key_stands_in_the_manual() {
+fn the_manual_has_every_key() {
     let keys = keys();
     let missing: Vec<&String> = keys
         .iter()
@@ -101,7 +101,7 @@ fn every_key_stands_in_the_manual() {
     assert!(!keys.is_empty() && missing.is_empty(), "{missing:?}");
 }
 
-/// What the manual has rows for exists.
+/// Every row of the manual is a key.
 #[test]
 fn the_manual_has_no_key_that_does_not_exist() {
     let keys = keys();
@@ -148,19 +148,19 @@ fn all_rows() -> Vec<(&'static str, &'static str)> {
     rows
 }
 
-/// As shipped, with only the paths of the certificate replaced.
+/// Only the paths of the certificate are replaced.
 #[test]
-fn the_annotated_file_loads_and_warns_of_nothing() {
+fn the_annotated_file_loads_without_warnings() {
     let text = GATEWAY.replace("/etc/hookgate/tls/", "DIR/");
     let config = Fixture::new(&text).config();
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
-/// What a `#key = value` line calls the default is the default: with all of them uncommented, the same comes out.
+/// `gateway.toml` with all lines `#key = default` uncommented gives the same settings.
 #[test]
 fn the_defaults_in_the_annotated_file_are_the_defaults() {
     let text = GATEWAY.replace("/etc/hookgate/tls/", "DIR/");
-    // Not defaults: choices that exclude what the file has, examples, and the upstream that nothing uses.
+    // Not defaults: alternatives to keys that the file has, examples, and the upstream that no route uses.
     let (text, _) = text.split_once("# An upstream with settings").unwrap();
     let examples = [
         "#unix",
@@ -191,18 +191,15 @@ fn the_defaults_in_the_annotated_file_are_the_defaults() {
         uncommented.push('\n');
     }
     assert!(count > 25, "{count} defaults");
-    let describe = |text: &str| {
-        let mut description = Fixture::new(text)
-            .inspect()
-            .unwrap_or_else(|faults| panic!("{faults}"))
-            .description;
-        description["listen"] = serde_json::Value::Null;
-        description
+    let printed = |text: &str| {
+        let mut printed = Fixture::new(text).printed();
+        printed["listen"] = serde_json::Value::Null;
+        printed
     };
-    assert_eq!(describe(text), describe(&uncommented));
+    assert_eq!(printed(text), printed(&uncommented));
 }
 
-/// Every TOML example of the manual reads into the mirror without a fault.
+/// Every TOML example of the manual is decoded without a fault.
 #[test]
 fn the_examples_of_the_manual_have_no_unknown_key() {
     let mut examples = 0;

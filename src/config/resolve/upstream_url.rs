@@ -1,15 +1,15 @@
-//! Upstream URLs: from text to a target, and whether a target is one of our own addresses. Pure.
+//! Parses the URLs of upstreams, and tells whether a target is one of the own addresses of the process. No I/O.
 
-use super::super::{Address, Target};
-use super::pattern::is_host;
+use super::host::is_host;
+use crate::settings::{Address, UpstreamTarget, defaults};
 use hyper::Uri;
 use std::net::IpAddr;
 
-/// Whether connecting to `target` ends at `address`, as far as can be known without asking DNS.
-pub(super) fn reaches(target: &Target, address: &Address) -> bool {
+/// Whether a connection to `target` reaches `address`, as far as this is known without DNS.
+pub(super) fn reaches(target: &UpstreamTarget, address: &Address) -> bool {
     match (target, address) {
-        (Target::Unix(path), Address::Unix(own, _)) => path == own,
-        (Target::Tcp { host, port } | Target::Tls { host, port, .. }, Address::Tcp(own)) => {
+        (UpstreamTarget::Unix(path), Address::Unix(own, _)) => path == own,
+        (UpstreamTarget::Tcp { host, port } | UpstreamTarget::Tls { host, port, .. }, Address::Tcp(own)) => {
             let ip = host.parse::<IpAddr>().map(|ip| ip.to_canonical()).ok();
             let is_same = ip == Some(own.ip().to_canonical());
             let is_any = own.ip().is_unspecified() || ip.is_some_and(|ip| ip.is_unspecified());
@@ -18,44 +18,51 @@ pub(super) fn reaches(target: &Target, address: &Address) -> bool {
             *port == own.port()
                 && (is_same || by_name || (is_any && (is_loopback(host) || ip.is_some_and(|ip| ip.is_unspecified()))))
         }
-        (Target::Unix(_), Address::Tcp(_)) | (Target::Tcp { .. } | Target::Tls { .. }, Address::Unix(..)) => false,
+        (UpstreamTarget::Unix(_), Address::Tcp(_))
+        | (UpstreamTarget::Tcp { .. } | UpstreamTarget::Tls { .. }, Address::Unix(..)) => false,
     }
 }
 
-/// Whether the host can only be this machine.
+/// Whether the host is always this machine.
 pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host.ends_with(".localhost")
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
-/// Target and base path of a URL. The URL is not quoted in the problem: it may hold a password.
-pub(super) fn parse_url(url: &str) -> Result<(Target, String), String> {
+/// How to write the URL of an upstream.
+pub(super) const URL_FIX: &str = "write \"http://127.0.0.1:8000\", \"https://app.internal\" or \"unix:/run/app.sock\"";
+
+/// Parses a URL into its target and base path. An error is the problem, for the fault; it does not quote the URL, which
+/// may contain a password.
+pub(super) fn parse_url(url: &str) -> Result<(UpstreamTarget, String), String> {
     if let Some(path) = url.strip_prefix("unix:") {
         let path = path.strip_prefix("//").unwrap_or(path);
         return if path.len() > 1 && path.starts_with('/') {
-            Ok((Target::Unix(path.into()), String::new()))
+            Ok((UpstreamTarget::Unix(path.into()), String::new()))
         } else {
-            Err(String::from("`unix:` is followed by an absolute path"))
+            Err(String::from("`unix:` must be followed by an absolute path"))
         };
     }
     if url.contains('#') {
-        return Err(String::from("an upstream has no fragment"));
+        return Err(String::from("the URL of an upstream cannot have a fragment"));
     }
-    let uri: Uri = url.parse().map_err(|_| String::from("not a URL"))?;
+    let uri: Uri = url.parse().map_err(|_| String::from("this is not a URL"))?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(String::from("the URL has no `http://`, `https://` or `unix:` in front"));
+        return Err(String::from(
+            "the URL does not begin with `http://`, `https://` or `unix:`",
+        ));
     };
     if authority.as_str().contains('@') {
         return Err(String::from(
-            "user and password in a URL are not supported; use `headers` with `{ env = … }`",
+            "a URL must not contain a user and a password: write `headers` with `{ env = … }`",
         ));
     }
     if uri.query().is_some() {
-        return Err(String::from("an upstream has no query"));
+        return Err(String::from("the URL of an upstream cannot have a query"));
     }
     if !is_host(authority.host()) {
-        return Err(String::from("the URL's host is not a name or an address"));
+        return Err(String::from("the host of the URL is neither a name nor an IP address"));
     }
     let host = authority
         .host()
@@ -63,32 +70,34 @@ pub(super) fn parse_url(url: &str) -> Result<(Target, String), String> {
         .trim_end_matches(']')
         .to_ascii_lowercase();
     let port = match (authority.port_u16(), authority.as_str().len() > authority.host().len()) {
-        (Some(0), _) | (None, true) => return Err(String::from("the URL's port is not a number from 1 to 65535")),
+        (Some(0), _) | (None, true) => return Err(String::from("the port of the URL is not a number from 1 to 65535")),
         (port, _) => port,
     };
     let base_path = uri.path().trim_end_matches('/').to_owned();
     if base_path.contains("//") || base_path.split('/').any(|segment| segment == "." || segment == "..") {
-        return Err(String::from("the URL's path has empty or dot segments"));
+        return Err(String::from(
+            "the path of the URL contains an empty segment, `.` or `..`",
+        ));
     }
     match scheme {
         "http" => Ok((
-            Target::Tcp {
+            UpstreamTarget::Tcp {
                 host,
-                port: port.unwrap_or(80),
+                port: port.unwrap_or(defaults::HTTP_PORT),
             },
             base_path,
         )),
         "https" => Ok((
-            Target::Tls {
+            UpstreamTarget::Tls {
                 host,
-                port: port.unwrap_or(443),
+                port: port.unwrap_or(defaults::HTTPS_PORT),
                 ca: None,
                 client: None,
                 content: 0,
             },
             base_path,
         )),
-        _ => Err(String::from("the URL's scheme is not `http`, `https` or `unix`")),
+        _ => Err(String::from("the scheme of the URL is not `http`, `https` or `unix`")),
     }
 }
 
@@ -97,15 +106,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn tcp(host: &str, port: u16) -> Target {
-        Target::Tcp {
+    fn tcp(host: &str, port: u16) -> UpstreamTarget {
+        UpstreamTarget::Tcp {
             host: host.to_owned(),
             port,
         }
     }
 
     #[test]
-    fn urls_become_targets() {
+    fn upstream_urls_are_parsed() {
         assert_eq!(
             parse_url("http://127.0.0.1:8000").unwrap(),
             (tcp("127.0.0.1", 8000), String::new())
@@ -115,7 +124,7 @@ mod tests {
             (tcp("app.internal", 80), String::from("/base"))
         );
         assert_eq!(parse_url("http://[::1]:80").unwrap(), (tcp("::1", 80), String::new()));
-        let https = Target::Tls {
+        let https = UpstreamTarget::Tls {
             host: String::from("app"),
             port: 443,
             ca: None,
@@ -126,13 +135,13 @@ mod tests {
         for unix in ["unix:/run/app.sock", "unix:///run/app.sock"] {
             assert_eq!(
                 parse_url(unix).unwrap(),
-                (Target::Unix("/run/app.sock".into()), String::new())
+                (UpstreamTarget::Unix("/run/app.sock".into()), String::new())
             );
         }
     }
 
     #[test]
-    fn what_is_not_an_upstream_is_refused_without_quoting_it() {
+    fn a_fault_of_an_upstream_url_does_not_quote_it() {
         for url in [
             "",
             "127.0.0.1:8000",
@@ -162,7 +171,7 @@ mod tests {
 
     /// CASES G13.
     #[test]
-    fn own_addresses_are_recognised_whatever_their_spelling() {
+    fn own_addresses_are_recognised_in_every_notation() {
         let own = |text: &str| Address::Tcp(text.parse().unwrap());
         for (host, address) in [
             ("127.0.0.1", "127.0.0.1:80"),
@@ -186,7 +195,13 @@ mod tests {
         ] {
             assert!(!reaches(&tcp(host, 80), &own(address)), "{host} {address}");
         }
-        assert!(reaches(&Target::Unix("/a".into()), &Address::Unix("/a".into(), 0)));
-        assert!(!reaches(&Target::Unix("/b".into()), &Address::Unix("/a".into(), 0)));
+        assert!(reaches(
+            &UpstreamTarget::Unix("/a".into()),
+            &Address::Unix("/a".into(), 0)
+        ));
+        assert!(!reaches(
+            &UpstreamTarget::Unix("/b".into()),
+            &Address::Unix("/a".into(), 0)
+        ));
     }
 }

@@ -1,7 +1,7 @@
-//! What loads, and what it comes to.
+//! The settings of valid configurations.
 
-use super::super::{Address, Audit, Ejection, HealthCheck, LogFormat, ReadyWhen, Target, TlsVersion};
 use super::{Fixture, SECRET};
+use crate::settings::{Address, Audit, Ejection, HealthCheck, LogFormat, ReadyWhen, TlsVersion, UpstreamTarget};
 use hyper::{Method, StatusCode};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The ten lines of the design, with their paths replaced.
+/// The ten-line file of the README, with its paths replaced.
 #[test]
 fn the_smallest_useful_file_has_every_default() {
     let fixture = Fixture::new(
@@ -31,7 +31,7 @@ upstream = "http://127.0.0.1:8000"
     );
     let config = fixture.config();
     assert_eq!(config.warnings, Vec::<String>::new());
-    assert_eq!(config.admin, Some("127.0.0.1:9464".parse().unwrap()));
+    assert_eq!(config.admin.address, Some("127.0.0.1:9464".parse().unwrap()));
     assert!(config.workers >= 1);
 
     let limits = &config.limits;
@@ -80,19 +80,19 @@ upstream = "http://127.0.0.1:8000"
     let upstream = &route.upstream;
     assert_eq!(
         upstream.servers[0].target,
-        Target::Tcp {
+        UpstreamTarget::Tcp {
             host: "127.0.0.1".into(),
             port: 8000
         }
     );
     assert_eq!((upstream.connect_timeout, upstream.timeout), (seconds(2), seconds(30)));
     assert_eq!((upstream.resolve_interval, &upstream.health_check), (seconds(5), &None));
-    assert_eq!(config.readiness, ReadyWhen::Serving);
+    assert_eq!(config.admin.readiness, ReadyWhen::Serving);
 }
 
-/// Every way to write several servers, and their settings.
+/// Every way to write several servers.
 #[test]
-fn several_upstreams() {
+fn several_servers_can_be_written_as_texts_and_tables() {
     let servers = |upstream: &str| {
         let fixture = Fixture::minimal("", "").option("route.0.upstream", upstream);
         let upstream = fixture.config().routes.remove(0).upstream;
@@ -120,7 +120,7 @@ fn several_upstreams() {
 }
 
 #[test]
-fn every_setting_of_several_upstreams_has_its_effect() {
+fn every_key_of_an_upstream_with_several_servers_has_its_effect() {
     let upstream = r#"{
         url = ["https://a.internal/base", "https://b.internal/base"],
         ca = "tls.crt",
@@ -156,11 +156,11 @@ fn every_setting_of_several_upstreams_has_its_effect() {
             healthy_after: 9
         })
     );
-    // The same roots for all of them.
+    // All servers have the same root certificates.
     for server in &upstream.servers {
-        assert!(matches!(&server.target, Target::Tls { ca: Some(ca), .. } if ca.ends_with("tls.crt")));
+        assert!(matches!(&server.target, UpstreamTarget::Tls { ca: Some(ca), .. } if ca.ends_with("tls.crt")));
     }
-    assert_eq!(config.readiness, ReadyWhen::Upstream);
+    assert_eq!(config.admin.readiness, ReadyWhen::Upstream);
 }
 
 #[test]
@@ -250,7 +250,7 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
     let config = fixture.config();
 
     assert_eq!(config.workers, 3);
-    assert_eq!(config.admin, None);
+    assert_eq!(config.admin.address, None);
     let [public, unix] = &config.listeners[..] else {
         panic!("{:?}", config.listeners)
     };
@@ -262,9 +262,9 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
         public.trusted_proxies,
         ["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()]
     );
-    // The mode of a Unix socket is enough to say who may introduce senders.
+    // A Unix socket with the PROXY protocol needs no trusted proxies, because its mode decides who may connect.
     assert!(public.proxy_protocol && unix.proxy_protocol);
-    // A relative path starts at the file's directory.
+    // A relative path starts at the directory of the file.
     assert_eq!(unix.address, Address::Unix(fixture.path("run/hookgate.sock"), 0o600));
     assert!(unix.tls.is_none());
 
@@ -314,7 +314,7 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
     let upstream = &first.upstream;
     assert_eq!(
         upstream.servers[0].target,
-        Target::Tcp {
+        UpstreamTarget::Tcp {
             host: "::1".into(),
             port: 3_000
         }
@@ -336,7 +336,7 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
     );
     assert!(upstream.headers.iter().all(|(_, value)| value.is_sensitive()));
 
-    // Equal upstreams are one, however they are written: they share connections and their bound.
+    // Equal upstreams are one, even if they are written in different ways: they share connections and limits.
     assert!(std::sync::Arc::ptr_eq(upstream, &second.upstream));
     assert_eq!((second.name.as_str(), second.tolerance), ("*.example.com/a/*", None));
     assert_eq!(second.replay.window, Some(seconds(300)));
@@ -344,7 +344,7 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
 }
 
 #[test]
-fn the_environment_overlays_the_file_and_the_command_line_both() {
+fn variables_override_the_file_and_options_override_both() {
     let fixture = Fixture::minimal("workers = 2\n[limits]\nconnections = 1\nheaders = 1\n", "")
         .variable("HOOKGATE_LIMITS__CONNECTIONS", "3")
         .variable("HOOKGATE_LIMITS__HEADERS", "3")
@@ -375,13 +375,13 @@ fn the_environment_overlays_the_file_and_the_command_line_both() {
     );
     assert_eq!(
         config.routes[1].upstream.servers[0].target,
-        Target::Unix(PathBuf::from("/run/app.sock"))
+        UpstreamTarget::Unix(PathBuf::from("/run/app.sock"))
     );
 }
 
-/// A container may have no file at all.
+/// A container may have no configuration file.
 #[test]
-fn the_environment_alone_is_enough() {
+fn the_environment_alone_is_a_complete_configuration() {
     let fixture = Fixture::new("");
     let mut sources = fixture
         .variable("HOOKGATE_LISTEN__ADDRESS", "0.0.0.0:8080")
@@ -398,9 +398,9 @@ fn the_environment_alone_is_enough() {
     assert!(loaded.files.is_empty());
 }
 
-/// A shared store with everything, and what `check` shows of it.
+/// A shared store with all keys, and how `check` prints it.
 #[test]
-fn a_shared_replay_store() {
+fn every_key_of_a_shared_replay_store_has_its_effect() {
     let fixture = Fixture::minimal(
         r#"
 [replay]
@@ -417,8 +417,8 @@ on_store_failure = "accept"
     )
     .variable("STORE_USER", "canary-user");
     fixture.write_private("password", b"canary-password\n");
-    let loaded = fixture.inspect().unwrap_or_else(|faults| panic!("{faults}"));
-    let shown = &loaded.description["replay"];
+    let printed = fixture.printed();
+    let shown = &printed["replay"];
     assert_eq!(
         shown["store"],
         serde_json::json!(["rediss://s1.internal:26379/0", "rediss://[::1]:7000/0"])
@@ -428,7 +428,7 @@ on_store_failure = "accept"
         (&"[redacted]".into(), &"[redacted]".into())
     );
     assert_eq!((&shown["prefix"], &shown["timeout"]), (&"shop".into(), &"20ms".into()));
-    let dedupe = &loaded.description["route"][0]["dedupe"];
+    let dedupe = &printed["route"][0]["dedupe"];
     assert_eq!(
         (&dedupe["pointer"], &dedupe["window"]),
         (&"/event_id".into(), &"7d".into())
@@ -437,6 +437,6 @@ on_store_failure = "accept"
     let redis = config.replay.shared.unwrap();
     assert_eq!(redis.password.unwrap().expose(), b"canary-password");
     assert!(redis.tls && redis.accept_on_failure && redis.sentinel.is_some());
-    assert!(!loaded.description.to_string().contains("canary"));
+    assert!(!printed.to_string().contains("canary"));
     assert!(!format!("{:?}", fixture.config().replay).contains("canary"));
 }

@@ -1,9 +1,9 @@
-//! What a reload can apply and what needs a restart.
+//! Which changes a reload applies, and which need a restart.
 
 use super::Fixture;
 
 #[test]
-fn what_is_bound_or_sized_at_start_needs_a_restart() {
+fn changes_of_sockets_sizes_and_threads_need_a_restart() {
     let base = || Fixture::minimal("workers = 2", "");
     let old = base().config();
     assert_eq!(old.restart_needed(&base().config()), Vec::<String>::new());
@@ -11,9 +11,9 @@ fn what_is_bound_or_sized_at_start_needs_a_restart() {
         ("workers", "3", "`workers`"),
         ("replay.capacity", "5", "`replay.capacity`"),
         ("admin.address", "off", "`admin.address`"),
-        ("listen.name", "other", "is gone"),
-        ("listen.name", "other", "is new"),
-        ("listen.address", "0.0.0.0:9443", "is gone"),
+        ("listen.name", "other", "was removed"),
+        ("listen.name", "other", "was added"),
+        ("listen.address", "0.0.0.0:9443", "was removed"),
         ("listen.trusted_proxies", "10.0.0.0/8", "`trusted_proxies` of listener"),
         ("limits.connections", "1", "`limits.connections`"),
         ("limits.head_timeout", "1s", "`limits.head_timeout`"),
@@ -39,7 +39,7 @@ fn what_is_bound_or_sized_at_start_needs_a_restart() {
 }
 
 #[test]
-fn routes_secrets_and_upstreams_can_be_applied() {
+fn changes_of_routes_secrets_and_upstreams_need_no_restart() {
     let base = || Fixture::minimal("workers = 2", "").variable("OTHER", "another secret that is long enough");
     let old = base().config();
     for (key, value) in [

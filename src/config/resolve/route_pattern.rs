@@ -1,12 +1,13 @@
-//! Hosts and paths of routes: only what can match a raw request target in exactly one way is let in.
+//! `host` and `path` of a route. A path is accepted only if every server reads it in the same way.
 
 use super::Resolver;
+use super::host::is_host;
 
-/// Escapes that one server decodes and the next does not: `/ \ .` and NUL.
+/// Escapes of `/`, `\`, `.` and NUL, which some servers decode before they choose a handler and others do not.
 const AMBIGUOUS: [&str; 4] = ["%2f", "%5c", "%2e", "%00"];
 
 impl Resolver<'_> {
-    /// A route's path: exact, or a prefix with one trailing `/*`.
+    /// The path of a route: exact, or a prefix that ends with `/*`.
     pub(super) fn route_path(&mut self, key: &str, written: Option<String>) -> Option<String> {
         let Some(path) = written else {
             self.report.missing(
@@ -27,14 +28,14 @@ impl Resolver<'_> {
         Some(path)
     }
 
-    /// A route's host: lower case, without port, `*.` allowed in front.
+    /// The host of a route in lower case: a name without port, which may begin with `*.`.
     pub(super) fn host(&mut self, key: &str, written: Option<&str>) -> Option<String> {
         let host = written?.to_ascii_lowercase();
         let name = host.strip_prefix("*.").unwrap_or(&host);
         if !is_host(name) {
             self.report.fault(
                 key,
-                "not a host name",
+                "this is not a host name",
                 "write a name without port, such as \"hooks.example.com\" or \"*.example.com\"",
             );
         }
@@ -42,49 +43,46 @@ impl Resolver<'_> {
     }
 }
 
-/// What is wrong with a route's path.
+/// Checks the path of a route. An error is the problem, for the fault.
 fn check_path(path: &str) -> Result<(), String> {
     if !path.starts_with('/') {
-        return Err(String::from("a path starts with `/`"));
+        return Err(String::from("a path must begin with `/`"));
     }
     let exact = path.strip_suffix("/*").unwrap_or(path);
     if exact.contains('*') {
-        return Err(String::from("`*` stands only at the end, as `/*`"));
+        return Err(String::from("`*` is allowed only at the end, as `/*`"));
     }
     if path.contains("//") {
-        return Err(String::from("`//` is read differently by different servers"));
+        return Err(String::from("servers interpret `//` differently"));
     }
     if exact.split('/').any(|segment| segment == "." || segment == "..") {
-        return Err(String::from("dot segments are read differently by different servers"));
+        return Err(String::from("servers interpret the segments `.` and `..` differently"));
     }
     let lower = path.to_ascii_lowercase();
     if let Some(escape) = AMBIGUOUS.into_iter().find(|escape| lower.contains(escape)) {
-        return Err(format!("`{escape}` is read differently by different servers"));
+        return Err(format!("servers interpret `{escape}` differently"));
     }
     let mut rest = path.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
         rest = after;
         match byte {
-            b'?' | b'#' => return Err(String::from("a path has no query and no fragment")),
+            b'?' | b'#' => return Err(String::from("a path cannot contain a query or a fragment")),
             b';' | b'\\' => {
-                return Err(format!(
-                    "`{}` is read differently by different servers",
-                    char::from(*byte)
-                ));
+                return Err(format!("servers interpret `{}` differently", char::from(*byte)));
             }
             b'%' if !matches!(after, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()) => {
                 return Err(String::from("`%` is not followed by two hex digits"));
             }
             b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' => {
                 return Err(format!(
-                    "`{}` does not occur in a path; write its escape",
+                    "`{}` is not allowed in a path; write it as an escape",
                     char::from(*byte)
                 ));
             }
             0x21..=0x7e => {}
             _ => {
                 return Err(String::from(
-                    "a path is visible ASCII; write other characters as escapes, `%C3%A9`",
+                    "a path can contain visible ASCII only; write other characters as escapes, such as `%C3%A9`",
                 ));
             }
         }
@@ -92,30 +90,13 @@ fn check_path(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A DNS name, an IPv4 address or a bracketed IPv6 address.
-pub(super) fn is_host(host: &str) -> bool {
-    if let Some(six) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return six.parse::<std::net::Ipv6Addr>().is_ok();
-    }
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
-    host.len() <= 253 && host.split('.').all(label)
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// CASES C01: what could be read in two ways never becomes a pattern.
+    /// CASES C01: a path that servers could interpret in two ways is refused.
     #[test]
-    fn only_unambiguous_paths_become_patterns() {
+    fn ambiguous_paths_are_refused() {
         for path in [
             "/",
             "/a",
@@ -163,37 +144,6 @@ mod tests {
             "/a|",
         ] {
             assert!(check_path(path).is_err(), "{path:?}");
-        }
-    }
-
-    #[test]
-    fn hosts_are_names_without_port() {
-        for host in [
-            "example.com",
-            "a",
-            "127.0.0.1",
-            "[::1]",
-            "a_b.example",
-            "xn--bcher-kva.example",
-        ] {
-            assert!(is_host(host), "{host}");
-        }
-        for host in [
-            "",
-            ".",
-            "a..b",
-            "a.",
-            "a:80",
-            "*.a",
-            "-a",
-            "a-",
-            "a/b",
-            "[::1",
-            "::1",
-            "b\u{fc}cher.example",
-            "a b",
-        ] {
-            assert!(!is_host(host), "{host}");
         }
     }
 }

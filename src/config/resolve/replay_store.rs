@@ -1,28 +1,36 @@
-//! `[replay]`: this process's memory, or a store that replicas share.
+//! `[replay]`: the memory of this process, or a store that replicas share.
 
-use super::super::file::{self, HeaderText, OnStoreFailure};
-use super::super::value::{Wait, Word};
-use super::super::{Redis, Replay, StoreServer};
 use super::Resolver;
-use super::pattern::is_host;
+use super::host::is_host;
+use crate::config::file::{self, OnStoreFailure, TextOrSecret};
+use crate::config::value::{DurationValue, Keyword};
 use crate::secret::Secret;
+use crate::settings::{Redis, Replay, StoreServer, defaults};
 use crate::tls;
 use std::time::Duration;
 
+/// How to write `replay.store`.
 const FIX: &str =
     "write \"memory\", \"redis://host:6379/0\", \"rediss://host:6379/0\" or \"redis+unix:///run/redis.sock\"";
 
-/// What one URL says.
-struct Parsed {
+/// One URL of `replay.store`.
+struct StoreUrl {
     server: StoreServer,
     tls: bool,
     database: u16,
 }
 
 impl Resolver<'_> {
+    /// The replay store. With a shared store, `replay.ca` is read once, to report faults.
     pub(super) fn replay_store(&mut self, written: file::ReplayStore) -> Replay {
-        let capacity = self.count("replay.capacity", written.capacity, 1_000_000, 1, 100_000_000);
-        let mut parsed: Vec<Parsed> = Vec::new();
+        let capacity = self.count(
+            "replay.capacity",
+            written.capacity,
+            defaults::REPLAY_CAPACITY,
+            1,
+            100_000_000,
+        );
+        let mut parsed: Vec<StoreUrl> = Vec::new();
         let mut is_memory = written.store.is_empty();
         for (key, url) in written.store.paths("replay.store") {
             if url == "memory" {
@@ -34,7 +42,7 @@ impl Resolver<'_> {
                 Err(problem) => self.report.fault(key, problem, FIX),
             }
         }
-        let has_more = written.sentinel.is_some()
+        let has_store_keys = written.sentinel.is_some()
             || written.user.is_some()
             || written.password.is_some()
             || written.ca.is_some()
@@ -42,38 +50,39 @@ impl Resolver<'_> {
             || written.timeout.is_some()
             || written.on_store_failure.is_some();
         if is_memory {
-            if has_more || !parsed.is_empty() {
-                let problem = "the store is this process's memory, which has a `capacity` and nothing else";
+            if has_store_keys || !parsed.is_empty() {
+                let problem = "the store is the memory of this process, which has no other setting than `capacity`";
                 self.report.fault("replay", problem, FIX);
             }
             return Replay { capacity, shared: None };
         }
         let user = written.user.and_then(|user| match user {
-            HeaderText::Literal(text) => Some(Secret::new(text.into_bytes())),
-            HeaderText::Key(table) => self.key("replay.user", table, true).map(|(_, secret)| secret),
+            TextOrSecret::Literal(text) => Some(Secret::new(text.into_bytes())),
+            TextOrSecret::Source(table) => self.secret("replay.user", table, true).map(|(_, secret)| secret),
         });
         let password = written
             .password
-            .and_then(|file::Key(table)| self.key("replay.password", table, true))
+            .and_then(|file::SecretReference(table)| self.secret("replay.password", table, true))
             .map(|(_, secret)| secret);
         if password.as_ref().is_some_and(|password| password.expose().is_empty()) {
             self.report.fault(
                 "replay.password",
-                "empty",
-                "put the store's password there, or remove the key",
+                "the password is empty",
+                "write the source of the store's password, or remove the key",
             );
         }
         if user.is_some() && password.is_none() {
             let fix = "write `password = { env = \"REDIS_PASSWORD\" }`";
-            self.report.fault("replay.user", "a user without a password", fix);
+            self.report
+                .fault("replay.user", "`user` is set without `password`", fix);
         }
         let tls = parsed.iter().any(|one| one.tls);
-        let database = parsed.first().map_or(0, |one| one.database);
+        let database = parsed.first().map_or(defaults::REDIS_DATABASE, |one| one.database);
         if parsed.iter().any(|one| one.tls != tls || one.database != database) {
-            let fix = "write the same scheme and database for all of them";
+            let fix = "write the same scheme and database in each URL";
             self.report.fault(
                 "replay.store",
-                "addresses of one store that differ in more than the address",
+                "the URLs of one store differ in their scheme or database",
                 fix,
             );
         }
@@ -82,8 +91,8 @@ impl Resolver<'_> {
             (Some(_), false) => {
                 self.report.fault(
                     "replay.ca",
-                    "without TLS nothing is checked",
-                    "write `rediss://`, or remove it",
+                    "without TLS no certificate is checked",
+                    "write `rediss://` URLs, or remove `ca`",
                 );
             }
             (Some(path), true) => {
@@ -98,28 +107,30 @@ impl Resolver<'_> {
             }
             (None, _) => {}
         }
-        let prefix = written.prefix.unwrap_or_else(|| String::from("hookgate"));
+        let prefix = written.prefix.unwrap_or_else(|| String::from(defaults::REPLAY_PREFIX));
         if !(1..=64).contains(&prefix.len()) || !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
             let fix = "write 1 to 64 visible ASCII characters, such as \"hookgate\"";
-            self.report.fault("replay.prefix", "not a prefix for keys", fix);
+            self.report.fault("replay.prefix", "this is not a prefix for keys", fix);
         }
         let timeout = match written.timeout {
-            None => Duration::from_millis(50),
-            Some(Wait(timeout)) if (Duration::from_millis(1)..=Duration::from_secs(5)).contains(&timeout) => timeout,
-            Some(Wait(_)) => {
+            None => defaults::REPLAY_TIMEOUT,
+            Some(DurationValue(timeout)) if (Duration::from_millis(1)..=Duration::from_secs(5)).contains(&timeout) => {
+                timeout
+            }
+            Some(DurationValue(_)) => {
                 self.report.fault(
                     "replay.timeout",
-                    "out of bounds",
+                    "this timeout is out of bounds",
                     "write a duration from \"1ms\" to \"5s\"",
                 );
-                Duration::from_millis(50)
+                defaults::REPLAY_TIMEOUT
             }
         };
-        let accept_on_failure = matches!(written.on_store_failure, Some(Word(OnStoreFailure::Accept)));
+        let accept_on_failure = matches!(written.on_store_failure, Some(Keyword(OnStoreFailure::Accept)));
         if accept_on_failure {
             self.report.warn(
                 "replay.on_store_failure",
-                "accept: while the store does not answer, each replica guards for itself alone",
+                "accept: while the store does not answer, each replica detects only the replays that it received itself",
             );
         }
         let redis = Redis {
@@ -141,12 +152,12 @@ impl Resolver<'_> {
     }
 }
 
-/// One URL. It is not quoted in the problem: it may hold a password.
-fn parse(url: &str, is_sentinel: bool) -> Result<Parsed, String> {
+/// Parses one URL. An error is the problem, for the fault; it does not quote the URL, which may contain a password.
+fn parse(url: &str, is_sentinel: bool) -> Result<StoreUrl, String> {
     let number = |text: &str| {
         let problem = || String::from("the database is not a number");
         if text.is_empty() {
-            Ok(0)
+            Ok(defaults::REDIS_DATABASE)
         } else {
             text.parse().map_err(|_| problem())
         }
@@ -154,9 +165,9 @@ fn parse(url: &str, is_sentinel: bool) -> Result<Parsed, String> {
     if let Some(rest) = url.strip_prefix("redis+unix://") {
         let (path, database) = rest.split_once("?db=").unwrap_or((rest, ""));
         if !path.starts_with('/') || path.len() < 2 {
-            return Err(String::from("`redis+unix://` is followed by an absolute path"));
+            return Err(String::from("`redis+unix://` must be followed by an absolute path"));
         }
-        return Ok(Parsed {
+        return Ok(StoreUrl {
             server: StoreServer::Unix(path.into()),
             tls: false,
             database: number(database)?,
@@ -165,11 +176,11 @@ fn parse(url: &str, is_sentinel: bool) -> Result<Parsed, String> {
     let (rest, tls) = match (url.strip_prefix("redis://"), url.strip_prefix("rediss://")) {
         (Some(rest), _) => (rest, false),
         (None, Some(rest)) => (rest, true),
-        (None, None) => return Err(String::from("neither \"memory\" nor a Redis URL")),
+        (None, None) => return Err(String::from("this is neither \"memory\" nor a Redis URL")),
     };
     if rest.contains('@') {
         return Err(String::from(
-            "user and password do not belong in a URL: write `user` and `password = { env = … }`",
+            "a URL must not contain a user and a password: write `user` and `password = { env = … }`",
         ));
     }
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
@@ -180,8 +191,8 @@ fn parse(url: &str, is_sentinel: bool) -> Result<Parsed, String> {
             .map_or((authority, None), |(host, port)| (host, Some(port))),
     };
     let port = match port {
-        None if is_sentinel => 26379,
-        None => 6379,
+        None if is_sentinel => defaults::SENTINEL_PORT,
+        None => defaults::REDIS_PORT,
         Some(port) => port
             .parse()
             .ok()
@@ -190,9 +201,9 @@ fn parse(url: &str, is_sentinel: bool) -> Result<Parsed, String> {
     };
     let is_name = host.parse::<std::net::Ipv6Addr>().is_ok() || is_host(host);
     if !is_name {
-        return Err(String::from("the URL's host is not a name or an address"));
+        return Err(String::from("the host of the URL is neither a name nor an IP address"));
     }
-    Ok(Parsed {
+    Ok(StoreUrl {
         server: StoreServer::Tcp {
             host: host.to_owned(),
             port,
@@ -208,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_become_servers() {
+    fn store_urls_are_parsed() {
         for (url, server, tls, database) in [
             ("redis://127.0.0.1", "127.0.0.1:6379", false, 0),
             ("redis://cache.internal:7000/3", "cache.internal:7000", false, 3),
@@ -226,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_store_is_refused_without_quoting_it() {
+    fn a_fault_of_a_store_url_does_not_quote_it() {
         for url in [
             "",
             "http://127.0.0.1",

@@ -1,0 +1,166 @@
+//! The value of each key that the file does not set, with its unit and its reason.
+//!
+//! Two defaults depend on the machine or on the provider and are not here: `workers` is the number of CPUs that the
+//! process may use, and `tolerance` belongs to the scheme (`src/scheme/presets.toml`). `docs/configuration.md` and
+//! `gateway.toml` repeat these values; a test compares `gateway.toml` with them.
+
+use super::listener::TlsVersion;
+use super::process::{Audit, LogFormat, ReadyWhen};
+use hyper::{Method, StatusCode};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// `mode` of a Unix socket: owner and group may connect. The front proxy usually runs as another user of the same group.
+pub const SOCKET_MODE: u32 = 0o660;
+
+/// `tls_minimum`: senders of webhooks that do not support TLS 1.3 still exist, and TLS 1.2 with the cipher suites of
+/// rustls is secure.
+pub const TLS_MINIMUM: TlsVersion = TlsVersion::Tls12;
+
+/// `client_auth.mode`: whether a certificate is required. Configured authorities would be of little use otherwise.
+pub const CLIENT_CERTIFICATE_REQUIRED: bool = true;
+
+/// `admin.address`: loopback, so that metrics are not public; 9464 is the usual port of OpenTelemetry's
+/// Prometheus exporter.
+pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+
+/// `admin.readiness`: a gateway that accepts webhooks while the application is down answers 502, and the sender retries.
+pub const READINESS: ReadyWhen = ReadyWhen::Serving;
+
+/// `limits.connections`: number of open connections from senders. Each needs one file descriptor.
+pub const CONNECTIONS: usize = 10_000;
+
+/// `limits.in_flight_bytes` in bytes (64 MiB): 64 bodies of the default `body_limit`.
+pub const IN_FLIGHT_BYTES: usize = 64 << 20;
+
+/// `limits.head_bytes` in bytes (32 KiB), as in nginx (`large_client_header_buffers 4 8k`).
+pub const HEAD_BYTES: usize = 32 << 10;
+
+/// `limits.headers`: number of header fields, as in Apache httpd (`LimitRequestFields`).
+pub const HEADERS: usize = 100;
+
+/// `limits.handshake_timeout`: enough for a slow network, and short for a client that holds connections open on purpose.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `limits.head_timeout`, for the same reason.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `limits.idle_timeout`, as in nginx: longer than the 60 s after which common load balancers close an idle connection, so
+/// that the balancer closes first.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// `limits.write_timeout`: answers are short, so a sender that reads nothing for this long has usually failed.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// `limits.http2_streams`: the lowest value that RFC 9113, section 6.5.2, recommends.
+pub const HTTP2_STREAMS: usize = 100;
+
+/// `drain.delay`: no wait. Kubernetes needs one, because it removes the endpoint and stops the process concurrently.
+pub const DRAIN_DELAY: Duration = Duration::ZERO;
+
+/// `drain.grace`: within the 30 s after which Kubernetes kills the process.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(25);
+
+/// `replay.capacity`: number of replay keys in memory. Paddle's keys are kept
+/// for up to 10 s, twice the tolerance, so this allows 100,000 webhooks per second.
+pub const REPLAY_CAPACITY: usize = 1_000_000;
+
+/// `replay.prefix`: separates the keys from those of other applications in the same database.
+pub const REPLAY_PREFIX: &str = "hookgate";
+
+/// `replay.timeout`: a store in the same data centre answers within a few milliseconds.
+pub const REPLAY_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// Port of a Redis server if the URL has none.
+pub const REDIS_PORT: u16 = 6379;
+
+/// Port of a Redis Sentinel if the URL has none.
+pub const SENTINEL_PORT: u16 = 26379;
+
+/// Number of the Redis database if the URL has none.
+pub const REDIS_DATABASE: u16 = 0;
+
+/// `log.format`: log collectors read JSON without further configuration.
+pub const LOG_FORMAT: LogFormat = LogFormat::Json;
+
+/// `log.filter`: no debug output.
+pub const LOG_FILTER: &str = "info";
+
+/// `log.audit`: an incident needs the accepted webhooks as well.
+pub const AUDIT: Audit = Audit::All;
+
+/// `methods` of a route: providers send webhooks with POST.
+pub const METHOD: Method = Method::POST;
+
+/// `body_limit` of a route in bytes (1 MiB): webhooks are usually a few KiB.
+pub const BODY_LIMIT: usize = 1 << 20;
+
+/// `body_timeout` of a route, for the same reason as `limits.head_timeout`.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `reject_status` of a route: most providers retry after 401.
+pub const REJECT_STATUS: StatusCode = StatusCode::UNAUTHORIZED;
+
+/// `replay.window` of a route whose requests do not become stale: covers the quick retries of a sender, and ends before a
+/// person is likely to send the same webhook again on purpose.
+pub const REPLAY_WINDOW: Duration = Duration::from_secs(300);
+
+/// `dedupe.window` of a route: Paddle retries an unanswered webhook for 3 days (live account, 60 times).
+pub const DEDUPE_WINDOW: Duration = DAY.saturating_mul(3);
+
+/// Name of the secret at `verify_token` of a route.
+pub const VERIFY_TOKEN_NAME: &str = "verify_token";
+
+/// Port of an `http://` upstream if the URL has none.
+pub const HTTP_PORT: u16 = 80;
+
+/// Port of an `https://` upstream if the URL has none.
+pub const HTTPS_PORT: u16 = 443;
+
+/// `weight` of a server: equal shares.
+pub const WEIGHT: u32 = 1;
+
+/// `connect_timeout` of an upstream: enough for one lost SYN packet, which is sent again after 1 s.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `timeout` of an upstream: application servers such as gunicorn end a request after 30 s.
+pub const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// `idle_connections` of an upstream: number for each worker and endpoint.
+pub const IDLE_CONNECTIONS: usize = 64;
+
+/// `idle_timeout` of an upstream: below the 5 s after which Node.js and uvicorn close an idle connection. gunicorn closes
+/// it after 2 s; such a closed connection is detected, only later.
+pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// `max_connections` of an upstream: number for each endpoint, over all workers.
+pub const MAX_CONNECTIONS: usize = 1_024;
+
+/// `resolve_interval` of an upstream: the time to live of records of CoreDNS's Kubernetes plugin.
+pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// `ejection.failures` of an upstream, as in Envoy (`consecutive_5xx`).
+pub const EJECTION_FAILURES: u32 = 5;
+
+/// `ejection.backoff` of an upstream: about the time in which an application restarts.
+pub const EJECTION_BACKOFF: Duration = Duration::from_secs(10);
+
+/// `ejection.backoff_limit` of an upstream, as in Envoy (`max_ejection_time`).
+pub const EJECTION_BACKOFF_LIMIT: Duration = Duration::from_secs(300);
+
+/// `ejection.panic_below` of an upstream, in percent: the remaining endpoints would be overloaded.
+pub const PANIC_BELOW: u32 = 30;
+
+/// `health_check.interval` of an upstream: with `unhealthy_after`, a failure is detected within about 15 s.
+pub const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// `health_check.timeout` of an upstream, as `connect_timeout`.
+pub const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `health_check.unhealthy_after` of an upstream: consecutive failed checks; a single one may be an accident.
+pub const UNHEALTHY_AFTER: u32 = 3;
+
+/// `health_check.healthy_after` of an upstream: consecutive passed checks.
+pub const HEALTHY_AFTER: u32 = 2;

@@ -1,0 +1,123 @@
+//! Listening sockets and their TLS.
+
+use super::serialize::{display_all, path};
+use ipnet::IpNet;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// One listening socket.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Label in metrics. Default: the address.
+    pub name: String,
+    /// Where to bind.
+    pub address: Address,
+    /// `None` only with `plaintext = true`.
+    pub tls: Option<ListenerTls>,
+    /// Peers whose `X-Forwarded-*` fields are trusted.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether every connection begins with a PROXY protocol header. If so, peers outside `trusted_proxies` are refused.
+    pub proxy_protocol: bool,
+}
+
+/// A TCP or Unix socket address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// IP address and port; with port 0 the system chooses the port.
+    Tcp(SocketAddr),
+    /// Path of a Unix stream socket and its file mode.
+    Unix(PathBuf, u32),
+}
+
+/// TLS of one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// At least one. The first is the default; the others are chosen when the server name of the TLS handshake matches
+    /// one of their subject alternative names.
+    pub certificates: Vec<CertificateFiles>,
+    /// Oldest version that is accepted.
+    pub minimum: TlsVersion,
+    /// Certificates of senders; `None` requests none.
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// Mutual TLS: which certificates of senders are accepted. A certificate never replaces the signature of a webhook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// PEM file with the authorities that sign senders' certificates.
+    pub ca: PathBuf,
+    /// Whether a TLS handshake without a certificate fails. A certificate of another authority always fails.
+    pub required: bool,
+    /// Whether the application receives the verified subject, in `Hookgate-Client-Subject`.
+    pub forward_subject: bool,
+}
+
+/// Paths of a certificate chain and its key. The files are read again at each reload.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct CertificateFiles {
+    /// PEM chain, the leaf first.
+    #[serde(serialize_with = "path")]
+    pub certificate: PathBuf,
+    /// PEM private key (PKCS#8, PKCS#1 or SEC1).
+    #[serde(serialize_with = "path")]
+    pub key: PathBuf,
+}
+
+/// Oldest TLS version that a listener accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub enum TlsVersion {
+    /// TLS 1.2 and 1.3.
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3 only.
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path, _) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Serialize for Listener {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_map(None)?;
+        table.serialize_entry("name", &self.name)?;
+        match &self.address {
+            Address::Tcp(address) => table.serialize_entry("address", &address.to_string())?,
+            Address::Unix(path, mode) => {
+                table.serialize_entry("unix", &path.display().to_string())?;
+                table.serialize_entry("mode", &format!("{mode:04o}"))?;
+            }
+        }
+        match &self.tls {
+            Some(tls) => {
+                table.serialize_entry("tls", &tls.certificates)?;
+                table.serialize_entry("tls_minimum", &tls.minimum)?;
+                if let Some(client_auth) = &tls.client_auth {
+                    table.serialize_entry("client_auth", client_auth)?;
+                }
+            }
+            None => table.serialize_entry("plaintext", &true)?,
+        }
+        table.serialize_entry("trusted_proxies", &display_all(&self.trusted_proxies))?;
+        table.serialize_entry("proxy_protocol", &self.proxy_protocol)?;
+        table.end()
+    }
+}
+
+impl Serialize for ClientAuth {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_map(None)?;
+        table.serialize_entry("ca", &self.ca.display().to_string())?;
+        table.serialize_entry("mode", if self.required { "required" } else { "optional" })?;
+        table.serialize_entry("forward_subject", &self.forward_subject)?;
+        table.end()
+    }
+}

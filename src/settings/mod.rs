@@ -1,0 +1,34 @@
+//! The configuration as the process uses it: valid data that every other module may read.
+//!
+//! [`crate::config`] makes it from the file, the environment and the command line. Nothing in this folder parses text,
+//! and no field is absent only because the file does not set it: the defaults are filled in.
+//!
+//! [`Config`] serializes to the tables and keys of the file: every default is filled in and every secret is
+//! `[redacted]`. `hookgate check` prints this form, and [`Config::restart_needed`] compares it.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`restart`] | which changes of a reload need a restart |
+//! | [`process`] | the whole configuration: workers, limits, drain, logs |
+//! | [`listener`] | listening sockets and their TLS |
+//! | [`route`] | webhook endpoints and the names of their secrets |
+//! | [`replay`] | the replay guard's store |
+//! | [`upstream`] | the application's servers |
+//! | [`defaults`] | the value of each key that the file does not set |
+//! | [`serialize`] | durations, sizes and paths as the file writes them |
+
+pub mod defaults;
+mod listener;
+mod process;
+mod replay;
+mod restart;
+mod route;
+mod serialize;
+mod upstream;
+
+pub use listener::{Address, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion};
+pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
+pub use replay::{Redis, Replay, StoreServer};
+pub use route::{Dedupe, ReplayPolicy, Route, SecretInfo, SecretSource};
+pub(crate) use serialize::{duration_text, size_text};
+pub use upstream::{Ejection, HealthCheck, ServerSettings, Upstream, UpstreamTarget};

@@ -1,0 +1,195 @@
+//! Webhook endpoints and the names of their secrets.
+
+use super::defaults;
+use super::serialize::{REDACTED, display_all, duration_text, size_text};
+use super::upstream::Upstream;
+use crate::scheme::challenge::Challenge;
+use crate::scheme::{DeliveryId, Verifier};
+use hyper::{Method, StatusCode};
+use ipnet::IpNet;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One webhook endpoint.
+#[derive(Debug)]
+pub struct Route {
+    /// Label in metrics and `Hookgate-Route`. Default: host and path.
+    pub name: String,
+    /// Host in lower case without port, `*.example.com`, or `None` for every host.
+    pub host: Option<String>,
+    /// Raw path: exact, or a prefix if it ends with `/*`.
+    pub path: String,
+    /// Accepted methods.
+    pub methods: Vec<Method>,
+    /// Addresses of senders (behind trusted proxies) that are accepted; empty accepts every address.
+    pub allow: Vec<IpNet>,
+    /// Scheme and keys.
+    pub verifier: Verifier,
+    /// Names and sources of the secrets and public keys that `verifier` holds, in its order.
+    pub secrets: Vec<SecretInfo>,
+    /// URL that the provider was given, for schemes that sign it.
+    pub public_url: Option<String>,
+    /// Largest accepted difference between the signed time and the clock, in both directions. `None` accepts every age:
+    /// the scheme has no timestamp, or the file sets `tolerance = "unlimited"`.
+    pub tolerance: Option<Duration>,
+    /// How long a delivered request is remembered, and the answer to a replay.
+    pub replay: ReplayPolicy,
+    /// Where the delivery id is, if each delivery is to be forwarded once.
+    pub dedupe: Option<Dedupe>,
+    /// Whether every request is forwarded, with a mark on those that failed verification.
+    pub report_only: bool,
+    /// Largest body in bytes.
+    pub body_limit: usize,
+    /// Time from the end of the head to the end of the body.
+    pub body_timeout: Duration,
+    /// Challenge of the provider that hookgate answers instead of the application; `None` unless the route enables it.
+    pub challenge: Option<Challenge>,
+    /// Name and source of the token with which the provider's challenge is checked.
+    pub verify_token: Option<SecretInfo>,
+    /// Status that replaces 401 in refusals about the signature.
+    pub reject_status: Option<StatusCode>,
+    /// Whether the body of a refusal contains the reason.
+    pub refusal_detail: bool,
+    /// Where verified requests are forwarded. Routes with equal upstreams share one.
+    pub upstream: Arc<Upstream>,
+}
+
+/// Where the configuration says that a secret or public key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable, by name.
+    Env(String),
+    /// A file, by path; one newline at its end is not part of the secret.
+    File(PathBuf),
+}
+
+/// What may be shown of a secret or public key: everything but its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretInfo {
+    /// Label in metrics and in `Hookgate-Key`: 1 to 64 letters, digits, `_`, `-` or `.`. Default: the name of the
+    /// variable or file.
+    pub name: String,
+    /// Where the secret is read from, at start and at each reload.
+    pub source: SecretSource,
+    /// Whether senders should no longer use the secret. It is still accepted; a match raises an alert.
+    pub retired: bool,
+}
+
+/// How long a delivered request is remembered, and the answer to a replay.
+#[derive(Clone, Debug)]
+pub struct ReplayPolicy {
+    /// How long a delivered request is remembered. `None` means until its timestamp is outside the tolerance; zero turns
+    /// the guard off.
+    pub window: Option<Duration>,
+    /// Whether a replay is answered 200 without being forwarded; otherwise 409.
+    pub acknowledge: bool,
+}
+
+/// Deduplication by delivery id: the provider signs each retry again, so retries have different replay keys.
+#[derive(Clone, Debug)]
+pub struct Dedupe {
+    /// Where the delivery id is in a request.
+    pub id: DeliveryId,
+    /// How long the id of a delivered request is remembered.
+    pub window: Duration,
+    /// Whether a duplicate is answered 200 without being forwarded; otherwise 409.
+    pub acknowledge: bool,
+    /// Whether a request without an id is refused; otherwise it is forwarded.
+    pub reject_missing: bool,
+}
+
+impl Route {
+    /// Names of the secrets that are still accepted although senders should no longer use them.
+    pub fn retired_secrets(&self) -> impl Iterator<Item = &str> {
+        let retired = self.secrets.iter().filter(|secret| secret.retired);
+        retired.map(|secret| secret.name.as_str())
+    }
+}
+
+impl Serialize for Route {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_map(None)?;
+        table.serialize_entry("name", &self.name)?;
+        if let Some(host) = &self.host {
+            table.serialize_entry("host", host)?;
+        }
+        table.serialize_entry("path", &self.path)?;
+        table.serialize_entry("methods", &display_all(&self.methods))?;
+        table.serialize_entry("allow", &display_all(&self.allow))?;
+        table.serialize_entry("provider", self.verifier.name())?;
+        table.serialize_entry("secrets", &self.secrets)?;
+        if let Some(url) = &self.public_url {
+            table.serialize_entry("public_url", url)?;
+        }
+        if self.verifier.has_timestamp() {
+            let tolerance = self.tolerance.map_or_else(|| String::from("unlimited"), duration_text);
+            table.serialize_entry("tolerance", &tolerance)?;
+        }
+        table.serialize_entry("replay", &self.replay)?;
+        if let Some(dedupe) = &self.dedupe {
+            table.serialize_entry("dedupe", dedupe)?;
+        }
+        table.serialize_entry("mode", if self.report_only { "report" } else { "verify" })?;
+        table.serialize_entry("body_limit", &size_text(self.body_limit))?;
+        table.serialize_entry("body_timeout", &duration_text(self.body_timeout))?;
+        let reject_status = self.reject_status.unwrap_or(defaults::REJECT_STATUS);
+        table.serialize_entry("reject_status", &reject_status.as_u16())?;
+        table.serialize_entry("refusal_detail", if self.refusal_detail { "reason" } else { "none" })?;
+        if self.challenge.is_some() {
+            table.serialize_entry("handshake", &true)?;
+        }
+        if let Some(token) = &self.verify_token {
+            table.serialize_entry("verify_token", token)?;
+        }
+        table.serialize_entry("upstream", &*self.upstream)?;
+        table.end()
+    }
+}
+
+impl Serialize for SecretInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_map(None)?;
+        table.serialize_entry("name", &self.name)?;
+        match &self.source {
+            SecretSource::Env(name) => table.serialize_entry("env", name)?,
+            SecretSource::File(path) => table.serialize_entry("file", &path.display().to_string())?,
+        }
+        if self.retired {
+            table.serialize_entry("retired", &true)?;
+        }
+        table.serialize_entry("value", REDACTED)?;
+        table.end()
+    }
+}
+
+impl Serialize for ReplayPolicy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_map(None)?;
+        let is_enabled = self.window != Some(Duration::ZERO);
+        table.serialize_entry("enabled", &is_enabled)?;
+        if is_enabled {
+            if let Some(window) = self.window {
+                table.serialize_entry("window", &duration_text(window))?;
+            }
+            let on_replay = if self.acknowledge { "acknowledge" } else { "reject" };
+            table.serialize_entry("on_replay", on_replay)?;
+        }
+        table.end()
+    }
+}
+
+impl Serialize for Dedupe {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_map(None)?;
+        let (location, value) = self.id.describe();
+        table.serialize_entry(location, &value)?;
+        table.serialize_entry("window", &duration_text(self.window))?;
+        let on_duplicate = if self.acknowledge { "acknowledge" } else { "reject" };
+        table.serialize_entry("on_duplicate", on_duplicate)?;
+        let on_missing_id = if self.reject_missing { "reject" } else { "forward" };
+        table.serialize_entry("on_missing_id", on_missing_id)?;
+        table.end()
+    }
+}

@@ -1,0 +1,191 @@
+//! The application's servers.
+
+use super::listener::CertificateFiles;
+use super::serialize::{REDACTED, duration, duration_text};
+use hyper::header::{HeaderName, HeaderValue};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where verified requests are forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// At least one, with distinct targets. All have the same `ca` and `client`.
+    pub servers: Vec<ServerSettings>,
+    /// Prefix of the forwarded path: the path of the URL without a trailing slash, usually empty.
+    pub base_path: String,
+    /// Time for the TCP connection and the TLS handshake together, over all endpoints that one request tries.
+    pub connect_timeout: Duration,
+    /// Time from the first byte sent to the last byte of the answer.
+    pub timeout: Duration,
+    /// Idle connections that each worker keeps to one endpoint.
+    pub idle_connections: usize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// Open connections to one endpoint, over all workers.
+    pub max_connections: usize,
+    /// Time between two lookups of a name.
+    pub resolve_interval: Duration,
+    /// When failed requests eject an endpoint. Without effect if there is only one endpoint.
+    pub ejection: Ejection,
+    /// Active health checks of every endpoint; `None` sends none.
+    pub health_check: Option<HealthCheck>,
+    /// Static header fields that are added to every request. The values are marked sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// One of the servers that share an upstream's requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// How to connect.
+    pub target: UpstreamTarget,
+    /// Relative share of the requests, for each address of the server; 1 to 1000.
+    pub weight: u32,
+}
+
+/// When failed requests eject an endpoint. An ejected endpoint gets no requests for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Ejection {
+    /// Consecutive failures (no connection, no answer, 5xx) that eject an endpoint; zero turns ejection off.
+    pub failures: u32,
+    /// Duration of the first ejection. Each ejection that follows closely lasts twice as long as the one before.
+    #[serde(serialize_with = "duration")]
+    pub backoff: Duration,
+    /// Longest duration of an ejection.
+    #[serde(serialize_with = "duration")]
+    pub backoff_limit: Duration,
+    /// Percentage of the endpoints. If fewer are healthy, all endpoints are used.
+    pub panic_below: u32,
+}
+
+/// Active health checks of every endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct HealthCheck {
+    /// Path and query of a GET request; a status from 200 to 399 passes.
+    pub path: String,
+    /// Time from the end of one check to the start of the next.
+    #[serde(serialize_with = "duration")]
+    pub interval: Duration,
+    /// Time from the start of the connection to the end of the answer's head.
+    #[serde(serialize_with = "duration")]
+    pub timeout: Duration,
+    /// Consecutive failed checks after which the endpoint is unhealthy and gets no requests.
+    pub unhealthy_after: u32,
+    /// Consecutive passed checks after which the endpoint is healthy again.
+    pub healthy_after: u32,
+}
+
+/// How to connect to an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamTarget {
+    /// `http://host:port`.
+    Tcp {
+        /// Name or IP address, without brackets.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// `https://host:port`.
+    Tls {
+        /// Name or IP address, without brackets. The server's certificate must be valid for it.
+        host: String,
+        /// Port.
+        port: u16,
+        /// PEM file with root certificates that replace those of the platform.
+        ca: Option<PathBuf>,
+        /// Certificate that hookgate presents.
+        client: Option<CertificateFiles>,
+        /// Hash of the contents of `ca` and `client` when they were read. Renewed files therefore make another target
+        /// with its own connections, so that a reload uses the new certificates.
+        content: u64,
+    },
+    /// `unix:/path`.
+    Unix(PathBuf),
+}
+
+impl UpstreamTarget {
+    /// Name or IP address; `None` for a Unix socket.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Tcp { host, .. } | Self::Tls { host, .. } => Some(host),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// The URL without its path, as it appears in metrics, audit lines and logs.
+impl fmt::Display for UpstreamTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bracketed = |host: &str| {
+            if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                host.to_owned()
+            }
+        };
+        match self {
+            Self::Tcp { host, port } => write!(f, "http://{}:{port}", bracketed(host)),
+            Self::Tls { host, port, .. } => write!(f, "https://{}:{port}", bracketed(host)),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// One server as a table of `url`.
+#[derive(serde::Serialize)]
+struct ServerEntry {
+    url: String,
+    weight: u32,
+}
+
+/// Names of header fields, without their values.
+struct RedactedHeaders<'a>(&'a [(HeaderName, HeaderValue)]);
+
+impl Serialize for RedactedHeaders<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, _)| (name.as_str(), REDACTED)))
+    }
+}
+
+impl Serialize for Upstream {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_map(None)?;
+        let url = |server: &ServerSettings| format!("{}{}", server.target, self.base_path);
+        match &self.servers[..] {
+            [server] if server.weight == 1 => table.serialize_entry("url", &url(server))?,
+            servers => {
+                let entry = |server| ServerEntry {
+                    url: url(server),
+                    weight: server.weight,
+                };
+                table.serialize_entry("url", &servers.iter().map(entry).collect::<Vec<_>>())?;
+            }
+        }
+        let tls = self.servers.iter().find_map(|server| match &server.target {
+            UpstreamTarget::Tls { ca, client, .. } => Some((ca, client)),
+            UpstreamTarget::Tcp { .. } | UpstreamTarget::Unix(_) => None,
+        });
+        if let Some((ca, client)) = tls {
+            if let Some(ca) = ca {
+                table.serialize_entry("ca", &ca.display().to_string())?;
+            }
+            if let Some(client) = client {
+                table.serialize_entry("client", client)?;
+            }
+        }
+        table.serialize_entry("connect_timeout", &duration_text(self.connect_timeout))?;
+        table.serialize_entry("timeout", &duration_text(self.timeout))?;
+        table.serialize_entry("idle_connections", &self.idle_connections)?;
+        table.serialize_entry("idle_timeout", &duration_text(self.idle_timeout))?;
+        table.serialize_entry("max_connections", &self.max_connections)?;
+        table.serialize_entry("resolve_interval", &duration_text(self.resolve_interval))?;
+        table.serialize_entry("ejection", &self.ejection)?;
+        if let Some(check) = &self.health_check {
+            table.serialize_entry("health_check", check)?;
+        }
+        table.serialize_entry("headers", &RedactedHeaders(&self.headers))?;
+        table.end()
+    }
+}
