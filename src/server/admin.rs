@@ -155,7 +155,7 @@ pub fn respond(state: &AdminState, method: &Method, path: &str) -> Response<Full
     answer(state)
 }
 
-/// Serves `listener` until `shutdown` is ready. Open connections then have [`DRAIN_TIMEOUT`] to finish.
+/// Serves `listener` until `shutdown` is ready. Open connections then have one second to finish.
 pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: impl Future<Output = ()>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let mut shutdown = pin!(shutdown);

@@ -26,11 +26,11 @@ pub struct ForwardedHead<'a> {
     pub method: &'a Method,
     /// Path and query of the forwarded request, not decoded.
     pub target: &'a str,
-    /// The sender's fields, which [`crate::http::rules::check_request_fields`] has let pass.
+    /// The sender's fields, which passed [`crate::http::rules::check_request_fields`].
     pub headers: &'a Headers,
     /// The peer that the request came from, and whether it is a trusted proxy.
     pub origin: &'a Origin,
-    /// What [`super::headers::authority`] gave.
+    /// The authority of the request, from [`crate::http::rules::authority`].
     pub authority: &'a str,
     /// The body's exact length in bytes.
     pub length: usize,

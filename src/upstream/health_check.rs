@@ -48,10 +48,10 @@ async fn run_checks(endpoint: &Endpoint, check: &HealthCheck) {
             let (upstream, addresses) = (&endpoint.server.name, &endpoint.addresses);
             match &result {
                 Ok(()) => {
-                    tracing::info!(%upstream, ?addresses, "health checks succeed: the endpoint is used again")
+                    tracing::info!(%upstream, ?addresses, "health checks succeed: the endpoint is used again");
                 }
                 Err(why) => {
-                    tracing::warn!(%upstream, ?addresses, %why, "health checks fail: the endpoint is not used")
+                    tracing::warn!(%upstream, ?addresses, %why, "health checks fail: the endpoint is not used");
                 }
             }
             endpoint.health.set_unhealthy(is_unhealthy);

@@ -1,5 +1,5 @@
 //! All of systemd: socket activation (`sd_listen_fds(3)`), notifications (`sd_notify(3)`) and the watchdog
-//! (`sd_watchdog_enabled(3)`). [`super::heartbeat`] decides when the watchdog is pinged.
+//! (`sd_watchdog_enabled(3)`). `server::heartbeat` decides when the watchdog is pinged.
 //!
 //! Some other service managers use the same protocols. Without a service manager there are no passed sockets, and no
 //! notification is sent.
