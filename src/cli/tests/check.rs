@@ -73,7 +73,7 @@ fn warnings_and_notes_are_printed_and_the_exit_code_stays_0() {
     assert_eq!(code, VALID);
     assert!(text.contains("# warning: route[0].mode: report mode"), "{text}");
     assert!(
-        text.contains("# note: route[0].upstream: `app.internal` is not loopback"),
+        text.contains("# note: route[0].upstream: `app.internal` is not a loopback address"),
         "{text}"
     );
     let (code, text) = run(&fixture, true);
