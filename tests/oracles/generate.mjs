@@ -3,8 +3,8 @@
 //     cd tests/oracles && npm install && npm run generate
 //
 // A library that only verifies must accept what node:crypto signed here, or this script fails. Providers without a
-// library are signed with node:crypto alone: a second implementation of the cryptography and of the encodings, not of
-// the facts, which for those rest on the providers' documentation. Keys and bodies are fresh in every run.
+// library are signed with node:crypto alone: this is a second implementation of the cryptography and of the encodings,
+// while the rules of the scheme rest on the providers' documentation. Keys and bodies are fresh in every run.
 
 import { createHash, createHmac, generateKeyPairSync, randomBytes, randomUUID, sign as signWith } from 'node:crypto';
 import { readFileSync } from 'node:fs';

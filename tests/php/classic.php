@@ -5,7 +5,7 @@
 //
 // "plain" forms have names that a sender would use (dots, spaces, non-ASCII and integer-like ones included): they must be
 // accepted. "odd" ones have names that PHP merges, nests or orders in its own way: each is accepted or refused as
-// malformed, and never read differently than PHP reads it.
+// malformed, but never read differently from PHP.
 mt_srand(20261121);
 $key = openssl_pkey_new(['private_key_bits' => 2048, 'private_key_type' => OPENSSL_KEYTYPE_RSA]);
 
@@ -34,7 +34,7 @@ for ($i = 0; $i < 64; $i++) {
     }
     $encode = fn (array $pair) => urlencode($pair[0]) . '=' . urlencode($pair[1]);
     if ($kind === 'plain') {
-        // What PHP merges is odd by definition.
+        // Names that PHP merges are odd by definition.
         $unique = [];
         foreach ($pairs as $pair) { parse_str($encode($pair), $one); $unique[(string) array_key_first($one)] = $pair; }
         $pairs = array_values($unique);

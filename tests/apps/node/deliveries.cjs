@@ -1,8 +1,8 @@
-// An application that keeps a log of its deliveries across its own death.
+// An application that keeps a log of its deliveries in a file, so that the log survives a kill.
 //
 // The integration tests kill it under load. It appends `got BODY` to the file in DELIVERIES before it answers and
-// `said BODY` once its answer is with the operating system, so that what it took in and what it answered can be compared
-// with what senders were told.
+// `sent BODY` once its answer is with the operating system, so that its requests and answers can be compared with the
+// answers that senders received.
 'use strict';
 
 const fs = require('node:fs');
@@ -16,10 +16,10 @@ const server = http.createServer((request, response) => {
   request.on('end', () => {
     const body = Buffer.concat(pieces).toString('utf8');
     fs.writeSync(log, `got ${body}\n`);
-    response.end(body, () => fs.writeSync(log, `said ${body}\n`));
+    response.end(body, () => fs.writeSync(log, `sent ${body}\n`));
   });
 });
 
-// A keep-alive time beyond any test: connections end by death alone.
+// A keep-alive time longer than any test: connections end only when the process is killed.
 server.keepAliveTimeout = 600_000;
 server.listen(Number(process.env.PORT ?? 0), '127.0.0.1', () => console.log(`Listening at: http://127.0.0.1:${server.address().port}`));

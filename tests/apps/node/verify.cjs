@@ -1,7 +1,7 @@
 // An application that verifies every webhook again with Paddle's official Node SDK.
 //
 // The integration tests run it behind hookgate. It proves that header and body arrived as signed: it answers 200 only
-// when the SDK agrees, and tells in its answer what it received.
+// when the SDK agrees, and its answer describes what it received.
 'use strict';
 
 const crypto = require('node:crypto');
@@ -13,8 +13,8 @@ const { Paddle } = require('@paddle/paddle-node-sdk');
 const entry = require.resolve('@paddle/paddle-node-sdk');
 const { version } = require(path.join(path.dirname(entry), '../../package.json'));
 
-const secret = process.env.JUDGE_SECRET;
-// As its documentation does: without a client the SDK has no crypto provider. No call goes out.
+const secret = process.env.APP_SECRET;
+// As in the SDK's documentation: without a client it has no crypto provider. No request is sent to Paddle.
 const { webhooks } = new Paddle('no-api-key');
 
 const server = http.createServer((request, response) => {
@@ -26,7 +26,7 @@ const server = http.createServer((request, response) => {
       .isSignatureValid(body.toString('utf8'), secret, request.headers['paddle-signature'] ?? '')
       .catch(() => false);
     const answer = JSON.stringify({
-      judge: `paddle-node-sdk ${version}`,
+      sdk: `paddle-node-sdk ${version}`,
       agrees,
       length: body.length,
       sha256: crypto.createHash('sha256').update(body).digest('hex'),

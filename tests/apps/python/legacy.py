@@ -1,4 +1,4 @@
-"""A legacy Flask application of the kind that will never be changed: it trusts whoever reaches it.
+"""A legacy Flask application of the kind that is never changed: it trusts every request.
 
 Written as such applications were: `request.form`, `request.get_data()`, a text answer that the provider passes on to
 the buyer. The integration tests run it unchanged under gunicorn behind hookgate.

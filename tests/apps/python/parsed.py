@@ -1,4 +1,4 @@
-"""Tells what a WSGI server made of the requests that reached it, under the server that the command line names.
+"""Returns how a WSGI server parsed each request, under the server that the command line names.
 
 The integration tests send the same hostile bytes through hookgate to this and to a recording upstream, and compare.
 """

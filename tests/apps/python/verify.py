@@ -1,7 +1,7 @@
 """An application that verifies every webhook again with Paddle's official Python SDK.
 
 The integration tests run it under gunicorn behind hookgate. It proves that header and body arrived as signed: it answers
-200 only when the SDK agrees, and tells in its answer what it received.
+200 only when the SDK agrees, and its answer describes what it received.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from flask import Flask, jsonify, request
 from paddle_billing.Notifications import Secret, Verifier
 from paddle_billing.Notifications.PaddleSignature import PaddleSignature
 
-SECRET = os.environ["JUDGE_SECRET"]
+SECRET = os.environ["APP_SECRET"]
 # The SDK's own default is 5 s; a loaded test machine is given more.
 TOLERANCE = 60
 
@@ -32,11 +32,11 @@ def sdk_agrees(body: bytes) -> bool:
 
 @app.post("/webhooks/paddle")
 def webhook():
-    # Before the SDK looks: get_data() caches, request.data then reads the cache.
+    # Before the SDK reads the body: get_data() caches it, and request.data then reads the cache.
     body = request.get_data()
     agrees = sdk_agrees(body)
     return jsonify(
-        judge=f"paddle-python-sdk {version('paddle-python-sdk')}",
+        sdk=f"paddle-python-sdk {version('paddle-python-sdk')}",
         agrees=agrees,
         length=len(body),
         sha256=hashlib.sha256(body).hexdigest(),

@@ -1,4 +1,4 @@
-# Tells what a Rack server made of the requests that reached it: the same as tests/apps/python/parsed.py, for puma
+# Returns how a Rack server parsed each request: the same as tests/apps/python/parsed.py, for puma
 # (`puma parsed.ru`) and WEBrick (`ruby webrick.rb`).
 
 require 'json'

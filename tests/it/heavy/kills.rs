@@ -108,7 +108,7 @@ fn three_applications_killed_in_turn_under_load() {
     // The last line may not be in the log yet.
     let results: BTreeMap<String, SenderResult> = results.into_inner().unwrap();
     let got = logged(&logs, "got ");
-    let answered = logged(&logs, "said ");
+    let answered = logged(&logs, "sent ");
     assert!(results.len() > KILLS * 200, "{}", results.len());
     for (body, results) in &results {
         let got = got.get(body).copied().unwrap_or_default();

@@ -5,14 +5,15 @@
 //! `tests/instructions.json` records the figure together with all three, one entry for each build profile.
 //! `UPDATE_INSTRUCTIONS=1` writes the figure of this build into the file.
 //!
-//! To compare a build with an earlier one, name the earlier binary; the test then prints both figures and their ratio:
-//! `HOOKGATE_BINARY=/tmp/earlier cargo test --release --test it -- --exact operations::instructions::a_forwarded_webhook_stays_within_its_instructions --nocapture`
+//! To compare builds with each other, name their binaries in `HOOKGATE_BINARY`, separated by colons; the test then only
+//! prints their figures and ratios. A single name is compared with the binary under test:
+//! `HOOKGATE_BINARY=/tmp/earlier:target/release/hookgate cargo test --test it -- --nocapture operations::instructions`
 
-use crate::support::tools::{repository, succeeds};
+use crate::support::tools::repository;
 use crate::support::{Gateway, Setup, Upstream, Webhook};
 use rustix::process::Signal;
 use serde_json::{Map, Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Bytes of each webhook's body.
@@ -48,20 +49,14 @@ const FEATURES: [&str; 12] = [
 #[test]
 fn a_forwarded_webhook_stays_within_its_instructions() {
     let binary = Path::new(env!("CARGO_BIN_EXE_hookgate"));
-    let measured = instructions_per_webhook(binary);
-    println!("{}: {measured} instructions per forwarded webhook", binary.display());
-    if let Some(other) = std::env::var_os("HOOKGATE_BINARY") {
-        let other = Path::new(&other);
-        let figure = instructions_per_webhook(other);
-        let ratio = measured as f64 / figure as f64;
-        println!("{}: {figure} instructions per forwarded webhook", other.display());
-        println!("ratio of the first to the second: {ratio:.4}");
-        return;
+    let environment = environment(binary);
+    if let Some(names) = std::env::var_os("HOOKGATE_BINARY") {
+        return compare(binary, std::env::split_paths(&names).collect());
     }
+    let measured = instructions_per_webhook(binary);
     let file = repository("tests/instructions.json");
     let mut recorded: Map<String, Value> = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
-    let environment = environment(binary);
     if std::env::var_os("UPDATE_INSTRUCTIONS").is_some() {
         let mut entry = environment;
         entry.insert("instructions".to_owned(), json!(measured));
@@ -96,6 +91,21 @@ fn a_forwarded_webhook_stays_within_its_instructions() {
     );
 }
 
+/// Measures several binaries and prints each figure with its ratio to the first one.
+fn compare(under_test: &Path, mut binaries: Vec<PathBuf>) {
+    if binaries.len() == 1 {
+        binaries.push(under_test.to_owned());
+    }
+    let figures: Vec<u64> = binaries.iter().map(|binary| instructions_per_webhook(binary)).collect();
+    for (binary, figure) in binaries.iter().zip(&figures) {
+        let ratio = *figure as f64 / figures[0] as f64;
+        println!(
+            "{}: {figure} instructions per forwarded webhook, ratio {ratio:.4}",
+            binary.display()
+        );
+    }
+}
+
 /// What a count depends on besides the source: compiler, valgrind, processor features.
 fn environment(binary: &Path) -> Map<String, Value> {
     let information = std::fs::read_to_string("/proc/cpuinfo").unwrap();
@@ -104,7 +114,9 @@ fn environment(binary: &Path) -> Map<String, Value> {
         .into_iter()
         .filter(|feature| flags.split_whitespace().any(|flag| flag == *feature))
         .collect();
-    let valgrind = succeeds(Command::new("valgrind").arg("--version"), b"");
+    let valgrind = Command::new("valgrind").arg("--version").output();
+    let valgrind = valgrind.expect("valgrind is missing: run `make test-apps` once").stdout;
+    let valgrind = String::from_utf8(valgrind).unwrap();
     Map::from_iter([
         ("rustc".to_owned(), json!(compiler(binary))),
         ("valgrind".to_owned(), json!(valgrind.trim())),

@@ -27,7 +27,7 @@ fn hostile_requests_make_no_series() {
         ];
         let mut client = gateway.connect();
         for request in requests {
-            // A refusal may close the connection; it is enough that the request was judged.
+            // A refusal may close the connection; it is enough that the request got a verdict.
             if client
                 .try_send(&request.bytes())
                 .and_then(|()| client.try_response(false))

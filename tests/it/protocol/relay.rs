@@ -339,7 +339,7 @@ fn connections_are_kept() {
     }
     assert_eq!((upstream.requests().len(), upstream.connections()), (20, 1));
     assert!(upstream.requests().iter().all(|request| request.connection == 0));
-    // A18: pipelined requests are judged one by one, and the answers come in order.
+    // A18: pipelined requests are verified one by one, and the answers come in order.
     let unsigned = Webhook::new("unsigned").signature(None);
     let mut pipelined = Webhook::new("first").bytes();
     pipelined.extend(unsigned.bytes());

@@ -325,7 +325,7 @@ fn each_pipelined_request_is_verified() {
     assert_invariants(&mut gateway, &upstream);
 }
 
-/// A20: bytes after the announced length are another request and judged as one.
+/// A20: bytes after the announced length are another request and verified as one.
 #[test]
 fn bytes_after_the_announced_length_are_another_request() {
     let upstream = Upstream::ok();

@@ -215,7 +215,7 @@ fn address(request: &mut Request, url: &str) {
     }
 }
 
-/// The libraries of `tests/oracles/judge.mjs`.
+/// The libraries of `tests/oracles/oracle.mjs`.
 const NODE: [(&str, &str); 28] = [
     ("paddle", "@paddle/paddle-node-sdk"),
     ("stripe", "stripe"),
@@ -247,7 +247,7 @@ const NODE: [(&str, &str); 28] = [
     ("gitlab-token", "nuxt-webhook-validators"),
 ];
 
-/// The libraries of `tests/oracles/judge.py`.
+/// The libraries of `tests/oracles/oracle.py`.
 const PYTHON: [(&str, &str); 4] = [
     ("paddle", "paddle-python-sdk"),
     ("slack", "slack-sdk"),

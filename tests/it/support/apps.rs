@@ -107,7 +107,7 @@ impl App {
     }
 
     fn start(mut command: Command, secret: &str) -> Self {
-        let (child, logs) = logs::spawn(command.env("JUDGE_SECRET", secret));
+        let (child, logs) = logs::spawn(command.env("APP_SECRET", secret));
         // The process is owned before anything can fail, so that it is killed in every case.
         let mut app = Self {
             child,

@@ -26,7 +26,7 @@ pub(crate) mod wait;
 
 pub(crate) use client::Client;
 pub(crate) use gateway::Gateway;
-pub(crate) use invariants::{assert_forwards, assert_nothing_forwarded, assert_invariants};
+pub(crate) use invariants::{assert_forwards, assert_invariants, assert_nothing_forwarded};
 pub(crate) use paddle::Webhook;
 pub(crate) use setup::Setup;
 pub(crate) use upstream::{AfterAnswer, Upstream};

@@ -1,4 +1,4 @@
-//! Libraries of the providers in a process that keeps running: `tests/oracles/judge.mjs` and `judge.py`, with one JSON
+//! Libraries of the providers in a process that keeps running: `tests/oracles/oracle.mjs` and `oracle.py`, with one JSON
 //! object per line.
 
 use super::apps::installed;
@@ -23,8 +23,8 @@ impl Oracle {
         // Node finds modules relative to the script, so the script is copied beside them.
         let folder = installed("oracles");
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let copy = folder.join(format!("judge-{}-{number}.mjs", std::process::id()));
-        std::fs::copy(source("judge.mjs"), &copy).unwrap();
+        let copy = folder.join(format!("oracle-{}-{number}.mjs", std::process::id()));
+        std::fs::copy(source("oracle.mjs"), &copy).unwrap();
         let oracle = Self::start(Command::new("node").arg(&copy).args(only));
         std::fs::remove_file(copy).unwrap();
         oracle
@@ -32,7 +32,7 @@ impl Oracle {
 
     pub(crate) fn python() -> Self {
         let mut command = Command::new(installed("oracles/venv/bin/python"));
-        Self::start(command.arg(source("judge.py")).env("PYTHONDONTWRITEBYTECODE", "1"))
+        Self::start(command.arg(source("oracle.py")).env("PYTHONDONTWRITEBYTECODE", "1"))
     }
 
     fn start(command: &mut Command) -> Self {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs inside the container, as the job that systemd was booted for. What fails ends it; the last line says that nothing did.
+# Runs inside the container, as the job for which systemd is booted. A failing step ends it; the last line reports success.
 set -Eeuo pipefail
 trap 'echo "FAILED in line $LINENO: $BASH_COMMAND"; journalctl --no-pager -n 60 2>&1 || true' ERR
 cd /run/scenario

@@ -1,6 +1,6 @@
-"""Judges requests with Python libraries that providers (and others) publish: one JSON object a line in, one out.
+"""Verifies requests with Python libraries that providers (and others) publish: one JSON object per line in, one out.
 
-As judge.mjs; the clock is an argument here too, put in place of the one that each library asks.
+It works like oracle.mjs. The clock is an argument here too and replaces the one that each library reads.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from fastapi_security_typeform.hash_methods import hmac_sha256
 from paddle_billing.Notifications import Secret
 from slack_sdk.signature import SignatureVerifier
 
-# The package gives a class the name of the module that it stands in.
+# The package exports a class under the name of the module that contains it.
 paddle = sys.modules["paddle_billing.Notifications.Verifier"]
 
 
@@ -38,11 +38,11 @@ def typeform_verifies(request):
         return request["body"].encode()
 
     fake = SimpleNamespace(headers={"Typeform-Signature": request["headers"]["typeform-signature"]}, body=body)
-    # Its constructor describes itself to FastAPI, in a way that newer versions refuse; the check needs none of that.
-    judge = SignatureHeader.__new__(SignatureHeader)
-    judge.secret, judge.auto_error, judge.hash_method = request["secret"].encode(), False, hmac_sha256
-    judge.signature_prefix, judge.header_name = "sha256=", "Typeform-Signature"
-    return asyncio.run(judge(fake)) is not None
+    # Its constructor registers with FastAPI in a way that newer versions refuse; the check does not need it.
+    checker = SignatureHeader.__new__(SignatureHeader)
+    checker.secret, checker.auto_error, checker.hash_method = request["secret"].encode(), False, hmac_sha256
+    checker.signature_prefix, checker.header_name = "sha256=", "Typeform-Signature"
+    return asyncio.run(checker(fake)) is not None
 
 
 def meta_verifies(request):
@@ -65,7 +65,7 @@ def answer(request):
     request["headers"] = {name.lower(): value for name, value in request["headers"].items()}
     try:
         return {"genuine": bool(PROVIDERS[request["provider"]][1](request))}
-    except Exception as error:  # What a library raises is its refusal.
+    except Exception as error:  # A library refuses by raising.
         return {"genuine": False, "error": repr(error)}
 
 

@@ -1,23 +1,24 @@
-// Signs and judges requests with the libraries that providers (and others) publish: one JSON object a line in, one out.
+// Signs and verifies requests with the libraries that providers (and others) publish. It reads one JSON object per line
+// and answers each with one line.
 //
-// The tests keep one process running. `sign` gives what the library signs; where it only verifies, node:crypto signs and the
-// library must accept that, or this fails. `verify` is the library's own verdict on what hookgate signed. Bodies are text,
-// because most of these libraries take nothing else.
+// The tests keep one process running. `sign` returns the library's own signature; where a library only verifies,
+// node:crypto signs, and the operation fails unless the library accepts it. `verify` returns the library's verdict on a
+// request that hookgate signed. Bodies are text, because most of these libraries accept nothing else.
 
 import { createHash, createHmac, generateKeyPairSync, randomUUID, sign as signWith } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire, register } from 'node:module';
 import { createInterface } from 'node:readline';
 
-// nuxt-webhook-validators reads its secrets from Nuxt's runtime configuration, a module that Nuxt makes while it builds.
+// nuxt-webhook-validators reads its secrets from Nuxt's runtime configuration, a module that Nuxt generates during its build.
 const runtime = 'data:text/javascript,export const useRuntimeConfig = () => ({ webhook: globalThis.webhookSecrets });';
 register(`data:text/javascript,${encodeURIComponent(`export const resolve = (name, context, next) =>
   name === '#imports' ? { url: ${JSON.stringify(runtime)}, shortCircuit: true } : next(name, context);`)}`, import.meta.url);
 
-// Standard output is the protocol; some of the libraries print.
+// Standard output carries the answers, so output of the libraries is suppressed.
 console.log = console.debug = console.info = console.warn = console.error = () => {};
 
-// The clock is an argument: several libraries refuse what is older than seconds, and a loaded machine may be slower.
+// The clock is an argument: several libraries refuse requests that are a few seconds old, and a loaded machine may take longer.
 const { Date: RealDate } = globalThis;
 let frozen = null;
 globalThis.Date = class extends RealDate {
@@ -58,7 +59,7 @@ if (wanted('stripe', 'calendly')) {
     sign: async (request) => ({ headers: { 'Stripe-Signature': text(request) } }),
     verify: async (request) => accepts(request.headers['stripe-signature'], request),
   };
-  // Calendly's is the same scheme under another header's name, and it has no library of its own.
+  // Calendly uses the same scheme with another header name, and has no library of its own.
   providers.calendly = {
     library: 'stripe',
     sign: async (request) => ({ headers: { 'Calendly-Webhook-Signature': text(request) } }),
@@ -115,7 +116,7 @@ for (const [provider, library, prefix] of [['svix', 'svix', 'svix'], ['standard-
       return { headers: { [`${prefix}-id`]: id, [`${prefix}-timestamp`]: `${now}`, [`${prefix}-signature`]: signature } };
     },
     verify: async ({ secret, body, headers }) => {
-      // It throws what it refuses; what it returns differs between versions.
+      // It throws when it refuses; its return value differs between versions.
       await new Webhook(secret).verify(body, headers);
       return true;
     },
@@ -134,7 +135,7 @@ if (wanted('twilio')) {
     sign: async ({ secret, body, url }) => {
       const signed = `${url}${url.includes('?') ? '&' : '?'}bodySHA256=${createHash('sha256').update(body).digest('hex')}`;
       const header = twilio.getExpectedTwilioSignature(secret, signed, {});
-      if (!twilio.validateRequestWithBody(secret, header, signed, body)) throw new Error('twilio refuses its own');
+      if (!twilio.validateRequestWithBody(secret, header, signed, body)) throw new Error('twilio refuses its own signature');
       return { url: signed, headers: { 'X-Twilio-Signature': header } };
     },
   };
@@ -143,14 +144,14 @@ if (wanted('sendgrid')) {
   const { EventWebhook } = require('@sendgrid/eventwebhook');
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const key = publicKey.export({ type: 'spki', format: 'der' }).toString('base64');
-  const judge = new EventWebhook();
+  const validator = new EventWebhook();
   providers.sendgrid = {
     library: '@sendgrid/eventwebhook',
     sign: async ({ body, now }) => {
       const signature = signWith('sha256', Buffer.from(`${now}${body}`), privateKey).toString('base64');
       return { public_key: key, headers: { 'X-Twilio-Email-Event-Webhook-Signature': signature, 'X-Twilio-Email-Event-Webhook-Timestamp': `${now}` } };
     },
-    verify: async ({ body, headers }) => judge.verifySignature(judge.convertPublicKeyToECDSA(key), body, headers['x-twilio-email-event-webhook-signature'], headers['x-twilio-email-event-webhook-timestamp']),
+    verify: async ({ body, headers }) => validator.verifySignature(validator.convertPublicKeyToECDSA(key), body, headers['x-twilio-email-event-webhook-signature'], headers['x-twilio-email-event-webhook-timestamp']),
   };
 }
 if (wanted('square')) {
@@ -161,7 +162,7 @@ if (wanted('square')) {
 }
 if (wanted('zoom')) {
   const { AwsLambdaReceiver } = await import('@zoom/rivet/meetings');
-  // It parses the body and signs what it writes again, so it can judge compact JSON only, and only events that it knows the shape of.
+  // It parses the body and signs its own serialisation, so it can verify compact JSON only, and only events whose form it knows.
   const receive = (secret, body, headers) => {
     const receiver = new AwsLambdaReceiver({ webhooksSecretToken: secret });
     return receiver.start()({ body, headers, isBase64Encoded: false }, {});
@@ -169,7 +170,7 @@ if (wanted('zoom')) {
   const header = ({ secret, body, now }) => ({ 'x-zm-request-timestamp': `${now}`, 'x-zm-signature': `v0=${hmac('sha256', secret, `v0:${now}:${body}`, 'hex')}` });
   providers.zoom = {
     ...verifier('@zoom/rivet', header, async ({ secret, body, headers }) => (await receive(secret, body, headers)).statusCode === 200),
-    // What Zoom's own receiver answers to a validation of the URL.
+    // The answer of Zoom's own receiver to a validation of the URL.
     challenge: async (request) => JSON.parse((await receive(request.secret, request.body, header(request))).body),
   };
 }
@@ -193,7 +194,7 @@ if (wanted('mailgun')) {
   const mailgun = require('mailgun-js');
   providers.mailgun = {
     library: 'mailgun-js',
-    // The signature is inside the body, which is made here.
+    // The signature is a field of the body, so the body is completed here.
     sign: async ({ secret, body, now }) => {
       const token = randomUUID().repeat(2).slice(0, 50);
       const signature = { timestamp: `${now}`, token, signature: hmac('sha256', secret, `${now}${token}`, 'hex') };
@@ -220,20 +221,20 @@ if (wanted('hubspot-v3')) {
 }
 if (wanted('adyen', 'adyen-platform')) {
   const { hmacValidator: Validator } = require('@adyen/api-library');
-  const judge = new Validator();
+  const validator = new Validator();
   providers['adyen-platform'] = {
     library: '@adyen/api-library',
-    sign: async ({ secret, body }) => ({ headers: { HmacSignature: judge.calculateHmac(body, secret) } }),
-    verify: async ({ secret, body, headers }) => judge.validateHMACSignature(secret, headers.hmacsignature, body),
+    sign: async ({ secret, body }) => ({ headers: { HmacSignature: validator.calculateHmac(body, secret) } }),
+    verify: async ({ secret, body, headers }) => validator.validateHMACSignature(secret, headers.hmacsignature, body),
   };
   providers.adyen = {
     library: '@adyen/api-library',
     sign: async ({ secret, body }) => {
       const item = { pspReference: randomUUID(), originalReference: '', merchantAccountCode: 'Acme', merchantReference: body.slice(0, 40), amount: { value: body.length, currency: 'EUR' }, eventCode: 'AUTHORISATION', success: 'true' };
-      item.additionalData = { hmacSignature: judge.calculateHmac(item, secret) };
+      item.additionalData = { hmacSignature: validator.calculateHmac(item, secret) };
       return { headers: {}, body: JSON.stringify({ live: 'false', notificationItems: [{ NotificationRequestItem: item }] }) };
     },
-    verify: async ({ secret, body }) => judge.validateHMAC(JSON.parse(body).notificationItems[0].NotificationRequestItem, secret),
+    verify: async ({ secret, body }) => validator.validateHMAC(JSON.parse(body).notificationItems[0].NotificationRequestItem, secret),
   };
 }
 if (wanted('lemonsqueezy')) {
@@ -280,7 +281,7 @@ for (const [provider, file, header, make, key] of [
     ({ secret, body }) => ({ [header]: make(secret, body) }),
     async ({ secret, body, headers }) => {
       globalThis.webhookSecrets = { [file.slice(0, -3)]: { [key]: secret } };
-      // What h3 hands over: Node's request, with the body that a framework has read already.
+      // What h3 passes on: Node's request, with the body that a framework has already read.
       return validate({ headers: new Headers(headers), node: { req: { headers, rawBody: body, method: 'POST' } }, method: 'POST' });
     });
 }
@@ -303,7 +304,7 @@ async function answer(request) {
   const signed = await provider.sign(request);
   if (provider.verify) {
     const own = { ...request, ...signed, headers: lower(signed.headers) };
-    if ((await provider.verify(own)) !== true) throw new Error(`${provider.library} refuses what was signed for it`);
+    if ((await provider.verify(own)) !== true) throw new Error(`${provider.library} refuses the signature that was made for it`);
   }
   return signed;
 }
