@@ -1,35 +1,46 @@
-//! Before anything is timed: does each contender do the work, and the same work?
+//! Checks before the measurement that each contender does the work, and that all do the same work.
 //!
-//! A genuine request must arrive at the upstream byte for byte and its answer must come back; a tampered, a stale and an
-//! unsigned one must be refused without the upstream hearing of it. A peer that answers by itself would look fast.
+//! A genuine request must arrive at the upstream byte for byte, and its answer must come back. A tampered, a stale and an unsigned
+//! request must be refused without reaching the upstream. Without this check, a contender that answers by itself would look fast.
 
 use crate::Result;
-use crate::contender::{Contender, Workshop};
+use crate::contender::{Contender, RunFiles};
 use crate::generator::{Agreed, Progress, Session, Tickets, client_config};
 use crate::upstream::{Upstream, content_length, find, recorded};
-use crate::webhook::{Claim, Webhooks};
+use crate::webhook::{RequestKind, Webhooks};
 use mio::{Events, Poll};
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What must be the same for all.
+/// Conditions that must be the same for all contenders.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// Cipher suite, curve, protocol.
+pub struct Conditions {
+    /// Negotiated cipher suite, curve and protocol.
     pub agreed: Agreed,
-    /// Session tickets that one connection got.
+    /// Number of session tickets that one connection received.
     pub tickets: u64,
 }
 
-/// Runs every probe against one contender.
-pub fn check(contender: &Contender, upstream: &mut Upstream, workshop: &Workshop, body_bytes: usize) -> Result<Terms> {
-    examine(contender, upstream, workshop, body_bytes)
-        .map_err(|problem| format!("{}: {problem}\nIt said:\n{}", contender.name, contender.said(workshop)).into())
+/// Sends one request of each kind to one contender. The error contains the output of the contender.
+pub fn check(
+    contender: &Contender,
+    upstream: &mut Upstream,
+    run_files: &RunFiles,
+    body_bytes: usize,
+) -> Result<Conditions> {
+    probe(contender, upstream, run_files, body_bytes).map_err(|problem| {
+        format!(
+            "{}: {problem}\nIts output:\n{}",
+            contender.name,
+            contender.output(run_files)
+        )
+        .into()
+    })
 }
 
-/// Fails unless all contenders agreed on the same; tickets matter where connections are what is timed.
-pub fn same_terms(all: &[(String, Terms)]) -> Result<()> {
+/// Fails unless the conditions of all contenders are equal. Tickets matter for the row that measures new connections.
+pub fn require_same_conditions(all: &[(String, Conditions)]) -> Result<()> {
     for pair in all.windows(2) {
         if let [a, b] = pair
             && a.1 != b.1
@@ -40,41 +51,51 @@ pub fn same_terms(all: &[(String, Terms)]) -> Result<()> {
     Ok(())
 }
 
-fn examine(contender: &Contender, upstream: &mut Upstream, workshop: &Workshop, body_bytes: usize) -> Result<Terms> {
+fn probe(
+    contender: &Contender,
+    upstream: &mut Upstream,
+    run_files: &RunFiles,
+    body_bytes: usize,
+) -> Result<Conditions> {
     let tickets = Arc::new(Tickets::default());
     let at = contender.upstream;
-    upstream.seen[at].recording = true;
-    let mut terms = None;
-    for claim in [Claim::Signed, Claim::Tampered, Claim::Stale, Claim::Unsigned] {
-        let before = upstream.seen[at].requests;
-        let sent = Webhooks::new(body_bytes, claim)?.next_whole()?;
+    upstream.received[at].recording = true;
+    let mut conditions = None;
+    for request_kind in [
+        RequestKind::Signed,
+        RequestKind::Tampered,
+        RequestKind::Stale,
+        RequestKind::Unsigned,
+    ] {
+        let before = upstream.received[at].requests;
+        let sent = Webhooks::new(body_bytes, request_kind)?.next_whole()?;
         let tickets_before = tickets.count();
         let (status, answer, session) = exchange(contender, upstream, &tickets, &sent)?;
-        let forwarded = upstream.seen[at].requests - before;
-        let genuine = claim == Claim::Signed || !contender.verifies;
+        let forwarded = upstream.received[at].requests - before;
+        let genuine = request_kind == RequestKind::Signed || !contender.verifies;
         if (status, forwarded) != if genuine { (200, 1) } else { (401, 0) } {
-            return Err(format!("{claim:?} got {status} and was forwarded {forwarded} times").into());
+            return Err(format!("{request_kind:?} got {status} and was forwarded {forwarded} times").into());
         }
         if genuine {
             if answer != recorded(before + 1).as_bytes() {
-                return Err("the upstream's answer did not come back as it was".into());
+                return Err("the upstream's answer came back changed".into());
             }
-            arrived_whole(&sent, &upstream.seen[at].last)?;
+            arrived_whole(&sent, &upstream.received[at].last)?;
         }
-        if session.certificate() != Some(workshop.certificate.as_slice()) {
-            return Err("another certificate was shown".into());
+        if session.certificate() != Some(run_files.certificate.as_slice()) {
+            return Err("the contender sent another certificate".into());
         }
-        terms.get_or_insert(Terms {
+        conditions.get_or_insert(Conditions {
             agreed: session.agreed()?,
             tickets: tickets.count() - tickets_before,
         });
         session.close();
     }
-    upstream.seen[at].recording = false;
-    terms.ok_or_else(|| "nothing was checked".into())
+    upstream.received[at].recording = false;
+    conditions.ok_or_else(|| "nothing was checked".into())
 }
 
-/// One request over a connection of its own.
+/// Sends one request over a new connection. Returns status, body and the session.
 fn exchange(
     contender: &Contender,
     upstream: &mut Upstream,
@@ -98,12 +119,12 @@ fn exchange(
             Progress::Pending => {}
             Progress::Ready => session.send(&[IoSlice::new(request)])?,
             Progress::Answered(status) => return Ok((status, session.body().to_vec(), session)),
-            Progress::Closed => return Err("hung up without an answer".into()),
+            Progress::Closed => return Err("the contender closed the connection without an answer".into()),
         }
     }
 }
 
-/// The upstream must have got the body, the signature and the length exactly.
+/// Fails unless the upstream received exactly the sent body, signature header and length.
 fn arrived_whole(sent: &[u8], got: &[u8]) -> Result<()> {
     let (sent_head, sent_body) = split(sent)?;
     let (got_head, got_body) = split(got)?;

@@ -1,8 +1,8 @@
-//! The contenders: how each is configured, started on its core, and stopped.
+//! The contenders: their configuration, their start on one core, and their end.
 
 use crate::Result;
-use crate::place::{CONTENDER_CORE, pinned};
-use crate::process::Tree;
+use crate::cpu::{CONTENDER_CORE, pinned_command};
+use crate::process::ProcessTree;
 use crate::upstream::Upstream;
 use crate::webhook::SECRET;
 use base64::Engine;
@@ -13,32 +13,32 @@ use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// What is raced.
+/// The program that a contender runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Ours: the built binary, or another build of it to compare with.
+    /// hookgate: the built binary, or another build to compare with.
     Hookgate(PathBuf),
-    /// Ours, with its replay guard in a redis-server that shares its core.
+    /// hookgate with its replay guard in a redis-server on the same core.
     HookgateRedis(PathBuf),
-    /// nginx, TLS and proxy only, verifying nothing.
+    /// nginx with TLS and proxy only; it verifies nothing.
     Nginx,
-    /// nginx verifying with Lua and libcrypto.
+    /// nginx that verifies with Lua and libcrypto.
     NginxLua,
-    /// HAProxy verifying with its `hmac` converter.
+    /// HAProxy that verifies with its `hmac` converter.
     Haproxy,
 }
 
-/// A name for the tables, and what it stands for.
+/// A contender before its start: its name and its program.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Shown in tables; also names its files.
+    /// Name in the tables and of its files.
     pub name: String,
-    /// What to start.
+    /// The program to start.
     pub kind: Kind,
 }
 
 impl Entry {
-    /// Whether it is expected to refuse what is not genuine.
+    /// Whether it must refuse requests that are not genuine.
     pub fn verifies(&self) -> bool {
         match self.kind {
             Kind::Hookgate(_) | Kind::HookgateRedis(_) | Kind::NginxLua | Kind::Haproxy => true,
@@ -47,15 +47,15 @@ impl Entry {
     }
 }
 
-/// Certificate, secret and configurations of one run, removed with it.
-pub struct Workshop {
+/// Directory with the certificate, the secret and the configurations of one run; removed on drop.
+pub struct RunFiles {
     directory: tempfile::TempDir,
-    /// The certificate that every contender shows, DER.
+    /// The certificate of every contender, in DER.
     pub certificate: Vec<u8>,
 }
 
-impl Workshop {
-    /// Makes the P-256 certificate.
+impl RunFiles {
+    /// Creates the directory and a P-256 certificate.
     pub fn new() -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
@@ -77,25 +77,25 @@ impl Workshop {
 
 /// A running contender.
 pub struct Contender {
-    /// From its entry.
+    /// Name from its entry.
     pub name: String,
-    /// Whether it must refuse what is not genuine.
+    /// Whether it must refuse requests that are not genuine.
     pub verifies: bool,
-    /// Where it listens.
+    /// Address on which it listens.
     pub address: SocketAddr,
-    /// Index of the upstream's listener that only it forwards to.
+    /// Index of the upstream's listener to which only this contender forwards.
     pub upstream: usize,
     /// Its processes.
-    pub tree: Tree,
-    _child: Running,
-    _store: Option<Running>,
+    pub tree: ProcessTree,
+    _child: ChildGuard,
+    _store: Option<ChildGuard>,
 }
 
 impl Contender {
     /// Writes the configuration, starts the program on its core and waits until it accepts connections.
-    pub fn start(entry: &Entry, workshop: &Workshop, upstream: &Upstream, listener: usize) -> Result<Self> {
+    pub fn start(entry: &Entry, run_files: &RunFiles, upstream: &Upstream, listener: usize) -> Result<Self> {
         let port = free_port()?;
-        let directory = workshop.path();
+        let directory = run_files.path();
         let at = |name: &str| directory.join(name).to_string_lossy().into_owned();
         let (template, modules, init, verify) = match &entry.kind {
             Kind::Hookgate(_) | Kind::HookgateRedis(_) => {
@@ -140,7 +140,7 @@ impl Contender {
             .replace("@KEY64@", &base64::engine::general_purpose::STANDARD.encode(SECRET));
         let file = directory.join(format!("{}.conf", entry.name));
         fs::write(&file, text)?;
-        let mut command = pinned(CONTENDER_CORE)?;
+        let mut command = pinned_command(CONTENDER_CORE)?;
         match &entry.kind {
             Kind::Hookgate(binary) | Kind::HookgateRedis(binary) => {
                 command.arg(binary).arg("--config").arg(&file).arg("serve")
@@ -150,21 +150,21 @@ impl Contender {
         };
         let log = fs::File::create(directory.join(format!("{}.out", entry.name)))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut child = Running(command.spawn()?);
+        let mut child = ChildGuard(command.spawn()?);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         if let Err(problem) = child.wait_for(address) {
-            let said = fs::read_to_string(directory.join(format!("{}.out", entry.name)))?;
-            return Err(format!("{} did not start: {problem}\n{said}", entry.name).into());
+            let output = fs::read_to_string(directory.join(format!("{}.out", entry.name)))?;
+            return Err(format!("{} did not start: {problem}\n{output}", entry.name).into());
         }
-        // nginx listens before its worker exists.
+        // nginx listens before its worker process exists.
         let processes = match entry.kind {
             Kind::Nginx | Kind::NginxLua => 2,
             Kind::Hookgate(_) | Kind::HookgateRedis(_) | Kind::Haproxy => 1,
         };
-        let mut tree = Tree::of(child.0.id())?;
+        let mut tree = ProcessTree::of(child.0.id())?;
         while tree.0.len() < processes {
             sleep(Duration::from_millis(20));
-            tree = Tree::of(child.0.id())?;
+            tree = ProcessTree::of(child.0.id())?;
         }
         Ok(Self {
             name: entry.name.clone(),
@@ -177,9 +177,9 @@ impl Contender {
         })
     }
 
-    /// What it has written to its outputs; for a failed check.
-    pub fn said(&self, workshop: &Workshop) -> String {
-        let directory = workshop.path();
+    /// Text that the contender has written to its outputs, for the error of a failed check.
+    pub fn output(&self, run_files: &RunFiles) -> String {
+        let directory = run_files.path();
         [format!("{}.out", self.name), format!("{}.log", self.name)]
             .iter()
             .filter_map(|name| fs::read_to_string(directory.join(name)).ok())
@@ -187,9 +187,9 @@ impl Contender {
     }
 }
 
-/// A store on the contender's core: what it takes there is part of what sharing costs.
-fn redis(port: u16) -> Result<Running> {
-    let mut command = pinned(CONTENDER_CORE)?;
+/// Starts a redis-server on the contender's core, so that the CPU time of the store takes from the contender's rate.
+fn redis(port: u16) -> Result<ChildGuard> {
+    let mut command = pinned_command(CONTENDER_CORE)?;
     command.args([
         "redis-server",
         "--port",
@@ -200,15 +200,15 @@ fn redis(port: u16) -> Result<Running> {
         "",
     ]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = Running(command.spawn()?);
+    let mut child = ChildGuard(command.spawn()?);
     child.wait_for(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
     Ok(child)
 }
 
-/// A child that is stopped when it goes out of scope.
-struct Running(Child);
+/// A child process that is stopped on drop.
+struct ChildGuard(Child);
 
-impl Running {
+impl ChildGuard {
     fn wait_for(&mut self, address: SocketAddr) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(15);
         while TcpStream::connect(address).is_err() {
@@ -224,7 +224,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         let Some(pid) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) else {
             return;

@@ -1,35 +1,37 @@
-//! Side by side: CPU per request of hookgate and of what could stand in its place, measured in one run.
+//! Compares the CPU time per request of hookgate and of programs that could replace it, in one run.
 //!
-//! `cargo bench --bench side_by_side -- [row…]` runs the rows of `rows.rs` (all of them when none is named). One worker of
-//! each contender has one core; the load generator and the upstream (this process) have the other; everything is
-//! on loopback. All contenders stay up and take turns of 80 ms in random order (`race.rs`), so that the machine's noise
-//! falls on all alike; the figure is the kernel's account of the contender's CPU over the requests answered, and what is
-//! printed is a ratio. Each contender is checked before it is timed (`check.rs`), and a ratio is refused when the
-//! contender was not what set the pace (`report.rs`). Contenders are Debian's packages (`install.sh`).
+//! `cargo bench --bench side_by_side -- [row…]` runs the rows of `rows.rs` (all of them if none is named). One worker of each
+//! contender has one core. The load generator and the upstream (this process) have the other core. All traffic is on loopback.
+//! All contenders run during the whole test and get load in turns of 80 ms in random order (`comparison.rs`), so that noise of the
+//! machine affects all equally. The figure is the contender's CPU time, as the kernel counts it, divided by the requests that it
+//! answered. The report prints ratios. `check.rs` checks each contender before the measurement. `report.rs` prints no ratio when the
+//! contender was not the bottleneck. The contenders are Debian packages (`install.sh`).
 //!
-//! Options: `--repetitions N` (7), `--turns N` (16), `--only NAME,…` (contenders to keep), `--build NAME=PATH` (another build of hookgate to
-//! race, for comparing two), `--load NAME=SECONDS` (no figures: keep the row's load on one contender, for a profiler).
-// A binary has no outside for `pub` to reach; what it prints is its purpose.
+//! Options: `--repetitions N` (7), `--turns N` (16), `--only NAME,…` (contenders to keep), `--build NAME=PATH` (another build of
+//! hookgate to compare with), `--load NAME=SECONDS` (no figures: keeps the row's load on one contender, for a profiler).
+//!
+//! Read `rows.rs` first, then `comparison.rs`, `check.rs`, `contender.rs`, `generator/` and `upstream.rs`.
+// Nothing outside a binary can use its `pub` items. Printing is the purpose of this one.
 #![allow(unreachable_pub, clippy::print_stdout)]
-// It measures by ending with an error or a panic where a server must go on.
+// A benchmark may end with an error or a panic where a server must continue.
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation)]
-// Measuring is about real time.
+// A benchmark measures real time.
 #![allow(clippy::disallowed_methods)]
 
 mod check;
+mod comparison;
 mod contender;
+mod cpu;
 mod generator;
 mod idle;
-mod place;
 mod process;
-mod race;
 mod report;
 mod rows;
 mod syscalls;
 mod upstream;
 mod webhook;
 
-use contender::{Contender, Entry, Kind, Workshop};
+use contender::{Contender, Entry, Kind, RunFiles};
 use rows::{Measure, ROWS, Row};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -37,7 +39,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 use upstream::Upstream;
 
-/// Any failure ends the run with its text.
+/// Result of every step; an error ends the run and is printed.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
@@ -57,10 +59,10 @@ fn dispatch() -> Result<()> {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["pin", core, ..] => place::become_pinned(core.parse()?, &arguments[2..]),
-        // `cargo test --benches` starts this without `--bench`, and a test must not take minutes.
+        ["pin", core, ..] => cpu::exec_pinned(core.parse()?, &arguments[2..]),
+        // `cargo test --benches` starts this program without `--bench`; a test must not take minutes.
         _ if !words.iter().any(|word| word == "--bench") => {
-            println!("run me with: cargo bench --bench side_by_side -- [row…]");
+            println!("run this with: cargo bench --bench side_by_side -- [row…]");
             Ok(())
         }
         _ => run(&Options::parse(&words)?),
@@ -69,7 +71,7 @@ fn dispatch() -> Result<()> {
 
 struct Options {
     rows: Vec<&'static Row>,
-    effort: race::Effort,
+    plan: comparison::Plan,
     only: Option<Vec<String>>,
     builds: Vec<Entry>,
     load: Option<(String, Duration)>,
@@ -79,7 +81,7 @@ impl Options {
     fn parse(words: &[String]) -> Result<Self> {
         let mut options = Self {
             rows: Vec::new(),
-            effort: race::Effort {
+            plan: comparison::Plan {
                 repetitions: 7,
                 turns: 16,
                 turn: Duration::from_millis(80),
@@ -93,8 +95,8 @@ impl Options {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word {
                 "--bench" => {}
-                "--repetitions" => options.effort.repetitions = value()?.parse()?,
-                "--turns" => options.effort.turns = value()?.parse()?,
+                "--repetitions" => options.plan.repetitions = value()?.parse()?,
+                "--turns" => options.plan.turns = value()?.parse()?,
                 "--only" => options.only = Some(value()?.split(',').map(str::to_owned).collect()),
                 "--build" => {
                     let (name, path) = value()?.split_once('=').ok_or("--build takes NAME=PATH")?;
@@ -115,7 +117,7 @@ impl Options {
                     })?),
             }
         }
-        if options.effort.repetitions < 5 && options.load.is_none() {
+        if options.plan.repetitions < 5 && options.load.is_none() {
             return Err("a spread needs at least five repetitions".into());
         }
         if options.rows.is_empty() {
@@ -124,7 +126,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Who takes part in a row, hookgate first.
+    /// The contenders of a row, hookgate first.
     fn entries(&self, row: &Row) -> Vec<Entry> {
         let mut all = vec![Entry {
             name: "hookgate".to_owned(),
@@ -154,8 +156,8 @@ fn run(options: &Options) -> Result<()> {
     if !Command::new(&script).status()?.success() {
         return Err("the contenders could not be installed".into());
     }
-    place::settle(place::GENERATOR_CORE)?;
-    let _precedence = place::Precedence::take();
+    cpu::pin_and_raise_limits(cpu::GENERATOR_CORE)?;
+    let _precedence = cpu::SessionPriority::take();
     if let Some((name, span)) = &options.load {
         return load(options, name, *span);
     }
@@ -175,35 +177,35 @@ fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(options: &Options, row: &Row) -> Result<()> {
-    let workshop = Workshop::new()?;
+    let run_files = RunFiles::new()?;
     let entries = options.entries(row);
     let mut upstream = Upstream::new(entries.len())?;
     let mut contenders = Vec::new();
-    let mut terms = Vec::new();
+    let mut conditions = Vec::new();
     for (listener, entry) in entries.iter().enumerate() {
-        let contender = Contender::start(entry, &workshop, &upstream, listener)?;
+        let contender = Contender::start(entry, &run_files, &upstream, listener)?;
         let body_bytes = match &row.measure {
-            Measure::Race(work) | Measure::Calls(work) => work.body_bytes,
+            Measure::CpuTime(work) | Measure::Calls(work) => work.body_bytes,
             Measure::Idle => 2048,
         };
-        terms.push((
+        conditions.push((
             entry.name.clone(),
-            check::check(&contender, &mut upstream, &workshop, body_bytes)?,
+            check::check(&contender, &mut upstream, &run_files, body_bytes)?,
         ));
         contenders.push(contender);
     }
-    check::same_terms(&terms)?;
-    if let Some((_, terms)) = terms.first() {
-        let agreed = &terms.agreed;
+    check::require_same_conditions(&conditions)?;
+    if let Some((_, conditions)) = conditions.first() {
+        let agreed = &conditions.agreed;
         println!(
             "Checked: {}, {}, {}, {} tickets each.\n",
-            agreed.cipher, agreed.curve, agreed.alpn, terms.tickets
+            agreed.cipher, agreed.curve, agreed.alpn, conditions.tickets
         );
     }
     match &row.measure {
-        Measure::Race(work) => {
-            report::print_race(
-                &race::race(&contenders, &mut upstream, *work, options.effort)?,
+        Measure::CpuTime(work) => {
+            report::print_comparison(
+                &comparison::compare(&contenders, &mut upstream, *work, options.plan)?,
                 row.goals,
             );
         }
@@ -223,30 +225,30 @@ fn measure(options: &Options, row: &Row) -> Result<()> {
     Ok(())
 }
 
-/// Keeps one contender busy and says which process to profile.
+/// Keeps the load on one contender for `span`, and prints the id of the process to profile.
 fn load(options: &Options, name: &str, span: Duration) -> Result<()> {
     let row = options.rows.first().ok_or("no row")?;
-    let (Measure::Race(work) | Measure::Calls(work)) = &row.measure else {
-        return Err("this row has no load".into());
+    let (Measure::CpuTime(work) | Measure::Calls(work)) = &row.measure else {
+        return Err("this row has no load to keep up".into());
     };
     let entries = options.entries(row);
     let entry = entries
         .iter()
         .find(|entry| entry.name == name)
         .ok_or("no such contender in this row")?;
-    let workshop = Workshop::new()?;
+    let run_files = RunFiles::new()?;
     let mut upstream = Upstream::new(1)?;
-    let contender = Contender::start(entry, &workshop, &upstream, 0)?;
-    check::check(&contender, &mut upstream, &workshop, work.body_bytes)?;
+    let contender = Contender::start(entry, &run_files, &upstream, 0)?;
+    check::check(&contender, &mut upstream, &run_files, work.body_bytes)?;
     println!("{name} runs as {:?}", contender.tree.0);
-    let mut fleet = race::fleet(&contender, *work)?;
+    let mut connections = comparison::connections(&contender, *work)?;
     let end = Instant::now() + span;
-    let before = contender.tree.settled()?;
+    let before = contender.tree.cpu_times_when_idle()?;
     let mut answers = 0;
     while Instant::now() < end {
-        answers += fleet.turn(&mut upstream, Duration::from_secs(1))?.answers();
+        answers += connections.turn(&mut upstream, Duration::from_secs(1))?.answers();
     }
-    let used = contender.tree.settled()?.since(&before);
+    let used = contender.tree.cpu_times_when_idle()?.since(&before);
     println!(
         "{answers} answers, {:.1} µs of CPU each",
         used.run.as_secs_f64() * 1e6 / answers as f64

@@ -1,4 +1,4 @@
-//! What the kernel says about a contender: CPU time to the nanosecond, waiting for a core, memory, the cores' idle time.
+//! Reads from /proc: CPU time of a contender in nanoseconds, its time waiting for a core, its memory, and the idle time of a core.
 
 use crate::Result;
 use std::collections::HashMap;
@@ -6,26 +6,26 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// A process and its descendants, as found when it was made.
+/// The ids of a process and its descendants at the time of the call to `of`.
 #[derive(Clone, Debug)]
-pub struct Tree(pub Vec<u32>);
+pub struct ProcessTree(pub Vec<u32>);
 
-/// What every thread of a tree has used so far.
-pub struct Ledger(HashMap<(u32, u32), Used>);
+/// CPU time of every thread of a process tree since its start, by process id and thread id.
+pub struct CpuTimes(HashMap<(u32, u32), CpuTime>);
 
-/// What a thread or a tree used, since its start or between two moments.
+/// CPU time of a thread or a process tree, since its start or between two readings.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Used {
-    /// On a core, to the nanosecond.
+pub struct CpuTime {
+    /// Time on a core, exact to the nanosecond.
     pub run: Duration,
-    /// Runnable, while something else had the core.
+    /// Time in which it was runnable while another thread had the core.
     pub wait: Duration,
-    /// The part of `run` spent in the kernel, which it samples in hundredths of a second: good for a share of many turns.
+    /// The part of `run` in the kernel. The kernel counts it in hundredths of a second, so only a sum over many turns is meaningful.
     pub kernel: Duration,
 }
 
-impl Used {
-    /// Adds what something else used, or the same at another time.
+impl CpuTime {
+    /// Adds another CPU time.
     pub fn add(&mut self, other: Self) {
         self.run += other.run;
         self.wait += other.wait;
@@ -41,7 +41,7 @@ impl Used {
     }
 }
 
-impl Tree {
+impl ProcessTree {
     /// `root` and every process below it.
     pub fn of(root: u32) -> Result<Self> {
         let mut parents = Vec::new();
@@ -49,7 +49,7 @@ impl Tree {
             let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
                 continue;
             };
-            // Processes end while we look.
+            // A process may end during this loop.
             let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
                 continue;
             };
@@ -70,25 +70,25 @@ impl Tree {
         Ok(Self(found))
     }
 
-    /// Reads all threads' accounts, after waiting for the tree to have nothing to do: a running thread's account lags by
-    /// up to a tick, and what it does after the last answer belongs to the turn.
-    pub fn settled(&self) -> Result<Ledger> {
+    /// Waits until no thread of the tree runs, at most 500 ms, and then reads the CPU times. The counter of a running thread can be
+    /// one tick late, and work after the last answer belongs to the turn.
+    pub fn cpu_times_when_idle(&self) -> Result<CpuTimes> {
         let deadline = Instant::now() + Duration::from_millis(500);
-        let mut quiet = 0;
-        while quiet < 2 && Instant::now() < deadline {
+        let mut idle_checks = 0;
+        while idle_checks < 2 && Instant::now() < deadline {
             sleep(Duration::from_micros(500));
-            quiet = if self.threads()?.iter().any(|&(pid, tid)| is_running(pid, tid)) {
+            idle_checks = if self.threads()?.iter().any(|&(pid, tid)| is_running(pid, tid)) {
                 0
             } else {
-                quiet + 1
+                idle_checks + 1
             };
         }
-        self.ledger()
+        self.cpu_times()
     }
 
-    /// Reads all threads' accounts as they stand.
-    pub fn ledger(&self) -> Result<Ledger> {
-        let mut ledger = HashMap::new();
+    /// Reads the CPU times of all threads at this moment.
+    pub fn cpu_times(&self) -> Result<CpuTimes> {
+        let mut cpu_times = HashMap::new();
         for (pid, tid) in self.threads()? {
             let Ok(text) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")) else {
                 continue;
@@ -99,14 +99,14 @@ impl Tree {
             };
             let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat"))?;
             let hundredths: u64 = after_name(&stat).nth(12).ok_or("a short stat")?.parse()?;
-            let used = Used {
+            let used = CpuTime {
                 run: Duration::from_nanos(run?),
                 wait: Duration::from_nanos(wait?),
                 kernel: Duration::from_millis(10 * hundredths),
             };
-            ledger.insert((pid, tid), used);
+            cpu_times.insert((pid, tid), used);
         }
-        Ok(Ledger(ledger))
+        Ok(CpuTimes(cpu_times))
     }
 
     /// Proportional set size in KiB.
@@ -129,17 +129,17 @@ impl Tree {
             let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(|e| format!("process {pid}: {e}"))?;
             for entry in tasks {
                 let name = entry?.file_name();
-                threads.push((pid, name.to_str().ok_or("a strange thread id")?.parse()?));
+                threads.push((pid, name.to_str().ok_or("a thread id that is not a number")?.parse()?));
             }
         }
         Ok(threads)
     }
 }
 
-impl Ledger {
-    /// What was used since `earlier`; threads that ended in between are missing from it.
-    pub fn since(&self, earlier: &Self) -> Used {
-        let mut sum = Used::default();
+impl CpuTimes {
+    /// CPU time since `earlier`. Threads that ended in between are not included.
+    pub fn since(&self, earlier: &Self) -> CpuTime {
+        let mut sum = CpuTime::default();
         for (thread, used) in &self.0 {
             sum.add(used.since(earlier.0.get(thread).copied().unwrap_or_default()));
         }
@@ -147,7 +147,7 @@ impl Ledger {
     }
 }
 
-/// Time a core has idled since boot; the kernel counts in hundredths of a second.
+/// Idle time of a core since boot. The kernel counts it in hundredths of a second.
 pub fn core_idle(core: usize) -> Result<Duration> {
     let text = fs::read_to_string("/proc/stat")?;
     let name = format!("cpu{core} ");
@@ -167,7 +167,7 @@ fn is_running(pid: u32, tid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).is_ok_and(|stat| after_name(&stat).next() == Some("R"))
 }
 
-/// Fields of a `stat` file after the process's name, which may hold anything: state, parent, …
+/// Fields of a `stat` file after the name of the process (state, parent, …). The name may contain any character.
 fn after_name(stat: &str) -> impl Iterator<Item = &str> {
     stat.rsplit_once(')')
         .map_or("", |(_, rest)| rest)

@@ -1,10 +1,11 @@
-//! Tables in Markdown, ready for docs/performance.md.
+//! Prints the results as Markdown tables for docs/performance.md.
 
+use crate::comparison::{Measurement, TurnTotals};
 use crate::idle::Idle;
-use crate::race::{Score, Sum};
 use crate::syscalls::Calls;
 
-/// Below this share of its turns the contender waited for the generator, and its figure says something else.
+/// Smallest share of its turns that a contender must be busy. Below it the contender waited for the generator, and the ratio would be
+/// meaningless.
 const BUSY: f64 = 0.85;
 
 /// Median, smallest and largest of one figure over the repetitions.
@@ -35,8 +36,8 @@ impl Spread {
     }
 }
 
-/// One row of the table: all contenders against the first.
-pub fn print_race(scores: &[Score], goals: &[(&str, f64)]) {
+/// Prints one row: all contenders compared with the first one.
+pub fn print_comparison(scores: &[Measurement], goals: &[(&str, f64)]) {
     let Some(ours) = scores.first() else { return };
     println!(
         "| contender | CPU per request, µs | of it kernel | requests/s | its CPU over {}'s | goal | busy: contender, load | its core idle |",
@@ -45,12 +46,12 @@ pub fn print_race(scores: &[Score], goals: &[(&str, f64)]) {
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for score in scores {
         let total = score.total();
-        let cpu = Spread::of(score.repetitions.iter().map(Sum::micros)).show(1);
-        let rate = Spread::of(score.repetitions.iter().map(Sum::rate)).show(0);
+        let cpu = Spread::of(score.repetitions.iter().map(TurnTotals::micros)).show(1);
+        let rate = Spread::of(score.repetitions.iter().map(TurnTotals::rate)).show(0);
         let goal = goals.iter().find(|(name, _)| *name == score.name);
         let ratio = if score.name == ours.name {
             "–".to_owned()
-        } else if let Some(slack) = [ours, score].into_iter().find(|s| !was_the_busy_one(&s.total())) {
+        } else if let Some(slack) = [ours, score].into_iter().find(|s| !was_busier(&s.total())) {
             format!("none: {}'s core was not the busy one", slack.name)
         } else {
             let pairs = score.repetitions.iter().zip(&ours.repetitions);
@@ -67,7 +68,7 @@ pub fn print_race(scores: &[Score], goals: &[(&str, f64)]) {
         );
         if total.lost > 0 {
             println!(
-                "  ({}: {} of {} requests were sent again after a hang-up)",
+                "  ({}: {} of {} requests were sent again after the connection closed)",
                 score.name, total.lost, total.answers
             );
         }
@@ -80,12 +81,12 @@ pub fn print_race(scores: &[Score], goals: &[(&str, f64)]) {
     println!("\nConnections opened per request: {}.\n", opened.join(", "));
 }
 
-/// Whether the contender, not the load, set the pace.
-fn was_the_busy_one(total: &Sum) -> bool {
+/// Whether the contender was the bottleneck, not the load generator.
+fn was_busier(total: &TurnTotals) -> bool {
     total.contender_busy() >= BUSY && total.load_busy() < total.contender_busy()
 }
 
-/// Memory of idle connections.
+/// Prints the memory of idle connections.
 pub fn print_idle(rows: &[Idle]) {
     let Some(ours) = rows.first() else { return };
     println!(
@@ -106,7 +107,7 @@ pub fn print_idle(rows: &[Idle]) {
     println!();
 }
 
-/// System calls per request.
+/// Prints the system calls per request.
 pub fn print_calls(rows: &[Calls]) {
     println!("| contender | system calls per request | of these | counted by |");
     println!("| --- | --- | --- | --- |");

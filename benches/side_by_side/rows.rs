@@ -1,70 +1,70 @@
-//! The rows of the table: what work, for whom, and what the ratio is meant to be.
+//! The rows of the table: the workload, the contenders, and the goal for the ratio.
 
+use crate::comparison::Workload;
 use crate::generator::Reuse;
-use crate::race::Work;
-use crate::webhook::Claim;
+use crate::webhook::RequestKind;
 
 /// How a row is measured.
 pub enum Measure {
-    /// CPU per request, in turns.
-    Race(Work),
+    /// CPU time per request, in turns.
+    CpuTime(Workload),
     /// Memory of idle connections.
     Idle,
-    /// System calls per request under this work.
-    Calls(Work),
+    /// System calls per request under this workload.
+    Calls(Workload),
 }
 
 /// One row.
 pub struct Row {
-    /// Given on the command line.
+    /// Name on the command line.
     pub name: &'static str,
     /// Heading of its table.
     pub title: &'static str,
-    /// What is done.
+    /// What is measured, under which workload.
     pub measure: Measure,
-    /// Who takes part beside hookgate.
+    /// Names of the contenders beside hookgate.
     pub against: &'static [&'static str],
-    /// Least ratio of their CPU over ours that is wanted.
+    /// Goal for each contender: the smallest ratio of its CPU time to that of hookgate.
     pub goals: &'static [(&'static str, f64)],
 }
 
-const SIGNED_2K: Work = keep_alive(Claim::Signed, 2 * 1024, 64);
+const SIGNED_2K: Workload = keep_alive(RequestKind::Signed, 2 * 1024, 64);
 
 /// All rows, in the order of the report.
 pub const ROWS: &[Row] = &[
     Row {
         name: "2k",
         title: "2 KiB bodies, 64 keep-alive connections",
-        measure: Measure::Race(SIGNED_2K),
+        measure: Measure::CpuTime(SIGNED_2K),
         against: &["nginx", "nginx-lua", "haproxy"],
         goals: &[("nginx", 1.2), ("nginx-lua", 1.6), ("haproxy", 1.6)],
     },
     Row {
         name: "16k",
         title: "16 KiB bodies, 64 keep-alive connections",
-        measure: Measure::Race(keep_alive(Claim::Signed, 16 * 1024, 64)),
+        measure: Measure::CpuTime(keep_alive(RequestKind::Signed, 16 * 1024, 64)),
         against: &["nginx", "nginx-lua"],
         goals: &[("nginx", 0.95), ("nginx-lua", 1.4)],
     },
     Row {
         name: "64k",
         title: "64 KiB bodies, 64 keep-alive connections",
-        measure: Measure::Race(keep_alive(Claim::Signed, 64 * 1024, 64)),
+        measure: Measure::CpuTime(keep_alive(RequestKind::Signed, 64 * 1024, 64)),
         against: &["nginx", "nginx-lua"],
         goals: &[("nginx", 0.95), ("nginx-lua", 1.5)],
     },
     Row {
         name: "1m",
         title: "1 MiB bodies, 16 keep-alive connections",
-        measure: Measure::Race(keep_alive(Claim::Signed, 1024 * 1024, 16)),
+        measure: Measure::CpuTime(keep_alive(RequestKind::Signed, 1024 * 1024, 16)),
         against: &["nginx", "nginx-lua"],
         goals: &[("nginx-lua", 1.9)],
     },
     Row {
         name: "connect",
         title: "A new TLS connection for every 2 KiB request, full handshakes, tickets matched",
-        measure: Measure::Race(Work {
-            claim: Claim::Signed,
+        measure: Measure::CpuTime(Workload {
+            request_kind: RequestKind::Signed,
             body_bytes: 2 * 1024,
             connections: 64,
             reuse: Reuse::PerRequest,
@@ -75,21 +75,21 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "tampered",
         title: "A flood of tampered 2 KiB requests, 64 connections",
-        measure: Measure::Race(keep_alive(Claim::Tampered, 2 * 1024, 64)),
+        measure: Measure::CpuTime(keep_alive(RequestKind::Tampered, 2 * 1024, 64)),
         against: &["nginx-lua", "haproxy"],
         goals: &[("nginx-lua", 2.0)],
     },
     Row {
         name: "unsigned",
         title: "A flood of unsigned 2 KiB requests, 64 connections",
-        measure: Measure::Race(keep_alive(Claim::Unsigned, 2 * 1024, 64)),
+        measure: Measure::CpuTime(keep_alive(RequestKind::Unsigned, 2 * 1024, 64)),
         against: &["nginx-lua", "haproxy"],
         goals: &[("nginx-lua", 2.0)],
     },
     Row {
         name: "store",
         title: "The replay guard in memory and in a redis-server on the same core, 2 KiB bodies, 64 keep-alive connections",
-        measure: Measure::Race(SIGNED_2K),
+        measure: Measure::CpuTime(SIGNED_2K),
         against: &["redis"],
         goals: &[],
     },
@@ -109,9 +109,9 @@ pub const ROWS: &[Row] = &[
     },
 ];
 
-const fn keep_alive(claim: Claim, body_bytes: usize, connections: usize) -> Work {
-    Work {
-        claim,
+const fn keep_alive(request_kind: RequestKind, body_bytes: usize, connections: usize) -> Workload {
+    Workload {
+        request_kind,
         body_bytes,
         connections,
         reuse: Reuse::KeepAlive,

@@ -1,11 +1,11 @@
 //! System calls per request, by name, counted under full load.
 //!
-//! `perf trace` counts in the kernel and hardly slows the contender; strace stops it at every call, so that more is ready at each
-//! wake-up and the count comes out too low. perf is preferred and the report says which it was.
+//! `perf trace` counts in the kernel and hardly slows the contender. strace stops the contender at every call, so that more data is
+//! ready at each wake-up and the count is too low. perf is preferred; the report names the tracer.
 
 use crate::Result;
+use crate::comparison::{Workload, connections};
 use crate::contender::Contender;
-use crate::race::{Work, fleet};
 use crate::upstream::Upstream;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,30 +13,30 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// How long is counted.
+/// Duration of the count.
 const SPAN: Duration = Duration::from_secs(2);
-/// How long the tracer gets to attach, and to notice the end.
+/// Time for the tracer to attach.
 const ATTACH: Duration = Duration::from_millis(700);
 
-/// Calls of one contender.
+/// System calls of one contender.
 pub struct Calls {
     /// The contender.
     pub name: String,
-    /// What counted.
+    /// Name of the tracer that counted.
     pub tracer: &'static str,
     /// Calls per request by name, most frequent first.
     pub each: Vec<(String, f64)>,
 }
 
 impl Calls {
-    /// All names together.
+    /// Calls per request, over all names.
     pub fn total(&self) -> f64 {
         self.each.iter().map(|(_, calls)| calls).sum()
     }
 }
 
-/// Loads the contender with `work` while a tracer counts.
-pub fn measure(contender: &Contender, upstream: &mut Upstream, work: Work) -> Result<Calls> {
+/// Puts the load `work` on the contender while a tracer counts.
+pub fn measure(contender: &Contender, upstream: &mut Upstream, work: Workload) -> Result<Calls> {
     let perf = Command::new("perf")
         .args(["trace", "-s", "true"])
         .stdout(Stdio::null())
@@ -55,30 +55,30 @@ pub fn measure(contender: &Contender, upstream: &mut Upstream, work: Work) -> Re
             command.args(["-p", pid]);
         }
     }
-    let mut fleet = fleet(contender, work)?;
-    fleet.turn(upstream, Duration::from_millis(300))?;
+    let mut connections = connections(contender, work)?;
+    connections.turn(upstream, Duration::from_millis(300))?;
     let mut tracer = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    // Idle while the tracer attaches and detaches: it counts whole turns only.
+    // There is no load while the tracer attaches and detaches, so that it counts whole turns only.
     sleep(ATTACH);
-    let turn = fleet.turn(upstream, SPAN)?;
-    contender.tree.settled()?;
+    let turn = connections.turn(upstream, SPAN)?;
+    contender.tree.cpu_times_when_idle()?;
     let pid = rustix::process::Pid::from_raw(tracer.id().cast_signed()).ok_or("the tracer has no process id")?;
     rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
-    let mut said = String::new();
+    let mut output = String::new();
     tracer
         .stderr
         .take()
         .ok_or("the tracer has no output")?
-        .read_to_string(&mut said)?;
+        .read_to_string(&mut output)?;
     tracer.wait()?;
     let mut calls: BTreeMap<String, u64> = BTreeMap::new();
-    for line in said.lines() {
+    for line in output.lines() {
         if let Some((name, count)) = if perf { perf_row(line) } else { strace_row(line) } {
             *calls.entry(name).or_default() += count;
         }
     }
     if calls.is_empty() {
-        return Err(format!("the tracer counted nothing:\n{said}").into());
+        return Err(format!("the tracer counted nothing:\n{output}").into());
     }
     let mut each: Vec<_> = calls
         .into_iter()

@@ -1,9 +1,9 @@
-//! The protected application: answers every request with a fixed 200 and counts it, per listener.
+//! The protected application: it answers every request with a fixed 200, and counts the requests of each listener.
 //!
-//! It lives in the generator's thread and is polled without ever sleeping: waking a sleeping process on another core
-//! costs a contender more than the rest of a write, and how often that happens would depend on how fast the contender is.
-//! It must cost next to nothing, or the generator's core becomes the busy one, so a body is thrown away inside the
-//! kernel (`MSG_TRUNC`) unless the listener was told to record, which the check before timing does to see what arrived.
+//! It runs in the generator's thread and is polled without ever sleeping. If it slept, a contender's write would have to wake a process on
+//! another core. That costs more than the rest of the write, and how often it happens would depend on the contender's speed. The upstream
+//! must use very little CPU, or the generator's core becomes the bottleneck. So the kernel discards bodies (`MSG_TRUNC`), unless a
+//! listener records, as the check before the measurement does.
 
 use crate::Result;
 use mio::net::{TcpListener, TcpStream};
@@ -12,16 +12,16 @@ use rustix::net::RecvFlags;
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
-/// One request's head and its answer fit in this by far.
+/// Buffer for the head of a request; far larger than any head here.
 const HEAD_BYTES: usize = 16 * 1024;
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nok\n";
 
-/// What one listener got.
+/// What one listener has received.
 #[derive(Default)]
-pub struct Seen {
-    /// Requests answered.
+pub struct Received {
+    /// Number of answered requests.
     pub requests: u64,
-    /// Keep whole requests, and say in the answer which one it was.
+    /// Whether to keep whole requests and put their number into the answer.
     pub recording: bool,
     /// The last request, head and body, while recording.
     pub last: Vec<u8>,
@@ -32,8 +32,8 @@ pub struct Upstream {
     poll: Poll,
     events: Events,
     listeners: Vec<TcpListener>,
-    /// By listener.
-    pub seen: Vec<Seen>,
+    /// What each listener has received, by its index.
+    pub received: Vec<Received>,
     connections: Vec<Option<Connection>>,
     scratch: Vec<u8>,
 }
@@ -42,13 +42,13 @@ struct Connection {
     stream: TcpStream,
     listener: usize,
     head: Vec<u8>,
-    /// Body bytes still to come.
+    /// Body bytes that have not arrived yet.
     remaining: usize,
     in_body: bool,
 }
 
 impl Upstream {
-    /// Listens on `count` ports of its own.
+    /// Listens on `count` ports that the system chooses.
     pub fn new(count: usize) -> Result<Self> {
         let poll = Poll::new()?;
         let mut listeners = Vec::new();
@@ -62,7 +62,7 @@ impl Upstream {
             poll,
             events: Events::with_capacity(1024),
             listeners,
-            seen: (0..count).map(|_| Seen::default()).collect(),
+            received: (0..count).map(|_| Received::default()).collect(),
             connections: Vec::new(),
             scratch: vec![0; 1024 * 1024],
         })
@@ -73,7 +73,7 @@ impl Upstream {
         Ok(self.listeners[listener].local_addr()?.port())
     }
 
-    /// Answers what has arrived and does not wait; whether there was anything.
+    /// Answers the requests that have arrived, without waiting. Returns whether there were any events.
     pub fn pump(&mut self) -> Result<bool> {
         match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
             Err(e) if e.kind() == ErrorKind::Interrupted => return Ok(false),
@@ -104,7 +104,7 @@ impl Upstream {
             let Some(connection) = &mut self.connections[slot] else {
                 continue;
             };
-            let seen = &mut self.seen[connection.listener];
+            let seen = &mut self.received[connection.listener];
             if !connection.serve(seen, &mut self.scratch).unwrap_or(false) {
                 self.connections[slot] = None;
             }
@@ -114,8 +114,8 @@ impl Upstream {
 }
 
 impl Connection {
-    /// Takes what has arrived; `false` when the connection is over.
-    fn serve(&mut self, seen: &mut Seen, scratch: &mut [u8]) -> Result<bool> {
+    /// Reads what has arrived; returns `false` when the connection has ended.
+    fn serve(&mut self, seen: &mut Received, scratch: &mut [u8]) -> Result<bool> {
         loop {
             let space;
             let got = if self.in_body && !seen.recording {
@@ -157,18 +157,18 @@ impl Connection {
             if self.remaining == 0 {
                 self.answer(seen)?;
             }
-            // A short read emptied the socket; what comes later is a new event.
+            // A short read has emptied the socket. More data causes a new event.
             if got < space {
                 return Ok(true);
             }
         }
     }
 
-    fn answer(&mut self, seen: &mut Seen) -> Result<()> {
+    fn answer(&mut self, seen: &mut Received) -> Result<()> {
         self.in_body = false;
         self.head.clear();
         seen.requests += 1;
-        // The answer is smaller than any socket buffer, so it never blocks.
+        // The answer is smaller than any socket buffer, so this write never blocks.
         if seen.recording {
             let body = recorded(seen.requests);
             write!(
@@ -183,17 +183,17 @@ impl Connection {
     }
 }
 
-/// Body of the answer to the `n`th request of a listener, while it records.
+/// Body of the answer to the `n`th request of a listener that records.
 pub fn recorded(n: u64) -> String {
     format!("recorded {n}\n")
 }
 
-/// Where `needle` begins.
+/// Position at which `needle` begins.
 pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// The declared length of a head without its empty line; 0 when there is none.
+/// The Content-Length of a head (without its empty line), or 0 if it has none.
 pub fn content_length(head: &[u8]) -> Result<usize> {
     const NAME: &[u8] = b"content-length:";
     for line in head.split(|&byte| byte == b'\n') {

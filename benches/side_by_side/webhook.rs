@@ -1,8 +1,8 @@
-//! The requests that the generator sends: Paddle webhooks, each with a body of its own, signed afresh.
+//! The requests that the generator sends: Paddle webhooks, each with a different body and its own signature.
 //!
-//! Signatures go stale after five seconds and a replay guard refuses what it has seen, so every request differs by a
-//! counter. It stands at the end of the body: the MAC of everything before it is computed once a second and cloned, which
-//! keeps signing at a fraction of a microsecond whatever the body's size.
+//! A signature is stale after five seconds, and a replay guard refuses a repeated request, so every request contains a counter. The
+//! counter is at the end of the body. The MAC state of everything before it is computed once a second and cloned, so that signing takes
+//! a fraction of a microsecond for any body size.
 
 use crate::Result;
 use hmac::{Hmac, KeyInit, Mac};
@@ -10,10 +10,10 @@ use sha2::Sha256;
 use std::io::IoSlice;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The key of every contender.
+/// The signing secret of every contender.
 pub const SECRET: &str = "pdl_ntfset_01hbench_q7+ZkJx/5nVwY2s8uT4eR1mC";
 
-/// Where webhooks go.
+/// The path of the webhooks.
 pub const PATH: &str = "/webhooks/paddle";
 
 const OPENING: &str =
@@ -22,29 +22,29 @@ const BEFORE_COUNTER: &str = r#"","counter":""#;
 const COUNTER_DIGITS: usize = 16;
 const CLOSING: &str = r#""}}"#;
 
-/// What a request claims about itself.
+/// Whether a request is genuine, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum RequestKind {
     /// Genuine.
     Signed,
     /// Signed, then one byte of the body changed.
     Tampered,
-    /// Signed correctly a minute ago.
+    /// Signed correctly, with a timestamp of a minute ago.
     Stale,
     /// No signature header.
     Unsigned,
 }
 
-/// One row's requests, made one after the other.
+/// Generates the requests of one row, one after the other.
 pub struct Webhooks {
-    claim: Claim,
+    request_kind: RequestKind,
     keyed: Hmac<Sha256>,
     /// MAC state after `ts:` and the body up to the counter.
     midstate: Hmac<Sha256>,
     /// The second that `midstate` and `head` are signed for.
     second: u64,
     head: Vec<u8>,
-    /// Where the 64 hex digits of `h1` stand in `head`; `None` without a signature.
+    /// Position of the 64 hex digits of `h1` in `head`; `None` without a signature.
     digest_at: Option<usize>,
     body: Vec<u8>,
     tail: [u8; COUNTER_DIGITS + CLOSING.len()],
@@ -52,8 +52,11 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// Requests with bodies of `body_bytes`, at least a few hundred.
-    pub fn new(body_bytes: usize, claim: Claim) -> Result<Self> {
+    /// Requests with bodies of `body_bytes` bytes.
+    ///
+    /// # Errors
+    /// When the size is too small for the JSON around the filler.
+    pub fn new(body_bytes: usize, request_kind: RequestKind) -> Result<Self> {
         let fixed = OPENING.len() + BEFORE_COUNTER.len() + COUNTER_DIGITS + CLOSING.len();
         let filler = body_bytes
             .checked_sub(fixed)
@@ -65,10 +68,10 @@ impl Webhooks {
         let keyed = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
         let mut tail = [0; COUNTER_DIGITS + CLOSING.len()];
         tail[COUNTER_DIGITS..].copy_from_slice(CLOSING.as_bytes());
-        // Runs that share a contender must not repeat each other's counters within one second.
+        // Two instances for one contender must not use the same counter within one second.
         let counter = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros() as u64;
         Ok(Self {
-            claim,
+            request_kind,
             midstate: keyed.clone(),
             keyed,
             second: 0,
@@ -80,14 +83,18 @@ impl Webhooks {
         })
     }
 
-    /// Turns to the present second; called once per batch of events, not per request.
+    /// Signs for the current second. The caller calls this once for each batch of events, not for each request.
     pub fn refresh(&mut self) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         if now == self.second {
             return Ok(());
         }
         self.second = now;
-        let signed_for = if self.claim == Claim::Stale { now - 60 } else { now };
+        let signed_for = if self.request_kind == RequestKind::Stale {
+            now - 60
+        } else {
+            now
+        };
         self.midstate = self.keyed.clone();
         self.midstate.update(format!("{signed_for}:").as_bytes());
         self.midstate.update(&self.body);
@@ -95,7 +102,7 @@ impl Webhooks {
         let mut head =
             format!("POST {PATH} HTTP/1.1\r\nHost: hooks.example.com\r\nUser-Agent: Paddle\r\nAccept: */*\r\n");
         self.digest_at = None;
-        if self.claim != Claim::Unsigned {
+        if self.request_kind != RequestKind::Unsigned {
             head.push_str(&format!("Paddle-Signature: ts={signed_for};h1="));
             self.digest_at = Some(head.len());
             head.push_str(&"0".repeat(64));
@@ -108,7 +115,7 @@ impl Webhooks {
         Ok(())
     }
 
-    /// The next request, as the three slices to be written in one go.
+    /// The next request, as three slices for one vectored write.
     pub fn next(&mut self) -> Result<[IoSlice<'_>; 3]> {
         self.counter += 1;
         let mut rest = self.counter;
@@ -121,7 +128,7 @@ impl Webhooks {
             mac.update(&self.tail);
             hex::encode_to_slice(mac.finalize().into_bytes(), &mut self.head[at..at + 64])?;
         }
-        if self.claim == Claim::Tampered {
+        if self.request_kind == RequestKind::Tampered {
             self.tail[0] ^= 1;
         }
         Ok([
@@ -131,7 +138,7 @@ impl Webhooks {
         ])
     }
 
-    /// The next request in one piece, for the check before timing.
+    /// The next request in one piece, for the check before the measurement.
     pub fn next_whole(&mut self) -> Result<Vec<u8>> {
         self.refresh()?;
         Ok(self.next()?.iter().flat_map(|slice| slice.iter().copied()).collect())

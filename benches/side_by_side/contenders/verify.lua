@@ -1,5 +1,5 @@
--- Verifies Paddle-Signature the way a careful operator would in nginx: header and age before the body is read, HMAC by
--- libcrypto through the FFI with a context keyed once and reused, digests compared by CRYPTO_memcmp.
+-- Verifies Paddle-Signature in nginx as a careful operator would: it checks header and age before it reads the body, computes the HMAC
+-- with libcrypto through the FFI and a context that is keyed once, and compares digests with CRYPTO_memcmp.
 local ffi = require "ffi"
 ffi.cdef [[
 typedef struct hmac_ctx_st HMAC_CTX;

@@ -1,8 +1,8 @@
-//! The load: a closed loop over many TLS connections that runs for one turn at a time and then drains.
+//! The load generator: a closed loop over many TLS connections. It runs for one turn at a time and then waits for all answers.
 //!
-//! Between turns nothing is in flight, so a contender's CPU of a turn belongs to that turn's requests. This gate does
-//! what stopping and continuing a generator process would, without half-sent requests in the pause. Generator and
-//! upstream take turns on one thread that never sleeps; see `upstream.rs` for why.
+//! Between turns no request is in flight, so the contender's CPU time of a turn belongs to the requests of that turn. Stopping and
+//! continuing a generator process would leave half-sent requests in the pause. Generator and upstream run alternately on one thread that
+//! never sleeps; `upstream.rs` says why.
 
 mod session;
 mod tls;
@@ -20,22 +20,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A contender that leaves a request unanswered for this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// If a request gets no answer within this time after the end of the turn, the contender has failed.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Pauses between two looks that found nothing, so that looking does not slow down whoever is to bring something.
-const PAUSES: usize = 32;
+/// Spin-loop hints between two polls without events, so that polling does not slow down the contender.
+const SPINS_WHEN_IDLE: usize = 32;
 
-/// How long connections live.
+/// How long a connection is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
-    /// As long as the contender keeps them.
+    /// As long as the contender keeps it open.
     KeepAlive,
-    /// One request each.
+    /// For one request.
     PerRequest,
 }
 
-/// What one turn did.
+/// Results of one turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Turn {
     /// Answers with a 2xx.
@@ -50,7 +50,7 @@ pub struct Turn {
     pub lost: u64,
     /// From the first request to the last answer.
     pub wall: Duration,
-    /// Share of that in which neither generator nor upstream had anything to do.
+    /// The part of that time in which generator and upstream were idle.
     pub idle: Duration,
 }
 
@@ -62,7 +62,7 @@ impl Turn {
 }
 
 /// The connections to one contender.
-pub struct Fleet {
+pub struct Connections {
     poll: Poll,
     events: Events,
     address: SocketAddr,
@@ -72,7 +72,7 @@ pub struct Fleet {
     webhooks: Webhooks,
 }
 
-impl Fleet {
+impl Connections {
     /// `connections` slots, all closed until the first turn.
     pub fn new(
         address: SocketAddr,
@@ -92,13 +92,13 @@ impl Fleet {
         })
     }
 
-    /// Keeps every connection busy for `length`, then waits for what is in flight.
+    /// Keeps every connection busy for `length`, then waits for the requests in flight.
     pub fn turn(&mut self, upstream: &mut Upstream, length: Duration) -> Result<Turn> {
         let mut turn = Turn::default();
         let start = Instant::now();
         let end = start + length;
         self.webhooks.refresh()?;
-        // Slots that still owe an answer or a handshake.
+        // Slots that wait for an answer or for the end of a handshake.
         let mut busy = 0;
         for slot in 0..self.sessions.len() {
             match &mut self.sessions[slot] {
@@ -124,9 +124,9 @@ impl Fleet {
         Ok(turn)
     }
 
-    /// Opens every closed slot and returns when all handshakes are over; sends nothing.
+    /// Opens every closed slot and returns when all handshakes are complete; sends no request.
     pub fn connect_all(&mut self, upstream: &mut Upstream) -> Result<()> {
-        // A backlog's worth at a time, so that no connection waits for a retransmitted SYN.
+        // In batches that fit into the listen backlog, so that no connection waits for a retransmitted SYN.
         let slots: Vec<usize> = (0..self.sessions.len())
             .filter(|&slot| self.sessions[slot].is_none())
             .collect();
@@ -153,7 +153,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// One request on every connection, one batch after the other.
+    /// Sends one request on every connection, one batch after the other, and waits for the answers.
     pub fn request_each(&mut self, upstream: &mut Upstream) -> Result<()> {
         for batch in (0..self.sessions.len()).collect::<Vec<_>>().chunks(64) {
             self.webhooks.refresh()?;
@@ -182,12 +182,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// Handles one event; `false` when the slot has come to rest.
+    /// Handles one event; returns `false` when the slot is idle.
     fn react(&mut self, slot: usize, more: bool, turn: &mut Turn) -> Result<bool> {
         let Some(session) = &mut self.sessions[slot] else {
             return Ok(true);
         };
-        let owed = session.waiting || !session.is_ready();
+        let is_waiting = session.waiting || !session.is_ready();
         match session.advance()? {
             Progress::Pending => Ok(true),
             Progress::Ready => {
@@ -215,11 +215,11 @@ impl Fleet {
             }
             Progress::Closed => {
                 self.sessions[slot] = None;
-                if owed {
+                if is_waiting {
                     turn.lost += 1;
                     self.open(slot, turn)?;
                 }
-                // A connection that came to rest before had been taken off the count already.
+                // An idle connection has already been removed from the count.
                 Ok(true)
             }
         }
@@ -231,7 +231,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Serves the upstream until there are events here; returns how long there was nothing to do.
+    /// Serves the upstream until there are events for the generator; returns the idle time.
     fn wait(&mut self, upstream: &mut Upstream, end: Instant) -> Result<Duration> {
         let mut idle = Duration::ZERO;
         loop {
@@ -245,10 +245,10 @@ impl Fleet {
                 return Ok(idle);
             }
             if !worked {
-                (0..PAUSES).for_each(|_| std::hint::spin_loop());
+                (0..SPINS_WHEN_IDLE).for_each(|_| std::hint::spin_loop());
                 idle += looked.elapsed();
             }
-            if looked.saturating_duration_since(end) > PATIENCE {
+            if looked.saturating_duration_since(end) > ANSWER_TIMEOUT {
                 return Err(format!("{} left requests unanswered", self.address).into());
             }
         }

@@ -1,4 +1,4 @@
-//! One TLS connection to a contender: writes a request, reads its answer, with as few system calls as that takes.
+//! One TLS connection to a contender: writes a request and reads its answer, with as few system calls as possible.
 
 use crate::Result;
 use crate::upstream::{content_length, find};
@@ -10,22 +10,22 @@ use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What rustls takes from the socket at a time; a shorter read has emptied it.
+/// Bytes that rustls reads from the socket at a time. A shorter read has emptied the socket.
 const READ_BYTES: usize = 4096;
 
-/// What became of a session after an event.
+/// State of a session after an event.
 pub enum Progress {
-    /// Nothing to act on.
+    /// There is nothing to do.
     Pending,
-    /// The handshake is over and the first request may be sent.
+    /// The handshake is complete; the first request may be sent.
     Ready,
     /// The answer to the request is complete.
     Answered(u16),
-    /// The contender hung up.
+    /// The contender closed the connection.
     Closed,
 }
 
-/// What the handshake agreed on.
+/// What the TLS handshake negotiated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// Protocol version and cipher suite.
@@ -36,12 +36,12 @@ pub struct Agreed {
     pub alpn: String,
 }
 
-/// A connection and the answer it waits for.
+/// A connection and the answer for which it waits.
 pub struct Session {
     stream: TcpStream,
     tls: ClientConnection,
     ready: bool,
-    /// Whether a request was sent whose answer has not come.
+    /// Whether a request was sent and its answer has not arrived.
     pub waiting: bool,
     answer: Vec<u8>,
     body: Vec<u8>,
@@ -49,7 +49,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Begins to connect; events come under `token`.
+    /// Starts to connect; events of this session have `token`.
     pub fn open(poll: &Poll, token: usize, address: SocketAddr, config: &Arc<ClientConfig>) -> Result<Self> {
         let mut stream = TcpStream::connect(address)?;
         poll.registry()
@@ -68,7 +68,7 @@ impl Session {
         })
     }
 
-    /// Writes a request; its answer shows up in `advance`.
+    /// Writes a request; `advance` returns its answer.
     pub fn send(&mut self, request: &[IoSlice<'_>]) -> Result<()> {
         self.waiting = true;
         self.answer.clear();
@@ -80,7 +80,7 @@ impl Session {
         self.flush()
     }
 
-    /// Takes what the socket has and writes what is due.
+    /// Reads from the socket and writes pending TLS data.
     pub fn advance(&mut self) -> Result<Progress> {
         self.flush()?;
         loop {
@@ -122,7 +122,7 @@ impl Session {
         }
     }
 
-    /// Whether the handshake is over.
+    /// Whether the handshake is complete.
     pub fn is_ready(&self) -> bool {
         self.ready
     }
@@ -158,15 +158,15 @@ impl Session {
         })
     }
 
-    /// The leaf certificate that the contender showed.
+    /// The leaf certificate that the contender sent, in DER.
     pub fn certificate(&self) -> Option<&[u8]> {
         self.tls.peer_certificates()?.first().map(AsRef::as_ref)
     }
 
-    /// Says goodbye the way a well-kept client does.
+    /// Sends close_notify and closes the connection.
     pub fn close(mut self) {
         self.tls.send_close_notify();
-        // The contender may have gone first.
+        // The contender may have closed the connection already.
         let _ = self.flush();
     }
 
@@ -175,7 +175,7 @@ impl Session {
             match self.tls.write_tls(&mut self.stream) {
                 Ok(_) => {}
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => break,
-                // The read that follows says how it ended, after what the contender had to say.
+                // The next read returns the remaining data and then the end of the connection.
                 Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => break,
                 Err(e) => return Err(e.into()),
             }

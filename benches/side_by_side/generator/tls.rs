@@ -1,4 +1,4 @@
-//! The client's side of TLS: one cipher suite and one curve on offer, so that no contender can choose a cheaper one.
+//! TLS of the client: it offers one cipher suite and one curve, so that no contender can choose a cheaper one.
 
 use crate::Result;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -9,7 +9,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, NamedGroup, SignatureScheme, v
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// TLS 1.3 with AES-256-GCM and X25519: what OpenSSL's and rustls' own preferences agree on.
+/// TLS 1.3 with AES-256-GCM and X25519, which both OpenSSL and rustls prefer.
 pub fn client_config(tickets: Arc<Tickets>) -> Result<Arc<ClientConfig>> {
     let provider = CryptoProvider {
         cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
@@ -26,7 +26,7 @@ pub fn client_config(tickets: Arc<Tickets>) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-/// Counts session tickets and never uses one, so that every handshake is a full one.
+/// Counts session tickets and never uses one, so that every handshake is a full handshake.
 #[derive(Debug, Default)]
 pub struct Tickets(AtomicU64);
 
@@ -55,8 +55,8 @@ impl ClientSessionStore for Tickets {
     }
 }
 
-/// Believes every certificate: verification would only make the generator dearer, and the check before timing compares
-/// the certificate itself.
+/// Accepts every certificate. Verification would only cost the generator CPU time; the check before the measurement compares the
+/// certificate itself.
 #[derive(Debug)]
 struct Unverified;
 

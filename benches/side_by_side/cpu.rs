@@ -1,4 +1,4 @@
-//! Who runs where: one core for the contender, the other for everything that loads it.
+//! CPU cores and priorities: one core for the contender, the other for the load generator and the upstream.
 
 use crate::Result;
 use rustix::process::{Resource, Rlimit, Signal};
@@ -8,36 +8,36 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Where the contender runs.
+/// Core of the contender.
 pub const CONTENDER_CORE: usize = 0;
-/// Where the generator and the upstream run.
+/// Core of the generator and the upstream.
 pub const GENERATOR_CORE: usize = 1;
 
-/// Higher than what else runs on a shared machine; the same for both cores.
+/// Nice value, higher in priority than other programs on a shared machine; the same for both cores.
 const PRIORITY: i32 = -15;
 
-/// Where the kernel weighs sessions against each other, a process's own priority counts only within its session.
+/// File for the priority of this session. With autogroup scheduling the priority of a process counts only within its session.
 const SESSION: &str = "/proc/self/autogroup";
 
-/// Raised priority of this session, contenders included, until dropped.
-pub struct Precedence;
+/// Guard that raises the priority of this session, contenders included, until it is dropped.
+pub struct SessionPriority;
 
-impl Precedence {
-    /// Raises it where that is allowed; without it the figures are only noisier.
+impl SessionPriority {
+    /// Raises the priority if that is allowed. Without it the figures are only noisier.
     pub fn take() -> Self {
         let _ = fs::write(SESSION, PRIORITY.to_string());
         Self
     }
 }
 
-impl Drop for Precedence {
+impl Drop for SessionPriority {
     fn drop(&mut self) {
         let _ = fs::write(SESSION, "0");
     }
 }
 
-/// Pins the calling process, raises its priority where that is allowed, and its file descriptors to the hard limit.
-pub fn settle(core: usize) -> Result<()> {
+/// Pins the calling process to `core`, raises its priority if allowed, and raises its limit of file descriptors to the hard limit.
+pub fn pin_and_raise_limits(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core);
     rustix::thread::sched_setaffinity(None, &set).map_err(|e| format!("pinning to core {core}: {e}"))?;
@@ -54,16 +54,17 @@ pub fn settle(core: usize) -> Result<()> {
     Ok(())
 }
 
-/// Becomes the given command, pinned; ends with its parent, however that ends. Returns only the reason why not.
-pub fn become_pinned(core: usize, command: &[OsString]) -> Result<()> {
+/// Replaces this process by the given command, pinned to `core`. The command gets SIGTERM when its parent ends. Returns only on an
+/// error.
+pub fn exec_pinned(core: usize, command: &[OsString]) -> Result<()> {
     let (program, arguments) = command.split_first().ok_or("pin needs a command")?;
-    settle(core)?;
+    pin_and_raise_limits(core)?;
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     Err(Command::new(program).args(arguments).exec().into())
 }
 
-/// A command that will run on `core`.
-pub fn pinned(core: usize) -> Result<Command> {
+/// A command that will run pinned to `core`: add the program and its arguments.
+pub fn pinned_command(core: usize) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["pin", &core.to_string()]);
     Ok(command)
