@@ -2,9 +2,9 @@
 //!
 //!     cargo bench --bench verify
 //!
-//! `paddle/…` is present, age, update and verify. `hmac/…` is the MAC of `ts:body` with a key that was expanded before. The
-//! table at the end has ratios of medians of alternating turns, so that noise of the machine affects both. The figures of
-//! criterion are for comparing one of them over time. Run it in the bench profile, which `cargo bench` uses.
+//! `paddle/…` is present, age, update and verify. `hmac/…` is the MAC of `ts:body` with a key that was expanded before.
+//! The table at the end has ratios of medians of alternating turns, so that noise of the machine affects both. The
+//! figures of criterion are for comparing one of them over time. Run it in the bench profile, which `cargo bench` uses.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -132,8 +132,8 @@ fn keep<T>(result: T) {
     black_box(result);
 }
 
-/// Median nanoseconds per call of each function. They alternate in turns of about 50 µs, which is short enough that the kernel
-/// does not interrupt most of them.
+/// Median nanoseconds per call of each function. They alternate in turns of about 50 µs, which is short enough that the
+/// kernel does not interrupt most of them.
 fn turns<const N: usize>(work: [&dyn Fn(); N]) -> [f64; N] {
     const TURNS: usize = 4001;
     let time = |work: &dyn Fn(), calls: u32| {

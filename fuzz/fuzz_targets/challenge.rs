@@ -1,4 +1,5 @@
-//! Any query and any body as a challenge: an answer is short and has only printable ASCII without `<`, or there is none.
+//! Any query and any body as a challenge: an answer is short and has only printable ASCII without `<`, or there is
+//! none.
 #![no_main]
 use bytes::Bytes;
 use hookgate::scheme::challenge::Challenge;

@@ -1,5 +1,5 @@
-//! Any body as a form, through decoding, PHP's serialization, Twilio's concatenation and a plain digest: no panic, and no
-//! request is accepted.
+//! Any body as a form, through decoding, PHP's serialization, Twilio's concatenation and a plain digest: no panic, and
+//! no request is accepted.
 #![no_main]
 use hookgate::scheme::{HeadRef, Verifier};
 use hookgate_fuzz::{custom, verify, preset};

@@ -1,4 +1,5 @@
-//! Any header lines through the rules for forwarding: no panic, and neither a forged nor a hop-by-hop field is forwarded.
+//! Any header lines through the rules for forwarding: no panic, and neither a forged nor a hop-by-hop field is
+//! forwarded.
 #![no_main]
 use hookgate::upstream::forwarding::{ForwardedHead, VerificationHeaders};
 use hookgate::http::rules::{self, Origin};

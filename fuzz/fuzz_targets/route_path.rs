@@ -1,5 +1,5 @@
-//! Any host and path in a route table with every kind of pattern: no panic, and a route only for a path that its pattern
-//! covers.
+//! Any host and path in a route table with every kind of pattern: no panic, and a route only for a path that its
+//! pattern covers.
 #![no_main]
 use hookgate::gateway::route_table::{RoutePattern, RouteTable};
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Slower verification for payloads that can only be built when the body is complete (a form, a value inside the JSON, a
-//! public key, a URL with variants). Its memory is bounded by the route's body limit; a sender cannot multiply it.
+//! Slower verification for payloads that can only be built when the body is complete (a form, a value inside the JSON,
+//! a public key, a URL with variants). Its memory is bounded by the route's body limit; a sender cannot multiply it.
 
 use super::compiled::{CompiledScheme, FormDigest};
 use super::description::{DigestFields, FieldOrder, SecretPosition};
@@ -128,8 +128,8 @@ impl BufferedCheck {
         )
     }
 
-    /// Compares every key with every candidate of its family. `body` in pieces; `tolerance` in seconds, for a time in the
-    /// body.
+    /// Compares every key with every candidate of its family. `body` in pieces; `tolerance` in seconds, for a time in
+    /// the body.
     ///
     /// # Errors
     /// `SignatureMissing`, `SignatureMalformed`, `SignatureMismatch`, `TimestampStale`, `TimestampFuture`.
@@ -218,8 +218,8 @@ impl BufferedCheck {
         Ok(Content { body, form })
     }
 
-    /// Searches for a key that made one of the candidates. Returns whether there is one, the first such key's index, and
-    /// the payload's identity under the first key.
+    /// Searches for a key that made one of the candidates. Returns whether there is one, the first such key's index,
+    /// and the payload's identity under the first key.
     fn search(&self, content: &Content<'_>) -> Result<(bool, usize, [u8; 32]), Rejection> {
         let mut found = Choice::from(0);
         let mut secret = 0u64;

@@ -1,11 +1,11 @@
-//! Challenges: requests with which some providers check an endpoint before they send webhooks to it. hookgate answers them
-//! for the application.
+//! Challenges: requests with which some providers check an endpoint before they send webhooks to it. hookgate answers
+//! them for the application.
 //!
-//! Pure. Challenges do not weaken verification: a request that is answered here is not forwarded, and a request that is not
-//! exactly a challenge is handled like any other. Slack, Zoom and Discord sign their challenges, and these are answered only
-//! after verification. Meta's challenge has a token that the operator chose. Dropbox's has no secret, so the answer contains
-//! nothing but its own text. An echoed text is short and consists of letters, digits, `_`, `-` and `.`: it is no markup, and
-//! no signature scheme could accept it as a payload. Facts and sources: `docs/schemes.md`.
+//! Pure. Challenges do not weaken verification: a request that is answered here is not forwarded, and a request that is
+//! not exactly a challenge is handled like any other. Slack, Zoom and Discord sign their challenges, and these are
+//! answered only after verification. Meta's challenge has a token that the operator chose. Dropbox's has no secret, so
+//! the answer contains nothing but its own text. An echoed text is short and consists of letters, digits, `_`, `-` and
+//! `.`: it is no markup, and no signature scheme could accept it as a payload. Facts and sources: `docs/schemes.md`.
 
 use super::verifier::Verifier;
 use crate::http::percent;
@@ -75,8 +75,8 @@ impl Challenge {
         }
     }
 
-    /// Answers an unsigned challenge, which is in the method and query only. `None` when the request is not a challenge; it is
-    /// then handled like any other.
+    /// Answers an unsigned challenge, which is in the method and query only. `None` when the request is not a
+    /// challenge; it is then handled like any other.
     ///
     /// # Errors
     /// `SignatureMismatch` for a challenge with another token.
@@ -106,8 +106,8 @@ impl Challenge {
         }
     }
 
-    /// Answers a challenge in a verified request; `None` when the request is not a challenge. `body` in pieces; `key` is the
-    /// index of the key that matched.
+    /// Answers a challenge in a verified request; `None` when the request is not a challenge. `body` in pieces; `key`
+    /// is the index of the key that matched.
     #[must_use]
     pub fn answer_verified(&self, body: &[Bytes], verifier: &Verifier, key: usize) -> Option<ChallengeReply> {
         if body.iter().map(Bytes::len).sum::<usize>() > MAX_CHALLENGE_BYTES {

@@ -273,8 +273,8 @@ const fn is_list(signature: &SignatureLocation) -> bool {
     )
 }
 
-/// Decides whether the payload is hashed while the body arrives. It is when everything before and after the body is known
-/// from the head and every key is an HMAC key of one hash.
+/// Decides whether the payload is hashed while the body arrives. It is when everything before and after the body is
+/// known from the head and every key is an HMAC key of one hash.
 fn plan(description: &SchemeDescription, parsed: &Parsed, keys: &[SchemeKey]) -> PayloadPlan {
     let mut hashes = keys.iter().map(|key| match &key.key {
         VerificationKey::Mac(mac) if key.family == 0 => Some(mac.hash()),

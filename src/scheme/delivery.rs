@@ -1,7 +1,7 @@
 //! The provider's own id of a delivery. It is the same in all retries of a sender, although their signatures differ.
 //!
-//! `[route.dedupe]` delivers each id once. The id is read from a request that is already verified. Whether the id itself is
-//! signed depends on the provider: an id in the body is signed, an id in a header of its own usually is not.
+//! `[route.dedupe]` delivers each id once. The id is read from a request that is already verified. Whether the id
+//! itself is signed depends on the provider: an id in the body is signed, an id in a header of its own usually is not.
 
 use super::description::LocationDescription;
 use super::form;
@@ -34,8 +34,9 @@ impl DeliveryId {
         }
     }
 
-    /// The id of a request; `body` in pieces. `None` when there is none, or none that all readers would understand equally:
-    /// an empty one, a repeated header, a repeated JSON key, a value that is not a text, an integer or a truth value.
+    /// The id of a request; `body` in pieces. `None` when there is none, or none that all readers would understand
+    /// equally: an empty one, a repeated header, a repeated JSON key, a value that is not a text, an integer or a truth
+    /// value.
     #[must_use]
     pub fn find<'a>(&self, head: &HeadRef<'a>, body: &[Bytes]) -> Option<Cow<'a, [u8]>> {
         let id: Cow<'a, [u8]> = match &self.0 {

@@ -11,8 +11,8 @@ use serde::Deserialize;
 pub struct SchemeDescription {
     /// The location of the signatures. Required, unless there is `form_digest`.
     pub signature: Option<SignatureDescription>,
-    /// The algorithm of the signatures: `hmac-sha256` (default), `hmac-sha1`, `hmac-sha512`, `ed25519`, `ecdsa-p256`, `rsa-sha1`, `token`, or a plain
-    /// digest over a payload with `{secret}` in it: `md5`, `sha1`, `sha256`.
+    /// The algorithm of the signatures: `hmac-sha256` (default), `hmac-sha1`, `hmac-sha512`, `ed25519`, `ecdsa-p256`,
+    /// `rsa-sha1`, `token`, or a plain digest over a payload with `{secret}` in it: `md5`, `sha1`, `sha256`.
     pub algorithm: Option<Algorithm>,
     /// How a signature is written: `hex` (default), `base64`, `base64url`.
     pub encoding: Option<SignatureEncoding>,

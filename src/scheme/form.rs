@@ -1,9 +1,9 @@
 //! Form-encoded fields, and the two texts that providers sign of them: PHP's serialization and Twilio's concatenation.
 //!
-//! PHP rewrites field names when it reads a form, and Paddle Classic signs the result. PHP's rules are therefore implemented
-//! here (`php_register_variable_ex`, `ksort`, `serialize`; `tests/php/differential.php` compares them with PHP itself). The
-//! request is refused where these rules would let the application read another value than the signed one, and where the
-//! result depends on the version of PHP.
+//! PHP rewrites field names when it reads a form, and Paddle Classic signs the result. PHP's rules are therefore
+//! implemented here (`php_register_variable_ex`, `ksort`, `serialize`; `tests/php/differential.php` compares them with
+//! PHP itself). The request is refused where these rules would let the application read another value than the signed
+//! one, and where the result depends on the version of PHP.
 
 use crate::http::percent;
 use crate::outcome::Rejection;
@@ -64,8 +64,8 @@ pub(super) fn unambiguous(pairs: &[FormField]) -> Result<(), Rejection> {
     }
 }
 
-/// The text that Twilio signs: names in ascending order, each followed by its value. Several values of one name are sorted
-/// too; a repeated pair counts once.
+/// The text that Twilio signs: names in ascending order, each followed by its value. Several values of one name are
+/// sorted too; a repeated pair counts once.
 pub(super) fn concatenated(pairs: &[FormField]) -> Vec<u8> {
     let unique: BTreeSet<&FormField> = pairs.iter().collect();
     unique
@@ -82,12 +82,13 @@ enum PhpKey {
     Text(Vec<u8>),
 }
 
-/// The text that Paddle Classic signs: the form without the field `without`, sorted by `ksort` and written by `serialize`.
+/// The text that Paddle Classic signs: the form without the field `without`, sorted by `ksort` and written by
+/// `serialize`.
 ///
 /// # Errors
-/// `SignatureMalformed` for names that PHP drops, nests or truncates; for a name with two values (PHP keeps the last, other
-/// frameworks the first, so an attacker with a captured request could put another value before the signed one); and for
-/// names that look like numbers, whose order depends on the version of PHP.
+/// `SignatureMalformed` for names that PHP drops, nests or truncates; for a name with two values (PHP keeps the last,
+/// other frameworks the first, so an attacker with a captured request could put another value before the signed one);
+/// and for names that look like numbers, whose order depends on the version of PHP.
 pub(super) fn php_serialized(pairs: &[FormField], without: &str) -> Result<Vec<u8>, Rejection> {
     let mut fields: BTreeMap<PhpKey, &[u8]> = BTreeMap::new();
     for (name, value) in pairs {

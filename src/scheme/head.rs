@@ -159,8 +159,8 @@ impl CompiledScheme {
         found.ok_or(Rejection::SignatureMalformed)
     }
 
-    /// Reads the time in a JSON body and compares it with `now_unix` (seconds). `None` where the time is not in JSON. To be
-    /// called when the body is known to be genuine. `tolerance` in seconds.
+    /// Reads the time in a JSON body and compares it with `now_unix` (seconds). `None` where the time is not in JSON.
+    /// To be called when the body is known to be genuine. `tolerance` in seconds.
     ///
     /// # Errors
     /// `SignatureMalformed` when it is absent or unreadable, `TimestampStale`, `TimestampFuture`.

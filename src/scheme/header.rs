@@ -1,7 +1,7 @@
 //! Parses a signature header: its value, the parts of a list, the candidate signatures.
 //!
-//! All of it is bounded: one header, 1 KiB, eight candidates. Two readers must not understand it differently, so a repeated
-//! header, a repeated timestamp and bytes other than printable ASCII are refused.
+//! All of it is bounded: one header, 1 KiB, eight candidates. Two readers must not understand it differently, so a
+//! repeated header, a repeated timestamp and bytes other than printable ASCII are refused.
 
 use super::asymmetric::MAX_SIGNATURE;
 use super::description::SignatureEncoding;
@@ -29,8 +29,8 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
 /// The value of a header that must not be repeated, without surrounding spaces.
 ///
 /// # Errors
-/// `SignatureMissing` when it is absent or empty; `SignatureMalformed` when it is repeated, longer than [`MAX_HEADER`] or has
-/// a byte that is not printable ASCII.
+/// `SignatureMissing` when it is absent or empty; `SignatureMalformed` when it is repeated, longer than [`MAX_HEADER`]
+/// or has a byte that is not printable ASCII.
 pub(super) fn only<'h>(headers: &'h Headers, name: &HeaderName) -> Result<&'h str, Rejection> {
     let mut values = headers.named(name.as_str());
     let value = values.next().ok_or(Rejection::SignatureMissing)?;
@@ -50,8 +50,8 @@ pub(super) fn only<'h>(headers: &'h Headers, name: &HeaderName) -> Result<&'h st
     }
 }
 
-/// The `key=value` parts of a list, in order. Spaces around a part and one trailing separator are accepted. An empty part
-/// and a part without `=` or without a key are errors.
+/// The `key=value` parts of a list, in order. Spaces around a part and one trailing separator are accepted. An empty
+/// part and a part without `=` or without a key are errors.
 pub(super) fn fields(text: &str, separator: char) -> ListFields<'_> {
     ListFields {
         rest: Some(text.strip_suffix(separator).unwrap_or(text)),
@@ -59,7 +59,8 @@ pub(super) fn fields(text: &str, separator: char) -> ListFields<'_> {
     }
 }
 
-/// The iterator of [`fields`]. It uses `memchr`, because the general search of `str` costs more than these short texts justify.
+/// The iterator of [`fields`]. It uses `memchr`, because the general search of `str` costs more than these short texts
+/// justify.
 #[derive(Debug)]
 pub(super) struct ListFields<'h> {
     rest: Option<&'h str>,
@@ -140,8 +141,8 @@ pub(super) fn decode_tag(text: &str, encoding: SignatureEncoding, hash: HmacHash
     (len == hash.len()).then(|| Tag::new(room.get(..len).unwrap_or_default()))
 }
 
-/// Decodes a sender's signature of any kind. `None` for an empty one, for one of more than about [`MAX_SIGNATURE`] bytes and
-/// for one in another encoding.
+/// Decodes a sender's signature of any kind. `None` for an empty one, for one of more than about [`MAX_SIGNATURE`]
+/// bytes and for one in another encoding.
 pub(super) fn decode(text: &str, encoding: SignatureEncoding) -> Option<Vec<u8>> {
     if text.is_empty() || text.len() > 2 * MAX_SIGNATURE {
         return None;
@@ -182,8 +183,8 @@ const DIGITS: [u8; 256] = {
 /// Marks a byte that is no digit; its bits do not overlap with those of a digit.
 const NO_DIGIT: u8 = 0xf0;
 
-/// Decodes lower-case hex. `None` for other digits and for a length other than twice that of `into`. Upper case is refused,
-/// because all official libraries compare text, so a header with upper case is not from the provider.
+/// Decodes lower-case hex. `None` for other digits and for a length other than twice that of `into`. Upper case is
+/// refused, because all official libraries compare text, so a header with upper case is not from the provider.
 fn hex_lower(text: &str, into: &mut [u8]) -> Option<()> {
     if text.len() != into.len() * 2 {
         return None;

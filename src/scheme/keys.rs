@@ -24,7 +24,8 @@ pub(super) enum VerificationKey {
     Mac(Mac),
     /// Ed25519, ECDSA or RSA.
     Public(PublicKey),
-    /// SHA-256 of a token, so that a comparison takes the same time for tokens of any length; and the token, for signing.
+    /// SHA-256 of a token, so that a comparison takes the same time for tokens of any length; and the token, for
+    /// signing.
     Token([u8; 32], Secret),
     /// A plain digest over a payload that contains the secret.
     Digest(PlainHash, Secret),

@@ -1,7 +1,7 @@
 //! HMAC (RFC 2104). A key is expanded once when the configuration is loaded, and its state is cloned for every request.
 //!
-//! The states zeroize themselves when dropped (the `zeroize` features of the hash crates). Codes are compared only here, in
-//! constant time.
+//! The states zeroize themselves when dropped (the `zeroize` features of the hash crates). Codes are compared only
+//! here, in constant time.
 
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha1::Sha1;
@@ -185,8 +185,9 @@ mod tests {
         }
     }
 
-    /// Welch's t between the times of two classes of input, as in dudect (Reparaz, Balasch, Verbauwhede: "Dude, is my code
-    /// constant time?"). Classes alternate at random; the slowest tenth of all samples is dropped as noise of the machine.
+    /// Welch's t between the times of two classes of input, as in dudect (Reparaz, Balasch, Verbauwhede: "Dude, is my
+    /// code constant time?"). Classes alternate at random; the slowest tenth of all samples is dropped as noise of the
+    /// machine.
     fn welch(samples: usize, mut compare: impl FnMut(bool) -> bool) -> f64 {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;
         let mut times: Vec<(bool, f64)> = Vec::with_capacity(samples);
@@ -220,8 +221,9 @@ mod tests {
         (a - b) / (va + vb).sqrt()
     }
 
-    /// D10: with a million samples of each comparison, a difference in the first byte cannot be distinguished from one in the
-    /// last byte. The same measurement detects a comparison that stops at the first difference, which shows that it works.
+    /// D10: with a million samples of each comparison, a difference in the first byte cannot be distinguished from one
+    /// in the last byte. The same measurement detects a comparison that stops at the first difference, which shows that
+    /// it works.
     #[test]
     fn comparison_takes_the_same_time_wherever_the_difference_is() {
         let tag = Tag::new(&[0x5a; 32]);

@@ -1,7 +1,8 @@
 //! The providers that hookgate knows by name: rows of `presets.toml`, with the keys of `[route.custom]`.
 //!
-//! The rows are data, so that a new provider needs only a row, its test vectors and a line of documentation, and so that an
-//! operator can configure everything that a preset can. They are parsed when a route is compiled, never during a request.
+//! The rows are data, so that a new provider needs only a row, its test vectors and a line of documentation, and so
+//! that an operator can configure everything that a preset can. They are parsed when a route is compiled, never during
+//! a request.
 
 use super::description::SchemeDescription;
 use std::sync::LazyLock;

@@ -1,7 +1,8 @@
-//! Fast verification for payloads that are parts of the head around the body: the MAC of every key absorbs the body while
-//! it arrives.
+//! Fast verification for payloads that are parts of the head around the body: the MAC of every key absorbs the body
+//! while it arrives.
 //!
-//! There is one MAC per active secret, whatever the number of candidates. One secret with one candidate needs no allocation.
+//! There is one MAC per active secret, whatever the number of candidates. One secret with one candidate needs no
+//! allocation.
 
 use super::compiled::CompiledScheme;
 use super::header::{self, Candidates};
@@ -78,7 +79,8 @@ impl StreamingHead {
         })
     }
 
-    /// Clones the keyed states and absorbs what is signed before the body. `tolerance` in seconds, for a time in the body.
+    /// Clones the keyed states and absorbs what is signed before the body. `tolerance` in seconds, for a time in the
+    /// body.
     pub(super) fn start(self, scheme: &Arc<CompiledScheme>, tolerance: Option<u64>) -> StreamingCheck {
         let mut macs = scheme.keys.iter().filter_map(|key| match &key.key {
             VerificationKey::Mac(mac) => {

@@ -1,8 +1,8 @@
 //! The template of the signed payload, such as `{timestamp}.{body}`.
 //!
-//! It is parsed once, when the configuration is loaded. Parts of the head are known before the body arrives, so a template
-//! whose only part of the body is `{body}` is hashed while the body arrives. Parts that read values inside the body need the
-//! complete body.
+//! It is parsed once, when the configuration is loaded. Parts of the head are known before the body arrives, so a
+//! template whose only part of the body is `{body}` is hashed while the body arrives. Parts that read values inside the
+//! body need the complete body.
 
 use super::json::JsonPointer;
 use hyper::header::HeaderName;

@@ -1,5 +1,5 @@
-//! Parses the timestamps of senders. Parsing is strict: where two libraries read `05` or `5 ` differently, an attacker could
-//! make an old request look fresh.
+//! Parses the timestamps of senders. Parsing is strict: where two libraries read `05` or `5 ` differently, an attacker
+//! could make an old request look fresh.
 
 use super::description::TimeUnit;
 use crate::outcome::Rejection;
@@ -86,7 +86,8 @@ fn civil(text: &str, between: char) -> Option<u64> {
     if date.next().is_some() || clock.next().is_some() {
         return None;
     }
-    // Days since 1970-01-01 in the proleptic Gregorian calendar. Years begin in March here, so that a leap day is the last.
+    // Days since 1970-01-01 in the proleptic Gregorian calendar. Years begin in March here, so that a leap day is the
+    // last.
     let (year, month) = if month > 2 {
         (year, month - 3)
     } else {
@@ -105,8 +106,8 @@ fn number(text: &str, width: usize, from: i64, to: i64) -> Option<i64> {
     text.parse().ok().filter(|number| (from..=to).contains(number))
 }
 
-/// Checks that a signed time differs from the clock by at most the tolerance, in both directions. All are in seconds; the
-/// tolerance itself is still accepted. `None` accepts every age.
+/// Checks that a signed time differs from the clock by at most the tolerance, in both directions. All are in seconds;
+/// the tolerance itself is still accepted. `None` accepts every age.
 ///
 /// # Errors
 /// `TimestampStale`, `TimestampFuture`.

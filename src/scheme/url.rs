@@ -1,5 +1,5 @@
-//! The URL that a provider signed. It is the URL that the provider called, which differs from the one that hookgate receives
-//! when another balancer is in front.
+//! The URL that a provider signed. It is the URL that the provider called, which differs from the one that hookgate
+//! receives when another balancer is in front.
 
 use crate::http::percent;
 
@@ -50,7 +50,8 @@ impl PublicUrl {
         })
     }
 
-    /// The URLs that may have been signed for this raw path and query. The first one has the port of `public_url`, if any.
+    /// The URLs that may have been signed for this raw path and query. The first one has the port of `public_url`, if
+    /// any.
     pub(super) fn candidates(&self, target: &str) -> Vec<String> {
         let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
         let path = self.unescaped(self.path.as_deref().unwrap_or(path));

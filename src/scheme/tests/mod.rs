@@ -32,7 +32,8 @@ pub(super) fn keys(secrets: &[&str]) -> Vec<NamedSecret> {
         .collect()
 }
 
-/// Verifies a request in all four steps. The body comes in pieces of seven bytes, so that pieces end at all kinds of places.
+/// Verifies a request in all four steps. The body comes in pieces of seven bytes, so that pieces end at all kinds of
+/// places.
 pub(super) fn verify(
     verifier: &Verifier,
     head: &HeadRef<'_>,

@@ -48,8 +48,8 @@ fn header(secret: &str, ts: &str, body: &[u8]) -> String {
     format!("ts={ts};h1={}", h1(secret, ts, body))
 }
 
-/// Published vectors that are refused on purpose: docs/schemes.md requires every `h1` to be 64 hex digits, while the Python
-/// and PHP libraries skip `h1=dummy` and accept the second one.
+/// Published vectors that are refused on purpose: docs/schemes.md requires every `h1` to be 64 hex digits, while the
+/// Python and PHP libraries skip `h1=dummy` and accept the second one.
 const STRICTER: &[&str] = &[
     "header integrity: 3 secrets, dummy first h1, third secret matches second h1",
     "it_verifies_a_signature",

@@ -1,4 +1,5 @@
-//! Compares the parser of Paddle's header with a second, independent implementation of its grammar, on generated headers.
+//! Compares the parser of Paddle's header with a second, independent implementation of its grammar, on generated
+//! headers.
 
 use super::paddle::{NOW, OTHER, SECRET, h1, verdict};
 use proptest::prelude::*;

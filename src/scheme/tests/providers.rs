@@ -7,16 +7,17 @@ use std::collections::BTreeSet;
 const VECTORS: &str = include_str!("../../../tests/vectors/providers.json");
 const ORACLES: &str = include_str!("../../../tests/vectors/oracles.json");
 
-/// Presets that equal another preset except for the name and the delivery id; the other preset's vectors also test them.
+/// Presets that equal another preset except for the name and the delivery id; the other preset's vectors also test
+/// them.
 const SAME_AS: &[(&str, &str)] = &[("gitlab", "standard-webhooks"), ("meta", "github")];
 
-/// Vectors that are refused for another reason than in the reference, which checks the signature before the time and treats
-/// a signature that cannot be decoded as one that does not match.
+/// Vectors that are refused for another reason than in the reference, which checks the signature before the time and
+/// treats a signature that cannot be decoded as one that does not match.
 const OTHER_REASON: &[(&str, Rejection)] = &[
     ("paddle-node-ts-changed", Rejection::TimestampStale),
     ("paddle-node-garbage-sig", Rejection::SignatureMalformed),
-    // docs/schemes.md requires every h1 to be 64 hex digits; these have `h1=dummy`. The Python and PHP libraries accept the
-    // first of them.
+    // docs/schemes.md requires every h1 to be 64 hex digits; these have `h1=dummy`. The Python and PHP libraries accept
+    // the first of them.
     ("paddle-python-rotation-3-secrets", Rejection::SignatureMalformed),
     ("paddle-python-rotation-secret1-only", Rejection::SignatureMalformed),
     ("paddle-python-rotation-secret2-only", Rejection::SignatureMalformed),
@@ -164,8 +165,8 @@ fn published_vectors_have_their_expected_result() {
     assert_eq!(others, OTHER_REASON.len());
 }
 
-/// Requests signed by the providers' own libraries or, where none of them signs, by an implementation in another language.
-/// They are accepted, and refused when one byte of the body is changed.
+/// Requests signed by the providers' own libraries or, where none of them signs, by an implementation in another
+/// language. They are accepted, and refused when one byte of the body is changed.
 #[test]
 fn requests_signed_by_other_implementations_are_accepted() {
     let vectors = vectors(ORACLES);

@@ -1,0 +1,108 @@
+//! A scheme with its keys in the form that verifies requests.
+
+use super::delivery::DeliveryId;
+use super::description::{DigestFields, FieldOrder, FormDigestDescription, SecretPosition, SignatureEncoding};
+use super::json::JsonPointer;
+use super::keys::VerificationKey;
+use super::location::{SignatureLocation, TimestampSource};
+use super::mac::HmacHash;
+use super::template::PayloadPart;
+use super::url::PublicUrl;
+use hyper::header::HeaderName;
+use std::time::Duration;
+
+/// A scheme with its keys, ready to verify requests. Never changes after [`compile`](super::compile::compile).
+#[derive(Debug)]
+pub(super) struct CompiledScheme {
+    /// The preset's name, or `custom`.
+    pub(super) name: String,
+    /// Names of the keys, in configuration order.
+    pub(super) key_names: Vec<String>,
+    /// In configuration order; never empty.
+    pub(super) keys: Vec<SchemeKey>,
+    /// The text before a signature, by [`SchemeKey::family`]; one or two.
+    pub(super) prefixes: Vec<String>,
+    /// Where the signatures are.
+    pub(super) signature: SignatureLocation,
+    /// How the bytes of a signature are written.
+    pub(super) encoding: SignatureEncoding,
+    /// Whether one badly written signature makes the whole request malformed; otherwise it is skipped.
+    pub(super) strict: bool,
+    /// Where the signed time is; `None` for a scheme without one.
+    pub(super) timestamp: Option<TimestampSource>,
+    /// The tolerance of routes that configure none.
+    pub(super) tolerance: Option<Duration>,
+    /// Where the id of the delivery is, if the scheme has one.
+    pub(super) delivery_id: Option<DeliveryId>,
+    /// How the signed payload is built.
+    pub(super) payload: PayloadPlan,
+    /// The URL that the provider calls, for schemes that sign it.
+    pub(super) public_url: Option<PublicUrl>,
+    /// Query parameter with the hex SHA-256 of the body (Twilio).
+    pub(super) body_digest: Option<String>,
+    /// Array in the body that must have exactly one element, because only the first one is signed (Adyen).
+    pub(super) single_element_array: Option<JsonPointer>,
+    /// The options of [`PayloadPart::FormDigest`].
+    pub(super) form_digest: FormDigest,
+    /// Every header that the result depends on, the signature header first.
+    pub(super) headers: Vec<HeaderName>,
+    /// Sentences for the operator about weaknesses of the scheme.
+    pub(super) warnings: Vec<String>,
+}
+
+/// A key, and which of the scheme's prefixes its signatures have.
+#[derive(Debug)]
+pub(super) struct SchemeKey {
+    /// Index into [`CompiledScheme::prefixes`]: 0, or 1 for a key of the alternative algorithm.
+    pub(super) family: usize,
+    /// The parsed key.
+    pub(super) key: VerificationKey,
+}
+
+/// How the signed payload is built.
+#[derive(Debug)]
+pub(super) enum PayloadPlan {
+    /// Hashed while the body arrives: parts of the head, the body, parts of the head. All keys are HMAC keys of one
+    /// hash.
+    Streamed {
+        before: Vec<PayloadPart>,
+        after: Vec<PayloadPart>,
+        hash: HmacHash,
+    },
+    /// Built when the body is complete.
+    Buffered(Vec<PayloadPart>),
+}
+
+impl PayloadPlan {
+    /// All parts, in order.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &PayloadPart> {
+        let (before, body, after): (&[PayloadPart], _, &[PayloadPart]) = match self {
+            Self::Streamed { before, after, .. } => (before, Some(&PayloadPart::Body), after),
+            Self::Buffered(parts) => (parts, None, &[]),
+        };
+        before.iter().chain(body).chain(after)
+    }
+}
+
+/// The options of a form digest, with the defaults filled in. The fields are those of [`FormDigestDescription`].
+#[derive(Debug)]
+pub(super) struct FormDigest {
+    pub(super) hash_field: String,
+    pub(super) fields: DigestFields,
+    pub(super) separator: String,
+    pub(super) secret_position: SecretPosition,
+    pub(super) leave_out: Vec<String>,
+}
+
+impl FormDigest {
+    /// Fills in the defaults.
+    pub(super) fn new(digest: FormDigestDescription) -> Self {
+        Self {
+            hash_field: digest.hash_field.unwrap_or_else(|| "msg_id".to_owned()),
+            fields: digest.fields.unwrap_or(DigestFields::Order(FieldOrder::Posted)),
+            separator: digest.separator.unwrap_or_default(),
+            secret_position: digest.secret_position.unwrap_or(SecretPosition::Last),
+            leave_out: digest.leave_out,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The values that callers exchange with a scheme: what it reads of a request, what it returns, what it signs.
+
+use crate::http::message::Headers;
+use crate::secret::Secret;
+use bytes::Bytes;
+use hyper::Method;
+use std::borrow::Cow;
+
+/// The part of a request that a verifier reads before the body. All of it is borrowed from the request.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadRef<'a> {
+    /// The method as received.
+    pub method: &'a Method,
+    /// Raw path and query as received (`/hook?a=%20b`).
+    pub target: &'a str,
+    /// All header fields as received.
+    pub headers: &'a Headers,
+}
+
+/// One secret (or public key) as configured.
+#[derive(Clone, Debug)]
+pub struct NamedSecret {
+    /// Label for metrics, the audit line and `Hookgate-Key`. It never contains the secret.
+    pub name: String,
+    /// The bytes as they are in the environment variable or file.
+    pub secret: Secret,
+}
+
+/// A request whose signature is genuine. Only [`Aged::verify`](super::Aged::verify) makes one.
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "the attribute would not stop other modules of this crate"
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Index of the active secret that matched, in configuration order.
+    pub secret: usize,
+    /// The signed timestamp, Unix seconds, where the scheme has one.
+    pub timestamp: Option<u64>,
+    /// Identifies what was signed, however the header's text was written: the first active secret's MAC, or a SHA-256
+    /// of the signed payload for schemes without a MAC. Equal for two requests exactly when their signed bytes are
+    /// equal.
+    pub identity: [u8; 32],
+    /// Private to schemes, so that no other code can make this value.
+    pub(super) sealed: (),
+}
+
+/// The request that a sender signs: the input of [`Verifier::sign`](super::Verifier::sign).
+#[derive(Clone, Copy, Debug)]
+pub struct SignRequest<'a> {
+    /// The method that the request will have.
+    pub method: &'a Method,
+    /// Raw path and query that the request will have.
+    pub target: &'a str,
+    /// Id of the delivery, for schemes that send one in a header. With `None`, an id is made from the time.
+    pub delivery_id: Option<&'a str>,
+    /// The exact body.
+    pub body: &'a [u8],
+}
+
+/// Joins the pieces of a body. Copies only when there are several.
+pub(super) fn contiguous(body: &[Bytes]) -> Cow<'_, [u8]> {
+    match body {
+        [one] => Cow::Borrowed(one),
+        pieces => Cow::Owned(pieces.concat()),
+    }
+}

@@ -1,0 +1,153 @@
+//! A scheme with its keys, compiled once for a route.
+
+use super::compile;
+use super::compiled::CompiledScheme;
+use super::delivery::DeliveryId;
+use super::description::SchemeDescription;
+use super::keys::{self, VerificationKey};
+use super::types::{HeadRef, NamedSecret, SignRequest};
+use super::{presets, sign};
+use bytes::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A scheme with its keys: everything that is the same for all requests of a route.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    pub(super) scheme: Arc<CompiledScheme>,
+}
+
+/// The default replay window of schemes without a signed time. It is short, because a redelivery that somebody starts
+/// by hand in the provider's dashboard must be accepted again soon.
+const REPLAY_WINDOW: Duration = Duration::from_secs(300);
+
+impl Verifier {
+    /// Compiles a scheme: a preset by name, or `custom` with its description. `public_url` is the URL that the provider
+    /// calls, for schemes that sign the URL: an origin, or an origin with a path that replaces the request's path. The
+    /// query is always the request's own.
+    ///
+    /// # Errors
+    /// Every fault at once. Each is a sentence that says what to write instead and shows no secret.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "the keys are consumed, so that the caller keeps no copy of a secret"
+    )]
+    pub fn new(
+        provider: &str,
+        custom: Option<SchemeDescription>,
+        keys: Vec<NamedSecret>,
+        public_url: Option<String>,
+    ) -> Result<Self, Vec<String>> {
+        let description = match (provider, custom) {
+            (presets::CUSTOM, Some(custom)) => Ok(custom),
+            (presets::CUSTOM, None) => {
+                Err("`provider = \"custom\"` needs a description: write a table `[route.custom]`, see docs/schemes.md.".to_owned())
+            }
+            (preset, None) => presets::find(preset),
+            (preset, Some(_)) => presets::find(preset).and_then(|_| {
+                Err(format!("`custom` describes a scheme of your own: write `provider = \"custom\"` in place of `{preset}`, or remove it."))
+            }),
+        };
+        let scheme = match description {
+            Ok(description) => compile::compile(provider, description, &keys, public_url.as_deref())?,
+            Err(fault) => return Err([vec![fault], keys::faults(&keys)].concat()),
+        };
+        Ok(Self {
+            scheme: Arc::new(scheme),
+        })
+    }
+
+    /// The scheme's name, for `Hookgate-Verified`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.scheme.name
+    }
+
+    /// Names of the keys, in configuration order. [`Verified::secret`](super::Verified::secret) is an index into them.
+    #[must_use]
+    pub fn key_names(&self) -> &[String] {
+        &self.scheme.key_names
+    }
+
+    /// The headers that the result depends on, the signature header first. The gateway refuses a request in which one
+    /// of them is repeated or has an alias. Empty for schemes whose signature is in the body.
+    #[must_use]
+    pub fn signature_headers(&self) -> &[HeaderName] {
+        &self.scheme.headers
+    }
+
+    /// Sentences for the operator about weaknesses of this scheme, such as a body that is not signed or a weak
+    /// algorithm. A missing signed time is reported by [`Verifier::has_timestamp`]; weak secrets are reported by the
+    /// configuration.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.scheme.warnings
+    }
+
+    /// Whether the scheme signs a time, so that a request can be stale and a tolerance has an effect.
+    #[must_use]
+    pub fn has_timestamp(&self) -> bool {
+        self.scheme.timestamp.is_some()
+    }
+
+    /// The tolerance of a route that configures none; `None` where the scheme has no time.
+    #[must_use]
+    pub fn default_tolerance(&self) -> Option<Duration> {
+        self.scheme.tolerance
+    }
+
+    /// How long a delivered request is remembered on a route that does not configure it. `None` means until its
+    /// timestamp plus tolerance; schemes without a time have five minutes.
+    #[must_use]
+    pub fn default_replay_window(&self) -> Option<Duration> {
+        (!self.has_timestamp()).then_some(REPLAY_WINDOW)
+    }
+
+    /// The provider's id of this delivery, where the scheme has one and the request carries it. `body` in pieces.
+    #[must_use]
+    pub fn delivery_id<'a>(&self, head: &HeadRef<'a>, body: &[Bytes]) -> Option<Cow<'a, [u8]>> {
+        self.scheme.delivery_id.as_ref()?.find(head, body)
+    }
+
+    /// The location of the provider's delivery id, for the schemes that have one.
+    #[must_use]
+    pub fn delivery_id_location(&self) -> Option<&DeliveryId> {
+        self.scheme.delivery_id.as_ref()
+    }
+
+    /// The headers that a sender with the key of this index would set at `now_unix` (seconds). `None` when there is no
+    /// such key, or when this scheme cannot be signed with what is configured (a public key, a signature in the body).
+    #[must_use]
+    pub fn sign(&self, key: usize, request: &SignRequest<'_>, now_unix: u64) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        self.sign_with(&[key], request, now_unix)
+    }
+
+    /// Like [`Verifier::sign`], with several keys at once, as a sender does during a rotation. `None` also where the
+    /// scheme has room for one signature only.
+    #[must_use]
+    pub fn sign_with(
+        &self,
+        keys: &[usize],
+        request: &SignRequest<'_>,
+        now_unix: u64,
+    ) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        sign::sign(&self.scheme, keys, request, now_unix)
+    }
+
+    /// The HMAC of a text under the key of this index, in hex, for a challenge that asks the receiver to prove that it
+    /// has the key (Zoom). The caller must ensure that the text cannot be a signed payload. `None` for schemes without
+    /// a MAC.
+    #[must_use]
+    pub fn hmac_hex(&self, key: usize, text: &[u8]) -> Option<String> {
+        match &self.scheme.keys.get(key)?.key {
+            VerificationKey::Mac(mac) => {
+                let mut mac = mac.clone();
+                mac.update(text);
+                Some(hex::encode(mac.finish().as_slice()))
+            }
+            VerificationKey::Public(_) | VerificationKey::Token(..) | VerificationKey::Digest(..) => None,
+        }
+    }
+}
