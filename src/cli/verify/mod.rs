@@ -75,7 +75,7 @@ pub(super) struct VerifyArguments {
     /// When the request was received (Unix seconds, RFC 3339, or now), to check its age; the default is the time in the capture
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
-    /// Largest accepted age, such as 5s; the default is the tolerance of the route or the provider
+    /// Largest accepted difference between the signed time and the time of receipt, such as 5s; the default is the tolerance of the route or the provider
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     tolerance: Option<std::time::Duration>,
     /// Print JSON
