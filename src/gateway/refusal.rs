@@ -19,7 +19,7 @@ const WITHOUT_DETAIL: &str = "The request was refused";
 pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<AnswerBody> {
     let settings = route.map(|route| &route.settings);
     let status = settings
-        .and_then(|settings| settings.reject_status)
+        .map(|settings| settings.reject_status)
         .filter(|_| rejection.is_about_signature())
         .unwrap_or(rejection.status());
     let detail = !rejection.is_about_signature() || settings.is_none_or(|settings| settings.refusal_detail);

@@ -9,12 +9,12 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`restart`] | which changes of a reload need a restart |
+//! | [`defaults`] | the value of each key that the file does not set |
 //! | [`process`] | the whole configuration: workers, limits, drain, logs |
-//! | [`listener`] | listening sockets and their TLS |
 //! | [`route`] | webhook endpoints and the names of their secrets |
 //! | [`replay`] | the replay guard's store |
 //! | [`upstream`] | the application's servers |
-//! | [`defaults`] | the value of each key that the file does not set |
+//! | [`listener`] | listening sockets and their TLS |
 //! | [`serialize`] | durations, sizes and paths as the file writes them |
 
 pub mod defaults;

@@ -1,6 +1,5 @@
 //! Webhook endpoints and the names of their secrets.
 
-use super::defaults;
 use super::serialize::{REDACTED, display_all, duration_text, size_text};
 use super::upstream::Upstream;
 use crate::scheme::challenge::Challenge;
@@ -48,8 +47,8 @@ pub struct Route {
     pub challenge: Option<Challenge>,
     /// Name and source of the token with which the provider's challenge is checked.
     pub verify_token: Option<SecretInfo>,
-    /// Status that replaces 401 in refusals about the signature.
-    pub reject_status: Option<StatusCode>,
+    /// Status of refusals about the signature.
+    pub reject_status: StatusCode,
     /// Whether the body of a refusal contains the reason.
     pub refusal_detail: bool,
     /// Where verified requests are forwarded. Routes with equal upstreams share one.
@@ -134,8 +133,7 @@ impl Serialize for Route {
         table.serialize_entry("mode", if self.report_only { "report" } else { "verify" })?;
         table.serialize_entry("body_limit", &size_text(self.body_limit))?;
         table.serialize_entry("body_timeout", &duration_text(self.body_timeout))?;
-        let reject_status = self.reject_status.unwrap_or(defaults::REJECT_STATUS);
-        table.serialize_entry("reject_status", &reject_status.as_u16())?;
+        table.serialize_entry("reject_status", &self.reject_status.as_u16())?;
         table.serialize_entry("refusal_detail", if self.refusal_detail { "reason" } else { "none" })?;
         if self.challenge.is_some() {
             table.serialize_entry("handshake", &true)?;

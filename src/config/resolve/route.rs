@@ -380,9 +380,11 @@ impl Resolver<'_> {
         ReplayPolicy { window, acknowledge }
     }
 
-    /// The status that replaces 401.
-    fn reject_status(&mut self, key: &str, written: Option<Count>) -> Option<StatusCode> {
-        let Count(status) = written?;
+    /// The status of refusals about the signature.
+    fn reject_status(&mut self, key: &str, written: Option<Count>) -> StatusCode {
+        let Some(Count(status)) = written else {
+            return defaults::REJECT_STATUS;
+        };
         let status = u16::try_from(status)
             .ok()
             .filter(|status| matches!(status, 400 | 401 | 403 | 500));
@@ -393,7 +395,9 @@ impl Resolver<'_> {
                 "write 400, 401, 403, or 500 for providers that retry only on 5xx",
             );
         }
-        status.and_then(|status| StatusCode::from_u16(status).ok())
+        status
+            .and_then(|status| StatusCode::from_u16(status).ok())
+            .unwrap_or(defaults::REJECT_STATUS)
     }
 }
 
@@ -416,6 +420,6 @@ struct RouteSettings {
     report_only: bool,
     body_limit: usize,
     body_timeout: Duration,
-    reject_status: Option<StatusCode>,
+    reject_status: StatusCode,
     refusal_detail: bool,
 }

@@ -4,6 +4,8 @@ use super::Fixture;
 use crate::config::decode::decode;
 use crate::config::document::Document;
 use crate::config::fault::Report;
+use crate::config::value::Keywords;
+use crate::settings::{Audit, LogFormat, ReadyWhen, TlsVersion};
 use figment::error::Kind;
 use figment::value::{Dict, Value};
 use serde::Deserialize;
@@ -161,7 +163,7 @@ fn the_annotated_file_loads_without_warnings() {
 fn the_defaults_in_the_annotated_file_are_the_defaults() {
     let text = GATEWAY.replace("/etc/hookgate/tls/", "DIR/");
     // Not defaults: alternatives to keys that the file has, examples, and the upstream that no route uses.
-    let (text, _) = text.split_once("# An upstream with settings").unwrap();
+    let (text, _) = text.split_once("# An upstream with its own settings").unwrap();
     let examples = [
         "#unix",
         "#mode = \"0660\"",
@@ -212,4 +214,18 @@ fn the_examples_of_the_manual_have_no_unknown_key() {
         examples += 1;
     }
     assert!(examples >= 3, "{examples} examples");
+}
+
+/// The keywords that the file accepts are those that `check` prints.
+#[test]
+fn keywords_are_printed_as_they_are_written() {
+    fn check<T: Keywords + serde::Serialize>() {
+        for (keyword, value) in T::KEYWORDS {
+            assert_eq!(serde_json::to_value(value).unwrap(), *keyword);
+        }
+    }
+    check::<TlsVersion>();
+    check::<ReadyWhen>();
+    check::<LogFormat>();
+    check::<Audit>();
 }
