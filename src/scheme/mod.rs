@@ -101,18 +101,29 @@
 //! # use hookgate::secret::Secret;
 //! # use hyper::Method;
 //! # use hyper::header::{HeaderName, HeaderValue};
-//! let description: SchemeDescription = toml::from_str(     r#"     signature = { header = "X-Acme-Signature", prefix =
-//! "sha512=" }     algorithm = "hmac-sha512"     payload = "{method} {path}\n{body}"     "#, ) .expect("known keys and
-//! values"); let key = NamedSecret { name: "acme".to_owned(), secret: Secret::new(b"a secret of 32 bytes, in this
-//! case".to_vec()) }; let verifier = Verifier::new("custom", Some(description), vec![key], None).expect("a complete
-//! description"); let signature = concat!(
-//! "sha512=c212069afbbc74560ca7b831695466d5fba16e4c735701926083aa4d064407b6",
-//! "61c39a7e8743655ae5a8cb82002f00805ee4dc26bca1b6f90b6c8ac911ac3157", ); let headers =
-//! [(HeaderName::from_static("x-acme-signature"), HeaderValue::from_static(signature))]; let headers =
-//! headers.into_iter().collect(); let head = HeadRef { method: &Method::POST, target: "/hooks/acme", headers: &headers
-//! }; assert!(!verifier.has_timestamp()); let mut request = verifier.present(&head)?.age(1_700_000_000, None)?;
-//! request.update(br#"{"id":1}"#); let verified = request.verify(&[Bytes::from_static(br#"{"id":1}"#)],
-//! 1_700_000_000)?; assert_eq!(verified.timestamp, None);
+//! let description: SchemeDescription = toml::from_str(
+//!     r#"
+//!     signature = { header = "X-Acme-Signature", prefix = "sha512=" }
+//!     algorithm = "hmac-sha512"
+//!     payload = "{method} {path}\n{body}"
+//!     "#,
+//! )
+//! .expect("known keys and values");
+//! let secret = Secret::new(b"a secret of 32 bytes, in this case".to_vec());
+//! let key = NamedSecret { name: "acme".to_owned(), secret };
+//! let verifier = Verifier::new("custom", Some(description), vec![key], None).expect("a complete description");
+//! let signature = concat!(
+//!     "sha512=c212069afbbc74560ca7b831695466d5fba16e4c735701926083aa4d064407b6",
+//!     "61c39a7e8743655ae5a8cb82002f00805ee4dc26bca1b6f90b6c8ac911ac3157",
+//! );
+//! let headers = [(HeaderName::from_static("x-acme-signature"), HeaderValue::from_static(signature))];
+//! let headers = headers.into_iter().collect();
+//! let head = HeadRef { method: &Method::POST, target: "/hooks/acme", headers: &headers };
+//! assert!(!verifier.has_timestamp());
+//! let mut request = verifier.present(&head)?.age(1_700_000_000, None)?;
+//! request.update(br#"{"id":1}"#);
+//! let verified = request.verify(&[Bytes::from_static(br#"{"id":1}"#)], 1_700_000_000)?;
+//! assert_eq!(verified.timestamp, None);
 //! # Ok::<(), hookgate::outcome::Rejection>(())
 //! ```
 
