@@ -9,7 +9,7 @@ use rustls_pki_types::pem::PemObject as _;
 use std::fmt;
 
 /// Length of the longest signature in bytes: RSA with 8192 bits.
-pub(super) const MAX_SIGNATURE: usize = 1024;
+pub(super) const MAX_SIGNATURE_BYTES: usize = 1024;
 
 /// The algorithm of a public-key signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::outcome::Rejection;
 use hyper::header::HeaderName;
 
 /// Maximum number of headers that one signature may list by name.
-const MAX_LISTED: usize = 32;
+const MAX_LISTED_HEADERS: usize = 32;
 
 /// The time that the head contains, and the signature header, from which other fields are read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,7 +111,7 @@ impl CompiledScheme {
                 let mut before: Vec<HeaderName> = Vec::new();
                 for name in self.field(field, values)?.split(' ').filter(|name| !name.is_empty()) {
                     let name = HeaderName::try_from(name).map_err(|_| Rejection::SignatureMalformed)?;
-                    if before.len() == MAX_LISTED || before.contains(&name) {
+                    if before.len() == MAX_LISTED_HEADERS || before.contains(&name) {
                         return Err(Rejection::SignatureMalformed);
                     }
                     if !before.is_empty() {

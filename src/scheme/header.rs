@@ -3,7 +3,7 @@
 //! All of it is bounded: one header, 1 KiB, eight candidates. Two readers must not understand it differently, so a
 //! repeated header, a repeated timestamp and bytes other than printable ASCII are refused.
 
-use super::asymmetric::MAX_SIGNATURE;
+use super::asymmetric::MAX_SIGNATURE_BYTES;
 use super::description::SignatureEncoding;
 use super::mac::{HmacHash, Tag};
 use crate::http::message::Headers;
@@ -15,7 +15,7 @@ use hyper::header::HeaderName;
 use memchr::memchr;
 
 /// Maximum length of a signature header in bytes; the longest genuine one has about 600.
-pub(super) const MAX_HEADER: usize = 1024;
+pub(super) const MAX_HEADER_BYTES: usize = 1024;
 
 /// Maximum number of candidate signatures of one request. A rotation needs two.
 pub(super) const MAX_CANDIDATES: usize = 8;
@@ -29,7 +29,7 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
 /// The value of a header that must not be repeated, without surrounding spaces.
 ///
 /// # Errors
-/// `SignatureMissing` when it is absent or empty; `SignatureMalformed` when it is repeated, longer than [`MAX_HEADER`]
+/// `SignatureMissing` when it is absent or empty; `SignatureMalformed` when it is repeated, longer than [`MAX_HEADER_BYTES`]
 /// or has a byte that is not printable ASCII.
 pub(super) fn only<'h>(headers: &'h Headers, name: &HeaderName) -> Result<&'h str, Rejection> {
     let mut values = headers.named(name.as_str());
@@ -38,7 +38,7 @@ pub(super) fn only<'h>(headers: &'h Headers, name: &HeaderName) -> Result<&'h st
     let printable = value
         .iter()
         .fold(true, |printable, byte| printable & (0x20..0x7f).contains(byte));
-    if values.next().is_some() || value.len() > MAX_HEADER || !printable {
+    if values.next().is_some() || value.len() > MAX_HEADER_BYTES || !printable {
         return Err(Rejection::SignatureMalformed);
     }
     match std::str::from_utf8(value)
@@ -141,10 +141,10 @@ pub(super) fn decode_tag(text: &str, encoding: SignatureEncoding, hash: HmacHash
     (len == hash.len()).then(|| Tag::new(room.get(..len).unwrap_or_default()))
 }
 
-/// Decodes a sender's signature of any kind. `None` for an empty one, for one of more than about [`MAX_SIGNATURE`]
+/// Decodes a sender's signature of any kind. `None` for an empty one, for one of more than about [`MAX_SIGNATURE_BYTES`]
 /// bytes and for one in another encoding.
 pub(super) fn decode(text: &str, encoding: SignatureEncoding) -> Option<Vec<u8>> {
-    if text.is_empty() || text.len() > 2 * MAX_SIGNATURE {
+    if text.is_empty() || text.len() > 2 * MAX_SIGNATURE_BYTES {
         return None;
     }
     match encoding {
@@ -248,7 +248,10 @@ mod tests {
         // Bits after the last byte must be zero. Otherwise one signature would have four accepted texts.
         assert_eq!(decode("AB==", SignatureEncoding::Base64), None);
         assert_eq!(decode("AA==", SignatureEncoding::Base64), Some(vec![0]));
-        assert_eq!(decode(&"00".repeat(MAX_SIGNATURE + 1), SignatureEncoding::Hex), None);
+        assert_eq!(
+            decode(&"00".repeat(MAX_SIGNATURE_BYTES + 1), SignatureEncoding::Hex),
+            None
+        );
     }
 
     #[test]
