@@ -29,7 +29,8 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
 /// The value of a header that must not be repeated, without surrounding spaces.
 ///
 /// # Errors
-/// `SignatureMissing` when it is absent or empty; `SignatureMalformed` when it is repeated, longer than [`MAX_HEADER_BYTES`]
+/// `SignatureMissing` when it is absent or empty; `SignatureMalformed` when it is repeated, longer than
+/// [`MAX_HEADER_BYTES`]
 /// or has a byte that is not printable ASCII.
 pub(super) fn only<'h>(headers: &'h Headers, name: &HeaderName) -> Result<&'h str, Rejection> {
     let mut values = headers.named(name.as_str());
