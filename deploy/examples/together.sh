@@ -6,8 +6,8 @@
 #   ./run application
 #   ./run gateway
 #
-# Sourced by `run`, which sets `here` before and then `path` (of the webhook), `upstream` (where the application listens; or
-# EXAMPLE_UPSTREAM), `install_application` and `start_application`, and calls `bring_up`. Certificate, secrets, database and
+# A `run` script sets `here`, sources this file, sets `path` (of the webhook) and `upstream` (where the application listens; or
+# EXAMPLE_UPSTREAM), defines `install_application` and `start_application`, and calls `bring_up`. Certificate, secrets, database and
 # socket are created once and kept in EXAMPLE_STATE (.state), installed packages in EXAMPLE_INSTALLED (.installed). gateway.toml
 # is the file for a server; the function `gateway` below replaces its paths by those of this machine.
 
