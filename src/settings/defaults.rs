@@ -1,8 +1,9 @@
 //! The value of each key that the file does not set, with its unit and its reason.
 //!
-//! Two defaults depend on the machine or on the provider and are not here: `workers` is the number of CPUs that the
-//! process may use, and `tolerance` belongs to the scheme (`src/scheme/presets.toml`). `docs/configuration.md` and
-//! `gateway.toml` repeat these values; a test compares `gateway.toml` with them.
+//! A boolean key that is not listed is false, and a list that is not listed is empty. Two defaults depend on the machine or
+//! on the provider and are not here: `workers` is the number of CPUs that the process may use, and `tolerance` belongs to
+//! the scheme (`src/scheme/presets.toml`). `docs/configuration.md` and `gateway.toml` repeat these values; a test compares
+//! `gateway.toml` with them.
 
 use super::listener::TlsVersion;
 use super::process::{Audit, LogFormat, ReadyWhen};
@@ -82,6 +83,10 @@ pub const SENTINEL_PORT: u16 = 26379;
 /// Number of the Redis database if the URL has none.
 pub const REDIS_DATABASE: u16 = 0;
 
+/// `replay.on_store_failure`: whether requests are accepted while the store fails. Without the store, replicas would
+/// accept replays.
+pub const ACCEPT_ON_STORE_FAILURE: bool = false;
+
 /// `log.format`: log collectors read JSON without further configuration.
 pub const LOG_FORMAT: LogFormat = LogFormat::Json;
 
@@ -100,12 +105,29 @@ pub const BODY_LIMIT: usize = 1 << 20;
 /// `body_timeout` of a route, for the same reason as `limits.head_timeout`.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// `mode` of a route: whether requests that fail verification are forwarded.
+pub const REPORT_ONLY: bool = false;
+
+/// `refusal_detail` of a route: whether a refusal contains its reason. The reason helps the sender and reveals no secret.
+pub const REFUSAL_DETAIL: bool = true;
+
 /// `reject_status` of a route: most providers retry after 401.
 pub const REJECT_STATUS: StatusCode = StatusCode::UNAUTHORIZED;
 
 /// `replay.window` of a route whose requests do not become stale: covers the quick retries of a sender, and ends before a
 /// person is likely to send the same webhook again on purpose.
 pub const REPLAY_WINDOW: Duration = Duration::from_secs(300);
+
+/// `replay.on_replay` of a route: whether a replay is answered 200. With a signed timestamp a sender signs its retries
+/// again, so a replay is not a retry.
+pub const ACKNOWLEDGE_REPLAY: bool = false;
+
+/// `dedupe.on_duplicate` of a route: whether a duplicate is answered 200. It is usually the sender's retry, which ends then.
+pub const ACKNOWLEDGE_DUPLICATE: bool = true;
+
+/// `dedupe.on_missing_id` of a route: whether a request without an id is refused. It is genuine, and refusing it would lose
+/// a webhook.
+pub const REJECT_MISSING_ID: bool = false;
 
 /// `dedupe.window` of a route: Paddle retries an unanswered webhook for 3 days (live account, 60 times).
 pub const DEDUPE_WINDOW: Duration = DAY.saturating_mul(3);

@@ -1,7 +1,7 @@
 //! Which changes of a reload need a restart: sockets, sizes and threads that exist from the start.
 //!
-//! [`Config::restart_needed`] names every field of [`Config`], so that a new field does not compile before somebody
-//! decides here whether a reload applies it. Inside a table the serialized keys are compared: a new key needs a restart
+//! [`Config::restart_needed`] names every field of [`Config`], so that a new field does not compile until
+//! this module decides whether a reload applies it. Inside a table the serialized keys are compared: a new key needs a restart
 //! unless it is listed below.
 
 use super::listener::Listener;

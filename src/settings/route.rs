@@ -55,7 +55,7 @@ pub struct Route {
     pub upstream: Arc<Upstream>,
 }
 
-/// Where the configuration says that a secret or public key is.
+/// The source of a secret or public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
     /// An environment variable, by name.

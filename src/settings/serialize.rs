@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// What stands in place of a secret.
+/// Text that replaces a secret.
 pub(super) const REDACTED: &str = "[redacted]";
 
 /// Units of a duration, in milliseconds.

@@ -51,8 +51,16 @@ impl Resolver<'_> {
         Some(Dedupe {
             id: id?,
             window,
-            acknowledge: !matches!(written.on_duplicate, Some(Keyword(OnReplay::Reject))),
-            reject_missing: matches!(written.on_missing_id, Some(Keyword(OnMissingId::Reject))),
+            acknowledge: written
+                .on_duplicate
+                .map_or(defaults::ACKNOWLEDGE_DUPLICATE, |Keyword(answer)| {
+                    answer == OnReplay::Acknowledge
+                }),
+            reject_missing: written
+                .on_missing_id
+                .map_or(defaults::REJECT_MISSING_ID, |Keyword(action)| {
+                    action == OnMissingId::Reject
+                }),
         })
     }
 }

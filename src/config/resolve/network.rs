@@ -26,7 +26,7 @@ const PADDLE_SANDBOX: [[u8; 4]; 6] = [
     [100, 20, 172, 113],
 ];
 
-/// Names that stand for lists of addresses.
+/// Names of lists of addresses.
 const PRESETS: [(&str, [[u8; 4]; 6]); 2] = [("paddle-live", PADDLE_LIVE), ("paddle-sandbox", PADDLE_SANDBOX)];
 
 impl Resolver<'_> {

@@ -126,7 +126,11 @@ impl Resolver<'_> {
                 defaults::REPLAY_TIMEOUT
             }
         };
-        let accept_on_failure = matches!(written.on_store_failure, Some(Keyword(OnStoreFailure::Accept)));
+        let accept_on_failure = written
+            .on_store_failure
+            .map_or(defaults::ACCEPT_ON_STORE_FAILURE, |Keyword(action)| {
+                action == OnStoreFailure::Accept
+            });
         if accept_on_failure {
             self.report.warn(
                 "replay.on_store_failure",

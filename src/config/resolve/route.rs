@@ -200,7 +200,9 @@ impl Resolver<'_> {
     ) -> RouteSettings {
         let tolerance = self.tolerance(key, written.tolerance, scheme);
         let has_timestamp = scheme.map(|scheme| scheme.verifier.has_timestamp());
-        let report_only = matches!(written.mode, Some(Keyword(RouteMode::Report)));
+        let report_only = written
+            .mode
+            .map_or(defaults::REPORT_ONLY, |Keyword(mode)| mode == RouteMode::Report);
         if report_only {
             self.report.warn(
                 &format!("{key}.mode"),
@@ -237,7 +239,11 @@ impl Resolver<'_> {
                 defaults::BODY_TIMEOUT,
             ),
             reject_status: self.reject_status(&format!("{key}.reject_status"), written.reject_status),
-            refusal_detail: !matches!(written.refusal_detail, Some(Keyword(RefusalDetail::None))),
+            refusal_detail: written
+                .refusal_detail
+                .map_or(defaults::REFUSAL_DETAIL, |Keyword(detail)| {
+                    detail == RefusalDetail::Reason
+                }),
         }
     }
 
@@ -314,7 +320,11 @@ impl Resolver<'_> {
         has_timestamp: Option<bool>,
         tolerance: Option<Duration>,
     ) -> ReplayPolicy {
-        let acknowledge = matches!(written.on_replay, Some(Keyword(OnReplay::Acknowledge)));
+        let acknowledge = written
+            .on_replay
+            .map_or(defaults::ACKNOWLEDGE_REPLAY, |Keyword(answer)| {
+                answer == OnReplay::Acknowledge
+            });
         let window_key = format!("{key}.window");
         if matches!(written.enabled, Some(Flag(false))) {
             if written.window.is_some() || written.on_replay.is_some() {
@@ -369,7 +379,7 @@ impl Resolver<'_> {
                     self.report.warn(
                         &window_key,
                         format_args!(
-                            "{why}, so a replay is detected for {} only; `replay = {{ window = … }}` changes it",
+                            "{why}, so a replay is detected for {} only; set another time with `replay = {{ window = … }}`",
                             duration_text(defaults::REPLAY_WINDOW)
                         ),
                     );

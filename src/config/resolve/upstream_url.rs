@@ -1,4 +1,4 @@
-//! Parses the URLs of upstreams, and tells whether a target is one of the own addresses of the process. No I/O.
+//! Parses the URLs of upstreams, and compares targets with the addresses of the process itself. No I/O.
 
 use super::host::is_host;
 use crate::settings::{Address, UpstreamTarget, defaults};
