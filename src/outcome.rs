@@ -74,7 +74,7 @@ pub enum Rejection {
 
 /// Who caused the rejection. It decides the `verdict` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FailureSide {
     /// The sender: the request is not, or not provably, a genuine webhook.
     Sender,
     /// The delivery: the request is genuine, or may be, and could not be delivered. The sender should retry.
@@ -264,7 +264,7 @@ impl Rejection {
 
     /// Who caused the rejection.
     #[must_use]
-    pub const fn fault(self) -> Fault {
+    pub const fn failure_side(self) -> FailureSide {
         match self {
             Self::Overloaded
             | Self::ReplayStoreFull
@@ -274,7 +274,7 @@ impl Rejection {
             | Self::UpstreamInvalid
             | Self::UpstreamTimeout
             | Self::Draining
-            | Self::Internal => Fault::Delivery,
+            | Self::Internal => FailureSide::Delivery,
             Self::BadRequest
             | Self::HeaderConflict
             | Self::ExpectationFailed
@@ -293,7 +293,7 @@ impl Rejection {
             | Self::Replayed
             | Self::Duplicate
             | Self::DeliveryIdMissing
-            | Self::InFlight => Fault::Sender,
+            | Self::InFlight => FailureSide::Sender,
         }
     }
 }
@@ -377,9 +377,9 @@ impl Verdict {
             Self::Acknowledged(_) => "acknowledged",
             Self::Challenge => "handshake",
             Self::Reported(_) => "reported",
-            Self::Refused(rejection) => match rejection.fault() {
-                Fault::Sender => "rejected",
-                Fault::Delivery => "failed",
+            Self::Refused(rejection) => match rejection.failure_side() {
+                FailureSide::Sender => "rejected",
+                FailureSide::Delivery => "failed",
             },
         }
     }

@@ -4,7 +4,7 @@
 //! without a conclusion (a panic), it is recorded as `internal`, so that the numbers of requests and outcomes are
 //! equal.
 
-use crate::gateway::snapshot::Route;
+use crate::gateway::snapshot::CompiledRoute;
 use crate::http::message::{Headers, Role};
 use crate::outcome::{Outcome, Rejection, RequestId, Verdict};
 use crate::replay::Claim;
@@ -84,7 +84,7 @@ impl Recorder {
 pub struct Exchange {
     recorder: Arc<Recorder>,
     /// The route; `None` until the request is matched.
-    pub route: Option<Arc<Route>>,
+    pub route: Option<Arc<CompiledRoute>>,
     /// What is known so far. Recorded at the end.
     pub outcome: Outcome,
     /// The claim on this webhook. It is released when the exchange ends without committing it.

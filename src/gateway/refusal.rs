@@ -2,7 +2,7 @@
 //! provider's delivery log.
 
 use crate::gateway::answer::AnswerBody;
-use crate::gateway::snapshot::Route;
+use crate::gateway::snapshot::CompiledRoute;
 use crate::http::message::{Headers, Response};
 use crate::outcome::Rejection;
 use crate::scheme::challenge::ChallengeReply;
@@ -16,7 +16,7 @@ const WITHOUT_DETAIL: &str = "The request was refused";
 
 /// The answer to a refused request; `route` is `None` if no route matched.
 #[must_use]
-pub fn response(rejection: Rejection, route: Option<&Route>) -> Response<AnswerBody> {
+pub fn response(rejection: Rejection, route: Option<&CompiledRoute>) -> Response<AnswerBody> {
     let settings = route.map(|route| &route.settings);
     let status = settings
         .map(|settings| settings.reject_status)

@@ -29,12 +29,12 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Snapshot {
     table: RouteTable,
-    routes: Vec<Arc<Route>>,
+    routes: Vec<Arc<CompiledRoute>>,
 }
 
 /// One route, compiled.
 #[derive(Debug)]
-pub struct Route {
+pub struct CompiledRoute {
     /// The route as configured.
     pub settings: settings::Route,
     /// The upstream with its pool, shared with other routes that have the same upstream settings.
@@ -92,7 +92,7 @@ impl Snapshot {
                 },
             };
             upstreams.push(upstream.clone());
-            compiled.push(Arc::new(Route::compile(settings, upstream, metrics)));
+            compiled.push(Arc::new(CompiledRoute::compile(settings, upstream, metrics)));
         }
         if faults.is_empty() {
             Ok(Self {
@@ -106,13 +106,13 @@ impl Snapshot {
 
     /// The route for an authority (host with optional port) and a raw path without query.
     #[must_use]
-    pub fn find(&self, authority: &str, path: &str) -> Option<&Arc<Route>> {
+    pub fn find(&self, authority: &str, path: &str) -> Option<&Arc<CompiledRoute>> {
         self.routes.get(self.table.find(authority, path)?)
     }
 
     /// All routes, in configuration order.
     #[must_use]
-    pub fn routes(&self) -> &[Arc<Route>] {
+    pub fn routes(&self) -> &[Arc<CompiledRoute>] {
         &self.routes
     }
 
@@ -129,7 +129,7 @@ impl Snapshot {
     }
 }
 
-impl Route {
+impl CompiledRoute {
     fn compile(settings: settings::Route, upstream: Arc<Upstream>, metrics: &Metrics) -> Self {
         let text = |value: &str| HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static("unnamed"));
         let methods: Vec<_> = settings.methods.iter().map(hyper::Method::as_str).collect();

@@ -14,7 +14,7 @@
 
 use crate::gateway::Downstream;
 use crate::gateway::exchange::Exchange;
-use crate::gateway::snapshot::{Route, Snapshot};
+use crate::gateway::snapshot::{CompiledRoute, Snapshot};
 use crate::http::body::ReceivedBody;
 use crate::http::message::Request;
 use crate::http::rules;
@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 /// A request that has a route.
 pub(super) struct Matched<'r> {
-    route: Arc<Route>,
+    route: Arc<CompiledRoute>,
     authority: &'r str,
     target: PathAndQuery,
     /// The answer to an unsigned challenge of the provider, where the request is one.
@@ -48,7 +48,7 @@ pub(super) enum Admission<'r> {
 
 /// A request that the route may receive.
 pub(super) struct Admitted<'r> {
-    pub(super) route: Arc<Route>,
+    pub(super) route: Arc<CompiledRoute>,
     authority: &'r str,
     target: PathAndQuery,
 }
@@ -178,7 +178,7 @@ impl Admitted<'_> {
 
 impl Cleared {
     /// What becomes of a request that was verified and claimed, or not. A failure is an error, except in report mode.
-    pub(super) fn new(route: &Route, claimed: Result<&Verified, Rejection>) -> Result<Self, Rejection> {
+    pub(super) fn new(route: &CompiledRoute, claimed: Result<&Verified, Rejection>) -> Result<Self, Rejection> {
         match claimed {
             Ok(verified) => Ok(Self {
                 verdict: Verdict::Forwarded,
@@ -193,7 +193,7 @@ impl Cleared {
     }
 
     /// The value of `Hookgate-Verified`.
-    fn verification<'a>(&self, route: &'a Route) -> Cow<'a, [u8]> {
+    fn verification<'a>(&self, route: &'a CompiledRoute) -> Cow<'a, [u8]> {
         match self.verdict {
             Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
                 Cow::Owned(format!("failed; reason={}", rejection.reason()).into_bytes())
