@@ -12,12 +12,12 @@ const IN_HEADER: &str = "canary_header_token_77aa88bb99cc";
 
 fn assert_silent(what: &str, written: &str) {
     for canary in [IN_ENVIRONMENT, IN_FILE, IN_HEADER, "canary_", "canary-body"] {
-        assert!(!written.contains(canary), "{what} tells {canary}");
+        assert!(!written.contains(canary), "{what} contains {canary}");
     }
     for canary in [IN_ENVIRONMENT, IN_FILE, IN_HEADER] {
         assert!(
             !written.contains(&hex::encode(canary)),
-            "{what} tells {canary} in hexadecimal"
+            "{what} contains {canary} in hexadecimal"
         );
     }
 }
@@ -157,7 +157,7 @@ fn check_prints_no_secret() {
 /// Run as a process of its own by the test below: loads a configuration with secrets and panics with all of it in the
 /// message.
 #[test]
-#[ignore = "panics: `what_a_panic_prints` starts it"]
+#[ignore = "panics: `a_panic_prints_no_secret` starts it"]
 fn panics_with_the_whole_configuration() {
     let sources = hookgate::config::Sources {
         file: std::env::var_os("CANARY_FILE").map(Into::into),
@@ -166,7 +166,7 @@ fn panics_with_the_whole_configuration() {
     };
     let loaded = hookgate::config::inspect(&sources);
     let verifier = loaded.as_ref().map(|loaded| loaded.config.routes[0].verifier.clone());
-    assert!(loaded.is_err(), "everything at hand: {verifier:?} {loaded:#?}");
+    assert!(loaded.is_err(), "all values at hand: {verifier:?} {loaded:#?}");
 }
 
 /// I15: a real panic, with a full backtrace, of a process that holds secrets and formats every one of its values into
@@ -182,7 +182,7 @@ fn a_panic_prints_no_secret() {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "canary::panics_with_the_whole_configuration",
+            "operations::canary::panics_with_the_whole_configuration",
             "--ignored",
             "--nocapture",
             "--test-threads=1",
@@ -198,7 +198,7 @@ fn a_panic_prints_no_secret() {
     assert!(!output.status.success(), "{printed}");
     for expected in [
         "panicked at",
-        "everything at hand",
+        "all values at hand",
         "stack backtrace",
         "PADDLE_SECRET_0",
         "challenge: Some(",

@@ -159,7 +159,7 @@ fn an_upstream_with_faulty_tls_is_unreachable() {
 fn a_slow_steady_answer_ends_at_the_deadline() {
     let upstream = Upstream::new(|request, connection| {
         if request.index > 0 {
-            return connection.send(&answer("200 OK", &[], b"well again"));
+            return connection.send(&answer("200 OK", &[], b"recovered"));
         }
         connection.send(b"HTTP/1.1 200 OK\r\nX-Drip: ");
         // This ends when the gateway closes the connection.

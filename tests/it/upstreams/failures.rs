@@ -13,7 +13,7 @@ fn fails_once(fail: impl Fn(&mut Connection) -> AfterAnswer + Send + Sync + 'sta
         if request.index == 0 {
             fail(connection)
         } else {
-            connection.send(&answer("200 OK", &[], b"well again"))
+            connection.send(&answer("200 OK", &[], b"recovered"))
         }
     })
 }
@@ -36,7 +36,7 @@ fn refuses_then_delivers(gateway: &Gateway, status: u16, reason: &str) {
     let retry = gateway.exchange(&webhook);
     assert_eq!(
         (retry.status, retry.body.as_slice()),
-        (200, &b"well again"[..]),
+        (200, &b"recovered"[..]),
         "{retry:?}"
     );
     assert_eq!(gateway.exchange(&webhook).status, 409);
@@ -245,7 +245,7 @@ fn a_truncated_answer_never_ends_cleanly() {
         let retry = gateway.exchange(&webhook);
         assert_eq!(
             (retry.status, retry.body.as_slice()),
-            (200, &b"well again"[..]),
+            (200, &b"recovered"[..]),
             "the claim is released"
         );
     }

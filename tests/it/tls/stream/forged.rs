@@ -1,7 +1,7 @@
 //! Records that no honest client sends, encrypted with the right keys: each is refused with the alert that the protocol
 //! requires, and none makes the gateway use much memory.
 
-use super::rig::{ALERT, CONTENT, Forger, HANDSHAKE};
+use super::pair::{ALERT, CONTENT, Forger, HANDSHAKE};
 use super::{content, filled};
 use crate::support::http2::run;
 use proptest::prelude::*;

@@ -3,13 +3,13 @@
 //! `tls::renewal`.
 
 mod forged;
-mod rig;
+mod pair;
 
 use crate::support::http2::run;
 use bytes::BytesMut;
 use hookgate::http::transport::Readable as _;
+use pair::{CERTIFICATE, Client, Server, VERSIONS, client, connected, connected_to};
 use proptest::prelude::*;
-use rig::{CERTIFICATE, Client, Server, VERSIONS, client, connected, connected_to};
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::{HandshakeKind, ServerConfig};
 use std::future::{Future as _, poll_fn};

@@ -67,69 +67,72 @@ fn asked_more(dns: &Dns, more: usize) {
 /// requests.
 #[test]
 fn endpoints_follow_the_addresses_of_a_name() {
-    inside("upstreams::names::endpoints_follow_the_addresses_of_a_name", || {
-        let dns = Dns::new("127.0.0.1:53");
-        dns.addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
-        let gate = Gate::default();
-        let held = gate.clone();
-        let leaving = Upstream::at("127.0.0.2:8000", move |request, connection| {
-            if request.body.starts_with(b"hold") {
-                held.pass();
-            }
-            connection.send(&answer("200 OK", &[], b"127.0.0.2"))
-        });
-        let (_three, _four) = (pod("127.0.0.3"), pod("127.0.0.4"));
-        let gateway = start("idle_timeout = \"1h\"");
-        // The addresses are resolved before the first request.
-        answer_all(&gateway, &["127.0.0.2", "127.0.0.3"]);
-
-        // Keep one request at the endpoint that will be removed: webhooks are sent until one arrives there.
-        let is_held = || {
-            leaving
-                .requests()
-                .iter()
-                .any(|request| request.body.starts_with(b"hold"))
-        };
-        let mut count = 0;
-        let mut waiting = eventually("a request at the endpoint that will be removed", || {
-            count += 1;
-            let mut client = gateway.connect();
-            client.send(&Webhook::new(format!("hold {count}")).bytes());
-            eventually("the arrival of the request", || {
-                (is_held() || client.receives_anything()).then_some(())
+    inside(
+        "upstreams::pool::names::endpoints_follow_the_addresses_of_a_name",
+        || {
+            let dns = Dns::new("127.0.0.1:53");
+            dns.addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
+            let gate = Gate::default();
+            let held = gate.clone();
+            let leaving = Upstream::at("127.0.0.2:8000", move |request, connection| {
+                if request.body.starts_with(b"hold") {
+                    held.pass();
+                }
+                connection.send(&answer("200 OK", &[], b"127.0.0.2"))
             });
-            is_held().then_some(client)
-        });
-        dns.addresses("app.test", &["127.0.0.3", "127.0.0.4"]);
-        eventually("the draining endpoint", || {
-            let metrics = gateway.metrics();
-            let state = |state: &str| metrics.sum("hookgate_upstream_endpoints", &[("state", state)]);
-            ((state("up"), state("draining")) == (2.0, 1.0)).then_some(())
-        });
-        answer_all(&gateway, &["127.0.0.3", "127.0.0.4"]);
-        eventually("the end of the idle connections", || {
-            (leaving.open() == 1).then_some(())
-        });
-        gate.open();
-        assert_eq!(waiting.response().body, b"127.0.0.2");
-        eventually("the end of the last connection", || (leaving.open() == 0).then_some(()));
-        gateway.wait_for_metric("hookgate_upstream_endpoints", &[("state", "draining")], 0.0);
-        // No address becomes a label.
-        let series = gateway.metrics().series().join("\n");
-        assert!(
-            !series.contains("127.0.0.3:8000") && series.contains("http://app.test:8000"),
-            "{series}"
-        );
-        let line = gateway.wait_for_audit_lines("none", 1).remove(0);
-        assert_eq!(line["upstream"], "http://app.test:8000");
-    });
+            let (_three, _four) = (pod("127.0.0.3"), pod("127.0.0.4"));
+            let gateway = start("idle_timeout = \"1h\"");
+            // The addresses are resolved before the first request.
+            answer_all(&gateway, &["127.0.0.2", "127.0.0.3"]);
+
+            // Keep one request at the endpoint that will be removed: webhooks are sent until one arrives there.
+            let is_held = || {
+                leaving
+                    .requests()
+                    .iter()
+                    .any(|request| request.body.starts_with(b"hold"))
+            };
+            let mut count = 0;
+            let mut waiting = eventually("a request at the endpoint that will be removed", || {
+                count += 1;
+                let mut client = gateway.connect();
+                client.send(&Webhook::new(format!("hold {count}")).bytes());
+                eventually("the arrival of the request", || {
+                    (is_held() || client.receives_anything()).then_some(())
+                });
+                is_held().then_some(client)
+            });
+            dns.addresses("app.test", &["127.0.0.3", "127.0.0.4"]);
+            eventually("the draining endpoint", || {
+                let metrics = gateway.metrics();
+                let state = |state: &str| metrics.sum("hookgate_upstream_endpoints", &[("state", state)]);
+                ((state("up"), state("draining")) == (2.0, 1.0)).then_some(())
+            });
+            answer_all(&gateway, &["127.0.0.3", "127.0.0.4"]);
+            eventually("the end of the idle connections", || {
+                (leaving.open() == 1).then_some(())
+            });
+            gate.open();
+            assert_eq!(waiting.response().body, b"127.0.0.2");
+            eventually("the end of the last connection", || (leaving.open() == 0).then_some(()));
+            gateway.wait_for_metric("hookgate_upstream_endpoints", &[("state", "draining")], 0.0);
+            // No address becomes a label.
+            let series = gateway.metrics().series().join("\n");
+            assert!(
+                !series.contains("127.0.0.3:8000") && series.contains("http://app.test:8000"),
+                "{series}"
+            );
+            let line = gateway.wait_for_audit_lines("none", 1).remove(0);
+            assert_eq!(line["upstream"], "http://app.test:8000");
+        },
+    );
 }
 
 /// G09: a name server that fails, answers that the name does not exist, or does not answer: the last known addresses
 /// stay in use, and no request waits.
 #[test]
 fn a_failing_name_server_changes_nothing() {
-    inside("upstreams::names::a_failing_name_server_changes_nothing", || {
+    inside("upstreams::pool::names::a_failing_name_server_changes_nothing", || {
         let dns = Dns::new("127.0.0.1:53");
         dns.addresses("app.test", &["127.0.0.2", "127.0.0.3"]);
         let (_two, _three) = (pod("127.0.0.2"), pod("127.0.0.3"));
@@ -162,7 +165,7 @@ fn a_failing_name_server_changes_nothing() {
 /// exists.
 #[test]
 fn a_name_is_used_once_it_exists() {
-    inside("upstreams::names::a_name_is_used_once_it_exists", || {
+    inside("upstreams::pool::names::a_name_is_used_once_it_exists", || {
         let dns = Dns::new("127.0.0.1:53");
         let _two = pod("127.0.0.2");
         let gateway = start("");
@@ -184,7 +187,7 @@ fn a_name_is_used_once_it_exists() {
 /// G09: addresses of both families, one of which is unreachable: no webhook is lost, and the dead address is ejected.
 #[test]
 fn a_dead_address_costs_no_webhook() {
-    inside("upstreams::names::a_dead_address_costs_no_webhook", || {
+    inside("upstreams::pool::names::a_dead_address_costs_no_webhook", || {
         let dns = Dns::new("127.0.0.1:53");
         let (_four, _six) = (pod("127.0.0.2"), pod("::1"));
         // Nothing listens at 127.0.0.9; the network has no route to 2001:db8::1, which therefore is no endpoint.
@@ -205,28 +208,31 @@ fn a_dead_address_costs_no_webhook() {
 /// The certificate of each address must be valid for the name, not for the address.
 #[test]
 fn certificates_are_checked_against_the_name() {
-    inside("upstreams::names::certificates_are_checked_against_the_name", || {
-        let dns = Dns::new("127.0.0.1:53");
-        let (right, wrong) = (Certificate::new(&["app.test"]), Certificate::new(&["other.test"]));
-        dns.addresses("app.test", &["127.0.0.1"]);
-        let upstream = Upstream::tls(right.server(), |_, connection| {
-            connection.send(&answer("200 OK", &[], b"as named"))
-        });
-        let port = upstream.url().rsplit(':').next().unwrap().to_owned();
-        let setup = Setup::new(&format!("https://app.test:{port}"));
-        right.write(setup.directory(), "right");
-        wrong.write(setup.directory(), "wrong");
-        let gateway = setup.upstream("ca = \"right.crt\"").start();
-        assert_eq!(ask(&gateway), (200, "as named".into()));
-        super::changing::reload(&gateway, "right.crt", "wrong.crt");
-        assert_eq!(ask(&gateway).0, 502);
-    });
+    inside(
+        "upstreams::pool::names::certificates_are_checked_against_the_name",
+        || {
+            let dns = Dns::new("127.0.0.1:53");
+            let (right, wrong) = (Certificate::new(&["app.test"]), Certificate::new(&["other.test"]));
+            dns.addresses("app.test", &["127.0.0.1"]);
+            let upstream = Upstream::tls(right.server(), |_, connection| {
+                connection.send(&answer("200 OK", &[], b"as named"))
+            });
+            let port = upstream.url().rsplit(':').next().unwrap().to_owned();
+            let setup = Setup::new(&format!("https://app.test:{port}"));
+            right.write(setup.directory(), "right");
+            wrong.write(setup.directory(), "wrong");
+            let gateway = setup.upstream("ca = \"right.crt\"").start();
+            assert_eq!(ask(&gateway), (200, "as named".into()));
+            super::changing::reload(&gateway, "right.crt", "wrong.crt");
+            assert_eq!(ask(&gateway).0, 502);
+        },
+    );
 }
 
 /// A reload to another name waits for its addresses before it takes effect: every request has an endpoint.
 #[test]
 fn a_reload_to_a_name_loses_nothing() {
-    inside("upstreams::names::a_reload_to_a_name_loses_nothing", || {
+    inside("upstreams::pool::names::a_reload_to_a_name_loses_nothing", || {
         let dns = Dns::new("127.0.0.1:53");
         dns.addresses("app.test", &["127.0.0.2"]);
         dns.set_reply("next.test", Reply::Slowly(vec!["127.0.0.3".parse().unwrap()]));

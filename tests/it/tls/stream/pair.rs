@@ -24,15 +24,15 @@ pub(super) const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::T
 
 /// A byte stream that returns at most `step` bytes for each read.
 #[derive(Debug)]
-pub(super) struct Steps {
+pub(super) struct LimitedReads {
     pub(super) io: DuplexStream,
     pub(super) step: usize,
 }
 
-pub(super) type Server = tls::Stream<Steps>;
+pub(super) type Server = tls::Stream<LimitedReads>;
 pub(super) type Client = TlsStream<DuplexStream>;
 
-impl AsyncRead for Steps {
+impl AsyncRead for LimitedReads {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let step = self.step.min(buf.remaining());
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(step));
@@ -43,7 +43,7 @@ impl AsyncRead for Steps {
     }
 }
 
-impl AsyncWrite for Steps {
+impl AsyncWrite for LimitedReads {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
@@ -57,7 +57,7 @@ impl AsyncWrite for Steps {
     }
 }
 
-impl Readable for Steps {
+impl Readable for LimitedReads {
     fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -93,7 +93,7 @@ pub(super) async fn connected_to(
     let (near, far) = duplex(pipe);
     let connector = TlsConnector::from(Arc::new(client));
     let (server, client) = tokio::join!(
-        tls::Stream::accept(server, Steps { io: near, step }),
+        tls::Stream::accept(server, LimitedReads { io: near, step }),
         connector.connect("localhost".try_into().unwrap(), far)
     );
     (server.unwrap(), client.unwrap())
@@ -162,7 +162,7 @@ impl Forger {
                 session.process_new_packets().unwrap();
             }
         };
-        let io = Steps { io: near, step };
+        let io = LimitedReads { io: near, step };
         let (server, ()) = tokio::join!(tls::Stream::accept(CERTIFICATE.server(), io), handshake);
         let secrets = session.dangerous_extract_secrets().unwrap();
         let (ours, theirs) = (Keys::new(secrets.tx), Keys::new(secrets.rx));
