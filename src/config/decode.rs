@@ -115,16 +115,16 @@ const fn kind_of(found: &Actual) -> &'static str {
 
 /// The path in the form of the faults: `route[0].path`.
 fn render(tree: &Value, path: &[String]) -> String {
-    let mut place = Some(tree);
+    let mut current = Some(tree);
     let mut text = String::new();
     for segment in path {
-        let is_item = matches!(place, Some(Value::Array(..)));
+        let is_item = matches!(current, Some(Value::Array(..)));
         match is_item {
             true => text = format!("{text}[{segment}]"),
             false if text.is_empty() => text.clone_from(segment),
             false => text = format!("{text}.{segment}"),
         }
-        place = place.and_then(|value| match value {
+        current = current.and_then(|value| match value {
             Value::Dict(_, dict) => dict.get(segment),
             Value::Array(_, items) => segment.parse::<usize>().ok().and_then(|index| items.get(index)),
             Value::String(..) | Value::Char(..) | Value::Bool(..) | Value::Num(..) | Value::Empty(..) => None,

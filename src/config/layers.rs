@@ -263,11 +263,11 @@ fn assign(tree: &mut Dict, assignment: &Assignment) -> Result<String, (String, S
         .ok_or_else(|| (String::from("no key"), String::new()))?;
     let key = existing(tree, first);
     let mut path = key.clone();
-    let mut place = tree.entry(key).or_insert_with(|| container(rest));
+    let mut current = tree.entry(key).or_insert_with(|| container(rest));
     for (depth, segment) in rest.iter().enumerate() {
         let after = rest.get(depth + 1..).unwrap_or_default();
         let index = segment.parse::<usize>().ok();
-        place = match (place, index) {
+        current = match (current, index) {
             (Value::Array(_, items), Some(index)) => {
                 path = format!("{path}[{index}]");
                 let count = items.len();
@@ -300,7 +300,7 @@ fn assign(tree: &mut Dict, assignment: &Assignment) -> Result<String, (String, S
             }
         };
     }
-    *place = parse_inline(&assignment.text);
+    *current = parse_inline(&assignment.text);
     Ok(path)
 }
 

@@ -87,7 +87,7 @@ fn read(path: &Path, report: &mut Report) -> Document {
     }
 }
 
-/// Adds its place to each fault and sorts the faults by line.
+/// Adds the line or origin to each fault and sorts the faults by line.
 fn faults(sources: &Sources, report: Report, files: Vec<PathBuf>, document: &Document, origins: &Origins) -> Faults {
     let mut faults = report.faults;
     for fault in &mut faults {

@@ -1,7 +1,7 @@
 //! Makes the settings from the keys of the file: fills in defaults, checks keys against each other, and reads secrets and
 //! certificates.
 //!
-//! Every fault is recorded, and a harmless value takes the place of the faulty one, so that one run finds all faults. The
+//! Every fault is recorded, and a harmless value replaces the faulty one, so that one run finds all faults. The
 //! result is used only if no fault was recorded.
 //!
 //! [`Resolver`] has one method for each table of the file; the modules are in the order of the imports.

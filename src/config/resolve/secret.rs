@@ -151,13 +151,13 @@ impl Resolver<'_> {
         let bytes = secret.expose();
         let text = String::from_utf8_lossy(bytes).trim().to_ascii_lowercase();
         if text.is_empty() {
-            let place = match source {
+            let source_text = match source {
                 SecretSource::Env(name) => format!("the variable {name}"),
                 SecretSource::File(path) => path.display().to_string(),
             };
             self.report.fault(
                 key,
-                format!("{place} is empty"),
+                format!("{source_text} is empty"),
                 "write the provider's secret there: with an empty key everyone could sign",
             );
             return false;
