@@ -96,7 +96,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
                 .bytes(),
         ),
         (
-            "nominated",
+            "Connection that names the signature",
             webhook("a17")
                 .header("Connection", "Paddle-Signature, Content-Length")
                 .bytes(),

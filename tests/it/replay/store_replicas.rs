@@ -198,7 +198,7 @@ fn replicas_that_come_and_go_lose_nothing() {
     }
     assert!(twice <= kills, "{twice} delivered twice with {kills} restarts");
     println!(
-        "{count} webhooks, {kills} restarts, {} retries, {twice} taken twice, none lost, in {:?}",
+        "{count} webhooks, {kills} restarts, {} retries, {twice} delivered twice, none lost, in {:?}",
         counters.retries.load(Ordering::Relaxed),
         started.elapsed()
     );

@@ -2,6 +2,7 @@
 //! to a request are recognised, and no other cause is claimed.
 
 mod bodies;
+mod command;
 
 use crate::support::gateway::binary;
 use crate::support::paddle::{PATH, SECRET, now, signature};
@@ -394,80 +395,5 @@ fn every_cause_is_shown_by_a_captured_request() {
             is_called("has_certain_cause") || is_called("has_likely_cause"),
             "no test shows {cause}"
         );
-    }
-}
-
-/// `sign` makes headers for every preset that can be signed, and `verify` accepts them.
-#[test]
-fn verify_accepts_what_sign_makes() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("body.json");
-    std::fs::write(
-        &file,
-        format!("{{\"id\":\"1\",\"webhookTimestamp\":{SIGNED_AT_UNIX}000}}"),
-    )
-    .unwrap();
-    let file = file.to_str().unwrap();
-    let mut signed = 0;
-    for provider in hookgate::scheme::presets::names() {
-        let secret = match provider {
-            "adyen" | "adyen-platform" => "74F490DD33F7327BAECC88B2947C011F",
-            _ => "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-        };
-        let mut common = vec!["--provider", provider, "--secret-env", "KEY"];
-        if ["twilio", "square", "hubspot-v3"].contains(&provider) {
-            common.extend(["--public-url", "https://hooks.example.com"]);
-        }
-        let output = binary()
-            .args(["sign", file, "--timestamp", &SIGNED_AT_UNIX.to_string()])
-            .args(&common)
-            .env("KEY", secret)
-            .output()
-            .unwrap();
-        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        if ["sendgrid", "discord", "paddle-classic", "mailgun", "adyen"].contains(&provider) {
-            assert_eq!(output.status.code(), Some(2), "{provider}: {text}");
-            assert!(text.contains("key") && !text.contains(secret), "{provider}: {text}");
-            continue;
-        }
-        assert_eq!(output.status.code(), Some(0), "{provider}: {text}");
-        let at = SIGNED_AT_UNIX.to_string();
-        let result = verify(
-            text.as_bytes(),
-            &[&common[..], &["--body", file, "--at", &at]].concat(),
-            &[("KEY", secret)],
-        );
-        // A token is sent as it is: this is how the scheme works.
-        assert_eq!(result.code, Some(0), "{provider}: {}", result.human);
-        signed += 1;
-    }
-    assert_eq!(signed, 25);
-}
-
-/// Mistakes on the command line: exit code 2, and a message with the correction.
-#[test]
-fn mistakes_on_the_command_line_exit_with_2() {
-    let sent = raw_request("Paddle-Signature: ts=1;h1=00", b"{}");
-    for (capture, arguments, words) in [
-        (&sent[..], &["--secret-env", "NOT_THERE"][..], "NOT_THERE"),
-        (
-            b"Paddle-Signature: x\nContent-Length: 5\n",
-            &["--secret-env", "KEY"],
-            "--body",
-        ),
-        (b"not a captured request", &["--secret-env", "KEY"], "header line"),
-        (&sent, &["--secret-env", "KEY", "--at", "yesterday"], "--at"),
-        (
-            &sent,
-            &["--secret-env", "KEY", "--provider", "padle"],
-            "did you mean `paddle`",
-        ),
-        (&sent, &["--config", "/nonexistent.toml"], "--secret-env"),
-        (&sent, &["--secret-env", "KEY", "--entry", "1"], "HAR"),
-    ] {
-        let output = run(capture, arguments, &[("KEY", SECRET)]);
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
-        assert!(text.contains(words), "{arguments:?}: {text}");
     }
 }

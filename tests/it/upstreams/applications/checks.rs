@@ -59,7 +59,7 @@ pub(super) fn delivered(application: &Application, order: &Order, response: &Res
 
 /// A genuine webhook is processed once and its answer is returned. Unsigned, tampered, stale, replayed and wrongly
 /// signed webhooks, and tricks with header names, never reach the application.
-pub(super) fn only_the_genuine_passes(example: &'static Example, transport: Transport) {
+pub(super) fn only_genuine_webhooks_reach_it(example: &'static Example, transport: Transport) {
     let application = Application::new(example, transport);
     let proxy = application.start_proxy("60s");
     // Requests that the application must have received.
@@ -194,7 +194,7 @@ fn aged(application: &Application) -> Vec<Forgery> {
         ("stale", at(sender_keys.time - 3600), 401, "timestamp_stale"),
         ("of the future", at(sender_keys.time + 3600), 401, "timestamp_future"),
         (
-            "stamped anew",
+            "with a new timestamp",
             at(sender_keys.time - 3600).signature(Some(&restamped)),
             401,
             "signature_mismatch",
@@ -212,13 +212,13 @@ fn aged(application: &Application) -> Vec<Forgery> {
             "header_conflict",
         ),
         (
-            "nominated away",
+            "removed through Connection",
             fresh().header("Connection", "Paddle-Signature"),
             400,
             "header_conflict",
         ),
         (
-            "nominated under another name",
+            "Connection that names an alias",
             fresh().header("Connection", "paddle_signature"),
             400,
             "header_conflict",
@@ -365,7 +365,7 @@ fn refuses_direct_requests(application: &Application) {
 
 /// A hundred deliveries at the same time, each on its own connection, with as many workers as the example has: all are
 /// answered, none is lost, none is processed twice.
-pub(super) fn a_crowd_is_served(example: &'static Example, transport: Transport) {
+pub(super) fn a_hundred_concurrent_webhooks_are_served(example: &'static Example, transport: Transport) {
     let application = Application::new(example, transport);
     let proxy = application.start_proxy("60s");
     let orders: Vec<Order> = (0..100)
@@ -385,7 +385,7 @@ pub(super) fn a_crowd_is_served(example: &'static Example, transport: Transport)
 }
 
 /// `run` as a user calls it: both processes start, `run send` gets the licence, and ending `run` ends both.
-pub(super) fn run_brings_up_both(example: &'static Example, transport: Transport) {
+pub(super) fn run_starts_both_processes(example: &'static Example, transport: Transport) {
     let mut application = Application::prepare(example, transport);
     let logs = Logs::default();
     let mut both = Group::start(application.run(""), &logs);

@@ -29,7 +29,7 @@ fn retry_until_accepted(application: &Application, proxy: &Proxy, order: &Order)
 }
 
 /// An application that does not answer in time, and one that is down.
-pub(super) fn what_is_slow_or_down_is_retried(example: &'static Example, transport: Transport) {
+pub(super) fn a_slow_or_absent_application_gets_the_retry(example: &'static Example, transport: Transport) {
     let mut application = Application::new(example, transport);
     let proxy = application.start_proxy("60s");
     for &convention in example.conventions {
@@ -39,7 +39,7 @@ pub(super) fn what_is_slow_or_down_is_retried(example: &'static Example, transpo
 }
 
 /// An application that dies before its answer, and inside it.
-pub(super) fn a_crash_is_retried(example: &'static Example, transport: Transport) {
+pub(super) fn a_crashed_application_gets_the_retry(example: &'static Example, transport: Transport) {
     let mut application = Application::new(example, transport);
     let proxy = application.start_proxy("60s");
     crashing_before_its_answer(&mut application, &proxy);

@@ -6,8 +6,8 @@ mod failures;
 mod order;
 mod processes;
 
-use checks::{a_crowd_is_served, only_the_genuine_passes, run_brings_up_both};
-use failures::{a_crash_is_retried, what_is_slow_or_down_is_retried};
+use checks::{a_hundred_concurrent_webhooks_are_served, only_genuine_webhooks_reach_it, run_starts_both_processes};
+use failures::{a_crashed_application_gets_the_retry, a_slow_or_absent_application_gets_the_retry};
 use order::Convention;
 use processes::Transport;
 use std::path::{Path, PathBuf};
@@ -120,47 +120,47 @@ macro_rules! example {
 example!(
     flask,
     FLASK,
-    run_brings_up_both(unix: Unix),
-    only_the_genuine_passes(unix: Unix, tcp: Tcp),
-    a_crowd_is_served(unix: Unix),
-    what_is_slow_or_down_is_retried(unix: Unix),
-    a_crash_is_retried(unix: Unix)
+    run_starts_both_processes(unix: Unix),
+    only_genuine_webhooks_reach_it(unix: Unix, tcp: Tcp),
+    a_hundred_concurrent_webhooks_are_served(unix: Unix),
+    a_slow_or_absent_application_gets_the_retry(unix: Unix),
+    a_crashed_application_gets_the_retry(unix: Unix)
 );
 example!(
     rails,
     RAILS,
-    run_brings_up_both(unix: Unix),
-    only_the_genuine_passes(unix: Unix, tcp: Tcp),
-    a_crowd_is_served(unix: Unix),
-    what_is_slow_or_down_is_retried(tcp: Tcp),
-    a_crash_is_retried(unix: Unix)
+    run_starts_both_processes(unix: Unix),
+    only_genuine_webhooks_reach_it(unix: Unix, tcp: Tcp),
+    a_hundred_concurrent_webhooks_are_served(unix: Unix),
+    a_slow_or_absent_application_gets_the_retry(tcp: Tcp),
+    a_crashed_application_gets_the_retry(unix: Unix)
 );
 example!(
     django,
     DJANGO,
-    run_brings_up_both(tcp: Tcp),
-    only_the_genuine_passes(unix: Unix, tcp: Tcp),
-    a_crowd_is_served(tcp: Tcp),
-    what_is_slow_or_down_is_retried(tcp: Tcp),
-    a_crash_is_retried(tcp: Tcp)
+    run_starts_both_processes(tcp: Tcp),
+    only_genuine_webhooks_reach_it(unix: Unix, tcp: Tcp),
+    a_hundred_concurrent_webhooks_are_served(tcp: Tcp),
+    a_slow_or_absent_application_gets_the_retry(tcp: Tcp),
+    a_crashed_application_gets_the_retry(tcp: Tcp)
 );
 example!(
     fastapi,
     FASTAPI,
-    run_brings_up_both(tcp: Tcp),
-    only_the_genuine_passes(unix: Unix, tcp: Tcp),
-    a_crowd_is_served(tcp: Tcp),
-    what_is_slow_or_down_is_retried(tcp: Tcp),
-    a_crash_is_retried(unix: Unix)
+    run_starts_both_processes(tcp: Tcp),
+    only_genuine_webhooks_reach_it(unix: Unix, tcp: Tcp),
+    a_hundred_concurrent_webhooks_are_served(tcp: Tcp),
+    a_slow_or_absent_application_gets_the_retry(tcp: Tcp),
+    a_crashed_application_gets_the_retry(unix: Unix)
 );
 example!(
     nextjs,
     NEXTJS,
-    run_brings_up_both(tcp: Tcp),
-    only_the_genuine_passes(tcp: Tcp),
-    a_crowd_is_served(tcp: Tcp),
-    what_is_slow_or_down_is_retried(tcp: Tcp),
-    a_crash_is_retried(tcp: Tcp)
+    run_starts_both_processes(tcp: Tcp),
+    only_genuine_webhooks_reach_it(tcp: Tcp),
+    a_hundred_concurrent_webhooks_are_served(tcp: Tcp),
+    a_slow_or_absent_application_gets_the_retry(tcp: Tcp),
+    a_crashed_application_gets_the_retry(tcp: Tcp)
 );
 
 /// HTTP/1.0 and answers that end with the connection, as the frameworks' own development servers send them.

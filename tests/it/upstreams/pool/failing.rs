@@ -84,7 +84,7 @@ fn a_dead_endpoint_is_used_again_after_it_recovers() {
     assert_eq!(
         back.requests().len() + alive.requests().len(),
         sent.get(),
-        "none twice, none lost"
+        "a webhook was delivered twice or lost"
     );
 }
 
