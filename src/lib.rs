@@ -15,7 +15,7 @@
 //! 1. [`listener`] accepts a connection within the connection limit; [`tls`] completes the TLS handshake before its deadline.
 //! 2. [`listener::connection`] reads the request's head within its limits ([`http::http1`]; hyper reads HTTP/2) and puts a
 //!    timeout on every wait.
-//! 3. [`gateway`] ★ is the request's way, one function read from top to bottom. [`gateway::route`] finds the route.
+//! 3. [`gateway`] ★ is the request's way, one function read from top to bottom. [`gateway::route_table`] finds the route.
 //!    [`http::rules`] refuses header fields that two servers could read in two ways. [`scheme`] reads the signature from the
 //!    head and checks its age *before a byte of the body is held in memory*. [`http::body`] reads the body within its limit
 //!    and hashes it as it arrives. [`scheme`] verifies the signature, [`replay`] claims the delivery, and [`upstream`]
