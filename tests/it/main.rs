@@ -18,6 +18,7 @@ mod heavy;
 mod operations;
 mod protocol;
 mod replay;
+mod reports;
 mod schemes;
 mod tls;
 mod upstreams;
