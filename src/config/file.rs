@@ -198,6 +198,8 @@ pub(super) enum UpstreamReference {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Upstream {
     pub(super) url: OneOrMany<ServerEntry>,
+    pub(super) host: Option<String>,
+    pub(super) path: Option<String>,
     pub(super) ca: Option<String>,
     pub(super) client: Option<Certificate>,
     pub(super) connect_timeout: Option<DurationValue>,

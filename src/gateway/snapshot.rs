@@ -264,14 +264,16 @@ impl CompiledRoute {
         upstream.connect_timeout + upstream.timeout + LEASE_MARGIN
     }
 
-    /// The target of the forwarded request: the raw path and query, below the upstream's base path.
+    /// The target of the forwarded request: the raw path and query below the upstream's base path, or the upstream's own
+    /// path with the raw query.
     #[must_use]
     pub fn target<'a>(&self, received: &'a PathAndQuery) -> Cow<'a, str> {
-        let base = &self.upstream.settings().base_path;
-        if base.is_empty() {
-            Cow::Borrowed(received.as_str())
-        } else {
-            Cow::Owned(format!("{base}{received}"))
+        let upstream = self.upstream.settings();
+        match (&upstream.path, upstream.base_path.as_str(), received.query()) {
+            (Some(path), _, Some(query)) => Cow::Owned(format!("{path}?{query}")),
+            (Some(path), _, None) => Cow::Owned(path.clone()),
+            (None, "", _) => Cow::Borrowed(received.as_str()),
+            (None, base, _) => Cow::Owned(format!("{base}{received}")),
         }
     }
 }

@@ -158,6 +158,7 @@ impl Admitted<'_> {
             headers: &request.headers,
             origin: &downstream.origin,
             authority: self.authority,
+            host: route.upstream.settings().host.as_ref(),
             length: body.len(),
             request_id,
             verification: VerificationHeaders {

@@ -15,6 +15,10 @@ pub struct Upstream {
     pub servers: Vec<ServerSettings>,
     /// Prefix of the forwarded path: the path of the URL without a trailing slash, usually empty.
     pub base_path: String,
+    /// `Host` of every forwarded request; `None` keeps the sender's.
+    pub host: Option<HeaderValue>,
+    /// Path of every forwarded request, in place of the sender's; `None` keeps that. The base path is then empty.
+    pub path: Option<String>,
     /// Time for the TCP connection and the TLS handshake together, over all endpoints that one request tries.
     pub connect_timeout: Duration,
     /// Time from the first byte sent to the last byte of the answer.
@@ -162,6 +166,12 @@ impl Serialize for Upstream {
                 };
                 table.serialize_entry("url", &servers.iter().map(entry).collect::<Vec<_>>())?;
             }
+        }
+        if let Some(host) = self.host.as_ref().and_then(|host| host.to_str().ok()) {
+            table.serialize_entry("host", host)?;
+        }
+        if let Some(path) = &self.path {
+            table.serialize_entry("path", path)?;
         }
         let tls = self.servers.iter().find_map(|server| match &server.target {
             UpstreamTarget::Tls { ca, client, .. } => Some((ca, client)),

@@ -32,6 +32,8 @@ pub struct ForwardedHead<'a> {
     pub origin: &'a Origin,
     /// The authority of the request, from [`crate::http::rules::authority`].
     pub authority: &'a str,
+    /// `Host` from the configuration (`upstream.host`); it replaces the sender's.
+    pub host: Option<&'a HeaderValue>,
     /// The body's exact length in bytes.
     pub length: usize,
     /// `X-Request-ID`, which identifies the exchange in the application's log; it replaces the sender's.
@@ -73,9 +75,11 @@ impl ForwardedHead<'_> {
                 lines::field(&mut out.0, header.name, header.value);
             }
         }
-        // An HTTP/2 request may have its authority in `:authority` only.
-        if !self.headers.has(Role::Host) {
-            out.field("host", self.authority.as_bytes());
+        match self.host {
+            Some(host) => out.field("host", host.as_bytes()),
+            // An HTTP/2 request may have its authority in `:authority` only.
+            None if !self.headers.has(Role::Host) => out.field("host", self.authority.as_bytes()),
+            None => {}
         }
         out.put(&[b"content-length: "]);
         out.decimal(self.length);
@@ -110,7 +114,8 @@ impl ForwardedHead<'_> {
     /// configuration checks that.
     fn passes_on(&self, header: Header<'_>) -> bool {
         match header.role {
-            Role::Host | Role::Content | Role::Date => true,
+            Role::Host => self.host.is_none(),
+            Role::Content | Role::Date => true,
             Role::Other => !self.is_fixed(header.name),
             Role::ForwardedProto | Role::ForwardedHost | Role::Forwarded => self.origin.trusted,
             // The gateway writes its own.
@@ -206,6 +211,7 @@ mod tests {
             headers: &headers,
             origin: &origin,
             authority: "h:8443",
+            host: None,
             length: 7,
             request_id: "id-1",
             verification: VerificationHeaders {

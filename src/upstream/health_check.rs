@@ -115,9 +115,11 @@ async fn check_once(endpoint: &Endpoint, check: &HealthCheck) -> Result<(), Stri
 }
 
 fn request(endpoint: &Endpoint, check: &HealthCheck) -> OutgoingRequest {
-    let host = match endpoint.target() {
-        UpstreamTarget::Unix(_) => "localhost",
-        UpstreamTarget::Tcp { .. } | UpstreamTarget::Tls { .. } => {
+    let configured = endpoint.shared.settings.host.as_ref();
+    let host = match (configured.and_then(|host| host.to_str().ok()), endpoint.target()) {
+        (Some(host), _) => host,
+        (None, UpstreamTarget::Unix(_)) => "localhost",
+        (None, UpstreamTarget::Tcp { .. } | UpstreamTarget::Tls { .. }) => {
             endpoint.server.name.split("://").nth(1).unwrap_or_default()
         }
     };

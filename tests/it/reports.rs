@@ -300,4 +300,6 @@ macro_rules! cases {
 
 cases! {
     a_genuine_webhook_is_forwarded_and_a_forged_one_is_not = "genuine-and-forged",
+    the_application_gets_its_own_host = "f1-host-of-the-upstream",
+    the_application_gets_its_own_path = "f2-other-path-at-the-application",
 }

@@ -43,8 +43,8 @@ impl Resolver<'_> {
     }
 }
 
-/// Checks the path of a route. An error is the problem, for the fault.
-fn check_path(path: &str) -> Result<(), String> {
+/// Checks the path of a route or of forwarded requests. An error is the problem, for the fault.
+pub(super) fn check_path(path: &str) -> Result<(), String> {
     if !path.starts_with('/') {
         return Err(String::from("a path must begin with `/`"));
     }

@@ -145,6 +145,8 @@ impl Resolver<'_> {
         let upstream = Upstream {
             servers: Vec::new(),
             base_path: String::new(),
+            host: self.upstream_host(&format!("{key}.host"), table.host.as_deref()),
+            path: self.upstream_path(&format!("{key}.path"), table.path),
             connect_timeout: self.timeout(
                 &format!("{key}.connect_timeout"),
                 table.connect_timeout,
@@ -182,6 +184,13 @@ impl Resolver<'_> {
             headers,
         };
         let (mut servers, base_path) = servers?;
+        if upstream.path.is_some() && !base_path.is_empty() {
+            self.report.fault(
+                format!("{key}.path"),
+                format!("the URL has the path `{base_path}`, and `path` would replace it"),
+                "write the whole path in `path`, and a URL without a path",
+            );
+        }
         let pair = client.iter().flat_map(|files| [&files.certificate, &files.key]);
         let read = tls::content_hash(pair.chain(&ca));
         for server in &mut servers {

@@ -1,10 +1,13 @@
 //! `url`, `ejection` and `health_check` of an upstream.
 
 use super::Resolver;
+use super::host::is_host;
+use super::route_pattern::check_path;
 use super::upstream_url::{URL_FIX, is_loopback, parse_url};
 use crate::config::file;
 use crate::config::value::{Count, DurationValue, OneOrMany};
 use crate::settings::{Ejection, HealthCheck, ServerSettings, defaults, duration_text};
+use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 use std::time::Duration;
 
@@ -85,6 +88,39 @@ impl Resolver<'_> {
         }
         let servers: Vec<ServerSettings> = servers.into_iter().map(|(_, server)| server).collect();
         (servers.len() == count).then(|| (servers, base.unwrap_or_default()))
+    }
+
+    /// The `Host` of forwarded requests: a name or an address, with an optional port.
+    pub(super) fn upstream_host(&mut self, key: &str, written: Option<&str>) -> Option<HeaderValue> {
+        let host = written?;
+        let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+        let is_valid = is_host(host)
+            || host
+                .rsplit_once(':')
+                .is_some_and(|(name, port)| is_host(name) && is_port(port));
+        match HeaderValue::from_str(host) {
+            Ok(value) if is_valid => Some(value),
+            Ok(_) | Err(_) => {
+                let fix = "write the name that the application expects, such as \"app.internal.example\", with a port if it needs one";
+                self.report.fault(key, "this is not a host name", fix);
+                None
+            }
+        }
+    }
+
+    /// The path of forwarded requests.
+    pub(super) fn upstream_path(&mut self, key: &str, written: Option<String>) -> Option<String> {
+        let path = written?;
+        let problem = match check_path(&path) {
+            Ok(()) if path.ends_with("/*") => {
+                String::from("all requests are forwarded with one path, so that it cannot end with `/*`")
+            }
+            Ok(()) => return Some(path),
+            Err(problem) => problem,
+        };
+        let fix = "write the path at which the application listens, such as \"/api/webhooks/paddle\"; the query stays the sender's";
+        self.report.fault(key, problem, fix);
+        None
     }
 
     /// When failed requests eject an endpoint.

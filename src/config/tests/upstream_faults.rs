@@ -41,6 +41,21 @@ fn each_fault_of_an_upstream_has_its_key_and_fix() {
         ),
         ("{ url = \"http://127.0.0.1\", timeout = \"0s\" }", ".timeout", "zero"),
         (
+            "{ url = \"http://127.0.0.1\", host = \"https://app\" }",
+            ".host",
+            "host name",
+        ),
+        ("{ url = \"http://127.0.0.1\", host = \"app:0\" }", ".host", "host name"),
+        ("{ url = \"http://127.0.0.1\", host = \"\" }", ".host", "host name"),
+        (
+            "{ url = \"http://127.0.0.1\", path = \"api\" }",
+            ".path",
+            "begin with `/`",
+        ),
+        ("{ url = \"http://127.0.0.1\", path = \"/a?b\" }", ".path", "query"),
+        ("{ url = \"http://127.0.0.1\", path = \"/a/*\" }", ".path", "`/*`"),
+        ("{ url = \"http://127.0.0.1/base\", path = \"/a\" }", ".path", "`/base`"),
+        (
             "{ url = \"http://127.0.0.1\", max_connections = 0 }",
             ".max_connections",
             "from 1",

@@ -1,6 +1,7 @@
 //! Connections to an application other than plain TCP: a Unix socket, TLS, TLS with a client certificate.
 
 use crate::support::certificates::Certificate;
+use crate::support::http2::{Http2, run};
 use crate::support::upstream::answer;
 use crate::support::{Setup, Upstream, Webhook};
 
@@ -55,4 +56,39 @@ fn an_upstream_that_requires_a_certificate_gets_it() {
     let gateway = Setup::new(&upstream.url()).upstream(&ca).start();
     assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).status, 502);
     assert_eq!(upstream.requests().len(), 1);
+}
+
+/// An application with its own name and path gets them from both HTTP versions; the query and `X-Forwarded-Host` are the
+/// sender's.
+#[test]
+fn the_upstreams_host_and_path_replace_those_of_the_sender() {
+    let upstream = Upstream::ok();
+    let settings = r#"host = "app.internal.example:8080", path = "/api/webhooks""#;
+    let gateway = Setup::new(&upstream.url()).upstream(settings).start();
+    let target = "/webhooks/paddle?tenant=7&x=%2F";
+    assert_eq!(gateway.exchange(&Webhook::new("1").path(target).bytes()).status, 200);
+    let status = run(async {
+        let mut client = Http2::connect(&gateway).await;
+        client.exchange(&Webhook::new("2").path(target)).await.unwrap().status
+    });
+    assert_eq!(status, 200);
+    let requests = upstream.wait_for(2);
+    for request in &requests {
+        assert_eq!(request.start, "POST /api/webhooks?tenant=7&x=%2F HTTP/1.1");
+        assert_eq!(request.all("host"), ["app.internal.example:8080"]);
+        assert_eq!(request.all("x-forwarded-host"), ["shop.example"]);
+    }
+    assert_eq!(gateway.exchange(&Webhook::new("3").bytes()).status, 200);
+    assert_eq!(upstream.wait_for(3)[2].start, "POST /api/webhooks HTTP/1.1");
+}
+
+/// Health checks go to the application that requests go to.
+#[test]
+fn health_checks_use_the_upstreams_host() {
+    let upstream = Upstream::ok();
+    let settings = r#"host = "app.internal.example", health_check = { path = "/healthz" }"#;
+    let _gateway = Setup::new(&upstream.url()).upstream(settings).start();
+    let check = &upstream.wait_for(1)[0];
+    assert_eq!(check.start, "GET /healthz HTTP/1.1");
+    assert_eq!(check.all("host"), ["app.internal.example"]);
 }
