@@ -1,4 +1,5 @@
-//! Public-key signatures through aws-lc-rs: Ed25519, ECDSA on P-256, and RSA with SHA-1 for Paddle Classic.
+//! Public-key signatures through aws-lc-rs: Ed25519, ECDSA on P-256, RSA with SHA-256, and RSA with SHA-1 for Paddle
+//! Classic.
 //!
 //! aws-lc is compiled in, so SHA-1 also works on systems whose own libraries forbid it. Keys are parsed once.
 
@@ -20,6 +21,10 @@ pub(super) enum PublicKeyAlgorithm {
     EcdsaP256,
     /// RSASSA-PKCS1-v1_5 with SHA-1, 2048 to 8192 bits.
     RsaSha1,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, 2048 to 8192 bits.
+    RsaSha256,
+    /// RSASSA-PSS with SHA-256, 2048 to 8192 bits.
+    RsaPssSha256,
 }
 
 impl PublicKeyAlgorithm {
@@ -29,6 +34,8 @@ impl PublicKeyAlgorithm {
             Self::Ed25519 => &signature::ED25519,
             Self::EcdsaP256 => &signature::ECDSA_P256_SHA256_ASN1,
             Self::RsaSha1 => &signature::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+            Self::RsaSha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+            Self::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
         }
     }
 
@@ -37,7 +44,7 @@ impl PublicKeyAlgorithm {
         match self {
             Self::Ed25519 => "an Ed25519 public key (32 bytes, or SPKI)",
             Self::EcdsaP256 => "a P-256 public key (SPKI)",
-            Self::RsaSha1 => {
+            Self::RsaSha1 | Self::RsaSha256 | Self::RsaPssSha256 => {
                 "an RSA public key of 2048 to 8192 bits (PEM that begins with `-----BEGIN PUBLIC KEY-----`)"
             }
         }

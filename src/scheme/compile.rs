@@ -6,7 +6,7 @@
 
 use super::compiled::{CompiledScheme, FormDigest, PayloadPlan, SchemeKey};
 use super::delivery::DeliveryId;
-use super::description::{Algorithm, SchemeDescription, SignatureDescription, SignatureEncoding};
+use super::description::{Algorithm, SchemeDescription, SignatureDescription, SignatureEncoding, Texts};
 use super::json::JsonPointer;
 use super::keys::{self, VerificationKey};
 use super::location::{self, SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
@@ -86,7 +86,7 @@ fn check_form_digest(description: &SchemeDescription) -> Result<(), Vec<String>>
         );
     }
     if digest.algorithm.is_some_and(|algorithm| !is_plain_digest(algorithm)) {
-        faults.push("`form_digest.algorithm` is one of `md5`, `sha1`, `sha256`.");
+        faults.push("`form_digest.algorithm` is one of `md5`, `sha1`, `sha256`, `sha512`.");
     }
     no_faults(faults.0)
 }
@@ -177,7 +177,7 @@ fn check(name: &str, description: &SchemeDescription, parsed: Parsed) -> Result<
     let mut faults = Faults::default();
     let is_digest = is_plain_digest(algorithm(description));
     if description.form_digest.is_none() && is_digest != parsed.parts.contains(&PayloadPart::Secret) {
-        faults.push("A plain digest (`md5`, `sha1`, `sha256`) needs `{secret}` in its payload, and no other algorithm may have it.");
+        faults.push("A plain digest (`md5`, `sha1`, `sha256`, `sha512`) needs `{secret}` in its payload, and no other algorithm may have it.");
     }
     if parsed.public_url.is_some() && !parsed.parts.contains(&PayloadPart::Url) {
         faults.push(&format!(
@@ -198,15 +198,15 @@ fn expand_keys(description: &SchemeDescription, secrets: &[NamedSecret]) -> Resu
     let expand = |secret: &NamedSecret| {
         let text = secret.secret.expose();
         let alternative = description.alternative.as_ref();
-        match alternative.filter(|other| text.starts_with(other.key_prefix.as_bytes())) {
+        match alternative.filter(|other| keys::longest_prefix(other.key_prefix.as_slice(), text).is_some()) {
             Some(other) => {
-                let key = keys::expand(other.algorithm, Some(&other.key_prefix), format.encoding, secret)?;
+                let key = keys::expand(other.algorithm, other.key_prefix.as_slice(), format.encoding, secret)?;
                 Ok(SchemeKey { family: 1, key })
             }
             None => {
                 let key = keys::expand(
                     algorithm(description),
-                    format.prefix.as_deref(),
+                    format.prefix.as_ref().map_or(&[], Texts::as_slice),
                     format.encoding,
                     secret,
                 )?;
@@ -262,7 +262,10 @@ fn algorithm(description: &SchemeDescription) -> Algorithm {
 
 /// Whether the algorithm is a hash without a key.
 const fn is_plain_digest(algorithm: Algorithm) -> bool {
-    matches!(algorithm, Algorithm::Md5 | Algorithm::Sha1 | Algorithm::Sha256)
+    matches!(
+        algorithm,
+        Algorithm::Md5 | Algorithm::Sha1 | Algorithm::Sha256 | Algorithm::Sha512
+    )
 }
 
 /// Whether signatures are in a header that is a list of `key=value`.
@@ -367,6 +370,9 @@ fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan) -> Vec<Stri
         Algorithm::Sha256 => {
             "a plain SHA-256 digest: with the secret first, anyone who has seen one request can append to it; an HMAC would prevent that"
         }
+        Algorithm::Sha512 => {
+            "a plain SHA-512 digest: with the secret first, anyone who has seen one request can append to it; an HMAC would prevent that"
+        }
         Algorithm::RsaSha1 => {
             "RSA with SHA-1, for which collisions are affordable: prefer a newer scheme where the provider offers one"
         }
@@ -375,6 +381,8 @@ fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan) -> Vec<Stri
         | Algorithm::HmacSha512
         | Algorithm::Ed25519
         | Algorithm::EcdsaP256
+        | Algorithm::RsaSha256
+        | Algorithm::RsaPssSha256
         | Algorithm::Token => return warnings,
     };
     warnings.push(format!("`{name}` uses {weakness}."));

@@ -12,9 +12,10 @@ pub struct SchemeDescription {
     /// The location of the signatures. Required, unless there is `form_digest`.
     pub signature: Option<SignatureDescription>,
     /// The algorithm of the signatures: `hmac-sha256` (default), `hmac-sha1`, `hmac-sha512`, `ed25519`, `ecdsa-p256`,
-    /// `rsa-sha1`, `token`, or a plain digest over a payload with `{secret}` in it: `md5`, `sha1`, `sha256`.
+    /// `rsa-sha1`, `rsa-sha256`, `rsa-pss-sha256`, `token`, or a plain digest over a payload with `{secret}` in it:
+    /// `md5`, `sha1`, `sha256`, `sha512`.
     pub algorithm: Option<Algorithm>,
-    /// How a signature is written: `hex` (default), `base64`, `base64url`.
+    /// How a signature is written: `hex` (default), `hex-upper`, `base64`, `base64url`.
     pub encoding: Option<SignatureEncoding>,
     /// The signed text: a template such as `{timestamp}.{body}`; `{body}` by default.
     pub payload: Option<String>,
@@ -40,6 +41,26 @@ pub struct SchemeDescription {
     pub alternative: Option<AlternativeKeys>,
     /// A scheme that is a plain digest over form values and the secret.
     pub form_digest: Option<FormDigestDescription>,
+}
+
+/// One text, or a list of texts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
+pub enum Texts {
+    /// One text.
+    One(String),
+    /// Several texts.
+    Many(Vec<String>),
+}
+
+impl Texts {
+    /// The texts, in the order of the configuration.
+    pub(super) fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
 }
 
 /// The location of signatures. Exactly one of `header`, `pointer` and `form`.
@@ -72,7 +93,7 @@ pub struct TimestampDescription {
     pub pointer: Option<String>,
     /// A form field.
     pub form: Option<String>,
-    /// The format of the time: `s` (default), `ms`, `rfc3339`, `datetime` (`2020-04-21 00:00:00`, UTC).
+    /// The format of the time: `s` (default), `ms`, `rfc3339`, `datetime` (`2020-04-21 00:00:00`, UTC), `http-date`.
     pub unit: Option<TimeUnit>,
 }
 
@@ -94,16 +115,16 @@ pub struct LocationDescription {
 pub struct KeyFormat {
     /// `verbatim` (default), `base64`, `hex`, or `pem`. Public keys are SPKI in PEM or base64, or the raw bytes.
     pub encoding: Option<KeyEncoding>,
-    /// Removed before decoding, if the key begins with it.
-    pub prefix: Option<String>,
+    /// One of these is removed before decoding, if the key begins with it: the longest that fits.
+    pub prefix: Option<Texts>,
 }
 
 /// A second algorithm for some of the keys.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlternativeKeys {
-    /// The prefix of the keys that use this algorithm. It is removed before decoding.
-    pub key_prefix: String,
+    /// The prefixes of the keys that use this algorithm. They are removed before decoding.
+    pub key_prefix: Texts,
     /// The algorithm of these keys; the values are those of [`SchemeDescription::algorithm`].
     pub algorithm: Algorithm,
     /// The text before a signature made with such a key.
@@ -116,7 +137,7 @@ pub struct AlternativeKeys {
 pub struct FormDigestDescription {
     /// The form field with the digest; `msg_id` by default.
     pub hash_field: Option<String>,
-    /// The hash: `md5` (default), `sha1`, `sha256`.
+    /// The hash: `md5` (default), `sha1`, `sha256`, `sha512`.
     pub algorithm: Option<Algorithm>,
     /// The covered fields: all in `"posted"` order (default), `"sorted"` by key, or a list of field names.
     pub fields: Option<DigestFields>,
@@ -179,6 +200,12 @@ pub enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-1.
     #[serde(rename = "rsa-sha1")]
     RsaSha1,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    #[serde(rename = "rsa-sha256")]
+    RsaSha256,
+    /// RSASSA-PSS with SHA-256 and a salt of 32 bytes.
+    #[serde(rename = "rsa-pss-sha256")]
+    RsaPssSha256,
     /// The sender sends the secret itself, which is compared.
     #[serde(rename = "token")]
     Token,
@@ -191,6 +218,9 @@ pub enum Algorithm {
     /// SHA-256 over a payload that holds the secret.
     #[serde(rename = "sha256")]
     Sha256,
+    /// SHA-512 over a payload that holds the secret.
+    #[serde(rename = "sha512")]
+    Sha512,
 }
 
 /// How a signature is written.
@@ -199,6 +229,9 @@ pub enum Algorithm {
 pub enum SignatureEncoding {
     /// Lower-case hex.
     Hex,
+    /// Upper-case hex.
+    #[serde(rename = "hex-upper")]
+    HexUpper,
     /// Base64 with padding (RFC 4648 §4).
     Base64,
     /// Base64 with the URL alphabet, padding optional (RFC 4648 §5).
@@ -234,4 +267,7 @@ pub enum TimeUnit {
     /// `2020-04-21 00:00:00`, UTC.
     #[serde(rename = "datetime")]
     DateTime,
+    /// The date of HTTP (RFC 9110, 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+    #[serde(rename = "http-date")]
+    HttpDate,
 }

@@ -135,7 +135,8 @@ pub(super) fn decode_tag(text: &str, encoding: SignatureEncoding, hash: HmacHash
     // The base64 crate needs room for its estimate, which is up to two bytes more than it writes.
     let mut room = [0; Tag::MAX + 2];
     let len = match encoding {
-        SignatureEncoding::Hex => hex_lower(text, room.get_mut(..hash.len())?).map(|()| hash.len())?,
+        SignatureEncoding::Hex => hex(text, &LOWER, room.get_mut(..hash.len())?).map(|()| hash.len())?,
+        SignatureEncoding::HexUpper => hex(text, &UPPER, room.get_mut(..hash.len())?).map(|()| hash.len())?,
         SignatureEncoding::Base64 => STANDARD.decode_slice(text, &mut room).ok()?,
         SignatureEncoding::Base64url => URL_SAFE.decode_slice(text, &mut room).ok()?,
     };
@@ -149,9 +150,13 @@ pub(super) fn decode(text: &str, encoding: SignatureEncoding) -> Option<Vec<u8>>
         return None;
     }
     match encoding {
-        SignatureEncoding::Hex => {
+        SignatureEncoding::Hex | SignatureEncoding::HexUpper => {
+            let digits = match encoding == SignatureEncoding::Hex {
+                true => &LOWER,
+                false => &UPPER,
+            };
             let mut bytes = vec![0; text.len() / 2];
-            hex_lower(text, &mut bytes).map(|()| bytes)
+            hex(text, digits, &mut bytes).map(|()| bytes)
         }
         SignatureEncoding::Base64 => STANDARD.decode(text).ok(),
         SignatureEncoding::Base64url => URL_SAFE.decode(text).ok(),
@@ -162,31 +167,41 @@ pub(super) fn decode(text: &str, encoding: SignatureEncoding) -> Option<Vec<u8>>
 pub(super) fn encode(bytes: &[u8], encoding: SignatureEncoding) -> String {
     match encoding {
         SignatureEncoding::Hex => hex::encode(bytes),
+        SignatureEncoding::HexUpper => hex::encode_upper(bytes),
         SignatureEncoding::Base64 => STANDARD.encode(bytes),
         SignatureEncoding::Base64url => URL_SAFE.encode(bytes),
     }
 }
 
-/// The value of every lower-case hex digit; [`NO_DIGIT`] for any other byte.
-const DIGITS: [u8; 256] = {
+/// The value of every hex digit of one case; [`NO_DIGIT`] for any other byte.
+type Digits = [u8; 256];
+
+/// The lower-case digits.
+const LOWER: Digits = table(b"0123456789abcdef");
+
+/// The upper-case digits.
+const UPPER: Digits = table(b"0123456789ABCDEF");
+
+/// The table of these sixteen digits.
+const fn table(digits: &[u8; 16]) -> Digits {
     let mut table = [NO_DIGIT; 256];
     let mut value = 0;
     while value < 16 {
         #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
         {
-            table[b"0123456789abcdef"[value as usize] as usize] = value;
+            table[digits[value as usize] as usize] = value;
         }
         value += 1;
     }
     table
-};
+}
 
 /// Marks a byte that is no digit; its bits do not overlap with those of a digit.
 const NO_DIGIT: u8 = 0xf0;
 
-/// Decodes lower-case hex. `None` for other digits and for a length other than twice that of `into`. Upper case is
-/// refused, because all official libraries compare text, so a header with upper case is not from the provider.
-fn hex_lower(text: &str, into: &mut [u8]) -> Option<()> {
+/// Decodes hex of one case. `None` for other digits and for a length other than twice that of `into`. The other case is
+/// refused, because all official libraries compare text, so a header with the other case is not from the provider.
+fn hex(text: &str, digits: &Digits, into: &mut [u8]) -> Option<()> {
     if text.len() != into.len() * 2 {
         return None;
     }
@@ -194,7 +209,7 @@ fn hex_lower(text: &str, into: &mut [u8]) -> Option<()> {
     let mut all = 0;
     for (to, pair) in into.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
         let [high, low] = *pair else { return None };
-        let (high, low) = (digit(high), digit(low));
+        let (high, low) = (digit(digits, high), digit(digits, low));
         all |= high | low;
         *to = high << 4 | low;
     }
@@ -203,8 +218,8 @@ fn hex_lower(text: &str, into: &mut [u8]) -> Option<()> {
 
 /// The value of one digit, or [`NO_DIGIT`].
 #[allow(clippy::indexing_slicing, reason = "a byte cannot be out of range of a table of 256")]
-const fn digit(byte: u8) -> u8 {
-    DIGITS[byte as usize]
+const fn digit(digits: &Digits, byte: u8) -> u8 {
+    digits[byte as usize]
 }
 
 #[cfg(test)]
@@ -228,6 +243,7 @@ mod tests {
             let bytes: Vec<u8> = (0..=255).take(hash.len()).collect();
             for encoding in [
                 SignatureEncoding::Hex,
+                SignatureEncoding::HexUpper,
                 SignatureEncoding::Base64,
                 SignatureEncoding::Base64url,
             ] {
@@ -256,12 +272,17 @@ mod tests {
     }
 
     #[test]
-    fn only_lower_case_hex_of_the_right_length_is_accepted() {
+    fn only_hex_of_the_wanted_case_and_length_is_accepted() {
         let mut out = [0; 2];
-        assert_eq!(hex_lower("00ff", &mut out), Some(()));
+        assert_eq!(hex("00ff", &LOWER, &mut out), Some(()));
         assert_eq!(out, [0, 0xff]);
         for bad in ["00fF", "00f", "00fff", "", "0x0f", "00g0", "０f"] {
-            assert_eq!(hex_lower(bad, &mut out), None, "{bad:?}");
+            assert_eq!(hex(bad, &LOWER, &mut out), None, "{bad:?}");
+        }
+        assert_eq!(hex("0A9F", &UPPER, &mut out), Some(()));
+        assert_eq!(out, [0x0a, 0x9f]);
+        for bad in ["0a9F", "00f", "0G00"] {
+            assert_eq!(hex(bad, &UPPER, &mut out), None, "{bad:?}");
         }
     }
 }

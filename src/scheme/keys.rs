@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -37,15 +37,17 @@ pub(super) enum PlainHash {
     Md5,
     Sha1,
     Sha256,
+    Sha512,
 }
 
 impl PlainHash {
-    /// The digest of the bytes: 16, 20 or 32 bytes.
+    /// The digest of the bytes: 16, 20, 32 or 64 bytes.
     pub(super) fn digest(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Self::Md5 => md5::Md5::digest(bytes).to_vec(),
             Self::Sha1 => sha1::Sha1::digest(bytes).to_vec(),
             Self::Sha256 => Sha256::digest(bytes).to_vec(),
+            Self::Sha512 => Sha512::digest(bytes).to_vec(),
         }
     }
 }
@@ -56,34 +58,37 @@ impl fmt::Debug for VerificationKey {
     }
 }
 
-/// Parses one key. `prefix` is removed before decoding, if the key begins with it.
+/// Parses one key. The longest of `prefixes` that the key begins with is removed before decoding.
 ///
 /// # Errors
 /// A sentence with the key's name and what to configure instead.
 pub(super) fn expand(
     algorithm: Algorithm,
-    prefix: Option<&str>,
+    prefixes: &[String],
     encoding: Option<KeyEncoding>,
     from: &NamedSecret,
 ) -> Result<VerificationKey, String> {
     let text = from.secret.expose();
     let fault = |what: &str| Err(format!("The key `{}` is not {what}.", from.name));
     let public_key_algorithm = match algorithm {
-        Algorithm::HmacSha1 => return mac(HmacHash::Sha1, prefix, encoding, from),
-        Algorithm::HmacSha256 => return mac(HmacHash::Sha256, prefix, encoding, from),
-        Algorithm::HmacSha512 => return mac(HmacHash::Sha512, prefix, encoding, from),
+        Algorithm::HmacSha1 => return mac(HmacHash::Sha1, prefixes, encoding, from),
+        Algorithm::HmacSha256 => return mac(HmacHash::Sha256, prefixes, encoding, from),
+        Algorithm::HmacSha512 => return mac(HmacHash::Sha512, prefixes, encoding, from),
         Algorithm::Token => return Ok(VerificationKey::Token(Sha256::digest(text).into(), from.secret.clone())),
         Algorithm::Md5 => return Ok(VerificationKey::Digest(PlainHash::Md5, from.secret.clone())),
         Algorithm::Sha1 => return Ok(VerificationKey::Digest(PlainHash::Sha1, from.secret.clone())),
         Algorithm::Sha256 => return Ok(VerificationKey::Digest(PlainHash::Sha256, from.secret.clone())),
+        Algorithm::Sha512 => return Ok(VerificationKey::Digest(PlainHash::Sha512, from.secret.clone())),
         Algorithm::Ed25519 => PublicKeyAlgorithm::Ed25519,
         Algorithm::EcdsaP256 => PublicKeyAlgorithm::EcdsaP256,
         Algorithm::RsaSha1 => PublicKeyAlgorithm::RsaSha1,
+        Algorithm::RsaSha256 => PublicKeyAlgorithm::RsaSha256,
+        Algorithm::RsaPssSha256 => PublicKeyAlgorithm::RsaPssSha256,
     };
     let bytes = if text.trim_ascii_start().starts_with(b"-----BEGIN") {
         asymmetric::pem(text).map(Zeroizing::new)
     } else {
-        decode(encoding.unwrap_or(KeyEncoding::Base64), prefix, text)
+        decode(encoding.unwrap_or(KeyEncoding::Base64), prefixes, text)
     };
     match bytes.and_then(|bytes| PublicKey::parse(public_key_algorithm, &bytes)) {
         Some(key) => Ok(VerificationKey::Public(key)),
@@ -94,12 +99,12 @@ pub(super) fn expand(
 /// Parses an HMAC key.
 fn mac(
     hash: HmacHash,
-    prefix: Option<&str>,
+    prefixes: &[String],
     encoding: Option<KeyEncoding>,
     from: &NamedSecret,
 ) -> Result<VerificationKey, String> {
     let encoding = encoding.unwrap_or(KeyEncoding::Verbatim);
-    let bytes = decode(encoding, prefix, from.secret.expose());
+    let bytes = decode(encoding, prefixes, from.secret.expose());
     bytes
         .and_then(|bytes| Mac::new(hash, &bytes))
         .map(VerificationKey::Mac)
@@ -110,7 +115,8 @@ fn mac(
                 KeyEncoding::Hex => "hex",
                 KeyEncoding::Pem => "PEM",
             };
-            let prefix = prefix
+            let prefix = prefixes
+                .first()
                 .map(|prefix| format!(" (it begins with `{prefix}`)"))
                 .unwrap_or_default();
             format!(
@@ -120,11 +126,17 @@ fn mac(
         })
 }
 
+/// The longest of `prefixes` that a key begins with.
+pub(super) fn longest_prefix<'p>(prefixes: &'p [String], key: &[u8]) -> Option<&'p str> {
+    let fitting = prefixes.iter().filter(|prefix| key.starts_with(prefix.as_bytes()));
+    fitting.max_by_key(|prefix| prefix.len()).map(String::as_str)
+}
+
 /// Decodes a key's text; `None` when it is not written in this encoding.
-fn decode(encoding: KeyEncoding, prefix: Option<&str>, text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+fn decode(encoding: KeyEncoding, prefixes: &[String], text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let stripped = |text: &[u8]| {
-        let prefix = prefix.unwrap_or_default().as_bytes();
-        text.strip_prefix(prefix).unwrap_or(text).to_vec()
+        let prefix = longest_prefix(prefixes, text).unwrap_or_default();
+        text.get(prefix.len()..).unwrap_or_default().to_vec()
     };
     let bytes = match encoding {
         KeyEncoding::Verbatim => stripped(text),

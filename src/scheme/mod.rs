@@ -154,7 +154,7 @@ mod verifier;
 pub use delivery::DeliveryId;
 pub use description::{
     Algorithm, AlternativeKeys, DigestFields, FieldOrder, FormDigestDescription, KeyEncoding, KeyFormat,
-    LocationDescription, SchemeDescription, SecretPosition, SignatureDescription, SignatureEncoding, TimeUnit,
+    LocationDescription, SchemeDescription, SecretPosition, SignatureDescription, SignatureEncoding, Texts, TimeUnit,
     TimestampDescription,
 };
 pub use states::{Aged, Presented};

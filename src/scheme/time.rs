@@ -25,7 +25,18 @@ pub(super) fn parse(text: &str, unit: TimeUnit) -> Option<u64> {
             civil(clock, 'T')?.checked_add_signed(-offset)
         }
         TimeUnit::DateTime => civil(text, ' '),
+        TimeUnit::HttpDate => http_date(text),
     }
+}
+
+/// Parses the one form of the date that HTTP lets senders write.
+fn http_date(text: &str) -> Option<u64> {
+    let at = httpdate::parse_http_date(text).ok()?;
+    // The library also reads two obsolete forms. A time has one spelling only.
+    (httpdate::fmt_http_date(at) == text).then_some(())?;
+    at.duration_since(std::time::UNIX_EPOCH)
+        .ok()
+        .map(|since| since.as_secs())
 }
 
 /// Writes a time (Unix seconds) in this format; `None` when [`parse`] would not read it back.
@@ -39,22 +50,31 @@ pub(super) fn write(now_unix: u64, unit: TimeUnit) -> Option<String> {
             .to_string()
             .replace('T', " ")
             .replace('Z', ""),
+        // The library panics beyond the year 9999.
+        TimeUnit::HttpDate if now_unix < 253_402_300_800 => httpdate::fmt_http_date(at()?),
+        TimeUnit::HttpDate => return None,
     };
     parse(&text, unit).map(|_| text)
 }
 
-/// Splits `…Z` or `…+hh:mm` into the local time and the offset in seconds.
+/// Splits `…Z`, `…+hh:mm`, `…+hhmm` or `…+hh` into the local time and the offset in seconds. RFC 3339 has the colon;
+/// senders that follow ISO 8601 may leave it out.
 fn split_offset(text: &str) -> Option<(&str, i64)> {
     if let Some(clock) = text.strip_suffix(['Z', 'z']) {
         return Some((clock, 0));
     }
-    let (clock, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+    let clock_at = text.find('T')?;
+    let (clock, offset) = text.split_at_checked(text.rfind(['+', '-']).filter(|at| *at > clock_at)?)?;
     let (sign, offset) = match offset.split_at_checked(1)? {
         ("+", offset) => (1, offset),
         ("-", offset) => (-1, offset),
         _ => return None,
     };
-    let (hours, minutes) = offset.split_once(':')?;
+    let (hours, minutes) = match offset.split_once(':') {
+        Some(parts) => parts,
+        None if offset.len() == 2 => (offset, "00"),
+        None => offset.split_at_checked(2)?,
+    };
     Some((
         clock,
         sign * (number(hours, 2, 0, 23)? * 3600 + number(minutes, 2, 0, 59)? * 60),
@@ -180,6 +200,9 @@ mod tests {
             ("2024-02-29T23:59:59.123456789z", 1_709_251_199),
             ("2024-03-01T01:59:59+02:00", 1_709_251_199),
             ("2024-02-29T18:29:59-05:30", 1_709_251_199),
+            ("2024-03-01T01:59:59.5+0200", 1_709_251_199),
+            ("2024-02-29T18:29:59-0530", 1_709_251_199),
+            ("2024-03-01T01:59:59+02", 1_709_251_199),
             ("1970-01-01T00:00:00Z", 0),
             ("2016-12-31T23:59:60Z", 1_483_228_800),
         ] {
@@ -198,7 +221,12 @@ mod tests {
             "2024-01-01T00:00:00.Z",
             "2024-01-01T00:00Z",
             "+024-01-01T00:00:00Z",
-            "2024-01-01T00:00:00+0200",
+            "2024-01-01T00:00:00+02:0",
+            "2024-01-01T00:00:00+020",
+            "2024-01-01T00:00:00+2",
+            "2024-01-01T00:00:00+02000",
+            "2024-01-01T00:00:00+2400",
+            "2024-01-01+0200",
             "1969-12-31T23:59:59Z",
             "1970-01-01T00:00:00+01:00",
             "2024-01-01T00:00:00Z ",
@@ -206,6 +234,28 @@ mod tests {
             "2024-01-01T00:00:00é1:00",
         ] {
             assert_eq!(parse(bad, TimeUnit::Rfc3339), None, "{bad:?}");
+        }
+    }
+
+    /// Obsolete forms of the date are refused, so that a time has one spelling.
+    #[test]
+    fn http_dates_have_one_spelling() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(parse(date, TimeUnit::HttpDate), Some(784_111_777));
+        assert_eq!(write(784_111_777, TimeUnit::HttpDate).as_deref(), Some(date));
+        assert_eq!(write(253_402_300_800, TimeUnit::HttpDate), None);
+        for bad in [
+            "",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "sun, 06 nov 1994 08:49:37 gmt",
+            "Sun, 06 Nov 1994 08:49:37 GMT ",
+            "Wed, 31 Dec 1969 23:59:59 GMT",
+        ] {
+            assert_eq!(parse(bad, TimeUnit::HttpDate), None, "{bad:?}");
         }
     }
 
@@ -222,7 +272,7 @@ mod tests {
 
         #[test]
         fn any_text_is_parsed_without_a_panic(text in "\\PC{0,32}", near in "[0-9TZ:+. -]{0,32}") {
-            for unit in [TimeUnit::Seconds, TimeUnit::Milliseconds, TimeUnit::Rfc3339, TimeUnit::DateTime] {
+            for unit in [TimeUnit::Seconds, TimeUnit::Milliseconds, TimeUnit::Rfc3339, TimeUnit::DateTime, TimeUnit::HttpDate] {
                 let _ = parse(&text, unit);
                 let _ = parse(&near, unit);
             }

@@ -302,4 +302,8 @@ cases! {
     a_genuine_webhook_is_forwarded_and_a_forged_one_is_not = "genuine-and-forged",
     the_application_gets_its_own_host = "f1-host-of-the-upstream",
     the_application_gets_its_own_path = "f2-other-path-at-the-application",
+    custom_verifies_rsa_with_sha256 = "c1-rsa-sha256",
+    custom_reads_hex_in_capitals = "c5-hex-in-capitals",
+    a_time_may_have_an_offset_without_a_colon = "c9-offset-without-colon",
+    a_secret_may_have_its_version_before_it = "c11-secret-shown-with-version",
 }

@@ -11,6 +11,7 @@ mod custom;
 mod paddle;
 mod property;
 mod providers;
+mod words;
 
 use super::*;
 use crate::http::message::Headers;
