@@ -3,6 +3,7 @@
 //!
 //! aws-lc is compiled in, so SHA-1 also works on systems whose own libraries forbid it. Keys are parsed once.
 
+use super::material;
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use base64::Engine as _;
 use rustls_pki_types::SubjectPublicKeyInfoDer;
@@ -56,8 +57,20 @@ impl PublicKeyAlgorithm {
 pub(super) struct PublicKey(ParsedPublicKey);
 
 impl PublicKey {
-    /// Parses SPKI DER, or the raw key bytes where the algorithm allows them.
+    /// Parses SPKI DER, or the raw key bytes where the algorithm allows them. `None` also for an Ed25519 point of small
+    /// order, under which one signature is valid for many messages, and for an RSA key of a size with which aws-lc
+    /// would refuse every signature.
     pub(super) fn parse(algorithm: PublicKeyAlgorithm, bytes: &[u8]) -> Option<Self> {
+        let is_usable = match algorithm {
+            PublicKeyAlgorithm::Ed25519 => !bytes.last_chunk().is_some_and(is_of_small_order),
+            PublicKeyAlgorithm::EcdsaP256 => true,
+            PublicKeyAlgorithm::RsaSha1 | PublicKeyAlgorithm::RsaSha256 | PublicKeyAlgorithm::RsaPssSha256 => {
+                material::rsa_modulus_bits(bytes).is_some_and(|bits| (2048..=8192).contains(&bits))
+            }
+        };
+        if !is_usable {
+            return None;
+        }
         ParsedPublicKey::new(algorithm.implementation(), bytes).ok().map(Self)
     }
 
@@ -65,6 +78,28 @@ impl PublicKey {
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.0.verify_sig(message, signature).is_ok()
     }
+}
+
+/// Whether these bytes encode an Ed25519 point of order 1, 2, 4 or 8. The bit of the sign is ignored.
+fn is_of_small_order(point: &[u8; 32]) -> bool {
+    /// The points of order 8.
+    const ORDER_8: [[u8; 32]; 2] = [
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+            0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+            0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        ],
+    ];
+    let mut point = *point;
+    let [first, middle @ .., last] = &mut point;
+    *last &= 0x7f;
+    // 0 and 1, and p - 1, p and p + 1 for the prime p = 2^255 - 19 (0xed, then 0xff, 0x7f at the end).
+    let is_low = *first <= 1 && *last == 0 && middle.iter().all(|byte| *byte == 0);
+    let is_high = (0xec..=0xee).contains(first) && *last == 0x7f && middle.iter().all(|byte| *byte == 0xff);
+    is_low || is_high || ORDER_8.contains(&point)
 }
 
 impl fmt::Debug for PublicKey {
@@ -108,6 +143,31 @@ mod tests {
         assert!(!key.verifies(&[0x72], &signature[1..]));
         assert!(PublicKey::parse(PublicKeyAlgorithm::Ed25519, b"short").is_none());
         assert!(PublicKey::parse(PublicKeyAlgorithm::EcdsaP256, &[4; 65]).is_none());
+    }
+
+    #[test]
+    fn ed25519_keys_of_small_order_are_refused() {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let mut negative = [0xff; 32];
+        negative[0] = 0xec;
+        for point in [[0; 32], identity, negative] {
+            assert!(PublicKey::parse(PublicKeyAlgorithm::Ed25519, &point).is_none());
+        }
+        let order_8 = hex::decode("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa").unwrap();
+        assert!(PublicKey::parse(PublicKeyAlgorithm::Ed25519, &order_8).is_none());
+    }
+
+    /// A key of 1024 bits can be factored, so it must not load and then refuse everything.
+    #[test]
+    fn rsa_keys_that_are_too_short_are_refused_when_they_are_loaded() {
+        let short = concat!(
+            "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDG/sOOZDrySfxXQQhZIvGnLqm9PSh374lg",
+            "4+9CAfT2KFtIThhvrQ3uZOPGtd+EFITcnI5JmWiu5tiUmjoKiuWUF5gKF6xzmvtNlq1CSt3q",
+            "BkjzvaXhBQQf3LaIbIuddGhlkGtAn9O/JUi07O2KHyjh17HPhgp5JqapoaCw0QwlqwIDAQAB",
+        );
+        let short = base64::engine::general_purpose::STANDARD.decode(short).unwrap();
+        assert!(PublicKey::parse(PublicKeyAlgorithm::RsaSha1, &short).is_none());
     }
 
     #[test]

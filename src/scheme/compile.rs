@@ -8,10 +8,10 @@ use super::compiled::{CompiledScheme, FormDigest, PayloadPlan, SchemeKey};
 use super::delivery::DeliveryId;
 use super::description::{Algorithm, SchemeDescription, SignatureDescription, SignatureEncoding, Texts};
 use super::json::JsonPointer;
-use super::keys::{self, VerificationKey};
+use super::keys::{self, KeyRules, VerificationKey};
 use super::location::{self, SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
 use super::template::{self, PayloadPart, PlaceholderValues};
-use super::types::NamedSecret;
+use super::types::{KeyList, NamedSecret, SchemeFault};
 use super::url::PublicUrl;
 use hyper::header::HeaderName;
 use std::time::Duration;
@@ -23,14 +23,44 @@ use std::time::Duration;
 pub(super) fn compile(
     name: &str,
     description: SchemeDescription,
-    secrets: &[NamedSecret],
+    given: &GivenKeys,
     public_url: Option<&str>,
-) -> Result<CompiledScheme, Vec<String>> {
-    let usable = both(no_faults(keys::faults(secrets)), check_form_digest(&description));
+) -> Result<CompiledScheme, Vec<SchemeFault>> {
+    let usable = both(
+        no_faults(keys::faults(&given.keys)),
+        located(check_form_digest(&description)),
+    );
     let description = spell_out_form_digest(description);
     let parsed = parse(&description, public_url).and_then(|parsed| check(name, &description, parsed));
-    let (_, (parsed, keys)) = both(usable, both(parsed, expand_keys(&description, secrets)))?;
-    Ok(assemble(name, description, parsed, keys, secrets))
+    let (_, (parsed, keys)) = both(usable, both(located(parsed), expand_keys(name, &description, given)))?;
+    Ok(assemble(name, description, parsed, keys, given))
+}
+
+/// The keys of a route, and which list each of them is in.
+#[derive(Debug)]
+pub(super) struct GivenKeys {
+    /// All keys in configuration order.
+    pub(super) keys: Vec<NamedSecret>,
+    /// The number of those that are in `secrets`; the rest is in `public_keys`. `None` for keys that are in no list.
+    pub(super) secrets: Option<usize>,
+}
+
+impl GivenKeys {
+    /// The list that the key of this index is in.
+    fn list(&self, index: usize) -> Option<KeyList> {
+        self.secrets.map(|secrets| {
+            if index < secrets {
+                KeyList::Secrets
+            } else {
+                KeyList::PublicKeys
+            }
+        })
+    }
+}
+
+/// Turns sentences about the description into faults.
+fn located<T>(result: Result<T, Vec<String>>) -> Result<T, Vec<SchemeFault>> {
+    result.map_err(|faults| faults.into_iter().map(SchemeFault::from).collect())
 }
 
 /// The description after every text in it was parsed; see the fields of [`CompiledScheme`].
@@ -45,16 +75,19 @@ struct Parsed {
 }
 
 /// Returns both values, or the faults of both.
-fn both<A, B>(a: Result<A, Vec<String>>, b: Result<B, Vec<String>>) -> Result<(A, B), Vec<String>> {
+fn both<A, B, E>(a: Result<A, Vec<E>>, b: Result<B, Vec<E>>) -> Result<(A, B), Vec<E>> {
     match (a, b) {
         (Ok(a), Ok(b)) => Ok((a, b)),
         (Err(faults), Ok(_)) | (Ok(_), Err(faults)) => Err(faults),
-        (Err(a), Err(b)) => Err([a, b].concat()),
+        (Err(mut all), Err(more)) => {
+            all.extend(more);
+            Err(all)
+        }
     }
 }
 
 /// Fails when there is a fault.
-fn no_faults(faults: Vec<String>) -> Result<(), Vec<String>> {
+fn no_faults<E>(faults: Vec<E>) -> Result<(), Vec<E>> {
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
@@ -192,33 +225,57 @@ fn check(name: &str, description: &SchemeDescription, parsed: Parsed) -> Result<
 ///
 /// # Errors
 /// One sentence for each key that is not what the algorithm needs.
-fn expand_keys(description: &SchemeDescription, secrets: &[NamedSecret]) -> Result<Vec<SchemeKey>, Vec<String>> {
-    let mut faults = Faults::default();
-    let format = description.key.clone().unwrap_or_default();
-    let expand = |secret: &NamedSecret| {
-        let text = secret.secret.expose();
-        let alternative = description.alternative.as_ref();
-        match alternative.filter(|other| keys::longest_prefix(other.key_prefix.as_slice(), text).is_some()) {
-            Some(other) => {
-                let key = keys::expand(other.algorithm, other.key_prefix.as_slice(), format.encoding, secret)?;
-                Ok(SchemeKey { family: 1, key })
-            }
-            None => {
-                let key = keys::expand(
-                    algorithm(description),
-                    format.prefix.as_ref().map_or(&[], Texts::as_slice),
-                    format.encoding,
-                    secret,
-                )?;
-                Ok(SchemeKey { family: 0, key })
-            }
+fn expand_keys(
+    name: &str,
+    description: &SchemeDescription,
+    given: &GivenKeys,
+) -> Result<Vec<SchemeKey>, Vec<SchemeFault>> {
+    let mut faults = Vec::new();
+    let mut expanded = Vec::new();
+    for (index, secret) in given.keys.iter().enumerate() {
+        if secret.secret.expose().trim_ascii().is_empty() {
+            continue;
         }
-    };
-    let secrets = secrets
-        .iter()
-        .filter(|secret| !secret.secret.expose().trim_ascii().is_empty());
-    let keys = secrets.filter_map(|secret| faults.keep(expand(secret))).collect();
-    no_faults(faults.0).map(|()| keys)
+        let (family, rules) = key_rules(description, secret);
+        match keys::expand(name, rules, secret, given.list(index)) {
+            Ok(key) => expanded.push(SchemeKey { family, key }),
+            Err(text) => faults.push(SchemeFault { key: Some(index), text }),
+        }
+    }
+    no_faults(faults).map(|()| expanded)
+}
+
+/// The family of a key ([`SchemeKey::family`]) and how it is written.
+fn key_rules<'d>(description: &'d SchemeDescription, secret: &NamedSecret) -> (usize, KeyRules<'d>) {
+    let format = description.key.as_ref();
+    let encoding = format.and_then(|format| format.encoding);
+    let other = description.alternative.as_ref();
+    let text = secret.secret.expose();
+    match other.filter(|other| keys::longest_prefix(other.key_prefix.as_slice(), text).is_some()) {
+        Some(other) => (
+            1,
+            KeyRules {
+                algorithm: other.algorithm,
+                prefixes: other.key_prefix.as_slice(),
+                encoding,
+                public_prefix: None,
+            },
+        ),
+        None => (
+            0,
+            KeyRules {
+                algorithm: algorithm(description),
+                prefixes: format
+                    .and_then(|format| format.prefix.as_ref())
+                    .map_or(&[], Texts::as_slice),
+                encoding,
+                public_prefix: other
+                    .filter(|other| keys::list_of(other.algorithm) == KeyList::PublicKeys)
+                    .and_then(|other| other.key_prefix.as_slice().first())
+                    .map(String::as_str),
+            },
+        ),
+    }
 }
 
 /// Puts the parsed parts together and derives what follows from them. Cannot fail.
@@ -227,18 +284,21 @@ fn assemble(
     description: SchemeDescription,
     parsed: Parsed,
     keys: Vec<SchemeKey>,
-    secrets: &[NamedSecret],
+    given: &GivenKeys,
 ) -> CompiledScheme {
     let algorithm = algorithm(&description);
+    let weak = |(index, secret)| Some((index, keys::weakness(key_rules(&description, secret).1, secret)?));
+    let weak_keys = given.keys.iter().enumerate().filter_map(weak).collect();
     let payload = plan(&description, &parsed, &keys);
     let prefix = description.signature.and_then(|signature| signature.prefix);
     let mut prefixes = vec![prefix.unwrap_or_default()];
     prefixes.extend(description.alternative.map(|other| other.prefix));
     CompiledScheme {
         name: name.to_owned(),
-        key_names: secrets.iter().map(|key| key.name.clone()).collect(),
+        key_names: given.keys.iter().map(|key| key.name.clone()).collect(),
         headers: signed_headers(&parsed.signature, parsed.timestamp.as_ref(), &payload),
         warnings: warnings(name, algorithm, &payload),
+        weak_keys,
         keys,
         prefixes,
         signature: parsed.signature,

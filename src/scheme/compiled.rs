@@ -6,6 +6,7 @@ use super::json::JsonPointer;
 use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampSource};
 use super::mac::HmacHash;
+use super::strength::Weakness;
 use super::template::PayloadPart;
 use super::url::PublicUrl;
 use hyper::header::HeaderName;
@@ -48,6 +49,8 @@ pub(super) struct CompiledScheme {
     pub(super) headers: Vec<HeaderName>,
     /// Sentences for the operator about weaknesses of the scheme.
     pub(super) warnings: Vec<String>,
+    /// Indices of the secrets that may be guessed once they are decoded.
+    pub(super) weak_keys: Vec<(usize, Weakness)>,
 }
 
 /// A key, and which of the scheme's prefixes its signatures have.

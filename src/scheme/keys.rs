@@ -1,9 +1,14 @@
 //! Parses secrets and public keys: from the operator's text to the form that verifies.
+//!
+//! A key has a kind ([`KeyList`]), and every algorithm takes one kind. A MAC that were keyed with a public key could be
+//! made by everybody who knows that key, so each mistake of this sort is a fault when the route is loaded.
 
 use super::asymmetric::{self, PublicKey, PublicKeyAlgorithm};
 use super::description::{Algorithm, KeyEncoding};
 use super::mac::{HmacHash, Mac};
-use super::types::NamedSecret;
+use super::material::KeyMaterial;
+use super::strength::Weakness;
+use super::types::{KeyList, NamedSecret, SchemeFault};
 use crate::secret::Secret;
 use base64::Engine as _;
 use base64::alphabet;
@@ -58,22 +63,54 @@ impl fmt::Debug for VerificationKey {
     }
 }
 
-/// Parses one key. The longest of `prefixes` that the key begins with is removed before decoding.
+/// How the keys of one algorithm are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyRules<'d> {
+    /// The algorithm that the key is for.
+    pub(super) algorithm: Algorithm,
+    /// The longest of these that the key begins with is removed before decoding.
+    pub(super) prefixes: &'d [String],
+    /// How the rest is written.
+    pub(super) encoding: Option<KeyEncoding>,
+    /// The prefix of keys of the scheme's other algorithm, if that one takes public keys.
+    pub(super) public_prefix: Option<&'d str>,
+}
+
+/// The kind of key that an algorithm takes.
+pub(super) const fn list_of(algorithm: Algorithm) -> KeyList {
+    match algorithm {
+        Algorithm::HmacSha1
+        | Algorithm::HmacSha256
+        | Algorithm::HmacSha512
+        | Algorithm::Token
+        | Algorithm::Md5
+        | Algorithm::Sha1
+        | Algorithm::Sha256
+        | Algorithm::Sha512 => KeyList::Secrets,
+        Algorithm::Ed25519
+        | Algorithm::EcdsaP256
+        | Algorithm::RsaSha1
+        | Algorithm::RsaSha256
+        | Algorithm::RsaPssSha256 => KeyList::PublicKeys,
+    }
+}
+
+/// Parses one key of the scheme `scheme`. `list` is where it was configured, if that is known.
 ///
 /// # Errors
 /// A sentence with the key's name and what to configure instead.
 pub(super) fn expand(
-    algorithm: Algorithm,
-    prefixes: &[String],
-    encoding: Option<KeyEncoding>,
+    scheme: &str,
+    rules: KeyRules<'_>,
     from: &NamedSecret,
+    list: Option<KeyList>,
 ) -> Result<VerificationKey, String> {
+    check_kind(scheme, rules, from, list)?;
     let text = from.secret.expose();
-    let fault = |what: &str| Err(format!("The key `{}` is not {what}.", from.name));
-    let public_key_algorithm = match algorithm {
-        Algorithm::HmacSha1 => return mac(HmacHash::Sha1, prefixes, encoding, from),
-        Algorithm::HmacSha256 => return mac(HmacHash::Sha256, prefixes, encoding, from),
-        Algorithm::HmacSha512 => return mac(HmacHash::Sha512, prefixes, encoding, from),
+    let public_key_algorithm = match rules.algorithm {
+        Algorithm::HmacSha1 => return mac(HmacHash::Sha1, rules, from),
+        Algorithm::HmacSha256 => return mac(HmacHash::Sha256, rules, from),
+        Algorithm::HmacSha512 => return mac(HmacHash::Sha512, rules, from),
         Algorithm::Token => return Ok(VerificationKey::Token(Sha256::digest(text).into(), from.secret.clone())),
         Algorithm::Md5 => return Ok(VerificationKey::Digest(PlainHash::Md5, from.secret.clone())),
         Algorithm::Sha1 => return Ok(VerificationKey::Digest(PlainHash::Sha1, from.secret.clone())),
@@ -88,23 +125,72 @@ pub(super) fn expand(
     let bytes = if text.trim_ascii_start().starts_with(b"-----BEGIN") {
         asymmetric::pem(text).map(Zeroizing::new)
     } else {
-        decode(encoding.unwrap_or(KeyEncoding::Base64), prefixes, text)
+        decode(rules.encoding.unwrap_or(KeyEncoding::Base64), rules.prefixes, text)
     };
     match bytes.and_then(|bytes| PublicKey::parse(public_key_algorithm, &bytes)) {
         Some(key) => Ok(VerificationKey::Public(key)),
-        None => fault(public_key_algorithm.expected_key()),
+        None => Err(format!(
+            "The key `{}` is not {}.",
+            from.name,
+            public_key_algorithm.expected_key()
+        )),
+    }
+}
+
+/// Checks that a key is of the kind that its algorithm takes: by the list that it is in, and by what its text is.
+fn check_kind(scheme: &str, rules: KeyRules<'_>, from: &NamedSecret, list: Option<KeyList>) -> Result<(), String> {
+    let name = &from.name;
+    let text = from.secret.expose();
+    let material = KeyMaterial::of(text);
+    if material == Some(KeyMaterial::PrivateKey) {
+        return Err(format!(
+            "The key `{name}` is a private key: only the provider may have it. {}",
+            match list_of(rules.algorithm) {
+                KeyList::Secrets => "Put the provider's signing secret into `secrets`.",
+                KeyList::PublicKeys => {
+                    "Put its public key into `public_keys` (`openssl pkey -in private.pem -pubout` prints it)."
+                }
+            }
+        ));
+    }
+    match (list_of(rules.algorithm), list, material) {
+        (KeyList::Secrets, Some(KeyList::PublicKeys), _) => Err(match rules.public_prefix {
+            Some(prefix) => format!(
+                "The key `{name}` of `public_keys` does not begin with `{prefix}`, as the public keys of `{scheme}` do: write `{prefix}` before a public key, or move a secret to `secrets`."
+            ),
+            None => format!(
+                "`{scheme}` verifies with a shared secret, and `{name}` is in `public_keys`: put the provider's signing secret into `secrets`. With a public key as the secret, everyone who knows that key could sign."
+            ),
+        }),
+        (KeyList::Secrets, _, Some(material)) => Err(format!(
+            "The key `{name}` is {} and `{scheme}` verifies with a shared secret: put the provider's signing secret into `secrets`. With a public key as the secret, everyone who knows that key could sign.",
+            material.name()
+        )),
+        (KeyList::PublicKeys, Some(KeyList::Secrets), _) => Err(format!(
+            "The key `{name}` verifies as a public key and is in `secrets`: move it to `public_keys`."
+        )),
+        (KeyList::PublicKeys, _, Some(KeyMaterial::Certificate)) => Err(format!(
+            "The key `{name}` is a certificate and not a public key: write its key, which `openssl x509 -in certificate.pem -noout -pubkey` prints."
+        )),
+        (KeyList::PublicKeys, _, _) if text.trim_ascii().starts_with(b"whsec_") => Err(format!(
+            "The key `{name}` is a shared secret and not a public key: put the provider's public key there."
+        )),
+        (KeyList::Secrets | KeyList::PublicKeys, _, _) => Ok(()),
     }
 }
 
 /// Parses an HMAC key.
-fn mac(
-    hash: HmacHash,
-    prefixes: &[String],
-    encoding: Option<KeyEncoding>,
-    from: &NamedSecret,
-) -> Result<VerificationKey, String> {
+fn mac(hash: HmacHash, rules: KeyRules<'_>, from: &NamedSecret) -> Result<VerificationKey, String> {
+    let KeyRules { prefixes, encoding, .. } = rules;
     let encoding = encoding.unwrap_or(KeyEncoding::Verbatim);
     let bytes = decode(encoding, prefixes, from.secret.expose());
+    if let Some(material) = bytes.as_deref().and_then(|bytes| KeyMaterial::of(bytes)) {
+        return Err(format!(
+            "The key `{}` is {} in another notation, which everyone may know: put the provider's signing secret there.",
+            from.name,
+            material.name()
+        ));
+    }
     bytes
         .and_then(|bytes| Mac::new(hash, &bytes))
         .map(VerificationKey::Mac)
@@ -132,6 +218,20 @@ pub(super) fn longest_prefix<'p>(prefixes: &'p [String], key: &[u8]) -> Option<&
     fitting.max_by_key(|prefix| prefix.len()).map(String::as_str)
 }
 
+/// What is weak about a secret once it is decoded; `None` when nothing is, or when the text itself is the key or is
+/// weak. The configuration judges the text.
+pub(super) fn weakness(rules: KeyRules<'_>, from: &NamedSecret) -> Option<Weakness> {
+    if list_of(rules.algorithm) == KeyList::PublicKeys {
+        return None;
+    }
+    let text = from.secret.expose();
+    let bytes = decode(rules.encoding.unwrap_or(KeyEncoding::Verbatim), rules.prefixes, text)?;
+    if *bytes == text || Weakness::of(text).is_some() {
+        return None;
+    }
+    Weakness::of(&bytes)
+}
+
 /// Decodes a key's text; `None` when it is not written in this encoding.
 fn decode(encoding: KeyEncoding, prefixes: &[String], text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let stripped = |text: &[u8]| {
@@ -148,35 +248,38 @@ fn decode(encoding: KeyEncoding, prefixes: &[String], text: &[u8]) -> Option<Zer
 }
 
 /// Faults of keys that are independent of the scheme: none configured, empty, a placeholder, repeated.
-pub(super) fn faults(keys: &[NamedSecret]) -> Vec<String> {
-    let mut faults = Vec::new();
+pub(super) fn faults(keys: &[NamedSecret]) -> Vec<SchemeFault> {
+    let mut faults: Vec<SchemeFault> = Vec::new();
     if keys.is_empty() {
         let example = "`secrets = [{ env = \"NAME\" }]` or `[{ file = \"/path\" }]`";
-        faults.push(format!(
-            "No key is configured: write {example} (`public_keys` for schemes with public keys)."
-        ));
+        faults.push(
+            format!("No key is configured: write {example} (`public_keys` for schemes with public keys).").into(),
+        );
     }
     for (index, key) in keys.iter().enumerate() {
+        let mut fault = |text: String| {
+            faults.push(SchemeFault { key: Some(index), text });
+        };
         let bytes = key.secret.expose().trim_ascii();
         let mut earlier = keys.iter().take(index);
         if bytes.is_empty() {
-            faults.push(format!(
+            fault(format!(
                 "The key `{}` is empty: put the provider's whole signing secret there.",
                 key.name
             ));
         } else if bytes.eq_ignore_ascii_case(b"changeme") {
-            faults.push(format!(
+            fault(format!(
                 "The key `{}` is a placeholder: put the provider's signing secret there.",
                 key.name
             ));
         } else if let Some(other) = earlier.clone().find(|other| other.secret == key.secret) {
-            faults.push(format!(
+            fault(format!(
                 "The keys `{}` and `{}` are the same: remove one of them.",
                 other.name, key.name
             ));
         }
         if earlier.any(|other| other.name == key.name) {
-            faults.push(format!(
+            fault(format!(
                 "Two keys are named `{}`: give each a `name` of its own.",
                 key.name
             ));

@@ -24,10 +24,12 @@
 //! | [`location`] | where signature, time and id are in a request |
 //! | [`template`] | the signed payload as a template |
 //! | [`keys`] | secrets and public keys, parsed |
+//! | [`strength`] | whether a secret can be guessed |
 //! | [`header`] | the syntax of signature headers, and the encodings of signatures |
 //! | [`time`] | the formats of signed times |
 //! | [`description`] | a scheme as the configuration and the presets describe it |
 //! | [`asymmetric`] | public-key signatures |
+//! | [`material`] | what a key's text is: a public key, a private key, a certificate |
 //! | [`mac`] | HMAC |
 //! | [`json`] | one value of a JSON body |
 //! | [`form`] | form fields, and what providers sign of them |
@@ -141,10 +143,12 @@ mod json;
 mod keys;
 mod location;
 mod mac;
+mod material;
 pub mod presets;
 mod sign;
 mod states;
 mod streaming;
+pub mod strength;
 mod template;
 mod time;
 mod types;
@@ -158,7 +162,7 @@ pub use description::{
     TimestampDescription,
 };
 pub use states::{Aged, Presented};
-pub use types::{HeadRef, NamedSecret, SignRequest, Verified};
+pub use types::{HeadRef, KeyList, ListedKeys, NamedSecret, SchemeFault, SignRequest, Verified};
 pub use verifier::Verifier;
 
 #[cfg(test)]

@@ -26,6 +26,39 @@ pub struct NamedSecret {
     pub secret: Secret,
 }
 
+/// The list of the configuration that a key is in, which is also its kind. Every algorithm takes one kind of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyList {
+    /// `secrets`: known to the provider and to us only, for HMAC, tokens and plain digests.
+    Secrets,
+    /// `public_keys`: known to everybody, for Ed25519, ECDSA and RSA.
+    PublicKeys,
+}
+
+/// The keys of one route by their lists. Together they are counted in this order: secrets, then public keys.
+#[derive(Clone, Debug, Default)]
+pub struct ListedKeys {
+    /// The keys of `secrets`.
+    pub secrets: Vec<NamedSecret>,
+    /// The keys of `public_keys`.
+    pub public_keys: Vec<NamedSecret>,
+}
+
+/// Why a scheme cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemeFault {
+    /// Index of the key that the fault concerns; `None` for a fault of the description.
+    pub key: Option<usize>,
+    /// A sentence that says what to write instead. It shows no secret.
+    pub text: String,
+}
+
+impl From<String> for SchemeFault {
+    fn from(text: String) -> Self {
+        Self { key: None, text }
+    }
+}
+
 /// A request whose signature is genuine. Only [`Aged::verify`](super::Aged::verify) makes one.
 #[expect(
     clippy::manual_non_exhaustive,

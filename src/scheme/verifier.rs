@@ -1,11 +1,12 @@
 //! A scheme with its keys, compiled once for a route.
 
-use super::compile;
+use super::compile::{self, GivenKeys};
 use super::compiled::CompiledScheme;
 use super::delivery::DeliveryId;
 use super::description::SchemeDescription;
 use super::keys::{self, VerificationKey};
-use super::types::{HeadRef, NamedSecret, SignRequest};
+use super::strength::Weakness;
+use super::types::{HeadRef, ListedKeys, NamedSecret, SchemeFault, SignRequest};
 use super::{presets, sign};
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
@@ -30,16 +31,40 @@ impl Verifier {
     ///
     /// # Errors
     /// Every fault at once. Each is a sentence that says what to write instead and shows no secret.
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "the keys are consumed, so that the caller keeps no copy of a secret"
-    )]
     pub fn new(
         provider: &str,
         custom: Option<SchemeDescription>,
         keys: Vec<NamedSecret>,
         public_url: Option<String>,
     ) -> Result<Self, Vec<String>> {
+        let given = GivenKeys { keys, secrets: None };
+        Self::compile(provider, custom, &given, public_url.as_deref())
+            .map_err(|faults| faults.into_iter().map(|fault| fault.text).collect())
+    }
+
+    /// Like [`Verifier::new`], for keys of the lists of a configuration: a key in the list of the other kind is a
+    /// fault.
+    ///
+    /// # Errors
+    /// Every fault at once, with the index of the key that it concerns.
+    pub fn with_lists(
+        provider: &str,
+        custom: Option<SchemeDescription>,
+        lists: ListedKeys,
+        public_url: Option<&str>,
+    ) -> Result<Self, Vec<SchemeFault>> {
+        let secrets = Some(lists.secrets.len());
+        let mut keys = lists.secrets;
+        keys.extend(lists.public_keys);
+        Self::compile(provider, custom, &GivenKeys { keys, secrets }, public_url)
+    }
+
+    fn compile(
+        provider: &str,
+        custom: Option<SchemeDescription>,
+        given: &GivenKeys,
+        public_url: Option<&str>,
+    ) -> Result<Self, Vec<SchemeFault>> {
         let description = match (provider, custom) {
             (presets::CUSTOM, Some(custom)) => Ok(custom),
             (presets::CUSTOM, None) => {
@@ -51,8 +76,8 @@ impl Verifier {
             }),
         };
         let scheme = match description {
-            Ok(description) => compile::compile(provider, description, &keys, public_url.as_deref())?,
-            Err(fault) => return Err([vec![fault], keys::faults(&keys)].concat()),
+            Ok(description) => compile::compile(provider, description, given, public_url)?,
+            Err(fault) => return Err([vec![fault.into()], keys::faults(&given.keys)].concat()),
         };
         Ok(Self {
             scheme: Arc::new(scheme),
@@ -84,6 +109,13 @@ impl Verifier {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.scheme.warnings
+    }
+
+    /// The secrets that may be guessed once they are decoded, by index. A secret whose text is weak is not among them:
+    /// the configuration judges the text before it makes a verifier.
+    #[must_use]
+    pub fn weak_keys(&self) -> &[(usize, Weakness)] {
+        &self.scheme.weak_keys
     }
 
     /// Whether the scheme signs a time, so that a request can be stale and a tolerance has an effect.

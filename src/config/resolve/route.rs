@@ -5,7 +5,7 @@ use super::upstream::NamedUpstreams;
 use crate::config::fault::{alternatives, closest};
 use crate::config::file::{self, OnReplay, RefusalDetail, RouteMode};
 use crate::config::value::{Count, DurationValue, Flag, Keyword, OneOrMany, Tolerance};
-use crate::scheme::{Verifier, presets};
+use crate::scheme::{ListedKeys, Verifier, presets};
 use crate::settings::{Address, Dedupe, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, duration_text};
 use hyper::{Method, StatusCode};
 use std::time::Duration;
@@ -132,10 +132,14 @@ impl Resolver<'_> {
             );
         }
         let [secrets, public_keys] = lists;
-        let (mut named, mut keys) = self.secrets(&format!("{key}.secrets"), secrets, true);
-        let (named_public, public) = self.secrets(&format!("{key}.public_keys"), public_keys, false);
-        named.extend(named_public);
-        keys.extend(public);
+        let secrets = self.secrets(&format!("{key}.secrets"), secrets, true);
+        let public_keys = self.secrets(&format!("{key}.public_keys"), public_keys, false);
+        let places = [secrets.places, public_keys.places].concat();
+        let keys = [secrets.sources, public_keys.sources].concat();
+        let lists = ListedKeys {
+            secrets: secrets.named,
+            public_keys: public_keys.named,
+        };
         let provider = written
             .provider
             .take()
@@ -146,15 +150,19 @@ impl Resolver<'_> {
                 .missing(format!("{key}.provider"), "this route has no provider", fix);
             return None;
         };
-        if named.is_empty() {
+        if keys.is_empty() {
             // The keys have their own faults; only the name of the provider can still be checked.
             self.check_provider(key, &provider);
             return None;
         }
-        match Verifier::new(&provider, written.custom.take(), named, written.public_url.clone()) {
+        let place = |index: Option<usize>| index.and_then(|index| places.get(index)).map_or(key, String::as_str);
+        match Verifier::with_lists(&provider, written.custom.take(), lists, written.public_url.as_deref()) {
             Ok(verifier) => {
                 for warning in verifier.warnings() {
                     self.report.warn(&format!("{key}.provider"), warning);
+                }
+                for (index, weakness) in verifier.weak_keys() {
+                    self.decoded_weakness(place(Some(*index)), *weakness);
                 }
                 Some(ResolvedScheme {
                     verifier,
@@ -165,7 +173,7 @@ impl Resolver<'_> {
             Err(problems) => {
                 if self.check_provider(key, &provider) {
                     for problem in problems {
-                        self.report.fault(key, problem, "");
+                        self.report.fault(place(problem.key), problem.text, "");
                     }
                 }
                 None

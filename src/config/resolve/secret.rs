@@ -6,50 +6,30 @@ use crate::config::credential::{SecretError, SecretFiles, is_world_readable, rea
 use crate::config::file::{SecretReference, SecretTable};
 use crate::config::value::{Flag, OneOrMany};
 use crate::scheme::NamedSecret;
+use crate::scheme::strength::Weakness;
 use crate::secret::Secret;
 use crate::settings::{SecretInfo, SecretSource};
 
-/// Length in bytes below which a secret gets a warning, because it may be guessed.
-const MIN_SECRET_BYTES: usize = 24;
-
-/// Texts of examples and templates that the operator should have replaced by a secret.
-const PLACEHOLDERS: [&str; 12] = [
-    "changeme",
-    "change-me",
-    "change_me",
-    "secret",
-    "password",
-    "placeholder",
-    "example",
-    "test",
-    "todo",
-    "replace-me",
-    "replaceme",
-    "none",
-];
-
-/// Beginnings of such texts.
-const PLACEHOLDER_STARTS: [&str; 7] = [
-    "your-secret",
-    "your_secret",
-    "your secret",
-    "yoursecret",
-    "your-webhook-secret",
-    "your_webhook_secret",
-    "<",
-];
+/// The keys of one list of a route, each with its name, its source and its place in the configuration.
+#[derive(Debug, Default)]
+pub(super) struct RouteKeys {
+    /// The keys by name.
+    pub(super) named: Vec<NamedSecret>,
+    /// Names and sources, in the same order.
+    pub(super) sources: Vec<SecretInfo>,
+    /// Places such as `route[0].secrets[1]`, in the same order.
+    pub(super) places: Vec<String>,
+}
 
 impl Resolver<'_> {
     /// The secrets (`are_secret`) or public keys of one route, with their names and sources in the same order. Faulty ones
     /// are recorded and left out.
-    pub(super) fn secrets(
-        &mut self,
-        key: &str,
-        list: OneOrMany<SecretReference>,
-        are_secret: bool,
-    ) -> (Vec<NamedSecret>, Vec<SecretInfo>) {
-        let mut named: Vec<NamedSecret> = Vec::new();
-        let mut sources: Vec<SecretInfo> = Vec::new();
+    pub(super) fn secrets(&mut self, key: &str, list: OneOrMany<SecretReference>, are_secret: bool) -> RouteKeys {
+        let RouteKeys {
+            mut named,
+            mut sources,
+            mut places,
+        } = RouteKeys::default();
         for (key, SecretReference(table)) in list.into_paths(key) {
             let name = table.name.clone();
             let retired = table.retired.is_some_and(|Flag(flag)| flag);
@@ -86,12 +66,13 @@ impl Resolver<'_> {
                 retired,
             });
             named.push(NamedSecret { name, secret });
+            places.push(key);
         }
         if !sources.is_empty() && sources.iter().all(|source| source.retired) {
             self.report
                 .warn(key, "all secrets are retired, so every genuine request raises an alert");
         }
-        (named, sources)
+        RouteKeys { named, sources, places }
     }
 
     /// Reads the secret at `{ env }` or `{ file }`; `None` after a fault. With `is_secret` a file that everyone can read
@@ -149,8 +130,7 @@ impl Resolver<'_> {
     /// whether it can be used.
     fn check_secret(&mut self, key: &str, source: &SecretSource, secret: &Secret) -> bool {
         let bytes = secret.expose();
-        let text = String::from_utf8_lossy(bytes).trim().to_ascii_lowercase();
-        if text.is_empty() {
+        if bytes.trim_ascii().is_empty() {
             let source_text = match source {
                 SecretSource::Env(name) => format!("the variable {name}"),
                 SecretSource::File(path) => path.display().to_string(),
@@ -162,25 +142,19 @@ impl Resolver<'_> {
             );
             return false;
         }
-        let is_one_character = bytes.iter().all(|byte| Some(byte) == bytes.first());
-        let is_placeholder = PLACEHOLDERS.contains(&text.as_str())
-            || PLACEHOLDER_STARTS.iter().any(|start| text.starts_with(start))
-            || text.ends_with("...")
-            || text.ends_with('\u{2026}')
-            || is_one_character;
-        if is_placeholder {
-            self.report.fault(
-                key,
-                "this is a placeholder and not a secret",
-                "write the provider's secret there",
-            );
-            return false;
-        }
-        if bytes.len() < MIN_SECRET_BYTES {
-            self.report.warn(
-                key,
-                format_args!("the secret is shorter than {MIN_SECRET_BYTES} bytes and may be guessed"),
-            );
+        match Weakness::of(bytes) {
+            Some(Weakness::Placeholder) => {
+                self.report.fault(
+                    key,
+                    "this is a placeholder and not a secret",
+                    "write the provider's secret there",
+                );
+                return false;
+            }
+            Some(weakness @ (Weakness::Short | Weakness::FewDifferentBytes(_))) => {
+                self.report.warn(key, format_args!("the secret {}", weakness.problem()));
+            }
+            None => {}
         }
         let edges = [bytes.first(), bytes.last()];
         if edges.into_iter().flatten().any(u8::is_ascii_whitespace) {
@@ -198,6 +172,17 @@ impl Resolver<'_> {
                 .warn(key, "the secret is in quotes, which are part of the key");
         }
         true
+    }
+}
+
+impl Resolver<'_> {
+    /// Reports a secret that is weak once it is decoded: a placeholder is a fault, as it is in the text.
+    pub(super) fn decoded_weakness(&mut self, key: &str, weakness: Weakness) {
+        let problem = format!("the decoded secret {}", weakness.problem());
+        match weakness {
+            Weakness::Placeholder => self.report.fault(key, problem, "write the provider's secret there"),
+            Weakness::Short | Weakness::FewDifferentBytes(_) => self.report.warn(key, problem),
+        }
     }
 }
 

@@ -223,3 +223,39 @@ fn a_secret_has_exactly_one_readable_source() {
         );
     }
 }
+
+/// Proof of a review: with a public key as the secret of a MAC, everyone who knows that key could sign.
+#[test]
+fn a_key_of_the_wrong_kind_is_a_fault_at_its_place() {
+    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----";
+    let bare = "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+    for (provider, list, key, expected) in [
+        (
+            "paddle",
+            "public_keys",
+            pem,
+            "put the provider's signing secret into `secrets`",
+        ),
+        ("paddle", "secrets", pem, "is a public key"),
+        ("standard-webhooks", "public_keys", bare, "does not begin with `whpk_`"),
+        ("discord", "secrets", bare, "move it to `public_keys`"),
+        (
+            "svix",
+            "secrets",
+            "whsec_AAAAAAAAAAAAAAAAAAA=",
+            "the decoded secret is a placeholder",
+        ),
+    ] {
+        let fixture = Fixture::new(&format!(
+            "[listen]\naddress = \"0.0.0.0:8443\"\ntls = {{ certificate = \"DIR/tls.crt\", key = \"DIR/tls.key\" }}\n\n[[route]]\npath = \"/\"\nprovider = \"{provider}\"\n{list} = [{{ env = \"K\" }}]\nupstream = \"http://127.0.0.1:8000\"\n"
+        ));
+        let faults = fixture.variable("K", key).faults();
+        let [fault] = &faults.faults[..] else {
+            panic!("{faults}");
+        };
+        assert!(fault.key.starts_with(&format!("route[0].{list}[0]")), "{fault}");
+        assert_eq!(fault.line, Some(8), "{fault}");
+        assert!(fault.problem.contains(expected), "{fault}");
+        assert!(!faults.to_string().contains(bare) || key == pem, "{faults}");
+    }
+}

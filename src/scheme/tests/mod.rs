@@ -8,6 +8,7 @@
 
 mod classic;
 mod custom;
+mod keys;
 mod paddle;
 mod property;
 mod providers;
