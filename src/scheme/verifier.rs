@@ -31,6 +31,10 @@ impl Verifier {
     ///
     /// # Errors
     /// Every fault at once. Each is a sentence that says what to write instead and shows no secret.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "the commands hand over what they have read"
+    )]
     pub fn new(
         provider: &str,
         custom: Option<SchemeDescription>,
