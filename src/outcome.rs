@@ -213,13 +213,17 @@ impl Rejection {
         }
     }
 
-    /// Whether the connection is closed after the answer: if a head can be read in two ways, so can the bytes after it
-    /// (RFC 9112, 6.3 and 11.2).
+    /// Whether the connection is closed after the answer: if a head can be read in two ways, or the end of a body is not
+    /// known, so can the bytes after it (RFC 9112, 6.3 and 11.2).
     #[must_use]
     pub const fn ends_connection(self) -> bool {
         matches!(
             self,
-            Self::BadRequest | Self::HeaderConflict | Self::ExpectationFailed | Self::TransferCoding
+            Self::BadRequest
+                | Self::HeaderConflict
+                | Self::ExpectationFailed
+                | Self::TransferCoding
+                | Self::BodyIncomplete
         )
     }
 

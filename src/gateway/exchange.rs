@@ -6,6 +6,7 @@
 
 use crate::gateway::snapshot::CompiledRoute;
 use crate::http::message::{Headers, Role};
+use crate::http::rules::Origin;
 use crate::outcome::{Outcome, Rejection, RequestId, Verdict};
 use crate::replay::Claim;
 use crate::scheme::Verified;
@@ -13,13 +14,12 @@ use crate::telemetry::audit::{AuditLog, AuditNames};
 use crate::telemetry::metrics::Metrics;
 use crate::time::clock;
 use hyper::StatusCode;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Longest `X-Request-Id` of a sender that is kept, in bytes.
+/// Longest `X-Request-Id` of a trusted proxy that is kept, in bytes.
 const REQUEST_ID_BYTES: usize = 128;
 
 /// Where exchanges are recorded.
@@ -53,8 +53,9 @@ impl Recorder {
         })
     }
 
-    /// The sender's id if it is short and has only letters, digits, `-`, `_`, `.` and `:`; a new id otherwise.
-    fn request_id(&self, headers: &Headers) -> RequestId {
+    /// The id that a trusted proxy sent, if it is short and has only letters, digits, `-`, `_`, `.` and `:`; a new id
+    /// otherwise. A stranger could choose the id of another request.
+    fn request_id(&self, headers: &Headers, origin: &Origin) -> RequestId {
         let plain = |id: &&str| {
             !id.is_empty()
                 && id.len() <= REQUEST_ID_BYTES
@@ -62,6 +63,7 @@ impl Recorder {
         };
         match headers
             .first(Role::RequestId)
+            .filter(|_| origin.trusted)
             .and_then(|id| str::from_utf8(id).ok())
             .filter(plain)
         {
@@ -100,7 +102,7 @@ pub struct Exchange {
 impl Exchange {
     /// Opens an exchange and reads the wall clock, once per request. Boxed, because the value is moved several times.
     #[must_use]
-    pub fn open(recorder: &Arc<Recorder>, headers: &Headers, peer: Option<IpAddr>) -> Box<Self> {
+    pub fn open(recorder: &Arc<Recorder>, headers: &Headers, origin: &Origin) -> Box<Self> {
         recorder.metrics.in_flight_requests.inc();
         Box::new(Self {
             recorder: recorder.clone(),
@@ -108,8 +110,8 @@ impl Exchange {
             outcome: Outcome {
                 verdict: Verdict::Refused(Rejection::Internal),
                 received_unix: clock::unix_now(),
-                request_id: recorder.request_id(headers),
-                peer,
+                request_id: recorder.request_id(headers, origin),
+                peer: origin.peer,
                 secret: None,
                 without_shared_store: false,
                 signature_age_seconds: None,

@@ -94,7 +94,7 @@ impl Gateway {
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let mut exchange = Exchange::open(&self.recorder, &request.headers, downstream.origin.peer);
+        let mut exchange = Exchange::open(&self.recorder, &request.headers, &downstream.origin);
         match self.pass(downstream, &request, body, &mut exchange).await {
             Ok(Passed::Forwarded(response, verdict)) => settle(response, verdict, exchange).await,
             Ok(Passed::Challenge(reply)) => {

@@ -53,6 +53,8 @@ pub struct CompiledRoute {
     pub keys: Vec<HeaderValue>,
     /// Value of `Hookgate-Route`.
     pub name: HeaderValue,
+    /// `Host` of a request without one: that of the upstream's first server.
+    pub upstream_host: String,
 }
 
 impl Snapshot {
@@ -142,6 +144,7 @@ impl CompiledRoute {
             scheme: text(settings.verifier.name()),
             keys: keys.iter().map(|name| text(name)).collect(),
             name: text(&settings.name),
+            upstream_host: upstream.settings().authority(),
             upstream,
             settings,
         }

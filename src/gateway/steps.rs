@@ -74,8 +74,7 @@ impl<'r> Matched<'r> {
         }
         let authority = request.uri.authority().map(Authority::as_str);
         let authority = rules::authority(&request.headers, authority, request.version)?;
-        let target = request.uri.path_and_query().cloned();
-        let target = target.unwrap_or(PathAndQuery::from_static("/"));
+        let target = rules::target(&request.method, &request.uri)?.clone();
         let route = snapshot.find(authority, target.path()).cloned();
         let route = route.ok_or(Rejection::NoRoute)?;
         exchange.route = Some(route.clone());
@@ -159,6 +158,7 @@ impl Admitted<'_> {
             origin: &downstream.origin,
             authority: self.authority,
             host: route.upstream.settings().host.as_ref(),
+            upstream_host: &route.upstream_host,
             length: body.len(),
             request_id,
             verification: VerificationHeaders {

@@ -6,11 +6,12 @@
 //! servers could read in two ways is refused or removed here, before hookgate adds fields of its own.
 
 use crate::http::http1::body_length::{TransferCoding, transfer_coding};
-use crate::http::message::{Header, Headers, Role};
+use crate::http::message::{Header, Headers, Role, is_regular};
 use crate::outcome::Rejection;
-use hyper::Version;
 use hyper::header::HeaderName;
-use std::net::IpAddr;
+use hyper::http::uri::{PathAndQuery, Scheme};
+use hyper::{Method, Uri, Version};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The most options in a request's `Connection`. Each one is compared with every field, before the signature is
 /// verified.
@@ -27,13 +28,13 @@ pub struct Origin {
     pub scheme: &'static str,
 }
 
-/// Whether `name`, read with hyphens in place of underscores, is a name that no other field may imitate and that
-/// `Connection` may not list.
+/// Whether `name`, read with hyphens in place of all signs other than letters and digits, is a name that no other field
+/// may imitate and that `Connection` may not list.
 fn is_protected(name: &[u8], signature: &[HeaderName]) -> bool {
     let mut hyphened = name.to_ascii_lowercase();
     hyphened
         .iter_mut()
-        .filter(|byte| **byte == b'_')
+        .filter(|byte| !byte.is_ascii_alphanumeric())
         .for_each(|byte| *byte = b'-');
     Role::of(&hyphened).is_protected() || signature.iter().any(|own| own.as_str().as_bytes() == hyphened)
 }
@@ -45,15 +46,22 @@ fn is_protected(name: &[u8], signature: &[HeaderName]) -> bool {
 /// route is known, as over HTTP/2.
 ///
 /// # Errors
-/// - `HeaderConflict`: a field imitates a protected one with underscores, or `Connection` lists a protected one.
+/// - `HeaderConflict`: a field imitates a protected one with other signs than hyphens, `Content-Type`,
+///   `Content-Encoding` or `Expect` is repeated, or `Connection` lists a protected field.
 /// - `BadRequest`: `Connection` has more than 32 options, or bytes that are not printable ASCII.
 /// - `ExpectationFailed`: `Expect` has a value other than `100-continue`.
 /// - `TransferCoding`: a transfer coding other than a single `chunked` over HTTP/1.1.
 /// - `SignatureMalformed`: a signature header is repeated.
 pub fn check_request_fields(headers: &Headers, version: Version, signature: &[HeaderName]) -> Result<(), Rejection> {
-    let may_imitate = |field: &Header<'_>| matches!(field.role, Role::Underscored | Role::Hookgate);
+    let may_imitate = |field: &Header<'_>| matches!(field.role, Role::Irregular | Role::Hookgate);
     for field in headers.iter().filter(may_imitate) {
-        if field.name.contains(&b'_') && is_protected(field.name, signature) {
+        if !is_regular(field.name) && is_protected(field.name, signature) {
+            return Err(Rejection::HeaderConflict);
+        }
+    }
+    let mut single = headers.iter().filter(|field| field.role.is_single());
+    while let Some(field) = single.next() {
+        if single.clone().any(|other| other.role == field.role) {
             return Err(Rejection::HeaderConflict);
         }
     }
@@ -108,12 +116,52 @@ pub fn authority<'a>(headers: &'a Headers, target: Option<&'a str>, version: Ver
         (None, None) if version == Version::HTTP_10 => "",
         (None, None) => return Err(Rejection::BadRequest),
     };
-    let allowed =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'~' | b'%');
-    if !named.bytes().all(allowed) || (named.is_empty() && version != Version::HTTP_10) {
-        return Err(Rejection::BadRequest);
+    if is_authority(named) || (named.is_empty() && version == Version::HTTP_10) {
+        Ok(named)
+    } else {
+        Err(Rejection::BadRequest)
     }
-    Ok(named)
+}
+
+/// Whether `text` is a host with an optional port: a name, an IPv4 address, or an IPv6 address in brackets. A name may
+/// have the characters that RFC 3986 does not reserve, and none of its labels is empty, except for a dot at its end.
+/// Percent-encoding and sub-delimiters, which RFC 3986 allows, occur in no name of the DNS.
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        Some(_) | None => (text, ""),
+    };
+    let is_port = port.is_empty() || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok());
+    let is_label = |label: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte);
+        !label.is_empty() && label.bytes().all(is_plain)
+    };
+    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => host.strip_suffix('.').unwrap_or(host).split('.').all(is_label),
+    };
+    is_port && is_host
+}
+
+/// Path and query of a request target as they were received; they are never normalised. `has_authority` tells whether
+/// the target names a host too (the absolute form, or `:authority` of HTTP/2).
+///
+/// # Errors
+/// `BadRequest` for targets that servers read in different ways or refuse: the absolute form without a path or with a
+/// scheme other than `http` and `https`, the authority form, `*` with a method other than `OPTIONS`, and bytes that are
+/// not visible ASCII characters.
+pub fn target<'a>(method: &Method, uri: &'a Uri) -> Result<&'a PathAndQuery, Rejection> {
+    let is_web = uri
+        .scheme()
+        .is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
+    let target = uri.path_and_query().filter(|_| is_web).ok_or(Rejection::BadRequest)?;
+    let text = target.as_str();
+    let has_form = text.starts_with('/') || (text == "*" && *method == Method::OPTIONS);
+    if has_form && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(target)
+    } else {
+        Err(Rejection::BadRequest)
+    }
 }
 
 /// The address of the sender: the peer, or, when the peer is a trusted proxy, the first address of `X-Forwarded-For`,
@@ -130,9 +178,10 @@ pub fn client_address(origin: &Origin, headers: &Headers, trusted: impl Fn(IpAdd
         .iter()
         .rev()
         .flat_map(|line| printable(line).unwrap_or_default().rsplit(','));
-    for entry in entries {
+    // An empty element of a list means nothing (RFC 9110, section 5.6.1).
+    for entry in entries.map(str::trim).filter(|entry| !entry.is_empty()) {
         // An unreadable entry ends the search: the result is the last address that a trusted proxy wrote.
-        let Some(address) = parse_address(entry.trim()) else {
+        let Some(address) = parse_address(entry) else {
             break;
         };
         client = Some(address);
@@ -143,13 +192,17 @@ pub fn client_address(origin: &Origin, headers: &Headers, trusted: impl Fn(IpAdd
     client
 }
 
-/// An entry of `X-Forwarded-For`: an address, with or without a port.
+/// An entry of `X-Forwarded-For`: an address, with or without a port. An IPv6 address may be in brackets.
 fn parse_address(entry: &str) -> Option<IpAddr> {
-    let address = entry
-        .parse()
-        .or_else(|_| entry.parse::<std::net::SocketAddr>().map(|socket| socket.ip()))
-        .ok()?;
-    Some(IpAddr::to_canonical(&address))
+    let bracketed = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = match bracketed {
+        Some(address) => address.parse::<Ipv6Addr>().map(IpAddr::V6).ok()?,
+        None => entry
+            .parse()
+            .or_else(|_| entry.parse::<SocketAddr>().map(|socket| socket.ip()))
+            .ok()?,
+    };
+    Some(address.to_canonical())
 }
 
 /// Whether an option of `Connection` is the name of a field; `keep-alive` and `close` are not.
@@ -206,11 +259,17 @@ mod tests {
         check_request_fields(&map(fields), Version::HTTP_11, &SIGNATURE)
     }
 
-    /// B01: WSGI, Rack and CGI read an underscore as a hyphen.
+    /// B01: WSGI, Rack and CGI read an underscore as a hyphen, some servers every other sign too.
     #[test]
-    fn names_that_imitate_protected_headers_with_underscores_are_refused() {
+    fn names_that_imitate_protected_headers_with_other_signs_are_refused() {
         for name in [
             "Paddle_Signature",
+            "Paddle.Signature",
+            "Hookgate!Verified",
+            "Hookgate.Verified",
+            "X~Forwarded~For",
+            "content|length",
+            "Host^",
             "paddle-signature_",
             "Hookgate_Verified",
             "X_Forwarded_For",
@@ -219,7 +278,7 @@ mod tests {
             "Host_",
             "Content_Type",
         ] {
-            let expected = if name.ends_with('_') {
+            let expected = if name.ends_with(['_', '^']) {
                 Ok(())
             } else {
                 Err(Rejection::HeaderConflict)
@@ -293,6 +352,46 @@ mod tests {
         assert_eq!(check(&[("expect", "foo")]), Err(Rejection::ExpectationFailed));
     }
 
+    /// Servers differ in which one of several they read.
+    #[test]
+    fn fields_that_a_request_has_once_are_not_repeated() {
+        for name in ["Content-Type", "Content-Encoding", "Expect"] {
+            let value = if name == "Expect" { "100-continue" } else { "x" };
+            assert_eq!(check(&[(name, value)]), Ok(()), "{name}");
+            let twice = [(name, value), ("x", "y"), (name, value)];
+            assert_eq!(check(&twice), Err(Rejection::HeaderConflict), "{name}");
+        }
+        assert_eq!(check(&[("content-type", "a"), ("content-encoding", "b")]), Ok(()));
+    }
+
+    #[test]
+    fn only_targets_that_all_servers_read_alike_are_accepted() {
+        let read = |method: Method, text: &str| {
+            let uri: Uri = text.parse().unwrap();
+            target(&method, &uri).map(|target| target.as_str().to_owned())
+        };
+        for (text, expected) in [
+            ("/a/../b//c?d=%2f", "/a/../b//c?d=%2f"),
+            ("//a", "//a"),
+            ("http://h/a?b", "/a?b"),
+            ("HTTPS://h:1/", "/"),
+        ] {
+            assert_eq!(read(Method::POST, text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in [
+            "http://h?x=1",
+            "ftp://h/a",
+            "h:80",
+            "*",
+            "/\u{e9}",
+            "/a?\u{e9}",
+            "http://h/\u{e9}",
+        ] {
+            assert_eq!(read(Method::POST, text), Err(Rejection::BadRequest), "{text}");
+        }
+        assert_eq!(read(Method::OPTIONS, "*").as_deref(), Ok("*"));
+    }
+
     /// A15: missing, repeated and disagreeing authorities.
     #[test]
     fn a_request_has_exactly_one_authority() {
@@ -308,6 +407,20 @@ mod tests {
             (&[("host", "a/b@c")], None),
             (&[("host", "")], None),
             (&[("host", "a b")], None),
+            (&[("host", "[")], None),
+            (&[("host", "[::1")], None),
+            (&[("host", "[h]")], None),
+            (&[("host", "::1")], None),
+            (&[("host", "a%00b")], None),
+            (&[("host", "a%41")], None),
+            (&[("host", "a..b")], None),
+            (&[("host", ".")], None),
+            (&[("host", ":80")], None),
+            (&[("host", "a:99999999")], None),
+            (&[("host", "a:65536")], None),
+            (&[("host", "a:8x")], None),
+            (&[("host", "a:+8")], None),
+            (&[("host", "a:1:2")], None),
             (&[("host", "a,b")], None),
             (&[], Some("u@a")),
         ] {
@@ -316,6 +429,17 @@ mod tests {
                 Err(Rejection::BadRequest),
                 "{fields:?} {target:?}"
             );
+        }
+        for host in [
+            "a:",
+            "a.",
+            "a.b:65535",
+            "[::1]",
+            "[2001:db8::1]:8443",
+            "192.0.2.1:80",
+            "x_y~z",
+        ] {
+            assert_eq!(read(&[("host", host)], None).as_deref(), Ok(host), "{host}");
         }
         assert_eq!(authority(&map(&[]), None, Version::HTTP_10), Ok(""));
     }
@@ -338,6 +462,23 @@ mod tests {
             client_address(&stranger, &headers, private),
             Some("192.0.2.1".parse().unwrap())
         );
+    }
+
+    #[test]
+    fn addresses_in_brackets_with_ports_and_empty_elements_are_read() {
+        let private = |address: IpAddr| address.to_string().starts_with("10.");
+        for (list, expected) in [
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:443, 10.1.1.1", "2001:db8::1"),
+            ("198.51.100.7, , ,", "198.51.100.7"),
+            (", 198.51.100.7:80,10.1.1.1 ,", "198.51.100.7"),
+            ("[::ffff:198.51.100.7]", "198.51.100.7"),
+            ("198.51.100.7, [10.1.1.1], 10.2.2.2", "10.2.2.2"),
+        ] {
+            let headers = map(&[("x-forwarded-for", list), ("x-forwarded-for", "")]);
+            let found = client_address(&origin("10.9.9.9", true), &headers, private);
+            assert_eq!(found, Some(expected.parse().unwrap()), "{list}");
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct Listener {
     pub tls: Option<Arc<tls::Acceptor>>,
     /// Networks of the proxies whose `X-Forwarded-*` fields and PROXY protocol headers are used.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Whether the peers of a Unix socket are trusted proxies; they have no address.
+    pub trusts_unix_peers: bool,
     /// Whether every connection begins with a PROXY protocol header; only trusted proxies may then connect.
     pub proxy_protocol: bool,
     /// Limits of each connection.
@@ -160,6 +162,7 @@ mod tests {
             worker: 0,
             tls: None,
             trusted_proxies: Arc::default(),
+            trusts_unix_peers: false,
             proxy_protocol: false,
             limits: limits(Duration::from_secs(10)),
             handshake_timeout: Duration::from_secs(10),

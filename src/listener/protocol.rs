@@ -43,13 +43,14 @@ impl Listener {
     }
 
     /// The address of the sender, and whether it is a trusted proxy. With the PROXY protocol the address comes from the
-    /// header, which only a trusted proxy may send; `None` when there is no valid header.
+    /// header, which only a trusted proxy or the peer of a Unix socket may send; `None` when there is no valid header.
     async fn sender(&self, stream: &mut ReadAhead, peer: Option<IpAddr>) -> Option<(Option<IpAddr>, bool)> {
-        let trusted = peer.is_none_or(|peer| self.trusts(peer));
+        let trusted = peer.map_or(self.trusts_unix_peers, |peer| self.trusts(peer));
         if !self.proxy_protocol {
             return Some((peer, trusted));
         }
-        if !trusted {
+        // The mode of a Unix socket decides who may connect.
+        if !trusted && peer.is_some() {
             return None;
         }
         match self.read_proxy_header(stream).await? {
@@ -57,7 +58,7 @@ impl Listener {
             // itself.
             ProxySource::Sender(sender) => Some((Some(sender), self.trusts(sender))),
             ProxySource::Unknown => Some((peer, false)),
-            ProxySource::Balancer => Some((peer, true)),
+            ProxySource::Balancer => Some((peer, trusted)),
         }
     }
 

@@ -48,6 +48,7 @@ impl ListenerSetup {
             worker,
             tls: self.tls.clone(),
             trusted_proxies: self.settings.trusted_proxies.clone().into(),
+            trusts_unix_peers: self.settings.trusts_unix_peers,
             proxy_protocol: self.settings.proxy_protocol,
             limits: ConnectionLimits {
                 head: RequestHeadLimits {

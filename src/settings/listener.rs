@@ -7,6 +7,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// The entry of `trusted_proxies` that means the peers of a Unix socket.
+pub const UNIX_PEERS: &str = "unix";
+
 /// One listening socket.
 #[derive(Clone, Debug)]
 pub struct Listener {
@@ -18,6 +21,8 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// Peers whose `X-Forwarded-*` fields are trusted.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether the peers of a Unix socket are trusted proxies too; they have no address.
+    pub trusts_unix_peers: bool,
     /// Whether every connection begins with a PROXY protocol header. If so, peers outside `trusted_proxies` are refused.
     pub proxy_protocol: bool,
 }
@@ -106,7 +111,11 @@ impl Serialize for Listener {
             }
             None => table.serialize_entry("plaintext", &true)?,
         }
-        table.serialize_entry("trusted_proxies", &display_all(&self.trusted_proxies))?;
+        let mut trusted = display_all(&self.trusted_proxies);
+        if self.trusts_unix_peers {
+            trusted.push(String::from(UNIX_PEERS));
+        }
+        table.serialize_entry("trusted_proxies", &trusted)?;
         table.serialize_entry("proxy_protocol", &self.proxy_protocol)?;
         table.end()
     }

@@ -26,7 +26,7 @@ mod route;
 mod serialize;
 mod upstream;
 
-pub use listener::{Address, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion};
+pub use listener::{Address, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS};
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
 pub use replay::{Redis, Replay, StoreServer};
 pub use route::{Dedupe, ReplayPolicy, Route, SecretInfo, SecretSource};

@@ -108,6 +108,22 @@ pub enum UpstreamTarget {
     Unix(PathBuf),
 }
 
+impl Upstream {
+    /// The authority of the first server, for a request that names none; `localhost` for a Unix socket.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let target = self.servers.first().map(|server| &server.target);
+        match target {
+            Some(target @ (UpstreamTarget::Tcp { .. } | UpstreamTarget::Tls { .. })) => {
+                let url = target.to_string();
+                url.split_once("://")
+                    .map_or_else(String::new, |(_, authority)| authority.to_owned())
+            }
+            Some(UpstreamTarget::Unix(_)) | None => String::from("localhost"),
+        }
+    }
+}
+
 impl UpstreamTarget {
     /// Name or IP address; `None` for a Unix socket.
     #[must_use]

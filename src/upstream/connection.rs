@@ -72,7 +72,7 @@ impl IncomingBody {
     pub(super) fn size_hint(&self) -> SizeHint {
         match self.0 {
             Framing::Length(left) => SizeHint::with_exact(left),
-            Framing::Chunked(_) | Framing::UntilClose => SizeHint::default(),
+            Framing::Chunked(_) | Framing::UntilClose | Framing::Broken => SizeHint::default(),
         }
     }
 }

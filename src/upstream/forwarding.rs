@@ -30,10 +30,12 @@ pub struct ForwardedHead<'a> {
     pub headers: &'a Headers,
     /// The peer that the request came from, and whether it is a trusted proxy.
     pub origin: &'a Origin,
-    /// The authority of the request, from [`crate::http::rules::authority`].
+    /// The authority of the request, from [`crate::http::rules::authority`]; empty for HTTP/1.0 without `Host`.
     pub authority: &'a str,
     /// `Host` from the configuration (`upstream.host`); it replaces the sender's.
     pub host: Option<&'a HeaderValue>,
+    /// The `Host` of a request that has none: the upstream's own.
+    pub upstream_host: &'a str,
     /// The body's exact length in bytes.
     pub length: usize,
     /// `X-Request-ID`, which identifies the exchange in the application's log; it replaces the sender's.
@@ -75,11 +77,16 @@ impl ForwardedHead<'_> {
                 lines::field(&mut out.0, header.name, header.value);
             }
         }
-        match self.host {
-            Some(host) => out.field("host", host.as_bytes()),
+        let own_host = match self.host {
+            Some(host) => Some(host.as_bytes()),
+            // A request of HTTP/1.0 may have no authority.
+            None if self.authority.is_empty() => Some(self.upstream_host.as_bytes()),
             // An HTTP/2 request may have its authority in `:authority` only.
-            None if !self.headers.has(Role::Host) => out.field("host", self.authority.as_bytes()),
-            None => {}
+            None if !self.headers.has(Role::Host) => Some(self.authority.as_bytes()),
+            None => None,
+        };
+        if let Some(host) = own_host {
+            out.field("host", host);
         }
         out.put(&[b"content-length: "]);
         out.decimal(self.length);
@@ -90,7 +97,7 @@ impl ForwardedHead<'_> {
             (Role::ForwardedProto, "x-forwarded-proto", self.origin.scheme),
             (Role::ForwardedHost, "x-forwarded-host", self.authority),
         ] {
-            if !(self.origin.trusted && self.headers.has(role)) {
+            if !(self.origin.trusted && self.headers.has(role)) && !ours.is_empty() {
                 out.field(name, ours.as_bytes());
             }
         }
@@ -114,14 +121,14 @@ impl ForwardedHead<'_> {
     /// configuration checks that.
     fn passes_on(&self, header: Header<'_>) -> bool {
         match header.role {
-            Role::Host => self.host.is_none(),
-            Role::Content | Role::Date => true,
+            Role::Host => self.host.is_none() && !self.authority.is_empty(),
+            Role::ContentType | Role::ContentEncoding | Role::Date => true,
             Role::Other => !self.is_fixed(header.name),
-            Role::ForwardedProto | Role::ForwardedHost | Role::Forwarded => self.origin.trusted,
+            Role::ForwardedProto | Role::ForwardedHost | Role::Forwarded | Role::Sender => self.origin.trusted,
             // The gateway writes its own.
             Role::ContentLength | Role::ForwardedFor | Role::RequestId | Role::Hookgate => false,
             Role::TransferEncoding | Role::Connection | Role::HopByHop => false,
-            Role::Expect | Role::Override | Role::Underscored => false,
+            Role::Expect | Role::Override | Role::Irregular => false,
         }
     }
 
@@ -193,6 +200,15 @@ mod tests {
 
     /// The written fields for a request with the fields `sent`, in order.
     fn forwarded(sent: &[(&str, &str)], peer: &str, trusted: bool) -> Vec<(String, String)> {
+        forwarded_for_authority("h:8443", sent, peer, trusted)
+    }
+
+    fn forwarded_for_authority(
+        authority: &str,
+        sent: &[(&str, &str)],
+        peer: &str,
+        trusted: bool,
+    ) -> Vec<(String, String)> {
         let parse = |(name, value): &(&str, &str)| {
             (
                 HeaderName::from_bytes(name.as_bytes()).unwrap(),
@@ -210,8 +226,9 @@ mod tests {
             target: "/hooks?a=%2F",
             headers: &headers,
             origin: &origin,
-            authority: "h:8443",
+            authority,
             host: None,
+            upstream_host: "app:3000",
             length: 7,
             request_id: "id-1",
             verification: VerificationHeaders {
@@ -265,6 +282,15 @@ mod tests {
                 ("x-original-url", "/admin"),
                 ("x-rewrite-url", "/admin"),
                 ("x-original-uri", "/admin"),
+                ("x-sendfile-type", "X-Accel-Redirect"),
+                ("x-accel-mapping", "/=/etc/"),
+                ("x-middleware-subrequest", "middleware"),
+                ("client-ip", "10.0.0.1"),
+                ("x-ssl-client-s-dn", "CN=admin"),
+                ("remote-user", "admin"),
+                ("some.thing", "1"),
+                ("some!thing", "1"),
+                ("x~forwarded~for", "1"),
                 ("hookgate-verified", "forged"),
                 ("hookgate-anything", "1"),
                 ("x-request-id", "theirs"),
@@ -336,6 +362,14 @@ mod tests {
         let fields = forwarded(&sent[..1], "none", true);
         assert_eq!(values(&fields, "x-forwarded-for"), ["10.0.0.1"]);
         assert!(values(&forwarded(&[], "none", true), "x-forwarded-for").is_empty());
+    }
+
+    /// HTTP/1.0 allows a request without `Host`; HTTP/1.1 does not.
+    #[test]
+    fn a_request_without_an_authority_gets_the_upstreams_own_as_host() {
+        let fields = forwarded_for_authority("", &[], "192.0.2.1", false);
+        assert_eq!(values(&fields, "host"), ["app:3000"]);
+        assert!(values(&fields, "x-forwarded-host").is_empty());
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use super::Resolver;
 use crate::config::file::{self, Certificate, ClientAuthMode};
 use crate::config::value::{FileMode, Flag, Keyword, OneOrMany};
-use crate::settings::{Address, Admin, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, defaults};
+use crate::settings::{
+    Address, Admin, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS, defaults,
+};
 use crate::tls;
 use std::net::SocketAddr;
 
@@ -54,7 +56,13 @@ impl Resolver<'_> {
             ..tls
         });
         let has_no_trusted_proxies = listen.trusted_proxies.is_empty();
-        let trusted_proxies = self.networks(&format!("{key}.trusted_proxies"), listen.trusted_proxies);
+        let has_unix_socket = listen.unix.is_some();
+        let (networks, trusts_unix_peers) = self.without_unix_peers(
+            &format!("{key}.trusted_proxies"),
+            listen.trusted_proxies,
+            has_unix_socket,
+        );
+        let trusted_proxies = self.networks(&format!("{key}.trusted_proxies"), networks);
         if trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
             self.report.warn(
                 &format!("{key}.trusted_proxies"),
@@ -108,8 +116,29 @@ impl Resolver<'_> {
             address,
             tls,
             trusted_proxies,
+            trusts_unix_peers,
             proxy_protocol,
         })
+    }
+
+    /// Takes the entry for the peers of a Unix socket out of a list of networks, and tells whether it was there.
+    fn without_unix_peers(
+        &mut self,
+        key: &str,
+        mut list: OneOrMany<String>,
+        has_unix_socket: bool,
+    ) -> (OneOrMany<String>, bool) {
+        let before = list.0.len();
+        list.0.retain(|(_, text)| text != UNIX_PEERS);
+        let is_listed = list.0.len() < before;
+        if is_listed && !has_unix_socket {
+            self.report.fault(
+                key,
+                "`unix` stands for the peers of a Unix socket, and this listener has an address",
+                "write the addresses of the proxies, such as `trusted_proxies = [\"10.0.0.0/8\"]`",
+            );
+        }
+        (list, is_listed)
     }
 
     fn tls(

@@ -22,6 +22,9 @@ pub enum Framing {
     Chunked(Chunks),
     /// The body ends with the connection.
     UntilClose,
+    /// The bytes were not a valid body. Nothing after them can be read, so the connection has to end (RFC 9112,
+    /// section 7.1).
+    Broken,
 }
 
 /// The position in a chunked body.
@@ -84,7 +87,8 @@ impl Framing {
     /// Reads the next part of the body from `input` and removes the bytes that it has read.
     ///
     /// # Errors
-    /// When a chunk is malformed, or when extensions or trailers are too large.
+    /// When a chunk or a trailer is malformed, or when extensions or trailers are too large. An error is final: every
+    /// later call returns it too and reads nothing, so that no byte after it can be taken for a part of a message.
     pub fn next(&mut self, input: &mut impl Input) -> Result<Step, FramingError> {
         match self {
             Self::Length(0) => Ok(Step::End),
@@ -94,12 +98,15 @@ impl Framing {
                 Ok(take(&mut unlimited, input))
             }
             Self::Chunked(chunks) => {
-                let step = chunks.next(input)?;
-                if step == Step::End {
-                    *self = Self::Length(0);
+                let step = chunks.next(input);
+                match step {
+                    Ok(Step::End) => *self = Self::Length(0),
+                    Err(FramingError) => *self = Self::Broken,
+                    Ok(Step::Data(_) | Step::More) => {}
                 }
-                Ok(step)
+                step
             }
+            Self::Broken => Err(FramingError),
         }
     }
 
@@ -141,6 +148,7 @@ impl Chunks {
                 Part::Trailers(before) => match line(input, MAX_TRAILER_BYTES.saturating_sub(*before))? {
                     None => return Ok(Step::More),
                     Some(line) if line.is_empty() => return Ok(Step::End),
+                    Some(line) if !is_field_line(&line) => return Err(FramingError),
                     Some(line) => Part::Trailers(*before + line.len() + 2),
                 },
             };
@@ -182,12 +190,30 @@ fn line(input: &mut impl Input, limit: usize) -> Result<Option<Bytes>, FramingEr
 fn size(line: &[u8]) -> Result<(u64, usize), FramingError> {
     let end = line.iter().position(|byte| !byte.is_ascii_hexdigit());
     let (digits, rest) = line.split_at(end.unwrap_or(line.len()));
-    if !rest.is_empty() && rest.trim_ascii_start().first() != Some(&b';') && !rest.trim_ascii().is_empty() {
+    let after_blanks = rest.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
+    if after_blanks.is_some_and(|byte| *byte != b';') || !rest.iter().all(|byte| is_field_byte(*byte)) {
         return Err(FramingError);
     }
     let digits = str::from_utf8(digits).map_err(|_| FramingError)?;
     let size = u64::from_str_radix(digits, 16).map_err(|_| FramingError)?;
     Ok((size, rest.len()))
+}
+
+/// Whether `line` is a field of a trailer section: a name that is a token, a colon, and a value without control
+/// characters (RFC 9112, section 7.1.2).
+fn is_field_line(line: &[u8]) -> bool {
+    let Some(colon) = memchr::memchr(b':', line) else {
+        return false;
+    };
+    let (name, value) = line.split_at(colon);
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !name.is_empty() && name.iter().all(is_token) && value.iter().all(|byte| is_field_byte(*byte))
+}
+
+/// Whether a byte may stand in a field's value or in the extensions of a chunk: anything but control characters other
+/// than the tab.
+const fn is_field_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 #[cfg(test)]
@@ -246,6 +272,18 @@ mod tests {
             "1\r\nxy\r\n0\r\n\r\n",
             "1\r\nx0\r\n\r\n",
             "10000000000000000\r\nx",
+            "1;a\rb\r\nx\r\n0\r\n\r\n",
+            "1;a\x0b\r\nx\r\n0\r\n\r\n",
+            "1;\0\r\nx\r\n0\r\n\r\n",
+            "1;a=\"\x7f\"\r\nx\r\n0\r\n\r\n",
+            "1\x0c\r\nx\r\n0\r\n\r\n",
+            "1\r\r\nx\r\n0\r\n\r\n",
+            "0\r\nno colon\r\n\r\n",
+            "0\r\n: no name\r\n\r\n",
+            "0\r\nA : b\r\n\r\n",
+            "0\r\nA: b\r\n folded\r\n\r\n",
+            "0\r\nA: \0\r\n\r\n",
+            "0\r\nA: b\rC: d\r\n\r\n",
             &long,
             &each,
             &trailers,
@@ -273,6 +311,36 @@ mod tests {
     }
 
     proptest! {
+        /// A09: whatever follows a malformed chunk, nothing of it is read.
+        #[test]
+        fn an_error_is_final(
+            broken in "[ -~\r\n]{0,12}",
+            after in "([0-9a-f]{1,2}(;[a-z])?\r\n|[a-z]{1,9}|\r\n|0\r\n\r\n|POST / HTTP/1.1\r\n){0,12}",
+            step in 1_usize..40,
+        ) {
+            let wire = [broken.as_bytes(), b"x\n", after.as_bytes()].concat();
+            let (mut framing, mut input) = (Framing::Chunked(Chunks::default()), BytesMut::new());
+            let mut left_at_error = None;
+            for piece in wire.chunks(step) {
+                input.extend_from_slice(piece);
+                while left_at_error.is_none() {
+                    match framing.next(&mut input) {
+                        Ok(Step::Data(_)) => {}
+                        Ok(Step::End) => return Ok(()),
+                        Ok(Step::More) => break,
+                        Err(FramingError) => left_at_error = Some(input.len()),
+                    }
+                }
+                if let Some(left) = &mut left_at_error {
+                    let before = input.len();
+                    prop_assert_eq!(framing.next(&mut input), Err(FramingError));
+                    prop_assert_eq!(input.len(), before);
+                    prop_assert!(!framing.is_complete() && !framing.ends_with_connection());
+                    *left = before;
+                }
+            }
+        }
+
         #[test]
         fn a_chunked_body_is_decoded_to_its_original(
             pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..8),

@@ -125,6 +125,10 @@ fn parse(bytes: &Bytes, max_fields: usize) -> Result<RequestHead, RequestHeadErr
     }
     let method = parsed.method.unwrap_or_default();
     let target = parsed.path.unwrap_or_default();
+    // `Uri` would cut a fragment off and add a missing path, so that the target would not be the one that was sent.
+    if target.contains('#') || is_absolute_without_path(target) {
+        return Err(RequestHeadError::Syntax);
+    }
     let version = match parsed.version {
         Some(0) => Version::HTTP_10,
         Some(_) | None => Version::HTTP_11,
@@ -143,6 +147,15 @@ fn parse(bytes: &Bytes, max_fields: usize) -> Result<RequestHead, RequestHeadErr
             version,
             headers,
         },
+    })
+}
+
+/// Whether `target` has the absolute form and no path after its authority.
+fn is_absolute_without_path(target: &str) -> bool {
+    let after_scheme = target.split_once("://").filter(|_| !target.starts_with('/'));
+    after_scheme.is_some_and(|(_, rest)| {
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        !rest.get(end..).unwrap_or_default().starts_with('/')
     })
 }
 
@@ -232,6 +245,10 @@ mod tests {
             "GET / HTTP/1.1 \r\n\r\n",
             "GET /\r\n\r\n",
             "GET / HTTP/1.1\r\n X: y\r\n\r\n",
+            "GET /a#b HTTP/1.1\r\n\r\n",
+            "GET /?a# HTTP/1.1\r\n\r\n",
+            "GET http://h HTTP/1.1\r\n\r\n",
+            "GET http://h?/a HTTP/1.1\r\n\r\n",
         ] {
             assert_eq!(read(line.as_bytes()).unwrap_err(), RequestHeadError::Syntax, "{line:?}");
         }

@@ -10,6 +10,7 @@ mod role;
 
 pub use headers::{Header, Headers};
 pub use role::Role;
+pub(crate) use role::is_regular;
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method, StatusCode, Uri, Version};

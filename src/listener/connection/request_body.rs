@@ -22,7 +22,8 @@ pub(super) struct RequestBody<'a, S> {
     unsent_continue: &'static [u8],
 }
 
-/// The body cannot be completed: the connection ended, or a chunk is malformed.
+/// The body cannot be completed: the connection ended, or a chunk is malformed. No other request can follow on the
+/// connection, because nobody knows where this body ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IncompleteBody;
 
@@ -60,6 +61,25 @@ impl<'a, S: Readable> RequestBody<'a, S> {
         .await
     }
 
+    /// Reads the next piece. After an error, the framing is [`Framing::Broken`].
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, IncompleteBody>>> {
+        loop {
+            match self.framing.next(&mut self.stream.input) {
+                Ok(Step::Data(piece)) => return Poll::Ready(Some(Ok(piece))),
+                Ok(Step::End) => return Poll::Ready(None),
+                Ok(Step::More) => {}
+                Err(_) => return Poll::Ready(Some(Err(IncompleteBody))),
+            }
+            let arrived = match ready!(self.poll_send_continue(cx)) {
+                Ok(()) => ready!(self.stream.poll_fill(cx)),
+                Err(error) => Err(error),
+            };
+            if !matches!(arrived, Ok(1..)) {
+                self.framing = Framing::Broken;
+            }
+        }
+    }
+
     /// Writes the interim response, if the sender waits for it.
     fn poll_send_continue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unsent_continue.is_empty() {
@@ -84,22 +104,8 @@ impl<S: Readable> Body for RequestBody<'_, S> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, IncompleteBody>>> {
-        let this = &mut *self;
-        loop {
-            match this.framing.next(&mut this.stream.input) {
-                Ok(Step::Data(piece)) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
-                Ok(Step::End) => return Poll::Ready(None),
-                Ok(Step::More) => {}
-                Err(_) => return Poll::Ready(Some(Err(IncompleteBody))),
-            }
-            let arrived = match ready!(this.poll_send_continue(cx)) {
-                Ok(()) => ready!(this.stream.poll_fill(cx)),
-                Err(error) => Err(error),
-            };
-            if !matches!(arrived, Ok(1..)) {
-                return Poll::Ready(Some(Err(IncompleteBody)));
-            }
-        }
+        self.poll_piece(cx)
+            .map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -109,7 +115,7 @@ impl<S: Readable> Body for RequestBody<'_, S> {
     fn size_hint(&self) -> SizeHint {
         match self.framing {
             Framing::Length(left) => SizeHint::with_exact(left),
-            Framing::Chunked(_) | Framing::UntilClose => SizeHint::default(),
+            Framing::Chunked(_) | Framing::UntilClose | Framing::Broken => SizeHint::default(),
         }
     }
 }

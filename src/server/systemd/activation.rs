@@ -121,6 +121,7 @@ mod tests {
             address,
             tls: None,
             trusted_proxies: Vec::new(),
+            trusts_unix_peers: false,
             proxy_protocol: false,
         }
     }

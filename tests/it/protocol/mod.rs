@@ -7,6 +7,7 @@ mod framing;
 mod http2_fields;
 mod http2_stalls;
 mod kept_alive;
+mod peers;
 mod proxy_protocol;
 mod refusals;
 mod relay;

@@ -178,6 +178,61 @@ fn malformed_chunks_are_refused() {
     assert_nothing_forwarded(&mut gateway, &upstream);
 }
 
+/// A09: after a malformed chunk or trailer the connection ends, whatever was refused before it: nothing that follows is
+/// read as a request, although a server that accepts the malformed line holds it for a part of the body.
+#[test]
+fn nothing_after_a_malformed_chunk_is_a_request() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let hidden = Webhook::new("hidden").bytes();
+    let data = [b"0\r\n\r\n", &hidden[..]].concat();
+    let size = data.len();
+    let chunk = |line: String| [line.as_bytes(), &data, b"\r\n0\r\n\r\n"].concat();
+    let malformed = [
+        chunk(format!("{size:x}\n")),
+        chunk(format!("0x{size:x}\r\n")),
+        chunk(format!("+{size:x}\r\n")),
+        chunk(format!(" {size:x}\r\n")),
+        chunk(format!("{size:x};a\nb\r\n")),
+        chunk(format!("{size:x};a\rb\r\n")),
+        chunk(format!("{size:x};\0\r\n")),
+        chunk(format!("{size:x}\u{c}\r\n")),
+        chunk(format!("{}\r\n", "f".repeat(20))),
+        chunk(format!("{size:x};{}\r\n", "x".repeat(5000))),
+        chunk("\r\n".into()),
+        [b"1\r\nxJUNK\r\n", &data[..]].concat(),
+        [b"1\r\nx\n", &data[..]].concat(),
+        [b"1\r\nx\r\n0\r\nA: b\n\r\n", &hidden[..]].concat(),
+        [b"1\r\nx\r\n0\r\nno colon\r\n\r\n", &hidden[..]].concat(),
+        [b"1\r\nx\r\n0\r\nA: \0\r\n\r\n", &hidden[..]].concat(),
+        [b"1\r\nx\r\n0\r\nA: b\r\n folded\r\n\r\n", &hidden[..]].concat(),
+    ];
+    for body in &malformed {
+        for webhook in [
+            Webhook::new("x"),
+            Webhook::new("x").signature(None),
+            Webhook::new("x").path("/nowhere"),
+            Webhook::new("x").method("PUT"),
+        ] {
+            let request = webhook.framed("Transfer-Encoding: chunked\r\n", body);
+            // At once, and with the rest after the refusal.
+            for pieces in [&[&request[..]][..], &[&request[..request.len() - size], &data[..]][..]] {
+                let mut client = gateway.connect();
+                let _ = client.try_send(pieces[0]);
+                let first = client.try_response(false).map(|response| response.status);
+                for piece in &pieces[1..] {
+                    let _ = client.try_send(piece);
+                }
+                let second = client.try_response(false).map(|response| response.status);
+                let case = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
+                assert!(matches!(first, Ok(400 | 401 | 404 | 405)), "{case:?}: {first:?}");
+                assert!(second.is_err(), "{case:?}: {first:?}, then {second:?}");
+            }
+        }
+    }
+    assert_nothing_forwarded(&mut gateway, &upstream);
+}
+
 /// A10: chunk extensions are ignored, and a flood of them closes the connection.
 #[test]
 fn chunk_extensions_are_ignored_up_to_a_bound() {
