@@ -3,6 +3,10 @@
 //! A relayed answer is settled when its last byte has been read from the upstream, before that byte is passed on. If
 //! the sender hangs up earlier, a task reads the rest, so that the claim depends on what the upstream did and not on
 //! how long the sender stayed.
+//!
+//! A claim in a shared store ends with its lease, which is a little longer than the upstream may take. A sender that
+//! reads slowly would keep the exchange open beyond it, and a copy of the webhook would be delivered meanwhile. Such an
+//! answer is therefore taken from the sender at the upstream's deadline, and a task reads the rest.
 
 use crate::gateway::exchange::Settlement;
 use crate::outcome::Rejection;
@@ -11,7 +15,15 @@ use hyper::body::{Bytes, Frame, SizeHint};
 use std::future::poll_fn;
 use std::mem;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+
+/// How long a task may read the rest of an answer whose sender has gone or is too slow. An upstream whose bytes are at
+/// hand needs much less. Shorter than the margin of a lease.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The body of an answer to the sender.
 #[derive(Debug)]
@@ -30,9 +42,28 @@ pub struct Relay {
     rest: Rest,
 }
 
-/// The unread rest, and what is done after it; `None` once that is done.
+/// The unread rest of an answer.
 #[derive(Debug)]
-struct Rest(Option<(upstream::Answer, Settlement)>);
+enum Rest {
+    /// Only this body reads it.
+    Own(Unread),
+    /// A task takes it over when the upstream's deadline has passed.
+    Leased {
+        unread: Arc<Mutex<Unread>>,
+        task: AbortHandle,
+    },
+}
+
+/// What has not been read of an answer, and what is done after it.
+#[derive(Debug)]
+enum Unread {
+    /// The answer, and its settlement.
+    Answer(Box<(upstream::Answer, Settlement)>),
+    /// Everything has been read and settled.
+    Nothing,
+    /// A task reads the rest; the sender gets no more of it.
+    TakenOver,
+}
 
 impl AnswerBody {
     /// No bytes.
@@ -47,23 +78,85 @@ impl AnswerBody {
     /// # Errors
     /// The failure of the upstream, if it happened before any byte was passed on.
     pub async fn relay(answer: upstream::Answer, settlement: Settlement) -> Result<Self, Rejection> {
-        let mut rest = Rest(Some((answer, settlement)));
-        let first = poll_fn(|cx| match rest.poll(cx) {
+        let mut unread = Unread::Answer(Box::new((answer, settlement)));
+        let first = poll_fn(|cx| match unread.poll(cx) {
             Poll::Ready(piece) => Poll::Ready(piece.transpose()),
             Poll::Pending => Poll::Ready(Ok(None)),
         });
         let first = first.await?;
-        Ok(match (first, rest.0.is_some()) {
-            (first, true) => Self::Relay(Box::new(Relay { first, rest })),
-            (first, false) => Self::Whole(first.unwrap_or_default()),
+        Ok(match unread {
+            Unread::Nothing => Self::Whole(first.unwrap_or_default()),
+            Unread::Answer(_) | Unread::TakenOver => Self::Relay(Box::new(Relay {
+                first,
+                rest: Rest::new(unread),
+            })),
         })
     }
 }
 
 impl Rest {
+    fn new(unread: Unread) -> Self {
+        let deadline = match &unread {
+            Unread::Answer(held) if held.1.is_leased() => held.0.deadline(),
+            Unread::Answer(_) | Unread::Nothing | Unread::TakenOver => return Self::Own(unread),
+        };
+        let unread = Arc::new(Mutex::new(unread));
+        let taken = unread.clone();
+        let task = tokio::spawn(async move {
+            sleep_until(deadline).await;
+            let unread = lock(&taken).take_over();
+            unread.finish().await;
+        });
+        Self::Leased {
+            unread,
+            task: task.abort_handle(),
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Rejection>>> {
-        let Some((answer, _)) = &mut self.0 else {
-            return Poll::Ready(None);
+        match self {
+            Self::Own(unread) => unread.poll(cx),
+            Self::Leased { unread, .. } => lock(unread).poll(cx),
+        }
+    }
+
+    fn with<T>(&self, read: impl FnOnce(&Unread) -> T) -> T {
+        match self {
+            Self::Own(unread) => read(unread),
+            Self::Leased { unread, .. } => read(&lock(unread)),
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.with(|unread| matches!(unread, Unread::Nothing))
+    }
+
+    /// Takes what has not been read, unless the task already has it.
+    fn take(&mut self) -> Unread {
+        match self {
+            Self::Own(unread) => unread.take_over(),
+            Self::Leased { unread, task } => {
+                let unread = lock(unread).take_over();
+                if !matches!(unread, Unread::TakenOver) {
+                    task.abort();
+                }
+                unread
+            }
+        }
+    }
+}
+
+fn lock(unread: &Mutex<Unread>) -> MutexGuard<'_, Unread> {
+    unread.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Unread {
+    /// Reads the next piece. The last one is settled before it is returned.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Rejection>>> {
+        let answer = match self {
+            Self::Answer(held) => &mut held.0,
+            Self::Nothing => return Poll::Ready(None),
+            Self::TakenOver => return Poll::Ready(Some(Err(Rejection::UpstreamTimeout))),
         };
         let piece = ready!(answer.poll(cx));
         let end = match &piece {
@@ -72,21 +165,40 @@ impl Rest {
             Some(Err(rejection)) => Some(Err(*rejection)),
         };
         if let Some(end) = end
-            && let Some((_, settlement)) = self.0.take()
+            && let Self::Answer(held) = mem::replace(self, Self::Nothing)
         {
+            let (_, settlement) = *held;
             settlement.settle(end);
         }
         Poll::Ready(piece)
+    }
+
+    /// Takes what is here for a task, and leaves [`Unread::TakenOver`] in its place, or [`Unread::Nothing`] when
+    /// nothing is left.
+    fn take_over(&mut self) -> Self {
+        match self {
+            Self::Answer(_) => mem::replace(self, Self::TakenOver),
+            Self::Nothing => Self::Nothing,
+            Self::TakenOver => Self::TakenOver,
+        }
+    }
+
+    /// Reads the rest without a sender, and settles.
+    async fn finish(mut self) {
+        if let Self::Answer(held) = &mut self {
+            held.0.extend_deadline(Instant::now() + FINISH_TIMEOUT);
+            while let Some(Ok(_)) = poll_fn(|cx| self.poll(cx)).await {}
+        }
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        let mut rest = Rest(self.rest.0.take());
-        if rest.0.is_some()
+        let unread = self.rest.take();
+        if matches!(unread, Unread::Answer(_))
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(async move { while let Some(Ok(_)) = poll_fn(|cx| rest.poll(cx)).await {} });
+            runtime.spawn(unread.finish());
         }
     }
 }
@@ -118,7 +230,7 @@ impl http_body::Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Relay(relay) => relay.first.is_none() && relay.rest.0.is_none(),
+            Self::Relay(relay) => relay.first.is_none() && relay.rest.is_complete(),
         }
     }
 
@@ -127,7 +239,11 @@ impl http_body::Body for AnswerBody {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Relay(relay) => {
                 let at_hand = relay.first.as_ref().map_or(0, |first| first.len() as u64);
-                let rest = relay.rest.0.as_ref().and_then(|(answer, _)| answer.remaining().exact());
+                let rest = relay.rest.with(|unread| match unread {
+                    Unread::Answer(held) => held.0.remaining().exact(),
+                    Unread::Nothing => Some(0),
+                    Unread::TakenOver => None,
+                });
                 rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + at_hand))
             }
         }

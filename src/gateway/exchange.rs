@@ -207,6 +207,12 @@ impl Settlement {
         }
     }
 
+    /// Whether the claim on this webhook ends by itself, so that the exchange must end before it.
+    #[must_use]
+    pub fn is_leased(&self) -> bool {
+        self.exchange.claim.as_ref().is_some_and(Claim::has_lease)
+    }
+
     /// Commits the claim if a 2xx answer has arrived completely, and releases it otherwise: after an incomplete answer
     /// the sender will retry.
     pub fn settle(mut self, end: Result<(), Rejection>) {

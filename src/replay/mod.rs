@@ -137,6 +137,15 @@ pub enum Claim {
 }
 
 impl Claim {
+    /// Whether the claim ends by itself after a time (the lease that it was made with).
+    #[must_use]
+    pub const fn has_lease(&self) -> bool {
+        match self {
+            Self::Memory { .. } => false,
+            Self::Redis(_) => true,
+        }
+    }
+
     /// Records that the webhook was delivered: from now on every copy is a repetition.
     pub fn commit(self) {
         match self {

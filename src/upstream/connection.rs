@@ -5,7 +5,7 @@
 //! that arrives before the request is fully sent (such as 413) is relayed; the connection is then not reused.
 
 use super::message::{AnswerHead, AnswerHeadReader, OutgoingRequest};
-use super::stream::UpstreamStream;
+use super::stream::{Unread, UpstreamStream};
 use crate::http::http1::framing::{Framing, Step};
 use crate::http::message::Response;
 use crate::outcome::Rejection;
@@ -91,10 +91,16 @@ impl UpstreamConnection {
     }
 
     /// Like [`UpstreamConnection::is_idle`]. Also asks the kernel when the connection has been idle for more than
-    /// [`RECENT_USE`].
-    pub(super) fn is_alive(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.idle_since) > RECENT_USE && self.stream.is_closed() {
-            return false;
+    /// [`RECENT_USE`]: bytes that nobody asked for would be taken for the next answer.
+    pub(super) async fn is_alive(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.idle_since) > RECENT_USE {
+            match self.stream.unread() {
+                Unread::Nothing => {}
+                Unread::End | Unread::Bytes => return false,
+                // TLS sends records without content on an idle connection, such as session tickets. The kernel has
+                // them, so the runtime learns of them when it asks for its next events.
+                Unread::Records => self.stream.readable().await,
+            }
         }
         self.is_idle()
     }
@@ -121,7 +127,7 @@ impl UpstreamConnection {
                 return Poll::Ready(None);
             }
             // Writing may have failed because the upstream has answered already: read that answer.
-            match self.poll_head(cx, &mut reader, failed) {
+            match self.poll_head(cx, &mut reader, failed, deadline) {
                 Poll::Ready(head) => Poll::Ready(Some(head)),
                 Poll::Pending => self
                     .timer
@@ -156,6 +162,10 @@ impl UpstreamConnection {
             }
             match self.poll_read(cx) {
                 Poll::Ready(Ok(0)) if body.0.ends_with_connection() => return Poll::Ready(None),
+                // The timer is polled only while there is nothing to read.
+                Poll::Ready(Ok(1..)) if Instant::now() >= deadline => {
+                    return Poll::Ready(Some(Err(Rejection::UpstreamTimeout)));
+                }
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Some(Err(Rejection::UpstreamReset))),
                 Poll::Pending => {
@@ -174,7 +184,9 @@ impl UpstreamConnection {
         cx: &mut Context<'_>,
         reader: &mut AnswerHeadReader,
         failed: bool,
+        deadline: Instant,
     ) -> Poll<Result<AnswerHead, Rejection>> {
+        let mut has_read = false;
         loop {
             if !self.input.is_empty() {
                 match reader.read(&mut self.input) {
@@ -184,7 +196,11 @@ impl UpstreamConnection {
                 }
             }
             match self.poll_read(cx) {
-                Poll::Ready(Ok(1..)) => {}
+                // The timer is polled only while there is nothing to read.
+                Poll::Ready(Ok(1..)) if has_read && Instant::now() >= deadline => {
+                    return Poll::Ready(Err(Rejection::UpstreamTimeout));
+                }
+                Poll::Ready(Ok(1..)) => has_read = true,
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Rejection::UpstreamReset)),
                 Poll::Pending if failed => return Poll::Ready(Err(Rejection::UpstreamReset)),
                 Poll::Pending => return Poll::Pending,

@@ -72,10 +72,9 @@ impl AnswerHeadReader {
     /// Like [`read_head`], for an `input` that grows. Parses the first piece, and then each time another line is
     /// complete; the number of lines is limited by the number of fields.
     pub(super) fn read(&mut self, input: &mut Bytes) -> Result<Option<AnswerHead>, MalformedAnswer> {
-        while input.first() == Some(&b'\n') || input.starts_with(b"\r\n") {
-            let length = if input.first() == Some(&b'\n') { 1 } else { 2 };
-            input.advance(length);
-            self.skipped_bytes += length;
+        while input.starts_with(b"\r\n") {
+            input.advance(2);
+            self.skipped_bytes += 2;
             self.examined_bytes = 0;
         }
         let is_full = self.skipped_bytes + input.len() >= HEAD_BYTES;
@@ -102,7 +101,8 @@ impl AnswerHeadReader {
 /// needed.
 ///
 /// # Errors
-/// When the bytes are not an answer, the head is too large, or its length is ambiguous.
+/// When the bytes are not an answer, a line of the head does not end in CRLF, the head is too large, or its length is
+/// ambiguous.
 fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<AnswerHead>, MalformedAnswer> {
     loop {
         let mut fields = [const { MaybeUninit::uninit() }; HEADERS];
@@ -110,10 +110,13 @@ fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<AnswerHead>, Mal
         let parsed =
             httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut head, input, &mut fields);
         let length = match parsed {
-            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Complete(length)) if length <= HEAD_BYTES => length,
             Ok(httparse::Status::Partial) if input.len() < HEAD_BYTES => return Ok(None),
-            Ok(httparse::Status::Partial) | Err(_) => return Err(MalformedAnswer),
+            Ok(_) | Err(_) => return Err(MalformedAnswer),
         };
+        if has_bare_line_feed(input.get(..length).unwrap_or_default()) {
+            return Err(MalformedAnswer);
+        }
         let status = head.code.and_then(|code| StatusCode::from_u16(code).ok());
         let status = status.ok_or(MalformedAnswer)?;
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
@@ -142,6 +145,11 @@ fn read_head(input: &mut Bytes, is_head: bool) -> Result<Option<AnswerHead>, Mal
             is_reusable,
         }));
     }
+}
+
+/// Whether a line of `head` ends without CR. Another parser could find the end of the head at another place.
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head.get(at - 1) != Some(&b'\r'))
 }
 
 /// How the end of the body is found.
@@ -215,7 +223,7 @@ mod tests {
         let long = "x".repeat(HEAD_BYTES / 2);
         let many = "a: b\r\n".repeat(HEADERS - 2);
         let wire =
-            format!("\r\n\nHTTP/1.1 103 \r\n\r\nHTTP/1.1 200 OK\r\nLong: {long}\r\nContent-Length: 3\r\n{many}\r\n");
+            format!("\r\n\r\nHTTP/1.1 103 \r\n\r\nHTTP/1.1 200 OK\r\nLong: {long}\r\nContent-Length: 3\r\n{many}\r\n");
         let (head, rest, parsed) = read_bytewise(wire.as_bytes()).unwrap();
         let head = head.unwrap();
         assert_eq!(head.framing, Framing::Length(3));
@@ -290,6 +298,8 @@ mod tests {
             "Folded: a\r\n b",
             "Spaced : a",
             "NUL: a\0b",
+            "Bare: a\nContent-Length: 5",
+            "CR: a\rContent-Length: 5",
         ] {
             let wire = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
             assert_eq!(read(&wire).err(), Some(MalformedAnswer), "{fields}");
@@ -298,11 +308,21 @@ mod tests {
             "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/2 200\r\n\r\n",
             "SSH-2.0-x\r\n\r\n",
+            "HTTP/1.1 200 OK\nContent-Length: 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\n",
+            "HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+            "\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
         ] {
             assert_eq!(read(wire).err(), Some(MalformedAnswer), "{wire}");
         }
         let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(HEAD_BYTES));
         assert_eq!(read(&endless).err(), Some(MalformedAnswer));
+        let room = "HTTP/1.1 200 OK\r\nX: \r\n\r\n".len();
+        let largest = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(HEAD_BYTES - room));
+        assert!(read(&largest).unwrap().is_some());
+        let larger = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(HEAD_BYTES - room + 1));
+        assert_eq!(read(&larger).err(), Some(MalformedAnswer));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(HEADERS + 1));
         assert_eq!(read(&many).err(), Some(MalformedAnswer));
     }

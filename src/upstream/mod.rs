@@ -422,6 +422,17 @@ impl Answer {
         Poll::Ready(piece)
     }
 
+    /// When the upstream must have answered completely.
+    #[must_use]
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Moves the deadline to `deadline`, unless it is later already.
+    pub fn extend_deadline(&mut self, deadline: Instant) {
+        self.deadline = self.deadline.max(deadline);
+    }
+
     /// Whether the last byte of the body has been read.
     #[must_use]
     pub fn is_complete(&self) -> bool {

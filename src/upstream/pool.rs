@@ -161,7 +161,7 @@ impl Endpoint {
     ) -> Result<Response<Answer>, AttemptError> {
         let (mut request, mut now) = (request, now);
         loop {
-            let (mut lease, is_from_pool) = match self.checkout(worker, now) {
+            let (mut lease, is_from_pool) = match self.checkout(worker, now).await {
                 Some(lease) => (lease, true),
                 None => match self.connect(worker, connect_timeout).await {
                     Ok(lease) => (lease, false),
@@ -290,14 +290,14 @@ impl Endpoint {
 
     /// Takes the most recently used idle connection from the pool: it is the most likely to be open, and the others can
     /// reach the idle timeout.
-    fn checkout(self: &Arc<Self>, worker: usize, now: Instant) -> Option<Lease> {
+    async fn checkout(self: &Arc<Self>, worker: usize, now: Instant) -> Option<Lease> {
         loop {
             let connection = lock(self.idle.get(worker)?).pop()?;
             let mut lease = Lease::new(self, worker, Some(connection));
             let Some(connection) = &mut lease.connection else {
                 continue;
             };
-            if connection.is_alive(now) {
+            if connection.is_alive(now).await {
                 return Some(lease);
             }
             if now.saturating_duration_since(connection.idle_since) < EARLY_CLOSE {

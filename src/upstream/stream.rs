@@ -21,6 +21,19 @@ pub(super) enum UpstreamStream {
     Unix(UnixStream),
 }
 
+/// What waits to be read from an idle stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// Nothing: the stream can be used.
+    Nothing,
+    /// The other side has closed the stream.
+    End,
+    /// Bytes that nobody asked for.
+    Bytes,
+    /// TLS records, which may have no content.
+    Records,
+}
+
 impl UpstreamStream {
     /// Opens a stream to `target`, whose host has the given `addresses`. There is no timeout; the caller sets one.
     /// `tls` is needed for [`UpstreamTarget::Tls`].
@@ -43,15 +56,31 @@ impl UpstreamStream {
         })
     }
 
-    /// Asks the kernel whether the other side has closed the connection. The runtime knows that only after it has
-    /// polled its driver; until then, a request could be written to a closed connection.
-    pub(super) fn is_closed(&self) -> bool {
+    /// Asks the kernel what waits to be read. The runtime knows that only after it has polled its driver; until then, a
+    /// request could be written to a closed connection, or to one with bytes that would be taken for its answer.
+    pub(super) fn unread(&self) -> Unread {
         let socket = match self {
             Self::Tcp(stream) => SockRef::from(stream),
             Self::Tls(stream) => SockRef::from(stream.get_ref().0),
             Self::Unix(stream) => SockRef::from(stream),
         };
-        matches!(socket.peek(&mut [MaybeUninit::uninit()]), Ok(0))
+        match socket.peek(&mut [MaybeUninit::uninit()]) {
+            Ok(0) => Unread::End,
+            Ok(_) if matches!(self, Self::Tls(_)) => Unread::Records,
+            Ok(_) => Unread::Bytes,
+            // Nothing waits, or there is an error, which the next operation returns.
+            Err(_) => Unread::Nothing,
+        }
+    }
+
+    /// Waits until the runtime knows that something can be read.
+    pub(super) async fn readable(&self) {
+        // An error is returned by the next operation.
+        let _ = match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Tls(stream) => stream.get_ref().0.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+        };
     }
 }
 

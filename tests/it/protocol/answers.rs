@@ -106,6 +106,59 @@ fn bytes_after_an_answer_are_not_the_next_answer() {
     }
 }
 
+/// G05: heads in which two parsers could find the end at different places, and heads over 64 KiB, also when they arrive
+/// at once.
+#[test]
+fn bare_line_feeds_and_large_heads_are_refused() {
+    for bytes in [
+        "HTTP/1.1 200 OK\nContent-Length: 2\n\nok".to_owned(),
+        "HTTP/1.1 200 OK\r\nX-A: 1\nX-B: 2\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\nok".to_owned(),
+        "\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+        "HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+        format!(
+            "HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 2\r\n\r\nok",
+            "x".repeat(70 << 10)
+        ),
+        format!(
+            "HTTP/1.1 200 OK\r\n{}Content-Length: 2\r\n\r\nok",
+            format!("X: {}\r\n", "x".repeat(1000)).repeat(70)
+        ),
+    ] {
+        let (status, ..) = first_and_second(bytes.leak().as_bytes());
+        assert_eq!(status, 502);
+    }
+}
+
+/// G05: a second answer that nobody asked for, sent while the connection is idle, is not the answer to the next webhook.
+#[test]
+fn bytes_on_an_idle_connection_are_not_the_next_answer() {
+    let asked = Gate::default();
+    let (gate, sent) = (asked.clone(), Gate::default());
+    let written = sent.clone();
+    let upstream = Upstream::new(move |request, connection| {
+        if request.body != b"first" {
+            return connection.send(&answer("200 OK", &[], b"the second's own"));
+        }
+        connection.send(&answer("200 OK", &[], b"ok"));
+        gate.pass();
+        connection.send(&answer("200 OK", &[], b"evil"));
+        written.open();
+        AfterAnswer::Keep
+    });
+    let gateway = Setup::new(&upstream.url()).top("workers = 1").start();
+    assert_eq!(gateway.exchange(&Webhook::new("first").bytes()).body, b"ok");
+    asked.open();
+    sent.pass();
+    let second = gateway.exchange(&Webhook::new("second").bytes());
+    assert_eq!(
+        (second.status, second.body.as_slice()),
+        (200, &b"the second's own"[..]),
+        "{second:?}"
+    );
+    assert_eq!(upstream.connections(), 2);
+}
+
 /// G05: line ends and control characters in the head of an answer cannot split it for the sender.
 #[test]
 fn answers_are_not_split() {
@@ -180,6 +233,38 @@ fn a_slow_steady_answer_ends_at_the_deadline() {
         (upstream.open() == 0).then_some(())
     });
     assert_eq!(gateway.exchange(&webhook).body, b"recovered");
+}
+
+/// G03: the deadline also ends an answer whose bytes are always at hand: a body, chunk after chunk, and informational
+/// answers before any other.
+#[test]
+fn an_endless_answer_ends_at_the_deadline() {
+    for (start, piece) in [
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "8000\r\n"),
+        ("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+    ] {
+        let upstream = Upstream::new(move |_, connection| {
+            connection.send(start.as_bytes());
+            let piece = if start.is_empty() {
+                piece.repeat(1000)
+            } else {
+                format!("{piece}{}\r\n", "x".repeat(0x8000))
+            };
+            while connection.send(piece.as_bytes()) == AfterAnswer::Keep {}
+            AfterAnswer::Close
+        });
+        let gateway = Setup::new(&upstream.url()).upstream("timeout = \"500ms\"").start();
+        let mut client = gateway.connect();
+        client.send(&Webhook::new("{}").bytes());
+        let reader = std::thread::spawn(move || client.rest().0.len());
+        gateway.wait_for_metric(
+            "hookgate_requests_total",
+            &[("reason", "upstream_timeout"), ("verdict", "failed")],
+            1.0,
+        );
+        reader.join().unwrap();
+        gateway.wait_for_metric("hookgate_replay_keys", &[], 0.0);
+    }
 }
 
 /// G11: an application cannot set hookgate's own headers in its answer.

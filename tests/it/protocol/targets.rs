@@ -217,7 +217,7 @@ fn similar_paths_have_no_route() {
         ("a", "/webhooks/paddle?a=/../b;c%2f&d"),
         ("b", "/in/a.b/%41~c?x"),
         ("c", "/webhooks/paddle?"),
-        ("d", "/webhooks/paddle?a=\"<>{}|\\^`[]"),
+        ("d", "/webhooks/paddle?a={}|\\^`[]"),
     ] {
         let line = format!("POST {path} HTTP/1.1");
         assert_eq!(status(&gateway, &line, &Webhook::new(body)), 200, "{path}");

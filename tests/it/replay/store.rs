@@ -100,6 +100,27 @@ fn a_failed_delivery_is_released_for_all() {
     assert_eq!(replicas[1].exchange(&webhook).reason(), "replayed");
 }
 
+/// A sender reads a large answer slowly, for longer than the lease of its claim: no copy is delivered meanwhile, because
+/// at the upstream's deadline the answer is taken from the sender, read to its end, and settled.
+#[test]
+fn a_slow_reader_does_not_outlive_its_claim() {
+    let upstream = Upstream::new(|_, connection| connection.send(&answer("200 OK", &[], &[b'x'; 30_000_000])));
+    let redis = Redis::start();
+    let replica = || replica(&upstream, &redis).upstream("connect_timeout = \"1s\", timeout = \"1s\"");
+    let (first, second) = (replica().start(), replica().start());
+    let webhook = Webhook::new("{}").bytes();
+    let mut slow = first.connect();
+    slow.send(&webhook);
+    // Its answer has begun and does not fit into the buffers between.
+    slow.wait_for(b"xxxx");
+    redis.holds(&["1"]);
+    assert_eq!(second.exchange(&webhook).reason(), "replayed");
+    first.wait_for_metric("hookgate_requests_total", &[("verdict", "forwarded")], 1.0);
+    assert_eq!(upstream.requests().len(), 1);
+    let (rest, _) = slow.rest();
+    assert!(rest.len() < 30_000_000, "the sender was cut off: {}", rest.len());
+}
+
 /// A replica dies while it holds a claim: the claim blocks the webhook only until its lease ends, a little later than
 /// the upstream's timeout.
 #[test]
