@@ -302,6 +302,7 @@ fn a_recreated_unix_socket_is_used_again() {
     let first = serve("first");
     let gateway = Setup::new(&first.url()).start();
     assert_eq!(gateway.exchange(&Webhook::new("1").bytes()).body, b"first");
+    eventually("the application to close", || (first.open() == 0).then_some(()));
     std::fs::remove_file(&path).unwrap();
     let webhook = Webhook::new("2").bytes();
     let response = gateway.exchange(&webhook);
