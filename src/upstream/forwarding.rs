@@ -97,7 +97,8 @@ impl ForwardedHead<'_> {
             (Role::ForwardedProto, "x-forwarded-proto", self.origin.scheme),
             (Role::ForwardedHost, "x-forwarded-host", self.authority),
         ] {
-            if !(self.origin.trusted && self.headers.has(role)) && !ours.is_empty() {
+            let is_known = self.origin.trusted && self.headers.has(role);
+            if !is_known && !ours.is_empty() {
                 out.field(name, ours.as_bytes());
             }
         }
