@@ -4,10 +4,12 @@
 //! aws-lc is compiled in, so SHA-1 also works on systems whose own libraries forbid it. Keys are parsed once.
 
 use super::material;
+use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use base64::Engine as _;
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject as _;
+use std::cell::OnceCell;
 use std::fmt;
 
 /// Length of the longest signature in bytes: RSA with 8192 bits.
@@ -54,7 +56,35 @@ impl PublicKeyAlgorithm {
 
 /// A parsed public key.
 #[derive(Clone)]
-pub(super) struct PublicKey(ParsedPublicKey);
+pub(super) struct PublicKey(ParsedPublicKey, PublicKeyAlgorithm);
+
+/// A message with its hashes, each computed when it is first needed.
+#[derive(Debug)]
+pub(super) struct SignedMessage<'m> {
+    bytes: &'m [u8],
+    sha1: OnceCell<Digest>,
+    sha256: OnceCell<Digest>,
+}
+
+impl<'m> SignedMessage<'m> {
+    /// A message that is not hashed yet.
+    pub(super) const fn new(bytes: &'m [u8]) -> Self {
+        Self {
+            bytes,
+            sha1: OnceCell::new(),
+            sha256: OnceCell::new(),
+        }
+    }
+
+    fn sha1(&self) -> &Digest {
+        let hash = || digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, self.bytes);
+        self.sha1.get_or_init(hash)
+    }
+
+    fn sha256(&self) -> &Digest {
+        self.sha256.get_or_init(|| digest::digest(&digest::SHA256, self.bytes))
+    }
+}
 
 impl PublicKey {
     /// Parses SPKI DER, or the raw key bytes where the algorithm allows them. `None` also for an Ed25519 point of small
@@ -71,12 +101,25 @@ impl PublicKey {
         if !is_usable {
             return None;
         }
-        ParsedPublicKey::new(algorithm.implementation(), bytes).ok().map(Self)
+        let key = ParsedPublicKey::new(algorithm.implementation(), bytes).ok()?;
+        Some(Self(key, algorithm))
     }
 
-    /// Whether this key made the signature over the message.
-    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.0.verify_sig(message, signature).is_ok()
+    /// Whether this key made the signature over the message. The message is hashed once for all keys and signatures,
+    /// except for Ed25519, whose hash begins with a part of the signature.
+    pub(super) fn verifies(&self, message: &SignedMessage<'_>, signature: &[u8]) -> bool {
+        match self.1 {
+            PublicKeyAlgorithm::Ed25519 => self.0.verify_sig(message.bytes, signature).is_ok(),
+            PublicKeyAlgorithm::RsaSha1 => self.0.verify_digest_sig(message.sha1(), signature).is_ok(),
+            PublicKeyAlgorithm::EcdsaP256 | PublicKeyAlgorithm::RsaSha256 | PublicKeyAlgorithm::RsaPssSha256 => {
+                self.0.verify_digest_sig(message.sha256(), signature).is_ok()
+            }
+        }
+    }
+
+    /// Whether each signature costs a hash of the whole message.
+    pub(super) const fn hashes_each_time(&self) -> bool {
+        matches!(self.1, PublicKeyAlgorithm::Ed25519)
     }
 }
 
@@ -138,9 +181,9 @@ mod tests {
         ))
         .unwrap();
         let key = PublicKey::parse(PublicKeyAlgorithm::Ed25519, &key).unwrap();
-        assert!(key.verifies(&[0x72], &signature));
-        assert!(!key.verifies(&[0x73], &signature));
-        assert!(!key.verifies(&[0x72], &signature[1..]));
+        assert!(key.verifies(&SignedMessage::new(&[0x72]), &signature));
+        assert!(!key.verifies(&SignedMessage::new(&[0x73]), &signature));
+        assert!(!key.verifies(&SignedMessage::new(&[0x72]), &signature[1..]));
         assert!(PublicKey::parse(PublicKeyAlgorithm::Ed25519, b"short").is_none());
         assert!(PublicKey::parse(PublicKeyAlgorithm::EcdsaP256, &[4; 65]).is_none());
     }

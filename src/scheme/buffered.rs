@@ -1,11 +1,13 @@
 //! Slower verification for payloads that can only be built when the body is complete (a form, a value inside the JSON,
 //! a public key, a URL with variants). Its memory is bounded by the route's body limit; a sender cannot multiply it.
 
+use super::asymmetric::SignedMessage;
 use super::compiled::{CompiledScheme, FormDigest};
 use super::description::{DigestFields, FieldOrder, SecretPosition};
 use super::form::{self, FormField};
 use super::head::HeadValues;
-use super::header::{self, MAX_CANDIDATES};
+use super::header::{self, MAX_CANDIDATES, MAX_HASHING_CANDIDATES};
+use super::json::JsonValues;
 use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
 use super::mac::Tag;
@@ -59,6 +61,8 @@ struct Content<'b> {
     body: &'b [u8],
     /// The decoded form; empty for schemes that read none.
     form: Vec<FormField>,
+    /// The values of the JSON body that the scheme reads, all of them found in one pass.
+    json: JsonValues<'b>,
 }
 
 impl BufferedCheck {
@@ -123,7 +127,7 @@ impl BufferedCheck {
     pub(super) fn signed(&self, body: &[u8], secret: Option<&Secret>) -> Result<Zeroizing<Vec<u8>>, Rejection> {
         self.payload(
             self.urls.first().map_or("", String::as_str),
-            &self.content(body)?,
+            &self.content(&self.scheme, body)?,
             secret,
         )
     }
@@ -141,17 +145,13 @@ impl BufferedCheck {
     ) -> Result<Verified, Rejection> {
         let scheme = Arc::clone(&self.scheme);
         let body = contiguous(body);
-        let content = self.content(&body)?;
-        if scheme
-            .single_element_array
-            .as_ref()
-            .is_some_and(|array| array.elements(&body) != Ok(Some(1)))
-        {
+        let content = self.content(&scheme, &body)?;
+        if scheme.is_single_element && content.json.elements() != Some(1) {
             return Err(Rejection::SignatureMalformed);
         }
         let signature = match &scheme.signature {
             SignatureLocation::Header(..) => None,
-            SignatureLocation::Json(pointer) => Some(pointer.text(&body).map_err(|()| Rejection::SignatureMalformed)?),
+            SignatureLocation::Json(pointer) => Some(content.json.text(pointer).map(str::to_owned)),
             SignatureLocation::Form(name) => {
                 Some(form::value(&content.form, name)?.map(|text| String::from_utf8_lossy(text).into_owned()))
             }
@@ -164,19 +164,15 @@ impl BufferedCheck {
         }
         let timestamp_unix = match &scheme.timestamp {
             Some(TimestampSource {
-                location: TimestampLocation::Json(_),
-                ..
-            }) => scheme.timestamp_in_json(&body, now_unix, tolerance)?,
+                location: TimestampLocation::Json(pointer),
+                unit,
+            }) => Some(time::judge(content.json.text(pointer), *unit, now_unix, tolerance)?),
             Some(TimestampSource {
                 location: TimestampLocation::Form(name),
                 unit,
             }) => {
                 let text = form::value(&content.form, name)?.and_then(|text| std::str::from_utf8(text).ok());
-                let seconds = text
-                    .and_then(|text| time::parse(text, *unit))
-                    .ok_or(Rejection::SignatureMalformed)?;
-                time::check_age(seconds, now_unix, tolerance)?;
-                Some(seconds)
+                Some(time::judge(text, *unit, now_unix, tolerance)?)
             }
             Some(TimestampSource {
                 location: TimestampLocation::Header(_) | TimestampLocation::Field(_),
@@ -184,12 +180,14 @@ impl BufferedCheck {
             })
             | None => self.timestamp_unix,
         };
-        let digest_matches = self
-            .body_digest
-            .as_ref()
-            .is_none_or(|digest| hex::encode(Sha256::digest(&body)).as_bytes().ct_eq(digest).into());
         let (found, secret, identity) = self.search(&content)?;
-        if found && digest_matches {
+        // Hashed for a genuine signature only, so that a forged request does not cost one more hash.
+        let digest_matches = || {
+            self.body_digest
+                .as_ref()
+                .is_none_or(|digest| hex::encode(Sha256::digest(&body)).as_bytes().ct_eq(digest).into())
+        };
+        if found && digest_matches() {
             Ok(Verified {
                 secret,
                 timestamp: timestamp_unix,
@@ -201,11 +199,12 @@ impl BufferedCheck {
         }
     }
 
-    /// Decodes the form, for schemes that read one.
+    /// Reads what the scheme needs of the body: its form, and values of its JSON in one pass.
     ///
     /// # Errors
-    /// `SignatureMalformed` for too many fields, or for a body besides a signed query.
-    fn content<'b>(&self, body: &'b [u8]) -> Result<Content<'b>, Rejection> {
+    /// `SignatureMalformed` for too many fields, for JSON that two readers could read differently, or for a body besides
+    /// a signed query.
+    fn content<'b>(&self, scheme: &'b CompiledScheme, body: &'b [u8]) -> Result<Content<'b>, Rejection> {
         // The signature of a GET covers its query, so a body would be unsigned.
         if self.query.is_some() && !body.is_empty() {
             return Err(Rejection::SignatureMalformed);
@@ -215,7 +214,12 @@ impl BufferedCheck {
             (Some(query), true) => form::decode(query)?,
             (None, true) => form::decode(body)?,
         };
-        Ok(Content { body, form })
+        let json = if scheme.json.is_empty() {
+            JsonValues::default()
+        } else {
+            scheme.json.read(body).map_err(|()| Rejection::SignatureMalformed)?
+        };
+        Ok(Content { body, form, json })
     }
 
     /// Searches for a key that made one of the candidates. Returns whether there is one, the first such key's index,
@@ -226,6 +230,7 @@ impl BufferedCheck {
         let mut identity = None;
         for url in &self.urls {
             let shared = self.payload(url, content, None)?;
+            let message = SignedMessage::new(&shared);
             for (index, key) in (0u64..).zip(&self.scheme.keys) {
                 let of_family = || {
                     self.candidates
@@ -248,7 +253,7 @@ impl BufferedCheck {
                         )
                     }
                     VerificationKey::Public(public) => {
-                        let hit = of_family().any(|candidate| public.verifies(&shared, &candidate.bytes));
+                        let hit = of_family().any(|candidate| public.verifies(&message, &candidate.bytes));
                         (Choice::from(u8::from(hit)), Sha256::digest(&*shared).into())
                     }
                     VerificationKey::Token(digest, _) => {
@@ -299,10 +304,10 @@ impl BufferedCheck {
             PayloadPart::Body => out.extend_from_slice(content.body),
             PayloadPart::Url => out.extend_from_slice(url.as_bytes()),
             PayloadPart::Secret => out.extend_from_slice(secret),
-            PayloadPart::Json(pointer, optional) => match pointer.text(content.body) {
-                Ok(Some(text)) => out.extend_from_slice(text.as_bytes()),
-                Ok(None) if *optional => {}
-                Ok(None) | Err(()) => return Err(Rejection::SignatureMalformed),
+            PayloadPart::Json(pointer, optional) => match content.json.text(pointer) {
+                Some(text) => out.extend_from_slice(text.as_bytes()),
+                None if *optional => {}
+                None => return Err(Rejection::SignatureMalformed),
             },
             PayloadPart::Form => out.extend_from_slice(&form::concatenated(&content.form)),
             PayloadPart::FormField(name) => {
@@ -339,7 +344,8 @@ impl CompiledScheme {
     /// Decodes one signature for every family that it may belong to, and appends the results.
     ///
     /// # Errors
-    /// `SignatureMalformed` beyond [`MAX_CANDIDATES`], and for a badly written one where the scheme is strict.
+    /// `SignatureMalformed` beyond [`MAX_CANDIDATES`] or [`MAX_HASHING_CANDIDATES`], and for a badly written one where the
+    /// scheme is strict.
     fn candidates(&self, text: &str, into: &mut Vec<Candidate>) -> Result<(), Rejection> {
         let has_token = self
             .keys
@@ -354,14 +360,26 @@ impl CompiledScheme {
             } else {
                 header::decode(text, self.encoding)
             };
+            let is_too_many = |into: &[Candidate]| {
+                let of_family = into.iter().filter(|candidate| candidate.family == family).count();
+                into.len() == MAX_CANDIDATES || (of_family == MAX_HASHING_CANDIDATES && self.hashes_each_time(family))
+            };
             match bytes {
-                Some(_) if into.len() == MAX_CANDIDATES => return Err(Rejection::SignatureMalformed),
+                Some(_) if is_too_many(into) => return Err(Rejection::SignatureMalformed),
                 Some(bytes) => into.push(Candidate { family, bytes }),
                 None if self.strict => return Err(Rejection::SignatureMalformed),
                 None => {}
             }
         }
         Ok(())
+    }
+
+    /// Whether each signature of this family costs a hash of the whole body.
+    fn hashes_each_time(&self, family: usize) -> bool {
+        let of_family = self.keys.iter().filter(|key| key.family == family);
+        of_family
+            .into_iter()
+            .any(|key| matches!(&key.key, VerificationKey::Public(key) if key.hashes_each_time()))
     }
 
     /// Whether the scheme reads a form.

@@ -6,12 +6,13 @@
 
 use super::compiled::{CompiledScheme, FormDigest, PayloadPlan, SchemeKey};
 use super::delivery::DeliveryId;
-use super::description::{Algorithm, SchemeDescription, SignatureDescription, SignatureEncoding, Texts};
-use super::json::JsonPointer;
-use super::keys::{self, KeyRules, VerificationKey};
+use super::description::{Algorithm, SchemeDescription, SignatureDescription, SignatureEncoding};
+use super::given_keys::{self, GivenKeys};
+use super::json::{JsonPlan, JsonPointer};
+use super::keys::{self, VerificationKey};
 use super::location::{self, SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
 use super::template::{self, PayloadPart, PlaceholderValues};
-use super::types::{KeyList, NamedSecret, SchemeFault};
+use super::types::SchemeFault;
 use super::url::PublicUrl;
 use hyper::header::HeaderName;
 use std::time::Duration;
@@ -32,30 +33,8 @@ pub(super) fn compile(
     );
     let description = spell_out_form_digest(description);
     let parsed = parse(&description, public_url).and_then(|parsed| check(name, &description, parsed));
-    let (_, (parsed, keys)) = both(usable, both(located(parsed), expand_keys(name, &description, given)))?;
+    let (_, (parsed, keys)) = both(usable, both(located(parsed), given.expand(name, &description)))?;
     Ok(assemble(name, description, parsed, keys, given))
-}
-
-/// The keys of a route, and which list each of them is in.
-#[derive(Debug)]
-pub(super) struct GivenKeys {
-    /// All keys in configuration order.
-    pub(super) keys: Vec<NamedSecret>,
-    /// The number of those that are in `secrets`; the rest is in `public_keys`. `None` for keys that are in no list.
-    pub(super) secrets: Option<usize>,
-}
-
-impl GivenKeys {
-    /// The list that the key of this index is in.
-    fn list(&self, index: usize) -> Option<KeyList> {
-        self.secrets.map(|secrets| {
-            if index < secrets {
-                KeyList::Secrets
-            } else {
-                KeyList::PublicKeys
-            }
-        })
-    }
 }
 
 /// Turns sentences about the description into faults.
@@ -193,10 +172,10 @@ fn parse_tolerance(text: &str) -> Result<Duration, String> {
 /// Parses the payload's template. It is empty for a token, which signs nothing, and `{body}` by default.
 fn parse_payload(description: &SchemeDescription, values: &PlaceholderValues) -> Result<Vec<PayloadPart>, String> {
     match description.payload.as_deref() {
-        Some(_) if algorithm(description) == Algorithm::Token => {
+        Some(_) if description.algorithm() == Algorithm::Token => {
             Err("A token signs nothing: remove `payload`.".to_owned())
         }
-        None if algorithm(description) == Algorithm::Token => Ok(Vec::new()),
+        None if description.algorithm() == Algorithm::Token => Ok(Vec::new()),
         None if description.form_digest.is_some() => Ok(vec![PayloadPart::FormDigest]),
         text => template::parse(text.unwrap_or("{body}"), values),
     }
@@ -208,7 +187,7 @@ fn parse_payload(description: &SchemeDescription, values: &PlaceholderValues) ->
 /// All faults, each a sentence.
 fn check(name: &str, description: &SchemeDescription, parsed: Parsed) -> Result<Parsed, Vec<String>> {
     let mut faults = Faults::default();
-    let is_digest = is_plain_digest(algorithm(description));
+    let is_digest = is_plain_digest(description.algorithm());
     if description.form_digest.is_none() && is_digest != parsed.parts.contains(&PayloadPart::Secret) {
         faults.push("A plain digest (`md5`, `sha1`, `sha256`, `sha512`) needs `{secret}` in its payload, and no other algorithm may have it.");
     }
@@ -220,64 +199,6 @@ fn check(name: &str, description: &SchemeDescription, parsed: Parsed) -> Result<
     no_faults(faults.0).map(|()| parsed)
 }
 
-/// Parses the keys, each with the algorithm that its prefix selects. Blank keys are skipped: [`keys::faults`] reports
-/// them.
-///
-/// # Errors
-/// One sentence for each key that is not what the algorithm needs.
-fn expand_keys(
-    name: &str,
-    description: &SchemeDescription,
-    given: &GivenKeys,
-) -> Result<Vec<SchemeKey>, Vec<SchemeFault>> {
-    let mut faults = Vec::new();
-    let mut expanded = Vec::new();
-    for (index, secret) in given.keys.iter().enumerate() {
-        if secret.secret.expose().trim_ascii().is_empty() {
-            continue;
-        }
-        let (family, rules) = key_rules(description, secret);
-        match keys::expand(name, rules, secret, given.list(index)) {
-            Ok(key) => expanded.push(SchemeKey { family, key }),
-            Err(text) => faults.push(SchemeFault { key: Some(index), text }),
-        }
-    }
-    no_faults(faults).map(|()| expanded)
-}
-
-/// The family of a key ([`SchemeKey::family`]) and how it is written.
-fn key_rules<'d>(description: &'d SchemeDescription, secret: &NamedSecret) -> (usize, KeyRules<'d>) {
-    let format = description.key.as_ref();
-    let encoding = format.and_then(|format| format.encoding);
-    let other = description.alternative.as_ref();
-    let text = secret.secret.expose();
-    match other.filter(|other| keys::longest_prefix(other.key_prefix.as_slice(), text).is_some()) {
-        Some(other) => (
-            1,
-            KeyRules {
-                algorithm: other.algorithm,
-                prefixes: other.key_prefix.as_slice(),
-                encoding,
-                public_prefix: None,
-            },
-        ),
-        None => (
-            0,
-            KeyRules {
-                algorithm: algorithm(description),
-                prefixes: format
-                    .and_then(|format| format.prefix.as_ref())
-                    .map_or(&[], Texts::as_slice),
-                encoding,
-                public_prefix: other
-                    .filter(|other| keys::list_of(other.algorithm) == KeyList::PublicKeys)
-                    .and_then(|other| other.key_prefix.as_slice().first())
-                    .map(String::as_str),
-            },
-        ),
-    }
-}
-
 /// Puts the parsed parts together and derives what follows from them. Cannot fail.
 fn assemble(
     name: &str,
@@ -286,10 +207,16 @@ fn assemble(
     keys: Vec<SchemeKey>,
     given: &GivenKeys,
 ) -> CompiledScheme {
-    let algorithm = algorithm(&description);
-    let weak = |(index, secret)| Some((index, keys::weakness(key_rules(&description, secret).1, secret)?));
+    let algorithm = description.algorithm();
+    let weak = |(index, secret)| {
+        Some((
+            index,
+            keys::weakness(given_keys::rules(&description, secret).1, secret)?,
+        ))
+    };
     let weak_keys = given.keys.iter().enumerate().filter_map(weak).collect();
     let payload = plan(&description, &parsed, &keys);
+    let json = json_plan(&parsed);
     let prefix = description.signature.and_then(|signature| signature.prefix);
     let mut prefixes = vec![prefix.unwrap_or_default()];
     prefixes.extend(description.alternative.map(|other| other.prefix));
@@ -299,6 +226,7 @@ fn assemble(
         headers: signed_headers(&parsed.signature, parsed.timestamp.as_ref(), &payload),
         warnings: warnings(name, algorithm, &payload),
         weak_keys,
+        json,
         keys,
         prefixes,
         signature: parsed.signature,
@@ -310,14 +238,30 @@ fn assemble(
         payload,
         public_url: parsed.public_url,
         body_digest: description.body_digest,
-        single_element_array: parsed.single_element_array,
+        is_single_element: parsed.single_element_array.is_some(),
         form_digest: FormDigest::new(description.form_digest.unwrap_or_default()),
     }
 }
 
-/// The configured algorithm, or the default.
-fn algorithm(description: &SchemeDescription) -> Algorithm {
-    description.algorithm.unwrap_or(Algorithm::HmacSha256)
+/// Everything that a check of the complete body reads of its JSON.
+fn json_plan(parsed: &Parsed) -> JsonPlan {
+    let signature = match &parsed.signature {
+        SignatureLocation::Json(pointer) => Some(pointer),
+        _ => None,
+    };
+    let time = parsed
+        .timestamp
+        .as_ref()
+        .and_then(|timestamp| match &timestamp.location {
+            TimestampLocation::Json(pointer) => Some(pointer),
+            TimestampLocation::Header(_) | TimestampLocation::Field(_) | TimestampLocation::Form(_) => None,
+        });
+    let signed = parsed.parts.iter().filter_map(|part| match part {
+        PayloadPart::Json(pointer, _) => Some(pointer),
+        _ => None,
+    });
+    let texts = signature.into_iter().chain(time).chain(signed);
+    JsonPlan::new(texts, parsed.single_element_array.as_ref())
 }
 
 /// Whether the algorithm is a hash without a key.

@@ -2,7 +2,7 @@
 
 use super::delivery::DeliveryId;
 use super::description::{DigestFields, FieldOrder, FormDigestDescription, SecretPosition, SignatureEncoding};
-use super::json::JsonPointer;
+use super::json::JsonPlan;
 use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampSource};
 use super::mac::HmacHash;
@@ -41,8 +41,10 @@ pub(super) struct CompiledScheme {
     pub(super) public_url: Option<PublicUrl>,
     /// Query parameter with the hex SHA-256 of the body (Twilio).
     pub(super) body_digest: Option<String>,
-    /// Array in the body that must have exactly one element, because only the first one is signed (Adyen).
-    pub(super) single_element_array: Option<JsonPointer>,
+    /// Whether the array that `json` counts must have exactly one element, because only the first one is signed (Adyen).
+    pub(super) is_single_element: bool,
+    /// Everything that a check of the complete body reads of its JSON.
+    pub(super) json: JsonPlan,
     /// The options of [`PayloadPart::FormDigest`].
     pub(super) form_digest: FormDigest,
     /// Every header that the result depends on, the signature header first.

@@ -63,6 +63,13 @@ impl Texts {
     }
 }
 
+impl SchemeDescription {
+    /// The configured algorithm, or the default.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.algorithm.unwrap_or(Algorithm::HmacSha256)
+    }
+}
+
 /// The location of signatures. Exactly one of `header`, `pointer` and `form`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

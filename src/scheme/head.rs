@@ -177,12 +177,7 @@ impl CompiledScheme {
         else {
             return Ok(None);
         };
-        let text = pointer
-            .text(body)
-            .map_err(|()| Rejection::SignatureMalformed)?
-            .ok_or(Rejection::SignatureMalformed)?;
-        let seconds = time::parse(&text, *unit).ok_or(Rejection::SignatureMalformed)?;
-        time::check_age(seconds, now_unix, tolerance)?;
-        Ok(Some(seconds))
+        let text = pointer.text(body).map_err(|()| Rejection::SignatureMalformed)?;
+        time::judge(text.as_deref(), *unit, now_unix, tolerance).map(Some)
     }
 }

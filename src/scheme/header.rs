@@ -20,6 +20,9 @@ pub(super) const MAX_HEADER_BYTES: usize = 1024;
 /// Maximum number of candidate signatures of one request. A rotation needs two.
 pub(super) const MAX_CANDIDATES: usize = 8;
 
+/// Maximum number of candidate signatures that each cost a hash of the whole body (Ed25519). A rotation needs two.
+pub(super) const MAX_HASHING_CANDIDATES: usize = 2;
+
 /// Base64url (RFC 4648 §5) with optional padding, because some senders omit it.
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,

@@ -1,10 +1,13 @@
-//! Reads one value of a JSON body by its pointer (RFC 6901), without building the document.
+//! Reads values of a JSON body by their pointers (RFC 6901), without building the document. However many values a scheme
+//! needs, the body is read once.
 //!
-//! Reading is strict where two readers could differ: a repeated key on the path and a number that is not an integer are
-//! errors, because the application may read the other value.
+//! Reading is strict where two readers could differ: a repeated key on the path, a key that differs from one on the path
+//! in its case only, and a number that is not an integer are errors, because the application may read the other value.
+//! Go's `encoding/json` and Newtonsoft's Json.NET, for example, match names without regard to case, and the last one
+//! counts.
 
+use super::letter_case;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::borrow::Cow;
 use std::fmt;
 
 /// A parsed pointer with at least one token, so it never names the whole document.
@@ -33,31 +36,9 @@ impl JsonPointer {
     /// # Errors
     /// `()` when the body is not JSON, or the value is an object, an array or another number.
     pub(super) fn text(&self, body: &[u8]) -> Result<Option<String>, ()> {
-        match self.search(body, Wanted::Text)? {
-            Found::Text(text) => Ok(Some(text)),
-            Found::Nothing | Found::Elements(_) => Ok(None),
-        }
-    }
-
-    /// Counts the elements of the array at the pointer; `None` when there is no array.
-    ///
-    /// # Errors
-    /// `()` when the body is not JSON.
-    pub(super) fn elements(&self, body: &[u8]) -> Result<Option<usize>, ()> {
-        match self.search(body, Wanted::Elements)? {
-            Found::Elements(count) => Ok(Some(count)),
-            Found::Nothing | Found::Text(_) => Ok(None),
-        }
-    }
-
-    /// Follows the path through the whole body.
-    fn search(&self, body: &[u8], wanted: Wanted) -> Result<Found, ()> {
-        let mut reader = serde_json::Deserializer::from_slice(body);
-        let found = Search { path: &self.0, wanted }
-            .deserialize(&mut reader)
-            .map_err(drop)?;
-        reader.end().map_err(drop)?;
-        Ok(found)
+        let plan = JsonPlan::new([self], None);
+        let values = plan.read(body)?;
+        Ok(values.text(self).map(str::to_owned))
     }
 }
 
@@ -69,131 +50,251 @@ impl fmt::Display for JsonPointer {
     }
 }
 
-/// What the caller wants to know about the value at the pointer.
-#[derive(Clone, Copy)]
-enum Wanted {
-    /// Its text.
-    Text,
-    /// The number of its elements.
-    Elements,
+/// All pointers that are read of one body, merged into a tree.
+#[derive(Debug)]
+pub(super) struct JsonPlan {
+    /// The pointers whose text is read. [`Node::text`] is an index into them.
+    pointers: Vec<JsonPointer>,
+    /// The document.
+    root: Node,
 }
 
-/// What was found at the pointer.
-enum Found {
-    /// Nothing, `null`, or a value of another kind.
-    Nothing,
-    Text(String),
-    /// The number of elements of an array.
-    Elements(usize),
+/// A value on the way of a pointer.
+#[derive(Debug, Default)]
+struct Node {
+    /// The key or the index of the value in its parent.
+    token: String,
+    /// The token as an index of an array. RFC 6901: digits without a leading zero.
+    index: Option<usize>,
+    /// Index of the pointer that ends here; `None` when none does.
+    text: Option<usize>,
+    /// Whether the elements of the array here are counted.
+    is_counted: bool,
+    children: Vec<Self>,
+}
+
+/// The values of one body.
+#[derive(Debug, Default)]
+pub(super) struct JsonValues<'p> {
+    /// The pointers of the plan; [`JsonValues::texts`] has the same order.
+    pointers: &'p [JsonPointer],
+    texts: Vec<Option<String>>,
+    /// The number of elements of the counted array; `None` when there is no array.
+    elements: Option<usize>,
+}
+
+impl JsonPlan {
+    /// Merges the pointers of texts, and the pointer of an array whose elements are counted.
+    pub(super) fn new<'p>(texts: impl IntoIterator<Item = &'p JsonPointer>, counted: Option<&JsonPointer>) -> Self {
+        let mut plan = Self {
+            pointers: Vec::new(),
+            root: Node::default(),
+        };
+        for pointer in texts {
+            if !plan.pointers.contains(pointer) {
+                plan.root.insert(&pointer.0).text = Some(plan.pointers.len());
+                plan.pointers.push(pointer.clone());
+            }
+        }
+        if let Some(pointer) = counted {
+            plan.root.insert(&pointer.0).is_counted = true;
+        }
+        plan
+    }
+
+    /// Whether nothing is read.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.root.children.is_empty()
+    }
+
+    /// Reads all values of a body.
+    ///
+    /// # Errors
+    /// `()` when the body is not JSON, when two readers could read one of the values differently, or when a text is an
+    /// object, an array or a number that is not an integer.
+    pub(super) fn read(&self, body: &[u8]) -> Result<JsonValues<'_>, ()> {
+        let mut values = JsonValues {
+            pointers: &self.pointers,
+            texts: vec![None; self.pointers.len()],
+            elements: None,
+        };
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let search = Search {
+            node: &self.root,
+            values: &mut values,
+        };
+        search.deserialize(&mut reader).map_err(drop)?;
+        reader.end().map_err(drop)?;
+        Ok(values)
+    }
+}
+
+impl Node {
+    /// The node of a path below this one; made if it does not exist.
+    fn insert(&mut self, path: &[String]) -> &mut Self {
+        let Some((token, rest)) = path.split_first() else {
+            return self;
+        };
+        let at = self.children.iter().position(|child| child.token == *token);
+        let at = at.unwrap_or(self.children.len());
+        if at == self.children.len() {
+            self.children.push(Self {
+                token: token.clone(),
+                index: token.parse().ok().filter(|index: &usize| index.to_string() == *token),
+                ..Self::default()
+            });
+        }
+        #[expect(clippy::indexing_slicing, reason = "the index was found or has just been made")]
+        self.children[at].insert(rest)
+    }
+}
+
+impl JsonValues<'_> {
+    /// The text at a pointer of the plan; `None` when there is nothing or `null`.
+    pub(super) fn text(&self, pointer: &JsonPointer) -> Option<&str> {
+        let at = self.pointers.iter().position(|known| known == pointer)?;
+        self.texts.get(at)?.as_deref()
+    }
+
+    /// The number of elements of the counted array; `None` when there is no array.
+    pub(super) const fn elements(&self) -> Option<usize> {
+        self.elements
+    }
 }
 
 /// The search in one value of the document.
-#[derive(Clone, Copy)]
-struct Search<'p> {
-    /// The remaining tokens of the pointer.
-    path: &'p [String],
-    wanted: Wanted,
+struct Search<'s, 'p> {
+    node: &'s Node,
+    values: &'s mut JsonValues<'p>,
 }
 
-impl Search<'_> {
-    /// The result for a value without elements: it is found only at the end of the path.
-    fn scalar(self, text: impl Into<String>) -> Found {
-        match self.wanted {
-            Wanted::Text if self.path.is_empty() => Found::Text(text.into()),
-            Wanted::Text | Wanted::Elements => Found::Nothing,
+impl Search<'_, '_> {
+    /// Keeps a value without elements if a pointer ends here.
+    fn scalar(self, text: impl Into<String>) {
+        if let Some(slot) = self.node.text.and_then(|at| self.values.texts.get_mut(at)) {
+            *slot = Some(text.into());
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Search<'_> {
-    type Value = Found;
+impl<'de> DeserializeSeed<'de> for Search<'_, '_> {
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Found, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
         reader.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Search<'_> {
-    type Value = Found;
+impl<'de> Visitor<'de> for Search<'_, '_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a text, an integer or a truth value")
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Found, E> {
-        Ok(self.scalar(value))
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        self.scalar(value);
+        Ok(())
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Found, E> {
-        Ok(self.scalar(value.to_string()))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.scalar(if value { "true" } else { "false" });
+        Ok(())
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Found, E> {
-        Ok(self.scalar(value.to_string()))
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.scalar(value.to_string());
+        Ok(())
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Found, E> {
-        Ok(self.scalar(value.to_string()))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.scalar(value.to_string());
+        Ok(())
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Found, E> {
-        if self.path.is_empty() {
-            Err(E::custom("not an integer"))
-        } else {
-            Ok(Found::Nothing)
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        match self.node.text {
+            Some(_) => Err(E::custom("not an integer")),
+            None => Ok(()),
         }
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Found, E> {
-        Ok(Found::Nothing)
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
-        let Some((token, path)) = self.path.split_first() else {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return match self.wanted {
-                Wanted::Text => Err(A::Error::custom("an object")),
-                Wanted::Elements => Ok(Found::Nothing),
-            };
-        };
-        let mut found = None;
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if key != token.as_str() {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { node, values } = self;
+        if node.text.is_some() {
+            return Err(A::Error::custom("an object"));
+        }
+        let mut seen = vec![false; node.children.len()];
+        while let Some(known) = map.next_key_seed(KeySearch(&node.children))? {
+            let Some((child, seen)) = known.and_then(|at| node.children.get(at).zip(seen.get_mut(at))) else {
                 map.next_value::<IgnoredAny>()?;
-            } else if found.is_some() {
+                continue;
+            };
+            if std::mem::replace(seen, true) {
                 return Err(A::Error::custom("a repeated key"));
-            } else {
-                found = Some(map.next_value_seed(Search { path, ..self })?);
             }
+            map.next_value_seed(Search { node: child, values })?;
         }
-        Ok(found.unwrap_or(Found::Nothing))
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Found, A::Error> {
-        let Some((token, path)) = self.path.split_first() else {
-            let mut count = 0;
-            while seq.next_element::<IgnoredAny>()?.is_some() {
-                count += 1;
-            }
-            return match self.wanted {
-                Wanted::Text => Err(A::Error::custom("an array")),
-                Wanted::Elements => Ok(Found::Elements(count)),
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self { node, values } = self;
+        if node.text.is_some() {
+            return Err(A::Error::custom("an array"));
+        }
+        let mut count = 0;
+        loop {
+            let child = node.children.iter().find(|child| child.index == Some(count));
+            let element = match child {
+                Some(node) => seq.next_element_seed(Search { node, values })?,
+                None => seq.next_element::<IgnoredAny>()?.map(drop),
             };
-        };
-        // RFC 6901: an index is digits without a leading zero. Anything else names no element.
-        let wanted_index = token.parse::<usize>().ok().filter(|index| index.to_string() == *token);
-        let mut found = Found::Nothing;
-        for index in 0.. {
-            if Some(index) == wanted_index {
-                match seq.next_element_seed(Search { path, ..self })? {
-                    Some(value) => found = value,
-                    None => break,
-                }
-            } else if seq.next_element::<IgnoredAny>()?.is_none() {
+            if element.is_none() {
                 break;
             }
+            count += 1;
         }
-        Ok(found)
+        if node.is_counted {
+            values.elements = Some(count);
+        }
+        Ok(())
+    }
+}
+
+/// Compares a key with those on the way of a pointer, without copying it. The result is the index of the equal one, or
+/// `None` for a key that is not on the way.
+struct KeySearch<'n>(&'n [Node]);
+
+impl<'de> DeserializeSeed<'de> for KeySearch<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Option<usize>, D::Error> {
+        reader.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for KeySearch<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Option<usize>, E> {
+        for (at, node) in self.0.iter().enumerate() {
+            if key == node.token {
+                return Ok(Some(at));
+            }
+            if letter_case::is_equal(key, &node.token) {
+                return Err(E::custom("a key that differs in its case only"));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -251,9 +352,62 @@ mod tests {
         assert_eq!(text("/b", r#"{"a":1,"a":2,"b":3}"#), Ok(Some("3".into())));
     }
 
+    /// Go's encoding/json, for example, would read the last of them.
+    #[test]
+    fn keys_that_differ_in_their_case_only_are_refused_on_the_way() {
+        for body in [
+            r#"{"amount":{"value":1,"Value":2}}"#,
+            r#"{"amount":{"value":1},"AMOUNT":{"value":2}}"#,
+            r#"{"amount":{"Value":2}}"#,
+            r#"{"amount":{"value":1,"V\u0041lue":2}}"#,
+        ] {
+            assert_eq!(text("/amount/value", body), Err(()), "{body}");
+        }
+        for (pointer, key) in [
+            ("/success", "\u{17f}uccess"),
+            ("/success", "SUCCE\u{17f}S"),
+            ("/kind", "\u{212a}ind"),
+            ("/kind", "K\u{130}ND"),
+            ("/kind", "k\u{131}nd"),
+            ("/stra\u{df}e", "STRASSE"),
+            ("/\u{e9}t\u{e9}", "\u{c9}T\u{c9}"),
+            ("/\u{3c3}", "\u{3c2}"),
+        ] {
+            assert_eq!(text(pointer, &format!("{{\"{key}\":1}}")), Err(()), "{pointer} {key}");
+        }
+        // Elsewhere a key may have any case.
+        let elsewhere = r#"{"amount":{"value":1},"other":{"a":1,"A":2},"values":1}"#;
+        assert_eq!(text("/amount/value", elsewhere), Ok(Some("1".into())));
+    }
+
+    #[test]
+    fn all_pointers_are_read_at_once() {
+        let parse = |text| JsonPointer::parse(text).unwrap();
+        let pointers = ["/a/0/b", "/a/0/c/d", "/a/1", "/e", "/nothing", "/e"].map(parse);
+        let array = parse("/a");
+        let plan = JsonPlan::new(&pointers, Some(&array));
+        let values = plan
+            .read(br#"{"e":true,"a":[{"b":"x","c":{"d":-1}},"y",null]}"#)
+            .unwrap();
+        let texts = pointers.each_ref().map(|pointer| values.text(pointer));
+        assert_eq!(
+            texts,
+            [Some("x"), Some("-1"), Some("y"), Some("true"), None, Some("true")]
+        );
+        assert_eq!((values.elements(), values.text(&parse("/other"))), (Some(3), None));
+        assert!(plan.read(br#"{"a":[{"b":{}}]}"#).is_err());
+        assert!(plan.read(b"{}").unwrap().elements().is_none());
+        assert!(JsonPlan::new([], None).is_empty() && !plan.is_empty());
+    }
+
     #[test]
     fn elements_of_an_array_are_counted() {
-        let count = |pointer, body: &str| JsonPointer::parse(pointer).unwrap().elements(body.as_bytes());
+        let count = |pointer, body: &str| {
+            let pointer = JsonPointer::parse(pointer).unwrap();
+            JsonPlan::new([], Some(&pointer))
+                .read(body.as_bytes())
+                .map(|values| values.elements())
+        };
         assert_eq!(count("/a", r#"{"a":[{},{}]}"#), Ok(Some(2)));
         assert_eq!(count("/a", r#"{"a":[]}"#), Ok(Some(0)));
         assert_eq!(count("/a", r#"{"a":{"0":1}}"#), Ok(None));

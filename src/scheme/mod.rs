@@ -18,6 +18,7 @@
 //! | [`buffered`] | verification when the body is complete |
 //! | [`head`] | signatures and timestamp of a request's head |
 //! | [`compile`] | from a description and keys to a scheme that can run |
+//! | [`given_keys`] | the keys of a route: which list each is in, and which algorithm it is for |
 //! | [`compiled`] | a scheme with its keys, ready to verify requests |
 //! | [`presets`] | the providers that hookgate knows by name |
 //! | [`delivery`] | the provider's id of a delivery |
@@ -31,7 +32,8 @@
 //! | [`asymmetric`] | public-key signatures |
 //! | [`material`] | what a key's text is: a public key, a private key, a certificate |
 //! | [`mac`] | HMAC |
-//! | [`json`] | one value of a JSON body |
+//! | [`json`] | values of a JSON body |
+//! | [`letter_case`] | names that are equal for a reader that ignores case |
 //! | [`form`] | form fields, and what providers sign of them |
 //! | [`url`] | the URL that the provider signed |
 //! | [`types`] | the values that callers exchange with this folder |
@@ -137,10 +139,12 @@ mod compiled;
 mod delivery;
 mod description;
 mod form;
+mod given_keys;
 mod head;
 mod header;
 mod json;
 mod keys;
+mod letter_case;
 mod location;
 mod mac;
 mod material;

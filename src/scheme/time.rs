@@ -126,6 +126,22 @@ fn number(text: &str, width: usize, from: i64, to: i64) -> Option<i64> {
     text.parse().ok().filter(|number| (from..=to).contains(number))
 }
 
+/// Parses a time that was found in a body and compares it with `now_unix`, in Unix seconds.
+///
+/// # Errors
+/// `SignatureMalformed` when it is absent or unreadable, and the errors of [`check_age`].
+pub(super) fn judge(
+    text: Option<&str>,
+    unit: TimeUnit,
+    now_unix: u64,
+    tolerance: Option<u64>,
+) -> Result<u64, Rejection> {
+    let seconds = text
+        .and_then(|text| parse(text, unit))
+        .ok_or(Rejection::SignatureMalformed)?;
+    check_age(seconds, now_unix, tolerance).map(|()| seconds)
+}
+
 /// Checks that a signed time differs from the clock by at most the tolerance, in both directions. All are in seconds;
 /// the tolerance itself is still accepted. `None` accepts every age.
 ///

@@ -1,9 +1,10 @@
 //! A scheme with its keys, compiled once for a route.
 
-use super::compile::{self, GivenKeys};
+use super::compile;
 use super::compiled::CompiledScheme;
 use super::delivery::DeliveryId;
 use super::description::SchemeDescription;
+use super::given_keys::GivenKeys;
 use super::keys::{self, VerificationKey};
 use super::strength::Weakness;
 use super::types::{HeadRef, ListedKeys, NamedSecret, SchemeFault, SignRequest};

@@ -379,6 +379,8 @@ fn bodies_that_two_readers_could_read_differently_are_refused() {
         format!("{{\"signature\":{{}},\"signature\":{{{inner}}}}}"),
         format!("{{\"signature\":{{{inner},\"token\":\"tok\"}}}}"),
         format!("{{\"signature\":{{{inner}}}}} x"),
+        format!("{{\"signature\":{{{inner},\"Token\":\"other\"}}}}"),
+        format!("{{\"signature\":{{{inner}}},\"\u{17f}ignature\":{{}}}}"),
     ] {
         assert_eq!(verdict(body.clone()), Err(Rejection::SignatureMalformed), "{body}");
     }

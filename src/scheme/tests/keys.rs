@@ -127,3 +127,36 @@ fn strength_is_judged_after_decoding() {
         assert_eq!(weak, Vec::from_iter(expected), "{provider} {key}");
     }
 }
+
+/// Ed25519 hashes the whole body for each signature, so one request may have two of them, as a rotation needs.
+#[test]
+fn at_most_two_signatures_are_tried_that_each_cost_a_hash_of_the_body() {
+    let key = "whpk_Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+    let verifier = Verifier::new("standard-webhooks", None, keys(&[key, HMAC_KEY]), None).unwrap();
+    let verdict = |signatures: &[&str]| {
+        let headers = [
+            ("webhook-id", "msg_1".to_owned()),
+            ("webhook-timestamp", "1700000000".to_owned()),
+            ("webhook-signature", signatures.join(" ")),
+        ];
+        let named = |(name, value): (&'static str, String)| {
+            (HeaderName::from_static(name), HeaderValue::try_from(value).unwrap())
+        };
+        let headers = headers.into_iter().map(named).collect();
+        let head = HeadRef {
+            method: &Method::POST,
+            target: "/",
+            headers: &headers,
+        };
+        verify(&verifier, &head, b"{}", 1_700_000_000, Some(5)).unwrap_err()
+    };
+    assert_eq!(verdict(&["v1a,AA==", "v1a,AQ=="]), Rejection::SignatureMismatch);
+    assert_eq!(
+        verdict(&["v1a,AA==", "v1a,AQ==", "v1a,Ag=="]),
+        Rejection::SignatureMalformed
+    );
+    assert_eq!(
+        verdict(&["v1a,AA==", "v1,AQ==", "v1,Ag==", "v1,Aw=="]),
+        Rejection::SignatureMismatch
+    );
+}
