@@ -28,6 +28,8 @@ pub enum Rejection {
     MethodNotAllowed,
     /// The peer's address is not on the route's allow list.
     PeerNotAllowed,
+    /// The source or the route has had more requests than its rate allows.
+    RateLimited,
     /// The declared or received body is larger than the route's limit.
     BodyTooLarge,
     /// A header that the scheme needs is absent.
@@ -42,7 +44,7 @@ pub enum Rejection {
     BodyTimeout,
     /// The body ended early, or its framing is invalid.
     BodyIncomplete,
-    /// A bound of the process is reached (body bytes, upstream connections). The sender should retry.
+    /// A bound of the process is reached (bytes of requests, upstream connections). The sender should retry.
     Overloaded,
     /// None of the signatures matches under any active secret.
     SignatureMismatch,
@@ -83,7 +85,7 @@ pub enum FailureSide {
 
 impl Rejection {
     /// Every value, in the order of the request's way. Metrics and documentation are generated from it.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::BadRequest,
         Self::HeaderConflict,
         Self::ExpectationFailed,
@@ -91,6 +93,7 @@ impl Rejection {
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::PeerNotAllowed,
+        Self::RateLimited,
         Self::BodyTooLarge,
         Self::SignatureMissing,
         Self::SignatureMalformed,
@@ -126,6 +129,7 @@ impl Rejection {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PeerNotAllowed => StatusCode::FORBIDDEN,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SignatureMissing
             | Self::SignatureMalformed
@@ -154,6 +158,7 @@ impl Rejection {
             Self::NoRoute => "no_route",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PeerNotAllowed => "peer_not_allowed",
+            Self::RateLimited => "rate_limited",
             Self::BodyTooLarge => "body_too_large",
             Self::SignatureMissing => "signature_missing",
             Self::SignatureMalformed => "signature_malformed",
@@ -189,6 +194,7 @@ impl Rejection {
             Self::NoRoute => "No webhook route has this host and path",
             Self::MethodNotAllowed => "The route does not accept this method",
             Self::PeerNotAllowed => "The source address is not on the route's allow list",
+            Self::RateLimited => "Too many requests in a short time, retry later",
             Self::BodyTooLarge => "The body is larger than the route allows",
             Self::SignatureMissing => "The signature header is missing",
             Self::SignatureMalformed => "The signature header is malformed",
@@ -233,11 +239,12 @@ impl Rejection {
         matches!(self.status(), StatusCode::UNAUTHORIZED)
     }
 
-    /// Seconds for `Retry-After`; `None` where a retry does not help.
+    /// Seconds for `Retry-After`; `None` where a retry does not help. For `RateLimited` the least; the exchange knows the
+    /// real number.
     #[must_use]
     pub const fn retry_after(self) -> Option<u32> {
         match self {
-            Self::Overloaded | Self::InFlight | Self::ReplayStoreDown => Some(1),
+            Self::Overloaded | Self::RateLimited | Self::InFlight | Self::ReplayStoreDown => Some(1),
             // For `Draining`: the time that a replacement needs to start.
             Self::ReplayStoreFull | Self::Draining => Some(5),
             Self::BadRequest
@@ -286,6 +293,7 @@ impl Rejection {
             | Self::NoRoute
             | Self::MethodNotAllowed
             | Self::PeerNotAllowed
+            | Self::RateLimited
             | Self::BodyTooLarge
             | Self::SignatureMissing
             | Self::SignatureMalformed

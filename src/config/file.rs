@@ -2,7 +2,7 @@
 //! keys are required. `docs/configuration.md` has the meaning, unit and default of each key; a test compares the two.
 
 use super::fault::LITERAL_SECRET;
-use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, Size, Tolerance};
+use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
 use crate::scheme;
 use crate::settings::{Audit, LogFormat, ReadyWhen, TlsVersion};
 use serde::Deserialize;
@@ -86,6 +86,8 @@ pub(super) struct Limits {
     pub(super) idle_timeout: Option<DurationValue>,
     pub(super) write_timeout: Option<DurationValue>,
     pub(super) http2_streams: Option<Count>,
+    pub(super) min_body_rate: Option<Size>,
+    pub(super) per_source: Option<RequestRate>,
 }
 
 /// `[drain]`.
@@ -138,6 +140,7 @@ pub(super) struct Route {
     pub(super) replay: Replay,
     pub(super) dedupe: Option<Dedupe>,
     pub(super) mode: Option<Keyword<RouteMode>>,
+    pub(super) rate: Option<RequestRate>,
     pub(super) body_limit: Option<Size>,
     pub(super) body_timeout: Option<DurationValue>,
     pub(super) reject_status: Option<Count>,

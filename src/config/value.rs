@@ -4,6 +4,7 @@
 //! text. Errors never quote the value, because it may be a secret at the wrong key. The first line of an error is the
 //! problem, the second the fix (`decode` splits them).
 
+use crate::settings::Rate;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
 use std::fmt;
 use std::marker::PhantomData;
@@ -155,6 +156,37 @@ impl SingleValue for Size {
     }
 }
 
+/// A number of requests in a time, `"100/s"`, `"10/m"`, `"1000/h"`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestRate(pub(super) Rate);
+
+impl SingleValue for RequestRate {
+    const PROBLEM: &'static str = "this is not a number of requests in a time";
+
+    fn fix() -> String {
+        String::from(
+            "write \"100/s\", \"100/m\" or \"100/h\" for at most 100 requests in a second, a minute or an hour",
+        )
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (requests, unit) = text.split_once('/')?;
+        let seconds = match unit.trim() {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return None,
+        };
+        let Count(requests) = Count::from_text(requests.trim())?;
+        // More than a request in a microsecond cannot be told apart.
+        let requests = u32::try_from(requests).ok()?;
+        (1..=1_000_000).contains(&requests).then_some(Self(Rate {
+            requests,
+            period: Duration::from_secs(seconds),
+        }))
+    }
+}
+
 /// Mode bits of a Unix socket, `"0660"`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FileMode(pub(super) u32);
@@ -212,7 +244,7 @@ macro_rules! deserialize_single_values {
     };
 }
 
-deserialize_single_values!(Count, Flag, DurationValue, Tolerance, Size, FileMode);
+deserialize_single_values!(Count, Flag, DurationValue, Tolerance, Size, RequestRate, FileMode);
 
 impl<'de, T: Keywords> Deserialize<'de> for Keyword<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

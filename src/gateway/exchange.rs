@@ -1,9 +1,12 @@
 //! One exchange, a request and its answer: opened when the head has been read, concluded and recorded exactly once.
 //!
 //! The exchange is owned by what finishes last: the refusal, or the answer's body while it is relayed. If it is dropped
-//! without a conclusion (a panic), it is recorded as `internal`, so that the numbers of requests and outcomes are
-//! equal.
+//! without a conclusion (a panic, or a connection that is closed to make room for another one), it is recorded as
+//! `internal` or `overloaded`, so that the numbers of requests and outcomes are equal.
 
+use crate::gateway::Downstream;
+use crate::gateway::connection_state::ConnectionState;
+use crate::gateway::rate::WaitSeconds;
 use crate::gateway::snapshot::CompiledRoute;
 use crate::http::message::{Headers, Role};
 use crate::http::rules::Origin;
@@ -92,7 +95,13 @@ pub struct Exchange {
     /// The claim on this webhook. It is released when the exchange ends without committing it.
     pub claim: Option<Claim>,
     /// When the head had been read.
-    started: Instant,
+    pub started: Instant,
+    /// After how many seconds a sender above a rate may retry.
+    pub wait: Option<WaitSeconds>,
+    /// The state of its connection, which shows that this exchange is in progress.
+    connection: Arc<ConnectionState>,
+    /// Whether it is to be finished in any case, so that its connection is not closed to make room for another one.
+    is_protected: bool,
     /// When the request went to the upstream.
     upstream_started: Option<Instant>,
     /// Whether the outcome has been recorded.
@@ -102,16 +111,18 @@ pub struct Exchange {
 impl Exchange {
     /// Opens an exchange and reads the wall clock, once per request. Boxed, because the value is moved several times.
     #[must_use]
-    pub fn open(recorder: &Arc<Recorder>, headers: &Headers, origin: &Origin) -> Box<Self> {
+    pub fn open(recorder: &Arc<Recorder>, headers: &Headers, downstream: &Downstream) -> Box<Self> {
         recorder.metrics.in_flight_requests.inc();
+        let started = Instant::now();
+        downstream.connection.exchange_started(started);
         Box::new(Self {
             recorder: recorder.clone(),
             route: None,
             outcome: Outcome {
                 verdict: Verdict::Refused(Rejection::Internal),
                 received_unix: clock::unix_now(),
-                request_id: recorder.request_id(headers, origin),
-                peer: origin.peer,
+                request_id: recorder.request_id(headers, &downstream.origin),
+                peer: downstream.origin.peer,
                 secret: None,
                 without_shared_store: false,
                 signature_age_seconds: None,
@@ -123,7 +134,10 @@ impl Exchange {
                 duration: Duration::ZERO,
             },
             claim: None,
-            started: Instant::now(),
+            started,
+            wait: None,
+            connection: downstream.connection.clone(),
+            is_protected: false,
             upstream_started: None,
             concluded: false,
         })
@@ -133,6 +147,9 @@ impl Exchange {
     pub fn verified(&mut self, worked: Duration, verified: &Result<Verified, Rejection>) {
         let outcome = &mut self.outcome;
         outcome.verification_duration = Some(worked);
+        if verified.is_ok() && !std::mem::replace(&mut self.is_protected, true) {
+            self.connection.exchange_protected();
+        }
         if let Ok(Verified { secret, timestamp, .. }) = verified {
             outcome.secret = Some(*secret);
             outcome.signature_age_seconds =
@@ -143,6 +160,10 @@ impl Exchange {
     /// Notes that the request goes to the upstream at `now`.
     pub fn begin_forwarding(&mut self, now: Instant) {
         self.upstream_started = Some(now);
+        // In report mode the request was not verified, and is finished as well.
+        if !std::mem::replace(&mut self.is_protected, true) {
+            self.connection.exchange_protected();
+        }
     }
 
     /// Records the exchange with this verdict.
@@ -158,6 +179,7 @@ impl Exchange {
         self.outcome.upstream_duration = self.upstream_started.map(|started| now - started);
         let Recorder { metrics, audit, .. } = &*self.recorder;
         metrics.in_flight_requests.dec();
+        self.connection.exchange_ended(self.is_protected, now);
         let route = self.route.as_deref();
         route
             .map_or(metrics.unrouted(), |route| &route.metrics)
@@ -182,6 +204,9 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.concluded {
+            if self.connection.is_closing() {
+                self.outcome.verdict = Verdict::Refused(Rejection::Overloaded);
+            }
             self.record();
         }
     }

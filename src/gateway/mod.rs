@@ -16,23 +16,30 @@
 //! | [`answer`] | the body that goes back to the sender |
 //! | [`exchange`] | the record of one request: outcome, claim, what happens at its end |
 //! | [`snapshot`] | the configuration in force, compiled |
+//! | [`rate`] | limits on the number of requests in a time |
+//! | [`connection_state`] | what one connection does, for the limit on connections |
 //! | [`route_table`] | host and path to route |
 
 pub mod answer;
+pub mod connection_state;
 pub mod exchange;
+pub mod rate;
 pub mod refusal;
 pub mod route_table;
 pub mod snapshot;
 mod steps;
 
 use crate::gateway::answer::AnswerBody;
+use crate::gateway::connection_state::ConnectionState;
 use crate::gateway::exchange::{Exchange, Recorder, Settlement};
+use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::Snapshot;
 use crate::gateway::steps::{Admission, Cleared, Matched};
-use crate::http::body;
+use crate::http::body::{self, Holder};
 use crate::http::budget::Budget;
-use crate::http::message::{Request, Response};
+use crate::http::message::{Headers, Request, Response};
 use crate::http::rules::{self, Origin};
+use crate::http::source::Source;
 use crate::outcome::{Rejection, Verdict};
 use crate::replay::Guard;
 use crate::scheme::challenge::ChallengeReply;
@@ -46,13 +53,20 @@ use ipnet::IpNet;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+/// What one exchange holds beside its head and its body, in bytes: its task, its HTTP/2 stream, the bookkeeping.
+pub const EXCHANGE_BYTES: usize = 8 * 1024;
+
 /// What all requests share.
 #[derive(Debug)]
 pub struct Gateway {
     /// The configuration in force. A reload replaces it as a whole.
     pub snapshot: ArcSwap<Snapshot>,
-    /// Limits the body bytes that the process holds.
+    /// Limits the bytes that the requests of the process hold.
     pub budget: Arc<Budget>,
+    /// The least rate of a body, in bytes per second; 0 accepts every rate.
+    pub min_body_rate: usize,
+    /// Limits the rate of requests of each source; `None` sets no limit.
+    pub source_rates: Option<SourceRates>,
     /// The replay guard, which gives out claims on webhooks.
     pub guard: Guard,
     /// Records outcomes in metrics and audit lines.
@@ -67,6 +81,8 @@ pub struct Gateway {
 pub struct Downstream {
     /// Index of the worker that owns the connection. Its pool of upstream connections is used.
     pub worker: usize,
+    /// The state of the connection, which the accept loop reads at the limit on connections.
+    pub connection: Arc<ConnectionState>,
     /// Peer, trust, and whether TLS was terminated here.
     pub origin: Origin,
     /// Proxies whose forwarding headers are trusted to name the sender's address.
@@ -94,7 +110,7 @@ impl Gateway {
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let mut exchange = Exchange::open(&self.recorder, &request.headers, &downstream.origin);
+        let mut exchange = Exchange::open(&self.recorder, &request.headers, downstream);
         match self.pass(downstream, &request, body, &mut exchange).await {
             Ok(Passed::Forwarded(response, verdict)) => settle(response, verdict, exchange).await,
             Ok(Passed::Challenge(reply)) => {
@@ -103,6 +119,14 @@ impl Gateway {
             }
             Err(rejection) => refuse(self.while_stopping(rejection), exchange),
         }
+    }
+
+    /// Refuses a request whose head is not kept: over HTTP/2 the connection holds as many heads as it may.
+    pub fn refuse_head(&self, downstream: &Downstream, rejection: Rejection) -> Response<AnswerBody> {
+        refuse(
+            rejection,
+            Exchange::open(&self.recorder, &Headers::default(), downstream),
+        )
     }
 
     /// The request's way. Nothing reaches an upstream except through its last step.
@@ -120,10 +144,11 @@ impl Gateway {
 
         // match
         let has_body = || !body.is_end_stream();
-        let matched = Matched::find(&self.snapshot.load(), request, has_body, exchange)?;
+        let matched = Matched::find(&self.snapshot.load(), request, &downstream.origin, has_body, exchange)?;
 
         // admit
-        let admitted = match matched.admit(downstream, request, body.size_hint().lower(), exchange)? {
+        let rates = self.source_rates.as_ref();
+        let admitted = match matched.admit(downstream, request, body.size_hint().lower(), rates, exchange)? {
             Admission::Webhook(admitted) => admitted,
             Admission::Challenge(reply) => return Ok(Passed::Challenge(reply)),
         };
@@ -136,7 +161,12 @@ impl Gateway {
         route.enforce(&aged)?;
 
         // body
-        let received = body::receive(body, route.body_limits(), &self.budget, &mut stopwatch, |piece| {
+        let holder = Holder {
+            source: exchange.outcome.peer.map(Source::of),
+            head_bytes: request.headers.held_bytes() + EXCHANGE_BYTES,
+        };
+        let limits = route.body_limits(self.min_body_rate);
+        let received = body::receive(body, limits, holder, &self.budget, &mut stopwatch, |piece| {
             if let Ok(aged) = &mut aged {
                 aged.update(piece);
             }
@@ -199,8 +229,9 @@ fn refuse(rejection: Rejection, exchange: Box<Exchange>) -> Response<AnswerBody>
         exchange.conclude(Verdict::Acknowledged(repeat));
         return refusal::acknowledgement();
     }
+    let wait = exchange.wait;
     exchange.conclude(Verdict::Refused(rejection));
-    refusal::response(rejection, route.as_deref())
+    refusal::response_with_wait(rejection, route.as_deref(), wait)
 }
 
 /// The upstream's answer, prepared for the sender. At its end the claim is settled and the outcome recorded.

@@ -2,6 +2,7 @@
 //! provider's delivery log.
 
 use crate::gateway::answer::AnswerBody;
+use crate::gateway::rate::WaitSeconds;
 use crate::gateway::snapshot::CompiledRoute;
 use crate::http::message::{Headers, Response};
 use crate::outcome::Rejection;
@@ -17,6 +18,16 @@ const WITHOUT_DETAIL: &str = "The request was refused";
 /// The answer to a refused request; `route` is `None` if no route matched.
 #[must_use]
 pub fn response(rejection: Rejection, route: Option<&CompiledRoute>) -> Response<AnswerBody> {
+    response_with_wait(rejection, route, None)
+}
+
+/// The same, with the number of seconds after which the sender may retry, where it is known.
+#[must_use]
+pub fn response_with_wait(
+    rejection: Rejection,
+    route: Option<&CompiledRoute>,
+    wait: Option<WaitSeconds>,
+) -> Response<AnswerBody> {
     let settings = route.map(|route| &route.settings);
     let status = settings
         .map(|settings| settings.reject_status)
@@ -30,8 +41,9 @@ pub fn response(rejection: Rejection, route: Option<&CompiledRoute>) -> Response
     } else {
         format!("{{\"title\":\"{WITHOUT_DETAIL}\",\"status\":{code}}}\n")
     };
-    let retry = rejection
-        .retry_after()
+    let retry = wait
+        .map(|WaitSeconds(seconds)| seconds)
+        .or(rejection.retry_after())
         .map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
     // Over HTTP/2, hyper removes this field: there, connections are not controlled by header fields.
     let close = rejection

@@ -2,6 +2,7 @@
 //! for all requests. An exchange keeps its route until its end; a reload replaces the whole snapshot for later
 //! requests.
 
+use crate::gateway::rate::RateLimiter;
 use crate::gateway::route_table::{RoutePattern, RouteTable};
 use crate::http::body::{BodyLimits, ReceivedBody};
 use crate::outcome::{Rejection, Repeat};
@@ -39,6 +40,8 @@ pub struct CompiledRoute {
     pub settings: settings::Route,
     /// The upstream with its pool, shared with other routes that have the same upstream settings.
     pub upstream: Arc<Upstream>,
+    /// Limits the rate of its requests; `None` sets no limit.
+    pub rate: Option<RateLimiter>,
     /// Metrics of this route.
     pub metrics: RouteMetrics,
     /// Key space of its signed requests in the replay store.
@@ -137,6 +140,7 @@ impl CompiledRoute {
         let methods: Vec<_> = settings.methods.iter().map(hyper::Method::as_str).collect();
         let keys = settings.verifier.key_names();
         Self {
+            rate: settings.rate.map(RateLimiter::new),
             metrics: metrics.route(&settings.name, keys),
             request_space: replay::key_space(&settings.name, KeyKind::Request),
             delivery_space: replay::key_space(&settings.name, KeyKind::Delivery),
@@ -163,10 +167,11 @@ impl CompiledRoute {
         self.settings.tolerance.map(|tolerance| tolerance.as_secs())
     }
 
-    /// The limits of a request's body.
+    /// The limits of a request's body. `least_rate` is in bytes per second.
     #[must_use]
-    pub fn body_limits(&self) -> BodyLimits {
+    pub const fn body_limits(&self, least_rate: usize) -> BodyLimits {
         BodyLimits {
+            least_rate,
             max_bytes: self.settings.body_limit,
             timeout: self.settings.body_timeout,
         }

@@ -14,10 +14,12 @@
 
 use crate::gateway::Downstream;
 use crate::gateway::exchange::Exchange;
+use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::{CompiledRoute, Snapshot};
 use crate::http::body::ReceivedBody;
 use crate::http::message::Request;
-use crate::http::rules;
+use crate::http::rules::{self, Origin};
+use crate::http::source::Source;
 use crate::outcome::{Rejection, Verdict};
 use crate::scheme::challenge::ChallengeReply;
 use crate::scheme::{Aged, HeadRef, Verified};
@@ -66,12 +68,14 @@ impl<'r> Matched<'r> {
     pub(super) fn find(
         snapshot: &Snapshot,
         request: &'r Request,
+        origin: &Origin,
         has_body: impl FnOnce() -> bool,
         exchange: &mut Exchange,
     ) -> Result<Self, Rejection> {
         if request.method == Method::CONNECT || request.method == Method::TRACE {
             return Err(Rejection::MethodNotAllowed);
         }
+        rules::check_scheme(request.uri.scheme_str(), request.version, origin)?;
         let authority = request.uri.authority().map(Authority::as_str);
         let authority = rules::authority(&request.headers, authority, request.version)?;
         let target = rules::target(&request.method, &request.uri)?.clone();
@@ -92,13 +96,14 @@ impl<'r> Matched<'r> {
         })
     }
 
-    /// Checks the header rules, the source address (which it notes in `exchange`) and the declared length;
-    /// `body_bytes` is the least that the body will have.
+    /// Checks the header rules, the source address (which it notes in `exchange`), the rates of the source and of the
+    /// route, and the declared length; `body_bytes` is the least that the body will have.
     pub(super) fn admit(
         self,
         downstream: &Downstream,
         request: &Request,
         body_bytes: u64,
+        rates: Option<&SourceRates>,
         exchange: &mut Exchange,
     ) -> Result<Admission<'r>, Rejection> {
         let settings = &self.route.settings;
@@ -109,6 +114,15 @@ impl<'r> Matched<'r> {
         exchange.outcome.peer = client;
         if !self.route.allows(client) {
             return Err(Rejection::PeerNotAllowed);
+        }
+        let now = exchange.started;
+        let of_source = rates
+            .zip(client)
+            .map(|(rates, client)| rates.take(Source::of(client), now));
+        let of_route = || self.route.rate.as_ref().map(|rate| rate.take(now));
+        if let Some(Err(wait)) = of_source.filter(Result::is_err).or_else(of_route) {
+            exchange.wait = Some(wait);
+            return Err(Rejection::RateLimited);
         }
         if body_bytes > settings.body_limit as u64 {
             return Err(Rejection::BodyTooLarge);

@@ -7,6 +7,7 @@
 
 use super::budget::{Budget, Reservation};
 use super::payload::Payload;
+use super::source::Source;
 use crate::outcome::Rejection;
 use crate::time::stopwatch::Stopwatch;
 use crate::time::timer::Timer;
@@ -21,6 +22,8 @@ use tokio::time::Instant;
 
 /// Size of a read buffer in bytes. A piece that is kept without a copy is charged in multiples of it.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
+/// How long a body may arrive below its least rate.
+const SLOW_GRACE: Duration = Duration::from_secs(5);
 /// Pieces of at least this size are kept without a copy.
 const KEEP_FROM_BYTES: usize = READ_BUFFER_BYTES / 2;
 
@@ -31,6 +34,29 @@ pub struct BodyLimits {
     pub max_bytes: usize,
     /// Time from the first wait for a part of the body to its end.
     pub timeout: Duration,
+    /// The least rate at which the body has to arrive, in bytes per second, averaged since the first wait and after a
+    /// grace of 5 seconds; 0 accepts every rate.
+    pub least_rate: usize,
+}
+
+impl BodyLimits {
+    /// When a body has to be complete, or to have more than `length_bytes`, if it is waited for since `since`.
+    fn deadline(&self, since: Instant, length_bytes: usize) -> Instant {
+        let end = since + self.timeout;
+        match (length_bytes as u64 * 1000).checked_div(self.least_rate as u64) {
+            None => end,
+            Some(earned_ms) => end.min(since + SLOW_GRACE + Duration::from_millis(earned_ms).min(self.timeout)),
+        }
+    }
+}
+
+/// Who holds the memory of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Holder {
+    /// The source of the request; `None` if it is not known.
+    pub source: Option<Source>,
+    /// Bytes that the head of the request holds in memory.
+    pub head_bytes: usize,
 }
 
 /// A complete body. It keeps its reservation in the budget until it is dropped, or until the [`Payload`] that it
@@ -74,10 +100,12 @@ impl ReceivedBody {
 /// and is paused while more of the body may have to be waited for.
 ///
 /// # Errors
-/// `BodyTooLarge`, `BodyTimeout`, `BodyIncomplete` and, when the budget is exhausted, `Overloaded`.
+/// `BodyTooLarge`, `BodyTimeout`, `BodyIncomplete` and, when the budget is exhausted or this request had to give way to
+/// another one, `Overloaded`.
 pub async fn receive<B>(
     body: B,
     limits: BodyLimits,
+    holder: Holder,
     budget: &Arc<Budget>,
     stopwatch: &mut Stopwatch,
     mut absorb: impl FnMut(&[u8]),
@@ -87,18 +115,22 @@ where
 {
     let mut body = pin!(body);
     let mut timer = Timer::default();
-    let mut deadline = None;
+    let mut since = None;
     let mut pieces = Vec::new();
     let mut small = BytesMut::new();
     let mut length_bytes = 0_usize;
-    let mut reservation = Reservation::new(budget.clone());
+    let mut reservation = Reservation::new(budget.clone(), holder.source, holder.head_bytes);
     loop {
         let frame = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Ok(frame)),
             Poll::Pending => {
                 // Most bodies arrive together with their head; the clock is read only for one that did not.
                 stopwatch.pause();
-                let deadline = *deadline.get_or_insert_with(|| Instant::now() + limits.timeout);
+                let since = *since.get_or_insert_with(Instant::now);
+                if let Err(rejection) = reservation.wait(since, cx.waker()) {
+                    return Poll::Ready(Err(rejection));
+                }
+                let deadline = limits.deadline(since, length_bytes);
                 timer.poll(cx, deadline).map(|()| Err(Rejection::BodyTimeout))
             }
         });
@@ -134,6 +166,7 @@ where
     if !small.is_empty() {
         pieces.push(small.freeze());
     }
+    reservation.complete()?;
     Ok(ReceivedBody {
         pieces,
         length_bytes,
@@ -155,6 +188,7 @@ mod tests {
     const LIMITS: BodyLimits = BodyLimits {
         max_bytes: 1 << 20,
         timeout: Duration::from_secs(10),
+        least_rate: 0,
     };
 
     /// A body that yields the given pieces and then ends, stalls or breaks.
@@ -195,7 +229,7 @@ mod tests {
         limits: BodyLimits,
         budget: &Arc<Budget>,
     ) -> Result<ReceivedBody, Rejection> {
-        receive(body, limits, budget, &mut Stopwatch::start(), |_| ()).await
+        receive(body, limits, Holder::default(), budget, &mut Stopwatch::start(), |_| ()).await
     }
 
     #[tokio::test]
@@ -214,6 +248,7 @@ mod tests {
             let received = receive(
                 script(&sizes, End::Clean),
                 LIMITS,
+                Holder::default(),
                 &budget,
                 &mut Stopwatch::start(),
                 |b| {
@@ -268,6 +303,25 @@ mod tests {
         let broken = take(script(&[5], End::Broken), LIMITS, &budget).await;
         assert_eq!(broken.unwrap_err(), Rejection::BodyIncomplete);
         assert_eq!(budget.used(), 0);
+    }
+
+    /// A body that arrives below the least rate is refused before its timeout.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_below_the_least_rate_times_out_after_the_grace() {
+        let budget = Budget::new(usize::MAX);
+        let limits = BodyLimits {
+            least_rate: 100,
+            timeout: Duration::from_secs(60),
+            ..LIMITS
+        };
+        let start = Instant::now();
+        let slow = take(script(&[200], End::Stall), limits, &budget).await;
+        assert_eq!(slow.unwrap_err(), Rejection::BodyTimeout);
+        assert_eq!(start.elapsed(), SLOW_GRACE + Duration::from_secs(2));
+        let start = Instant::now();
+        let fast = take(script(&[100_000], End::Stall), limits, &budget).await;
+        assert_eq!(fast.unwrap_err(), Rejection::BodyTimeout);
+        assert_eq!(start.elapsed(), limits.timeout);
     }
 
     #[tokio::test]

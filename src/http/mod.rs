@@ -8,7 +8,8 @@
 //! | --- | --- |
 //! | [`body`] | receives a request's body within limits of bytes and time |
 //! | [`payload`] | the body of the request that is forwarded to the upstream |
-//! | [`budget`] | the process-wide limit on body bytes in memory |
+//! | [`budget`] | the process-wide limit on the bytes that requests hold |
+//! | [`source`] | the source of a request, to which shares of the limits belong |
 //! | [`transport`] | the sender's byte stream |
 //! | [`rules`] | header rules: which request fields are refused, which response fields are removed |
 //! | [`http1`] | HTTP/1.1 as bytes: heads and framing |
@@ -24,4 +25,5 @@ pub mod message;
 pub mod payload;
 pub mod percent;
 pub mod rules;
+pub mod source;
 pub mod transport;

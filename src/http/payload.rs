@@ -28,7 +28,7 @@ impl Payload {
     /// A payload without a byte.
     #[must_use]
     pub fn empty() -> Self {
-        Self::new(Vec::new(), 0, Reservation::new(Budget::new(0)))
+        Self::new(Vec::new(), 0, Reservation::new(Budget::new(0), None, 0))
     }
 }
 

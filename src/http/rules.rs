@@ -164,6 +164,20 @@ pub fn target<'a>(method: &Method, uri: &'a Uri) -> Result<&'a PathAndQuery, Rej
     }
 }
 
+/// Checks the scheme of an HTTP/2 request (`:scheme`; RFC 9113, section 8.3.1): over TLS it is `https`, and without TLS
+/// `http`, or `https` behind a proxy that terminates TLS.
+///
+/// # Errors
+/// `BadRequest` for any other scheme.
+pub fn check_scheme(scheme: Option<&str>, version: Version, origin: &Origin) -> Result<(), Rejection> {
+    match scheme {
+        Some("https") => Ok(()),
+        Some("http") if origin.scheme == "http" => Ok(()),
+        Some(_) | None if version == Version::HTTP_2 => Err(Rejection::BadRequest),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// The address of the sender: the peer, or, when the peer is a trusted proxy, the first address of `X-Forwarded-For`,
 /// read from right to left, for which `trusted` is false. `None` when the peer is a Unix socket and no proxy names an
 /// address.
@@ -390,6 +404,26 @@ mod tests {
             assert_eq!(read(Method::POST, text), Err(Rejection::BadRequest), "{text}");
         }
         assert_eq!(read(Method::OPTIONS, "*").as_deref(), Ok("*"));
+    }
+
+    #[test]
+    fn the_scheme_of_an_http2_request_is_that_of_the_listener() {
+        let listener = |scheme| Origin {
+            scheme,
+            ..origin("192.0.2.1", false)
+        };
+        for (scheme, on, accepted) in [
+            (Some("https"), "https", true),
+            (Some("http"), "https", false),
+            (Some("http"), "http", true),
+            (Some("https"), "http", true),
+            (Some("javascript"), "http", false),
+            (None, "http", false),
+        ] {
+            let checked = check_scheme(scheme, Version::HTTP_2, &listener(on));
+            assert_eq!(checked.is_ok(), accepted, "{scheme:?} on {on}");
+        }
+        assert_eq!(check_scheme(None, Version::HTTP_11, &listener("https")), Ok(()));
     }
 
     /// A15: missing, repeated and disagreeing authorities.

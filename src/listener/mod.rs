@@ -9,7 +9,7 @@
 //! | [`protocol`] | from an accepted socket to an HTTP connection: PROXY protocol, TLS, HTTP version |
 //! | [`connection`] | the connections of both HTTP versions |
 //! | [`proxy_protocol`] | parses the PROXY protocol header |
-//! | [`connections`] | counts connections and accept loops, and limits the connections |
+//! | [`connections`] | counts connections and accept loops, limits the connections, and chooses which one gives way |
 //! | [`socket`] | binds listening sockets and accepts from them |
 
 pub mod connection;
@@ -21,6 +21,7 @@ pub mod socket;
 pub use connections::Connections;
 
 use crate::gateway::Gateway;
+use crate::http::source::Source;
 use crate::http::transport::Socket;
 use crate::listener::connection::ConnectionLimits;
 use crate::listener::socket::{BACKLOG, ListeningSocket};
@@ -28,10 +29,13 @@ use crate::telemetry::metrics::ListenerMetrics;
 use crate::time::shutdown::ShutdownSignal;
 use crate::tls;
 use ipnet::IpNet;
-use std::future::ready;
+use std::future::{Future as _, poll_fn, ready};
 use std::io;
+use std::mem;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::sleep;
@@ -126,19 +130,31 @@ fn is_caused_by_peer(error: &io::Error) -> bool {
 }
 
 impl Listener {
-    /// Starts a task that serves an accepted connection. Closes the connection when the limit is reached.
+    /// Starts a task that serves an accepted connection. At the limit another connection gives way, or this one is
+    /// closed.
     fn start(self: &Arc<Self>, socket: Socket, peer: Option<IpAddr>) {
+        // Behind a trusted proxy there are many senders. With the PROXY protocol the sender is known later.
+        let single = peer.filter(|peer| !self.proxy_protocol && !self.trusts(*peer));
         // At the limit the connection is closed, not left in the kernel's queue, where the sender could not see the
         // problem.
-        let Some(permit) = self.connections.permit() else {
+        let Some(permit) = self.connections.permit(single.map(Source::of)) else {
             return self.metrics.over_limit.inc();
         };
         let listener = self.clone();
         tokio::spawn(async move {
             listener.metrics.open.inc();
-            listener.serve(socket, peer).await;
+            let mut serve = pin!(listener.serve(socket, peer, permit.state()));
+            let mut is_first_poll = true;
+            let gave_way = poll_fn(|cx| {
+                if permit.state().must_close(mem::take(&mut is_first_poll), cx) {
+                    return Poll::Ready(true);
+                }
+                serve.as_mut().poll(cx).map(|()| false)
+            });
+            if gave_way.await {
+                listener.metrics.gave_way.inc();
+            }
             listener.metrics.open.dec();
-            drop(permit);
         });
     }
 }

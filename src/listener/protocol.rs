@@ -5,7 +5,9 @@ use super::Listener;
 use super::connection::{http1, http2};
 use super::proxy_protocol::{self, ProxySource};
 use crate::gateway::Downstream;
+use crate::gateway::connection_state::ConnectionState;
 use crate::http::rules::Origin;
+use crate::http::source::Source;
 use crate::http::transport::{ReadAhead, Readable, Socket};
 use crate::tls;
 use std::net::IpAddr;
@@ -23,15 +25,19 @@ const TLS_REQUIRED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\nc
 
 impl Listener {
     /// Serves an accepted socket until its connection ends. `peer` is `None` on a Unix socket.
-    pub(super) async fn serve(&self, socket: Socket, peer: Option<IpAddr>) {
+    pub(super) async fn serve(&self, socket: Socket, peer: Option<IpAddr>, connection: &Arc<ConnectionState>) {
         let mut stream = ReadAhead::new(socket);
         let Some((peer, trusted)) = self.sender(&mut stream, peer).await else {
             return self.metrics.proxy_header.inc();
         };
         self.metrics.accepted.inc();
+        if let Some(sender) = peer.filter(|_| self.proxy_protocol && !trusted) {
+            connection.set_source(Source::of(sender));
+        }
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let downstream = Downstream {
             worker: self.worker,
+            connection: connection.clone(),
             origin: Origin { peer, trusted, scheme },
             trusted_proxies: self.trusted_proxies.clone(),
             client_subject: None,
@@ -63,7 +69,7 @@ impl Listener {
     }
 
     /// Whether `peer` is one of the trusted proxies.
-    fn trusts(&self, peer: IpAddr) -> bool {
+    pub(super) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
 

@@ -9,6 +9,7 @@ use super::systemd::{Handover, PassedSocket, activation};
 use super::{StartError, Started, upstreams, worker};
 use crate::gateway::Gateway;
 use crate::gateway::exchange::{AuditScope, Recorder};
+use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::Snapshot;
 use crate::http::budget::Budget;
 use crate::listener::socket::{self, BoundSocket};
@@ -119,6 +120,8 @@ async fn build_gateway(
     Ok(Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         budget: Budget::new(config.limits.in_flight_bytes),
+        min_body_rate: config.limits.min_body_rate,
+        source_rates: config.limits.per_source.map(SourceRates::new),
         guard: replay_guard(config, metrics)?,
         recorder: recorder(metrics, config.log.audit, audit).map_err(StartError::Thread)?,
         stopping: Arc::default(),

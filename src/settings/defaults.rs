@@ -33,7 +33,7 @@ pub const READINESS: ReadyWhen = ReadyWhen::Serving;
 /// `limits.connections`: number of open connections from senders. Each needs one file descriptor.
 pub const CONNECTIONS: usize = 10_000;
 
-/// `limits.in_flight_bytes` in bytes (64 MiB): 64 bodies of the default `body_limit`.
+/// `limits.in_flight_bytes` in bytes (64 MiB): about 60 requests with bodies of the default `body_limit`.
 pub const IN_FLIGHT_BYTES: usize = 64 << 20;
 
 /// `limits.head_bytes` in bytes (32 KiB), as in nginx (`large_client_header_buffers 4 8k`).
@@ -55,8 +55,12 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// `limits.write_timeout`: answers are short, so a sender that reads nothing for this long has usually failed.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// `limits.http2_streams`: the lowest value that RFC 9113, section 6.5.2, recommends.
-pub const HTTP2_STREAMS: usize = 100;
+/// `limits.http2_streams`: senders have few webhooks under way on one connection, and each stream costs memory before its
+/// signature can be checked.
+pub const HTTP2_STREAMS: usize = 32;
+
+/// `limits.min_body_rate` in bytes per second, as in ASP.NET Core's Kestrel (`MinRequestBodyDataRate`).
+pub const MIN_BODY_RATE: usize = 240;
 
 /// `drain.delay`: no wait. Kubernetes needs one, because it removes the endpoint and stops the process concurrently.
 pub const DRAIN_DELAY: Duration = Duration::ZERO;

@@ -15,11 +15,13 @@
 //! | [`replay`] | the replay guard's store |
 //! | [`upstream`] | the application's servers |
 //! | [`listener`] | listening sockets and their TLS |
+//! | [`rate`] | a number of requests in a time |
 //! | [`serialize`] | durations, sizes and paths as the file writes them |
 
 pub mod defaults;
 mod listener;
 mod process;
+mod rate;
 mod replay;
 mod restart;
 mod route;
@@ -28,6 +30,7 @@ mod upstream;
 
 pub use listener::{Address, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS};
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
+pub use rate::Rate;
 pub use replay::{Redis, Replay, StoreServer};
 pub use route::{Dedupe, ReplayPolicy, Route, SecretInfo, SecretSource};
 pub(crate) use serialize::{duration_text, size_text};

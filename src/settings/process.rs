@@ -1,6 +1,7 @@
 //! The whole configuration, and what concerns the process as a whole.
 
 use super::listener::Listener;
+use super::rate::Rate;
 use super::replay::Replay;
 use super::route::Route;
 use super::serialize::{address_or_off, duration, size};
@@ -63,7 +64,7 @@ pub enum ReadyWhen {
 pub struct ProcessLimits {
     /// Open downstream connections, over all listeners.
     pub connections: usize,
-    /// Bytes of request bodies in memory, over all exchanges.
+    /// Bytes of requests in memory, heads and bodies, over all exchanges.
     #[serde(serialize_with = "size")]
     pub in_flight_bytes: usize,
     /// Bytes of a request's head; at least 8 KiB.
@@ -85,6 +86,12 @@ pub struct ProcessLimits {
     pub write_timeout: Duration,
     /// Concurrent HTTP/2 streams of one connection.
     pub http2_streams: u32,
+    /// The least rate at which a body has to arrive, in bytes per second; 0 accepts every rate.
+    #[serde(serialize_with = "size")]
+    pub min_body_rate: usize,
+    /// Requests of one source; `None` sets no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_source: Option<Rate>,
 }
 
 /// Duration of the drain after SIGTERM.

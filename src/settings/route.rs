@@ -1,5 +1,6 @@
 //! Webhook endpoints and the names of their secrets.
 
+use super::rate::Rate;
 use super::serialize::{REDACTED, display_all, duration_text, size_text};
 use super::upstream::Upstream;
 use crate::scheme::challenge::Challenge;
@@ -37,6 +38,8 @@ pub struct Route {
     pub replay: ReplayPolicy,
     /// Where the delivery id is, if each delivery is to be forwarded once.
     pub dedupe: Option<Dedupe>,
+    /// Requests of the route, over all senders; `None` sets no limit.
+    pub rate: Option<Rate>,
     /// Whether every request is forwarded, with a mark on those that failed verification.
     pub report_only: bool,
     /// Largest body in bytes.
@@ -131,6 +134,9 @@ impl Serialize for Route {
             table.serialize_entry("dedupe", dedupe)?;
         }
         table.serialize_entry("mode", if self.report_only { "report" } else { "verify" })?;
+        if let Some(rate) = &self.rate {
+            table.serialize_entry("rate", rate)?;
+        }
         table.serialize_entry("body_limit", &size_text(self.body_limit))?;
         table.serialize_entry("body_timeout", &duration_text(self.body_timeout))?;
         table.serialize_entry("reject_status", &self.reject_status.as_u16())?;

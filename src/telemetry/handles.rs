@@ -27,7 +27,7 @@ impl BoundGauges {
             body_bytes: gauge(
                 r,
                 "intake_bytes_limit",
-                "Body bytes that may be held in memory at the same time.",
+                "Bytes of requests, heads and bodies, that may be held in memory at the same time.",
             ),
             replay_keys: gauge(
                 r,
@@ -147,8 +147,10 @@ pub(super) struct ListenerFamilies {
 pub struct ListenerMetrics {
     /// Connections accepted, after their PROXY protocol header where one is required.
     pub accepted: IntCounter,
-    /// Connections closed because the process already has `limits.connections`.
+    /// New connections closed because the process already has `limits.connections`, of which none can give way.
     pub over_limit: IntCounter,
+    /// Connections closed at that limit to make room for new ones.
+    pub gave_way: IntCounter,
     /// Connections closed because the PROXY protocol header was absent, malformed, late, or from an untrusted peer.
     pub proxy_header: IntCounter,
     /// Connections open now.
@@ -161,7 +163,7 @@ impl ListenerFamilies {
             connections: counters(
                 r,
                 "connections_total",
-                "Connections by listener and result: accepted, over_limit, proxy_header.",
+                "Connections by listener and result: accepted, over_limit, gave_way, proxy_header.",
                 &["listener", "result"],
             ),
             open: gauges(r, "connections_open", "Connections of senders open now.", &["listener"]),
@@ -172,6 +174,7 @@ impl ListenerFamilies {
         ListenerMetrics {
             accepted: self.connections.with_label_values(&[name, "accepted"]),
             over_limit: self.connections.with_label_values(&[name, "over_limit"]),
+            gave_way: self.connections.with_label_values(&[name, "gave_way"]),
             proxy_header: self.connections.with_label_values(&[name, "proxy_header"]),
             open: self.open.with_label_values(&[name]),
         }

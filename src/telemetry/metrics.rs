@@ -95,7 +95,7 @@ impl Metrics {
             body_bytes_in_flight: gauge(
                 r,
                 "intake_bytes_in_flight",
-                "Body bytes held in memory now, over all requests.",
+                "Bytes of heads and bodies held in memory now, over all requests.",
             ),
             replay_keys: gauge(r, "replay_keys", "Keys that the replay store holds now."),
             replay_store: handles::register_replay_store(r),

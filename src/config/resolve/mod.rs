@@ -36,7 +36,7 @@ mod upstream_url;
 
 use super::fault::Report;
 use super::file::{self, File};
-use super::value::{Count, DurationValue, Keyword, Size};
+use super::value::{Count, DurationValue, Keyword, RequestRate, Size};
 use crate::settings::{Address, Config, Drain, Log, ProcessLimits, defaults, duration_text, size_text};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -142,6 +142,14 @@ impl Resolver<'_> {
             idle_timeout: self.timeout("limits.idle_timeout", limits.idle_timeout, defaults::IDLE_TIMEOUT),
             write_timeout: self.timeout("limits.write_timeout", limits.write_timeout, defaults::WRITE_TIMEOUT),
             http2_streams: u32::try_from(streams).unwrap_or(u32::MAX),
+            min_body_rate: self.size(
+                "limits.min_body_rate",
+                limits.min_body_rate,
+                defaults::MIN_BODY_RATE,
+                0,
+                1 << 30,
+            ),
+            per_source: limits.per_source.map(|RequestRate(rate)| rate),
         }
     }
 

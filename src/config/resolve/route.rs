@@ -4,7 +4,7 @@ use super::Resolver;
 use super::upstream::NamedUpstreams;
 use crate::config::fault::{alternatives, closest};
 use crate::config::file::{self, OnReplay, RefusalDetail, RouteMode};
-use crate::config::value::{Count, DurationValue, Flag, Keyword, OneOrMany, Tolerance};
+use crate::config::value::{Count, DurationValue, Flag, Keyword, OneOrMany, RequestRate, Tolerance};
 use crate::scheme::{ListedKeys, Verifier, presets};
 use crate::settings::{Address, Dedupe, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, duration_text};
 use hyper::{Method, StatusCode};
@@ -86,6 +86,7 @@ impl Resolver<'_> {
                     tolerance: settings.tolerance,
                     replay: settings.replay,
                     dedupe: settings.dedupe,
+                    rate: written.rate.map(|RequestRate(rate)| rate),
                     report_only: settings.report_only,
                     body_limit: settings.body_limit,
                     body_timeout: settings.body_timeout,

@@ -176,6 +176,8 @@ fn the_defaults_in_the_annotated_file_are_the_defaults() {
         "#replay = {",
         "#dedupe = {",
         "#workers",
+        "#per_source",
+        "#rate",
     ];
     let mut uncommented = String::new();
     let mut count = 0;

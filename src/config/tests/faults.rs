@@ -332,6 +332,8 @@ fn each_fault_of_another_table_has_its_key_and_fix() {
         ("[replay]\ncapacity = 0", "replay.capacity", "from 1"),
         ("[log]\nformat = \"xml\"", "log.format", "\"human\""),
         ("[log]\nfilter = \"a=b=c\"", "log.filter", "filter"),
+        ("[limits]\nper_source = \"10\"", "limits.per_source", "100/s"),
+        ("[limits]\nper_source = \"0/s\"", "limits.per_source", "100/s"),
         ("[limits]\nhttp2_streams = 0", "limits.http2_streams", "from 1"),
         (
             "[limits]\nin_flight_bytes = \"1KiB\"",

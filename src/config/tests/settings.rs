@@ -37,8 +37,9 @@ upstream = "http://127.0.0.1:8000"
     let limits = &config.limits;
     assert_eq!(
         (limits.connections, limits.headers, limits.http2_streams),
-        (10_000, 100, 100)
+        (10_000, 100, 32)
     );
+    assert_eq!((limits.min_body_rate, limits.per_source), (240, None));
     assert_eq!((limits.in_flight_bytes, limits.head_bytes), (64 << 20, 32 << 10));
     assert_eq!(
         (limits.handshake_timeout, limits.head_timeout),
@@ -196,6 +197,8 @@ head_timeout = "2s"
 idle_timeout = "3s"
 write_timeout = "4s"
 http2_streams = 5
+min_body_rate = "1KiB"
+per_source = "600/m"
 
 [drain]
 delay = "5s"
@@ -270,6 +273,8 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
 
     let limits = &config.limits;
     assert_eq!((limits.connections, limits.headers, limits.http2_streams), (7, 8, 5));
+    assert_eq!(limits.min_body_rate, 1024);
+    assert_eq!(limits.per_source.unwrap().to_string(), "600/m");
     assert_eq!((limits.in_flight_bytes, limits.head_bytes), (2 << 20, 8 << 10));
     assert_eq!(
         (limits.handshake_timeout, limits.head_timeout),

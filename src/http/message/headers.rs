@@ -43,6 +43,9 @@ pub struct Header<'a> {
 }
 
 impl Headers {
+    /// Bytes of memory for each field, besides its name and value.
+    pub(crate) const BYTES_PER_FIELD: usize = size_of::<FieldPosition>();
+
     /// The fields that httparse found in `bytes`; `None` when one of them is not a part of `bytes`.
     pub(crate) fn parsed(bytes: &Bytes, parsed: &[httparse::Header<'_>]) -> Option<Self> {
         let position = |field: &httparse::Header<'_>| {
@@ -72,6 +75,12 @@ impl Headers {
     #[must_use]
     pub const fn len(&self) -> usize {
         self.positions.len()
+    }
+
+    /// Bytes of memory that the fields hold. Over HTTP/1.1 this includes the whole head, which they share.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
+        self.bytes.len() + self.positions.len() * Self::BYTES_PER_FIELD
     }
 
     /// Whether there are no fields.

@@ -13,6 +13,7 @@ pub use role::Role;
 pub(crate) use role::is_regular;
 
 use bytes::Bytes;
+use hyper::header::{COOKIE, HeaderValue};
 use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 
 /// A request without its body.
@@ -31,7 +32,8 @@ pub struct Request {
 impl Request {
     /// Splits a request of hyper into its head and its body.
     pub fn from_hyper<B>(request: hyper::Request<B>) -> (Self, B) {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        join_cookies(&mut parts.headers);
         let head = Self {
             method: parts.method,
             uri: parts.uri,
@@ -39,6 +41,40 @@ impl Request {
             headers: parts.headers.iter().collect(),
         };
         (head, body)
+    }
+}
+
+/// The size of the header fields that arrived over HTTP/2.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldsSize {
+    /// Their number; all `Cookie` fields count as one, because they are joined.
+    pub fields: usize,
+    /// Bytes of memory that their [`Headers`] will hold.
+    pub bytes: usize,
+}
+
+impl FieldsSize {
+    /// The size of `fields`.
+    #[must_use]
+    pub fn of(fields: &HeaderMap) -> Self {
+        let cookies = fields.get_all(COOKIE).iter().count();
+        let bytes = fields
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + Headers::BYTES_PER_FIELD);
+        Self {
+            fields: fields.len() - cookies.saturating_sub(1),
+            bytes: bytes.sum(),
+        }
+    }
+}
+
+/// Joins the `Cookie` fields, of which HTTP/2 allows several, as HTTP/1.1 requires (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
     }
 }
 

@@ -2,9 +2,10 @@
 //! for the watchdog.
 
 use super::Timeouts;
+use super::control_frames::ControlFrames;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(super) struct Activity {
     waiting_responses: AtomicU32,
     /// When one of these responses last made progress.
     response_progress: AtomicU64,
+    /// Whether the peer has sent too many control frames.
+    is_flooded: AtomicBool,
     /// The waker of the watchdog. HTTP/2 streams have tasks of their own, and their notes may change its deadline.
     watchdog: Mutex<Option<Waker>>,
 }
@@ -57,6 +60,7 @@ impl Activity {
             write_since: AtomicU64::new(NEVER),
             waiting_responses: AtomicU32::new(0),
             response_progress: AtomicU64::new(NEVER),
+            is_flooded: AtomicBool::new(false),
             watchdog: Mutex::default(),
         })
     }
@@ -81,6 +85,11 @@ impl Activity {
             Some(since) => Some((WaitingFor::RequestHead, since + timeouts.head)),
             None => at(&self.idle_since).map(|since| (WaitingFor::Idle, since + timeouts.idle)),
         }
+    }
+
+    /// Whether the peer has sent too many control frames.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.is_flooded.load(Ordering::Relaxed)
     }
 
     /// Notes that a head is complete and its exchange starts. Dropping the returned guard notes the end.
@@ -165,23 +174,39 @@ impl Drop for ActiveExchange {
     }
 }
 
-/// A stream that notes in an [`Activity`] when writes wait for the peer.
+/// A stream that notes in an [`Activity`] when writes wait for the peer, and when the peer sends too many control frames.
 #[derive(Debug)]
 pub(super) struct ObservedStream<S> {
     stream: S,
     activity: Arc<Activity>,
+    control_frames: ControlFrames,
 }
 
 impl<S> ObservedStream<S> {
     /// Wraps `stream`.
-    pub(super) const fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self {
+            stream,
+            activity,
+            control_frames: ControlFrames::new(),
+        }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let this = &mut *self;
+        if this.activity.is_flooded() {
+            // The watchdog ends the connection.
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let arrived = buf.filled().get(before..).unwrap_or_default();
+        if this.control_frames.read(arrived) {
+            this.activity.is_flooded.store(true, Ordering::Relaxed);
+        }
+        read
     }
 }
 

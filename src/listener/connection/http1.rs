@@ -9,7 +9,7 @@
 
 use super::buffered_stream::BufferedStream;
 use super::request_body::{IncompleteBody, RequestBody};
-use super::{ConnectionLimits, ShutdownWatch, close_after_last_response, run_catching_panics};
+use super::{ConnectionLimits, CountedIdle, ShutdownWatch, close_after_last_response, run_catching_panics};
 use crate::gateway::answer::AnswerBody;
 use crate::gateway::{Downstream, Gateway};
 use crate::http::http1::lines::chunk_size;
@@ -75,10 +75,9 @@ pub async fn serve<S: Readable>(
             Some(state) => state,
             None => return,
         };
-        let idle_connections = &gateway.recorder.metrics.connections_resting;
-        idle_connections.inc();
+        let counted = CountedIdle::new(&gateway.recorder.metrics.connections_resting);
         let end = wait_idle(&stream, idle, limits, shutdown).await;
-        idle_connections.dec();
+        drop(counted);
         match end {
             IdleEnd::DataArrived => {}
             IdleEnd::TimedOut if idle.is_new => {
@@ -341,12 +340,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::tests::{gateway, limits};
     use super::*;
+    use crate::gateway::connection_state::ConnectionState;
     use crate::http::rules::Origin;
     use std::task::Context;
     use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, duplex};
 
     fn downstream() -> Arc<Downstream> {
         Arc::new(Downstream {
+            connection: Arc::new(ConnectionState::new(Instant::now())),
             worker: 0,
             origin: Origin {
                 peer: None,

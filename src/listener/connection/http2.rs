@@ -9,6 +9,7 @@ use super::activity::{ActiveExchange, Activity, ObservedStream, WaitingFor};
 use super::{ConnectionLimits, LINGER_TIMEOUT, ShutdownWatch, Timeouts, run_catching_panics};
 use crate::gateway::answer::AnswerBody;
 use crate::gateway::{Downstream, Gateway};
+use crate::http::http1::request::RequestHeadLimits;
 use crate::http::message;
 use crate::outcome::Rejection;
 use crate::time::shutdown::ShutdownSignal;
@@ -16,7 +17,7 @@ use crate::time::timer::Timer;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http2;
 use hyper::service::Service;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -32,6 +33,13 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 /// Flow control: the most bytes that the peer may send on all streams of a connection before they are read.
 const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+
+/// Size of the table of header fields that the peer may refer to, in bytes (HPACK, RFC 7541). With one byte a sender
+/// refers to a field of nearly this size, so the table decides how much memory few bytes can claim. Senders profit little
+/// from a larger one: a webhook's fields are short, and its signature is new each time.
+const HEADER_TABLE_BYTES: u32 = 1024;
+/// The heads of all exchanges of a connection may hold this many times `limits.head_bytes`.
+const HEADS_PER_CONNECTION: usize = 4;
 
 /// Serves HTTP/2 until one side closes the connection or a timeout passes. `shutdown` ends it after the exchanges that
 /// are running.
@@ -49,6 +57,7 @@ pub async fn serve<S>(
         gateway: gateway.clone(),
         downstream,
         activity: activity.clone(),
+        limits: limits.head,
     };
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -56,6 +65,7 @@ pub async fn serve<S>(
         .max_header_list_size(u32::try_from(limits.head.bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .header_table_size(HEADER_TABLE_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES);
     let stream = TokioIo::new(ObservedStream::new(stream, activity.clone()));
     let mut connection = pin!(builder.serve_connection(stream, service));
@@ -68,6 +78,12 @@ pub async fn serve<S>(
             }
             // The result does not matter: hyper has answered what it refuses on the stream itself.
             if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if activity.is_flooded() {
+                // Sends a GOAWAY, as far as the peer reads, and ends the connection.
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.as_mut().poll(cx);
                 return Poll::Ready(());
             }
             match ready!(watchdog.poll(cx)) {
@@ -138,6 +154,7 @@ struct Exchanges {
     gateway: Arc<Gateway>,
     downstream: Arc<Downstream>,
     activity: Arc<Activity>,
+    limits: RequestHeadLimits,
 }
 
 impl Service<Request<Incoming>> for Exchanges {
@@ -146,23 +163,45 @@ impl Service<Request<Incoming>> for Exchanges {
     type Future = DetachOnDrop;
 
     fn call(&self, request: Request<Incoming>) -> DetachOnDrop {
-        let (gateway, downstream) = (self.gateway.clone(), self.downstream.clone());
-        let (request, body) = message::Request::from_hyper(request);
-        let exchange = async move {
-            let exchange = pin!(gateway.handle(&downstream, request, body));
-            run_catching_panics(&gateway, exchange).await
-        };
         DetachOnDrop {
-            exchange: Some(Box::pin(exchange)),
+            exchange: Some(self.start(request)),
             active: Some(self.activity.exchange_started()),
         }
     }
 }
 
+impl Exchanges {
+    /// Starts the exchange of one request, or its refusal when the head exceeds the limits. A refused head is dropped
+    /// before it is copied.
+    fn start(&self, request: Request<Incoming>) -> BoxedExchange {
+        let (gateway, downstream) = (self.gateway.clone(), self.downstream.clone());
+        let size = message::FieldsSize::of(request.headers());
+        if size.fields > self.limits.fields {
+            gateway.recorder.metrics.malformed_requests.head_too_large.inc();
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Box::pin(async move { message::Response::new(status, AnswerBody::empty()) });
+        }
+        let most_bytes = HEADS_PER_CONNECTION.saturating_mul(self.limits.bytes);
+        let Some(held) = downstream.connection.hold_head(size.bytes, most_bytes) else {
+            return Box::pin(async move { gateway.refuse_head(&downstream, Rejection::Overloaded) });
+        };
+        let (request, body) = message::Request::from_hyper(request);
+        Box::pin(async move {
+            let exchange = pin!(gateway.handle(&downstream, request, body));
+            let response = run_catching_panics(&gateway, exchange).await;
+            drop(held);
+            response
+        })
+    }
+}
+
+/// The future of one exchange.
+type BoxedExchange = Pin<Box<dyn Future<Output = message::Response<AnswerBody>> + Send>>;
+
 /// An exchange that is finished in a task of its own when it is dropped before its end.
 struct DetachOnDrop {
     /// `None` once it has ended.
-    exchange: Option<Pin<Box<dyn Future<Output = message::Response<AnswerBody>> + Send>>>,
+    exchange: Option<BoxedExchange>,
     /// Keeps the connection active; passed on to the body of the response.
     active: Option<ActiveExchange>,
 }

@@ -12,9 +12,11 @@
 //! | [`buffered_stream`] | the stream of an HTTP/1.1 connection with its buffers |
 //! | [`http2`] | an HTTP/2 connection |
 //! | [`activity`] | what an HTTP/2 connection is waiting for |
+//! | [`control_frames`] | finds floods of HTTP/2 control frames |
 
 mod activity;
 mod buffered_stream;
+mod control_frames;
 pub mod http1;
 pub mod http2;
 mod request_body;
@@ -26,6 +28,7 @@ use crate::http::http1::request::RequestHeadLimits;
 use crate::http::message::Response;
 use crate::outcome::Rejection;
 use crate::time::shutdown::ShutdownSignal;
+use prometheus::IntGauge;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -60,6 +63,22 @@ pub struct Timeouts {
     pub idle: Duration,
     /// For the peer to read a part of a response.
     pub write: Duration,
+}
+
+/// One idle connection in a gauge, until it is dropped.
+struct CountedIdle<'a>(&'a IntGauge);
+
+impl<'a> CountedIdle<'a> {
+    fn new(gauge: &'a IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for CountedIdle<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// Runs one exchange. A panic in it ends this exchange only: it is answered with 500 and counted.
@@ -138,6 +157,8 @@ pub(crate) mod tests {
         Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             budget: Budget::new(0),
+            min_body_rate: 0,
+            source_rates: None,
             guard: Guard::Memory(MemoryStore::new(1, Instant::now())),
             recorder: Recorder::new(metrics, None, 0),
             stopping: Arc::default(),

@@ -3,6 +3,7 @@
 mod aliasing;
 mod answers;
 mod bounds;
+mod fairness;
 mod framing;
 mod http2_fields;
 mod http2_stalls;
