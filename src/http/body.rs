@@ -127,7 +127,7 @@ where
                 // Most bodies arrive together with their head; the clock is read only for one that did not.
                 stopwatch.pause();
                 let since = *since.get_or_insert_with(Instant::now);
-                if let Err(rejection) = reservation.wait(since, cx.waker()) {
+                if let Err(rejection) = reservation.wait(since, cx) {
                     return Poll::Ready(Err(rejection));
                 }
                 let deadline = limits.deadline(since, length_bytes);
@@ -153,19 +153,22 @@ where
             stopwatch.pause();
         }
         if piece.len() >= KEEP_FROM_BYTES || (is_last && pieces.is_empty() && small.is_empty()) {
-            reservation.grow(piece.len().next_multiple_of(READ_BUFFER_BYTES))?;
+            let charged = piece.len().next_multiple_of(READ_BUFFER_BYTES);
+            poll_fn(|cx| reservation.poll_grow(cx, charged)).await?;
             if !small.is_empty() {
                 pieces.push(small.split().freeze());
             }
             pieces.push(piece);
         } else {
-            reservation.grow(piece.len())?;
+            poll_fn(|cx| reservation.poll_grow(cx, piece.len())).await?;
             small.extend_from_slice(&piece);
         }
     }
     if !small.is_empty() {
         pieces.push(small.freeze());
     }
+    // The head of a request without a body.
+    poll_fn(|cx| reservation.poll_grow(cx, 0)).await?;
     reservation.complete()?;
     Ok(ReceivedBody {
         pieces,
