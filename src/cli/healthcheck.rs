@@ -10,7 +10,7 @@ use crate::config::Sources;
 use crate::settings::defaults::ADMIN_ADDRESS;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -32,12 +32,24 @@ pub(super) struct HealthcheckArguments {
 /// Prints the answer. The exit code is 0 when the gateway is ready, and 1 when it is not ready or does not answer in
 /// time.
 pub(super) fn run(arguments: &HealthcheckArguments, sources: &Sources) -> CommandResult {
+    ask(arguments, sources, Method::GET, "/readyz", "is not ready")
+}
+
+/// Sends a request to the admin listener and prints the answer. An answer other than 200 is a failure; `refused` is then
+/// what the message says of the address.
+pub(super) fn ask(
+    arguments: &HealthcheckArguments,
+    sources: &Sources,
+    method: Method,
+    path: &str,
+    refused: &str,
+) -> CommandResult {
     let address = match arguments.address {
         Some(address) => address,
         None => configured_address(sources)?,
     };
     let address = loopback_if_unspecified(address);
-    let answer = block_on(async { timeout(arguments.timeout, get_readyz(address)).await })?;
+    let answer = block_on(async { timeout(arguments.timeout, request(address, method, path)).await })?;
     let (status, text) = match answer {
         Ok(Ok(answer)) => answer,
         Ok(Err(problem)) => return Err(Failure::Failed(format!("{address} {problem}"))),
@@ -51,14 +63,14 @@ pub(super) fn run(arguments: &HealthcheckArguments, sources: &Sources) -> Comman
         return Ok(ExitCode::SUCCESS);
     }
     let text = terminal::sanitize(text.trim_end());
-    Err(Failure::Failed(format!("{address} is not ready: {status}, {text}")))
+    Err(Failure::Failed(format!("{address} {refused}: {status}, {text}")))
 }
 
-/// Requests `/readyz` and returns its status and its body.
+/// Sends a request without a body and returns the status and the body of the answer.
 ///
 /// # Errors
 /// No complete answer. The text continues a sentence that begins with the address.
-async fn get_readyz(address: SocketAddr) -> Result<(StatusCode, String), String> {
+async fn request(address: SocketAddr, method: Method, path: &str) -> Result<(StatusCode, String), String> {
     let stream = TcpStream::connect(address).await.map_err(|error| {
         format!("refuses the connection: {error}; check that hookgate runs with this admin.address")
     })?;
@@ -67,7 +79,9 @@ async fn get_readyz(address: SocketAddr) -> Result<(StatusCode, String), String>
         .await
         .map_err(broken)?;
     let driver = tokio::spawn(connection);
-    let request = Request::get("/readyz")
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header("host", address.to_string())
         .header("connection", "close")
         .body(Empty::<Bytes>::new())

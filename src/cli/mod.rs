@@ -15,6 +15,7 @@
 //! | [`sign`] | prints the headers that a provider would send |
 //! | [`serve`] | runs the gateway |
 //! | [`healthcheck`] | asks a running gateway whether it is ready |
+//! | [`stopping`] | announces to a running gateway that its application is about to end |
 //! | [`completions`] | prints a completion script for a shell |
 //! | [`check`] | validates the configuration and prints it |
 //! | [`file_watch`] | detects changed configuration files, for reloads |
@@ -32,6 +33,7 @@ mod send;
 mod serve;
 mod sign;
 mod signing;
+mod stopping;
 mod terminal;
 mod verify;
 
@@ -89,6 +91,8 @@ enum Command {
     Verify(verify::VerifyArguments),
     /// Ask a running gateway whether it is ready, for container probes
     Healthcheck(healthcheck::HealthcheckArguments),
+    /// Announce to a running gateway that its application is about to end: the pre-stop hook of a sidecar
+    Stopping(healthcheck::HealthcheckArguments),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArguments),
 }
@@ -135,6 +139,7 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
         Command::Send(arguments) => send::run(arguments, &sources.environment),
         Command::Verify(arguments) => verify::run(&arguments, &sources),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &sources),
+        Command::Stopping(arguments) => stopping::run(&arguments, &sources),
         Command::Completions(arguments) => completions::run(&arguments),
     };
     result.unwrap_or_else(|failure| {

@@ -56,6 +56,7 @@ pub(super) struct ClientAuth {
     pub(super) ca: Option<String>,
     pub(super) mode: Option<Keyword<ClientAuthMode>>,
     pub(super) forward_subject: Option<Flag>,
+    pub(super) crl: Option<String>,
 }
 
 /// `mode` of `client_auth`.
@@ -71,6 +72,7 @@ pub(super) enum ClientAuthMode {
 pub(super) struct Admin {
     pub(super) address: Option<String>,
     pub(super) readiness: Option<Keyword<ReadyWhen>>,
+    pub(super) hosts: OneOrMany<String>,
 }
 
 /// `[limits]`.

@@ -2,7 +2,7 @@
 //! HTTP version. Read from top to bottom.
 
 use super::Listener;
-use super::connection::{http1, http2};
+use super::connection::{close_after_last_response, http1, http2};
 use super::proxy_protocol::{self, ProxySource};
 use crate::gateway::Downstream;
 use crate::gateway::connection_state::ConnectionState;
@@ -104,6 +104,7 @@ impl Listener {
                 FirstByte::Plaintext => {
                     results.plaintext.inc();
                     let _ = stream.write_all(TLS_REQUIRED).await;
+                    close_after_last_response(stream).await;
                     Ok(None)
                 }
             }
@@ -112,9 +113,10 @@ impl Listener {
         let stream = match Box::pin(timeout(self.handshake_timeout, handshake)).await {
             Ok(Ok(Some(stream))) => Box::new(stream),
             Ok(Ok(None)) => return,
-            Ok(Err(error)) => {
+            Ok(Err(tls::FailedHandshake { error, io })) => {
                 results.failed.inc();
-                return tracing::debug!(%error, "TLS handshake failed");
+                tracing::debug!(%error, "TLS handshake failed");
+                return Box::pin(close_after_last_response(io)).await;
             }
             Err(_) => return results.timeout.inc(),
         };

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use tokio::net::TcpListener;
 
@@ -175,22 +175,89 @@ fn tcp(address: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpListene
     Ok(socket.into())
 }
 
-/// Binds a Unix socket and sets the mode of its file.
+/// Binds a Unix socket whose file has this mode.
 fn unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
-    // A socket file without a listening process is left over from a crash.
-    if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) && UnixStream::connect(path).is_err() {
-        fs::remove_file(path)?;
-    }
-    let socket = UnixListener::bind(path)?;
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Nobody can connect before `listen`, so nobody connects under the mode that `bind` gives.
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Removes a socket file that a crash left over. Only a refused connection shows that no process listens: a queue that is
+/// full, another type of socket and a missing permission do not.
+///
+/// # Errors
+/// `AddrInUse` when a process uses the socket, or may use it.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
+        return Ok(());
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match probe.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(()) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::os::unix::net::{UnixDatagram, UnixStream};
+
+    #[test]
+    fn a_unix_socket_has_its_mode_before_anyone_can_connect() {
+        let directory = tempfile::tempdir().unwrap();
+        for round in 0..100 {
+            let path = directory.path().join(round.to_string());
+            let mode = std::thread::scope(|scope| {
+                let first_peer = scope.spawn(|| {
+                    while UnixStream::connect(&path).is_err() {
+                        std::hint::spin_loop();
+                    }
+                    fs::metadata(&path).unwrap().permissions().mode() & 0o777
+                });
+                let _listener = unix(&path, 0o600).unwrap();
+                first_peer.join().unwrap()
+            });
+            assert_eq!(mode, 0o600);
+        }
+    }
+
+    #[test]
+    fn only_a_socket_without_a_process_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let is_in_use = |path: &Path| {
+            let error = unix(path, 0o600).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{}", path.display());
+            assert!(path.exists());
+        };
+        let stale = path("stale");
+        drop(UnixListener::bind(&stale).unwrap());
+        let live = unix(&stale, 0o640).unwrap();
+        assert_eq!(fs::metadata(&stale).unwrap().permissions().mode() & 0o777, 0o640);
+        is_in_use(&stale);
+        drop(live);
+        let full = path("full");
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(&full).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        let waiting = UnixStream::connect(&full).unwrap();
+        is_in_use(&full);
+        drop((listener, waiting));
+        let datagrams = path("datagrams");
+        let held = UnixDatagram::bind(&datagrams).unwrap();
+        is_in_use(&datagrams);
+        drop(held);
+        let file = path("file");
+        fs::write(&file, "x").unwrap();
+        is_in_use(&file);
+    }
 
     /// With any numbers of sockets and workers, every worker gets a socket and every socket a worker.
     #[test]

@@ -1,8 +1,10 @@
 //! The admin listener for operators: `/metrics`, `/livez`, `/readyz` and `/stopping`, on an address of its own.
 //!
 //! It is separate from the gateway's listeners, so that a scrape is answered while senders overload them, and so that
-//! senders cannot reach these paths. It has its own, small limits.
+//! senders cannot reach these paths. It has its own, small limits. Only POST changes anything, and a request that a browser
+//! may have been made to send by a page of someone else is refused.
 
+use super::admin_access::is_foreign;
 use crate::telemetry::metrics::Metrics;
 use crate::time::shutdown::ShutdownSignal;
 use bytes::Bytes;
@@ -32,6 +34,8 @@ pub struct AdminState {
     readiness: AtomicU8,
     /// Triggered by `/stopping`: the applications are being stopped.
     stopping: Arc<ShutdownSignal>,
+    /// Names by which the admin listener may be asked, in lower case, beside addresses and local names.
+    hosts: Vec<String>,
 }
 
 /// Updates the sampled gauges; called before every scrape.
@@ -82,6 +86,7 @@ impl AdminState {
             store: None,
             readiness: AtomicU8::new(Readiness::Starting as u8),
             stopping: Arc::default(),
+            hosts: Vec::new(),
         }
     }
 
@@ -96,6 +101,13 @@ impl AdminState {
     #[must_use]
     pub fn with_stopping(mut self, stopping: Arc<ShutdownSignal>) -> Self {
         self.stopping = stopping;
+        self
+    }
+
+    /// Sets the names by which the admin listener may be asked.
+    #[must_use]
+    pub fn with_hosts(mut self, hosts: Vec<String>) -> Self {
+        self.hosts = hosts;
         self
     }
 
@@ -138,18 +150,19 @@ impl Readiness {
 /// Returns the answer to one request. Reads the metrics and triggers `stopping`; does no I/O.
 #[must_use]
 pub fn respond(state: &AdminState, method: &Method, path: &str) -> Response<Full<Bytes>> {
-    let answer: fn(&AdminState) -> Response<Full<Bytes>> = match path {
-        "/metrics" => metrics,
-        "/livez" => |_| plain(StatusCode::OK, "alive\n"),
-        "/readyz" => readyz,
-        "/stopping" => stopping,
+    const READ: (&[Method], &str) = (&[Method::GET, Method::HEAD], "GET, HEAD");
+    const CHANGE: (&[Method], &str) = (&[Method::POST], "POST");
+    type Answer = fn(&AdminState) -> Response<Full<Bytes>>;
+    let (answer, (methods, allow)): (Answer, _) = match path {
+        "/metrics" => (metrics, READ),
+        "/livez" => (|_| plain(StatusCode::OK, "alive\n"), READ),
+        "/readyz" => (readyz, READ),
+        "/stopping" => (stopping, CHANGE),
         _ => return plain(StatusCode::NOT_FOUND, "not found; try /metrics, /livez or /readyz\n"),
     };
-    if method != Method::GET && method != Method::HEAD {
+    if !methods.contains(method) {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         return response;
     }
     answer(state)
@@ -193,7 +206,14 @@ pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: impl
 /// else.
 async fn connection(stream: TcpStream, state: Arc<AdminState>) {
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let response = respond(&state, request.method(), request.uri().path());
+        let response = if is_foreign(&request, &state.hosts) {
+            plain(
+                StatusCode::FORBIDDEN,
+                "this name is not known here; ask by address, or add the name to admin.hosts\n",
+            )
+        } else {
+            respond(&state, request.method(), request.uri().path())
+        };
         async move { Ok::<_, Infallible>(response) }
     });
     let mut connection = pin!(
@@ -325,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_paths_are_404_and_methods_other_than_get_and_head_are_405() {
+    fn unknown_paths_are_404_and_other_methods_are_405() {
         let state = state();
         for path in ["/", "/metrics/", "/METRICS", "//metrics", "/debug", "", "*"] {
             assert_eq!(respond(&state, &Method::GET, path).status(), 404, "{path}");
@@ -336,6 +356,14 @@ mod tests {
             assert_eq!(response.headers()[ALLOW], "GET, HEAD");
         }
         assert_eq!(respond(&state, &Method::HEAD, "/metrics").status(), 200);
+        for method in [Method::GET, Method::HEAD, Method::PUT] {
+            let response = respond(&state, &method, "/stopping");
+            assert_eq!(response.status(), 405);
+            assert_eq!(response.headers()[ALLOW], "POST");
+        }
+        assert!(!state.stopping.is_triggered());
+        assert_eq!(respond(&state, &Method::POST, "/stopping").status(), 200);
+        assert!(state.stopping.is_triggered());
     }
 
     async fn get(address: std::net::SocketAddr, path: &str) -> String {

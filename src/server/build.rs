@@ -55,7 +55,7 @@ pub(super) async fn build(
     let admin_listener = bind_admin(config.admin.address).await?;
     let (workers, heartbeat) = start_workers(worker_sockets, &gateway, &signals).map_err(StartError::Thread)?;
 
-    let admin = admin_state(&gateway);
+    let admin = admin_state(&gateway, config.admin.hosts.clone());
     let admin_address = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = admin_listener {
         let (state, end) = (admin.clone(), signals.end.clone());
@@ -232,11 +232,11 @@ fn recorder(
     Ok(Recorder::new(metrics.clone(), audit, seed))
 }
 
-fn admin_state(gateway: &Arc<Gateway>) -> Arc<AdminState> {
+fn admin_state(gateway: &Arc<Gateway>, hosts: Vec<String>) -> Arc<AdminState> {
     let sampled = gateway.clone();
     let sample = Box::new(move || running::sample(&sampled));
     let state = AdminState::new(gateway.recorder.metrics.clone(), sample).with_stopping(gateway.stopping.clone());
-    Arc::new(state.with_store(store_probe(gateway)))
+    Arc::new(state.with_store(store_probe(gateway)).with_hosts(hosts))
 }
 
 /// The state of the shared replay store for `/readyz`; `None` without a shared store.

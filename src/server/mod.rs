@@ -17,10 +17,12 @@
 //! | [`heartbeat`] | asks the workers whether they respond, for the watchdog |
 //! | [`signals`] | the shutdown signals in the order in which they are triggered |
 //! | [`admin`] | `/metrics`, `/livez`, `/readyz` |
+//! | [`admin_access`] | which requests to the admin listener a foreign page may have caused |
 //! | [`process`] | limits and protection of the process |
 //! | [`systemd`] | socket activation, notifications and watchdog of systemd |
 
 pub mod admin;
+mod admin_access;
 mod build;
 mod heartbeat;
 mod listener_setup;

@@ -53,6 +53,8 @@ pub struct ListenerTls {
 pub struct ClientAuth {
     /// PEM file with the authorities that sign senders' certificates.
     pub ca: PathBuf,
+    /// PEM file with the revocation lists of these authorities; `None` checks no revocation.
+    pub crl: Option<PathBuf>,
     /// Whether a TLS handshake without a certificate fails. A certificate of another authority always fails.
     pub required: bool,
     /// Whether the application receives the verified subject, in `Hookgate-Client-Subject`.
@@ -125,6 +127,9 @@ impl Serialize for ClientAuth {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut table = serializer.serialize_map(None)?;
         table.serialize_entry("ca", &self.ca.display().to_string())?;
+        if let Some(crl) = &self.crl {
+            table.serialize_entry("crl", &crl.display().to_string())?;
+        }
         table.serialize_entry("mode", if self.required { "required" } else { "optional" })?;
         table.serialize_entry("forward_subject", &self.forward_subject)?;
         table.end()

@@ -40,13 +40,16 @@ pub struct Config {
 }
 
 /// The admin listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Admin {
     /// Address of `/metrics`, `/livez` and `/readyz`; `None` turns the admin listener off.
     #[serde(serialize_with = "address_or_off")]
     pub address: Option<SocketAddr>,
     /// When `/readyz` answers 200.
     pub readiness: ReadyWhen,
+    /// Names by which the admin listener may be asked, in lower case, beside addresses and names that are not in the
+    /// public DNS.
+    pub hosts: Vec<String>,
 }
 
 /// When `/readyz` answers 200, between the start and the drain.

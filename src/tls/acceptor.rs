@@ -5,7 +5,7 @@
 //! replacement breaks no handshake. A reload that finds unchanged files and settings keeps the active configuration.
 //! Any other reload creates new ticket keys, so that no session from before the change can be resumed.
 
-use super::{LoadedCertificate, Stream, certificate, chain, content_hash, provider, roots};
+use super::{FailedHandshake, LoadedCertificate, Stream, certificate, chain, content_hash, provider, roots};
 use crate::settings::{ClientAuth, ListenerTls, TlsVersion};
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
@@ -13,8 +13,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, We
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::collections::HashMap;
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -32,7 +31,7 @@ struct Active {
     settings: ListenerTls,
     /// Hash of the content of every file.
     content: u64,
-    /// Path and `notAfter` (Unix seconds) of each certificate.
+    /// Path and `notAfter` (Unix seconds) of each certificate; of a revocation list, its `nextUpdate`.
     expiries: Vec<(PathBuf, i64)>,
 }
 
@@ -61,10 +60,10 @@ impl Acceptor {
     /// Performs a handshake with the active configuration. There is no timeout; the caller sets one.
     ///
     /// # Errors
-    /// See [`Stream::accept`].
-    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> io::Result<Stream<S>> {
+    /// See [`Stream::handshake`].
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S) -> Result<Stream<S>, FailedHandshake<S>> {
         let config = self.0.load().config.clone();
-        Stream::accept(config, io).await
+        Stream::handshake(config, io).await
     }
 
     /// Whether the subject of the sender's certificate is passed to the application.
@@ -97,7 +96,8 @@ fn files(tls: &ListenerTls) -> impl Iterator<Item = &PathBuf> {
         .certificates
         .iter()
         .flat_map(|files| [&files.certificate, &files.key]);
-    pairs.chain(tls.client_auth.as_ref().map(|clients| &clients.ca))
+    let clients = tls.client_auth.iter();
+    pairs.chain(clients.flat_map(|clients| std::iter::once(&clients.ca).chain(&clients.crl)))
 }
 
 fn read_all(tls: &ListenerTls) -> (Vec<LoadedCertificate>, Vec<String>) {
@@ -122,8 +122,23 @@ fn expiries(tls: &ListenerTls, certificates: &[LoadedCertificate], faults: &mut 
             Ok(expires_unix) => expiries.push((clients.ca.clone(), expires_unix)),
             Err(fault) => faults.push(fault),
         }
+        if let Some(crl) = &clients.crl {
+            match first_update(crl) {
+                Ok(due_unix) => expiries.push((crl.clone(), due_unix)),
+                Err(fault) => faults.push(fault),
+            }
+        }
     }
     expiries
+}
+
+/// `nextUpdate` (Unix seconds) of the revocation list that is due first.
+fn first_update(path: &Path) -> Result<i64, String> {
+    let mut first = i64::MAX;
+    for list in super::revocation_lists(path)? {
+        first = first.min(super::next_update(&list)?);
+    }
+    Ok(first)
 }
 
 /// `notAfter` (Unix seconds) of the authority that expires first.
@@ -156,6 +171,13 @@ fn configuration(tls: &ListenerTls, names: CertificateResolver) -> Result<Server
         return Ok(config);
     };
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(Some(&clients.ca))?), provider());
+    let verifier = match &clients.crl {
+        // A certificate whose revocation is not known is refused, and so is every certificate once a list is overdue.
+        Some(path) => verifier
+            .with_crls(super::revocation_lists(path)?)
+            .enforce_revocation_expiration(),
+        None => verifier,
+    };
     let verifier = if clients.required {
         verifier
     } else {

@@ -19,7 +19,7 @@ mod stream;
 mod subject;
 
 pub use acceptor::Acceptor;
-pub use stream::Stream;
+pub use stream::{FailedHandshake, Stream};
 pub use subject::subject;
 
 use crate::settings::{CertificateFiles, Upstream, UpstreamTarget};
@@ -29,12 +29,12 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _, GeneralName, X509Certificate};
 
 /// A certificate chain with its private key, and properties of the leaf certificate.
 #[derive(Debug)]
@@ -74,6 +74,33 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         .map_err(named)?
         .collect::<Result<_, _>>()
         .map_err(named)
+}
+
+/// Reads the revocation lists of a PEM file, which has at least one.
+///
+/// # Errors
+/// One sentence that names the file.
+pub fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let named = |error| format!("{} is not a PEM revocation list: {error}", path.display());
+    let lists: Vec<_> = CertificateRevocationListDer::pem_file_iter(path)
+        .map_err(named)?
+        .collect::<Result<_, _>>()
+        .map_err(named)?;
+    for list in &lists {
+        next_update(list).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    if lists.is_empty() {
+        return Err(format!("{} has no revocation list", path.display()));
+    }
+    Ok(lists)
+}
+
+/// `nextUpdate` of a revocation list (Unix seconds), after which it is not valid.
+fn next_update(list: &CertificateRevocationListDer<'_>) -> Result<i64, String> {
+    let (_, parsed) = CertificateRevocationList::from_der(list)
+        .map_err(|error| format!("the revocation list is not valid X.509: {error}"))?;
+    let next = parsed.next_update().ok_or("the revocation list has no next update")?;
+    Ok(next.timestamp())
 }
 
 /// The DNS names and `notAfter` (Unix seconds) of a certificate.

@@ -210,7 +210,19 @@ impl Resolver<'_> {
                 .fault(key, problem, "write the path of a PEM file with certificates");
             return None;
         }
+        let crl = written.crl.map(|path| self.path(&path));
+        if let Some(path) = &crl {
+            self.files.push(path.clone());
+            if let Err(problem) = tls::revocation_lists(path) {
+                self.report.fault(
+                    key.replace(".ca", ".crl"),
+                    problem,
+                    "write the path of a PEM file with the revocation lists of the authorities",
+                );
+            }
+        }
         Some(ClientAuth {
+            crl,
             ca,
             required: written
                 .mode
@@ -281,7 +293,23 @@ impl Resolver<'_> {
                 "write another port for the admin listener",
             );
         }
+        for (key, host) in admin.hosts.paths("admin.hosts") {
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            if host.is_empty() || !host.bytes().all(is_name) {
+                self.report.fault(
+                    key,
+                    format!("`{host}` is not the name of a host"),
+                    "write a name without a port, such as \"gate.example.com\"",
+                );
+            }
+        }
         Admin {
+            hosts: admin
+                .hosts
+                .0
+                .iter()
+                .map(|(_, host)| host.to_ascii_lowercase())
+                .collect(),
             address,
             readiness: admin
                 .readiness

@@ -102,7 +102,7 @@ async fn run_catching_panics(
 
 /// Closes a connection so that the last response arrives: closes the sending direction, then discards what the sender
 /// still sends, for at most 2 seconds and 1 MiB.
-async fn close_after_last_response(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+pub(super) async fn close_after_last_response(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let close = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await

@@ -50,6 +50,15 @@ enum End {
     Fault(Error),
 }
 
+/// A handshake that failed.
+#[derive(Debug)]
+pub struct FailedHandshake<S> {
+    /// Why.
+    pub error: io::Error,
+    /// The stream below, on which the peer has been sent an alert, if it caused the error.
+    pub io: S,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// Performs a handshake. There is no timeout; the caller sets one. If the peer causes an error, it is sent an
     /// alert.
@@ -58,9 +67,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// The errors of the stream below, [`io::ErrorKind::UnexpectedEof`] when it ends during the handshake, and
     /// [`io::ErrorKind::InvalidData`] with the reason of rustls when the handshake fails.
     pub async fn accept(config: Arc<ServerConfig>, io: S) -> io::Result<Self> {
+        Self::handshake(config, io).await.map_err(|failed| failed.error)
+    }
+
+    /// Like [`accept`](Self::accept), but returns the stream below when the handshake fails. If that were dropped while
+    /// the peer still sends, the system would reset the connection, and the peer could lose the alert.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub async fn handshake(config: Arc<ServerConfig>, io: S) -> Result<Self, FailedHandshake<S>> {
+        let session = match TlsSession::new(config) {
+            Ok(session) => session,
+            Err(error) => {
+                let error = io::Error::other(error);
+                return Err(FailedHandshake { error, io });
+            }
+        };
         let mut stream = Self {
             io,
-            session: TlsSession::new(config).map_err(io::Error::other)?,
+            session,
             held: BytesMut::new(),
             more: false,
             plaintext: BytesMut::new(),
@@ -68,8 +93,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             end: None,
             has_said_goodbye: false,
         };
-        poll_fn(|cx| stream.poll_handshake(cx)).await?;
-        Ok(stream)
+        match poll_fn(|cx| stream.poll_handshake(cx)).await {
+            Ok(()) => Ok(stream),
+            Err(error) => Err(FailedHandshake { error, io: stream.io }),
+        }
     }
 
     /// The negotiated parameters and the peer's certificates.

@@ -203,7 +203,12 @@ fn an_application_that_ends_first_does_not_count_as_failing() {
 fn the_pre_stop_hook_announces_the_end_of_the_application() {
     let application = App::python("parsed", "");
     let gateway = Setup::new(&application.url()).start();
-    assert_eq!(gateway.ask("/stopping").status, 200);
+    assert_eq!(gateway.ask("/stopping").status, 405, "a GET changes nothing");
+    let announced = crate::support::gateway::binary()
+        .args(["stopping", "--address", &gateway.admin().to_string()])
+        .output()
+        .unwrap();
+    assert!(announced.status.success(), "{announced:?}");
     assert_eq!(gateway.readiness(), Some(200));
     assert_eq!(gateway.exchange(&Webhook::new("still there").bytes()).status, 200);
     drop(application);

@@ -1,5 +1,6 @@
 //! Commands, reload, drain, logs, metrics, and checks of this repository itself.
 
+mod admin;
 mod canary;
 mod cases;
 pub(crate) mod clock;

@@ -1,7 +1,10 @@
 //! P-256 certificates for the listeners and upstreams of the tests, self-signed or by an authority, and clients that
 //! trust exactly one certificate.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    RevokedCertParams, SerialNumber,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -50,6 +53,27 @@ impl Authority {
         let mut params = CertificateParams::new(names).unwrap();
         change(&mut params);
         Certificate::of(&params.signed_by(&key, &self.issuer).unwrap(), &key)
+    }
+}
+
+impl Authority {
+    /// A revocation list in PEM with these serial numbers, valid until the beginning of `year`.
+    pub(crate) fn revocation_list(&self, revoked: &[u64], year: i32) -> String {
+        let revoked = revoked.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: rcgen::date_time_ymd(2024, 1, 2),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2024, 1, 1),
+            next_update: rcgen::date_time_ymd(year, 1, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 }
 

@@ -76,6 +76,47 @@ fn a_required_certificate_is_enforced() {
     );
 }
 
+/// H10: with revocation lists, a certificate is refused that one of them names or whose authority has none, and every
+/// certificate once the list is overdue. A reload reads the lists again.
+#[test]
+fn revoked_certificates_are_refused() {
+    let upstream = Upstream::ok();
+    let authority = Authority::new();
+    let setup = Setup::new(&upstream.url());
+    let list = setup.directory().join("senders.crl");
+    fs::write(&list, authority.revocation_list(&[7], 4000)).unwrap();
+    authority.certificate.write(setup.directory(), "senders");
+    let listener = "[[listen]]\nname = \"mutual\"\naddress = \"127.0.0.1:0\"\n\
+                    tls = { certificate = \"tls.crt\", key = \"tls.key\" }\n\
+                    client_auth = { ca = \"senders.crt\", crl = \"senders.crl\" }\n";
+    let gateway = setup.more(listener).start();
+    let [seven, eight] = [7_u64, 8].map(|serial| {
+        authority.issue_with(&[], |params| {
+            params.serial_number = Some(rcgen::SerialNumber::from(serial))
+        })
+    });
+    assert!(send(&gateway, Some(&seven), &Webhook::new("1")).is_err());
+    assert_eq!(send(&gateway, Some(&eight), &Webhook::new("2")).unwrap().status, 200);
+    let mut number = 10;
+    for (content, is_accepted) in [
+        (authority.revocation_list(&[8], 4000), [true, false]),
+        (authority.revocation_list(&[], 2025), [false, false]),
+        (authority.revocation_list(&[], 4000), [true, true]),
+        (Authority::new().revocation_list(&[], 4000), [false, false]),
+    ] {
+        fs::write(&list, content).unwrap();
+        gateway.signal(Signal::HUP);
+        eventually("the new list to be in force", || {
+            number += 1;
+            let accepted = [&seven, &eight].map(|own| {
+                let response = send(&gateway, Some(own), &Webhook::new(format!("{number} {:p}", own)));
+                response.is_ok_and(|response| response.status == 200)
+            });
+            (accepted == is_accepted).then_some(())
+        });
+    }
+}
+
 /// H10: connections without a certificate are accepted, and the subject of those with one is passed to the application.
 #[test]
 fn the_subject_of_an_optional_certificate_is_forwarded() {

@@ -1,9 +1,9 @@
 //! Group H: what a TLS listener accepts, tested with OpenSSL's client, which can still offer obsolete options.
 
 use crate::support::certificates::Certificate;
-use crate::support::{Client, Setup, Upstream, Webhook};
-use std::io::Write;
-use std::net::SocketAddr;
+use crate::support::{Client, Setup, Upstream, WAIT_TIMEOUT, Webhook};
+use std::io::{Read as _, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
 /// The ciphers from which a server may choose in Mozilla's "intermediate" profile (version 5.7).
@@ -209,4 +209,29 @@ fn sessions_are_resumed() {
         );
     }
     upstream.assert_untouched();
+}
+
+/// H08: a client that still sends when its handshake fails, or when it speaks plain HTTP, reads the alert or the answer:
+/// the gateway reads on for a while, because a socket that is closed with unread bytes is reset.
+#[test]
+fn an_alert_reaches_a_client_that_still_sends() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    let rest = vec![b'x'; 200 << 10];
+    // A record with a handshake message of an unknown type.
+    let broken = [&[0x16, 3, 1, 0, 8, 0x63, 0, 0, 4, 1, 2, 3, 4][..], &rest].concat();
+    let plain = [
+        &b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 204800\r\n\r\n"[..],
+        &rest,
+    ]
+    .concat();
+    for (bytes, start) in [(&broken, &[0x15, 3][..]), (&plain, b"HTTP/1.1 400 ")] {
+        let mut stream = TcpStream::connect(gateway.tls()).unwrap();
+        stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(start), "{answer:?}");
+    }
 }

@@ -10,11 +10,11 @@ hookgate.gracePeriod  terminationGracePeriodSeconds of the pod */}}
 - {{ include "hookgate.container" . | nindent 2 | trim }}
   # A native sidecar: Kubernetes starts it before the application and stops it after the application.
   restartPolicy: Always
-  # The kubelet requests this when the pod begins to end, long before hookgate's SIGTERM. From then on, if the application
+  # The kubelet runs this when the pod begins to end, long before hookgate's SIGTERM. From then on, if the application
   # has stopped, hookgate answers 503 with Retry-After.
   lifecycle:
     preStop:
-      httpGet: { path: /stopping, port: hookgate-admin }
+      exec: { command: [/hookgate, stopping] }
 {{- end -}}
 
 {{/* The application continues to serve while endpoints are updated. The sleep action needs Kubernetes 1.30, but no shell in the image. */}}
