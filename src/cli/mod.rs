@@ -14,8 +14,8 @@
 //! | [`send`] | signs a body and delivers it to a URL |
 //! | [`sign`] | prints the headers that a provider would send |
 //! | [`serve`] | runs the gateway |
-//! | [`healthcheck`] | asks a running gateway whether it is ready |
 //! | [`stopping`] | announces to a running gateway that its application is about to end |
+//! | [`healthcheck`] | asks a running gateway whether it is ready |
 //! | [`completions`] | prints a completion script for a shell |
 //! | [`check`] | validates the configuration and prints it |
 //! | [`file_watch`] | detects changed configuration files, for reloads |

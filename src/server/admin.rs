@@ -206,7 +206,7 @@ pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: impl
 /// else.
 async fn connection(stream: TcpStream, state: Arc<AdminState>) {
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        let response = if is_foreign(&request, &state.hosts) {
+        let response = if PATHS.contains(&request.uri().path()) && is_foreign(&request, &state.hosts) {
             plain(
                 StatusCode::FORBIDDEN,
                 "this name is not known here; ask by address, or add the name to admin.hosts\n",
@@ -285,6 +285,8 @@ fn plain(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     response
 }
 
+/// The paths that are served.
+const PATHS: [&str; 4] = ["/metrics", "/livez", "/readyz", "/stopping"];
 /// The text format of Prometheus. Prometheus accepts it even if its `Accept` prefers OpenMetrics.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Largest number of open connections.

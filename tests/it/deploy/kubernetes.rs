@@ -313,10 +313,11 @@ fn an_application_chart_includes_the_sidecar() {
         &container["startupProbe"]["httpGet"]["path"],
         &container["readinessProbe"]["httpGet"]["path"],
         &container["livenessProbe"]["httpGet"]["path"],
-        &container["lifecycle"]["preStop"]["httpGet"]["path"],
     ] {
         assert_eq!(gateway.ask(path.as_str().unwrap()).status, 200, "{path}");
     }
+    let hook = &container["lifecycle"]["preStop"]["exec"]["command"];
+    assert_eq!(*hook, serde_json::json!(["/hookgate", "stopping"]));
 }
 
 /// The sidecar starts before the application and stops after it, with time for both.

@@ -15,7 +15,8 @@ fn requests_that_a_foreign_page_can_cause_are_refused() {
     let gateway = Setup::new(&upstream.url())
         .admin("hosts = [\"gate.example.com\"]")
         .start();
-    for path in ["/metrics", "/livez", "/readyz", "/unknown"] {
+    assert_eq!(status(&gateway, "GET", "/unknown", "Host: evil.example\r\n"), 404);
+    for path in ["/metrics", "/livez", "/readyz", "/stopping"] {
         assert_eq!(
             status(&gateway, "GET", path, "Host: evil.example:9464\r\n"),
             403,
