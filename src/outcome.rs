@@ -52,6 +52,8 @@ pub enum Rejection {
     Replayed,
     /// A request with the same delivery id was delivered before (`[route.dedupe]`).
     Duplicate,
+    /// The signed single-use token was delivered before, in a request whose unsigned rest was another one.
+    TokenReused,
     /// The route deduplicates by delivery id, this request has none, and `on_missing_id` says to refuse it.
     DeliveryIdMissing,
     /// The same request, or one with the same delivery id, is being delivered at this moment.
@@ -85,7 +87,7 @@ pub enum FailureSide {
 
 impl Rejection {
     /// Every value, in the order of the request's way. Metrics and documentation are generated from it.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::BadRequest,
         Self::HeaderConflict,
         Self::ExpectationFailed,
@@ -105,6 +107,7 @@ impl Rejection {
         Self::SignatureMismatch,
         Self::Replayed,
         Self::Duplicate,
+        Self::TokenReused,
         Self::DeliveryIdMissing,
         Self::InFlight,
         Self::ReplayStoreFull,
@@ -137,7 +140,7 @@ impl Rejection {
             | Self::TimestampFuture
             | Self::SignatureMismatch => StatusCode::UNAUTHORIZED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Replayed | Self::Duplicate | Self::InFlight => StatusCode::CONFLICT,
+            Self::Replayed | Self::Duplicate | Self::TokenReused | Self::InFlight => StatusCode::CONFLICT,
             Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown | Self::Draining => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -170,6 +173,7 @@ impl Rejection {
             Self::SignatureMismatch => "signature_mismatch",
             Self::Replayed => "replayed",
             Self::Duplicate => "duplicate",
+            Self::TokenReused => "token_reused",
             Self::DeliveryIdMissing => "delivery_id_missing",
             Self::InFlight => "in_flight",
             Self::ReplayStoreFull => "replay_store_full",
@@ -206,6 +210,7 @@ impl Rejection {
             Self::SignatureMismatch => "The signature does not match the body under any active secret",
             Self::Replayed => "This request was delivered before",
             Self::Duplicate => "A request with this delivery id was delivered before",
+            Self::TokenReused => "The signed single-use token was delivered before, with another body",
             Self::DeliveryIdMissing => "The request has no delivery id",
             Self::InFlight => "This request is being delivered at this moment",
             Self::ReplayStoreFull => "The replay store is full, retry shortly",
@@ -264,6 +269,7 @@ impl Rejection {
             | Self::SignatureMismatch
             | Self::Replayed
             | Self::Duplicate
+            | Self::TokenReused
             | Self::DeliveryIdMissing
             | Self::UpstreamUnreachable
             | Self::UpstreamReset
@@ -304,6 +310,7 @@ impl Rejection {
             | Self::SignatureMismatch
             | Self::Replayed
             | Self::Duplicate
+            | Self::TokenReused
             | Self::DeliveryIdMissing
             | Self::InFlight => FailureSide::Sender,
         }

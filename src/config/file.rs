@@ -167,6 +167,7 @@ pub(super) struct Replay {
 pub(super) struct Dedupe {
     pub(super) header: Option<String>,
     pub(super) pointer: Option<String>,
+    pub(super) pointers: OneOrMany<String>,
     pub(super) form: Option<String>,
     pub(super) window: Option<DurationValue>,
     pub(super) on_duplicate: Option<Keyword<OnReplay>>,

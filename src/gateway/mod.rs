@@ -25,6 +25,7 @@ pub mod connection_state;
 pub mod exchange;
 pub mod rate;
 pub mod refusal;
+mod replay_identity;
 pub mod route_table;
 pub mod snapshot;
 mod steps;
@@ -227,7 +228,7 @@ fn refuse(rejection: Rejection, exchange: Box<Exchange>) -> Response<AnswerBody>
     let route = exchange.route.clone();
     if let Some(repeat) = route.as_ref().and_then(|route| route.acknowledges(rejection)) {
         exchange.conclude(Verdict::Acknowledged(repeat));
-        return refusal::acknowledgement();
+        return refusal::acknowledgement(route.map_or("", |route| route.acknowledgement_body()));
     }
     let wait = exchange.wait;
     exchange.conclude(Verdict::Refused(rejection));

@@ -73,8 +73,14 @@ pub fn challenge(reply: ChallengeReply) -> Response<AnswerBody> {
     response
 }
 
-/// The answer to a repetition that the route acknowledges: 200, so that the sender stops. Nothing was forwarded.
+/// The answer to a repetition that the route acknowledges: 200 with the body that the sender expects, so that it stops.
+/// Nothing was forwarded.
 #[must_use]
-pub fn acknowledgement() -> Response<AnswerBody> {
-    Response::new(StatusCode::OK, AnswerBody::empty())
+pub fn acknowledgement(body: &'static str) -> Response<AnswerBody> {
+    if body.is_empty() {
+        return Response::new(StatusCode::OK, AnswerBody::empty());
+    }
+    let mut response = Response::new(StatusCode::OK, AnswerBody::from(body.to_owned()));
+    response.headers = Headers::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
+    response
 }

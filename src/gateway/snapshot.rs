@@ -3,10 +3,11 @@
 //! requests.
 
 use crate::gateway::rate::RateLimiter;
+use crate::gateway::replay_identity::ReplayIdentity;
 use crate::gateway::route_table::{RoutePattern, RouteTable};
 use crate::http::body::{BodyLimits, ReceivedBody};
 use crate::outcome::{Rejection, Repeat};
-use crate::replay::{self, ClaimRequest, KeyKind, KeyLifetime, ReplayKey};
+use crate::replay::ClaimRequest;
 use crate::scheme::challenge::ChallengeReply;
 use crate::scheme::{HeadRef, Verified};
 use crate::settings;
@@ -16,7 +17,6 @@ use crate::upstream::Upstream;
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
-use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -44,10 +44,8 @@ pub struct CompiledRoute {
     pub rate: Option<RateLimiter>,
     /// Metrics of this route.
     pub metrics: RouteMetrics,
-    /// Key space of its signed requests in the replay store.
-    request_space: u64,
-    /// Key space of its delivery ids in the replay store.
-    delivery_space: u64,
+    /// Makes the keys under which its webhooks are claimed.
+    replay: ReplayIdentity,
     /// The `Allow` header of a 405 answer.
     pub allow: HeaderValue,
     /// Value of `Hookgate-Verified` for a verified request: the scheme's name.
@@ -142,8 +140,7 @@ impl CompiledRoute {
         Self {
             rate: settings.rate.map(RateLimiter::new),
             metrics: metrics.route(&settings.name, keys),
-            request_space: replay::key_space(&settings.name, KeyKind::Request),
-            delivery_space: replay::key_space(&settings.name, KeyKind::Delivery),
+            replay: ReplayIdentity::new(&settings),
             allow: text(&methods.join(", ")),
             scheme: text(settings.verifier.name()),
             keys: keys.iter().map(|name| text(name)).collect(),
@@ -152,6 +149,13 @@ impl CompiledRoute {
             upstream,
             settings,
         }
+    }
+
+    /// The body of the answer with which this route acknowledges a repetition.
+    #[must_use]
+    pub fn acknowledgement_body(&self) -> &'static str {
+        let facts = self.settings.verifier.facts();
+        facts.map_or("", |facts| &facts.acknowledgement_body)
     }
 
     /// Whether the allow list contains this address. An empty list allows every address.
@@ -211,45 +215,8 @@ impl CompiledRoute {
         body: &[Bytes],
         now_unix: u64,
     ) -> Result<ClaimRequest, Rejection> {
-        let request = self.remember(verified.timestamp, now_unix).map(|keep| {
-            let key = ReplayKey {
-                space: self.request_space,
-                identity: verified.identity,
-            };
-            let timestamp = verified.timestamp;
-            (key, KeyLifetime { keep, timestamp })
-        });
-        let delivery = match &self.settings.dedupe {
-            None => None,
-            Some(dedupe) => match dedupe.id.find(head, body) {
-                Some(id) => {
-                    let key = ReplayKey {
-                        space: self.delivery_space,
-                        identity: Sha256::digest(&id).into(),
-                    };
-                    let lifetime = KeyLifetime {
-                        keep: dedupe.window,
-                        timestamp: None,
-                    };
-                    Some((key, lifetime))
-                }
-                None if dedupe.reject_missing => return Err(Rejection::DeliveryIdMissing),
-                None => None,
-            },
-        };
-        Ok(ClaimRequest { request, delivery })
-    }
-
-    /// How long a delivered request is remembered: the route's replay window, or until a copy would be stale. `None`
-    /// when the guard is off, or when the route has neither a window nor a signed time.
-    fn remember(&self, signed: Option<u64>, now_unix: u64) -> Option<Duration> {
-        match (self.settings.replay.window, signed, self.tolerance_seconds()) {
-            (Some(window), ..) => Some(window).filter(|window| !window.is_zero()),
-            (None, Some(signed), Some(tolerance)) => Some(Duration::from_secs(
-                signed.saturating_add(tolerance).saturating_sub(now_unix),
-            )),
-            (None, ..) => None,
-        }
+        self.replay
+            .claim_request(&self.settings, verified, head, body, now_unix)
     }
 
     /// The kind of repetition that the route acknowledges with 200 instead of this rejection; `None` when it refuses.

@@ -3,8 +3,9 @@
 //!
 //! A request is *claimed* before it is forwarded, and the claim is *committed* when the upstream has answered 2xx.
 //! Anything else, also a panic, releases the claim, and the sender's retry is accepted. A plain set of seen requests
-//! would lose that webhook. One claim has up to two keys: the *request* (its signed bytes, against replays) and the
-//! *delivery* (the provider's id, against the sender's own retries, `[route.dedupe]`). Only verified requests are
+//! would lose that webhook. One claim has up to three keys: the *request* (its signed bytes, against replays), the
+//! *delivery* (the provider's id, against the sender's own retries, `[route.dedupe]`), and the *token* of a scheme that signs a
+//! single-use token and not the body. Only verified requests are
 //! claimed, so forged requests never reach the store.
 //!
 //! Read this file first. Each module imports only from those below it.
@@ -62,17 +63,24 @@ pub enum KeyKind {
     Request,
     /// The provider's delivery id.
     Delivery,
+    /// A signed token that is used once, where the signature does not cover the rest of the request.
+    Token,
 }
 
-/// The key space of one kind of identity on the route of this name. It is the same after a reload, on every replica and
-/// in every version.
+/// The key space of one kind of identity on the route of this name with this scheme. It is the same after a reload, on every
+/// replica and in every version; a route with another name or another scheme remembers nothing.
 #[must_use]
-pub fn key_space(route: &str, kind: KeyKind) -> u64 {
+pub fn key_space(route: &str, scheme: &str, kind: KeyKind) -> u64 {
     let kind: &[u8] = match kind {
         KeyKind::Request => b"request\0",
         KeyKind::Delivery => b"delivery\0",
+        KeyKind::Token => b"token\0",
     };
-    let digest: [u8; 32] = Sha256::new().chain_update(kind).chain_update(route).finalize().into();
+    let hash = Sha256::new()
+        .chain_update(kind)
+        .chain_update(scheme)
+        .chain_update(b"\0");
+    let digest: [u8; 32] = hash.chain_update(route).finalize().into();
     let [a, b, c, d, e, f, g, h, ..] = digest;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
@@ -87,13 +95,26 @@ pub struct KeyLifetime {
     pub timestamp: Option<u64>,
 }
 
-/// The keys that one exchange claims: all of them or none.
-#[derive(Clone, Copy, Debug)]
+/// The keys that one exchange claims: all of them or none. A repetition is judged by the first key that is known, so the order
+/// is from the most specific one to the least.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ClaimRequest {
-    /// Key of the signed bytes; `None` where the replay guard is off.
+    /// Key of the signed bytes, and of what the signature does not cover; `None` where the replay guard is off.
     pub request: Option<(ReplayKey, KeyLifetime)>,
     /// Key of the delivery id; `None` where the route does not deduplicate, or the request has no id.
     pub delivery: Option<(ReplayKey, KeyLifetime)>,
+    /// Key of the signed token that is used once; `None` for schemes without one.
+    pub token: Option<(ReplayKey, KeyLifetime)>,
+}
+
+impl ClaimRequest {
+    /// The kinds of keys, in the order of [`ClaimRequest::keys`].
+    const KINDS: [KeyKind; 3] = [KeyKind::Request, KeyKind::Delivery, KeyKind::Token];
+
+    /// The keys in the order in which they are looked for.
+    const fn keys(&self) -> [Option<(ReplayKey, KeyLifetime)>; 3] {
+        [self.request, self.delivery, self.token]
+    }
 }
 
 /// Why a key could not be claimed.
@@ -115,6 +136,7 @@ impl ClaimError {
         match (self, kind) {
             (Self::Delivered, KeyKind::Request) => Rejection::Replayed,
             (Self::Delivered, KeyKind::Delivery) => Rejection::Duplicate,
+            (Self::Delivered, KeyKind::Token) => Rejection::TokenReused,
             (Self::InFlight, _) => Rejection::InFlight,
             (Self::Forgotten, _) => Rejection::TimestampStale,
             (Self::Full, _) => Rejection::ReplayStoreFull,
@@ -125,13 +147,8 @@ impl ClaimError {
 /// The right to deliver one webhook. Dropping it without [`Claim::commit`] releases it.
 #[derive(Debug)]
 pub enum Claim {
-    /// A claim in this process.
-    Memory {
-        /// Claim on the request's key.
-        request: Option<MemoryClaim>,
-        /// Claim on the delivery's key.
-        delivery: Option<MemoryClaim>,
-    },
+    /// A claim in this process, on each key of the request.
+    Memory([Option<MemoryClaim>; 3]),
     /// A claim in the shared store.
     Redis(Box<redis::RedisClaim>),
 }
@@ -149,7 +166,7 @@ impl Claim {
     /// Records that the webhook was delivered: from now on every copy is a repetition.
     pub fn commit(self) {
         match self {
-            Self::Memory { request, delivery } => request.into_iter().chain(delivery).for_each(MemoryClaim::commit),
+            Self::Memory(claims) => claims.into_iter().flatten().for_each(MemoryClaim::commit),
             Self::Redis(held) => held.commit(),
         }
     }
@@ -159,7 +176,7 @@ impl Guard {
     /// Claims the keys of `request` for an exchange of this worker that takes at most `lease`; `None` if it has no key.
     ///
     /// # Errors
-    /// `Replayed`, `Duplicate`, `InFlight`, `TimestampStale`, `ReplayStoreFull`, `ReplayStoreDown`.
+    /// `Replayed`, `Duplicate`, `TokenReused`, `InFlight`, `TimestampStale`, `ReplayStoreFull`, `ReplayStoreDown`.
     pub async fn claim(
         &self,
         worker: usize,
@@ -167,7 +184,7 @@ impl Guard {
         lease: Duration,
         now: Instant,
     ) -> Result<Option<Claim>, Rejection> {
-        if request.request.is_none() && request.delivery.is_none() {
+        if request.keys().iter().all(Option::is_none) {
             return Ok(None);
         }
         match self {
@@ -202,7 +219,7 @@ impl Guard {
     /// Whether this claim was made in memory because the shared store had failed.
     #[must_use]
     pub const fn fell_back(&self, claim: Option<&Claim>) -> bool {
-        matches!((self, claim), (Self::Redis { .. }, Some(Claim::Memory { .. })))
+        matches!((self, claim), (Self::Redis { .. }, Some(Claim::Memory(_))))
     }
 
     /// The shared store, if one is configured.
@@ -216,12 +233,12 @@ impl Guard {
 }
 
 fn memory_claim(store: &Arc<MemoryStore>, keys: &ClaimRequest, now: Instant) -> Result<Claim, Rejection> {
-    let claim = |key: Option<(ReplayKey, KeyLifetime)>, kind| {
-        let claim = |(key, lifetime)| store.claim(key, lifetime, now).map_err(|error| error.rejection(kind));
-        key.map(claim).transpose()
-    };
-    let request = claim(keys.request, KeyKind::Request)?;
-    // An error here drops the claim on the request's key, which releases it.
-    let delivery = claim(keys.delivery, KeyKind::Delivery)?;
-    Ok(Claim::Memory { request, delivery })
+    let mut claims = [None, None, None];
+    for ((claimed, key), kind) in claims.iter_mut().zip(keys.keys()).zip(ClaimRequest::KINDS) {
+        if let Some((key, lifetime)) = key {
+            // An error drops the claims on the earlier keys, which releases them.
+            *claimed = Some(store.claim(key, lifetime, now).map_err(|error| error.rejection(kind))?);
+        }
+    }
+    Ok(Claim::Memory(claims))
 }

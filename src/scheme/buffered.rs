@@ -23,6 +23,9 @@ use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
 
+/// Stands in place of the secret in the identity of a plain digest. It separates the texts before and after the secret.
+const SECRET_MARK: &[u8] = b"\0secret\0";
+
 /// What was read from the head, with a copy of everything in it that the payload needs.
 #[derive(Debug)]
 pub(super) struct BufferedCheck {
@@ -133,7 +136,7 @@ impl BufferedCheck {
     }
 
     /// Compares every key with every candidate of its family. `body` in pieces; `tolerance` in seconds, for a time in
-    /// the body.
+    /// the body; `identifies`: whether the result has an identity.
     ///
     /// # Errors
     /// `SignatureMissing`, `SignatureMalformed`, `SignatureMismatch`, `TimestampStale`, `TimestampFuture`.
@@ -142,6 +145,7 @@ impl BufferedCheck {
         body: &[Bytes],
         now_unix: u64,
         tolerance: Option<u64>,
+        identifies: bool,
     ) -> Result<Verified, Rejection> {
         let scheme = Arc::clone(&self.scheme);
         let body = contiguous(body);
@@ -180,7 +184,7 @@ impl BufferedCheck {
             })
             | None => self.timestamp_unix,
         };
-        let (found, secret, identity) = self.search(&content)?;
+        let (found, secret) = self.search(&content)?;
         // Hashed for a genuine signature only, so that a forged request does not cost one more hash.
         let digest_matches = || {
             self.body_digest
@@ -191,7 +195,7 @@ impl BufferedCheck {
             Ok(Verified {
                 secret,
                 timestamp: timestamp_unix,
-                identity,
+                identity: if identifies { self.identity(&content)? } else { [0; 32] },
                 sealed: (),
             })
         } else {
@@ -222,12 +226,17 @@ impl BufferedCheck {
         Ok(Content { body, form, json })
     }
 
-    /// Searches for a key that made one of the candidates. Returns whether there is one, the first such key's index,
-    /// and the payload's identity under the first key.
-    fn search(&self, content: &Content<'_>) -> Result<(bool, usize, [u8; 32]), Rejection> {
+    /// The SHA-256 of the signed payload. No key is part of it: a plain digest's payload has a mark in place of the
+    /// secret. Of several variants of the URL it is the first, whichever the sender signed.
+    fn identity(&self, content: &Content<'_>) -> Result<[u8; 32], Rejection> {
+        let payload = self.payload(self.urls.first().map_or("", String::as_str), content, None)?;
+        Ok(Sha256::digest(&*payload).into())
+    }
+
+    /// Searches for a key that made one of the candidates. Returns whether there is one, and the first such key's index.
+    fn search(&self, content: &Content<'_>) -> Result<(bool, usize), Rejection> {
         let mut found = Choice::from(0);
         let mut secret = 0u64;
-        let mut identity = None;
         for url in &self.urls {
             let shared = self.payload(url, content, None)?;
             let message = SignedMessage::new(&shared);
@@ -237,43 +246,34 @@ impl BufferedCheck {
                         .iter()
                         .filter(|candidate| candidate.family == key.family)
                 };
-                let (hit, this) = match &key.key {
+                let hit = match &key.key {
                     VerificationKey::Mac(mac) => {
                         let mut mac = mac.clone();
                         mac.update(&shared);
                         let tag = mac.finish();
-                        (any_matches(of_family(), |bytes| tag.matches(bytes)), tag.identity())
+                        any_matches(of_family(), |bytes| tag.matches(bytes))
                     }
                     VerificationKey::Digest(plain, secret) => {
                         let payload = self.payload(url, content, Some(secret))?;
                         let tag = Tag::new(&plain.digest(&payload));
-                        (
-                            any_matches(of_family(), |bytes| tag.matches(bytes)),
-                            Sha256::digest(&*payload).into(),
-                        )
+                        any_matches(of_family(), |bytes| tag.matches(bytes))
                     }
                     VerificationKey::Public(public) => {
                         let hit = of_family().any(|candidate| public.verifies(&message, &candidate.bytes));
-                        (Choice::from(u8::from(hit)), Sha256::digest(&*shared).into())
+                        Choice::from(u8::from(hit))
                     }
                     VerificationKey::Token(digest, _) => {
-                        let hit = any_matches(of_family(), |bytes| digest.as_slice().ct_eq(&Sha256::digest(bytes)));
-                        (hit, Sha256::digest(content.body).into())
+                        any_matches(of_family(), |bytes| digest.as_slice().ct_eq(&Sha256::digest(bytes)))
                     }
                 };
-                identity.get_or_insert(this);
                 secret.conditional_assign(&index, hit & !found);
                 found |= hit;
             }
         }
-        Ok((
-            found.into(),
-            usize::try_from(secret).unwrap_or_default(),
-            identity.unwrap_or_default(),
-        ))
+        Ok((found.into(), usize::try_from(secret).unwrap_or_default()))
     }
 
-    /// Builds the payload for one variant of the URL; `secret` for plain digests.
+    /// Builds the payload for one variant of the URL; `secret` for plain digests, `None` for a mark in its place.
     fn payload(
         &self,
         url: &str,
@@ -299,7 +299,7 @@ impl BufferedCheck {
         secret: Option<&Secret>,
         out: &mut Vec<u8>,
     ) -> Result<(), Rejection> {
-        let secret = secret.map(Secret::expose).unwrap_or_default();
+        let secret = secret.map_or(SECRET_MARK, Secret::expose);
         match part {
             PayloadPart::Body => out.extend_from_slice(content.body),
             PayloadPart::Url => out.extend_from_slice(url.as_bytes()),

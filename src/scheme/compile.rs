@@ -4,9 +4,9 @@
 //! A [`CompiledScheme`] is valid by construction: keys are parsed, templates and pointers are split, and it is decided
 //! whether the body can be hashed while it arrives or must be complete first.
 
-use super::compiled::{CompiledScheme, FormDigest, PayloadPlan, SchemeKey};
+use super::compiled::{CompiledScheme, Coverage, FormDigest, PayloadPlan, SchemeKey};
 use super::delivery::DeliveryId;
-use super::description::{Algorithm, SchemeDescription, SignatureDescription, SignatureEncoding};
+use super::description::{Algorithm, DigestFields, SchemeDescription, SignatureDescription, SignatureEncoding};
 use super::given_keys::{self, GivenKeys};
 use super::json::{JsonPlan, JsonPointer};
 use super::keys::{self, VerificationKey};
@@ -139,7 +139,7 @@ fn parse(description: &SchemeDescription, public_url: Option<&str>) -> Result<Pa
     let url = public_url.and_then(|text| faults.keep(PublicUrl::parse(text, unescape, description.url_ports)));
     let values = PlaceholderValues {
         timestamp: timestamp.as_ref().map(location::timestamp_part),
-        id: delivery_id.as_ref().map(|id| location::id_part(&id.0)),
+        id: delivery_id.as_ref().and_then(|id| location::id_part(&id.0)),
         has_url: public_url.is_some(),
     };
     let parts = faults.keep(parse_payload(description, &values)).unwrap_or_default();
@@ -217,6 +217,7 @@ fn assemble(
     let weak_keys = given.keys.iter().enumerate().filter_map(weak).collect();
     let payload = plan(&description, &parsed, &keys);
     let json = json_plan(&parsed);
+    let coverage = coverage(&description, &parsed, &payload);
     let prefix = description.signature.and_then(|signature| signature.prefix);
     let mut prefixes = vec![prefix.unwrap_or_default()];
     prefixes.extend(description.alternative.map(|other| other.prefix));
@@ -227,6 +228,7 @@ fn assemble(
         warnings: warnings(name, algorithm, &payload),
         weak_keys,
         json,
+        coverage,
         keys,
         prefixes,
         signature: parsed.signature,
@@ -247,7 +249,7 @@ fn assemble(
 fn json_plan(parsed: &Parsed) -> JsonPlan {
     let signature = match &parsed.signature {
         SignatureLocation::Json(pointer) => Some(pointer),
-        _ => None,
+        SignatureLocation::Header(..) | SignatureLocation::Form(_) => None,
     };
     let time = parsed
         .timestamp
@@ -256,9 +258,12 @@ fn json_plan(parsed: &Parsed) -> JsonPlan {
             TimestampLocation::Json(pointer) => Some(pointer),
             TimestampLocation::Header(_) | TimestampLocation::Field(_) | TimestampLocation::Form(_) => None,
         });
-    let signed = parsed.parts.iter().filter_map(|part| match part {
-        PayloadPart::Json(pointer, _) => Some(pointer),
-        _ => None,
+    let signed = parsed.parts.iter().filter_map(|part| {
+        if let PayloadPart::Json(pointer, _) = part {
+            Some(pointer)
+        } else {
+            None
+        }
     });
     let texts = signature.into_iter().chain(time).chain(signed);
     JsonPlan::new(texts, parsed.single_element_array.as_ref())
@@ -348,14 +353,40 @@ fn signed_headers(
     headers
 }
 
+/// Whether this part covers the body.
+const fn covers_body(part: &PayloadPart) -> bool {
+    matches!(
+        part,
+        PayloadPart::Body | PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest
+    )
+}
+
+/// What the signature covers.
+fn coverage(description: &SchemeDescription, parsed: &Parsed, payload: &PayloadPlan) -> Coverage {
+    // A form digest over some of the fields leaves the others open.
+    let digest = description.form_digest.as_ref();
+    let leaves_fields_out = digest
+        .is_some_and(|digest| matches!(digest.fields, Some(DigestFields::Named(_))) || !digest.leave_out.is_empty());
+    let is_fixed = |part: &PayloadPart| matches!(part, PayloadPart::Literal(_) | PayloadPart::Secret);
+    if payload.parts().any(covers_body) && !leaves_fields_out {
+        if payload.parts().all(|part| *part == PayloadPart::Body || is_fixed(part)) {
+            Coverage::BodyOnly
+        } else {
+            Coverage::Whole
+        }
+    } else {
+        let id = parsed.delivery_id.as_ref().and_then(|id| location::id_part(&id.0));
+        let signs_id = id.is_some_and(|id| payload.parts().any(|part| *part == id));
+        if signs_id && parsed.timestamp.is_some() {
+            Coverage::SingleUseToken
+        } else {
+            Coverage::Part
+        }
+    }
+}
+
 /// Sentences for the operator about weaknesses of the scheme itself, whatever the keys are.
 fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan) -> Vec<String> {
-    let covers_body = |part: &PayloadPart| {
-        matches!(
-            part,
-            PayloadPart::Body | PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest
-        )
-    };
     let mut warnings = Vec::new();
     if algorithm == Algorithm::Token {
         warnings.push(format!(

@@ -37,6 +37,8 @@ pub(super) struct CompiledScheme {
     pub(super) delivery_id: Option<DeliveryId>,
     /// How the signed payload is built.
     pub(super) payload: PayloadPlan,
+    /// What the signature covers.
+    pub(super) coverage: Coverage,
     /// The URL that the provider calls, for schemes that sign it.
     pub(super) public_url: Option<PublicUrl>,
     /// Query parameter with the hex SHA-256 of the body (Twilio).
@@ -53,6 +55,20 @@ pub(super) struct CompiledScheme {
     pub(super) warnings: Vec<String>,
     /// Indices of the secrets that may be guessed once they are decoded.
     pub(super) weak_keys: Vec<(usize, Weakness)>,
+}
+
+/// What a signature covers of a request. The replay key contains everything that it does not cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// The body, and something that differs between two requests without a body (a time, a URL, an id).
+    Whole,
+    /// Only the body: nothing of a request without one.
+    BodyOnly,
+    /// Not the body, but a time and an id that is used once. A second request with this id is a replay, whatever the rest
+    /// of it is.
+    SingleUseToken,
+    /// Not the body: a token, or some values of the body.
+    Part,
 }
 
 /// A key, and which of the scheme's prefixes its signatures have.

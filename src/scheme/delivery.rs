@@ -24,18 +24,20 @@ impl DeliveryId {
         location::value(key, description).map(Self)
     }
 
-    /// The location as the configuration writes it: `header`, `pointer` or `form`, and the value of that key.
+    /// The location as the configuration writes it: `header`, `pointer`, `pointers` or `form`, and what that key names:
+    /// one text, or several for `pointers`.
     #[must_use]
-    pub fn describe(&self) -> (&'static str, String) {
+    pub fn describe(&self) -> (&'static str, Vec<String>) {
         match &self.0 {
-            ValueLocation::Header(name) => ("header", name.to_string()),
-            ValueLocation::Json(pointer) => ("pointer", pointer.to_string()),
-            ValueLocation::Form(name) => ("form", name.clone()),
+            ValueLocation::Header(name) => ("header", vec![name.to_string()]),
+            ValueLocation::Json(pointer) => ("pointer", vec![pointer.to_string()]),
+            ValueLocation::SeveralJson(pointers) => ("pointers", pointers.iter().map(ToString::to_string).collect()),
+            ValueLocation::Form(name) => ("form", vec![name.clone()]),
         }
     }
 
-    /// The id of a request; `body` in pieces. `None` when there is none, or none that all readers would understand
-    /// equally: an empty one, a repeated header, a repeated JSON key, a value that is not a text, an integer or a truth
+    /// The id of a request; `body` in pieces. `None` when there is none (of several values: one is absent), or none that
+    /// all readers would understand equally: an empty one, a repeated header, a repeated JSON key, a value that is not a text, an integer or a truth
     /// value.
     #[must_use]
     pub fn find<'a>(&self, head: &HeadRef<'a>, body: &[Bytes]) -> Option<Cow<'a, [u8]>> {
@@ -46,6 +48,17 @@ impl DeliveryId {
                 values.next().is_none().then_some(Cow::Borrowed(value))?
             }
             ValueLocation::Json(pointer) => Cow::Owned(pointer.text(&contiguous(body)).ok()??.into_bytes()),
+            ValueLocation::SeveralJson(pointers) => {
+                let body = contiguous(body);
+                let mut id = Vec::new();
+                for pointer in pointers {
+                    let value = pointer.text(&body).ok()??;
+                    // The length keeps the values apart: `a`, `bc` is another id than `ab`, `c`.
+                    id.extend_from_slice(&value.len().to_be_bytes());
+                    id.extend_from_slice(value.as_bytes());
+                }
+                Cow::Owned(id)
+            }
             ValueLocation::Form(name) => {
                 let query = head.target.split_once('?').map_or("", |(_, query)| query);
                 let body = contiguous(body);

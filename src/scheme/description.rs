@@ -104,7 +104,7 @@ pub struct TimestampDescription {
     pub unit: Option<TimeUnit>,
 }
 
-/// The location of a text value. Exactly one of the three.
+/// The location of a text value. Exactly one of the four.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LocationDescription {
@@ -112,6 +112,8 @@ pub struct LocationDescription {
     pub header: Option<String>,
     /// A JSON pointer into the body.
     pub pointer: Option<String>,
+    /// Several JSON pointers, whose values together are the id. It has no meaning for `{id}` in a payload.
+    pub pointers: Vec<String>,
     /// A form field.
     pub form: Option<String>,
 }

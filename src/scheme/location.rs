@@ -54,6 +54,8 @@ pub(super) enum ValueLocation {
     Header(HeaderName),
     /// At this pointer in the JSON body.
     Json(JsonPointer),
+    /// At these pointers in the JSON body: their values together.
+    SeveralJson(Vec<JsonPointer>),
     /// In this form field.
     Form(String),
 }
@@ -121,12 +123,22 @@ pub(super) fn timestamp(description: TimestampDescription, has_list: bool) -> Re
 /// # Errors
 /// A sentence for the operator.
 pub(super) fn value(key: &str, description: LocationDescription) -> Result<ValueLocation, String> {
-    match (description.header, description.pointer, description.form) {
-        (Some(header), None, None) => Ok(ValueLocation::Header(template::header(&header)?)),
-        (None, Some(pointer), None) => Ok(ValueLocation::Json(JsonPointer::parse(&pointer)?)),
-        (None, None, Some(form)) => Ok(ValueLocation::Form(form)),
+    let LocationDescription {
+        header,
+        pointer,
+        pointers,
+        form,
+    } = description;
+    match (header, pointer, form, pointers.is_empty()) {
+        (Some(header), None, None, true) => Ok(ValueLocation::Header(template::header(&header)?)),
+        (None, Some(pointer), None, true) => Ok(ValueLocation::Json(JsonPointer::parse(&pointer)?)),
+        (None, None, Some(form), true) => Ok(ValueLocation::Form(form)),
+        (None, None, None, false) => {
+            let pointers: Result<_, _> = pointers.iter().map(|text| JsonPointer::parse(text)).collect();
+            Ok(ValueLocation::SeveralJson(pointers?))
+        }
         _ => Err(format!(
-            "`{key}` is one of `{{ header = \"X-Id\" }}`, `{{ pointer = \"/id\" }}`, `{{ form = \"id\" }}`."
+            "`{key}` is one of `{{ header = \"X-Id\" }}`, `{{ pointer = \"/id\" }}`, `{{ pointers = [\"/type\", \"/id\"] }}`, `{{ form = \"id\" }}`."
         )),
     }
 }
@@ -140,11 +152,12 @@ pub(super) fn timestamp_part(timestamp: &TimestampSource) -> PayloadPart {
     }
 }
 
-/// The part of the payload that `{id}` means.
-pub(super) fn id_part(location: &ValueLocation) -> PayloadPart {
+/// The part of the payload that `{id}` means; `None` for an id that consists of several values.
+pub(super) fn id_part(location: &ValueLocation) -> Option<PayloadPart> {
     match location {
-        ValueLocation::Header(name) => PayloadPart::Header(name.clone()),
-        ValueLocation::Json(pointer) => PayloadPart::Json(pointer.clone(), false),
-        ValueLocation::Form(name) => PayloadPart::FormField(name.clone()),
+        ValueLocation::Header(name) => Some(PayloadPart::Header(name.clone())),
+        ValueLocation::Json(pointer) => Some(PayloadPart::Json(pointer.clone(), false)),
+        ValueLocation::SeveralJson(_) => None,
+        ValueLocation::Form(name) => Some(PayloadPart::FormField(name.clone())),
     }
 }

@@ -116,11 +116,6 @@ impl Tag {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
-    /// The first 32 bytes (zeros after a shorter code).
-    pub(super) fn identity(&self) -> [u8; 32] {
-        self.bytes.first_chunk().copied().unwrap_or_default()
-    }
-
     /// Whether two codes are equal. The time depends on their lengths only. Eight bytes are compared together, because
     /// `subtle` has a cost (an optimization barrier) for each comparison.
     pub(super) fn same(&self, presented: &Self) -> Choice {

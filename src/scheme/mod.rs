@@ -21,6 +21,7 @@
 //! | [`given_keys`] | the keys of a route: which list each is in, and which algorithm it is for |
 //! | [`compiled`] | a scheme with its keys, ready to verify requests |
 //! | [`presets`] | the providers that hookgate knows by name |
+//! | [`facts`] | what is known about each provider's deliveries besides their signature |
 //! | [`delivery`] | the provider's id of a delivery |
 //! | [`location`] | where signature, time and id are in a request |
 //! | [`template`] | the signed payload as a template |
@@ -138,6 +139,7 @@ mod compile;
 mod compiled;
 mod delivery;
 mod description;
+pub mod facts;
 mod form;
 mod given_keys;
 mod head;
@@ -159,6 +161,7 @@ mod types;
 mod url;
 mod verifier;
 
+pub use compiled::Coverage;
 pub use delivery::DeliveryId;
 pub use description::{
     Algorithm, AlternativeKeys, DigestFields, FieldOrder, FormDigestDescription, KeyEncoding, KeyFormat,

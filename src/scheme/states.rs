@@ -51,6 +51,8 @@ enum AgedForm {
         check: Box<BufferedCheck>,
         /// For a timestamp inside the body, in seconds.
         tolerance: Option<u64>,
+        /// Whether the result has an identity.
+        identifies: bool,
     },
 }
 
@@ -86,11 +88,16 @@ impl Presented<'_> {
         if let Some(signed) = signed {
             time::check_age(signed, now_unix, tolerance)?;
         }
+        let identifies = self.verifier.identifies;
         let form = match self.form {
             PresentedForm::Streaming(streaming) => {
-                AgedForm::Streaming(streaming.start(&self.verifier.scheme, tolerance))
+                AgedForm::Streaming(streaming.start(&self.verifier.scheme, tolerance, identifies))
             }
-            PresentedForm::Buffered(check) => AgedForm::Buffered { check, tolerance },
+            PresentedForm::Buffered(check) => AgedForm::Buffered {
+                check,
+                tolerance,
+                identifies,
+            },
         };
         Ok(Aged { form })
     }
@@ -114,7 +121,11 @@ impl Aged {
     pub fn verify(self, body: &[Bytes], now_unix: u64) -> Result<Verified, Rejection> {
         match self.form {
             AgedForm::Streaming(check) => check.finish(body, now_unix),
-            AgedForm::Buffered { check, tolerance } => check.finish(body, now_unix, tolerance),
+            AgedForm::Buffered {
+                check,
+                tolerance,
+                identifies,
+            } => check.finish(body, now_unix, tolerance, identifies),
         }
     }
 }

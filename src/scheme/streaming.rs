@@ -13,6 +13,7 @@ use super::template::{PayloadPart, SmallBuffer};
 use super::types::{HeadRef, Verified, contiguous};
 use crate::outcome::Rejection;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable};
 
@@ -80,8 +81,13 @@ impl StreamingHead {
     }
 
     /// Clones the keyed states and absorbs what is signed before the body. `tolerance` in seconds, for a time in the
-    /// body.
-    pub(super) fn start(self, scheme: &Arc<CompiledScheme>, tolerance: Option<u64>) -> StreamingCheck {
+    /// body. `identifies`: whether the result has an identity.
+    pub(super) fn start(
+        self,
+        scheme: &Arc<CompiledScheme>,
+        tolerance: Option<u64>,
+        identifies: bool,
+    ) -> StreamingCheck {
         let mut macs = scheme.keys.iter().filter_map(|key| match &key.key {
             VerificationKey::Mac(mac) => {
                 let mut mac = mac.clone();
@@ -102,6 +108,7 @@ impl StreamingHead {
             more: macs.collect(),
             timestamp_unix: self.timestamp_unix,
             candidates: self.candidates,
+            before: identifies.then_some(self.before),
             after: self.after,
             timestamp_in_body: is_in_body.then(|| (Arc::clone(scheme), tolerance)),
         }
@@ -118,6 +125,8 @@ pub(super) struct StreamingCheck {
     /// The signed time of the head, Unix seconds.
     timestamp_unix: Option<u64>,
     candidates: Candidates,
+    /// The signed bytes before the body, for the identity; `None` where none is wanted.
+    before: Option<SmallBuffer>,
     /// The signed bytes after the body.
     after: Vec<u8>,
     /// The scheme and the tolerance in seconds, where the time is in the body.
@@ -139,14 +148,10 @@ impl StreamingCheck {
     pub(super) fn finish(mut self, body: &[Bytes], now_unix: u64) -> Result<Verified, Rejection> {
         let after = std::mem::take(&mut self.after);
         self.update(&after);
-        let mut identity = [0; 32];
         let mut found = Choice::from(0);
         let mut secret = 0u64;
         for (index, mac) in (0u64..).zip(self.first.into_iter().chain(self.more)) {
             let tag = mac.finish();
-            if index == 0 {
-                identity = tag.identity();
-            }
             let hit = self
                 .candidates
                 .iter()
@@ -164,8 +169,20 @@ impl StreamingCheck {
         Ok(Verified {
             secret: usize::try_from(secret).unwrap_or_default(),
             timestamp,
-            identity,
+            identity: self
+                .before
+                .map_or([0; 32], |before| identity(before.as_slice(), body, &after)),
             sealed: (),
         })
     }
+}
+
+/// The SHA-256 of a signed payload. It is computed for genuine requests only, so that a forged one costs one hash of its
+/// body and not two.
+fn identity(before: &[u8], body: &[Bytes], after: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(before);
+    body.iter().for_each(|piece| hash.update(piece));
+    hash.update(after);
+    hash.finalize().into()
 }

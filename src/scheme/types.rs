@@ -70,9 +70,9 @@ pub struct Verified {
     pub secret: usize,
     /// The signed timestamp, Unix seconds, where the scheme has one.
     pub timestamp: Option<u64>,
-    /// Identifies what was signed, however the header's text was written: the first active secret's MAC, or a SHA-256
-    /// of the signed payload for schemes without a MAC. Equal for two requests exactly when their signed bytes are
-    /// equal.
+    /// SHA-256 of the signed payload. It is equal for two requests exactly when their signed bytes are equal: it depends
+    /// neither on the text of the header nor on any key. Zero when the verifier does not identify requests
+    /// ([`Verifier::identifying`](super::Verifier::identifying)).
     pub identity: [u8; 32],
     /// Private to schemes, so that no other code can make this value.
     pub(super) sealed: (),

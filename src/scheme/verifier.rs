@@ -1,14 +1,15 @@
 //! A scheme with its keys, compiled once for a route.
 
 use super::compile;
-use super::compiled::CompiledScheme;
+use super::compiled::{CompiledScheme, Coverage};
 use super::delivery::DeliveryId;
 use super::description::SchemeDescription;
+use super::facts::ProviderFacts;
 use super::given_keys::GivenKeys;
 use super::keys::{self, VerificationKey};
 use super::strength::Weakness;
 use super::types::{HeadRef, ListedKeys, NamedSecret, SchemeFault, SignRequest};
-use super::{presets, sign};
+use super::{facts, presets, sign};
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use std::borrow::Cow;
@@ -19,11 +20,10 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Verifier {
     pub(super) scheme: Arc<CompiledScheme>,
+    /// Whether a verified request gets an identity.
+    pub(super) identifies: bool,
+    facts: Option<&'static ProviderFacts>,
 }
-
-/// The default replay window of schemes without a signed time. It is short, because a redelivery that somebody starts
-/// by hand in the provider's dashboard must be accepted again soon.
-const REPLAY_WINDOW: Duration = Duration::from_secs(300);
 
 impl Verifier {
     /// Compiles a scheme: a preset by name, or `custom` with its description. `public_url` is the URL that the provider
@@ -86,7 +86,23 @@ impl Verifier {
         };
         Ok(Self {
             scheme: Arc::new(scheme),
+            identifies: true,
+            facts: facts::find(provider),
         })
+    }
+
+    /// Whether a verified request gets an [`identity`](super::Verified::identity), which costs one more hash of its
+    /// signed bytes. It is needed only where replays are detected; the default is true.
+    #[must_use]
+    pub fn identifying(mut self, wanted: bool) -> Self {
+        self.identifies = wanted;
+        self
+    }
+
+    /// What the signature covers of a request.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        self.scheme.coverage
     }
 
     /// The scheme's name, for `Hookgate-Verified`.
@@ -135,11 +151,10 @@ impl Verifier {
         self.scheme.tolerance
     }
 
-    /// How long a delivered request is remembered on a route that does not configure it. `None` means until its
-    /// timestamp plus tolerance; schemes without a time have five minutes.
+    /// What is known about the provider's deliveries; `None` for `custom`.
     #[must_use]
-    pub fn default_replay_window(&self) -> Option<Duration> {
-        (!self.has_timestamp()).then_some(REPLAY_WINDOW)
+    pub fn facts(&self) -> Option<&'static ProviderFacts> {
+        self.facts
     }
 
     /// The provider's id of this delivery, where the scheme has one and the request carries it. `body` in pieces.

@@ -1,8 +1,9 @@
 //! The value of each key that the file does not set, with its unit and its reason.
 //!
-//! A boolean key that is not listed is false, and a list that is not listed is empty. Two defaults depend on the machine or
-//! on the provider and are not here: `workers` is the number of CPUs that the process may use, and `tolerance` belongs to
-//! the scheme (`src/scheme/presets.toml`). `docs/configuration.md` and `gateway.toml` repeat these values; a test compares
+//! A boolean key that is not listed is false, and a list that is not listed is empty. Some defaults depend on the machine or
+//! on the provider and are not here: `workers` is the number of CPUs that the process may use, `tolerance` belongs to the
+//! scheme (`src/scheme/presets.toml`), and `replay.enabled` and `replay.on_replay` of a route follow from the scheme and from
+//! the facts of the provider (`src/scheme/facts.toml`). `docs/configuration.md` and `gateway.toml` repeat these values; a test compares
 //! `gateway.toml` with them.
 
 use super::listener::TlsVersion;
@@ -103,7 +104,7 @@ pub const AUDIT: Audit = Audit::All;
 /// `methods` of a route: providers send webhooks with POST.
 pub const METHOD: Method = Method::POST;
 
-/// `body_limit` of a route in bytes (1 MiB): webhooks are usually a few KiB.
+/// `body_limit` of a route in bytes (1 MiB), where the provider documents no larger body: webhooks are usually a few KiB.
 pub const BODY_LIMIT: usize = 1 << 20;
 
 /// `body_timeout` of a route, for the same reason as `limits.head_timeout`.
@@ -121,10 +122,6 @@ pub const REJECT_STATUS: StatusCode = StatusCode::UNAUTHORIZED;
 /// `replay.window` of a route whose requests do not become stale: covers the quick retries of a sender, and ends before a
 /// person is likely to send the same webhook again on purpose.
 pub const REPLAY_WINDOW: Duration = Duration::from_secs(300);
-
-/// `replay.on_replay` of a route: whether a replay is answered 200. With a signed timestamp a sender signs its retries
-/// again, so a replay is not a retry.
-pub const ACKNOWLEDGE_REPLAY: bool = false;
 
 /// `dedupe.on_duplicate` of a route: whether a duplicate is answered 200. It is usually the sender's retry, which ends then.
 pub const ACKNOWLEDGE_DUPLICATE: bool = true;

@@ -94,6 +94,9 @@ pub struct ReplayPolicy {
 pub struct Dedupe {
     /// Where the delivery id is in a request.
     pub id: DeliveryId,
+    /// Whether deliveries with the same id are different ones if another secret signed them: the id is the event's, and
+    /// several senders may use this route.
+    pub per_secret: bool,
     /// How long the id of a delivered request is remembered.
     pub window: Duration,
     /// Whether a duplicate is answered 200 without being forwarded; otherwise 409.
@@ -168,10 +171,18 @@ impl Serialize for SecretInfo {
     }
 }
 
+impl ReplayPolicy {
+    /// Whether repetitions are detected.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.window != Some(Duration::ZERO)
+    }
+}
+
 impl Serialize for ReplayPolicy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut table = serializer.serialize_map(None)?;
-        let is_enabled = self.window != Some(Duration::ZERO);
+        let is_enabled = self.is_enabled();
         table.serialize_entry("enabled", &is_enabled)?;
         if is_enabled {
             if let Some(window) = self.window {
@@ -187,8 +198,11 @@ impl Serialize for ReplayPolicy {
 impl Serialize for Dedupe {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut table = serializer.serialize_map(None)?;
-        let (location, value) = self.id.describe();
-        table.serialize_entry(location, &value)?;
+        let (location, values) = self.id.describe();
+        match values.as_slice() {
+            [value] => table.serialize_entry(location, value)?,
+            values => table.serialize_entry(location, values)?,
+        }
         table.serialize_entry("window", &duration_text(self.window))?;
         let on_duplicate = if self.acknowledge { "acknowledge" } else { "reject" };
         table.serialize_entry("on_duplicate", on_duplicate)?;

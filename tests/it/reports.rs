@@ -300,6 +300,12 @@ macro_rules! cases {
 
 cases! {
     a_genuine_webhook_is_forwarded_and_a_forged_one_is_not = "genuine-and-forged",
+    one_reference_of_several_events_is_several_deliveries = "a1-dedupe-one-reference-several-events",
+    one_event_id_under_two_secrets_is_two_deliveries = "a2-dedupe-one-event-id-two-apps",
+    a_retried_batch_is_recognised = "a4-dedupe-batches",
+    identical_notifications_are_each_forwarded = "a5-identical-genuine-notifications",
+    a_retry_after_a_lost_answer_is_acknowledged = "a7-retry-after-a-lost-answer",
+    the_largest_body_of_the_provider_is_accepted = "f5-largest-body-of-a-preset",
     the_application_gets_its_own_host = "f1-host-of-the-upstream",
     the_application_gets_its_own_path = "f2-other-path-at-the-application",
     custom_verifies_rsa_with_sha256 = "c1-rsa-sha256",

@@ -9,6 +9,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`route`] | `[[route]]` |
+//! | [`replay_policy`] | `replay` of a route |
 //! | [`dedupe`] | `dedupe` of a route |
 //! | [`challenge`] | `handshake` and `verify_token` of a route |
 //! | [`route_pattern`] | `host` and `path` of a route |
@@ -26,6 +27,7 @@ mod dedupe;
 mod host;
 mod listener;
 mod network;
+mod replay_policy;
 mod replay_store;
 mod route;
 mod route_pattern;

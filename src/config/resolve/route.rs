@@ -3,10 +3,10 @@
 use super::Resolver;
 use super::upstream::NamedUpstreams;
 use crate::config::fault::{alternatives, closest};
-use crate::config::file::{self, OnReplay, RefusalDetail, RouteMode};
-use crate::config::value::{Count, DurationValue, Flag, Keyword, OneOrMany, RequestRate, Tolerance};
+use crate::config::file::{self, RefusalDetail, RouteMode};
+use crate::config::value::{Count, Keyword, OneOrMany, RequestRate, Tolerance};
 use crate::scheme::{ListedKeys, Verifier, presets};
-use crate::settings::{Address, Dedupe, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, duration_text};
+use crate::settings::{Address, Dedupe, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, size_text};
 use hyper::{Method, StatusCode};
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl Resolver<'_> {
                     upstream,
                     methods: settings.methods,
                     allow: self.networks(&format!("{key}.allow"), written.allow),
-                    verifier: scheme.verifier,
+                    verifier: scheme.verifier.identifying(settings.replay.is_enabled()),
                     tolerance: settings.tolerance,
                     replay: settings.replay,
                     dedupe: settings.dedupe,
@@ -208,7 +208,7 @@ impl Resolver<'_> {
         limits: &ProcessLimits,
     ) -> RouteSettings {
         let tolerance = self.tolerance(key, written.tolerance, scheme);
-        let has_timestamp = scheme.map(|scheme| scheme.verifier.has_timestamp());
+        let verifier = scheme.map(|scheme| &scheme.verifier);
         let report_only = written
             .mode
             .map_or(defaults::REPORT_ONLY, |Keyword(mode)| mode == RouteMode::Report);
@@ -218,13 +218,24 @@ impl Resolver<'_> {
                 "report mode: requests that fail verification are forwarded too, with `Hookgate-Verified: failed`",
             );
         }
-        let body_limit = self.size(
-            &format!("{key}.body_limit"),
-            written.body_limit,
-            defaults::BODY_LIMIT,
-            1,
-            1 << 40,
-        );
+        let largest = verifier.and_then(Verifier::facts).and_then(|facts| facts.largest_body);
+        // Within the process's bound, unless that cannot even hold a usual body.
+        let default = largest
+            .unwrap_or_default()
+            .min(limits.in_flight_bytes)
+            .max(defaults::BODY_LIMIT);
+        let body_limit = self.size(&format!("{key}.body_limit"), written.body_limit, default, 1, 1 << 40);
+        if let (Some(scheme), Some(largest)) = (scheme, largest.filter(|largest| *largest > body_limit)) {
+            self.report.warn(
+                &format!("{key}.body_limit"),
+                format_args!(
+                    "`{}` sends bodies of up to {}, and this route refuses those above {}",
+                    scheme.provider,
+                    size_text(largest),
+                    size_text(body_limit)
+                ),
+            );
+        }
         if body_limit > limits.in_flight_bytes {
             let fix = "raise `limits.in_flight_bytes`, or lower `body_limit`";
             self.report.fault(
@@ -236,10 +247,11 @@ impl Resolver<'_> {
         RouteSettings {
             methods: self.methods(&format!("{key}.methods"), &written.methods),
             tolerance,
-            replay: self.replay(&format!("{key}.replay"), &written.replay, has_timestamp, tolerance),
-            dedupe: written.dedupe.as_ref().and_then(|written| {
-                self.dedupe(&format!("{key}.dedupe"), written, scheme.map(|scheme| &scheme.verifier))
-            }),
+            replay: self.replay(&format!("{key}.replay"), &written.replay, verifier, tolerance),
+            dedupe: written
+                .dedupe
+                .as_ref()
+                .and_then(|written| self.dedupe(&format!("{key}.dedupe"), written, verifier)),
             report_only,
             body_limit,
             body_timeout: self.timeout(
@@ -319,84 +331,6 @@ impl Resolver<'_> {
             }
             None => scheme.verifier.default_tolerance(),
         }
-    }
-
-    /// The replay policy of a route. `has_timestamp` is `None` if the scheme has a fault.
-    fn replay(
-        &mut self,
-        key: &str,
-        written: &file::Replay,
-        has_timestamp: Option<bool>,
-        tolerance: Option<Duration>,
-    ) -> ReplayPolicy {
-        let acknowledge = written
-            .on_replay
-            .map_or(defaults::ACKNOWLEDGE_REPLAY, |Keyword(answer)| {
-                answer == OnReplay::Acknowledge
-            });
-        let window_key = format!("{key}.window");
-        if matches!(written.enabled, Some(Flag(false))) {
-            if written.window.is_some() || written.on_replay.is_some() {
-                self.report.fault(
-                    key,
-                    "the replay guard is off, so `window` and `on_replay` have no effect",
-                    "remove them, or `enabled = false`",
-                );
-            }
-            let until = match (has_timestamp, tolerance) {
-                (Some(_), None) => "at any time",
-                (Some(_) | None, _) => "until its timestamp is too old",
-            };
-            self.report.warn(
-                key,
-                format_args!("the replay guard is off: a captured request is accepted again {until}"),
-            );
-            return ReplayPolicy {
-                window: Some(Duration::ZERO),
-                acknowledge,
-            };
-        }
-        let window = match (written.window, tolerance) {
-            (Some(DurationValue(window)), _) if window < Duration::from_secs(1) => {
-                self.report.fault(
-                    window_key,
-                    "this window is shorter than one second",
-                    "write a duration such as \"5m\", or `enabled = false`",
-                );
-                None
-            }
-            // A timestamp may be up to `tolerance` in the future, so a request stays valid for up to twice the tolerance.
-            (Some(DurationValue(window)), Some(tolerance)) if window < tolerance.saturating_mul(2) => {
-                let fix = "remove `window`: by default a request is remembered until its timestamp is too old";
-                self.report.fault(
-                    window_key,
-                    "this window is shorter than twice the tolerance, so a replay could be accepted",
-                    fix,
-                );
-                None
-            }
-            (Some(DurationValue(window)), _) => Some(window),
-            (None, Some(_)) => None,
-            (None, None) => {
-                let why = match has_timestamp {
-                    Some(true) => Some("the tolerance is unlimited"),
-                    Some(false) => Some("the provider signs no timestamp"),
-                    // The scheme has its own fault.
-                    None => None,
-                };
-                if let Some(why) = why {
-                    self.report.warn(
-                        &window_key,
-                        format_args!(
-                            "{why}, so a replay is detected for {} only; set another time with `replay = {{ window = … }}`",
-                            duration_text(defaults::REPLAY_WINDOW)
-                        ),
-                    );
-                }
-                Some(defaults::REPLAY_WINDOW)
-            }
-        };
-        ReplayPolicy { window, acknowledge }
     }
 
     /// The status of refusals about the signature.

@@ -138,7 +138,7 @@ impl RedisStore {
     /// Claims the keys of `request` in one round trip, for at most `lease`. `None`: the store did not answer.
     ///
     /// # Errors
-    /// `Replayed`, `Duplicate`, `InFlight`.
+    /// `Replayed`, `Duplicate`, `TokenReused`, `InFlight`.
     pub async fn claim(
         &self,
         worker: usize,
@@ -150,14 +150,16 @@ impl RedisStore {
             return Ok(None);
         };
         let claimed_at = Instant::now();
-        let delivery = request.delivery.map(|(key, lifetime)| (key, lifetime.keep));
-        let request = request
-            .request
-            .map(|(key, lifetime)| (key, lifetime.keep + MAX_CLOCK_SKEW));
+        let keys = request.keys().map(|key| {
+            let (key, lifetime) = key?;
+            // A signed time is compared with the clocks of several replicas.
+            let margin = lifetime.timestamp.map_or(Duration::ZERO, |_| MAX_CLOCK_SKEW);
+            Some((key, lifetime.keep + margin))
+        });
         let call = Call {
             operation: StoreOperation::Claim,
             token: shared.token(),
-            keys: [request, delivery],
+            keys,
             lease,
         };
         let answer = shared.ask(connection, call, claimed_at + shared.settings.timeout).await;
@@ -171,12 +173,10 @@ impl RedisStore {
         match answer {
             Ok(0) => Ok(Some(held())),
             Ok(answer) => {
-                // An odd answer means delivered. The first key is the request's, if there is one.
-                let kind = if answer <= 2 && request.is_some() {
-                    KeyKind::Request
-                } else {
-                    KeyKind::Delivery
-                };
+                // An odd answer means delivered; two answers belong to each key that was sent.
+                let sent = ClaimRequest::KINDS.iter().zip(keys).filter(|(_, key)| key.is_some());
+                let index = usize::try_from((answer - 1) / 2).unwrap_or_default();
+                let kind = sent.map(|(kind, _)| *kind).nth(index).unwrap_or(KeyKind::Request);
                 let error = if answer % 2 == 1 {
                     ClaimError::Delivered
                 } else {

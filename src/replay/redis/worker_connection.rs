@@ -43,7 +43,7 @@ pub(super) struct Call {
     pub(super) operation: StoreOperation,
     pub(super) token: [u8; 16],
     /// Keys, each with the time to remember it after a commit. A claim and a release do not use the time.
-    pub(super) keys: [Option<(super::ReplayKey, Duration)>; 2],
+    pub(super) keys: [Option<(super::ReplayKey, Duration)>; 3],
     /// How long a claim is held if it is not settled.
     pub(super) lease: Duration,
 }
@@ -313,7 +313,8 @@ fn loaded(scripts: &[LoadedScript], operation: StoreOperation) -> Option<&Loaded
 /// Writes a claim of a single key as one command, which costs the server a third of a script; `false` for any other
 /// call.
 fn encode_single_claim(output: &mut Vec<u8>, call: &Call, prefix: &str) -> bool {
-    let (StoreOperation::Claim, [Some((key, _)), None] | [None, Some((key, _))]) = (call.operation, &call.keys) else {
+    let mut keys = call.keys.iter().flatten();
+    let (StoreOperation::Claim, Some((key, _)), None) = (call.operation, keys.next(), keys.next()) else {
         return false;
     };
     let lease = call.lease.as_millis().max(1).to_string();

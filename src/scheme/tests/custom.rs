@@ -182,13 +182,7 @@ fn warnings_describe_the_weaknesses_of_a_scheme() {
     let of = |provider: &str, secret: &str| Verifier::new(provider, None, keys(&[secret]), None).unwrap();
     assert_eq!(of("paddle", long).warnings(), [""; 0]);
     assert_eq!(of("github", long).warnings(), [""; 0]);
-    assert_eq!(
-        (
-            of("github", long).has_timestamp(),
-            of("github", long).default_replay_window()
-        ),
-        (false, Some(Duration::from_secs(300)))
-    );
+    assert!(!of("github", long).has_timestamp());
     assert!(of("mailgun", long).warnings()[0].contains("does not sign the whole body"));
     assert!(of("gitlab-token", long).warnings()[0].contains("signs nothing"));
     assert!(of("intercom", long).warnings()[0].contains("HMAC-SHA1"));
@@ -247,7 +241,7 @@ fn presets_verify_what_they_sign() {
         );
         let other = verify(&verifier, &head, body.replace("e\"", "f\"").as_bytes(), NOW, Some(5));
         if provider == "gitlab-token" {
-            assert_ne!(other.unwrap().identity, verified.identity);
+            assert_eq!((other.is_ok(), verifier.coverage()), (true, Coverage::Part));
         } else {
             assert_eq!(other, Err(Rejection::SignatureMismatch), "{provider}");
         }

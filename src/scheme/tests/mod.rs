@@ -8,6 +8,7 @@
 
 mod classic;
 mod custom;
+mod facts;
 mod keys;
 mod paddle;
 mod property;

@@ -3,6 +3,7 @@
 use super::*;
 use hyper::HeaderMap;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 pub(super) const SECRET: &str = "pdl_ntfset_01hs0t3tw21j988db1pam5xg8m_GrOWLNef+vmtjJYq4mSnHNzvc8uWoJ1I";
 pub(super) const OTHER: &str = "pdl_ntfset_01hsdn8d43dt7mezr1ef2jtbaw_hKkRiCGyyRhbFwIUuqiTBgI7gnWoV0Gr";
@@ -394,7 +395,14 @@ fn e02_the_identity_depends_only_on_the_signed_bytes() {
             .identity
     })
     .collect();
-    assert!(identities.iter().all(|identity| hex::encode(identity) == first));
+    let signed: [u8; 32] = Sha256::digest(b"1700000000:{}").into();
+    assert!(identities.iter().all(|identity| *identity == signed));
+    // No key is part of it: under one secret alone, and under both in the other order, it is the same.
+    for secrets in [&[SECRET][..], &[OTHER, SECRET]] {
+        let text = format!("ts=1700000000;h1={first}");
+        let verified = verdict(secrets, text.as_bytes(), b"{}", NOW, Some(5)).unwrap();
+        assert_eq!(verified.identity, signed);
+    }
     let text = header(SECRET, "1700000001", b"{}");
     let later = verdict(&[SECRET, OTHER], text.as_bytes(), b"{}", NOW, Some(5)).unwrap();
     assert_ne!(later.identity, identities[0]);

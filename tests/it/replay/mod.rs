@@ -2,6 +2,7 @@
 
 mod dedupe;
 mod guard;
+mod identity;
 pub(crate) mod store;
 mod store_faults;
 mod store_replicas;

@@ -2,6 +2,7 @@
 
 mod challenges;
 mod differential;
+mod facts;
 mod oracles;
 mod report;
 mod sdks;

@@ -1,0 +1,142 @@
+//! What identifies a verified webhook in the replay store. Pure.
+//!
+//! No key is part of an identity: adding, removing and reordering the secrets of a route changes nothing, and replicas that
+//! are one configuration apart agree. The route's name and its scheme are part of it ([`key_space`]).
+
+use crate::outcome::Rejection;
+use crate::replay::{ClaimRequest, KeyKind, KeyLifetime, ReplayKey, key_space};
+use crate::scheme::facts::EqualBytes;
+use crate::scheme::{Coverage, HeadRef, Verified};
+use crate::settings::{Dedupe, Route};
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use std::time::Duration;
+
+/// The key spaces of one route.
+#[derive(Debug)]
+pub(super) struct ReplayIdentity {
+    request: u64,
+    delivery: u64,
+    token: u64,
+    /// Whether different notifications can be the same bytes, so that the delivery id is part of the identity although it
+    /// is not signed.
+    adds_id: bool,
+}
+
+impl ReplayIdentity {
+    pub(super) fn new(route: &Route) -> Self {
+        let space = |kind| key_space(&route.name, route.verifier.name(), kind);
+        let facts = route.verifier.facts();
+        Self {
+            request: space(KeyKind::Request),
+            delivery: space(KeyKind::Delivery),
+            token: space(KeyKind::Token),
+            adds_id: facts.is_some_and(|facts| facts.equal_bytes == EqualBytes::UnlessId),
+        }
+    }
+
+    /// What a verified request must claim before it is forwarded at `now_unix` (seconds); `body` in pieces.
+    ///
+    /// # Errors
+    /// `DeliveryIdMissing` on a route that refuses requests without a delivery id.
+    pub(super) fn claim_request(
+        &self,
+        route: &Route,
+        verified: &Verified,
+        head: &HeadRef<'_>,
+        body: &[Bytes],
+        now_unix: u64,
+    ) -> Result<ClaimRequest, Rejection> {
+        let mut claim = ClaimRequest::default();
+        let key = |space, identity, keep, timestamp| {
+            let lifetime = KeyLifetime { keep, timestamp };
+            Some((ReplayKey { space, identity }, lifetime))
+        };
+        // With an unlimited tolerance an older time says nothing about a forgotten key.
+        let timestamp = verified.timestamp.filter(|_| route.tolerance.is_some());
+        let coverage = route.verifier.coverage();
+        if let Some(keep) = remember(route, timestamp, now_unix) {
+            let signed = verified.identity;
+            let is_empty = || body.iter().all(Bytes::is_empty);
+            match coverage {
+                // Every request without a body has this signature: nothing tells a repetition from another request.
+                Coverage::BodyOnly if is_empty() => {}
+                Coverage::Whole | Coverage::BodyOnly => {
+                    let identity = match self.adds_id.then(|| route.verifier.delivery_id(head, body)).flatten() {
+                        Some(id) => Sha256::new().chain_update(signed).chain_update(&id).finalize().into(),
+                        None => signed,
+                    };
+                    claim.request = key(self.request, identity, keep, timestamp);
+                }
+                Coverage::Part => {
+                    let identity = self.with_rest(route, signed, head, body);
+                    claim.request = key(self.request, identity, keep, timestamp);
+                }
+                Coverage::SingleUseToken => {
+                    let identity = self.with_rest(route, signed, head, body);
+                    claim.request = key(self.request, identity, keep, timestamp);
+                    // A token stays used at least as long as its delivery is known.
+                    let known = route.dedupe.as_ref().map_or(Duration::ZERO, |dedupe| dedupe.window);
+                    claim.token = key(self.token, signed, keep.max(known), timestamp);
+                }
+            }
+        }
+        if let Some(dedupe) = &route.dedupe {
+            match dedupe.id.find(head, body) {
+                Some(id) => {
+                    let id = self.delivery(route, dedupe, verified, &id);
+                    let identity = match coverage {
+                        Coverage::SingleUseToken => self.with_rest(route, id, head, body),
+                        Coverage::Whole | Coverage::BodyOnly | Coverage::Part => id,
+                    };
+                    claim.delivery = key(self.delivery, identity, dedupe.window, None);
+                }
+                None if dedupe.reject_missing => return Err(Rejection::DeliveryIdMissing),
+                None => {}
+            }
+        }
+        Ok(claim)
+    }
+
+    /// The identity of a request whose signature does not cover it: what is signed, and the rest.
+    fn with_rest(&self, route: &Route, signed: [u8; 32], head: &HeadRef<'_>, body: &[Bytes]) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(signed);
+        let id = self.adds_id.then(|| route.verifier.delivery_id(head, body)).flatten();
+        for text in [
+            head.method.as_str().as_bytes(),
+            head.target.as_bytes(),
+            id.as_deref().unwrap_or_default(),
+        ] {
+            hash.update(text.len().to_be_bytes());
+            hash.update(text);
+        }
+        body.iter().for_each(|piece| hash.update(piece));
+        hash.finalize().into()
+    }
+
+    /// The identity of a delivery by the provider's id, under the secret that signed it where that makes a difference. The
+    /// secret's name stands for it, so that a secret may get another value.
+    fn delivery(&self, route: &Route, dedupe: &Dedupe, verified: &Verified, id: &[u8]) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        if dedupe.per_secret {
+            let secret = route.verifier.key_names().get(verified.secret);
+            hash.update(secret.map_or("", String::as_str));
+            hash.update([0]);
+        }
+        hash.chain_update(id).finalize().into()
+    }
+}
+
+/// How long a delivered request is remembered: the route's replay window, or until a copy would be stale. `None` when the
+/// guard is off, or when the route has neither a window nor a signed time.
+fn remember(route: &Route, signed: Option<u64>, now_unix: u64) -> Option<Duration> {
+    let tolerance = route.tolerance.map(|tolerance| tolerance.as_secs());
+    match (route.replay.window, signed, tolerance) {
+        (Some(window), ..) => Some(window).filter(|window| !window.is_zero()),
+        (None, Some(signed), Some(tolerance)) => Some(Duration::from_secs(
+            signed.saturating_add(tolerance).saturating_sub(now_unix),
+        )),
+        (None, ..) => None,
+    }
+}

@@ -1,0 +1,80 @@
+//! What is known about each provider's deliveries besides their signature: rows of `facts.toml`, one for each preset.
+//!
+//! A signature says that a request is genuine; these facts say what a second one means, how large one may be, and what the
+//! sender does with the answer. They are defaults of a route; `docs/schemes.md` shows them with their sources.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// The facts of one provider. What is not documented is `None`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderFacts {
+    /// What the preset's delivery id identifies; `None` where no value is unique for each delivery.
+    pub id: Option<IdScope>,
+    /// Whether two different notifications can be the same bytes.
+    pub equal_bytes: EqualBytes,
+    /// What a retry by the sender looks like.
+    pub retry: Option<Retry>,
+    /// How long the sender waits for an answer, such as `10s`.
+    pub deadline: Option<String>,
+    /// When and how often the sender tries again, as a phrase.
+    pub retries: Option<String>,
+    /// The largest body that the provider sends, in bytes.
+    pub largest_body: Option<usize>,
+    /// The status of the answer with which the sender is content: `2xx` or `200`.
+    pub acknowledgement: String,
+    /// The body of that answer; empty where the sender ignores it.
+    #[serde(default)]
+    pub acknowledgement_body: String,
+    /// Whether the provider uses the application's answer, so that nobody else can give it.
+    #[serde(default)]
+    pub answer_used: bool,
+    /// Addresses of the documents, or a place in the provider's source code, that state these facts.
+    pub sources: Vec<String>,
+}
+
+/// What a delivery id identifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IdScope {
+    /// One delivery to one receiver, over all retries.
+    Delivery,
+    /// An event: several receivers at one URL, each with a secret of its own, get it under the same id.
+    Event,
+}
+
+/// Whether two different notifications can be the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EqualBytes {
+    /// Each has a time or an id of its own in what is signed.
+    No,
+    /// Yes; only the delivery id, in a header that is not signed, tells them apart.
+    UnlessId,
+    /// Yes, and nothing tells them apart.
+    Yes,
+}
+
+/// What a retry looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retry {
+    /// The same signed bytes.
+    SameBytes,
+    /// The same body, signed again with a new time.
+    SignedAgain,
+    /// The sender does not retry by itself.
+    None,
+}
+
+/// The rows by name of the preset. A test compares the names with those of the presets.
+static ROWS: LazyLock<BTreeMap<String, ProviderFacts>> =
+    LazyLock::new(|| toml::from_str(include_str!("facts.toml")).unwrap_or_default());
+
+/// The facts of a preset; `None` for `custom`.
+#[must_use]
+pub fn find(preset: &str) -> Option<&'static ProviderFacts> {
+    ROWS.get(preset)
+}
