@@ -387,14 +387,14 @@ pub enum Repeat {
 pub type RequestId = std::sync::Arc<str>;
 
 impl Verdict {
-    /// The `verdict` label: `forwarded`, `acknowledged`, `handshake` (a challenge), `reported`, `rejected` (caused by
+    /// The `verdict` label: `forwarded`, `acknowledged`, `challenge`, `reported`, `rejected` (caused by
     /// the sender) or `failed`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
             Self::Acknowledged(_) => "acknowledged",
-            Self::Challenge => "handshake",
+            Self::Challenge => "challenge",
             Self::Reported(_) => "reported",
             Self::Refused(rejection) => match rejection.failure_side() {
                 FailureSide::Sender => "rejected",

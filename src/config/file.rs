@@ -1,6 +1,7 @@
 //! The keys of the file, one field for each. Every field may be missing: `resolve` fills in the defaults and knows which
 //! keys are required. `docs/configuration.md` has the meaning, unit and default of each key; a test compares the two.
 
+use super::challenge_reference::ChallengeReference;
 use super::fault::LITERAL_SECRET;
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
 use crate::scheme;
@@ -147,6 +148,7 @@ pub(super) struct Route {
     pub(super) body_timeout: Option<DurationValue>,
     pub(super) reject_status: Option<Count>,
     pub(super) refusal_detail: Option<Keyword<RefusalDetail>>,
+    pub(super) challenge: Option<ChallengeReference>,
     pub(super) handshake: Option<Flag>,
     pub(super) verify_token: Option<SecretReference>,
     pub(super) upstream: Option<UpstreamReference>,

@@ -20,10 +20,12 @@
 //! | [`decode`] | from values to the types of `file`, past every fault |
 //! | [`document`] | the text of the file as values with lines |
 //! | [`file`] | the keys of the file as types |
+//! | [`challenge_reference`] | `challenge` of a route as the file writes it |
 //! | [`value`] | durations, sizes and other single values |
 //! | [`credential`] | reads a secret from its source |
 //! | [`fault`] | faults and warnings |
 
+mod challenge_reference;
 mod credential;
 mod decode;
 mod document;

@@ -13,14 +13,18 @@
 //! | --- | --- |
 //! | [`steps`] | the steps that need no waiting, as states that the types show |
 //! | [`refusal`] | the gateway's own answers |
+//! | [`challenges`] | the challenges of a route, and their answers |
 //! | [`answer`] | the body that goes back to the sender |
 //! | [`exchange`] | the record of one request: outcome, claim, what happens at its end |
 //! | [`snapshot`] | the configuration in force, compiled |
 //! | [`rate`] | limits on the number of requests in a time |
 //! | [`connection_state`] | what one connection does, for the limit on connections |
+//! | [`challenge_rate`] | the rate of answers to unsigned challenges |
 //! | [`route_table`] | host and path to route |
 
 pub mod answer;
+mod challenge_rate;
+mod challenges;
 pub mod connection_state;
 pub mod exchange;
 pub mod rate;
@@ -159,26 +163,33 @@ impl Gateway {
         // present, age
         let mut stopwatch = Stopwatch::start();
         let mut aged = admitted.present(&head, now_unix);
-        route.enforce(&aged)?;
+        let may_ask = route.may_be_challenge(&head, &aged, body.size_hint().upper());
+        if !may_ask {
+            route.enforce(&aged)?;
+        }
 
         // body
         let holder = Holder {
             source: exchange.outcome.peer.map(Source::of),
             head_bytes: request.headers.held_bytes() + EXCHANGE_BYTES,
         };
-        let limits = route.body_limits(self.min_body_rate);
+        let limits = route.limits_of(may_ask, route.body_limits(self.min_body_rate));
         let received = body::receive(body, limits, holder, &self.budget, &mut stopwatch, |piece| {
             if let Ok(aged) = &mut aged {
                 aged.update(piece);
             }
         });
-        let body = received.await?;
+        let received = received.await;
+        let body = received.map_err(|rejection| route.instead_of_challenge(may_ask, rejection))?;
         exchange.outcome.body_bytes = body.len() as u64;
 
         // verify
         stopwatch.resume();
         let verified = aged.and_then(|aged| aged.verify(body.pieces(), now_unix));
         let (worked, mut now) = stopwatch.stop();
+        if let Some(reply) = route.answer_unsigned(&verified, &head, &body, now_unix)? {
+            return Ok(Passed::Challenge(reply));
+        }
         exchange.verified(worked, &verified);
         route.enforce(&verified)?;
         // A signed challenge is not a delivery: it is answered without a claim.

@@ -66,10 +66,11 @@ pub fn response_with_wait(
 #[must_use]
 pub fn challenge(reply: ChallengeReply) -> Response<AnswerBody> {
     let mut response = Response::new(StatusCode::OK, AnswerBody::from(reply.body));
-    response.headers = Headers::from_iter([
-        (CONTENT_TYPE, HeaderValue::from_static(reply.content_type)),
-        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    ]);
+    let kind = reply
+        .content_type
+        .map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind)));
+    let nosniff = (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers = [kind, Some(nosniff), reply.header].into_iter().flatten().collect();
     response
 }
 

@@ -2,13 +2,13 @@
 //! for all requests. An exchange keeps its route until its end; a reload replaces the whole snapshot for later
 //! requests.
 
+use crate::gateway::challenge_rate::ChallengeRate;
 use crate::gateway::rate::RateLimiter;
 use crate::gateway::replay_identity::ReplayIdentity;
 use crate::gateway::route_table::{RoutePattern, RouteTable};
-use crate::http::body::{BodyLimits, ReceivedBody};
+use crate::http::body::BodyLimits;
 use crate::outcome::{Rejection, Repeat};
 use crate::replay::ClaimRequest;
-use crate::scheme::challenge::ChallengeReply;
 use crate::scheme::{HeadRef, Verified};
 use crate::settings;
 use crate::telemetry::RouteMetrics;
@@ -46,6 +46,8 @@ pub struct CompiledRoute {
     pub metrics: RouteMetrics,
     /// Makes the keys under which its webhooks are claimed.
     replay: ReplayIdentity,
+    /// How many unsigned challenges it answers.
+    pub(super) challenge_rate: ChallengeRate,
     /// The `Allow` header of a 405 answer.
     pub allow: HeaderValue,
     /// Value of `Hookgate-Verified` for a verified request: the scheme's name.
@@ -141,6 +143,7 @@ impl CompiledRoute {
             rate: settings.rate.map(RateLimiter::new),
             metrics: metrics.route(&settings.name, keys),
             replay: ReplayIdentity::new(&settings),
+            challenge_rate: ChallengeRate::default(),
             allow: text(&methods.join(", ")),
             scheme: text(settings.verifier.name()),
             keys: keys.iter().map(|name| text(name)).collect(),
@@ -190,18 +193,6 @@ impl CompiledRoute {
             Err(rejection) if !self.settings.report_only => Err(*rejection),
             Ok(_) | Err(_) => Ok(()),
         }
-    }
-
-    /// The answer to a verified request that is a signed challenge of the provider; `None` for a webhook.
-    #[must_use]
-    pub fn answer_challenge(
-        &self,
-        verified: &Result<Verified, Rejection>,
-        body: &ReceivedBody,
-    ) -> Option<ChallengeReply> {
-        let challenge = self.settings.challenge.as_ref()?;
-        let secret = verified.as_ref().ok()?.secret;
-        challenge.answer_verified(body.pieces(), &self.settings.verifier, secret)
     }
 
     /// What a verified request must claim before it is forwarded at `now_unix` (seconds); `body` in pieces.

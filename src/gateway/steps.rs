@@ -82,9 +82,17 @@ impl<'r> Matched<'r> {
         let route = snapshot.find(authority, target.path()).cloned();
         let route = route.ok_or(Rejection::NoRoute)?;
         exchange.route = Some(route.clone());
-        let challenge = route.settings.challenge.as_ref().filter(|_| !has_body());
-        let challenge = challenge
-            .and_then(|challenge| challenge.answer_unsigned(&request.method, target.query().unwrap_or_default()));
+        let challenge = match route.settings.challenges.is_empty() || has_body() {
+            true => None,
+            false => {
+                let head = HeadRef {
+                    method: &request.method,
+                    target: target.as_str(),
+                    headers: &request.headers,
+                };
+                route.unsigned_reply(&head, &[], exchange.outcome.received_unix)
+            }
+        };
         if challenge.is_none() && !route.settings.methods.contains(&request.method) {
             return Err(Rejection::MethodNotAllowed);
         }

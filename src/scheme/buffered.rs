@@ -11,6 +11,7 @@ use super::json::JsonValues;
 use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
 use super::mac::Tag;
+use super::plain;
 use super::template::PayloadPart;
 use super::time;
 use super::types::{HeadRef, Verified, contiguous};
@@ -239,6 +240,9 @@ impl BufferedCheck {
         let mut secret = 0u64;
         for url in &self.urls {
             let shared = self.payload(url, content, None)?;
+            if self.scheme.refuses_plain_payloads() && plain::is_plain(&shared) {
+                continue;
+            }
             let message = SignedMessage::new(&shared);
             for (index, key) in (0u64..).zip(&self.scheme.keys) {
                 let of_family = || {

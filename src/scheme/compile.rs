@@ -15,6 +15,7 @@ use super::template::{self, PayloadPart, PlaceholderValues};
 use super::types::SchemeFault;
 use super::url::PublicUrl;
 use hyper::header::HeaderName;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Compiles a scheme. The stages that do not depend on each other report their faults together.
@@ -230,6 +231,7 @@ fn assemble(
         json,
         coverage,
         keys,
+        refuses_plain_payloads: AtomicBool::new(false),
         prefixes,
         signature: parsed.signature,
         encoding: description.encoding.unwrap_or(SignatureEncoding::Hex),

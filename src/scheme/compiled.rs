@@ -10,9 +10,10 @@ use super::strength::Weakness;
 use super::template::PayloadPart;
 use super::url::PublicUrl;
 use hyper::header::HeaderName;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A scheme with its keys, ready to verify requests. Never changes after [`compile`](super::compile::compile).
+/// A scheme with its keys, ready to verify requests. Never changes while it verifies requests.
 #[derive(Debug)]
 pub(super) struct CompiledScheme {
     /// The preset's name, or `custom`.
@@ -51,10 +52,19 @@ pub(super) struct CompiledScheme {
     pub(super) form_digest: FormDigest,
     /// Every header that the result depends on, the signature header first.
     pub(super) headers: Vec<HeaderName>,
+    /// Whether a payload that is a challenge's text is refused, because the route answers the HMAC of such texts.
+    pub(super) refuses_plain_payloads: AtomicBool,
     /// Sentences for the operator about weaknesses of the scheme.
     pub(super) warnings: Vec<String>,
     /// Indices of the secrets that may be guessed once they are decoded.
     pub(super) weak_keys: Vec<(usize, Weakness)>,
+}
+
+impl CompiledScheme {
+    /// Whether a payload that is a challenge's text is refused.
+    pub(super) fn refuses_plain_payloads(&self) -> bool {
+        self.refuses_plain_payloads.load(Ordering::Relaxed)
+    }
 }
 
 /// What a signature covers of a request. The replay key contains everything that it does not cover.

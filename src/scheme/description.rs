@@ -3,7 +3,7 @@
 //! These types only deserialize: serde checks names and types. The meaning of a description is checked when a
 //! [`Verifier`](super::Verifier) is made of it. The grammar is explained in `docs/schemes.md`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A description of a scheme. Every preset is one, and so is `[route.custom]`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -233,7 +233,7 @@ pub enum Algorithm {
 }
 
 /// How a signature is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SignatureEncoding {
     /// Lower-case hex.

@@ -4,7 +4,7 @@ use super::compiled::CompiledScheme;
 use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
 use super::template::PayloadPart;
 use super::types::HeadRef;
-use super::{header, time};
+use super::{form, header, time};
 use crate::outcome::Rejection;
 use hyper::header::HeaderName;
 
@@ -81,6 +81,20 @@ impl CompiledScheme {
             timestamp_text: written,
             timestamp_unix: Some(timestamp_unix),
         })
+    }
+
+    /// Whether a request without a body carries a signature, genuine or not.
+    pub(super) fn carries_signature(&self, head: &HeadRef<'_>) -> bool {
+        match &self.signature {
+            SignatureLocation::Header(name, _) => head.headers.named(name.as_str()).next().is_some(),
+            // An unreadable query may have one.
+            SignatureLocation::Form(name) => {
+                let query = head.target.split_once('?').map_or("", |(_, query)| query);
+                let fields = form::decode(query.as_bytes());
+                fields.map_or(true, |fields| fields.iter().any(|(key, _)| key == name.as_bytes()))
+            }
+            SignatureLocation::Json(_) => false,
+        }
     }
 
     /// Whether this key of the signature header's list holds the time.

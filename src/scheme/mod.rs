@@ -37,6 +37,7 @@
 //! | [`letter_case`] | names that are equal for a reader that ignores case |
 //! | [`form`] | form fields, and what providers sign of them |
 //! | [`url`] | the URL that the provider signed |
+//! | [`plain`] | the texts under which a secret may make a code for a challenge |
 //! | [`types`] | the values that callers exchange with this folder |
 //!
 //! # Examples
@@ -150,6 +151,7 @@ mod letter_case;
 mod location;
 mod mac;
 mod material;
+mod plain;
 pub mod presets;
 mod sign;
 mod states;

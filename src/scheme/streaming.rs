@@ -9,6 +9,7 @@ use super::header::{self, Candidates};
 use super::keys::VerificationKey;
 use super::location::{TimestampLocation, TimestampSource};
 use super::mac::{HmacHash, Mac};
+use super::plain;
 use super::template::{PayloadPart, SmallBuffer};
 use super::types::{HeadRef, Verified, contiguous};
 use crate::outcome::Rejection;
@@ -27,6 +28,8 @@ pub(super) struct StreamingHead {
     before: SmallBuffer,
     /// The signed bytes after the body; empty for most schemes, and then without an allocation.
     after: Vec<u8>,
+    /// The length of a body with which the payload could be a challenge's text; see [`StreamingCheck`].
+    plain_bytes: Option<usize>,
 }
 
 impl StreamingHead {
@@ -72,11 +75,18 @@ impl StreamingHead {
         let (mut before, mut after) = (SmallBuffer::default(), Vec::new());
         fill(before_body, &mut |bytes| before.push(bytes))?;
         fill(after_body, &mut |bytes| after.extend_from_slice(bytes))?;
+        let around = before.as_slice().len() + after.len();
+        let is_plain = || plain::is_plain_part(before.as_slice()) && plain::is_plain_part(&after);
+        let plain_bytes = match scheme.refuses_plain_payloads() && is_plain() {
+            true => plain::MAX_PLAIN_BYTES.checked_sub(around),
+            false => None,
+        };
         Ok(Self {
             candidates,
             timestamp_unix: values.timestamp_unix,
             before,
             after,
+            plain_bytes,
         })
     }
 
@@ -110,6 +120,7 @@ impl StreamingHead {
             candidates: self.candidates,
             before: identifies.then_some(self.before),
             after: self.after,
+            plain_bytes: self.plain_bytes,
             timestamp_in_body: is_in_body.then(|| (Arc::clone(scheme), tolerance)),
         }
     }
@@ -129,6 +140,9 @@ pub(super) struct StreamingCheck {
     before: Option<SmallBuffer>,
     /// The signed bytes after the body.
     after: Vec<u8>,
+    /// On a route that answers the HMAC of a challenge's text: the length up to which a plain body makes the payload such
+    /// a text, and the request is refused. `None` where the payload cannot be one.
+    plain_bytes: Option<usize>,
     /// The scheme and the tolerance in seconds, where the time is in the body.
     timestamp_in_body: Option<(Arc<CompiledScheme>, Option<u64>)>,
 }
@@ -159,7 +173,11 @@ impl StreamingCheck {
             secret.conditional_assign(&index, hit & !found);
             found |= hit;
         }
-        if !bool::from(found) {
+        let length: usize = body.iter().map(Bytes::len).sum();
+        let is_plain = self
+            .plain_bytes
+            .is_some_and(|most| (1..=most).contains(&length) && body.iter().all(|piece| plain::is_plain_part(piece)));
+        if is_plain || !bool::from(found) {
             return Err(Rejection::SignatureMismatch);
         }
         let timestamp = match &self.timestamp_in_body {

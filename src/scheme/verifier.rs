@@ -3,17 +3,18 @@
 use super::compile;
 use super::compiled::{CompiledScheme, Coverage};
 use super::delivery::DeliveryId;
-use super::description::SchemeDescription;
+use super::description::{SchemeDescription, SignatureEncoding};
 use super::facts::ProviderFacts;
 use super::given_keys::GivenKeys;
 use super::keys::{self, VerificationKey};
 use super::strength::Weakness;
 use super::types::{HeadRef, ListedKeys, NamedSecret, SchemeFault, SignRequest};
-use super::{facts, presets, sign};
+use super::{facts, header, presets, sign};
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A scheme with its keys: everything that is the same for all requests of a route.
@@ -188,18 +189,29 @@ impl Verifier {
         sign::sign(&self.scheme, keys, request, now_unix)
     }
 
-    /// The HMAC of a text under the key of this index, in hex, for a challenge that asks the receiver to prove that it
-    /// has the key (Zoom). The caller must ensure that the text cannot be a signed payload. `None` for schemes without
-    /// a MAC.
+    /// The HMAC of a text under the key of this index, for a challenge that asks the receiver to prove that it has the
+    /// key. The caller must ensure that the text cannot be a signed payload. `None` for schemes without a MAC.
     #[must_use]
-    pub fn hmac_hex(&self, key: usize, text: &[u8]) -> Option<String> {
+    pub fn hmac(&self, key: usize, text: &[u8], encoding: SignatureEncoding) -> Option<String> {
         match &self.scheme.keys.get(key)?.key {
             VerificationKey::Mac(mac) => {
                 let mut mac = mac.clone();
                 mac.update(text);
-                Some(hex::encode(mac.finish().as_slice()))
+                Some(header::encode(mac.finish().as_slice(), encoding))
             }
             VerificationKey::Public(_) | VerificationKey::Token(..) | VerificationKey::Digest(..) => None,
         }
+    }
+
+    /// From now on, refuses a webhook whose whole signed payload is a text of which an unsigned challenge may ask the
+    /// HMAC ([`super::plain`]), so that the answer is no signature.
+    pub fn refuse_plain_payloads(&self) {
+        self.scheme.refuses_plain_payloads.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a request without a body carries a signature, genuine or not.
+    #[must_use]
+    pub fn carries_signature(&self, head: &HeadRef<'_>) -> bool {
+        self.scheme.carries_signature(head)
     }
 }

@@ -46,8 +46,8 @@ pub struct Route {
     pub body_limit: usize,
     /// Time from the end of the head to the end of the body.
     pub body_timeout: Duration,
-    /// Challenge of the provider that hookgate answers instead of the application; `None` unless the route enables it.
-    pub challenge: Option<Challenge>,
+    /// Challenges of the provider that hookgate answers instead of the application; empty unless the route enables them.
+    pub challenges: Vec<Challenge>,
     /// Name and source of the token with which the provider's challenge is checked.
     pub verify_token: Option<SecretInfo>,
     /// Status of refusals about the signature.
@@ -144,8 +144,12 @@ impl Serialize for Route {
         table.serialize_entry("body_timeout", &duration_text(self.body_timeout))?;
         table.serialize_entry("reject_status", &self.reject_status.as_u16())?;
         table.serialize_entry("refusal_detail", if self.refusal_detail { "reason" } else { "none" })?;
-        if self.challenge.is_some() {
-            table.serialize_entry("handshake", &true)?;
+        let described: Vec<_> = self.challenges.iter().filter_map(Challenge::description).collect();
+        match &described[..] {
+            [] if self.challenges.is_empty() => {}
+            [] => table.serialize_entry("challenge", &true)?,
+            [one] => table.serialize_entry("challenge", one)?,
+            several => table.serialize_entry("challenge", several)?,
         }
         if let Some(token) = &self.verify_token {
             table.serialize_entry("verify_token", token)?;

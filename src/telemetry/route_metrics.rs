@@ -256,7 +256,7 @@ pub(super) const VERDICTS: usize = 4 + 2 * Rejection::ALL.len();
 const VERDICT_LABELS: [&str; 6] = [
     "forwarded",
     "acknowledged",
-    "handshake",
+    "challenge",
     "reported",
     "rejected",
     "failed",

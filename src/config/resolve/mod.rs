@@ -10,8 +10,9 @@
 //! | --- | --- |
 //! | [`route`] | `[[route]]` |
 //! | [`replay_policy`] | `replay` of a route |
+//! | [`route_http`] | `methods` and `reject_status` of a route |
 //! | [`dedupe`] | `dedupe` of a route |
-//! | [`challenge`] | `handshake` and `verify_token` of a route |
+//! | [`challenge`] | `challenge` and `verify_token` of a route |
 //! | [`route_pattern`] | `host` and `path` of a route |
 //! | [`upstream`] | `[upstreams.NAME]` and `upstream` of a route |
 //! | [`upstream_servers`] | `url`, `ejection` and `health_check` of an upstream |
@@ -30,6 +31,7 @@ mod network;
 mod replay_policy;
 mod replay_store;
 mod route;
+mod route_http;
 mod route_pattern;
 mod secret;
 mod upstream;

@@ -1,13 +1,16 @@
 //! `[[route]]`: the scheme with its secrets, and the checks of keys that depend on each other.
 
 use super::Resolver;
+use super::challenge::{ChallengedScheme, SigningRoutes};
 use super::upstream::NamedUpstreams;
 use crate::config::fault::{alternatives, closest};
 use crate::config::file::{self, RefusalDetail, RouteMode};
-use crate::config::value::{Count, Keyword, OneOrMany, RequestRate, Tolerance};
+use crate::config::value::{Keyword, OneOrMany, RequestRate, Tolerance};
+use crate::scheme::challenge::Challenge;
 use crate::scheme::{ListedKeys, Verifier, presets};
 use crate::settings::{Address, Dedupe, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, size_text};
 use hyper::{Method, StatusCode};
+use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
 impl Resolver<'_> {
@@ -31,6 +34,7 @@ impl Resolver<'_> {
         let mut patterns: Vec<(String, Option<String>, String)> = Vec::new();
         let mut names: Vec<(String, String)> = Vec::new();
         let mut shared = Vec::new();
+        let mut signing = SigningRoutes::default();
         for (key, mut written) in list.into_paths("route") {
             let host = self.host(&format!("{key}.host"), written.host.take().as_deref());
             let path = self.route_path(&format!("{key}.path"), written.path.take());
@@ -71,10 +75,25 @@ impl Resolver<'_> {
                 );
             }
             let settings = self.settings(&key, &written, scheme.as_ref(), limits);
-            let provider = scheme.as_ref().map(|scheme| scheme.provider.as_str());
-            let (challenge, verify_token) =
-                self.challenge(&key, provider, written.handshake, written.verify_token.take());
-            if let (Some(path), Some(upstream), Some(scheme)) = (path, upstream, scheme) {
+            let challenged = scheme.as_ref().map(|scheme| ChallengedScheme {
+                provider: &scheme.provider,
+                verifier: &scheme.verifier,
+                keys: &scheme.keys,
+                methods: &settings.methods,
+            });
+            let (challenges, verify_token) = self.challenges(
+                &key,
+                challenged,
+                written.challenge.take(),
+                written.handshake,
+                written.verify_token.take(),
+            );
+            if let (Some(path), Some(upstream), Some(mut scheme)) = (path, upstream, scheme) {
+                let digests = std::mem::take(&mut scheme.digests);
+                signing.note(&key, &name, digests, &challenges);
+                if challenges.iter().any(Challenge::signs) {
+                    scheme.verifier.refuse_plain_payloads();
+                }
                 let route = Route {
                     name,
                     host,
@@ -90,7 +109,7 @@ impl Resolver<'_> {
                     report_only: settings.report_only,
                     body_limit: settings.body_limit,
                     body_timeout: settings.body_timeout,
-                    challenge,
+                    challenges,
                     reject_status: settings.reject_status,
                     refusal_detail: settings.refusal_detail,
                     secrets: scheme.keys,
@@ -102,6 +121,7 @@ impl Resolver<'_> {
                 self.networks(&format!("{key}.allow"), written.allow);
             }
         }
+        signing.report(&mut self.report);
         self.unused_upstreams(&named);
         routes
     }
@@ -156,6 +176,8 @@ impl Resolver<'_> {
             self.check_provider(key, &provider);
             return None;
         }
+        let digests = lists.secrets.iter().chain(&lists.public_keys);
+        let digests = digests.map(|key| Sha256::digest(key.secret.expose()).into()).collect();
         let place = |index: Option<usize>| index.and_then(|index| places.get(index)).map_or(key, String::as_str);
         match Verifier::with_lists(&provider, written.custom.take(), lists, written.public_url.as_deref()) {
             Ok(verifier) => {
@@ -169,6 +191,7 @@ impl Resolver<'_> {
                     verifier,
                     provider,
                     keys,
+                    digests,
                 })
             }
             Err(problems) => {
@@ -268,35 +291,6 @@ impl Resolver<'_> {
         }
     }
 
-    /// The accepted methods, each once.
-    fn methods(&mut self, key: &str, written: &OneOrMany<String>) -> Vec<Method> {
-        let mut methods = Vec::new();
-        for (key, text) in written.paths(key) {
-            match Method::from_bytes(text.as_bytes()) {
-                Ok(Method::CONNECT | Method::TRACE) => {
-                    self.report
-                        .fault(&key, "a webhook cannot use CONNECT or TRACE", "write \"POST\"");
-                }
-                Ok(method) if text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') => {
-                    if !methods.contains(&method) {
-                        methods.push(method);
-                    }
-                }
-                Ok(_) | Err(_) => {
-                    self.report.fault(
-                        &key,
-                        "this is not a method in capital letters",
-                        "write \"POST\" or \"GET\"",
-                    );
-                }
-            }
-        }
-        if methods.is_empty() {
-            methods.push(defaults::METHOD);
-        }
-        methods
-    }
-
     /// The tolerance of a route; `None` accepts every age.
     fn tolerance(
         &mut self,
@@ -332,26 +326,6 @@ impl Resolver<'_> {
             None => scheme.verifier.default_tolerance(),
         }
     }
-
-    /// The status of refusals about the signature.
-    fn reject_status(&mut self, key: &str, written: Option<Count>) -> StatusCode {
-        let Some(Count(status)) = written else {
-            return defaults::REJECT_STATUS;
-        };
-        let status = u16::try_from(status)
-            .ok()
-            .filter(|status| matches!(status, 400 | 401 | 403 | 500));
-        if status.is_none() {
-            self.report.fault(
-                key,
-                "senders interpret other statuses as success, as a redirect or as a removed endpoint",
-                "write 400, 401, 403, or 500 for providers that retry only on 5xx",
-            );
-        }
-        status
-            .and_then(|status| StatusCode::from_u16(status).ok())
-            .unwrap_or(defaults::REJECT_STATUS)
-    }
 }
 
 /// The scheme of a route.
@@ -362,6 +336,8 @@ struct ResolvedScheme {
     provider: String,
     /// Names and sources of the keys, in the order of `verifier`.
     keys: Vec<SecretInfo>,
+    /// SHA-256 of every key.
+    digests: Vec<[u8; 32]>,
 }
 
 /// The part of [`Route`] that needs neither the path nor the upstream.

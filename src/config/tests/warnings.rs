@@ -57,7 +57,10 @@ fn weak_algorithms_and_partly_signed_bodies_get_a_warning() {
     assert_warnings(&digest("md5"), &[(PROVIDER, "MD5")]);
     assert_warnings(&digest("sha1"), &[(PROVIDER, "SHA-1")]);
     assert_warnings(&digest("sha256"), &[(PROVIDER, "SHA-256")]);
-    assert_warnings(&route("intercom", window), &[(PROVIDER, "HMAC-SHA1")]);
+    assert_warnings(
+        &route("intercom", window),
+        &[(PROVIDER, "HMAC-SHA1"), ("route[0].challenge", "unsigned HEAD")],
+    );
     assert_warnings(&route("gitlab-token", window), &[(PROVIDER, "compares a token")]);
     assert_warnings(&route("mailgun", ""), &[(PROVIDER, "does not sign the whole body")]);
 
@@ -84,40 +87,60 @@ fn a_faulty_secret_does_not_warn_of_the_tolerance() {
     assert_eq!(undecodable.warnings, Vec::<String>::new());
 }
 
-/// `handshake` needs a provider that sends a challenge, and Meta's challenge needs a token.
+/// `challenge = true` needs a preset that sends a challenge, and Meta's challenge needs a token.
 #[test]
 fn challenges_are_checked_at_start() {
-    assert!(
-        route("slack", "handshake = true").config().routes[0]
-            .challenge
-            .is_some()
-    );
-    assert!(route("slack", "").config().routes[0].challenge.is_none());
+    assert!(route("slack", "challenge = true").config().routes[0].challenges.len() == 1);
+    assert!(route("slack", "").config().routes[0].challenges.is_empty());
     let token = "verify_token = { env = \"TOKEN\" }";
-    let meta = route("meta", &format!("handshake = true\n{token}")).variable("TOKEN", "canary of a token");
+    let meta = route("meta", &format!("challenge = true\n{token}")).variable("TOKEN", "canary of a token");
     let loaded = meta.inspect().unwrap();
-    assert!(loaded.config.routes[0].challenge.is_some());
+    assert_eq!(loaded.config.routes[0].challenges.len(), 1);
     assert!(!format!("{loaded:?}").contains("canary of"));
     assert_eq!(meta.printed()["route"][0]["verify_token"]["value"], "[redacted]");
     for (provider, lines, key, words) in [
-        ("paddle", "handshake = true", "route[0].handshake", "slack, zoom"),
-        ("meta", "handshake = true", "route[0].handshake", "verify_token"),
-        ("meta", token, "route[0].verify_token", "handshake = true"),
+        ("paddle", "challenge = true", "route[0].challenge", "slack, zoom"),
         (
             "slack",
-            &format!("handshake = true\n{token}"),
+            "challenge = true\nhandshake = true",
+            "route[0].handshake",
+            "older name",
+        ),
+        (
+            "custom",
+            "challenge = { query = \"a\", header = \"b\" }\ncustom = { signature = { header = \"S\" } }",
+            "route[0].challenge",
+            "more than one",
+        ),
+        (
+            "custom",
+            "challenge = [{ method = \"HEAD\" }, { body = \"ping\", method = \"PUT\" }]\ncustom = { signature = { header = \"S\" } }",
+            "route[0].challenge[1].method",
+            "add \"PUT\" to `methods`",
+        ),
+        (
+            "slack",
+            "challenge = \"yes\"",
+            "route[0].challenge",
+            "write true, false",
+        ),
+        ("meta", "challenge = true", "route[0].challenge", "verify_token"),
+        ("meta", token, "route[0].verify_token", "challenge = true"),
+        (
+            "slack",
+            &format!("challenge = true\n{token}"),
             "route[0].verify_token",
             "remove it",
         ),
         (
             "meta",
-            "handshake = true\nverify_token = { env = \"EMPTY\" }",
+            "challenge = true\nverify_token = { env = \"EMPTY\" }",
             "route[0].verify_token",
             "empty",
         ),
         (
             "meta",
-            "handshake = true\nverify_token = { env = \"NOWHERE\" }",
+            "challenge = true\nverify_token = { env = \"NOWHERE\" }",
             "route[0].verify_token",
             "NOWHERE",
         ),
@@ -133,4 +156,37 @@ fn challenges_are_checked_at_start() {
             "{text}"
         );
     }
+}
+
+/// `check` names the challenge of a preset whose route says nothing about it.
+#[test]
+fn a_preset_with_a_challenge_is_named() {
+    let window = "replay = { window = \"10m\" }";
+    let challenge = "route[0].challenge";
+    for provider in ["dropbox", "meta"] {
+        assert_warnings(&route(provider, window), &[(challenge, "write `challenge = true`")]);
+        assert_warnings(&route(provider, &format!("{window}\nchallenge = false")), &[]);
+    }
+    assert_warnings(&route("dropbox", &format!("{window}\nchallenge = true")), &[]);
+    assert_warnings(&route("paddle", ""), &[]);
+    let older = format!("{window}\nhandshake = true");
+    assert_warnings(&route("dropbox", &older), &[("route[0].handshake", "challenge = true")]);
+    assert_eq!(route("dropbox", &older).printed()["route"][0]["challenge"], true);
+    // A signed challenge reaches the application, so this is a remark only.
+    assert_warnings(&route("slack", ""), &[]);
+    let notes = route("slack", "").inspect().unwrap().notes;
+    assert!(notes.iter().any(|note| note.contains("url_verification")), "{notes:?}");
+}
+
+/// The HMAC that answers a challenge would be a signature on a route with the same secret.
+#[test]
+fn a_secret_that_answers_challenges_belongs_to_one_route() {
+    let crc =
+        "challenge = { query = \"crc\", answer = { hmac = \"hex\" } }\ncustom = { signature = { header = \"S\" } }";
+    let other = "[[route]]\npath = \"/b\"\nprovider = \"github\"\nsecrets = { env = \"SECRET\" }\nupstream = \"http://127.0.0.1:8000\"";
+    let alone = route("custom", crc).config();
+    assert!(alone.routes[0].challenges[0].signs());
+    let faults = route("custom", &format!("{crc}\n{other}")).faults();
+    assert_eq!(faults.faults.len(), 1, "{faults}");
+    assert!(faults.to_string().contains("a secret of its own"), "{faults}");
 }

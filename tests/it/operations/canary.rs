@@ -121,7 +121,7 @@ fn check_prints_no_secret() {
     let file = setup.directory().join("secret");
     std::fs::write(&file, format!("{IN_FILE}\n")).unwrap();
     let more = format!(
-        "[[route]]\nname = \"file\"\npath = \"/file\"\nprovider = \"meta\"\nhandshake = true\nverify_token = {{ env = \"TOKEN\" }}\nsecrets = [{{ file = {file:?} }}]\nupstream = {{ url = \"http://127.0.0.1:1\", headers = {{ X-Token = {{ env = \"TOKEN\" }} }} }}"
+        "[[route]]\nname = \"file\"\npath = \"/file\"\nprovider = \"meta\"\nchallenge = true\nverify_token = {{ env = \"TOKEN\" }}\nsecrets = [{{ file = {file:?} }}]\nupstream = {{ url = \"http://127.0.0.1:1\", headers = {{ X-Token = {{ env = \"TOKEN\" }} }} }}"
     );
     let setup = setup.secrets(&[IN_ENVIRONMENT]).more(&more);
     setup.write();
@@ -176,7 +176,7 @@ fn a_panic_prints_no_secret() {
     let setup = Setup::new("http://127.0.0.1:1").secrets(&[IN_ENVIRONMENT]);
     let token = "upstream = { url = \"http://127.0.0.1:1\", headers = { X-Token = { env = \"TOKEN\" } } }";
     let setup = setup.more(&format!(
-        "[[route]]\nname = \"meta\"\npath = \"/meta\"\nprovider = \"meta\"\nhandshake = true\nverify_token = {{ env = \"TOKEN\" }}\nsecrets = [{{ env = \"SECOND\" }}]\n{token}"
+        "[[route]]\nname = \"meta\"\npath = \"/meta\"\nprovider = \"meta\"\nchallenge = true\nverify_token = {{ env = \"TOKEN\" }}\nsecrets = [{{ env = \"SECOND\" }}]\n{token}"
     ));
     setup.write();
     let output = std::process::Command::new(std::env::current_exe().unwrap())
@@ -201,7 +201,7 @@ fn a_panic_prints_no_secret() {
         "all values at hand",
         "stack backtrace",
         "PADDLE_SECRET_0",
-        "challenge: Some(",
+        "challenges: [",
     ] {
         assert!(printed.contains(expected), "{expected} is not in {printed}");
     }

@@ -23,12 +23,12 @@ fn route(provider: &str, keys: &str, more: &str, upstream: &Upstream) -> String 
 
 /// All five providers with their challenges enabled, and Slack and Dropbox again without.
 fn gateway(upstream: &Upstream, discord: &str) -> Gateway {
-    let token = "handshake = true\nverify_token = { env = \"TOKEN\" }";
+    let token = "challenge = true\nverify_token = { env = \"TOKEN\" }";
     let routes = [
-        route("slack", "secrets", "handshake = true", upstream),
-        route("zoom", "secrets", "handshake = true", upstream),
-        route("discord", "public_keys", "handshake = true", upstream),
-        route("dropbox", "secrets", "handshake = true", upstream),
+        route("slack", "secrets", "challenge = true", upstream),
+        route("zoom", "secrets", "challenge = true", upstream),
+        route("discord", "public_keys", "challenge = true", upstream),
+        route("dropbox", "secrets", "challenge = true", upstream),
         route("meta", "secrets", token, upstream),
         route("slack", "secrets", "", upstream)
             .replace("/slack", "/slack-plain")
@@ -182,7 +182,6 @@ fn challenges_do_not_bypass_verification() {
             405,
         ),
         ("GET", "/dropbox?challenge=a&challenge=b".into(), String::new(), "", 405),
-        ("GET", "/dropbox?challenge=a&next=b".into(), String::new(), "", 405),
         (
             "GET",
             format!("/dropbox?challenge={}", "a".repeat(20_000)),
@@ -249,4 +248,125 @@ fn challenges_do_not_bypass_verification() {
     // Without the option a signed challenge is forwarded to the application.
     let response = send(&gateway, "POST", "/slack-plain", &v0(SLACK, slack), slack);
     assert_eq!((response.status, upstream.requests().len()), (200, 2));
+}
+
+/// One route of `custom` whose HMAC covers the body, with this challenge.
+fn described(upstream: &Upstream, challenge: &str) -> Gateway {
+    let route = format!(
+        "[[route]]\nname = \"acme\"\npath = \"/acme\"\nprovider = \"custom\"\nsecrets = [{{ env = \"KEY\" }}]\nupstream = {:?}\nchallenge = {challenge}\n[route.custom]\nsignature = {{ header = \"X-Signature\" }}\n",
+        upstream.url()
+    );
+    Setup::new(&upstream.url()).more(&route).variable("KEY", KEY).start()
+}
+
+/// What anyone can ask for is not accepted as a signature, whatever is asked.
+#[test]
+fn the_answer_to_a_challenge_is_no_signature() {
+    let upstream = Upstream::ok();
+    let challenge = "{ query = \"crc_token\", answer = { json = \"response_token\", hmac = \"hex\" } }";
+    let gateway = described(&upstream, challenge);
+    for text in ["abc", "a", "1.2", "token_-"] {
+        let answer = send(&gateway, "GET", &format!("/acme?crc_token={text}"), "", "");
+        answered(
+            &answer,
+            "application/json",
+            &json!({ "response_token": mac(text) }).to_string(),
+        );
+        let forged = send(
+            &gateway,
+            "POST",
+            "/acme",
+            &format!("X-Signature: {}\r\n", mac(text)),
+            text,
+        );
+        assert_eq!(forged.status, 401, "{text}: {forged:?}");
+    }
+    upstream.assert_untouched();
+    let body = r#"{"id":1}"#;
+    let genuine = send(
+        &gateway,
+        "POST",
+        "/acme",
+        &format!("X-Signature: {}\r\n", mac(body)),
+        body,
+    );
+    assert_eq!(genuine.status, 200);
+    assert_eq!(upstream.only().body, body.as_bytes());
+}
+
+/// An unsigned request that is not exactly the challenge is refused as before, and so is a long body, before it is held.
+#[test]
+fn a_challenge_in_the_body_lets_nothing_else_in() {
+    let upstream = Upstream::ok();
+    let gateway = described(
+        &upstream,
+        "[{ body = \"webhook_id={number}\" }, { pointer = \"/challenge\" }]",
+    );
+    answered_empty(&send(&gateway, "POST", "/acme", "", "webhook_id=42"));
+    answered(
+        &send(&gateway, "POST", "/acme", "", r#"{"challenge":"a b"}"#),
+        "text/plain",
+        "a b",
+    );
+    let long = format!("{{\"challenge\":\"a\"}}{}", " ".repeat(5000));
+    for body in ["webhook_id=42&a=b", "{}", r#"{"challenge":"<b>"}"#, "", &long] {
+        let refused = send(&gateway, "POST", "/acme", "", body);
+        let shown: String = body.chars().take(40).collect();
+        assert_eq!(refused.status, 401, "{shown}: {refused:?}");
+        assert!(
+            String::from_utf8_lossy(&refused.body).contains("signature_missing"),
+            "{shown}"
+        );
+    }
+    // A body without a declared length is read up to the same bound.
+    let chunked = |body: &str| {
+        let head = "POST /acme HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n";
+        gateway.exchange(format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).as_bytes())
+    };
+    answered_empty(&chunked("webhook_id=7"));
+    assert_eq!(chunked(&long).status, 401);
+    // With a signature, the same body is a webhook.
+    let signed = send(&gateway, "POST", "/acme", "X-Signature: 00\r\n", "webhook_id=42");
+    assert_eq!(signed.status, 401);
+    upstream.assert_untouched();
+    let body = r#"{"challenge":"a webhook"}"#;
+    let genuine = send(
+        &gateway,
+        "POST",
+        "/acme",
+        &format!("X-Signature: {}\r\n", mac(body)),
+        body,
+    );
+    assert_eq!(genuine.status, 200);
+    assert_eq!(upstream.only().body, body.as_bytes());
+}
+
+#[track_caller]
+fn answered_empty(response: &Response) {
+    assert_eq!((response.status, response.body.len()), (200, 0), "{response:?}");
+}
+
+/// Anyone can send unsigned challenges, so a route answers a few in each second. They are counted.
+#[test]
+fn unsigned_challenges_are_limited_and_counted() {
+    let upstream = Upstream::ok();
+    let gateway = described(&upstream, "{ method = \"HEAD\" }");
+    // The limit is for each second of the clock, so the number of answers before the first refusal varies.
+    let mut answered = 0.0;
+    loop {
+        match send(&gateway, "HEAD", "/acme", "", "").status {
+            200 => answered += 1.0,
+            429 => break,
+            other => panic!("{other}"),
+        }
+        assert!(answered < 1_000.0, "no refusal");
+    }
+    assert!(answered >= 10.0, "{answered}");
+    upstream.assert_untouched();
+    let count = |verdict: &str, reason: &str, value: f64| {
+        let labels = [("route", "acme"), ("verdict", verdict), ("reason", reason)];
+        gateway.wait_for_metric("hookgate_requests_total", &labels, value);
+    };
+    count("challenge", "none", answered);
+    count("rejected", "rate_limited", 1.0);
 }
