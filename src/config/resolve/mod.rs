@@ -13,10 +13,10 @@
 //! | [`route_http`] | `methods` and `reject_status` of a route |
 //! | [`dedupe`] | `dedupe` of a route |
 //! | [`challenge`] | `challenge` and `verify_token` of a route |
-//! | [`route_pattern`] | `host` and `path` of a route |
 //! | [`upstream`] | `[upstreams.NAME]` and `upstream` of a route |
 //! | [`upstream_servers`] | `url`, `ejection` and `health_check` of an upstream |
 //! | [`upstream_url`] | from text to a target |
+//! | [`route_pattern`] | `host` and `path` of a route |
 //! | [`listener`] | `[[listen]]` and `[admin]` |
 //! | [`replay_store`] | `[replay]` |
 //! | [`network`] | lists of networks, single addresses and presets |
