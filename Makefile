@@ -25,7 +25,7 @@ test: test-apps ## install what the tests need, then run every test
 	fi
 
 # Protocol tests that start a real server or proxy, which `make test-apps` installs. `make test-quick` leaves them out.
-WITH_TOOLS := servers:: haproxy
+WITH_TOOLS := servers:: haproxy protocol::differential::
 
 # Nothing is installed for these tests: no applications, no Redis, no Prometheus, no root.
 test-quick: ## library and protocol tests only; needs no tools, takes less than a minute after the build
@@ -142,12 +142,14 @@ docs: ## build the API documentation
 	@echo "open $(TARGET)/doc/hookgate/index.html"
 
 # cargo-fuzz needs compiler flags that only a nightly toolchain accepts. RUSTC_BOOTSTRAP makes the stable one accept them.
-fuzz: ## run every fuzz target for FUZZ_SECONDS (60) each
+fuzz: $(APPS)/python.stamp $(APPS)/debian.stamp ## run every fuzz target for FUZZ_SECONDS (60) each
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	@set -e; for target in $$(RUSTC_BOOTSTRAP=1 cargo fuzz list); do \
 	  echo "fuzz $$target"; mkdir -p fuzz/corpus/$$target; \
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(FUZZ_SECONDS); \
 	done
+	FUZZ_STREAM_SECONDS=$(FUZZ_SECONDS) cargo test --test it -- --nocapture --exact \
+	  protocol::differential::other_parsers_read_the_same_requests_in_random_streams
 
 bench: ## compare verification with a bare HMAC, then hookgate with nginx and HAProxy (ROWS="2k idle" selects rows)
 	cargo bench --bench verify

@@ -3,6 +3,7 @@
 mod aliasing;
 mod answers;
 mod bounds;
+mod differential;
 mod fairness;
 mod framing;
 mod http2_fields;
