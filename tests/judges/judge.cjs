@@ -24,6 +24,7 @@ function judge(stream) {
 }
 
 const input = require('fs').readFileSync(0, 'utf8');
-for (const line of input.split('\n')) {
-  if (line) console.log(JSON.stringify({ llhttp: judge(Buffer.from(line, 'hex')) }));
+// A line without digits is an empty stream; nothing follows the last line end.
+for (const line of input.split('\n').slice(0, -1)) {
+  console.log(JSON.stringify({ llhttp: judge(Buffer.from(line, 'hex')) }));
 }

@@ -51,8 +51,10 @@ def by_waitress(stream):
         while stream and not parser.completed:
             used = parser.received(stream)
             stream = stream[used:]
-        if not parser.completed or parser.empty:
+        if not parser.completed:
             return
+        if parser.empty:  # Empty lines before a request.
+            continue
         if parser.error:
             raise ValueError(parser.error)
         yield parser.command, parser.get_body_stream().read()
