@@ -41,7 +41,7 @@ fn record(key: &str, kind: Kind, report: &mut Report) {
                     alternatives(known.iter().copied(), "and")
                 )
             };
-            match (explanation(key, &name), closest(&name, known.iter().copied())) {
+            match (explanation(key, &name, known), closest(&name, known.iter().copied())) {
                 (Some(explanation), _) => report.fault(key, explanation, ""),
                 (None, Some(meant)) => report.fault(key, format!("unknown key `{name}`, did you mean `{meant}`?"), ""),
                 (None, None) => report.fault(key, format!("unknown key `{name}`"), known_here()),
@@ -56,7 +56,8 @@ fn record(key: &str, kind: Kind, report: &mut Report) {
             );
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-            report.fault(key, format!("this is {}, expected {expected}", kind_of(&found)), "");
+            let (problem, fix) = wrong_type(key, &found, &expected.to_string());
+            report.fault(key, problem, fix);
         }
         // The types of `value` put the problem on the first line and the fix on the second.
         Kind::Message(message) => match message.split_once('\n') {
@@ -77,8 +78,61 @@ fn record(key: &str, kind: Kind, report: &mut Report) {
     }
 }
 
+/// The problem and the fix of a value of another type than its key has.
+fn wrong_type(key: &str, found: &Actual, expected: &str) -> (String, String) {
+    let name = key.rsplit('.').next().unwrap_or(key);
+    let name = name.split('[').next().unwrap_or(name);
+    let is = kind_of(found);
+    let is_number = matches!(found, Actual::Unsigned(_) | Actual::Signed(_));
+    match (name, found) {
+        ("address", Actual::Unsigned(port)) => (
+            String::from("this is a number, and an address is a text with an IP address and a port"),
+            format!("write \"0.0.0.0:{port}\", or \"127.0.0.1:{port}\" for this machine only"),
+        ),
+        ("host" | "path" | "provider", Actual::Seq) => (
+            format!("this is a list, and a route has one `{name}`"),
+            String::from("write a `[[route]]` for each"),
+        ),
+        ("dedupe" | "health_check", Actual::Bool(_)) => (
+            format!("this is a boolean, and `{name}` is a table"),
+            format!("write `{name} = {{}}` to turn it on, or remove the line"),
+        ),
+        ("replay" | "ejection", Actual::Bool(_)) => (
+            format!("this is a boolean, and `{name}` is a table"),
+            match name {
+                "replay" => String::from("write `replay = { enabled = false }` to turn it off"),
+                _ => String::from("write `ejection = { failures = 0 }` to turn it off"),
+            },
+        ),
+        ("tls", Actual::Bool(_)) => (
+            String::from("this is a boolean, and `tls` is a certificate with its key"),
+            String::from("write `tls = { certificate = \"…\", key = \"…\" }`, or `plaintext = true` in place of it"),
+        ),
+        _ if expected.starts_with("struct ") || expected == "a map" => {
+            (format!("this is {is}, and `{name}` is a table"), format!("write `{name} = {{ … }}`"))
+        }
+        _ if expected == "a string" && (is_number || matches!(found, Actual::Bool(_) | Actual::Float(_))) => {
+            (format!("this is {is}, expected a string"), String::from("write it in quotation marks"))
+        }
+        _ => (format!("this is {is}, expected {expected}"), String::new()),
+    }
+}
+
 /// Why a key does not exist that people often try.
-fn explanation(key: &str, name: &str) -> Option<&'static str> {
+fn explanation(key: &str, name: &str, known: &[&str]) -> Option<String> {
+    // `HOOKGATE_LIMITS_CONNECTIONS` sets the key `limits_connections`.
+    let table = known.iter().find(|table| {
+        let rest = name.strip_prefix(**table).and_then(|rest| rest.strip_prefix('_'));
+        rest.is_some_and(|rest| !rest.is_empty())
+    });
+    if let (Some(table), false) = (table, key.contains('.')) {
+        let rest = name.get(table.len() + 1..).unwrap_or_default();
+        return Some(format!(
+            "unknown key `{name}`: `{rest}` is part of `[{table}]`, so a variable has two underscores between them, `HOOKGATE_{}__{}`",
+            table.to_ascii_uppercase(),
+            rest.to_ascii_uppercase(),
+        ));
+    }
     let in_secret = key.contains("secrets") || key.contains("public_keys") || key.contains("headers.");
     match name {
         "value" | "secret" | "literal" | "plain" if in_secret => Some(LITERAL_SECRET),
@@ -88,8 +142,12 @@ fn explanation(key: &str, name: &str) -> Option<&'static str> {
         "address" | "port" if !key.contains('.') => Some("unknown key at the top level: write it under `[listen]`"),
         "ports" | "port" => Some("unknown key: the port is part of the address, such as \"0.0.0.0:8443\""),
         "dedupe" => Some("unknown key: `dedupe` belongs to a route, so write it as `[route.dedupe]`"),
+        "url" if key.starts_with("route") => Some("unknown key `url`: the application's URL is `upstream = \"http://127.0.0.1:8000\"`"),
+        "routes" => Some("unknown key `routes`: write each route as `[[route]]`"),
+        "listeners" | "server" => Some("unknown key: write the listener as `[listen]`"),
         _ => None,
     }
+    .map(str::to_owned)
 }
 
 const fn kind_of(found: &Actual) -> &'static str {

@@ -3,9 +3,11 @@
 //! It uses `toml` directly, because figment's own TOML provider stops at the first error, quotes the faulty line (which may
 //! hold a secret) and discards the line numbers. All syntax errors are reported at once, with line and without text.
 
+use super::excerpt::Excerpt;
 use super::fault::{Fault, Report};
 use figment::value::{Dict, Value};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 /// A parsed file.
@@ -13,43 +15,114 @@ use toml::de::{DeTable, DeValue};
 pub(super) struct Document {
     /// Values by key.
     pub(super) tree: Dict,
-    /// Line of each key by its path, from 1.
-    pub(super) lines: BTreeMap<String, usize>,
+    /// Where each key and its value are in the text, by the path of the key.
+    places: BTreeMap<String, Place>,
+    text: String,
+}
+
+/// Where a key and its value are, in bytes of the text. An item of a list has no key of its own: both are the same.
+#[derive(Clone, Debug)]
+struct Place {
+    key: Range<usize>,
+    value: Range<usize>,
 }
 
 impl Document {
     /// Parses `text` and records its syntax errors.
     pub(super) fn parse(text: &str, report: &mut Report) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
-        let starts = line_starts(text);
-        for error in errors {
-            report.push(Fault {
-                key: String::new(),
-                problem: format!("this is not TOML: {}", error.message()),
-                fix: String::new(),
-                line: error.span().map(|span| line_of(&starts, span.start)),
-                origin: None,
-            });
-        }
-        let mut lines = Lines {
-            starts,
-            found: BTreeMap::new(),
+        let mut document = Self {
+            text: text.to_owned(),
+            ..Self::default()
         };
-        let tree = lines.table(table.get_ref(), "");
-        Self {
-            tree,
-            lines: lines.found,
+        if let Some((problem, fix)) = other_format(text).filter(|_| !errors.is_empty()) {
+            report.fault("", problem, fix);
+            return document;
         }
+        for error in errors {
+            let (problem, fix) = syntax_error(text, &error);
+            let mut fault = Fault {
+                problem,
+                fix,
+                ..Fault::default()
+            };
+            if let Some(span) = error.span() {
+                document.show(&mut fault, span);
+            }
+            report.push(fault);
+        }
+        let mut places = Places::default();
+        document.tree = places.table(table.get_ref(), "");
+        document.places = places.found;
+        document
     }
 
-    /// Line of `key`, or of the nearest table around it, and the path of what was found.
-    pub(super) fn line(&self, key: &str) -> Option<(usize, &str)> {
-        self.lines
+    /// Adds line, column and the line's text to the fault of a key, or of the nearest table around it.
+    pub(super) fn locate(&self, fault: &mut Fault) {
+        let Some((path, place)) = self.place(&fault.key) else { return };
+        let is_value = path == fault.key && !fault.problem.starts_with("unknown key");
+        self.show(fault, if is_value { place.value.clone() } else { place.key.clone() });
+    }
+
+    /// The path of `key`, or of the nearest table around it.
+    pub(super) fn nearest(&self, key: &str) -> Option<&str> {
+        self.place(key).map(|(path, _)| path)
+    }
+
+    fn place(&self, key: &str) -> Option<(&str, &Place)> {
+        self.places
             .iter()
             .filter(|(path, _)| super::fault::is_within(key, path))
             .max_by_key(|(path, _)| path.len())
-            .map(|(path, line)| (*line, path.as_str()))
+            .map(|(path, place)| (path.as_str(), place))
     }
+
+    fn show(&self, fault: &mut Fault, part: Range<usize>) {
+        let before = self.text.get(..part.start).unwrap_or_default();
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        fault.line = Some(before.matches('\n').count() + 1);
+        fault.column = Some(before.get(start..).unwrap_or_default().chars().count() + 1);
+        fault.excerpt = Excerpt::new(&self.text, part);
+    }
+}
+
+/// What a file in another format is, and what to do. Called only for a text that is not TOML.
+fn other_format(text: &str) -> Option<(&'static str, &'static str)> {
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    if first.starts_with('{') || serde_json::from_str::<serde_json::Value>(text).is_ok() {
+        return Some(("this is JSON, and the configuration is TOML", "write `key = value`, and tables as `[listen]` and `[[route]]`"));
+    }
+    let is_yaml_key = |line: &str| {
+        let key = line.trim_start_matches("- ").split_once(':').map(|(key, _)| key);
+        key.is_some_and(|key| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'))
+    };
+    (first == "---" || is_yaml_key(first))
+        .then_some(("this is YAML, and the configuration is TOML", "write `key = value` in place of `key: value`, and tables as `[listen]` and `[[route]]`"))
+}
+
+/// The problem and the fix of a syntax error, without words of the parser where they can be avoided.
+fn syntax_error(text: &str, error: &toml::de::Error) -> (String, String) {
+    let message = error.message();
+    let line = error.span().and_then(|span| {
+        let start = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
+        text.get(start..)?.lines().next()
+    });
+    let value = line.and_then(|line| line.split_once('=')).map(|(_, value)| value.trim());
+    let quotes = value.map_or(0, |value| value.matches('"').count());
+    let key = line.and_then(|line| line.split_once('=')).map_or("key", |(key, _)| key.trim());
+    if quotes % 2 == 1 {
+        return (String::from("a quotation mark is missing"), format!("write {key} = \"…\", with one mark on each side"));
+    }
+    if message.contains("string values must be quoted") || (quotes == 0 && message.contains("invalid")) && value.is_some() {
+        return (String::from("a text needs quotation marks"), format!("write {key} = \"…\""));
+    }
+    if value == Some("") {
+        return (String::from("this key has no value"), format!("write {key} = \"…\", or remove the line"));
+    }
+    if message.contains("duplicate key") {
+        return (String::from("this key or table is written twice"), String::from("remove one of them; several routes are written as `[[route]]`"));
+    }
+    (format!("this is not TOML: {message}"), String::new())
 }
 
 /// Parses a value of the command line or the environment: a TOML list or inline table if it is one, otherwise the text
@@ -58,24 +131,18 @@ pub(super) fn parse_inline(text: &str) -> Value {
     if text.starts_with(['[', '{'])
         && let Ok(value) = DeValue::parse(text)
     {
-        return Lines {
-            starts: Vec::new(),
-            found: BTreeMap::new(),
-        }
-        .value(value.get_ref(), "");
+        return Places::default().value(value.get_ref(), "");
     }
     Value::from(text)
 }
 
-/// Converts TOML values and records the line of each key.
-struct Lines {
-    /// Offset of the first byte of each line.
-    starts: Vec<usize>,
-    /// Line of each key by its path, from 1.
-    found: BTreeMap<String, usize>,
+/// Converts TOML values and records where each key and value is.
+#[derive(Default)]
+struct Places {
+    found: BTreeMap<String, Place>,
 }
 
-impl Lines {
+impl Places {
     fn table(&mut self, table: &DeTable<'_>, prefix: &str) -> Dict {
         let mut dict = Dict::new();
         for (key, value) in table {
@@ -84,7 +151,11 @@ impl Lines {
             } else {
                 format!("{prefix}.{}", key.get_ref())
             };
-            self.found.insert(path.clone(), line_of(&self.starts, key.span().start));
+            let place = Place {
+                key: key.span(),
+                value: value.span(),
+            };
+            self.found.insert(path.clone(), place);
             dict.insert(key.get_ref().to_string(), self.value(value.get_ref(), &path));
         }
         dict
@@ -106,8 +177,11 @@ impl Lines {
                 let mut values = Vec::with_capacity(items.len());
                 for (index, item) in items.iter().enumerate() {
                     let path = format!("{path}[{index}]");
-                    self.found
-                        .insert(path.clone(), line_of(&self.starts, item.span().start));
+                    let place = Place {
+                        key: item.span(),
+                        value: item.span(),
+                    };
+                    self.found.insert(path.clone(), place);
                     values.push(self.value(item.get_ref(), &path));
                 }
                 Value::from(values)
@@ -115,14 +189,4 @@ impl Lines {
             DeValue::Table(table) => Value::from(self.table(table, path)),
         }
     }
-}
-
-fn line_starts(text: &str) -> Vec<usize> {
-    std::iter::once(0)
-        .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-        .collect()
-}
-
-fn line_of(starts: &[usize], offset: usize) -> usize {
-    starts.partition_point(|start| *start <= offset)
 }

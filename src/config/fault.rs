@@ -3,6 +3,7 @@
 //! All faults are reported at once, so that an operator does not start the process again for each. A fault never quotes
 //! the value of a key that can hold a secret; it quotes keys, names of variables and paths of files.
 
+use super::excerpt::Excerpt;
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ pub struct Faults {
 }
 
 /// One problem that prevents the start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// Path of the key (`route[0].secrets[1].env`); empty if the fault concerns the whole file.
     pub key: String,
@@ -34,6 +35,10 @@ pub struct Fault {
     pub fix: String,
     /// Line in the file, from 1; for a missing key the line of its table.
     pub line: Option<usize>,
+    /// Column in that line, from 1, in characters.
+    pub column: Option<usize>,
+    /// The line itself, as far as it may be shown.
+    pub excerpt: Option<Excerpt>,
     /// Environment variable or "command line", if the key was not set by the file.
     pub origin: Option<String>,
 }
@@ -42,7 +47,10 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.origin, self.line) {
             (Some(origin), _) => write!(f, "{origin}: ")?,
-            (None, Some(line)) => write!(f, "line {line}: ")?,
+            (None, Some(line)) => match self.column {
+                Some(column) => write!(f, "line {line}, column {column}: ")?,
+                None => write!(f, "line {line}: ")?,
+            },
             (None, None) => {}
         }
         if !self.key.is_empty() {
@@ -68,6 +76,11 @@ impl fmt::Display for Faults {
         }
         for fault in &self.faults {
             write!(f, "\n  {fault}")?;
+            if let (Some(line), Some(excerpt)) = (fault.line, &fault.excerpt) {
+                for line in excerpt.lines(line) {
+                    write!(f, "\n    {line}")?;
+                }
+            }
         }
         Ok(())
     }
@@ -95,8 +108,7 @@ impl Report {
             key: key.into(),
             problem: problem.into(),
             fix: fix.into(),
-            line: None,
-            origin: None,
+            ..Fault::default()
         });
     }
 

@@ -87,8 +87,8 @@ pub(super) fn merge(file: Dict, sources: &Sources, report: &mut Report) -> (Dict
                         key: assignment.segments.join("."),
                         problem,
                         fix,
-                        line: None,
                         origin: Some(assignment.origin),
+                        ..Fault::default()
                     });
                 }
             }
@@ -141,8 +141,8 @@ fn command_line(sources: &Sources, report: &mut Report) -> Vec<Assignment> {
                 key: key.clone(),
                 problem: String::from("this is not a key"),
                 fix: String::from("write a key such as `limits.connections` or `route[0].path`"),
-                line: None,
                 origin: Some(String::from(COMMAND_LINE)),
+                ..Fault::default()
             });
         } else {
             assignments.push(Assignment {

@@ -115,15 +115,13 @@ fn locate(fault: &mut Fault, document: &Document, origins: &Origins) {
     if fault.line.is_some() || fault.origin.is_some() || fault.key.is_empty() {
         return;
     }
-    let line = document.line(&fault.key);
     let origin = origins
         .iter()
         .filter(|(path, _)| is_within(&fault.key, path))
         .max_by_key(|(path, _)| path.len());
-    match (line, origin) {
-        (Some((_, at)), Some((path, origin))) if path.len() >= at.len() => fault.origin = Some(origin.clone()),
-        (Some((line, _)), _) => fault.line = Some(line),
-        (None, Some((_, origin))) => fault.origin = Some(origin.clone()),
-        (None, None) => {}
+    let nearest = document.nearest(&fault.key).map_or(0, str::len);
+    match origin {
+        Some((path, origin)) if path.len() >= nearest => fault.origin = Some(origin.clone()),
+        Some(_) | None => document.locate(fault),
     }
 }

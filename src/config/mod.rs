@@ -24,11 +24,13 @@
 //! | [`value`] | durations, sizes and other single values |
 //! | [`credential`] | reads a secret from its source |
 //! | [`fault`] | faults and warnings |
+//! | [`excerpt`] | the line of the file that has a fault, as far as it may be shown |
 
 mod challenge_reference;
 mod credential;
 mod decode;
 mod document;
+mod excerpt;
 mod fault;
 mod file;
 mod layers;

@@ -18,6 +18,11 @@ pub(super) trait SingleValue: Sized {
     /// What to write instead of a value that does not parse.
     fn fix() -> String;
 
+    /// What to write in place of this text, where the mistake is a common one.
+    fn fix_for(_text: &str) -> Option<String> {
+        None
+    }
+
     /// Parses text.
     fn from_text(text: &str) -> Option<Self>;
 
@@ -89,12 +94,53 @@ impl SingleValue for DurationValue {
         String::from("write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\" (at most one year)")
     }
 
-    fn from_text(text: &str) -> Option<Self> {
-        let wait = humantime::parse_duration(text).ok()?;
-        // humantime accepts 0 without a unit.
-        let has_unit = text.bytes().any(|byte| byte.is_ascii_alphabetic());
-        (has_unit && wait <= MAX_DURATION).then_some(Self(wait))
+    fn fix_for(text: &str) -> Option<String> {
+        let (number, unit) = split_number(text)?;
+        let meant = match unit.to_ascii_lowercase().as_str() {
+            "" => return Some(format!("write the unit too, such as \"{number}s\" for seconds or \"{number}ms\" for milliseconds")),
+            "m" if unit == "M" => return Some(format!("write \"{number}m\" for minutes; months are not a unit")),
+            "sec" | "secs" | "second" | "seconds" | "s" => "s",
+            "min" | "mins" | "minute" | "minutes" => "m",
+            "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+            "d" | "day" | "days" => "d",
+            "ms" | "msec" | "millis" | "milliseconds" => "ms",
+            _ => return None,
+        };
+        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("write \"{number}{meant}\""))
     }
+
+    /// Parses `"500ms"`, `"1m30s"`: whole numbers, each with one of the units `ms`, `s`, `m`, `h` and `d`.
+    fn from_text(text: &str) -> Option<Self> {
+        let mut rest = text;
+        let mut sum = Duration::ZERO;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+            let (number, after) = rest.split_at_checked(digits)?;
+            let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+            let (unit, after) = after.split_at_checked(end)?;
+            let milliseconds: u64 = match unit {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                _ => return None,
+            };
+            let part = number.parse::<u64>().ok()?.checked_mul(milliseconds)?;
+            sum = sum.checked_add(Duration::from_millis(part))?;
+            rest = after;
+        }
+        (!text.is_empty() && sum <= MAX_DURATION).then_some(Self(sum))
+    }
+}
+
+/// A number, which may have a fraction, and the letters after it.
+fn split_number(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    let is_short = number.len() <= 12 && number.starts_with(|c: char| c.is_ascii_digit());
+    is_short.then(|| (number, unit.trim()))
 }
 
 /// A tolerance: a duration in whole seconds, or `"unlimited"`.
@@ -108,6 +154,10 @@ pub(super) enum Tolerance {
 
 impl SingleValue for Tolerance {
     const PROBLEM: &'static str = "this is not a tolerance";
+
+    fn fix_for(text: &str) -> Option<String> {
+        DurationValue::from_text(text).is_none().then(|| DurationValue::fix_for(text)).flatten()
+    }
 
     fn fix() -> String {
         String::from("write whole seconds such as \"5s\", or \"unlimited\" to accept any age")
@@ -132,6 +182,25 @@ impl SingleValue for Size {
 
     fn fix() -> String {
         String::from("write a whole number with its unit, such as \"64KiB\" or \"1MiB\"")
+    }
+
+    fn fix_for(text: &str) -> Option<String> {
+        let (number, unit) = split_number(text)?;
+        let (meant, smaller) = match unit.to_ascii_lowercase().as_str() {
+            "k" | "kb" | "kib" => ("KiB", "B"),
+            "m" | "mb" | "mib" => ("MiB", "KiB"),
+            "g" | "gb" | "gib" => ("GiB", "MiB"),
+            _ => return None,
+        };
+        if number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(format!("write \"{number}{meant}\""));
+        }
+        // A fraction in the next smaller unit, if it is a whole number there.
+        let (whole, fraction) = number.split_once('.')?;
+        let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+        let scaled = whole.parse::<u64>().ok()?.checked_mul(scale)?.checked_add(fraction.parse().ok()?)?;
+        let units = scaled.checked_mul(1024)?;
+        units.is_multiple_of(scale).then(|| format!("write \"{}{smaller}\"", units / scale))
     }
 
     fn from_text(text: &str) -> Option<Self> {
@@ -268,7 +337,10 @@ impl<'de, L: SingleValue> Visitor<'de> for SingleValueVisitor<L> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<L, E> {
-        Self::take(L::from_text(text))
+        match (L::from_text(text), L::fix_for(text)) {
+            (None, Some(fix)) => Err(E::custom(format_args!("{}\n{fix}", L::PROBLEM))),
+            (value, _) => Self::take(value),
+        }
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<L, E> {

@@ -167,10 +167,22 @@ impl Resolver<'_> {
 
     fn log(&mut self, log: file::Log) -> Log {
         let filter = log.filter.unwrap_or_else(|| String::from(defaults::LOG_FILTER));
-        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&filter) {
+        const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+        let unknown = filter.split(',').map(str::trim).find(|directive| {
+            let level = directive.rsplit_once('=').map_or(*directive, |(_, level)| level);
+            !LEVELS.contains(&level.to_ascii_lowercase().as_str())
+        });
+        if let Some(directive) = unknown {
+            let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
             self.report.fault(
                 "log.filter",
-                format!("this is not a filter: {error}"),
+                format!("`{level}` is not a level"),
+                "write error, warn, info, debug, trace or off, or levels by target, such as \"info,hookgate=debug\"",
+            );
+        } else if tracing_subscriber::EnvFilter::builder().parse(&filter).is_err() {
+            self.report.fault(
+                "log.filter",
+                "this is not a filter",
                 "write a level, or levels by target, such as \"info,hookgate=debug\"",
             );
         }

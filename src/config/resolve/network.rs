@@ -65,6 +65,14 @@ impl Resolver<'_> {
             }
             Err(_) => {
                 let names = PRESETS.iter().map(|(name, _)| *name);
+                if crate::scheme::presets::names().any(|name| name == text) {
+                    self.report.fault(
+                        key,
+                        format!("there is no list of the addresses of `{text}`"),
+                        format!("write the networks that the provider documents, such as \"203.0.113.0/24\"; the lists are {}", alternatives(names, "and")),
+                    );
+                    return None;
+                }
                 let hint = closest(text, names.clone())
                     .map(|name| format!(", did you mean `{name}`?"))
                     .unwrap_or_default();

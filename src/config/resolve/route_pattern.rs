@@ -18,11 +18,14 @@ impl Resolver<'_> {
             return None;
         };
         if let Err(problem) = check_path(&path) {
-            self.report.fault(
-                key,
-                problem,
-                "write the path as the sender sends it, such as \"/webhooks/paddle\" or \"/webhooks/*\"",
-            );
+            match mistake(&path) {
+                Some((problem, fix)) => self.report.fault(key, problem, fix),
+                None => self.report.fault(
+                    key,
+                    problem,
+                    "write the path as the sender sends it, such as \"/webhooks/paddle\" or \"/webhooks/*\"",
+                ),
+            }
             return None;
         }
         Some(path)
@@ -43,6 +46,36 @@ impl Resolver<'_> {
     }
 }
 
+/// The problem and the fix of a path in the notation of another program.
+fn mistake(path: &str) -> Option<(String, String)> {
+    let prefix = |end: usize| path.get(..end).and_then(|text| text.rfind('/').and_then(|at| text.get(..=at)));
+    if let Some((_, rest)) = path.split_once("://") {
+        let only = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
+        let only = only.split(['?', '#']).next().unwrap_or(only);
+        let problem = String::from("this is a whole URL, and a route has only its path");
+        return Some((problem, format!("write \"{only}\"; a route's host name is the key `host`")));
+    }
+    if path.starts_with(['^', '~']) || path.ends_with('$') || path.contains(['(', '\\']) {
+        let problem = String::from("this is a regular expression, and a path is compared literally");
+        return Some((problem, String::from("write the whole path such as \"/webhooks/paddle\", or \"/webhooks/*\" for all paths below")));
+    }
+    let placeholder = path.find(['{', '<']).or_else(|| placeholder(path));
+    if let Some(prefix) = placeholder.and_then(prefix) {
+        let problem = String::from("a path has no placeholders, and this text would be compared literally");
+        return Some((problem, format!("write \"{prefix}*\" for all paths below")));
+    }
+    if !path.starts_with('/') && !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_/.".contains(&byte)) {
+        return Some((String::from("a path must begin with `/`"), format!("write \"/{path}\"")));
+    }
+    None
+}
+
+/// Where a segment such as `:tenant` is, the placeholder of many frameworks.
+fn placeholder(path: &str) -> Option<usize> {
+    let is_letter = |at: usize| path.as_bytes().get(at).is_some_and(u8::is_ascii_alphabetic);
+    path.match_indices("/:").map(|(at, _)| at + 1).find(|at| is_letter(at + 1))
+}
+
 /// Checks the path of a route or of forwarded requests. An error is the problem, for the fault.
 pub(super) fn check_path(path: &str) -> Result<(), String> {
     if !path.starts_with('/') {
@@ -57,6 +90,9 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
     }
     if exact.split('/').any(|segment| segment == "." || segment == "..") {
         return Err(String::from("servers interpret the segments `.` and `..` differently"));
+    }
+    if placeholder(path).is_some() {
+        return Err(String::from("a path has no placeholders, and this text would be compared literally"));
     }
     let lower = path.to_ascii_lowercase();
     if let Some(escape) = AMBIGUOUS.into_iter().find(|escape| lower.contains(escape)) {
@@ -93,6 +129,22 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notations_of_other_programs_are_explained() {
+        for (path, problem, fix) in [
+            ("https://h.example/webhooks/x?a=1", "whole URL", "\"/webhooks/x\""),
+            ("^/webhooks/(.*)$", "regular expression", "\"/webhooks/*\""),
+            ("/in/{tenant}/x", "no placeholders", "\"/in/*\""),
+            ("/in/:tenant", "no placeholders", "\"/in/*\""),
+            ("/in/<int:id>", "no placeholders", "\"/in/*\""),
+            ("webhooks/paddle", "begin with", "\"/webhooks/paddle\""),
+        ] {
+            assert!(check_path(path).is_err(), "{path}");
+            let found = mistake(path).unwrap();
+            assert!(found.0.contains(problem) && found.1.contains(fix), "{path}: {found:?}");
+        }
+    }
 
     /// CASES C01: a path that servers could interpret in two ways is refused.
     #[test]
@@ -142,6 +194,8 @@ mod tests {
             "/a\nb",
             "/a{b}",
             "/a|",
+            "/:tenant",
+            "/a/:id/b",
         ] {
             assert!(check_path(path).is_err(), "{path:?}");
         }
