@@ -83,12 +83,18 @@ fn wrong_type(key: &str, found: &Actual, expected: &str) -> (String, String) {
     let name = key.rsplit('.').next().unwrap_or(key);
     let name = name.split('[').next().unwrap_or(name);
     let is = kind_of(found);
-    let is_number = matches!(found, Actual::Unsigned(_) | Actual::Signed(_));
-    match (name, found) {
-        ("address", Actual::Unsigned(port)) => (
+    let number = match found {
+        Actual::Unsigned(number) => Some(*number),
+        Actual::Signed(number) => u128::try_from(*number).ok(),
+        _ => None,
+    };
+    if let ("address", Some(port)) = (name, number) {
+        return (
             String::from("this is a number, and an address is a text with an IP address and a port"),
             format!("write \"0.0.0.0:{port}\", or \"127.0.0.1:{port}\" for this machine only"),
-        ),
+        );
+    }
+    match (name, found) {
         ("host" | "path" | "provider", Actual::Seq) => (
             format!("this is a list, and a route has one `{name}`"),
             String::from("write a `[[route]]` for each"),
@@ -108,12 +114,14 @@ fn wrong_type(key: &str, found: &Actual, expected: &str) -> (String, String) {
             String::from("this is a boolean, and `tls` is a certificate with its key"),
             String::from("write `tls = { certificate = \"…\", key = \"…\" }`, or `plaintext = true` in place of it"),
         ),
-        _ if expected.starts_with("struct ") || expected == "a map" => {
-            (format!("this is {is}, and `{name}` is a table"), format!("write `{name} = {{ … }}`"))
-        }
-        _ if expected == "a string" && (is_number || matches!(found, Actual::Bool(_) | Actual::Float(_))) => {
-            (format!("this is {is}, expected a string"), String::from("write it in quotation marks"))
-        }
+        _ if expected.starts_with("struct ") || expected == "a map" => (
+            format!("this is {is}, and `{name}` is a table"),
+            format!("write `{name} = {{ … }}`"),
+        ),
+        _ if expected == "a string" && (number.is_some() || matches!(found, Actual::Bool(_) | Actual::Float(_))) => (
+            format!("this is {is}, expected a string"),
+            String::from("write it in quotation marks"),
+        ),
         _ => (format!("this is {is}, expected {expected}"), String::new()),
     }
 }
@@ -142,7 +150,9 @@ fn explanation(key: &str, name: &str, known: &[&str]) -> Option<String> {
         "address" | "port" if !key.contains('.') => Some("unknown key at the top level: write it under `[listen]`"),
         "ports" | "port" => Some("unknown key: the port is part of the address, such as \"0.0.0.0:8443\""),
         "dedupe" => Some("unknown key: `dedupe` belongs to a route, so write it as `[route.dedupe]`"),
-        "url" if key.starts_with("route") => Some("unknown key `url`: the application's URL is `upstream = \"http://127.0.0.1:8000\"`"),
+        "url" if key.starts_with("route") => {
+            Some("unknown key `url`: the application's URL is `upstream = \"http://127.0.0.1:8000\"`")
+        }
         "routes" => Some("unknown key `routes`: write each route as `[[route]]`"),
         "listeners" | "server" => Some("unknown key: write the listener as `[listen]`"),
         _ => None,

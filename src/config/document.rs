@@ -39,6 +39,7 @@ impl Document {
             report.fault("", problem, fix);
             return document;
         }
+        let mut last_line = None;
         for error in errors {
             let (problem, fix) = syntax_error(text, &error);
             let mut fault = Fault {
@@ -49,7 +50,11 @@ impl Document {
             if let Some(span) = error.span() {
                 document.show(&mut fault, span);
             }
-            report.push(fault);
+            // One slip often makes several errors on its line; the first one is about the slip.
+            if fault.line.is_none() || fault.line != last_line {
+                last_line = fault.line;
+                report.push(fault);
+            }
         }
         let mut places = Places::default();
         document.tree = places.table(table.get_ref(), "");
@@ -59,9 +64,18 @@ impl Document {
 
     /// Adds line, column and the line's text to the fault of a key, or of the nearest table around it.
     pub(super) fn locate(&self, fault: &mut Fault) {
-        let Some((path, place)) = self.place(&fault.key) else { return };
+        let Some((path, place)) = self.place(&fault.key) else {
+            return;
+        };
         let is_value = path == fault.key && !fault.problem.starts_with("unknown key");
-        self.show(fault, if is_value { place.value.clone() } else { place.key.clone() });
+        self.show(
+            fault,
+            if is_value {
+                place.value.clone()
+            } else {
+                place.key.clone()
+            },
+        );
     }
 
     /// The path of `key`, or of the nearest table around it.
@@ -88,16 +102,26 @@ impl Document {
 
 /// What a file in another format is, and what to do. Called only for a text that is not TOML.
 fn other_format(text: &str) -> Option<(&'static str, &'static str)> {
-    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let first = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with('#'))?;
     if first.starts_with('{') || serde_json::from_str::<serde_json::Value>(text).is_ok() {
-        return Some(("this is JSON, and the configuration is TOML", "write `key = value`, and tables as `[listen]` and `[[route]]`"));
+        return Some((
+            "this is JSON, and the configuration is TOML",
+            "write `key = value`, and tables as `[listen]` and `[[route]]`",
+        ));
     }
     let is_yaml_key = |line: &str| {
         let key = line.trim_start_matches("- ").split_once(':').map(|(key, _)| key);
-        key.is_some_and(|key| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'))
+        key.is_some_and(|key| {
+            !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        })
     };
-    (first == "---" || is_yaml_key(first))
-        .then_some(("this is YAML, and the configuration is TOML", "write `key = value` in place of `key: value`, and tables as `[listen]` and `[[route]]`"))
+    (first == "---" || is_yaml_key(first)).then_some((
+        "this is YAML, and the configuration is TOML",
+        "write `key = value` in place of `key: value`, and tables as `[listen]` and `[[route]]`",
+    ))
 }
 
 /// The problem and the fix of a syntax error, without words of the parser where they can be avoided.
@@ -107,20 +131,38 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> (String, String) {
         let start = text.get(..span.start)?.rfind('\n').map_or(0, |at| at + 1);
         text.get(start..)?.lines().next()
     });
-    let value = line.and_then(|line| line.split_once('=')).map(|(_, value)| value.trim());
+    let value = line
+        .and_then(|line| line.split_once('='))
+        .map(|(_, value)| value.trim());
     let quotes = value.map_or(0, |value| value.matches('"').count());
-    let key = line.and_then(|line| line.split_once('=')).map_or("key", |(key, _)| key.trim());
+    let key = line
+        .and_then(|line| line.split_once('='))
+        .map_or("key", |(key, _)| key.trim());
     if quotes % 2 == 1 {
-        return (String::from("a quotation mark is missing"), format!("write {key} = \"…\", with one mark on each side"));
+        return (
+            String::from("a quotation mark is missing"),
+            String::from("write one quotation mark on each side of every text"),
+        );
     }
-    if message.contains("string values must be quoted") || (quotes == 0 && message.contains("invalid")) && value.is_some() {
-        return (String::from("a text needs quotation marks"), format!("write {key} = \"…\""));
+    if message.contains("string values must be quoted")
+        || (quotes == 0 && message.contains("invalid")) && value.is_some()
+    {
+        return (
+            String::from("a text needs quotation marks"),
+            format!("write {key} = \"…\""),
+        );
     }
     if value == Some("") {
-        return (String::from("this key has no value"), format!("write {key} = \"…\", or remove the line"));
+        return (
+            String::from("this key has no value"),
+            format!("write {key} = \"…\", or remove the line"),
+        );
     }
     if message.contains("duplicate key") {
-        return (String::from("this key or table is written twice"), String::from("remove one of them; several routes are written as `[[route]]`"));
+        return (
+            String::from("this key or table is written twice"),
+            String::from("remove one of them; several routes are written as `[[route]]`"),
+        );
     }
     (format!("this is not TOML: {message}"), String::new())
 }

@@ -20,12 +20,56 @@ pub struct Excerpt {
 
 /// Keys whose values are never secrets. URLs are not among them, because they can contain a password.
 const SHOWN_KEYS: [&str; 50] = [
-    "address", "admin", "algorithm", "allow", "audit", "backoff", "backoff_limit", "body_limit", "body_timeout", "capacity",
-    "certificate", "challenge", "connect_timeout", "connections", "dedupe", "delay", "enabled", "encoding", "filter", "format",
-    "grace", "handshake", "handshake_timeout", "head_bytes", "head_timeout", "headers_limit", "host", "http2_streams",
-    "idle_connections", "idle_timeout", "in_flight_bytes", "interval", "listen", "max_connections", "methods", "mode",
-    "on_duplicate", "on_missing_id", "on_replay", "path", "plaintext", "provider", "readiness", "reject_status", "timeout",
-    "tls_minimum", "tolerance", "trusted_proxies", "window", "workers",
+    "address",
+    "admin",
+    "algorithm",
+    "allow",
+    "audit",
+    "backoff",
+    "backoff_limit",
+    "body_limit",
+    "body_timeout",
+    "capacity",
+    "certificate",
+    "challenge",
+    "connect_timeout",
+    "connections",
+    "dedupe",
+    "delay",
+    "enabled",
+    "encoding",
+    "filter",
+    "format",
+    "grace",
+    "handshake",
+    "handshake_timeout",
+    "head_bytes",
+    "head_timeout",
+    "headers_limit",
+    "host",
+    "http2_streams",
+    "idle_connections",
+    "idle_timeout",
+    "in_flight_bytes",
+    "interval",
+    "listen",
+    "max_connections",
+    "methods",
+    "mode",
+    "on_duplicate",
+    "on_missing_id",
+    "on_replay",
+    "path",
+    "plaintext",
+    "provider",
+    "readiness",
+    "reject_status",
+    "timeout",
+    "tls_minimum",
+    "tolerance",
+    "trusted_proxies",
+    "window",
+    "workers",
 ];
 
 /// Longest value that is shown, in characters.
@@ -63,7 +107,13 @@ impl Excerpt {
         let end = end.unwrap_or(length).clamp(offset, length);
         let is_printable = shown.chars().all(|c| c == '\t' || !c.is_control());
         (!shown.trim().is_empty() && length <= MAX_LINE && is_printable).then(|| Self {
-            text: shown.chars().skip(indentation).collect::<String>().replace('\t', " ").trim_end().to_owned(),
+            text: shown
+                .chars()
+                .skip(indentation)
+                .collect::<String>()
+                .replace('\t', " ")
+                .trim_end()
+                .to_owned(),
             offset: offset - indentation,
             width: (end - offset).max(1),
         })
@@ -88,8 +138,16 @@ fn pieces(line: &str) -> Vec<(Range<usize>, String)> {
         let length = token(text);
         let piece = text.get(..length).unwrap_or(text);
         let follows = text.get(length..).unwrap_or_default().trim_start();
-        let shown = if follows.starts_with('=') && !piece.trim().is_empty() {
-            piece.trim().trim_matches(['"', '\'']).rsplit('.').next().unwrap_or_default().clone_into(&mut key);
+        let shown = if piece.starts_with('#') {
+            String::new()
+        } else if follows.starts_with('=') && !piece.trim().is_empty() {
+            piece
+                .trim()
+                .trim_matches(['"', '\''])
+                .rsplit('.')
+                .next()
+                .unwrap_or_default()
+                .clone_into(&mut key);
             piece.to_owned()
         } else if is_punctuation(piece) || (key.is_empty() && line.trim_start().starts_with('[')) {
             piece.to_owned()
@@ -128,7 +186,8 @@ fn token(text: &str) -> usize {
     if is_sign(first) {
         return first.len_utf8();
     }
-    text.find(|c: char| c.is_whitespace() || is_sign(c) || c == '"' || c == '\'' || c == '#').unwrap_or(text.len())
+    text.find(|c: char| c.is_whitespace() || is_sign(c) || c == '"' || c == '\'' || c == '#')
+        .unwrap_or(text.len())
 }
 
 const fn is_sign(c: char) -> bool {
@@ -161,10 +220,19 @@ mod tests {
     #[test]
     fn the_faulty_part_is_marked() {
         let text = "a = 1\n  path = \"/a/../b\" # ours\n";
-        assert_eq!(marked(text, "\"/a/../b\""), ["7 | path = \"/a/../b\" …", "  |        ^^^^^^^^^"]);
-        assert_eq!(marked("[limits]\nconections = 1", "conections"), ["7 | conections = …", "  | ^^^^^^^^^^"]);
+        assert_eq!(
+            marked(text, "\"/a/../b\""),
+            ["7 | path = \"/a/../b\"", "  |        ^^^^^^^^^"]
+        );
+        assert_eq!(
+            marked("[limits]\nconections = 1", "conections"),
+            ["7 | conections = …", "  | ^^^^^^^^^^"]
+        );
         assert_eq!(marked("[[route]]\n", "[[route]]"), ["7 | [[route]]", "  | ^^^^^^^^^"]);
-        assert_eq!(marked("dedupe = true", "true"), ["7 | dedupe = true", "  |          ^^^^"]);
+        assert_eq!(
+            marked("dedupe = true", "true"),
+            ["7 | dedupe = true", "  |          ^^^^"]
+        );
     }
 
     /// A value is hidden where it may be a secret: at an unknown key, at a key of a secret, and wherever it looks like one.
@@ -184,7 +252,10 @@ mod tests {
             ": canary",
         ] {
             let shown = Excerpt::new(text, 0..text.len()).map(|excerpt| excerpt.text);
-            assert!(!shown.clone().unwrap_or_default().contains("canary"), "{text}: {shown:?}");
+            assert!(
+                !shown.clone().unwrap_or_default().contains("canary"),
+                "{text}: {shown:?}"
+            );
         }
     }
 }

@@ -97,7 +97,11 @@ impl SingleValue for DurationValue {
     fn fix_for(text: &str) -> Option<String> {
         let (number, unit) = split_number(text)?;
         let meant = match unit.to_ascii_lowercase().as_str() {
-            "" => return Some(format!("write the unit too, such as \"{number}s\" for seconds or \"{number}ms\" for milliseconds")),
+            "" => {
+                return Some(format!(
+                    "write the unit too, such as \"{number}s\" for seconds or \"{number}ms\" for milliseconds"
+                ));
+            }
             "m" if unit == "M" => return Some(format!("write \"{number}m\" for minutes; months are not a unit")),
             "sec" | "secs" | "second" | "seconds" | "s" => "s",
             "min" | "mins" | "minute" | "minutes" => "m",
@@ -106,7 +110,10 @@ impl SingleValue for DurationValue {
             "ms" | "msec" | "millis" | "milliseconds" => "ms",
             _ => return None,
         };
-        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("write \"{number}{meant}\""))
+        number
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| format!("write \"{number}{meant}\""))
     }
 
     /// Parses `"500ms"`, `"1m30s"`: whole numbers, each with one of the units `ms`, `s`, `m`, `h` and `d`.
@@ -137,7 +144,9 @@ impl SingleValue for DurationValue {
 /// A number, which may have a fraction, and the letters after it.
 fn split_number(text: &str) -> Option<(&str, &str)> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
     let is_short = number.len() <= 12 && number.starts_with(|c: char| c.is_ascii_digit());
     is_short.then(|| (number, unit.trim()))
@@ -156,7 +165,10 @@ impl SingleValue for Tolerance {
     const PROBLEM: &'static str = "this is not a tolerance";
 
     fn fix_for(text: &str) -> Option<String> {
-        DurationValue::from_text(text).is_none().then(|| DurationValue::fix_for(text)).flatten()
+        DurationValue::from_text(text)
+            .is_none()
+            .then(|| DurationValue::fix_for(text))
+            .flatten()
     }
 
     fn fix() -> String {
@@ -198,9 +210,15 @@ impl SingleValue for Size {
         // A fraction in the next smaller unit, if it is a whole number there.
         let (whole, fraction) = number.split_once('.')?;
         let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-        let scaled = whole.parse::<u64>().ok()?.checked_mul(scale)?.checked_add(fraction.parse().ok()?)?;
+        let scaled = whole
+            .parse::<u64>()
+            .ok()?
+            .checked_mul(scale)?
+            .checked_add(fraction.parse().ok()?)?;
         let units = scaled.checked_mul(1024)?;
-        units.is_multiple_of(scale).then(|| format!("write \"{}{smaller}\"", units / scale))
+        units
+            .is_multiple_of(scale)
+            .then(|| format!("write \"{}{smaller}\"", units / scale))
     }
 
     fn from_text(text: &str) -> Option<Self> {
@@ -338,7 +356,10 @@ impl<'de, L: SingleValue> Visitor<'de> for SingleValueVisitor<L> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<L, E> {
         match (L::from_text(text), L::fix_for(text)) {
-            (None, Some(fix)) => Err(E::custom(format_args!("{}\n{fix}", L::PROBLEM))),
+            // A fix that repeats the value is none: the value is out of bounds.
+            (None, Some(fix)) if !fix.contains(&format!("\"{text}\"")) => {
+                Err(E::custom(format_args!("{}\n{fix}", L::PROBLEM)))
+            }
             (value, _) => Self::take(value),
         }
     }

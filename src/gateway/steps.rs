@@ -24,10 +24,9 @@ use crate::outcome::{Rejection, Verdict};
 use crate::scheme::challenge::ChallengeReply;
 use crate::scheme::{Aged, HeadRef, Verified};
 use crate::upstream::OutgoingRequest;
-use crate::upstream::forwarding::{ForwardedHead, VerificationHeaders};
+use crate::upstream::forwarding::{ForwardedHead, VerificationHeaders, VerificationResult};
 use hyper::Method;
 use hyper::http::uri::{Authority, PathAndQuery};
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -184,7 +183,7 @@ impl Admitted<'_> {
             length: body.len(),
             request_id,
             verification: VerificationHeaders {
-                verified: &cleared.verification(route),
+                result: cleared.result(route),
                 key: cleared.secret.and_then(|secret| route.keys.get(secret)),
                 route: &route.name,
                 client: downstream.client_subject.as_ref(),
@@ -215,14 +214,14 @@ impl Cleared {
         }
     }
 
-    /// The value of `Hookgate-Verified`.
-    fn verification<'a>(&self, route: &'a CompiledRoute) -> Cow<'a, [u8]> {
+    /// What the application is told of the verification.
+    fn result<'a>(&self, route: &'a CompiledRoute) -> VerificationResult<'a> {
         match self.verdict {
             Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
-                Cow::Owned(format!("failed; reason={}", rejection.reason()).into_bytes())
+                VerificationResult::Reported(rejection.reason())
             }
             Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Challenge => {
-                Cow::Borrowed(route.scheme.as_bytes())
+                VerificationResult::Verified(route.scheme.as_bytes())
             }
         }
     }

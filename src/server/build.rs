@@ -147,9 +147,16 @@ fn bind_listeners(
     let passed = activation::assign(passed, &config.listeners).map_err(StartError::Handover)?;
     let mut sockets = Vec::with_capacity(config.listeners.len());
     let mut addresses = Vec::with_capacity(config.listeners.len());
-    for (settings, passed) in config.listeners.iter().zip(passed) {
-        let (bound, address) = bind_or_share(&settings.address, &passed, config.workers)
-            .map_err(|error| StartError::Bind(settings.address.to_string(), error))?;
+    for (index, (settings, passed)) in config.listeners.iter().zip(passed).enumerate() {
+        let (bound, address) =
+            bind_or_share(&settings.address, &passed, config.workers).map_err(|error| StartError::Bind {
+                key: match &settings.address {
+                    Address::Tcp(_) => format!("listen[{index}].address"),
+                    Address::Unix(..) => format!("listen[{index}].unix"),
+                },
+                address: settings.address.to_string(),
+                error,
+            })?;
         sockets.push(bound);
         addresses.push((settings.name.clone(), address));
     }
@@ -174,9 +181,11 @@ async fn bind_admin(address: Option<SocketAddr>) -> Result<Option<TcpListener>, 
         return Ok(None);
     };
     let bound = TcpListener::bind(address).await;
-    bound
-        .map(Some)
-        .map_err(|error| StartError::Bind(address.to_string(), error))
+    bound.map(Some).map_err(|error| StartError::Bind {
+        key: String::from("admin.address"),
+        address: address.to_string(),
+        error,
+    })
 }
 
 /// Starts one worker for each element of `worker_sockets`.

@@ -79,8 +79,15 @@ pub struct DrainReport {
 /// Why the process did not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// A socket cannot be bound to this address.
-    Bind(String, io::Error),
+    /// A socket cannot be bound to the address of this key.
+    Bind {
+        /// The key of the address, such as `listen[0].address`.
+        key: String,
+        /// The address.
+        address: String,
+        /// What the system says.
+        error: io::Error,
+    },
     /// Certificates, authorities or keys cannot be used; one sentence for each fault.
     Tls(Vec<String>),
     /// The sockets of the service manager do not fit the configuration; one sentence.
@@ -92,7 +99,9 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Bind { key, address, error } => {
+                write!(f, "{key}: cannot listen on {address}: {}", bind_problem(address, error))
+            }
             Self::Tls(faults) => f.write_str(&faults.join("\n")),
             Self::Handover(problem) => f.write_str(problem),
             Self::Thread(error) => write!(f, "cannot start a worker: {error}"),
@@ -101,6 +110,30 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+/// Why an address cannot be bound, and what to do.
+fn bind_problem(address: &str, error: &io::Error) -> String {
+    let port = address.rsplit(':').next().unwrap_or_default();
+    match error.kind() {
+        io::ErrorKind::AddrInUse if address.starts_with('/') => {
+            String::from("another process listens on this socket; end it, or write another path")
+        }
+        io::ErrorKind::AddrInUse => format!(
+            "another process uses this port; end it (`ss -ltnp 'sport = :{port}'` shows it), or write another port"
+        ),
+        io::ErrorKind::PermissionDenied if port.parse::<u16>().is_ok_and(|port| port < 1024) => String::from(
+            "ports below 1024 need a privilege; use a socket unit (deploy/systemd/hookgate.socket), the capability CAP_NET_BIND_SERVICE, or a port from 1024",
+        ),
+        io::ErrorKind::PermissionDenied => String::from(
+            "permission denied; the user of the process must be able to write to the directory of the socket",
+        ),
+        io::ErrorKind::AddrNotAvailable => String::from(
+            "this machine does not have this address; write one that `ip address` lists, or \"0.0.0.0\" for all",
+        ),
+        io::ErrorKind::NotFound => String::from("the directory of the socket does not exist; create it"),
+        _ => error.to_string(),
+    }
+}
 
 /// Runs the gateway until `shutdown` is ready and the drain is over. `started` is called when all sockets are bound and
 /// the workers serve.

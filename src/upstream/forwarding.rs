@@ -46,11 +46,21 @@ pub struct ForwardedHead<'a> {
     pub fixed: &'a [(HeaderName, HeaderValue)],
 }
 
+/// What the verification found. The two fields have different names, so that an application that only looks whether
+/// `Hookgate-Verified` is present cannot take a request of report mode for a verified one.
+#[derive(Clone, Copy, Debug)]
+pub enum VerificationResult<'a> {
+    /// `Hookgate-Verified`: the scheme. The request is genuine.
+    Verified(&'a [u8]),
+    /// `Hookgate-Report`: the reason why the request would have been refused. Only in report mode.
+    Reported(&'static str),
+}
+
 /// The fields that pass the result of the verification to the upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct VerificationHeaders<'a> {
-    /// `Hookgate-Verified`: the scheme, or the reason why the verification failed.
-    pub verified: &'a [u8],
+    /// What the verification found.
+    pub result: VerificationResult<'a>,
     /// `Hookgate-Key`: the name of the secret that matched.
     pub key: Option<&'a HeaderValue>,
     /// `Hookgate-Route`.
@@ -103,7 +113,10 @@ impl ForwardedHead<'_> {
             }
         }
         out.field("x-request-id", self.request_id.as_bytes());
-        out.field("hookgate-verified", self.verification.verified);
+        match self.verification.result {
+            VerificationResult::Verified(scheme) => out.field("hookgate-verified", scheme),
+            VerificationResult::Reported(reason) => out.field("hookgate-report", reason.as_bytes()),
+        }
         if let Some(key) = self.verification.key {
             out.field("hookgate-key", key.as_bytes());
         }
@@ -233,7 +246,7 @@ mod tests {
             length: 7,
             request_id: "id-1",
             verification: VerificationHeaders {
-                verified: b"paddle",
+                result: VerificationResult::Verified(b"paddle"),
                 key: Some(&HeaderValue::from_static("current")),
                 route: &ROUTE,
                 client: Some(&HeaderValue::from_static("CN=sender-1")),

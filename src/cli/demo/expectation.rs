@@ -210,7 +210,7 @@ mod tests {
             vec![with(|received_request| received_request.target = "/".into())],
             vec![with(|received_request| received_request.headers.clear())],
             vec![header("paddle-signature", "ts=1;h1=ac")],
-            vec![header("hookgate-verified", "failed")],
+            vec![header("hookgate-verified", "stripe")],
             vec![header("hookgate-key", "previous")],
             vec![with(|received_request| {
                 received_request

@@ -53,7 +53,7 @@ fn faults_are_printed_and_the_exit_code_is_2() {
     let fixture = Fixture::minimal("wrokers = 1", "");
     let (code, text) = run(&fixture, false);
     assert_eq!(code, FAULTY);
-    let expected = "gateway.toml has 1 fault:\n  line 1: wrokers: unknown key `wrokers`, did you mean `workers`?\n";
+    let expected = "gateway.toml has 1 fault:\n  line 1, column 1: wrokers: unknown key `wrokers`, did you mean `workers`?\n    1 | wrokers = …\n      | ^^^^^^^\n";
     assert!(text.ends_with(expected), "{text}");
     let (code, text) = run(&fixture, true);
     let report: Value = serde_json::from_str(&text).unwrap();

@@ -90,6 +90,15 @@ impl Resolver<'_> {
                 return None;
             }
         };
+        if let (Address::Tcp(address), None, true) = (&address, &tls, has_no_trusted_proxies) {
+            let text = "without TLS this listener must stand behind a proxy, and without `trusted_proxies` the proxy's address is taken for the sender's, in audit lines, in `X-Forwarded-For` and in `allow`; write the proxy's addresses, such as `trusted_proxies = [\"10.0.0.0/8\"]`";
+            let key = format!("{key}.plaintext");
+            if address.ip().is_loopback() {
+                self.report.note(&key, text);
+            } else {
+                self.report.warn(&key, text);
+            }
+        }
         if listen.mode.is_some() && matches!(address, Address::Tcp(_)) {
             self.report.fault(
                 format!("{key}.mode"),

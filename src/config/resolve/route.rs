@@ -65,6 +65,19 @@ impl Resolver<'_> {
             let scheme = self.scheme(&key, &mut written);
             if let Some(upstream) = &upstream {
                 let key = format!("{key}.upstream");
+                let repeats = path
+                    .as_deref()
+                    .is_some_and(|path| repeats_path(&upstream.base_path, path));
+                if let (true, Some(server)) = (repeats, upstream.servers.first()) {
+                    self.report.fault(
+                        &key,
+                        format!(
+                            "the URL repeats the path of the route, and the sender's path is put behind it: the application would get `{0}{0}`",
+                            upstream.base_path
+                        ),
+                        format!("write \"{}\"; a table with `path` sends every request to one path", server.target),
+                    );
+                }
                 self.check_loop(&key, upstream, own);
                 self.check_signature_headers(
                     &key,
@@ -238,7 +251,7 @@ impl Resolver<'_> {
         if report_only {
             self.report.warn(
                 &format!("{key}.mode"),
-                "report mode: requests that fail verification are forwarded too, with `Hookgate-Verified: failed`",
+                "report mode: requests that fail verification are forwarded too, with `Hookgate-Report: <reason>` in place of `Hookgate-Verified`",
             );
         }
         let largest = verifier.and_then(Verifier::facts).and_then(|facts| facts.largest_body);
@@ -351,4 +364,8 @@ struct RouteSettings {
     body_timeout: Duration,
     reject_status: StatusCode,
     refusal_detail: bool,
+}
+/// Whether the path of an upstream's URL is the path of its route, exact or without the `/*`.
+fn repeats_path(base_path: &str, path: &str) -> bool {
+    !base_path.is_empty() && path.strip_suffix("/*").unwrap_or(path).trim_end_matches('/') == base_path
 }

@@ -48,23 +48,37 @@ impl Resolver<'_> {
 
 /// The problem and the fix of a path in the notation of another program.
 fn mistake(path: &str) -> Option<(String, String)> {
-    let prefix = |end: usize| path.get(..end).and_then(|text| text.rfind('/').and_then(|at| text.get(..=at)));
+    let prefix = |end: usize| {
+        path.get(..end)
+            .and_then(|text| text.rfind('/').and_then(|at| text.get(..=at)))
+    };
     if let Some((_, rest)) = path.split_once("://") {
         let only = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
         let only = only.split(['?', '#']).next().unwrap_or(only);
         let problem = String::from("this is a whole URL, and a route has only its path");
-        return Some((problem, format!("write \"{only}\"; a route's host name is the key `host`")));
+        return Some((
+            problem,
+            format!("write \"{only}\"; a route's host name is the key `host`"),
+        ));
     }
     if path.starts_with(['^', '~']) || path.ends_with('$') || path.contains(['(', '\\']) {
         let problem = String::from("this is a regular expression, and a path is compared literally");
-        return Some((problem, String::from("write the whole path such as \"/webhooks/paddle\", or \"/webhooks/*\" for all paths below")));
+        return Some((
+            problem,
+            String::from("write the whole path such as \"/webhooks/paddle\", or \"/webhooks/*\" for all paths below"),
+        ));
     }
     let placeholder = path.find(['{', '<']).or_else(|| placeholder(path));
     if let Some(prefix) = placeholder.and_then(prefix) {
         let problem = String::from("a path has no placeholders, and this text would be compared literally");
         return Some((problem, format!("write \"{prefix}*\" for all paths below")));
     }
-    if !path.starts_with('/') && !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_/.".contains(&byte)) {
+    if !path.starts_with('/')
+        && !path.is_empty()
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_/.".contains(&byte))
+    {
         return Some((String::from("a path must begin with `/`"), format!("write \"/{path}\"")));
     }
     None
@@ -73,7 +87,9 @@ fn mistake(path: &str) -> Option<(String, String)> {
 /// Where a segment such as `:tenant` is, the placeholder of many frameworks.
 fn placeholder(path: &str) -> Option<usize> {
     let is_letter = |at: usize| path.as_bytes().get(at).is_some_and(u8::is_ascii_alphabetic);
-    path.match_indices("/:").map(|(at, _)| at + 1).find(|at| is_letter(at + 1))
+    path.match_indices("/:")
+        .map(|(at, _)| at + 1)
+        .find(|at| is_letter(at + 1))
 }
 
 /// Checks the path of a route or of forwarded requests. An error is the problem, for the fault.
@@ -92,7 +108,9 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
         return Err(String::from("servers interpret the segments `.` and `..` differently"));
     }
     if placeholder(path).is_some() {
-        return Err(String::from("a path has no placeholders, and this text would be compared literally"));
+        return Err(String::from(
+            "a path has no placeholders, and this text would be compared literally",
+        ));
     }
     let lower = path.to_ascii_lowercase();
     if let Some(escape) = AMBIGUOUS.into_iter().find(|escape| lower.contains(escape)) {

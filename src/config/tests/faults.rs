@@ -70,10 +70,16 @@ reject_status = 410
         "HOOKGATE_LIMITS__HEAD_TIMEOUT: limits.head_timeout: this is not a duration; write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\" (at most one year)",
         "command line: drain.grace: a timeout of zero would expire immediately; write a duration such as \"25s\"",
     ];
-    for (line, expected) in text.lines().zip(expected) {
+    // The lines with the text of the file are left out here, and the columns.
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("    ")).collect();
+    for (line, expected) in lines.iter().zip(expected) {
+        let line = match line.split_once(", column ") {
+            Some((line, rest)) => format!("{line}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit())),
+            None => (*line).to_owned(),
+        };
         assert!(line.trim().starts_with(expected), "{line}\n  is not\n{expected}");
     }
-    assert_eq!(text.lines().count(), expected.len(), "{text}");
+    assert_eq!(lines.len(), expected.len(), "{text}");
 }
 
 #[test]
@@ -82,14 +88,11 @@ fn syntax_errors_are_listed_by_line_without_their_text() {
     let faults = fixture.faults();
     let lines: Vec<_> = faults.faults.iter().map(|fault| fault.line).collect();
     assert!(lines.len() >= 2 && lines.iter().all(Option::is_some), "{faults}");
-    assert!(
-        faults
-            .faults
-            .iter()
-            .all(|fault| fault.problem.starts_with("this is not TOML: ")),
-        "{faults}"
-    );
     assert!(!faults.to_string().contains("canary"), "{faults}");
+    // One slip is one fault.
+    let mut distinct = lines.clone();
+    distinct.dedup();
+    assert_eq!(lines, distinct, "{faults}");
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn each_fault_of_a_route_has_its_key_and_fix() {
             "\"forward\"",
         ),
         ("name = \"a b\"", "name", "visible ASCII"),
-        ("name = 5", "name", "this is an integer, expected a string"),
+        ("name = 5", "name", "quotation marks"),
         ("public_url = \"https://example.com/hook\"", "", "public_url"),
         ("custom = {}", "", "custom"),
     ] {
@@ -327,7 +330,7 @@ fn each_fault_of_a_listener_has_its_key_and_fix() {
 #[test]
 fn each_fault_of_another_table_has_its_key_and_fix() {
     for (top, key, words) in [
-        ("listen.x = 1", "", "not TOML"),
+        ("listen.x = 1", "", "written twice"),
         ("[admin]\naddress = \"9464\"", "admin.address", "port"),
         ("[replay]\ncapacity = 0", "replay.capacity", "from 1"),
         ("[log]\nformat = \"xml\"", "log.format", "\"human\""),

@@ -3,6 +3,7 @@
 mod documentation;
 mod faults;
 mod layers;
+mod mistakes;
 mod restart_needed;
 mod secrets;
 mod service_credentials;

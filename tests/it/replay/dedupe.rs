@@ -163,9 +163,9 @@ fn report_mode_marks_duplicates_and_forwards_them() {
     let marks: Vec<_> = upstream
         .requests()
         .iter()
-        .map(|r| r.header("Hookgate-Verified"))
+        .map(|r| r.header("Hookgate-Report"))
         .collect();
-    assert_eq!(marks[1].as_deref(), Some("failed; reason=duplicate"));
+    assert_eq!(marks[1].as_deref(), Some("duplicate"));
     let labels = [("verdict", "reported"), ("reason", "duplicate")];
     gateway.wait_for_metric("hookgate_requests_total", &labels, 1.0);
 }
