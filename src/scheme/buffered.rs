@@ -2,8 +2,8 @@
 //! a public key, a URL with variants). Its memory is bounded by the route's body limit; a sender cannot multiply it.
 
 use super::asymmetric::SignedMessage;
-use super::compiled::{CompiledScheme, FormDigest};
-use super::description::{DigestFields, FieldOrder, SecretPosition};
+use super::boundary::BodyStart;
+use super::compiled::CompiledScheme;
 use super::form::{self, FormField};
 use super::head::HeadValues;
 use super::header::{self, MAX_CANDIDATES, MAX_HASHING_CANDIDATES};
@@ -41,6 +41,10 @@ pub(super) struct BufferedCheck {
     query: Option<Vec<u8>>,
     /// The hex SHA-256 of the body according to the URL.
     body_digest: Option<Vec<u8>>,
+    /// Whether a body is refused, because the form of a GET is its query.
+    refuses_body: bool,
+    /// How the body may begin.
+    body_start: BodyStart,
 }
 
 /// A decoded signature.
@@ -80,7 +84,11 @@ impl BufferedCheck {
         if candidates.is_empty() && matches!(scheme.signature, SignatureLocation::Header(..)) {
             return Err(Rejection::SignatureMalformed);
         }
-        Self::prepare(scheme, head, &values, candidates)
+        let body_start = scheme.check_boundaries(head, &values)?;
+        Ok(Self {
+            body_start,
+            ..Self::prepare(scheme, head, &values, candidates)?
+        })
     }
 
     /// Copies what the payload needs of the head.
@@ -108,8 +116,10 @@ impl BufferedCheck {
             None => None,
             Some(name) => form::value(&form::decode(query)?, name)?.map(<[u8]>::to_vec),
         };
-        // `{form}` is always read from the body; all other fields of a GET are read from its query.
-        let in_query = *head.method == Method::GET && !scheme.payload.parts().any(|part| *part == PayloadPart::Form);
+        // `{form}` and `{body}` are always the body; all other fields of a GET are read from its query.
+        let is_body = |part: &PayloadPart| matches!(part, PayloadPart::Form | PayloadPart::Body);
+        let is_get = *head.method == Method::GET || *head.method == Method::HEAD;
+        let in_query = is_get && !scheme.payload.parts().any(is_body);
         Ok(Self {
             scheme: Arc::clone(scheme),
             candidates,
@@ -121,6 +131,8 @@ impl BufferedCheck {
                 .map_or_else(|| vec![String::new()], |url| url.candidates(head.target)),
             query: (in_query && scheme.reads_form()).then(|| query.to_vec()),
             body_digest,
+            refuses_body: is_get && scheme.reads_form(),
+            body_start: BodyStart::Any,
         })
     }
 
@@ -150,6 +162,7 @@ impl BufferedCheck {
     ) -> Result<Verified, Rejection> {
         let scheme = Arc::clone(&self.scheme);
         let body = contiguous(body);
+        self.body_start.check(&body)?;
         let content = self.content(&scheme, &body)?;
         if scheme.is_single_element && content.json.elements() != Some(1) {
             return Err(Rejection::SignatureMalformed);
@@ -210,8 +223,8 @@ impl BufferedCheck {
     /// `SignatureMalformed` for too many fields, for JSON that two readers could read differently, or for a body besides
     /// a signed query.
     fn content<'b>(&self, scheme: &'b CompiledScheme, body: &'b [u8]) -> Result<Content<'b>, Rejection> {
-        // The signature of a GET covers its query, so a body would be unsigned.
-        if self.query.is_some() && !body.is_empty() {
+        // The form of a GET is its query. Fields that are signed there must not be moved to a body, and the reverse.
+        if self.refuses_body && !body.is_empty() {
             return Err(Rejection::SignatureMalformed);
         }
         let form = match (&self.query, self.scheme.reads_form() && self.body_digest.is_none()) {
@@ -309,13 +322,18 @@ impl BufferedCheck {
             PayloadPart::Url => out.extend_from_slice(url.as_bytes()),
             PayloadPart::Secret => out.extend_from_slice(secret),
             PayloadPart::Json(pointer, optional) => match content.json.text(pointer) {
-                Some(text) => out.extend_from_slice(text.as_bytes()),
+                Some(text) => {
+                    self.scheme.boundaries.check_value(part, text.as_bytes())?;
+                    out.extend_from_slice(text.as_bytes());
+                }
                 None if *optional => {}
                 None => return Err(Rejection::SignatureMalformed),
             },
             PayloadPart::Form => out.extend_from_slice(&form::concatenated(&content.form)),
             PayloadPart::FormField(name) => {
-                out.extend_from_slice(form::value(&content.form, name)?.ok_or(Rejection::SignatureMalformed)?);
+                let value = form::value(&content.form, name)?.ok_or(Rejection::SignatureMalformed)?;
+                self.scheme.boundaries.check_value(part, value)?;
+                out.extend_from_slice(value);
             }
             PayloadPart::Php => {
                 let without = match &self.scheme.signature {
@@ -402,43 +420,5 @@ impl CompiledScheme {
             })
         );
         in_payload || is_time || matches!(self.signature, SignatureLocation::Form(_))
-    }
-}
-
-impl FormDigest {
-    /// Appends the covered values in their order, with the secret before or after them.
-    ///
-    /// # Errors
-    /// `SignatureMalformed` when a field has two values.
-    fn write(&self, form: &[FormField], secret: &[u8], out: &mut Vec<u8>) -> Result<(), Rejection> {
-        form::unambiguous(form)?;
-        let covered = |name: &[u8]| {
-            let is = |other: &String| other.as_bytes() == name;
-            !is(&self.hash_field) && !self.leave_out.iter().any(is)
-        };
-        let mut pairs: Vec<&FormField> = form.iter().filter(|(name, _)| covered(name)).collect();
-        let mut values: Vec<&[u8]> = match &self.fields {
-            DigestFields::Order(order) => {
-                if *order == FieldOrder::Sorted {
-                    pairs.sort();
-                }
-                pairs.into_iter().map(|(_, value)| value.as_slice()).collect()
-            }
-            DigestFields::Named(names) => {
-                let value = |name: &String| {
-                    pairs
-                        .iter()
-                        .find(|pair| pair.0 == name.as_bytes())
-                        .map_or(&b""[..], |pair| &pair.1)
-                };
-                names.iter().map(value).collect()
-            }
-        };
-        match self.secret_position {
-            SecretPosition::First => values.insert(0, secret),
-            SecretPosition::Last => values.push(secret),
-        }
-        out.extend_from_slice(&values.join(self.separator.as_bytes()));
-        Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! A [`CompiledScheme`] is valid by construction: keys are parsed, templates and pointers are split, and it is decided
 //! whether the body can be hashed while it arrives or must be complete first.
 
+use super::boundary::Boundaries;
 use super::compiled::{CompiledScheme, Coverage, FormDigest, PayloadPlan, SchemeKey};
 use super::delivery::DeliveryId;
 use super::description::{Algorithm, DigestFields, SchemeDescription, SignatureDescription, SignatureEncoding};
@@ -11,9 +12,12 @@ use super::given_keys::{self, GivenKeys};
 use super::json::{JsonPlan, JsonPointer};
 use super::keys::{self, VerificationKey};
 use super::location::{self, SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
+use super::presets;
+use super::signed_parts::SignedParts;
 use super::template::{self, PayloadPart, PlaceholderValues};
 use super::types::SchemeFault;
 use super::url::PublicUrl;
+use super::weaknesses;
 use hyper::header::HeaderName;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -26,16 +30,27 @@ pub(super) fn compile(
     name: &str,
     description: SchemeDescription,
     given: &GivenKeys,
-    public_url: Option<&str>,
+    url: UrlOfRoute<'_>,
 ) -> Result<CompiledScheme, Vec<SchemeFault>> {
     let usable = both(
         no_faults(keys::faults(&given.keys)),
         located(check_form_digest(&description)),
     );
     let description = spell_out_form_digest(description);
-    let parsed = parse(&description, public_url).and_then(|parsed| check(name, &description, parsed));
+    let parsed = parse(&description, url.public).and_then(|parsed| check(name, &description, parsed));
     let (_, (parsed, keys)) = both(usable, both(located(parsed), given.expand(name, &description)))?;
-    Ok(assemble(name, description, parsed, keys, given))
+    let mut scheme = assemble(name, description, parsed, keys, given);
+    scheme.is_path_fixed = url.is_path_fixed;
+    Ok(scheme)
+}
+
+/// What a route says about the URL of its requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UrlOfRoute<'u> {
+    /// The URL that the provider calls.
+    pub(super) public: Option<&'u str>,
+    /// Whether all requests of the route have the same path.
+    pub(super) is_path_fixed: bool,
 }
 
 /// Turns sentences about the description into faults.
@@ -52,6 +67,7 @@ struct Parsed {
     public_url: Option<PublicUrl>,
     single_element_array: Option<JsonPointer>,
     parts: Vec<PayloadPart>,
+    boundaries: Boundaries,
 }
 
 /// Returns both values, or the faults of both.
@@ -157,6 +173,7 @@ fn parse(description: &SchemeDescription, public_url: Option<&str>) -> Result<Pa
             public_url: url,
             single_element_array,
             parts,
+            boundaries: Boundaries::default(),
         }),
         None => Err(faults.0),
     }
@@ -186,8 +203,24 @@ fn parse_payload(description: &SchemeDescription, values: &PlaceholderValues) ->
 ///
 /// # Errors
 /// All faults, each a sentence.
-fn check(name: &str, description: &SchemeDescription, parsed: Parsed) -> Result<Parsed, Vec<String>> {
+fn check(name: &str, description: &SchemeDescription, mut parsed: Parsed) -> Result<Parsed, Vec<String>> {
     let mut faults = Faults::default();
+    let signed = SignedParts {
+        algorithm: description.algorithm(),
+        parts: &parsed.parts,
+        form_digest: &FormDigest::new(description.form_digest.clone().unwrap_or_default()),
+    };
+    if let Some(time) = &parsed.timestamp {
+        faults.keep(signed.check_time(time));
+    }
+    // The presets name ids that their providers do not sign; docs/schemes.md and docs/security.md say what this means.
+    if let Some(id) = parsed.delivery_id.as_ref().filter(|_| name == presets::CUSTOM) {
+        faults.keep(signed.check_id(id));
+    }
+    let any_text = description.any_text.as_deref();
+    let any_text = any_text.and_then(|text| faults.keep(any_text_part(text, &parsed)));
+    let boundaries = Boundaries::new(&parsed.parts, parsed.timestamp.as_ref(), any_text.as_ref());
+    parsed.boundaries = faults.keep(boundaries).unwrap_or_default();
     let is_digest = is_plain_digest(description.algorithm());
     if description.form_digest.is_none() && is_digest != parsed.parts.contains(&PayloadPart::Secret) {
         faults.push("A plain digest (`md5`, `sha1`, `sha256`, `sha512`) needs `{secret}` in its payload, and no other algorithm may have it.");
@@ -198,6 +231,20 @@ fn check(name: &str, description: &SchemeDescription, parsed: Parsed) -> Result<
         ));
     }
     no_faults(faults.0).map(|()| parsed)
+}
+
+/// The part of the payload that `any_text` names.
+///
+/// # Errors
+/// A sentence for the operator.
+fn any_text_part(text: &str, parsed: &Parsed) -> Result<PayloadPart, String> {
+    let written = format!("{{{text}}}");
+    let known = parsed.parts.iter().find(|part| part.to_string() == written);
+    known.cloned().ok_or_else(|| {
+        format!(
+            "`any_text` names `{text}`, and the payload has no such placeholder: write one of `payload` without its braces."
+        )
+    })
 }
 
 /// Puts the parsed parts together and derives what follows from them. Cannot fail.
@@ -226,10 +273,12 @@ fn assemble(
         name: name.to_owned(),
         key_names: given.keys.iter().map(|key| key.name.clone()).collect(),
         headers: signed_headers(&parsed.signature, parsed.timestamp.as_ref(), &payload),
-        warnings: warnings(name, algorithm, &payload),
+        warnings: weaknesses::warnings(name, algorithm, &payload),
         weak_keys,
         json,
         coverage,
+        boundaries: parsed.boundaries,
+        is_path_fixed: false,
         keys,
         refuses_plain_payloads: AtomicBool::new(false),
         prefixes,
@@ -355,14 +404,6 @@ fn signed_headers(
     headers
 }
 
-/// Whether this part covers the body.
-const fn covers_body(part: &PayloadPart) -> bool {
-    matches!(
-        part,
-        PayloadPart::Body | PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest
-    )
-}
-
 /// What the signature covers.
 fn coverage(description: &SchemeDescription, parsed: &Parsed, payload: &PayloadPlan) -> Coverage {
     // A form digest over some of the fields leaves the others open.
@@ -370,7 +411,7 @@ fn coverage(description: &SchemeDescription, parsed: &Parsed, payload: &PayloadP
     let leaves_fields_out = digest
         .is_some_and(|digest| matches!(digest.fields, Some(DigestFields::Named(_))) || !digest.leave_out.is_empty());
     let is_fixed = |part: &PayloadPart| matches!(part, PayloadPart::Literal(_) | PayloadPart::Secret);
-    if payload.parts().any(covers_body) && !leaves_fields_out {
+    if payload.parts().any(weaknesses::covers_body) && !leaves_fields_out {
         if payload.parts().all(|part| *part == PayloadPart::Body || is_fixed(part)) {
             Coverage::BodyOnly
         } else {
@@ -385,43 +426,4 @@ fn coverage(description: &SchemeDescription, parsed: &Parsed, payload: &PayloadP
             Coverage::Part
         }
     }
-}
-
-/// Sentences for the operator about weaknesses of the scheme itself, whatever the keys are.
-fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if algorithm == Algorithm::Token {
-        warnings.push(format!(
-            "`{name}` compares a token and signs nothing: anyone who has seen one request can send any other."
-        ));
-    } else if !payload.parts().any(covers_body) {
-        warnings.push(format!(
-            "`{name}` does not sign the whole body: only the values in its payload can be trusted."
-        ));
-    }
-    let weakness = match algorithm {
-        Algorithm::Md5 => {
-            "a plain MD5 digest, which is broken: anyone who can choose part of what a sender signs may forge other requests"
-        }
-        Algorithm::Sha1 => "a plain SHA-1 digest, which is weak: an HMAC would separate the key from the text",
-        Algorithm::Sha256 => {
-            "a plain SHA-256 digest: with the secret first, anyone who has seen one request can append to it; an HMAC would prevent that"
-        }
-        Algorithm::Sha512 => {
-            "a plain SHA-512 digest: with the secret first, anyone who has seen one request can append to it; an HMAC would prevent that"
-        }
-        Algorithm::RsaSha1 => {
-            "RSA with SHA-1, for which collisions are affordable: prefer a newer scheme where the provider offers one"
-        }
-        Algorithm::HmacSha1 => "HMAC-SHA1: no attack on it is known, but prefer SHA-256 where the provider offers it",
-        Algorithm::HmacSha256
-        | Algorithm::HmacSha512
-        | Algorithm::Ed25519
-        | Algorithm::EcdsaP256
-        | Algorithm::RsaSha256
-        | Algorithm::RsaPssSha256
-        | Algorithm::Token => return warnings,
-    };
-    warnings.push(format!("`{name}` uses {weakness}."));
-    warnings
 }

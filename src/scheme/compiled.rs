@@ -1,5 +1,6 @@
 //! A scheme with its keys in the form that verifies requests.
 
+use super::boundary::Boundaries;
 use super::delivery::DeliveryId;
 use super::description::{DigestFields, FieldOrder, FormDigestDescription, SecretPosition, SignatureEncoding};
 use super::json::JsonPlan;
@@ -40,6 +41,10 @@ pub(super) struct CompiledScheme {
     pub(super) payload: PayloadPlan,
     /// What the signature covers.
     pub(super) coverage: Coverage,
+    /// Where the values of the payload end, for payloads that need a check of it.
+    pub(super) boundaries: Boundaries,
+    /// Whether all requests of the route have the same path, and sign the same.
+    pub(super) is_path_fixed: bool,
     /// The URL that the provider calls, for schemes that sign it.
     pub(super) public_url: Option<PublicUrl>,
     /// Query parameter with the hex SHA-256 of the body (Twilio).

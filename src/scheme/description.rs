@@ -19,6 +19,9 @@ pub struct SchemeDescription {
     pub encoding: Option<SignatureEncoding>,
     /// The signed text: a template such as `{timestamp}.{body}`; `{body}` by default.
     pub payload: Option<String>,
+    /// The one placeholder of `payload`, without braces, whose value may contain the text that separates it from its
+    /// neighbours: `body`, or else the last one by default.
+    pub any_text: Option<String>,
     /// How a secret or public key is written: verbatim by default.
     pub key: Option<KeyFormat>,
     /// The location of the signed time. Without one, a request cannot be stale.

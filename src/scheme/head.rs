@@ -1,5 +1,6 @@
 //! Reads the head of a request: candidate signatures, the time, and the parts of the payload that are in the head.
 
+use super::boundary::{BodyStart, UrlEnd};
 use super::compiled::CompiledScheme;
 use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
 use super::template::PayloadPart;
@@ -153,6 +154,25 @@ impl CompiledScheme {
             | PayloadPart::Secret => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Checks that the signed values of the head end where they seem to end. Returns how the body may begin.
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`.
+    pub(super) fn check_boundaries(&self, head: &HeadRef<'_>, values: &HeadValues<'_>) -> Result<BodyStart, Rejection> {
+        // Without a query, the URL is the same in all requests of a route with one path.
+        let is_fixed = self.is_path_fixed && !head.target.contains('?');
+        self.boundaries.check_head(|part, end| match part {
+            PayloadPart::Url | PayloadPart::Path | PayloadPart::Target if is_fixed && end == UrlEnd::Open => Ok(None),
+            PayloadPart::Url => Ok(Some(head.target.as_bytes().to_vec())),
+            _ => {
+                let mut value = Vec::new();
+                let is_in_head =
+                    self.write_head_part(part, head, values, &mut |bytes| value.extend_from_slice(bytes))?;
+                Ok(is_in_head.then_some(value))
+            }
+        })
     }
 
     /// The value of a key of the signature header's list.

@@ -18,11 +18,15 @@
 //! | [`buffered`] | verification when the body is complete |
 //! | [`head`] | signatures and timestamp of a request's head |
 //! | [`compile`] | from a description and keys to a scheme that can run |
+//! | [`form_digest`] | the text of a plain digest over form values |
+//! | [`weaknesses`] | sentences about weaknesses of a scheme |
+//! | [`signed_parts`] | whether a scheme signs what it reads |
 //! | [`given_keys`] | the keys of a route: which list each is in, and which algorithm it is for |
 //! | [`compiled`] | a scheme with its keys, ready to verify requests |
 //! | [`presets`] | the providers that hookgate knows by name |
 //! | [`facts`] | what is known about each provider's deliveries besides their signature |
 //! | [`delivery`] | the provider's id of a delivery |
+//! | [`boundary`] | where one value of a payload ends and the next begins |
 //! | [`location`] | where signature, time and id are in a request |
 //! | [`template`] | the signed payload as a template |
 //! | [`keys`] | secrets and public keys, parsed |
@@ -134,6 +138,7 @@
 //! ```
 
 mod asymmetric;
+mod boundary;
 mod buffered;
 pub mod challenge;
 mod compile;
@@ -142,6 +147,7 @@ mod delivery;
 mod description;
 pub mod facts;
 mod form;
+mod form_digest;
 mod given_keys;
 mod head;
 mod header;
@@ -154,6 +160,7 @@ mod material;
 mod plain;
 pub mod presets;
 mod sign;
+mod signed_parts;
 mod states;
 mod streaming;
 pub mod strength;
@@ -162,6 +169,7 @@ mod time;
 mod types;
 mod url;
 mod verifier;
+mod weaknesses;
 
 pub use compiled::Coverage;
 pub use delivery::DeliveryId;

@@ -4,6 +4,7 @@
 //! There is one MAC per active secret, whatever the number of candidates. One secret with one candidate needs no
 //! allocation.
 
+use super::boundary::BodyStart;
 use super::compiled::CompiledScheme;
 use super::header::{self, Candidates};
 use super::keys::VerificationKey;
@@ -30,6 +31,8 @@ pub(super) struct StreamingHead {
     after: Vec<u8>,
     /// The length of a body with which the payload could be a challenge's text; see [`StreamingCheck`].
     plain_bytes: Option<usize>,
+    /// How the body may begin.
+    body_start: BodyStart,
 }
 
 impl StreamingHead {
@@ -60,6 +63,7 @@ impl StreamingHead {
         if candidates.is_empty() {
             return Err(Rejection::SignatureMalformed);
         }
+        let body_start = scheme.check_boundaries(head, &values)?;
         let fill = |parts: &[PayloadPart], into: &mut dyn FnMut(&[u8])| {
             parts.iter().try_for_each(|part| {
                 if *part == PayloadPart::Url {
@@ -87,6 +91,7 @@ impl StreamingHead {
             before,
             after,
             plain_bytes,
+            body_start,
         })
     }
 
@@ -121,6 +126,7 @@ impl StreamingHead {
             before: identifies.then_some(self.before),
             after: self.after,
             plain_bytes: self.plain_bytes,
+            body_start: self.body_start,
             timestamp_in_body: is_in_body.then(|| (Arc::clone(scheme), tolerance)),
         }
     }
@@ -143,6 +149,8 @@ pub(super) struct StreamingCheck {
     /// On a route that answers the HMAC of a challenge's text: the length up to which a plain body makes the payload such
     /// a text, and the request is refused. `None` where the payload cannot be one.
     plain_bytes: Option<usize>,
+    /// How the body may begin.
+    body_start: BodyStart,
     /// The scheme and the tolerance in seconds, where the time is in the body.
     timestamp_in_body: Option<(Arc<CompiledScheme>, Option<u64>)>,
 }
@@ -160,6 +168,7 @@ impl StreamingCheck {
     /// # Errors
     /// `SignatureMismatch`; for a time in the body also `SignatureMalformed`, `TimestampStale` and `TimestampFuture`.
     pub(super) fn finish(mut self, body: &[Bytes], now_unix: u64) -> Result<Verified, Rejection> {
+        self.body_start.check(body.first().map_or(&[], |piece| piece))?;
         let after = std::mem::take(&mut self.after);
         self.update(&after);
         let mut found = Choice::from(0);

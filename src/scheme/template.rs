@@ -6,6 +6,7 @@
 
 use super::json::JsonPointer;
 use hyper::header::HeaderName;
+use std::fmt;
 
 /// One part of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +81,30 @@ impl PayloadPart {
             | Self::ListedHeaders(_)
             | Self::Body
             | Self::Secret => false,
+        }
+    }
+}
+
+impl fmt::Display for PayloadPart {
+    /// The placeholder as the configuration writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(text) => f.write_str(text),
+            Self::Timestamp => f.write_str("{timestamp}"),
+            Self::Method => f.write_str("{method}"),
+            Self::Url => f.write_str("{url}"),
+            Self::Path => f.write_str("{path}"),
+            Self::Target => f.write_str("{target}"),
+            Self::Header(name) => write!(f, "{{header:{name}}}"),
+            Self::Field(name) => write!(f, "{{field:{name}}}"),
+            Self::ListedHeaders(name) => write!(f, "{{headers:{name}}}"),
+            Self::Body => f.write_str("{body}"),
+            Self::Json(pointer, optional) => write!(f, "{{json{}:{pointer}}}", if *optional { "?" } else { "" }),
+            Self::Form => f.write_str("{form}"),
+            Self::FormField(name) => write!(f, "{{form:{name}}}"),
+            Self::Php => f.write_str("{php}"),
+            Self::FormDigest => f.write_str("form_digest"),
+            Self::Secret => f.write_str("{secret}"),
         }
     }
 }

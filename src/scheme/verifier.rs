@@ -1,6 +1,6 @@
 //! A scheme with its keys, compiled once for a route.
 
-use super::compile;
+use super::compile::{self, UrlOfRoute};
 use super::compiled::{CompiledScheme, Coverage};
 use super::delivery::DeliveryId;
 use super::description::{SchemeDescription, SignatureEncoding};
@@ -44,32 +44,42 @@ impl Verifier {
         public_url: Option<String>,
     ) -> Result<Self, Vec<String>> {
         let given = GivenKeys { keys, secrets: None };
-        Self::compile(provider, custom, &given, public_url.as_deref())
+        let url = UrlOfRoute {
+            public: public_url.as_deref(),
+            is_path_fixed: true,
+        };
+        Self::compile(provider, custom, &given, url)
             .map_err(|faults| faults.into_iter().map(|fault| fault.text).collect())
     }
 
-    /// Like [`Verifier::new`], for keys of the lists of a configuration: a key in the list of the other kind is a
-    /// fault.
+    /// Like [`Verifier::new`], for a route of a configuration. A key in the list of the other kind is a fault.
+    /// `is_path_fixed`: whether all requests of the route have the same path, so that nobody can move the end of a
+    /// signed URL.
     ///
     /// # Errors
     /// Every fault at once, with the index of the key that it concerns.
-    pub fn with_lists(
+    pub fn for_route(
         provider: &str,
         custom: Option<SchemeDescription>,
         lists: ListedKeys,
         public_url: Option<&str>,
+        is_path_fixed: bool,
     ) -> Result<Self, Vec<SchemeFault>> {
         let secrets = Some(lists.secrets.len());
         let mut keys = lists.secrets;
         keys.extend(lists.public_keys);
-        Self::compile(provider, custom, &GivenKeys { keys, secrets }, public_url)
+        let url = UrlOfRoute {
+            public: public_url,
+            is_path_fixed,
+        };
+        Self::compile(provider, custom, &GivenKeys { keys, secrets }, url)
     }
 
     fn compile(
         provider: &str,
         custom: Option<SchemeDescription>,
         given: &GivenKeys,
-        public_url: Option<&str>,
+        url: UrlOfRoute<'_>,
     ) -> Result<Self, Vec<SchemeFault>> {
         let description = match (provider, custom) {
             (presets::CUSTOM, Some(custom)) => Ok(custom),
@@ -82,7 +92,7 @@ impl Verifier {
             }),
         };
         let scheme = match description {
-            Ok(description) => compile::compile(provider, description, given, public_url)?,
+            Ok(description) => compile::compile(provider, description, given, url)?,
             Err(fault) => return Err([vec![fault.into()], keys::faults(&given.keys)].concat()),
         };
         Ok(Self {

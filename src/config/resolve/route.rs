@@ -62,7 +62,8 @@ impl Resolver<'_> {
                 &mut named,
                 &mut shared,
             );
-            let scheme = self.scheme(&key, &mut written);
+            let is_path_fixed = path.as_deref().is_some_and(|path| !path.ends_with("/*"));
+            let scheme = self.scheme(&key, &mut written, is_path_fixed);
             if let Some(upstream) = &upstream {
                 let key = format!("{key}.upstream");
                 let repeats = path
@@ -152,7 +153,7 @@ impl Resolver<'_> {
     }
 
     /// The scheme of a route with its keys; `None` after a fault.
-    fn scheme(&mut self, key: &str, written: &mut file::Route) -> Option<ResolvedScheme> {
+    fn scheme(&mut self, key: &str, written: &mut file::Route, is_path_fixed: bool) -> Option<ResolvedScheme> {
         let lists = [
             std::mem::take(&mut written.secrets),
             std::mem::take(&mut written.public_keys),
@@ -191,8 +192,25 @@ impl Resolver<'_> {
         }
         let digests = lists.secrets.iter().chain(&lists.public_keys);
         let digests = digests.map(|key| Sha256::digest(key.secret.expose()).into()).collect();
+        let public_path = written
+            .public_url
+            .as_deref()
+            .and_then(|url| url.split_once("://")?.1.split_once('/'));
+        if !is_path_fixed && public_path.is_some_and(|(_, path)| !path.is_empty()) {
+            self.report.fault(
+                format!("{key}.public_url"),
+                "it has a path and this route has many, so the signature of one path would be valid for all of them",
+                "write an exact `path` for the route, or only the origin as `public_url`, such as \"https://hooks.example.com\"",
+            );
+        }
         let place = |index: Option<usize>| index.and_then(|index| places.get(index)).map_or(key, String::as_str);
-        match Verifier::with_lists(&provider, written.custom.take(), lists, written.public_url.as_deref()) {
+        match Verifier::for_route(
+            &provider,
+            written.custom.take(),
+            lists,
+            written.public_url.as_deref(),
+            is_path_fixed,
+        ) {
             Ok(verifier) => {
                 for warning in verifier.warnings() {
                     self.report.warn(&format!("{key}.provider"), warning);

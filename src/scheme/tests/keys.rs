@@ -27,7 +27,7 @@ fn faults_of(provider: &str, list: KeyList, key: &str) -> Vec<String> {
     let url = ["twilio", "square", "hubspot-v3"]
         .contains(&provider)
         .then_some("https://hooks.example.com");
-    let faults = Verifier::with_lists(provider, None, lists, url)
+    let faults = Verifier::for_route(provider, None, lists, url, true)
         .err()
         .unwrap_or_default();
     assert!(faults.iter().all(|fault| fault.key == Some(0)), "{faults:?}");

@@ -13,6 +13,7 @@ mod keys;
 mod paddle;
 mod property;
 mod providers;
+mod signed_values;
 mod words;
 
 use super::*;

@@ -47,6 +47,7 @@ fn scheme_of(vector: &Value) -> (String, Option<SchemeDescription>) {
             encoding = "base64"
             key = { encoding = "hex" }
             payload = "{json?:/pspReference}:{json?:/originalReference}:{json?:/merchantAccountCode}:{json?:/merchantReference}:{json?:/amount/value}:{json?:/amount/currency}:{json?:/eventCode}:{json?:/success}"
+            any_text = "json?:/merchantReference"
             "#,
         ),
         "adyen-header" => return ("adyen-platform".into(), None),

@@ -1,0 +1,52 @@
+//! Sentences for the operator about weaknesses of a scheme itself.
+
+use super::compiled::PayloadPlan;
+use super::description::Algorithm;
+use super::template::PayloadPart;
+
+/// Whether this part covers the body.
+pub(super) const fn covers_body(part: &PayloadPart) -> bool {
+    matches!(
+        part,
+        PayloadPart::Body | PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest
+    )
+}
+
+/// Sentences for the operator about weaknesses of the scheme itself, whatever the keys are.
+pub(super) fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if algorithm == Algorithm::Token {
+        warnings.push(format!(
+            "`{name}` compares a token and signs nothing: anyone who has seen one request can send any other."
+        ));
+    } else if !payload.parts().any(covers_body) {
+        warnings.push(format!(
+            "`{name}` does not sign the whole body: only the values in its payload can be trusted."
+        ));
+    }
+    let weakness = match algorithm {
+        Algorithm::Md5 => {
+            "a plain MD5 digest, which is broken: anyone who can choose part of what a sender signs may forge other requests"
+        }
+        Algorithm::Sha1 => "a plain SHA-1 digest, which is weak: an HMAC would separate the key from the text",
+        Algorithm::Sha256 => {
+            "a plain SHA-256 digest: with the secret first, anyone who has seen one request can append to it; an HMAC would prevent that"
+        }
+        Algorithm::Sha512 => {
+            "a plain SHA-512 digest: with the secret first, anyone who has seen one request can append to it; an HMAC would prevent that"
+        }
+        Algorithm::RsaSha1 => {
+            "RSA with SHA-1, for which collisions are affordable: prefer a newer scheme where the provider offers one"
+        }
+        Algorithm::HmacSha1 => "HMAC-SHA1: no attack on it is known, but prefer SHA-256 where the provider offers it",
+        Algorithm::HmacSha256
+        | Algorithm::HmacSha512
+        | Algorithm::Ed25519
+        | Algorithm::EcdsaP256
+        | Algorithm::RsaSha256
+        | Algorithm::RsaPssSha256
+        | Algorithm::Token => return warnings,
+    };
+    warnings.push(format!("`{name}` uses {weakness}."));
+    warnings
+}
