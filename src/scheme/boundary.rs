@@ -93,7 +93,8 @@ impl Boundaries {
             let (before, after) = parts.split_at(at);
             let rule = match shape(part) {
                 Shape::Fixed => None,
-                _ if at == free => None,
+                // The same value again has the same length.
+                _ if parts.get(free) == Some(part) => None,
                 known if at < free => end_rule(part, known, after.get(1..).unwrap_or_default(), &shape)?,
                 _ => match before.last() {
                     Some(PayloadPart::Literal(text)) => Some(Rule::BeginsAfter(text.clone())),
