@@ -358,6 +358,14 @@ pub struct Outcome {
     pub duration: Duration,
 }
 
+impl Outcome {
+    /// Whether the request was refused before it was verified, so that a stranger may have caused it.
+    #[must_use]
+    pub fn is_unverified_refusal(&self) -> bool {
+        matches!(self.verdict, Verdict::Refused(_)) && self.secret.is_none()
+    }
+}
+
 /// The decision about one exchange; it gives the `verdict` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

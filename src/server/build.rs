@@ -234,7 +234,10 @@ fn recorder(
         settings::Audit::Off => None,
     };
     let audit = match scope {
-        Some(scope) => Some((AuditLog::start(output, metrics.audit_lines_dropped.clone())?, scope)),
+        Some(scope) => {
+            let (dropped, left_out) = (&metrics.audit_lines_dropped, &metrics.audit_lines_left_out);
+            Some((AuditLog::start(output, dropped.clone(), left_out.clone())?, scope))
+        }
         None => None,
     };
     let seed = clock::unix_now() ^ (u64::from(std::process::id()) << 16);

@@ -7,9 +7,12 @@
 
 pub use super::audit_line::AuditNames;
 use super::audit_line::write_line;
+use super::refusal_lines::RefusalLines;
 use crate::outcome::Outcome;
 use prometheus::IntCounter;
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -20,38 +23,65 @@ use tokio::time::Instant;
 pub struct AuditLog {
     sender: SyncSender<Message>,
     dropped: IntCounter,
+    refusals: Arc<RefusalLines>,
+    /// Lines about refusals in the channel.
+    queued_refusals: Arc<AtomicUsize>,
 }
 
 enum Message {
-    Line(Vec<u8>),
+    /// A line, and whether it is about a request that was refused before it was verified.
+    Line(Vec<u8>, bool),
     /// Asks the writer to write everything before this message and to acknowledge it.
     Flush(SyncSender<()>),
 }
 
 impl AuditLog {
-    /// Starts the writer thread, which writes to `output` (standard output in `serve`). `dropped` counts dropped lines.
+    /// Starts the writer thread, which writes to `output` (standard output in `serve`). `dropped` counts dropped lines,
+    /// `left_out` those about refusals that exceed their rate.
     ///
     /// # Errors
     /// When the operating system cannot start a thread.
-    pub fn start(output: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
+    pub fn start(output: impl Write + Send + 'static, dropped: IntCounter, left_out: IntCounter) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(CAPACITY);
+        let queued_refusals = Arc::new(AtomicUsize::new(0));
+        let queued = queued_refusals.clone();
         let dropped_by_writer = dropped.clone();
         thread::Builder::new()
             .name("audit".into())
-            .spawn(move || write_lines(&receiver, output, &dropped_by_writer))?;
-        Ok(Self { sender, dropped })
+            .spawn(move || write_lines(&receiver, output, &dropped_by_writer, &queued))?;
+        Ok(Self {
+            sender,
+            dropped,
+            refusals: Arc::new(RefusalLines::new(left_out)),
+            queued_refusals,
+        })
     }
 
     /// Records one line for `outcome`. It never blocks.
     pub fn record(&self, names: AuditNames<'_>, outcome: &Outcome) {
+        let is_refusal = outcome.is_unverified_refusal();
+        if is_refusal {
+            if !self.refusals.admit(Instant::now()) {
+                return;
+            }
+            if self.queued_refusals.load(Ordering::Relaxed) >= REFUSAL_CAPACITY {
+                self.dropped.inc();
+                return;
+            }
+        }
         let mut line = Vec::with_capacity(LINE_BYTES);
         if write_line(&mut line, names, outcome).is_err() {
             self.dropped.inc();
             return;
         }
-        match self.sender.try_send(Message::Line(line)) {
+        let queued = usize::from(is_refusal);
+        self.queued_refusals.fetch_add(queued, Ordering::Relaxed);
+        match self.sender.try_send(Message::Line(line, is_refusal)) {
             Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped.inc(),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.queued_refusals.fetch_sub(queued, Ordering::Relaxed);
+                self.dropped.inc();
+            }
         }
     }
 
@@ -78,7 +108,12 @@ impl AuditLog {
 }
 
 /// The writer thread. It ends when the last [`AuditLog`] has been dropped.
-fn write_lines(receiver: &Receiver<Message>, mut output: impl Write, dropped: &IntCounter) {
+fn write_lines(
+    receiver: &Receiver<Message>,
+    mut output: impl Write,
+    dropped: &IntCounter,
+    queued_refusals: &AtomicUsize,
+) {
     let mut batch = Vec::with_capacity(BATCH_BYTES);
     let mut is_failing = false;
     while let Ok(first) = receiver.recv() {
@@ -89,7 +124,8 @@ fn write_lines(receiver: &Receiver<Message>, mut output: impl Write, dropped: &I
         // Gathers lines until the time is over, the batch is full, or a flush waits for it.
         while let Some(message) = next.take() {
             match message {
-                Message::Line(line) => {
+                Message::Line(line, is_refusal) => {
+                    queued_refusals.fetch_sub(usize::from(is_refusal), Ordering::Relaxed);
                     batch.extend_from_slice(&line);
                     lines += 1;
                 }
@@ -127,6 +163,9 @@ fn write_lines(receiver: &Receiver<Message>, mut output: impl Write, dropped: &I
 
 /// Messages that the channel holds; about 4 MiB when it is full.
 const CAPACITY: usize = 8192;
+/// Of these, the most lines about requests that were refused before they were verified: the others always find a place,
+/// as long as the writer keeps up with them.
+const REFUSAL_CAPACITY: usize = 1024;
 /// Initial size of a line's buffer, in bytes: enough for a usual line, so that it is allocated once.
 const LINE_BYTES: usize = 448;
 /// How long lines are gathered before they are written together.
@@ -306,7 +345,7 @@ mod tests {
     #[test]
     fn flush_writes_everything_recorded_before_it() {
         let sink = Sink::default();
-        let log = AuditLog::start(sink.clone(), dropped()).unwrap();
+        let log = AuditLog::start(sink.clone(), dropped(), dropped()).unwrap();
         for _ in 0..1000 {
             log.record(NAMES, &outcome());
         }
@@ -323,7 +362,7 @@ mod tests {
             ..Sink::default()
         };
         let dropped = dropped();
-        let log = AuditLog::start(sink.clone(), dropped.clone()).unwrap();
+        let log = AuditLog::start(sink.clone(), dropped.clone(), self::dropped()).unwrap();
         let recorded = 3 * CAPACITY;
         for _ in 0..recorded {
             log.record(NAMES, &outcome());
@@ -346,6 +385,7 @@ mod tests {
                 ..Sink::default()
             },
             dropped.clone(),
+            self::dropped(),
         )
         .unwrap();
         for _ in 0..10 {
@@ -356,5 +396,37 @@ mod tests {
         log.record(NAMES, &outcome());
         assert!(log.flush(Duration::from_secs(20)));
         assert_eq!(dropped.get(), 11);
+    }
+
+    /// J04: refusals that nothing reads take no place of later lines about webhooks.
+    #[test]
+    fn refusals_leave_room_for_other_lines() {
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let sink = Sink {
+            gate: Some(Arc::clone(&gate)),
+            ..Sink::default()
+        };
+        let (dropped, left_out) = (dropped(), self::dropped());
+        let log = AuditLog::start(sink.clone(), dropped.clone(), left_out.clone()).unwrap();
+        let refused = Outcome {
+            verdict: Verdict::Refused(Rejection::NoRoute),
+            secret: None,
+            ..outcome()
+        };
+        for _ in 0..50_000 {
+            log.record(NAMES, &refused);
+        }
+        assert!(left_out.get() > 40_000);
+        let before = dropped.get();
+        for _ in 0..CAPACITY - REFUSAL_CAPACITY - 1 {
+            log.record(NAMES, &outcome());
+        }
+        assert_eq!(dropped.get(), before);
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        assert!(log.flush(Duration::from_secs(20)));
+        let text = String::from_utf8(sink.bytes.lock().unwrap().clone()).unwrap();
+        let forwarded = text.lines().filter(|line| line.contains("forwarded")).count();
+        assert_eq!(forwarded, CAPACITY - REFUSAL_CAPACITY - 1);
     }
 }

@@ -50,6 +50,8 @@ pub struct Metrics {
     pub accept_errors: IntCounter,
     /// Audit lines that were dropped because the writer was too slow or standard output is closed.
     pub audit_lines_dropped: IntCounter,
+    /// Audit lines about refused requests that were left out because they exceed their rate.
+    pub audit_lines_left_out: IntCounter,
     /// Panics caught in exchanges: bugs of the gateway.
     pub panics: IntCounter,
     /// Requests whose head could not be read.
@@ -111,6 +113,11 @@ impl Metrics {
                 r,
                 "audit_lines_dropped_total",
                 "Audit lines dropped because the writer was too slow or standard output is closed.",
+            ),
+            audit_lines_left_out: counter(
+                r,
+                "audit_lines_left_out_total",
+                "Audit lines about refused requests that were left out because there were too many.",
             ),
             panics: counter(
                 r,

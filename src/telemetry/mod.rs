@@ -30,6 +30,7 @@
 //! | --- | --- |
 //! | [`logging`] | logs of the process, on standard error |
 //! | [`audit`] | the audit log: a bounded queue and the thread that writes it |
+//! | [`refusal_lines`] | the rate of audit lines about refused requests |
 //! | [`audit_line`] | one audit line as JSON |
 //! | [`metrics`] | the registry, all families, all handles |
 //! | [`upstream_metrics`] | families with an `upstream` label, sampled |
@@ -43,6 +44,7 @@ mod audit_line;
 mod handles;
 pub mod logging;
 pub mod metrics;
+mod refusal_lines;
 mod registration;
 mod route_families;
 mod route_metrics;

@@ -3,8 +3,8 @@
 //!
 //! At the limit it is not the newcomer that is refused but the request that deserves it most: among the sources, the one
 //! that holds most gives way; among its requests, the one whose body arrives most slowly. Only a request whose body is
-//! not complete can be chosen. The newcomer waits until that one has really freed its memory, which takes no longer than
-//! a wake-up of its task. Requests that need no waiting are never registered, so that they share no lock.
+//! not complete can be chosen. The newcomer goes on at once, while the other one frees its memory: for that, the limit may be
+//! exceeded by one eighth. Beyond that the newcomer waits. Requests that need no waiting are never registered, so that they share no lock.
 //!
 //! | module | what it is |
 //! | --- | --- |
@@ -99,16 +99,22 @@ impl Budget {
         self.limit_bytes.store(limit_bytes, Ordering::Relaxed);
     }
 
-    /// Reserves `bytes` more for a request that holds `held_bytes`; `false` when they would exceed the limit.
-    fn reserve(&self, bytes: usize, held_bytes: usize) -> bool {
+    /// The most bytes that may be reserved when a request that holds `held_bytes` asks for `bytes` more.
+    fn may_use(&self, bytes: usize, held_bytes: usize) -> usize {
         let limit = self.limit();
         let total = held_bytes.saturating_add(bytes);
         // A body that needs more than half of the budget could never be read if the reserve were kept from it.
-        let may_use = if total <= SMALL_BYTES || total > limit / 2 {
+        if total <= SMALL_BYTES || total > limit / 2 {
             limit
         } else {
             limit - limit / RESERVE_DIVISOR
-        };
+        }
+    }
+
+    /// Reserves `bytes` more for a request that holds `held_bytes`; `false` when they would exceed the limit.
+    fn reserve(&self, bytes: usize, held_bytes: usize) -> bool {
+        let leaving = self.leaving_bytes.load(Ordering::Relaxed);
+        let may_use = self.may_use(bytes, held_bytes) + leaving.min(self.limit() / RESERVE_DIVISOR);
         let before = self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
         let fits = before.saturating_add(bytes) <= may_use;
         if !fits {
@@ -144,13 +150,12 @@ impl Budget {
     /// only if that source holds more than the source of `asking` does. Returns whether any bytes will become free.
     fn make_room(&self, bytes: usize, asking: &Asking) -> bool {
         let leaving = self.leaving_bytes.load(Ordering::Relaxed);
-        let Some(mut left) = bytes
-            .max(self.limit() / ROOM_DIVISOR)
-            .checked_sub(leaving)
-            .filter(|left| *left > 0)
-        else {
+        let used = self.used().saturating_sub(leaving).saturating_add(bytes);
+        let missing = used.saturating_sub(self.may_use(bytes, asking.held_bytes));
+        if missing == 0 {
             return true;
-        };
+        }
+        let mut left = missing.max(self.limit() / ROOM_DIVISOR);
         let mut waiting: Vec<Arc<WaitingRequest>> = Vec::new();
         for shard in &self.waiting {
             waiting.extend(lock(shard).values().cloned());
@@ -217,7 +222,9 @@ struct Asking {
     source: Option<Source>,
     /// Its number, if it is one of the waiting requests.
     number: Option<u64>,
-    /// Bytes that it holds and that no waiting request counts.
+    /// Bytes that it holds.
+    held_bytes: usize,
+    /// Those of them that no waiting request counts.
     unregistered_bytes: usize,
     /// The bytes that it holds or asks for, and when it began to wait; `None` if it never waited.
     progress: Option<(usize, Instant)>,

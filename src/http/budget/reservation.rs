@@ -43,7 +43,8 @@ impl Reservation {
         }
     }
 
-    /// Reserves `bytes` more, and those of the head if that was not done yet. Pending while other requests give way.
+    /// Reserves `bytes` more, and those of the head if that was not done yet. Pending while more than one eighth of the
+    /// budget belongs to requests that give way.
     ///
     /// # Errors
     /// `Overloaded` when the budget is exhausted and no other request can give way, or when this one has to.
@@ -63,6 +64,7 @@ impl Reservation {
             let asking = Asking {
                 source: self.source,
                 number: self.waiting.as_ref().map(|waiting| waiting.number),
+                held_bytes: held,
                 unregistered_bytes: self.bytes,
                 progress: self
                     .waiting
@@ -73,9 +75,12 @@ impl Reservation {
             if !will_be_free {
                 return Poll::Ready(Err(Rejection::Overloaded));
             }
-            self.budget.enqueue(cx.waker());
-            // Bytes may have become free before the task was in the queue.
-            if !self.budget.reserve(bytes, held) {
+            let is_reserved = self.budget.reserve(bytes, held) || {
+                self.budget.enqueue(cx.waker());
+                // Bytes may have become free before the task was in the queue.
+                self.budget.reserve(bytes, held)
+            };
+            if !is_reserved {
                 let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(ROOM_TIMEOUT)));
                 return timer.as_mut().poll(cx).map(|()| Err(Rejection::Overloaded));
             }

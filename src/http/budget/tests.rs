@@ -94,7 +94,7 @@ async fn a_source_that_holds_most_cannot_push_out_another_one() {
         let next = unfinished(&budget, 1, 100 * KIB, &mut [&mut large, &mut small]).await;
         large.push(next);
         advance(Duration::from_millis(1)).await;
-        assert!(budget.used() <= budget.limit());
+        assert!(budget.used() <= budget.limit() * 9 / 8);
     }
     assert!(small.iter_mut().all(Unfinished::is_kept));
     let kept = large.iter_mut().filter_map(|body| body.is_kept().then_some(())).count();
@@ -121,7 +121,7 @@ async fn complete_requests_keep_their_bytes_and_small_ones_have_a_reserve() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newcomer_waits_until_memory_is_really_free() {
+async fn the_budget_is_exceeded_by_one_eighth_at_most_while_others_give_way() {
     let budget = Budget::new(1024 * KIB);
     let mut bodies = Vec::new();
     for _ in 0..8 {
@@ -129,7 +129,7 @@ async fn a_newcomer_waits_until_memory_is_really_free() {
     }
     let start = Instant::now();
     // Those that have to give way do nothing here, as a worker that is busy.
-    let refused = newcomer(&budget, 2, 200 * KIB, &mut []).await;
+    let refused = newcomer(&budget, 2, 400 * KIB, &mut []).await;
     assert_eq!(refused.unwrap_err(), Rejection::Overloaded);
     assert_eq!(start.elapsed(), ROOM_TIMEOUT);
     assert_eq!(budget.used(), 800 * KIB);

@@ -4,5 +4,6 @@ mod descriptors;
 mod kills;
 mod load;
 mod memory;
+mod shipped_limits;
 mod soak;
 mod stalls;

@@ -12,6 +12,7 @@ pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod invariants;
 pub(crate) mod logs;
+pub(crate) mod memory_group;
 pub(crate) mod message;
 pub(crate) mod metrics;
 pub(crate) mod namespace;
