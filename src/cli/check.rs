@@ -13,16 +13,25 @@ pub const VALID: u8 = 0;
 /// Exit code: the configuration has faults. `serve` exits with the same code.
 pub const FAULTY: u8 = 2;
 
-/// Loads the configuration and prints the result: TOML with comments, or one JSON object with `valid`, `file`,
-/// `configuration` (`null` when faulty), `faults`, `warnings` and `notes`. Returns the exit code, [`VALID`] or
-/// [`FAULTY`].
+/// What `check` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The configuration as TOML, with warnings and notes as comments.
+    Toml,
+    /// One JSON object with `valid`, `file`, `configuration` (`null` when faulty), `faults`, `warnings` and `notes`.
+    Json,
+    /// Faults, warnings and notes only.
+    Quiet,
+}
+
+/// Loads the configuration and prints the result. Returns the exit code, [`VALID`] or [`FAULTY`].
 ///
 /// # Errors
 /// Writing to `out` failed.
-pub fn run(sources: &Sources, json: bool, out: &mut dyn Write) -> io::Result<u8> {
+pub fn run(sources: &Sources, format: Format, out: &mut dyn Write) -> io::Result<u8> {
     let result = inspect(sources);
-    match (&result, json) {
-        (Ok(loaded), true) => {
+    match (&result, format) {
+        (Ok(loaded), Format::Json) => {
             let report = json!({
                 "valid": true,
                 "file": sources.file,
@@ -33,7 +42,7 @@ pub fn run(sources: &Sources, json: bool, out: &mut dyn Write) -> io::Result<u8>
             });
             writeln!(out, "{report:#}")?;
         }
-        (Err(faults), true) => {
+        (Err(faults), Format::Json) => {
             let report = json!({
                 "valid": false,
                 "file": faults.file,
@@ -44,16 +53,19 @@ pub fn run(sources: &Sources, json: bool, out: &mut dyn Write) -> io::Result<u8>
             });
             writeln!(out, "{report:#}")?;
         }
-        (Ok(loaded), false) => print_valid(sources, loaded, out)?,
-        (Err(faults), false) => print_faults(faults, out)?,
+        (Ok(loaded), Format::Toml) => {
+            let text = toml::to_string_pretty(&loaded.config).map_err(io::Error::other)?;
+            writeln!(out, "{text}")?;
+            print_valid(sources, loaded, out)?;
+        }
+        (Ok(loaded), Format::Quiet) => print_valid(sources, loaded, out)?,
+        (Err(faults), Format::Toml | Format::Quiet) => print_faults(faults, out)?,
     }
     out.flush()?;
     Ok(if result.is_ok() { VALID } else { FAULTY })
 }
 
 fn print_valid(sources: &Sources, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
-    let text = toml::to_string_pretty(&loaded.config).map_err(io::Error::other)?;
-    writeln!(out, "{text}")?;
     print_comments(out, "warning", &loaded.config.warnings)?;
     print_comments(out, "note", &loaded.notes)?;
     match &sources.file {

@@ -40,7 +40,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-use crate::config::Sources;
+use crate::config::{self, Sources};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::fmt;
@@ -54,11 +54,11 @@ type Environment = Vec<(OsString, OsString)>;
 
 /// Forwards only genuine webhooks to your application.
 #[derive(Debug, Parser)]
-#[command(name = "hookgate", version, after_long_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(name = "hookgate", version, after_long_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Configuration file
+    /// Configuration file; by default ./gateway.toml or else /etc/hookgate/gateway.toml
     #[arg(
         long,
         short,
@@ -66,10 +66,9 @@ pub struct Arguments {
         help_heading = "Configuration",
         value_name = "FILE",
         env = "HOOKGATE_CONFIG",
-        hide_env_values = true,
-        default_value = "gateway.toml"
+        hide_env_values = true
     )]
-    config: PathBuf,
+    config: Option<PathBuf>,
     /// Set a key of the configuration, such as limits.connections=500 (repeatable)
     #[arg(long = "set", global = true, help_heading = "Configuration", value_name = "KEY=VALUE", value_parser = assignment)]
     overrides: Vec<(String, String)>,
@@ -77,7 +76,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway (the default)
+    /// Run the gateway
     Serve,
     /// Print the resolved configuration and every fault in it, without binding a socket
     Check(CheckArguments),
@@ -99,6 +98,12 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct CheckArguments {
+    /// Configuration file, in place of --config
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Print faults, warnings and notes only
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -126,14 +131,22 @@ Signals of serve:
 /// Runs the command. The environment may contain secrets; its variables are looked up by name and never printed.
 #[must_use]
 pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
+    let Some(command) = arguments.command else {
+        return ExitCode::from(2);
+    };
+    let named = if let Command::Check(CheckArguments { file: Some(file), .. }) = &command {
+        Some(file.clone())
+    } else {
+        arguments.config
+    };
     let sources = Sources {
-        file: Some(arguments.config),
+        file: configuration_file(named, &environment, &arguments.overrides),
         environment,
         overrides: arguments.overrides,
     };
-    let result = match arguments.command.unwrap_or(Command::Serve) {
+    let result = match command {
         Command::Serve => serve::run(sources),
-        Command::Check(CheckArguments { json }) => check(&sources, json),
+        Command::Check(CheckArguments { json, quiet, .. }) => check(&sources, json, quiet),
         Command::Demo(arguments) => demo::run(&arguments, &sources.environment),
         Command::Sign(arguments) => sign::run(&arguments, &sources.environment),
         Command::Send(arguments) => send::run(arguments, &sources.environment),
@@ -178,8 +191,30 @@ impl fmt::Display for Failure {
 /// The exit code of a command that ran, or why it failed.
 type CommandResult = Result<ExitCode, Failure>;
 
-fn check(sources: &Sources, json: bool) -> CommandResult {
-    match check::run(sources, json, &mut io::stdout().lock()) {
+/// Where a configuration file is looked for when none is named, in this order.
+const CONFIGURATION_FILES: [&str; 2] = ["gateway.toml", "/etc/hookgate/gateway.toml"];
+
+/// The configuration file: the named one, or else the first that exists. `None` if there is none and variables or options
+/// set keys; otherwise the first path, whose fault then says that it does not exist.
+fn configuration_file(
+    named: Option<PathBuf>,
+    environment: &Environment,
+    overrides: &[(String, String)],
+) -> Option<PathBuf> {
+    let found = || CONFIGURATION_FILES.iter().map(PathBuf::from).find(|path| path.exists());
+    let sets_keys = environment.iter().any(|(name, _)| config::is_key_variable(name)) || !overrides.is_empty();
+    named
+        .or_else(found)
+        .or_else(|| CONFIGURATION_FILES.first().filter(|_| !sets_keys).map(PathBuf::from))
+}
+
+fn check(sources: &Sources, json: bool, quiet: bool) -> CommandResult {
+    let format = match (json, quiet) {
+        (true, _) => check::Format::Json,
+        (false, true) => check::Format::Quiet,
+        (false, false) => check::Format::Toml,
+    };
+    match check::run(sources, format, &mut io::stdout().lock()) {
         Ok(code) => Ok(ExitCode::from(code)),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(Failure::Failed(format!("cannot write to standard output: {error}"))),

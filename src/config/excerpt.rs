@@ -151,7 +151,9 @@ fn pieces(line: &str) -> Vec<(Range<usize>, String)> {
             piece.to_owned()
         } else if is_punctuation(piece) || (key.is_empty() && line.trim_start().starts_with('[')) {
             piece.to_owned()
-        } else if SHOWN_KEYS.contains(&key.as_str()) && !looks_like_a_secret(piece) {
+        } else if (SHOWN_KEYS.contains(&key.as_str()) || (key == "env" && is_variable(piece)))
+            && !looks_like_a_secret(piece)
+        {
             piece.to_owned()
         } else {
             String::from("…")
@@ -196,6 +198,13 @@ const fn is_sign(c: char) -> bool {
 
 fn is_punctuation(piece: &str) -> bool {
     piece.chars().all(|c| is_sign(c) || c.is_whitespace())
+}
+
+/// Whether a quoted text is written as names of variables are.
+fn is_variable(piece: &str) -> bool {
+    let name = piece.trim_matches(['"', '\'']);
+    name.bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// Whether a value is long, or mixes letters and digits in a long run as keys and tokens do.

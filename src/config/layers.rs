@@ -9,7 +9,7 @@ use super::fault::{Fault, Report};
 use figment::value::{Dict, Empty, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -39,6 +39,14 @@ pub const RESERVED_VARIABLES: [&str; 1] = ["HOOKGATE_CONFIG"];
 
 /// Prefix of variables that set a key.
 const PREFIX: &str = "HOOKGATE_";
+
+/// Whether a variable of this name sets a key of the configuration.
+#[must_use]
+pub fn is_key_variable(name: &OsStr) -> bool {
+    let name = name.to_str().filter(|name| !RESERVED_VARIABLES.contains(name));
+    name.and_then(|name| name.strip_prefix(PREFIX))
+        .is_some_and(|rest| !is_service_link(rest))
+}
 
 /// Origin of a key that the command line sets, in faults.
 const COMMAND_LINE: &str = "command line";

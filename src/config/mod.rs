@@ -41,7 +41,7 @@ mod value;
 
 pub use credential::{SecretError, SecretFiles, read_secret};
 pub use fault::{Fault, Faults};
-pub use layers::{RESERVED_VARIABLES, Sources};
+pub use layers::{RESERVED_VARIABLES, Sources, is_key_variable};
 pub use load::{Loaded, inspect, load};
 
 #[cfg(test)]

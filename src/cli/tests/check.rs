@@ -1,12 +1,13 @@
 //! `check`: its exit code says whether the configuration is valid, and its output is the configuration in force.
 
-use crate::cli::check::{self, FAULTY, VALID};
+use crate::cli::check::{self, FAULTY, Format, VALID};
 use crate::config::tests::{Fixture, SECRET};
 use serde_json::{Value, json};
 
 fn run(fixture: &Fixture, json: bool) -> (u8, String) {
     let mut out = Vec::new();
-    let code = check::run(&fixture.sources(), json, &mut out).unwrap();
+    let format = if json { Format::Json } else { Format::Toml };
+    let code = check::run(&fixture.sources(), format, &mut out).unwrap();
     (code, String::from_utf8(out).unwrap())
 }
 

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 /// The output of `check` and `Debug` for a fixture.
 fn all_output(fixture: &Fixture) -> String {
     let mut out = Vec::new();
-    for json in [false, true] {
-        check::run(&fixture.sources(), json, &mut out).unwrap();
+    for format in [check::Format::Toml, check::Format::Json, check::Format::Quiet] {
+        check::run(&fixture.sources(), format, &mut out).unwrap();
     }
     let debug = match fixture.inspect() {
         Ok(loaded) => format!("{loaded:?}"),

@@ -242,14 +242,25 @@ impl Resolver<'_> {
         if known().any(|name| name == provider) {
             return true;
         }
-        let hint = closest(provider, known())
-            .map(|meant| format!(", did you mean `{meant}`?"))
-            .unwrap_or_default();
-        self.report.fault(
-            format!("{key}.provider"),
-            format!("unknown provider `{provider}`{hint}"),
-            format!("write {}", alternatives(known(), "or")),
-        );
+        let lower = provider.to_ascii_lowercase();
+        let (problem, fix) = if let Some(reason) = unsupported(&lower) {
+            (
+                format!("there is no preset `{provider}`: {reason}"),
+                String::from("see docs/schemes.md for what can be verified"),
+            )
+        } else if let Some(meant) = closest(provider, known()) {
+            (
+                format!("unknown provider `{provider}`, did you mean `{meant}`?"),
+                String::new(),
+            )
+        } else {
+            let fix = format!(
+                "write {}; `custom` describes any other scheme",
+                alternatives(known(), "or")
+            );
+            (format!("unknown provider `{provider}`"), fix)
+        };
+        self.report.fault(format!("{key}.provider"), problem, fix);
         false
     }
 
@@ -383,6 +394,22 @@ struct RouteSettings {
     reject_status: StatusCode,
     refusal_detail: bool,
 }
+/// Why the webhooks of a well-known provider cannot be verified, in lower case.
+fn unsupported(provider: &str) -> Option<&'static str> {
+    const FETCHED: &str =
+        "its signatures are made with keys that must be fetched from the provider, which hookgate does not do";
+    match provider {
+        "paypal" | "aws-sns" | "sns" | "plaid" | "azure-event-grid" | "fal" => Some(FETCHED),
+        "google-pubsub" | "pubsub" | "ms-graph" | "microsoft-graph" => {
+            Some("it sends a token that says nothing of the body, with keys that must be fetched from the provider")
+        }
+        "auth0" | "okta" => {
+            Some("it sends a fixed header and no signature; `custom` with `algorithm = \"token\"` compares it")
+        }
+        _ => None,
+    }
+}
+
 /// Whether the path of an upstream's URL is the path of its route, exact or without the `/*`.
 fn repeats_path(base_path: &str, path: &str) -> bool {
     !base_path.is_empty() && path.strip_suffix("/*").unwrap_or(path).trim_end_matches('/') == base_path

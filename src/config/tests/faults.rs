@@ -55,7 +55,7 @@ reject_status = 410
         "line 9: limits.headers: this is not a whole number; write digits without quotes, such as 100",
         "line 10: limits.idle_timeout: this is not a duration; write a number with its unit, such as \"500ms\", \"5s\", \"2m\" or \"24h\" (at most one year)",
         "line 13: route[0].path: servers interpret the segments `.` and `..` differently; write the path as the sender sends it, such as \"/webhooks/paddle\" or \"/webhooks/*\"",
-        "line 14: route[0].provider: unknown provider `padle`, did you mean `paddle`?; write ",
+        "line 14: route[0].provider: unknown provider `padle`, did you mean `paddle`?",
         "line 15: route[0].tolerence: unknown key `tolerence`, did you mean `tolerance`?",
         "line 16: route[0].secrets[0]: a secret must not be part of the configuration itself, where backups, `git` and process lists would show it; write { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }",
         "line 16: route[0].secrets[2].vaule: unknown key `vaule`; the keys of this table are `name`, `env`, `file` and `retired`",
@@ -100,7 +100,7 @@ fn a_file_that_cannot_be_read_is_the_only_fault() {
     let mut sources = Fixture::new("").sources();
     sources.file = Some("/nonexistent/gateway.toml".into());
     let faults = super::inspect(&sources).unwrap_err();
-    let expected = "/nonexistent/gateway.toml has 1 fault:\n  the file does not exist; write the path of a readable file after `--config`";
+    let expected = "/nonexistent/gateway.toml has 1 fault:\n  the file does not exist; write the path of a readable file after `--config`; without it, ./gateway.toml and /etc/hookgate/gateway.toml are tried; `hookgate demo` needs no file";
     assert_eq!(faults.to_string(), expected);
     let fixture = Fixture::new("");
     std::fs::write(fixture.path("gateway.toml"), b"workers = \xff").unwrap();

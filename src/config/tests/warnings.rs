@@ -161,7 +161,7 @@ fn challenges_are_checked_at_start() {
 /// `check` names the challenge of a preset whose route says nothing about it.
 #[test]
 fn a_preset_with_a_challenge_is_named() {
-    let window = "replay = { window = \"10m\" }";
+    let window = "replay = { enabled = false }";
     let challenge = "route[0].challenge";
     for provider in ["dropbox", "meta"] {
         assert_warnings(&route(provider, window), &[(challenge, "write `challenge = true`")]);

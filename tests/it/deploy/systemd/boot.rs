@@ -48,7 +48,7 @@ fn systemd_runs_the_package() {
     package::credentials(&root.join("etc/hookgate/credentials"));
     let scenario = path("scenario");
     fs::create_dir(&scenario).unwrap();
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/systemd/boot");
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/deploy/systemd/boot");
     for script in ["scenario.sh", "answer.sh"] {
         fs::copy(scripts.join(script), scenario.join(script)).unwrap();
     }

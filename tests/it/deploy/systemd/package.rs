@@ -147,7 +147,7 @@ fn bash_completes_and_the_manual_page_is_well_formed() {
     let package = build(directory.path());
     let root = directory.path().join("root");
     run(Command::new("dpkg-deb").arg("-x").arg(package).arg(&root));
-    let script = "source \"$1\"; COMP_WORDS=(hookgate he); COMP_CWORD=1; _hookgate hookgate he hookgate; echo \"${COMPREPLY[@]}\"";
+    let script = "source \"$1\"; COMP_WORDS=(hookgate hea); COMP_CWORD=1; _hookgate hookgate hea hookgate; echo \"${COMPREPLY[@]}\"";
     let completions = root.join("usr/share/bash-completion/completions/hookgate");
     let completed = run(Command::new("bash").args(["-c", script, "bash"]).arg(completions));
     assert_eq!(completed.trim(), "healthcheck");

@@ -38,12 +38,12 @@ exec 3>&-
 grep -q '^hookgate_requests_total{.*verdict="forwarded"} 1' metrics
 for name in process_resident_memory_bytes process_open_fds process_start_time_seconds; do grep -q "^$name [1-9]" metrics; done
 
-step reload: a good file is taken, a faulty one changes nothing and the status says so
+step reload: a good file is taken, a faulty one changes nothing and the command fails
 systemctl reload hookgate.service
 send
 cp /etc/hookgate/gateway.toml good.toml
 echo nonsense >>/etc/hookgate/gateway.toml
-systemctl reload hookgate.service
+if systemctl reload hookgate.service; then exit 1; fi
 for _ in {1..200}; do [[ "$(property StatusText)" == *"last reload failed"* ]] && break; sleep 0.1; done
 [[ "$(property StatusText)" == *"last reload failed"* ]]
 until_is ActiveState active
