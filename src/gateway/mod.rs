@@ -17,6 +17,7 @@
 //! | [`answer`] | the body that goes back to the sender |
 //! | [`exchange`] | the record of one request: outcome, claim, what happens at its end |
 //! | [`snapshot`] | the configuration in force, compiled |
+//! | [`replay_identity`] | what identifies a verified webhook in the replay store |
 //! | [`rate`] | limits on the number of requests in a time |
 //! | [`connection_state`] | what one connection does, for the limit on connections |
 //! | [`challenge_rate`] | the rate of answers to unsigned challenges |

@@ -35,6 +35,11 @@ impl ReplayIdentity {
         }
     }
 
+    /// All key spaces of the route.
+    pub(super) const fn spaces(&self) -> [u64; 3] {
+        [self.request, self.delivery, self.token]
+    }
+
     /// What a verified request must claim before it is forwarded at `now_unix` (seconds); `body` in pieces.
     ///
     /// # Errors

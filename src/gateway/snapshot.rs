@@ -121,6 +121,12 @@ impl Snapshot {
         &self.routes
     }
 
+    /// The key spaces of each route in the replay store.
+    #[must_use]
+    pub fn replay_spaces(&self) -> Vec<[u64; 3]> {
+        self.routes.iter().map(|route| route.replay.spaces()).collect()
+    }
+
     /// Every distinct upstream.
     #[must_use]
     pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {

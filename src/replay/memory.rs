@@ -2,7 +2,9 @@
 //! refuses, because a guard that forgets under load gives no protection.
 
 use super::shard::{KeyHasher, Shard, SlotIndex};
+use super::shares::Shares;
 use super::{ClaimError, KeyLifetime, ReplayKey};
+use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
@@ -16,6 +18,8 @@ pub struct MemoryStore {
     shards: Vec<Mutex<Shard>>,
     keys: AtomicUsize,
     capacity: usize,
+    /// How many keys each route may hold; replaced by a reload.
+    shares: ArcSwap<Shares>,
     epoch: Instant,
 }
 
@@ -28,8 +32,15 @@ impl MemoryStore {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(hash))).collect(),
             keys: AtomicUsize::new(0),
             capacity,
+            shares: ArcSwap::default(),
             epoch: now,
         })
+    }
+
+    /// Divides the capacity among these routes, each given by its key spaces.
+    pub fn share(&self, routes: &[[u64; 3]]) {
+        let shares = Shares::new(self.capacity, routes, &self.shares.load());
+        self.shares.store(Arc::new(shares));
     }
 
     /// Number of keys held, for the gauge.
@@ -60,16 +71,18 @@ impl MemoryStore {
         if shard.has_forgotten(key.space, lifetime.timestamp) {
             return Err(ClaimError::Forgotten);
         }
-        if self.len() >= self.capacity && !shard.contains(&key) {
+        let shares = self.shares.load();
+        if !shares.admits(key.space, self.len(), self.capacity) && !shard.contains(&key) {
             drop(shard);
             self.sweep(now);
-            if self.len() >= self.capacity {
+            if !shares.admits(key.space, self.len(), self.capacity) {
                 return Err(ClaimError::Full);
             }
             shard = self.shard(&key);
         }
         let slot = shard.claim(key, lifetime, second)?;
         self.keys.fetch_add(1, Ordering::Relaxed);
+        shares.claimed(key.space);
         Ok(MemoryClaim {
             store: self.clone(),
             key,
@@ -99,12 +112,13 @@ impl MemoryStore {
     }
 
     fn forget(&self, shard: &mut Shard, second: u64) {
-        match shard.forget(second) {
-            0 => {}
-            forgotten => {
-                self.keys.fetch_sub(forgotten, Ordering::Relaxed);
-            }
-        }
+        shard.forget(second, |space| self.gone(space));
+    }
+
+    /// Counts a key that is no longer held.
+    fn gone(&self, space: u64) {
+        self.keys.fetch_sub(1, Ordering::Relaxed);
+        self.shares.load().gone(space);
     }
 }
 
@@ -128,7 +142,7 @@ impl MemoryClaim {
 impl Drop for MemoryClaim {
     fn drop(&mut self) {
         if !self.settled && self.store.shard(&self.key).release(&self.key, self.slot) {
-            self.store.keys.fetch_sub(1, Ordering::Relaxed);
+            self.store.gone(self.key.space);
         }
     }
 }

@@ -15,11 +15,13 @@
 //! | [`redis`] | the shared store, in Redis or Valkey |
 //! | [`memory`] | the store in this process |
 //! | [`shard`] | one shard of the store in this process |
+//! | [`shares`] | how many keys each route may hold in it |
 //! | [`store_metrics`] | the metrics of a shared store |
 
 mod memory;
 mod redis;
 mod shard;
+mod shares;
 mod store_metrics;
 
 pub use memory::MemoryStore;
@@ -198,6 +200,14 @@ impl Guard {
                 }
                 None => Err(Rejection::ReplayStoreDown),
             },
+        }
+    }
+
+    /// Divides the store in this process among these routes, each given by its key spaces. Called at the start and at each
+    /// reload.
+    pub fn share(&self, routes: &[[u64; 3]]) {
+        match self {
+            Self::Memory(store) | Self::Redis { fallback: store, .. } => store.share(routes),
         }
     }
 

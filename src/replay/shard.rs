@@ -127,9 +127,8 @@ impl Shard {
         index.is_some_and(|index| self.remove(key, index))
     }
 
-    /// Forgets the keys that expired before `second` and returns their number.
-    pub(super) fn forget(&mut self, second: u64) -> usize {
-        let mut forgotten = 0;
+    /// Forgets the keys that expired before `second`; `forgotten` is called with the key space of each.
+    pub(super) fn forget(&mut self, second: u64, mut forgotten: impl FnMut(u64)) {
         while let Some(bucket) = self.expiry.first_entry() {
             if u64::from(*bucket.key()) >= second {
                 break;
@@ -138,7 +137,9 @@ impl Shard {
                 let Some(Slot { key, horizon, .. }) = self.slots.get(index.get()).copied() else {
                     continue;
                 };
-                forgotten += usize::from(self.remove(&key, index));
+                if self.remove(&key, index) {
+                    forgotten(key.space);
+                }
                 if horizon > 0 {
                     let first = self.horizon.entry(key.space).or_default();
                     *first = horizon.max(*first);
@@ -148,7 +149,6 @@ impl Shard {
         if self.slots.len() > MIN_SLOTS_TO_SHRINK && self.table.len() < self.slots.len() / 8 {
             self.shrink();
         }
-        forgotten
     }
 
     fn find(&self, key: &ReplayKey) -> Option<SlotIndex> {

@@ -117,12 +117,14 @@ async fn build_gateway(
     let snapshot = Snapshot::compile(routes, None, config.workers, metrics, tls::connector).map_err(StartError::Tls)?;
     upstreams::start_new(&snapshot, None).await;
     listener_setup::update_metrics(metrics, listeners, &snapshot);
+    let guard = replay_guard(config, metrics)?;
+    guard.share(&snapshot.replay_spaces());
     Ok(Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         budget: Budget::new(config.limits.in_flight_bytes),
         min_body_rate: config.limits.min_body_rate,
         source_rates: config.limits.per_source.map(SourceRates::new),
-        guard: replay_guard(config, metrics)?,
+        guard,
         recorder: recorder(metrics, config.log.audit, audit).map_err(StartError::Thread)?,
         stopping: Arc::default(),
     }))

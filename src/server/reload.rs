@@ -78,6 +78,7 @@ async fn apply(new: Config, started: &Config, gateway: &Gateway, listeners: &[Li
         .collect();
     // Samples the old upstreams a last time, so that no count of a removed one is lost.
     metrics.upstreams(&upstreams::sample(&active));
+    gateway.guard.share(&snapshot.replay_spaces());
     let snapshot = Arc::new(snapshot);
     gateway.snapshot.store(snapshot.clone());
     upstreams::stop_removed(&active, &snapshot);

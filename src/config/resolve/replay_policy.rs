@@ -36,7 +36,10 @@ impl Resolver<'_> {
                 acknowledge,
             };
         }
-        self.warn_of_equal_bytes(key, verifier, equal_bytes, acknowledge);
+        // A window in the file was chosen on purpose.
+        if written.window.is_none() {
+            self.warn_of_equal_bytes(key, verifier, equal_bytes, acknowledge);
+        }
         ReplayPolicy {
             window: self.window(key, written, verifier, tolerance, acknowledge),
             acknowledge,

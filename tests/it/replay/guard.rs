@@ -218,6 +218,28 @@ fn a_full_store_refuses_and_forgets_nothing() {
     assert_eq!(upstream.requests().len(), delivered.len());
 }
 
+/// A route that fills the store leaves the others their share.
+#[test]
+fn a_busy_route_leaves_the_others_their_share() {
+    let upstream = Upstream::ok();
+    let quiet = format!(
+        "[[route]]\nname = \"quiet\"\npath = \"/quiet\"\nprovider = \"paddle\"\ntolerance = \"60s\"\n\
+         secrets = [{{ env = \"PADDLE_WEBHOOK_SECRET\" }}]\nupstream = {:?}\n",
+        upstream.url()
+    );
+    let gateway = Setup::new(&upstream.url()).replay("capacity = 64").more(&quiet).start();
+    let mut client = gateway.connect();
+    let mut send = |path: &str, number: u32| {
+        client
+            .exchange(&Webhook::new(format!("{path} {number}")).path(path).bytes())
+            .status
+    };
+    let busy = (0..100).filter(|number| send(paddle::PATH, *number) == 200).count();
+    assert_eq!(busy, 48, "the common half and its own quarter");
+    let quiet = (0..100).filter(|number| send("/quiet", *number) == 200).count();
+    assert_eq!(quiet, 16, "the other quarter");
+}
+
 /// With the guard switched off in the configuration, every copy is forwarded.
 #[test]
 fn the_guard_can_be_switched_off() {

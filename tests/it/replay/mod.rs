@@ -1,5 +1,6 @@
 //! Replay protection and deduplication, in memory and in a shared Redis.
 
+mod days;
 mod dedupe;
 mod guard;
 mod identity;

@@ -1,0 +1,165 @@
+//! The shares of the routes in the store in this process, so that a busy route with a long window cannot refuse the webhooks
+//! of the others.
+//!
+//! Half of the capacity is divided equally among the routes and kept for them; the other half is for whoever comes first.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The routes that share a store, with the number of keys that each holds.
+#[derive(Debug, Default)]
+pub(super) struct Shares {
+    /// For each key space, the index of its route in `routes`; sorted by space.
+    spaces: Vec<(u64, usize)>,
+    routes: Vec<Share>,
+    /// Number of keys that are kept for each configured route.
+    reserve: usize,
+}
+
+/// The keys of one route.
+#[derive(Clone, Debug)]
+struct Share {
+    keys: Arc<AtomicUsize>,
+    /// Whether the route is configured; one that a reload has removed keeps its keys until they expire, and gets no
+    /// reserve.
+    is_configured: bool,
+}
+
+impl Shares {
+    /// The shares of these routes in a store of `capacity` keys; each route is given by its key spaces. Routes that are
+    /// known already keep their counts.
+    pub(super) fn new(capacity: usize, routes: &[[u64; 3]], previous: &Self) -> Self {
+        let mut shares = Self {
+            reserve: capacity / 2 / routes.len().max(1),
+            ..Self::default()
+        };
+        for spaces in routes {
+            let known = spaces.iter().find_map(|space| previous.share(*space));
+            shares.add(
+                spaces.iter().copied(),
+                Share {
+                    keys: known.map_or_else(Arc::default, |share| share.keys.clone()),
+                    is_configured: true,
+                },
+            );
+        }
+        for (index, share) in previous.routes.iter().enumerate() {
+            let spaces = previous.spaces.iter().filter(|(_, route)| *route == index);
+            let is_new = |space: &u64| !routes.iter().flatten().any(|known| known == space);
+            let removed: Vec<u64> = spaces.map(|(space, _)| *space).filter(is_new).collect();
+            if !removed.is_empty() && share.keys.load(Ordering::Relaxed) > 0 {
+                shares.add(
+                    removed.into_iter(),
+                    Share {
+                        keys: share.keys.clone(),
+                        is_configured: false,
+                    },
+                );
+            }
+        }
+        shares.spaces.sort_unstable();
+        shares
+    }
+
+    fn add(&mut self, spaces: impl Iterator<Item = u64>, share: Share) {
+        let index = self.routes.len();
+        self.spaces.extend(spaces.map(|space| (space, index)));
+        self.routes.push(share);
+    }
+
+    /// Whether the route of this key space may hold one more key in a store of `capacity` keys that holds `keys`.
+    pub(super) fn admits(&self, space: u64, keys: usize, capacity: usize) -> bool {
+        if keys < capacity - capacity / 2 {
+            // Not even all reserves together are touched.
+            return true;
+        }
+        let own = self.index(space);
+        let others = self.routes.iter().enumerate().filter(|(index, _)| Some(*index) != own);
+        let unused = |share: &Share| {
+            let held = share.keys.load(Ordering::Relaxed);
+            if share.is_configured {
+                self.reserve.saturating_sub(held)
+            } else {
+                0
+            }
+        };
+        let kept: usize = others.map(|(_, share)| unused(share)).sum();
+        keys + kept < capacity
+    }
+
+    /// Counts a key that the route of this key space holds from now on.
+    pub(super) fn claimed(&self, space: u64) {
+        if let Some(share) = self.share(space) {
+            share.keys.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a key that the route of this key space no longer holds.
+    pub(super) fn gone(&self, space: u64) {
+        if let Some(share) = self.share(space) {
+            // A key that was claimed before its route was known is not counted.
+            let less = |keys: usize| keys.checked_sub(1);
+            let _ = share.keys.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+    }
+
+    fn index(&self, space: u64) -> Option<usize> {
+        let at = self.spaces.binary_search_by_key(&space, |(known, _)| *known).ok()?;
+        self.spaces.get(at).map(|(_, index)| *index)
+    }
+
+    fn share(&self, space: u64) -> Option<&Share> {
+        self.routes.get(self.index(space)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(shares: &Shares, space: u64, keys: &mut usize, capacity: usize) -> usize {
+        let mut claimed = 0;
+        while shares.admits(space, *keys, capacity) && claimed <= capacity {
+            shares.claimed(space);
+            *keys += 1;
+            claimed += 1;
+        }
+        claimed
+    }
+
+    #[test]
+    fn a_route_gets_the_common_half_and_its_own_share() {
+        let (capacity, mut keys) = (100, 0);
+        let shares = Shares::new(capacity, &[[1, 2, 3], [4, 5, 6]], &Shares::default());
+        assert_eq!(fill(&shares, 1, &mut keys, capacity), 75);
+        assert_eq!(fill(&shares, 2, &mut keys, capacity), 0, "the same route");
+        assert_eq!(fill(&shares, 4, &mut keys, capacity), 25);
+        assert_eq!(keys, capacity);
+    }
+
+    #[test]
+    fn one_route_gets_everything() {
+        let (capacity, mut keys) = (101, 0);
+        let shares = Shares::new(capacity, &[[1, 2, 3]], &Shares::default());
+        assert_eq!(fill(&shares, 1, &mut keys, capacity), capacity);
+    }
+
+    #[test]
+    fn a_reload_keeps_the_counts_and_gives_a_new_route_its_share() {
+        let (capacity, mut keys) = (100, 0);
+        let first = Shares::new(capacity, &[[1, 2, 3]], &Shares::default());
+        assert_eq!(fill(&first, 1, &mut keys, capacity), 100);
+        let second = Shares::new(capacity, &[[1, 2, 3], [4, 5, 6]], &first);
+        assert!(!second.admits(4, keys, capacity), "nothing is evicted");
+        for _ in 0..30 {
+            second.gone(1);
+            keys -= 1;
+        }
+        assert_eq!(fill(&second, 1, &mut keys, capacity), 5);
+        assert_eq!(fill(&second, 4, &mut keys, capacity), 25);
+        // A removed route has no reserve, and its keys still count until they expire.
+        let third = Shares::new(capacity, &[[1, 2, 3]], &second);
+        (0..10).for_each(|_| third.gone(4));
+        assert_eq!(fill(&third, 1, &mut (keys - 10), capacity), 10);
+    }
+}
