@@ -13,7 +13,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, We
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -31,7 +31,7 @@ struct Active {
     settings: ListenerTls,
     /// Hash of the content of every file.
     content: u64,
-    /// Path and `notAfter` (Unix seconds) of each certificate; of a revocation list, its `nextUpdate`.
+    /// Path and `notAfter` (Unix seconds) of each certificate.
     expiries: Vec<(PathBuf, i64)>,
 }
 
@@ -122,23 +122,8 @@ fn expiries(tls: &ListenerTls, certificates: &[LoadedCertificate], faults: &mut 
             Ok(expires_unix) => expiries.push((clients.ca.clone(), expires_unix)),
             Err(fault) => faults.push(fault),
         }
-        if let Some(crl) = &clients.crl {
-            match first_update(crl) {
-                Ok(due_unix) => expiries.push((crl.clone(), due_unix)),
-                Err(fault) => faults.push(fault),
-            }
-        }
     }
     expiries
-}
-
-/// `nextUpdate` (Unix seconds) of the revocation list that is due first.
-fn first_update(path: &Path) -> Result<i64, String> {
-    let mut first = i64::MAX;
-    for list in super::revocation_lists(path)? {
-        first = first.min(super::next_update(&list)?);
-    }
-    Ok(first)
 }
 
 /// `notAfter` (Unix seconds) of the authority that expires first.

@@ -87,7 +87,7 @@ pub fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<
         .collect::<Result<_, _>>()
         .map_err(named)?;
     for list in &lists {
-        next_update(list).map_err(|error| format!("{}: {error}", path.display()))?;
+        check_revocation_list(list).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     if lists.is_empty() {
         return Err(format!("{} has no revocation list", path.display()));
@@ -95,12 +95,14 @@ pub fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<
     Ok(lists)
 }
 
-/// `nextUpdate` of a revocation list (Unix seconds), after which it is not valid.
-fn next_update(list: &CertificateRevocationListDer<'_>) -> Result<i64, String> {
+/// Checks that a revocation list says until when it is valid, which every check of a certificate needs.
+fn check_revocation_list(list: &CertificateRevocationListDer<'_>) -> Result<(), String> {
     let (_, parsed) = CertificateRevocationList::from_der(list)
         .map_err(|error| format!("the revocation list is not valid X.509: {error}"))?;
-    let next = parsed.next_update().ok_or("the revocation list has no next update")?;
-    Ok(next.timestamp())
+    match parsed.next_update() {
+        Some(_) => Ok(()),
+        None => Err("the revocation list does not say when it ends (nextUpdate)".into()),
+    }
 }
 
 /// The DNS names and `notAfter` (Unix seconds) of a certificate.

@@ -5,7 +5,7 @@ use super::upstream_url::{URL_FIX, reaches};
 use crate::config::fault::closest;
 use crate::config::file::{self, TextOrSecret, UpstreamReference};
 use crate::config::value::OneOrMany;
-use crate::http::message::Role;
+use crate::http::message::{Role, is_regular};
 use crate::secret::Secret;
 use crate::settings::{Address, ServerSettings, Upstream, UpstreamTarget, defaults};
 use crate::tls;
@@ -283,8 +283,18 @@ impl Resolver<'_> {
         }
     }
 
-    /// Records a fault for each static header field that has the name of a signature field of the scheme.
+    /// Records a fault for each static header field that has the name of a signature field of the scheme, and a warning
+    /// for each signature field that is not forwarded because of its name.
     pub(super) fn check_signature_headers(&mut self, key: &str, upstream: &Upstream, signature: &[HeaderName]) {
+        for name in signature.iter().filter(|name| !is_regular(name.as_str().as_bytes())) {
+            self.report.warn(
+                key,
+                format!(
+                    "the application does not get the signature header `{name}`: servers read names with other signs than \
+                     letters, digits and `-` in different ways, so that such fields are not forwarded"
+                ),
+            );
+        }
         for (name, _) in upstream.headers.iter().filter(|(name, _)| signature.contains(name)) {
             self.report.fault(
                 key,

@@ -179,7 +179,7 @@ fn send(gateway: &Gateway, upstream: &Upstream, random: &mut Random) -> Vec<(Vec
         let mut client = gateway.connect();
         let _ = client.try_send(&stream);
         client.finish_sending();
-        client.rest();
+        let _ = client.rest();
         let forwarded = upstream.requests().split_off(before);
         let parsed = forwarded.iter().map(|request| {
             let method = request.start.split(' ').next().unwrap().to_owned();
