@@ -61,6 +61,8 @@ fn malformed_http2_fields_are_refused() {
         instead(":path", "https://localhost/webhooks/paddle"),
         instead(":path", "/webhooks/paddle HTTP/1.1\r\nx: y"),
         instead(":method", "POST /admin HTTP/1.1\r\nx: y"),
+        instead(":scheme", "javascript"),
+        instead(":scheme", "http"),
         instead(":method", "CONNECT"),
         instead(":authority", "a@b"),
         instead(":authority", ""),
@@ -97,4 +99,27 @@ fn malformed_http2_fields_are_refused() {
     assert_eq!(head.payload[0], 0x88);
     assert_eq!(upstream.only().body, b"abc");
     assert_invariants(&mut gateway, &upstream);
+}
+
+/// The parts of a cookie that HTTP/2 sends as several fields are one field over HTTP/1.1 (RFC 9113, section 8.2.3).
+#[test]
+fn cookies_are_joined() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    let block = [
+        frames::head(&Webhook::new("abc")),
+        frames::hpack(&[
+            ("cookie", "a=1"),
+            ("x-other", "1"),
+            ("cookie", "b=2"),
+            ("cookie", "c=3"),
+        ]),
+    ]
+    .concat();
+    let mut client = frames::connect(&gateway);
+    let head = frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &block);
+    client.send(&[head, frames::frame(frames::DATA, frames::END_STREAM, 1, b"abc")].concat());
+    let answer = frames::read_until(&mut client, |frame| frame.kind == frames::HEADERS).unwrap();
+    assert_eq!(answer.payload[0], 0x88);
+    assert_eq!(upstream.only().all("cookie"), ["a=1; b=2; c=3"]);
 }
