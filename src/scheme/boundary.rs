@@ -236,11 +236,17 @@ fn shape(part: &PayloadPart, time: Option<&(PayloadPart, TimeUnit)>) -> Shape {
     }
     match part {
         // The methods of a route are upper-case words, and what follows them is not.
-        PayloadPart::Literal(_) | PayloadPart::Secret | PayloadPart::Timestamp | PayloadPart::Method => Shape::Fixed,
-        PayloadPart::Url | PayloadPart::Path | PayloadPart::Target => Shape::Url,
-        PayloadPart::Header(_) | PayloadPart::Field(_) | PayloadPart::Json(..) | PayloadPart::FormField(_) => {
-            Shape::Text
-        }
+        PayloadPart::Literal(_)
+        | PayloadPart::Secret
+        | PayloadPart::Timestamp
+        | PayloadPart::Method
+        | PayloadPart::BodyHash(..) => Shape::Fixed,
+        PayloadPart::Url | PayloadPart::Path | PayloadPart::Target | PayloadPart::Query => Shape::Url,
+        PayloadPart::QueryParameter(_)
+        | PayloadPart::Header(_)
+        | PayloadPart::Field(_)
+        | PayloadPart::Json(..)
+        | PayloadPart::FormField(_) => Shape::Text,
         PayloadPart::ListedHeaders(_) => Shape::Joined,
         PayloadPart::Body | PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest => Shape::Body,
     }

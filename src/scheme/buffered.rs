@@ -81,7 +81,12 @@ impl BufferedCheck {
     pub(super) fn read(scheme: &Arc<CompiledScheme>, head: &HeadRef<'_>) -> Result<Self, Rejection> {
         let mut candidates = Vec::new();
         let values = scheme.read(head, |text| scheme.candidates(text, &mut candidates))?;
-        if candidates.is_empty() && matches!(scheme.signature, SignatureLocation::Header(..)) {
+        if candidates.is_empty()
+            && matches!(
+                scheme.signature,
+                SignatureLocation::Header(..) | SignatureLocation::Query(_)
+            )
+        {
             return Err(Rejection::SignatureMalformed);
         }
         let body_start = scheme.check_boundaries(head, &values)?;
@@ -125,10 +130,10 @@ impl BufferedCheck {
             candidates,
             timestamp_unix: values.timestamp_unix,
             pieces,
-            urls: scheme
-                .public_url
-                .as_ref()
-                .map_or_else(|| vec![String::new()], |url| url.candidates(head.target)),
+            urls: scheme.public_url.as_ref().map_or_else(
+                || vec![String::new()],
+                |url| url.candidates(&scheme.signed_target(head.target)),
+            ),
             query: (in_query && scheme.reads_form()).then(|| query.to_vec()),
             body_digest,
             refuses_body: is_get && scheme.reads_form(),
@@ -168,7 +173,7 @@ impl BufferedCheck {
             return Err(Rejection::SignatureMalformed);
         }
         let signature = match &scheme.signature {
-            SignatureLocation::Header(..) => None,
+            SignatureLocation::Header(..) | SignatureLocation::Query(_) => None,
             SignatureLocation::Json(pointer) => Some(content.json.text(pointer).map(str::to_owned)),
             SignatureLocation::Form(name) => {
                 Some(form::value(&content.form, name)?.map(|text| String::from_utf8_lossy(text).into_owned()))
@@ -193,7 +198,11 @@ impl BufferedCheck {
                 Some(time::judge(text, *unit, now_unix, tolerance)?)
             }
             Some(TimestampSource {
-                location: TimestampLocation::Header(_) | TimestampLocation::Field(_),
+                location:
+                    TimestampLocation::Header(_)
+                    | TimestampLocation::Field(_)
+                    | TimestampLocation::Position(_)
+                    | TimestampLocation::Query(_),
                 ..
             })
             | None => self.timestamp_unix,
@@ -319,6 +328,9 @@ impl BufferedCheck {
         let secret = secret.map_or(SECRET_MARK, Secret::expose);
         match part {
             PayloadPart::Body => out.extend_from_slice(content.body),
+            PayloadPart::BodyHash(hash, encoding) => {
+                out.extend_from_slice(header::encode(&hash.digest(content.body), *encoding).as_bytes());
+            }
             PayloadPart::Url => out.extend_from_slice(url.as_bytes()),
             PayloadPart::Secret => out.extend_from_slice(secret),
             PayloadPart::Json(pointer, optional) => match content.json.text(pointer) {
@@ -338,7 +350,7 @@ impl BufferedCheck {
             PayloadPart::Php => {
                 let without = match &self.scheme.signature {
                     SignatureLocation::Form(name) => name.as_str(),
-                    SignatureLocation::Header(..) | SignatureLocation::Json(_) => "",
+                    SignatureLocation::Header(..) | SignatureLocation::Query(_) | SignatureLocation::Json(_) => "",
                 };
                 out.extend_from_slice(&form::php_serialized(&content.form, without)?);
             }
@@ -349,6 +361,8 @@ impl BufferedCheck {
             | PayloadPart::Method
             | PayloadPart::Path
             | PayloadPart::Target
+            | PayloadPart::Query
+            | PayloadPart::QueryParameter(_)
             | PayloadPart::Header(_)
             | PayloadPart::Field(_)
             | PayloadPart::ListedHeaders(_) => {}

@@ -7,7 +7,7 @@
 use super::boundary::Boundaries;
 use super::compiled::{CompiledScheme, Coverage, FormDigest, PayloadPlan, SchemeKey};
 use super::delivery::DeliveryId;
-use super::description::{Algorithm, DigestFields, SchemeDescription, SignatureDescription, SignatureEncoding};
+use super::description::{Algorithm, DigestFields, SchemeDescription, SignatureDescription, SignatureEncoding, Texts};
 use super::given_keys::{self, GivenKeys};
 use super::json::{JsonPlan, JsonPointer};
 use super::keys::{self, VerificationKey};
@@ -36,7 +36,7 @@ pub(super) fn compile(
         no_faults(keys::faults(&given.keys)),
         located(check_form_digest(&description)),
     );
-    let description = spell_out_form_digest(description);
+    let description = spell_out_basic(spell_out_form_digest(description));
     let parsed = parse(&description, url.public).and_then(|parsed| check(name, &description, parsed));
     let (_, (parsed, keys)) = both(usable, both(located(parsed), given.expand(name, &description)))?;
     let mut scheme = assemble(name, description, parsed, keys, given);
@@ -133,6 +133,18 @@ fn spell_out_form_digest(mut description: SchemeDescription) -> SchemeDescriptio
     description
 }
 
+/// Writes the header and the prefix of Basic authentication, unless the description has a `signature`.
+fn spell_out_basic(mut description: SchemeDescription) -> SchemeDescription {
+    if description.algorithm == Some(Algorithm::Basic) && description.signature.is_none() {
+        description.signature = Some(SignatureDescription {
+            header: Some(Texts::One("Authorization".to_owned())),
+            prefix: Some("Basic ".to_owned()),
+            ..SignatureDescription::default()
+        });
+    }
+    description
+}
+
 /// Parses every text of the description.
 ///
 /// # Errors
@@ -142,7 +154,7 @@ fn parse(description: &SchemeDescription, public_url: Option<&str>) -> Result<Pa
     let signature = faults.keep(location::signature(description.signature.clone().unwrap_or_default()));
     let has_list = signature.as_ref().is_some_and(is_list);
     let timestamp = description.timestamp.clone();
-    let timestamp = timestamp.and_then(|timestamp| faults.keep(location::timestamp(timestamp, has_list)));
+    let timestamp = timestamp.and_then(|timestamp| faults.keep(location::timestamp(timestamp, signature.as_ref())));
     let delivery_id = description.delivery_id.clone();
     let delivery_id = delivery_id.and_then(|id| faults.keep(DeliveryId::new("delivery_id", id)));
     let tolerance = description.tolerance.as_deref();
@@ -190,10 +202,8 @@ fn parse_tolerance(text: &str) -> Result<Duration, String> {
 /// Parses the payload's template. It is empty for a token, which signs nothing, and `{body}` by default.
 fn parse_payload(description: &SchemeDescription, values: &PlaceholderValues) -> Result<Vec<PayloadPart>, String> {
     match description.payload.as_deref() {
-        Some(_) if description.algorithm() == Algorithm::Token => {
-            Err("A token signs nothing: remove `payload`.".to_owned())
-        }
-        None if description.algorithm() == Algorithm::Token => Ok(Vec::new()),
+        Some(_) if description.algorithm().is_token() => Err("A token signs nothing: remove `payload`.".to_owned()),
+        None if description.algorithm().is_token() => Ok(Vec::new()),
         None if description.form_digest.is_some() => Ok(vec![PayloadPart::FormDigest]),
         text => template::parse(text.unwrap_or("{body}"), values),
     }
@@ -300,14 +310,18 @@ fn assemble(
 fn json_plan(parsed: &Parsed) -> JsonPlan {
     let signature = match &parsed.signature {
         SignatureLocation::Json(pointer) => Some(pointer),
-        SignatureLocation::Header(..) | SignatureLocation::Form(_) => None,
+        SignatureLocation::Header(..) | SignatureLocation::Query(_) | SignatureLocation::Form(_) => None,
     };
     let time = parsed
         .timestamp
         .as_ref()
         .and_then(|timestamp| match &timestamp.location {
             TimestampLocation::Json(pointer) => Some(pointer),
-            TimestampLocation::Header(_) | TimestampLocation::Field(_) | TimestampLocation::Form(_) => None,
+            TimestampLocation::Header(_)
+            | TimestampLocation::Field(_)
+            | TimestampLocation::Position(_)
+            | TimestampLocation::Query(_)
+            | TimestampLocation::Form(_) => None,
         });
     let signed = parsed.parts.iter().filter_map(|part| {
         if let PayloadPart::Json(pointer, _) = part {
@@ -328,11 +342,14 @@ const fn is_plain_digest(algorithm: Algorithm) -> bool {
     )
 }
 
-/// Whether signatures are in a header that is a list of `key=value`.
+/// Whether signatures are in a header that is a list of `key=value`, or of values with other meanings.
 const fn is_list(signature: &SignatureLocation) -> bool {
     matches!(
         signature,
-        SignatureLocation::Header(_, SignatureHeaderFormat::KeyValueList(..))
+        SignatureLocation::Header(
+            _,
+            SignatureHeaderFormat::KeyValueList(..) | SignatureHeaderFormat::Positions(..)
+        )
     )
 }
 
@@ -354,8 +371,10 @@ fn plan(description: &SchemeDescription, parsed: &Parsed, keys: &[SchemeKey]) ->
         .timestamp
         .as_ref()
         .is_some_and(|timestamp| matches!(timestamp.location, TimestampLocation::Form(_)));
-    let allowed = matches!(parsed.signature, SignatureLocation::Header(..))
-        && !time_in_form
+    let allowed = matches!(
+        parsed.signature,
+        SignatureLocation::Header(..) | SignatureLocation::Query(_)
+    ) && !time_in_form
         && !description.url_ports
         && description.body_digest.is_none()
         && parsed.single_element_array.is_none()
@@ -390,8 +409,8 @@ fn signed_headers(
             headers.push(name.clone());
         }
     };
-    if let SignatureLocation::Header(name, _) = signature {
-        add(name);
+    if let SignatureLocation::Header(names, _) = signature {
+        names.iter().for_each(&mut add);
     }
     if let Some(TimestampLocation::Header(name)) = timestamp.map(|timestamp| &timestamp.location) {
         add(name);

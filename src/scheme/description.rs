@@ -12,7 +12,7 @@ pub struct SchemeDescription {
     /// The location of the signatures. Required, unless there is `form_digest`.
     pub signature: Option<SignatureDescription>,
     /// The algorithm of the signatures: `hmac-sha256` (default), `hmac-sha1`, `hmac-sha512`, `ed25519`, `ecdsa-p256`,
-    /// `rsa-sha1`, `rsa-sha256`, `rsa-pss-sha256`, `token`, or a plain digest over a payload with `{secret}` in it:
+    /// `rsa-sha1`, `rsa-sha256`, `rsa-pss-sha256`, `token`, `basic`, or a plain digest over a payload with `{secret}` in it:
     /// `md5`, `sha1`, `sha256`, `sha512`.
     pub algorithm: Option<Algorithm>,
     /// How a signature is written: `hex` (default), `hex-upper`, `base64`, `base64url`.
@@ -73,25 +73,29 @@ impl SchemeDescription {
     }
 }
 
-/// The location of signatures. Exactly one of `header`, `pointer` and `form`.
+/// The location of signatures. Exactly one of `header`, `query`, `pointer` and `form`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SignatureDescription {
-    /// A header name.
-    pub header: Option<String>,
+    /// A header name, or a list of names of which one at least is there.
+    pub header: Option<Texts>,
+    /// A parameter of the query.
+    pub query: Option<String>,
     /// A JSON pointer into the body.
     pub pointer: Option<String>,
     /// A form field (in the body, or the query of a GET).
     pub form: Option<String>,
     /// The key of a signature, for a header that is a list of `key=value`.
     pub field: Option<String>,
+    /// The number, from 1, of the first part with a signature, for a header that is a list of values without names.
+    pub position: Option<usize>,
     /// The character between the list's parts, or between several signatures.
     pub separator: Option<char>,
     /// The text before every signature.
     pub prefix: Option<String>,
 }
 
-/// The location of the signed time. Exactly one of `header`, `field`, `pointer` and `form`.
+/// The location of the signed time. Exactly one of `header`, `field`, `position`, `query`, `pointer` and `form`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimestampDescription {
@@ -99,6 +103,10 @@ pub struct TimestampDescription {
     pub header: Option<String>,
     /// A key of the signature header's list.
     pub field: Option<String>,
+    /// The number, from 1, of a part of the signature header's list.
+    pub position: Option<usize>,
+    /// A parameter of the query.
+    pub query: Option<String>,
     /// A JSON pointer into the body.
     pub pointer: Option<String>,
     /// A form field.
@@ -221,6 +229,9 @@ pub enum Algorithm {
     /// The sender sends the secret itself, which is compared.
     #[serde(rename = "token")]
     Token,
+    /// The sender sends the secret, which is `user:password`, as HTTP Basic authentication (RFC 7617).
+    #[serde(rename = "basic")]
+    Basic,
     /// MD5 over a payload that holds the secret.
     #[serde(rename = "md5")]
     Md5,
@@ -233,6 +244,13 @@ pub enum Algorithm {
     /// SHA-512 over a payload that holds the secret.
     #[serde(rename = "sha512")]
     Sha512,
+}
+
+impl Algorithm {
+    /// Whether the sender sends the secret itself.
+    pub(super) const fn is_token(self) -> bool {
+        matches!(self, Self::Token | Self::Basic)
+    }
 }
 
 /// How a signature is written.

@@ -5,20 +5,21 @@ use super::compiled::CompiledScheme;
 use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
 use super::template::PayloadPart;
 use super::types::HeadRef;
-use super::{form, header, time};
+use super::{form, header, query, time};
 use crate::outcome::Rejection;
 use hyper::header::HeaderName;
+use std::borrow::Cow;
 
 /// Maximum number of headers that one signature may list by name.
 const MAX_LISTED_HEADERS: usize = 32;
 
 /// The time that the head contains, and the signature header, from which other fields are read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct HeadValues<'h> {
     /// The signature header's text; empty when the signature is in the body.
     pub(super) signature_header: &'h str,
     /// The time as the sender wrote it; empty where `timestamp_unix` is `None`.
-    pub(super) timestamp_text: &'h str,
+    pub(super) timestamp_text: Cow<'h, str>,
     /// The time in Unix seconds; `None` when the scheme has no time or the time is in the body.
     pub(super) timestamp_unix: Option<u64>,
 }
@@ -31,19 +32,46 @@ impl CompiledScheme {
     pub(super) fn read<'h>(
         &self,
         head: &HeadRef<'h>,
-        mut take: impl FnMut(&'h str) -> Result<(), Rejection>,
+        mut take: impl FnMut(&str) -> Result<(), Rejection>,
     ) -> Result<HeadValues<'h>, Rejection> {
         let mut text = "";
         let mut written = None;
-        if let SignatureLocation::Header(name, format) = &self.signature {
-            text = header::only(head.headers, name)?;
+        if let SignatureLocation::Query(name) = &self.signature {
+            take(&query::parameter(head.target, name, true)?)?;
+        }
+        if let SignatureLocation::Header(names, format) = &self.signature {
+            let mut is_missing = true;
+            for name in names {
+                text = match header::only(head.headers, name) {
+                    // Of several headers, one at least is there.
+                    Err(Rejection::SignatureMissing) => continue,
+                    read => read?,
+                };
+                is_missing = false;
+                match format {
+                    SignatureHeaderFormat::Single => take(text)?,
+                    SignatureHeaderFormat::Separated(separator) => {
+                        text.split(*separator)
+                            .map(|part| part.trim_matches(' '))
+                            .filter(|part| !part.is_empty())
+                            .try_for_each(&mut take)?;
+                    }
+                    SignatureHeaderFormat::Positions(..) | SignatureHeaderFormat::KeyValueList(..) => {}
+                }
+            }
+            if is_missing {
+                return Err(Rejection::SignatureMissing);
+            }
             match format {
-                SignatureHeaderFormat::Single => take(text)?,
-                SignatureHeaderFormat::Separated(separator) => {
-                    text.split(*separator)
-                        .map(|part| part.trim_matches(' '))
-                        .filter(|part| !part.is_empty())
-                        .try_for_each(take)?;
+                SignatureHeaderFormat::Single | SignatureHeaderFormat::Separated(_) => {}
+                SignatureHeaderFormat::Positions(first, separator) => {
+                    for (number, part) in (1..).zip(text.split(*separator).map(|part| part.trim_matches(' '))) {
+                        if self.is_time_position(number) {
+                            written = Some(part);
+                        } else if number >= *first {
+                            take(part)?;
+                        }
+                    }
                 }
                 SignatureHeaderFormat::KeyValueList(field, separator) => {
                     for part in header::fields(text, *separator) {
@@ -61,22 +89,25 @@ impl CompiledScheme {
         let Some(TimestampSource { location, unit }) = &self.timestamp else {
             return Ok(HeadValues {
                 signature_header: text,
-                timestamp_text: "",
+                timestamp_text: Cow::Borrowed(""),
                 timestamp_unix: None,
             });
         };
         let written = match location {
-            TimestampLocation::Header(name) => header::only(head.headers, name)?,
-            TimestampLocation::Field(_) => written.ok_or(Rejection::SignatureMalformed)?,
+            TimestampLocation::Header(name) => Cow::Borrowed(header::only(head.headers, name)?),
+            TimestampLocation::Query(name) => Cow::Owned(query::parameter(head.target, name, false)?),
+            TimestampLocation::Field(_) | TimestampLocation::Position(_) => {
+                Cow::Borrowed(written.ok_or(Rejection::SignatureMalformed)?)
+            }
             TimestampLocation::Json(_) | TimestampLocation::Form(_) => {
                 return Ok(HeadValues {
                     signature_header: text,
-                    timestamp_text: "",
+                    timestamp_text: Cow::Borrowed(""),
                     timestamp_unix: None,
                 });
             }
         };
-        let timestamp_unix = time::parse(written, *unit).ok_or(Rejection::SignatureMalformed)?;
+        let timestamp_unix = time::parse(&written, *unit).ok_or(Rejection::SignatureMalformed)?;
         Ok(HeadValues {
             signature_header: text,
             timestamp_text: written,
@@ -87,7 +118,10 @@ impl CompiledScheme {
     /// Whether a request without a body carries a signature, genuine or not.
     pub(super) fn carries_signature(&self, head: &HeadRef<'_>) -> bool {
         match &self.signature {
-            SignatureLocation::Header(name, _) => head.headers.named(name.as_str()).next().is_some(),
+            SignatureLocation::Header(names, _) => names
+                .iter()
+                .any(|name| head.headers.named(name.as_str()).next().is_some()),
+            SignatureLocation::Query(name) => query::has(head.target, name),
             // An unreadable query may have one.
             SignatureLocation::Form(name) => {
                 let query = head.target.split_once('?').map_or("", |(_, query)| query);
@@ -95,6 +129,21 @@ impl CompiledScheme {
                 fields.map_or(true, |fields| fields.iter().any(|(key, _)| key == name.as_bytes()))
             }
             SignatureLocation::Json(_) => false,
+        }
+    }
+
+    /// Whether the part of the signature header's list with this number holds the time.
+    fn is_time_position(&self, number: usize) -> bool {
+        matches!(&self.timestamp, Some(TimestampSource { location: TimestampLocation::Position(position), .. }) if *position == number)
+    }
+
+    /// The raw path and query without the parameter of the signature.
+    pub(super) fn signed_target<'t>(&self, target: &'t str) -> Cow<'t, str> {
+        match &self.signature {
+            SignatureLocation::Query(name) => query::without(target, Some(name)),
+            SignatureLocation::Header(..) | SignatureLocation::Json(_) | SignatureLocation::Form(_) => {
+                Cow::Borrowed(target)
+            }
         }
     }
 
@@ -118,7 +167,9 @@ impl CompiledScheme {
             PayloadPart::Literal(text) => into(text.as_bytes()),
             PayloadPart::Timestamp => into(values.timestamp_text.as_bytes()),
             PayloadPart::Method => into(head.method.as_str().as_bytes()),
-            PayloadPart::Target => into(head.target.as_bytes()),
+            PayloadPart::Target => into(self.signed_target(head.target).as_bytes()),
+            PayloadPart::Query => into(query::of(&self.signed_target(head.target)).as_bytes()),
+            PayloadPart::QueryParameter(name) => into(query::parameter(head.target, name, false)?.as_bytes()),
             PayloadPart::Path => into(head.target.split('?').next().unwrap_or_default().as_bytes()),
             PayloadPart::Header(name) => into(header::only(head.headers, name)?.as_bytes()),
             PayloadPart::Field(field) => into(self.field(field, values)?.as_bytes()),
@@ -151,6 +202,7 @@ impl CompiledScheme {
             | PayloadPart::FormField(_)
             | PayloadPart::Php
             | PayloadPart::FormDigest
+            | PayloadPart::BodyHash(..)
             | PayloadPart::Secret => return Ok(false),
         }
         Ok(true)
@@ -165,7 +217,7 @@ impl CompiledScheme {
         let is_fixed = self.is_path_fixed && !head.target.contains('?');
         self.boundaries.check_head(|part, end| match part {
             PayloadPart::Url | PayloadPart::Path | PayloadPart::Target if is_fixed && end == UrlEnd::Open => Ok(None),
-            PayloadPart::Url => Ok(Some(head.target.as_bytes().to_vec())),
+            PayloadPart::Url => Ok(Some(self.signed_target(head.target).as_bytes().to_vec())),
             _ => {
                 let mut value = Vec::new();
                 let is_in_head =
@@ -180,8 +232,20 @@ impl CompiledScheme {
     /// # Errors
     /// `SignatureMalformed` when the key is absent or repeated.
     fn field<'h>(&self, wanted: &str, values: &HeadValues<'h>) -> Result<&'h str, Rejection> {
-        let SignatureLocation::Header(_, SignatureHeaderFormat::KeyValueList(_, separator)) = &self.signature else {
-            return Err(Rejection::SignatureMalformed);
+        let separator = match &self.signature {
+            SignatureLocation::Header(_, SignatureHeaderFormat::KeyValueList(_, separator)) => separator,
+            SignatureLocation::Header(_, SignatureHeaderFormat::Positions(_, separator)) => {
+                let number = wanted.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+                let mut parts = values.signature_header.split(*separator);
+                let part = number.and_then(|number| parts.nth(number));
+                return part
+                    .map(|part| part.trim_matches(' '))
+                    .ok_or(Rejection::SignatureMalformed);
+            }
+            SignatureLocation::Header(_, SignatureHeaderFormat::Single | SignatureHeaderFormat::Separated(_))
+            | SignatureLocation::Query(_)
+            | SignatureLocation::Json(_)
+            | SignatureLocation::Form(_) => return Err(Rejection::SignatureMalformed),
         };
         let mut found = None;
         for part in header::fields(values.signature_header, *separator) {

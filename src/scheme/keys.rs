@@ -83,6 +83,7 @@ pub(super) const fn list_of(algorithm: Algorithm) -> KeyList {
         | Algorithm::HmacSha256
         | Algorithm::HmacSha512
         | Algorithm::Token
+        | Algorithm::Basic
         | Algorithm::Md5
         | Algorithm::Sha1
         | Algorithm::Sha256
@@ -112,6 +113,7 @@ pub(super) fn expand(
         Algorithm::HmacSha256 => return mac(HmacHash::Sha256, rules, from),
         Algorithm::HmacSha512 => return mac(HmacHash::Sha512, rules, from),
         Algorithm::Token => return Ok(VerificationKey::Token(Sha256::digest(text).into(), from.secret.clone())),
+        Algorithm::Basic => return basic(from),
         Algorithm::Md5 => return Ok(VerificationKey::Digest(PlainHash::Md5, from.secret.clone())),
         Algorithm::Sha1 => return Ok(VerificationKey::Digest(PlainHash::Sha1, from.secret.clone())),
         Algorithm::Sha256 => return Ok(VerificationKey::Digest(PlainHash::Sha256, from.secret.clone())),
@@ -135,6 +137,19 @@ pub(super) fn expand(
             public_key_algorithm.expected_key()
         )),
     }
+}
+
+/// Parses `user:password` to the text that HTTP Basic authentication sends.
+fn basic(from: &NamedSecret) -> Result<VerificationKey, String> {
+    let text = from.secret.expose();
+    if !text.contains(&b':') {
+        return Err(format!(
+            "The key `{}` is not a user and a password: put both there with a colon between them, as in `user:password`.",
+            from.name
+        ));
+    }
+    let sent = Secret::new(BASE64.encode(text).into_bytes());
+    Ok(VerificationKey::Token(Sha256::digest(sent.expose()).into(), sent))
 }
 
 /// Checks that a key is of the kind that its algorithm takes: by the list that it is in, and by what its text is.

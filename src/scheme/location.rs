@@ -1,6 +1,7 @@
 //! Where things are in a request: signatures, the signed time, the delivery's id.
 
 use super::description::{LocationDescription, SignatureDescription, TimeUnit, TimestampDescription};
+use super::header::MAX_CANDIDATES;
 use super::json::JsonPointer;
 use super::template::{self, PayloadPart};
 use hyper::header::HeaderName;
@@ -8,8 +9,10 @@ use hyper::header::HeaderName;
 /// Where signatures are.
 #[derive(Debug)]
 pub(super) enum SignatureLocation {
-    /// In a header of this name and format.
-    Header(HeaderName, SignatureHeaderFormat),
+    /// In headers of these names and this format. One is usual; of several, one at least is there.
+    Header(Vec<HeaderName>, SignatureHeaderFormat),
+    /// In this parameter of the query.
+    Query(String),
     /// At this pointer in the JSON body.
     Json(JsonPointer),
     /// In this form field of the body, or of the query of a GET.
@@ -23,6 +26,8 @@ pub(super) enum SignatureHeaderFormat {
     Single,
     /// Several signatures with this separator between them.
     Separated(char),
+    /// A list of values without names: the number, from 1, of the first that is a signature, and the separator.
+    Positions(usize, char),
     /// A list of `key=value`. The first value is the key of a signature, the second is the separator of the list.
     KeyValueList(String, char),
 }
@@ -41,6 +46,10 @@ pub(super) enum TimestampLocation {
     Header(HeaderName),
     /// Under this key of the signature header's list.
     Field(String),
+    /// The part of the signature header's list with this number, from 1.
+    Position(usize),
+    /// In this parameter of the query.
+    Query(String),
     /// At this pointer in the JSON body.
     Json(JsonPointer),
     /// In this form field.
@@ -67,50 +76,77 @@ pub(super) enum ValueLocation {
 pub(super) fn signature(description: SignatureDescription) -> Result<SignatureLocation, String> {
     let SignatureDescription {
         header,
+        query,
         pointer,
         form,
         field,
+        position,
         separator,
-        ..
+        prefix: _,
     } = description;
     if let Some(bad) = separator.filter(|c| c.is_ascii_alphanumeric() || *c == '=' || !c.is_ascii()) {
         return Err(format!(
             "`signature.separator` cannot be `{bad}`: write a sign such as `,` or `;`."
         ));
     }
-    match (header, pointer, form, field) {
-        (Some(header), None, None, Some(field)) => {
-            let format = SignatureHeaderFormat::KeyValueList(field, separator.unwrap_or(','));
-            Ok(SignatureLocation::Header(template::header(&header)?, format))
-        }
+    let in_list = field.is_some() || position.is_some();
+    match (header, query, pointer, form) {
         (Some(header), None, None, None) => {
-            let format = separator.map_or(SignatureHeaderFormat::Single, SignatureHeaderFormat::Separated);
-            Ok(SignatureLocation::Header(template::header(&header)?, format))
+            let names: Result<Vec<_>, _> = header.as_slice().iter().map(|name| template::header(name)).collect();
+            let names = names?;
+            if names.is_empty() || names.len() > MAX_CANDIDATES {
+                return Err(format!("`signature.header` has no name, or more than {MAX_CANDIDATES}: write the names of the headers that have a signature."));
+            }
+            if names.len() > 1 && in_list {
+                return Err("Several headers have one signature each: remove `signature.field` and `signature.position`, or write one header.".to_owned());
+            }
+            let format = match (field, position) {
+                (Some(field), None) => SignatureHeaderFormat::KeyValueList(field, separator.unwrap_or(',')),
+                (None, Some(position @ 1..)) => SignatureHeaderFormat::Positions(position, separator.unwrap_or(',')),
+                (None, None) => separator.map_or(SignatureHeaderFormat::Single, SignatureHeaderFormat::Separated),
+                (None, Some(0)) => return Err("`signature.position` is 0: the first part of the list has the number 1.".to_owned()),
+                (Some(_), Some(_)) => return Err("A list has names or numbers: remove `signature.field` or `signature.position`.".to_owned()),
+            };
+            Ok(SignatureLocation::Header(names, format))
         }
-        (None, Some(pointer), None, None) => Ok(SignatureLocation::Json(JsonPointer::parse(&pointer)?)),
-        (None, None, Some(form), None) => Ok(SignatureLocation::Form(form)),
-        _ => Err("`signature` is the location of the signature: write one of `{ header = \"X-Signature\" }`, `{ header = …, field = \"v1\" }`, `{ pointer = \"/signature\" }`, `{ form = \"signature\" }`.".to_owned()),
+        (None, Some(query), None, None) if !in_list => Ok(SignatureLocation::Query(query)),
+        (None, None, Some(pointer), None) if !in_list => Ok(SignatureLocation::Json(JsonPointer::parse(&pointer)?)),
+        (None, None, None, Some(form)) if !in_list => Ok(SignatureLocation::Form(form)),
+        _ => Err("`signature` is the location of the signature: write one of `{ header = \"X-Signature\" }`, `{ header = …, field = \"v1\" }`, `{ header = …, position = 2 }`, `{ query = \"signature\" }`, `{ pointer = \"/signature\" }`, `{ form = \"signature\" }`.".to_owned()),
     }
 }
 
-/// Parses where the time is. `has_list` says whether the signature header is a list of `key=value`.
+/// Parses where the time is. `signature` is where the signatures are; `None` where that has a fault.
 ///
 /// # Errors
 /// A sentence for the operator.
-pub(super) fn timestamp(description: TimestampDescription, has_list: bool) -> Result<TimestampSource, String> {
+pub(super) fn timestamp(
+    description: TimestampDescription,
+    signature: Option<&SignatureLocation>,
+) -> Result<TimestampSource, String> {
+    let format = match signature {
+        Some(SignatureLocation::Header(_, format)) => Some(format),
+        Some(SignatureLocation::Query(_) | SignatureLocation::Json(_) | SignatureLocation::Form(_)) | None => None,
+    };
+    let has_names = matches!(format, Some(SignatureHeaderFormat::KeyValueList(..)));
+    let has_numbers = matches!(format, Some(SignatureHeaderFormat::Positions(..)));
     let TimestampDescription {
         header,
         field,
+        position,
+        query,
         pointer,
         form,
         unit,
     } = description;
-    let location = match (header, field, pointer, form) {
-        (Some(header), None, None, None) => TimestampLocation::Header(template::header(&header)?),
-        (None, Some(field), None, None) if has_list => TimestampLocation::Field(field),
-        (None, None, Some(pointer), None) => TimestampLocation::Json(JsonPointer::parse(&pointer)?),
-        (None, None, None, Some(form)) => TimestampLocation::Form(form),
-        _ => return Err("`timestamp` is the location of the time: write one of `{ header = \"X-Timestamp\" }`, `{ field = \"t\" }` (of a signature header with `field`), `{ pointer = \"/timestamp\" }`, `{ form = \"time\" }`.".to_owned()),
+    let location = match (header, field, position, query, pointer, form) {
+        (Some(header), None, None, None, None, None) => TimestampLocation::Header(template::header(&header)?),
+        (None, Some(field), None, None, None, None) if has_names => TimestampLocation::Field(field),
+        (None, None, Some(position @ 1..), None, None, None) if has_numbers => TimestampLocation::Position(position),
+        (None, None, None, Some(query), None, None) => TimestampLocation::Query(query),
+        (None, None, None, None, Some(pointer), None) => TimestampLocation::Json(JsonPointer::parse(&pointer)?),
+        (None, None, None, None, None, Some(form)) => TimestampLocation::Form(form),
+        _ => return Err("`timestamp` is the location of the time: write one of `{ header = \"X-Timestamp\" }`, `{ field = \"t\" }` (of a signature header with `field`), `{ position = 1 }` (of one with `position`), `{ query = \"time\" }`, `{ pointer = \"/timestamp\" }`, `{ form = \"time\" }`.".to_owned()),
     };
     Ok(TimestampSource {
         location,
@@ -146,7 +182,10 @@ pub(super) fn value(key: &str, description: LocationDescription) -> Result<Value
 /// The part of the payload that `{timestamp}` means.
 pub(super) fn timestamp_part(timestamp: &TimestampSource) -> PayloadPart {
     match &timestamp.location {
-        TimestampLocation::Header(_) | TimestampLocation::Field(_) => PayloadPart::Timestamp,
+        TimestampLocation::Header(_)
+        | TimestampLocation::Field(_)
+        | TimestampLocation::Position(_)
+        | TimestampLocation::Query(_) => PayloadPart::Timestamp,
         TimestampLocation::Json(pointer) => PayloadPart::Json(pointer.clone(), false),
         TimestampLocation::Form(name) => PayloadPart::FormField(name.clone()),
     }

@@ -40,6 +40,7 @@
 //! | [`json`] | values of a JSON body |
 //! | [`letter_case`] | names that are equal for a reader that ignores case |
 //! | [`form`] | form fields, and what providers sign of them |
+//! | [`query`] | the query of a request, as signatures cover it |
 //! | [`url`] | the URL that the provider signed |
 //! | [`plain`] | the texts under which a secret may make a code for a challenge |
 //! | [`types`] | the values that callers exchange with this folder |
@@ -159,6 +160,7 @@ mod mac;
 mod material;
 mod plain;
 pub mod presets;
+mod query;
 mod sign;
 mod signed_parts;
 mod states;

@@ -47,7 +47,8 @@ pub(super) fn find(provider: &str) -> Result<SchemeDescription, String> {
 /// The name of a preset's signature header, as the provider writes it; `None` for signatures in the body.
 #[must_use]
 pub fn signature_header(provider: &str) -> Option<String> {
-    find(provider).ok()?.signature?.header
+    let header = find(provider).ok()?.signature?.header?;
+    header.as_slice().first().cloned()
 }
 
 /// The prefix of a preset's signatures, such as `sha256=`.

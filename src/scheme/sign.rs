@@ -14,6 +14,7 @@ use super::types::{HeadRef, SignRequest};
 use super::{header, time};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The header that is listed by name in the signature header, for schemes with `{headers:…}`.
@@ -26,9 +27,10 @@ pub(super) fn sign(
     request: &SignRequest<'_>,
     now_unix: u64,
 ) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let SignatureLocation::Header(name, format) = &scheme.signature else {
+    let SignatureLocation::Header(names, format) = &scheme.signature else {
         return None;
     };
+    let name = names.first()?;
     let id = request
         .delivery_id
         .map_or_else(|| format!("msg_{now_unix}"), str::to_owned);
@@ -44,7 +46,8 @@ pub(super) fn sign(
         match location {
             TimestampLocation::Header(name) => drop(headers.insert(name, HeaderValue::try_from(&written).ok()?)),
             TimestampLocation::Field(field) => fields.push(format!("{field}={written}")),
-            TimestampLocation::Json(_) | TimestampLocation::Form(_) => {}
+            TimestampLocation::Position(_) | TimestampLocation::Json(_) | TimestampLocation::Form(_) => {}
+            TimestampLocation::Query(_) => return None,
         }
     }
     for part in scheme.payload.parts() {
@@ -59,14 +62,14 @@ pub(super) fn sign(
     }
     let separator = match format {
         SignatureHeaderFormat::Single => None,
-        SignatureHeaderFormat::Separated(separator) | SignatureHeaderFormat::KeyValueList(_, separator) => {
-            Some(separator.to_string())
-        }
+        SignatureHeaderFormat::Separated(separator)
+        | SignatureHeaderFormat::Positions(_, separator)
+        | SignatureHeaderFormat::KeyValueList(_, separator) => Some(separator.to_string()),
     };
     let text = fields.join(separator.as_deref().unwrap_or_default());
     let values = HeadValues {
         signature_header: &text,
-        timestamp_text: &written,
+        timestamp_text: Cow::Borrowed(&written),
         timestamp_unix: Some(now_unix),
     };
     let head = HeadRef {
@@ -93,11 +96,18 @@ pub(super) fn sign(
         };
         fields.push(match format {
             SignatureHeaderFormat::KeyValueList(field, _) => format!("{field}={prefix}{signature}"),
-            SignatureHeaderFormat::Single | SignatureHeaderFormat::Separated(_) => format!("{prefix}{signature}"),
+            SignatureHeaderFormat::Single
+            | SignatureHeaderFormat::Separated(_)
+            | SignatureHeaderFormat::Positions(..) => {
+                format!("{prefix}{signature}")
+            }
         });
     }
     if keys.is_empty() || (separator.is_none() && keys.len() > 1) {
         return None;
+    }
+    if let SignatureHeaderFormat::Positions(first, _) = format {
+        fields = in_positions(*first, scheme.timestamp.as_ref(), &written, fields);
     }
     let value = HeaderValue::try_from(fields.join(separator.as_deref().unwrap_or_default())).ok()?;
     let mut all = vec![(name.clone(), value)];
@@ -107,4 +117,34 @@ pub(super) fn sign(
             .filter_map(|(name, value)| name.map(|name| (name, value))),
     );
     Some(all)
+}
+
+/// The parts of a list without names: signatures from the part `first` on, and the time where it belongs.
+fn in_positions(
+    first: usize,
+    timestamp: Option<&TimestampSource>,
+    written: &str,
+    signatures: Vec<String>,
+) -> Vec<String> {
+    let time_at = timestamp.and_then(|timestamp| match timestamp.location {
+        TimestampLocation::Position(position) => Some(position),
+        TimestampLocation::Header(_)
+        | TimestampLocation::Field(_)
+        | TimestampLocation::Query(_)
+        | TimestampLocation::Json(_)
+        | TimestampLocation::Form(_) => None,
+    });
+    let mut parts = Vec::new();
+    let mut rest = signatures.into_iter().peekable();
+    while rest.peek().is_some() || time_at.is_some_and(|at| at > parts.len()) {
+        let number = parts.len() + 1;
+        parts.push(if time_at == Some(number) {
+            written.to_owned()
+        } else if number >= first {
+            rest.next().unwrap_or_default()
+        } else {
+            String::new()
+        });
+    }
+    parts
 }

@@ -14,6 +14,8 @@ use hyper::header::HeaderName;
 enum Place<'p> {
     Header(&'p HeaderName),
     Field(&'p str),
+    Position(usize),
+    Query(&'p str),
     Json(&'p JsonPointer),
     Form(&'p str),
 }
@@ -31,13 +33,18 @@ impl SignedParts<'_> {
         let place = match &time.location {
             TimestampLocation::Header(name) => Place::Header(name),
             TimestampLocation::Field(name) => Place::Field(name),
+            TimestampLocation::Position(number) => Place::Position(*number),
+            TimestampLocation::Query(name) => Place::Query(name),
             TimestampLocation::Json(pointer) => Place::Json(pointer),
             TimestampLocation::Form(name) => Place::Form(name),
         };
-        let is_in_head = matches!(place, Place::Header(_) | Place::Field(_));
+        let is_in_head = matches!(
+            place,
+            Place::Header(_) | Place::Field(_) | Place::Position(_) | Place::Query(_)
+        );
         if self.covers(place) || (is_in_head && self.parts.contains(&PayloadPart::Timestamp)) {
             Ok(())
-        } else if self.algorithm == Algorithm::Token {
+        } else if self.algorithm.is_token() {
             Err("A token signs nothing, so a sender could write any time: remove `timestamp`.".to_owned())
         } else {
             Err("The payload does not contain the time, so a sender could write any time: add `{timestamp}` to `payload` where the provider signs it, or remove `timestamp`.".to_owned())
@@ -62,7 +69,10 @@ impl SignedParts<'_> {
     /// Whether a part of the payload contains the value at this place.
     fn covers(&self, place: Place<'_>) -> bool {
         self.parts.iter().any(|part| match (part, place) {
-            (PayloadPart::Body, Place::Json(_) | Place::Form(_)) => true,
+            (PayloadPart::Body | PayloadPart::BodyHash(..), Place::Json(_) | Place::Form(_)) => true,
+            (PayloadPart::Query | PayloadPart::Target | PayloadPart::Url, Place::Query(_)) => true,
+            (PayloadPart::QueryParameter(signed), Place::Query(read)) => signed == read,
+            (PayloadPart::Field(signed), Place::Position(number)) => *signed == number.to_string(),
             (PayloadPart::Form | PayloadPart::Php, Place::Form(_)) => true,
             (PayloadPart::FormDigest, Place::Form(name)) => self.digest_covers(name),
             (PayloadPart::Header(signed), Place::Header(read)) => signed == read,

@@ -67,7 +67,10 @@ impl StreamingHead {
         let fill = |parts: &[PayloadPart], into: &mut dyn FnMut(&[u8])| {
             parts.iter().try_for_each(|part| {
                 if *part == PayloadPart::Url {
-                    let urls = scheme.public_url.as_ref().map(|url| url.candidates(head.target));
+                    let urls = scheme
+                        .public_url
+                        .as_ref()
+                        .map(|url| url.candidates(&scheme.signed_target(head.target)));
                     into(urls.iter().flatten().next().map(String::as_bytes).unwrap_or_default());
                     return Ok(());
                 }

@@ -4,7 +4,9 @@
 //! template whose only part of the body is `{body}` is hashed while the body arrives. Parts that read values inside the
 //! body need the complete body.
 
+use super::description::SignatureEncoding;
 use super::json::JsonPointer;
+use super::keys::PlainHash;
 use hyper::header::HeaderName;
 use std::fmt;
 
@@ -23,6 +25,12 @@ pub(super) enum PayloadPart {
     Path,
     /// `{target}`: raw path and query.
     Target,
+    /// `{query}`: the raw query.
+    Query,
+    /// `{query:NAME}`: the decoded value of a parameter of the query.
+    QueryParameter(String),
+    /// `{sha256:body}`: a hash of the body, in this encoding.
+    BodyHash(PlainHash, SignatureEncoding),
     /// `{header:NAME}`: the value of a header.
     Header(HeaderName),
     /// `{field:NAME}`: another key of the signature header's list.
@@ -46,13 +54,16 @@ pub(super) enum PayloadPart {
 }
 
 /// The beginnings of all placeholders, for suggestions.
-const PLACEHOLDERS: [&str; 16] = [
+const PLACEHOLDERS: [&str; 19] = [
     "timestamp",
     "id",
     "method",
     "url",
     "path",
     "target",
+    "query",
+    "query:",
+    "sha256:body",
     "header:",
     "field:",
     "headers:",
@@ -69,13 +80,17 @@ impl PayloadPart {
     /// Whether the part can only be read from the complete body. `{body}` itself is hashed while it arrives.
     pub(super) const fn needs_whole_body(&self) -> bool {
         match self {
-            Self::Json(..) | Self::Form | Self::FormField(_) | Self::Php | Self::FormDigest => true,
+            Self::Json(..) | Self::Form | Self::FormField(_) | Self::Php | Self::FormDigest | Self::BodyHash(..) => {
+                true
+            }
             Self::Literal(_)
             | Self::Timestamp
             | Self::Method
             | Self::Url
             | Self::Path
             | Self::Target
+            | Self::Query
+            | Self::QueryParameter(_)
             | Self::Header(_)
             | Self::Field(_)
             | Self::ListedHeaders(_)
@@ -95,6 +110,9 @@ impl fmt::Display for PayloadPart {
             Self::Url => f.write_str("{url}"),
             Self::Path => f.write_str("{path}"),
             Self::Target => f.write_str("{target}"),
+            Self::Query => f.write_str("{query}"),
+            Self::QueryParameter(name) => write!(f, "{{query:{name}}}"),
+            Self::BodyHash(..) => f.write_str("a hash of the body"),
             Self::Header(name) => write!(f, "{{header:{name}}}"),
             Self::Field(name) => write!(f, "{{field:{name}}}"),
             Self::ListedHeaders(name) => write!(f, "{{headers:{name}}}"),
@@ -178,6 +196,9 @@ fn placeholder(text: &str, values: &PlaceholderValues) -> Result<PayloadPart, St
         }
         ("path", None) => PayloadPart::Path,
         ("target", None) => PayloadPart::Target,
+        ("query", None) => PayloadPart::Query,
+        ("query", Some(name)) => PayloadPart::QueryParameter(name.to_owned()),
+        ("md5" | "sha1" | "sha256" | "sha512", Some(argument)) => body_hash(name, argument)?,
         ("body", None) => PayloadPart::Body,
         ("form", None) => PayloadPart::Form,
         ("php", None) => PayloadPart::Php,
@@ -203,6 +224,32 @@ fn placeholder(text: &str, values: &PlaceholderValues) -> Result<PayloadPart, St
         }
     };
     Ok(part)
+}
+
+/// Parses `{sha256:body}` and `{sha256:body:base64}`.
+///
+/// # Errors
+/// A sentence for the operator.
+fn body_hash(hash: &str, argument: &str) -> Result<PayloadPart, String> {
+    let encoding = match argument.strip_prefix("body") {
+        Some("" | ":hex") => Some(SignatureEncoding::Hex),
+        Some(":hex-upper") => Some(SignatureEncoding::HexUpper),
+        Some(":base64") => Some(SignatureEncoding::Base64),
+        Some(":base64url") => Some(SignatureEncoding::Base64url),
+        Some(_) | None => None,
+    };
+    let hash = match hash {
+        "md5" => PlainHash::Md5,
+        "sha1" => PlainHash::Sha1,
+        "sha512" => PlainHash::Sha512,
+        _ => PlainHash::Sha256,
+    };
+    encoding
+        .map(|encoding| PayloadPart::BodyHash(hash, encoding))
+        .ok_or_else(|| {
+            "The template has a hash of something else than the body: write `{sha256:body}`, or `{sha256:body:base64}`."
+                .to_owned()
+        })
 }
 
 /// Parses a header name of the configuration.

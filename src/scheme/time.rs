@@ -57,7 +57,7 @@ pub(super) fn write(now_unix: u64, unit: TimeUnit) -> Option<String> {
     parse(&text, unit).map(|_| text)
 }
 
-/// Splits `…Z`, `…+hh:mm`, `…+hhmm` or `…+hh` into the local time and the offset in seconds. RFC 3339 has the colon;
+/// Splits `…Z`, `…+hh:mm` or `…+hhmm` into the local time and the offset in seconds. RFC 3339 has the colon;
 /// senders that follow ISO 8601 may leave it out.
 fn split_offset(text: &str) -> Option<(&str, i64)> {
     if let Some(clock) = text.strip_suffix(['Z', 'z']) {
@@ -72,7 +72,6 @@ fn split_offset(text: &str) -> Option<(&str, i64)> {
     };
     let (hours, minutes) = match offset.split_once(':') {
         Some(parts) => parts,
-        None if offset.len() == 2 => (offset, "00"),
         None => offset.split_at_checked(2)?,
     };
     Some((
@@ -218,7 +217,6 @@ mod tests {
             ("2024-02-29T18:29:59-05:30", 1_709_251_199),
             ("2024-03-01T01:59:59.5+0200", 1_709_251_199),
             ("2024-02-29T18:29:59-0530", 1_709_251_199),
-            ("2024-03-01T01:59:59+02", 1_709_251_199),
             ("1970-01-01T00:00:00Z", 0),
             ("2016-12-31T23:59:60Z", 1_483_228_800),
         ] {
@@ -239,6 +237,7 @@ mod tests {
             "+024-01-01T00:00:00Z",
             "2024-01-01T00:00:00+02:0",
             "2024-01-01T00:00:00+020",
+            "2024-01-01T00:00:00+02",
             "2024-01-01T00:00:00+2",
             "2024-01-01T00:00:00+02000",
             "2024-01-01T00:00:00+2400",

@@ -8,14 +8,14 @@ use super::template::PayloadPart;
 pub(super) const fn covers_body(part: &PayloadPart) -> bool {
     matches!(
         part,
-        PayloadPart::Body | PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest
+        PayloadPart::Body | PayloadPart::BodyHash(..) | PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest
     )
 }
 
 /// Sentences for the operator about weaknesses of the scheme itself, whatever the keys are.
 pub(super) fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan) -> Vec<String> {
     let mut warnings = Vec::new();
-    if algorithm == Algorithm::Token {
+    if algorithm.is_token() {
         warnings.push(format!(
             "`{name}` compares a token and signs nothing: anyone who has seen one request can send any other."
         ));
@@ -45,7 +45,8 @@ pub(super) fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan) 
         | Algorithm::EcdsaP256
         | Algorithm::RsaSha256
         | Algorithm::RsaPssSha256
-        | Algorithm::Token => return warnings,
+        | Algorithm::Token
+        | Algorithm::Basic => return warnings,
     };
     warnings.push(format!("`{name}` uses {weakness}."));
     warnings

@@ -314,6 +314,8 @@ cases! {
     a_parameter_is_echoed = "b5-handshake-validation-token",
     a_challenge_may_follow_parameters_of_the_url = "b6-handshake-behind-a-query-of-ones-own",
     custom_verifies_rsa_with_sha256 = "c1-rsa-sha256",
+    custom_signs_a_parameter_of_the_query = "c2-query-parameter-in-the-payload",
+    custom_reads_several_signature_headers = "c4-one-signature-header-per-key",
     custom_reads_hex_in_capitals = "c5-hex-in-capitals",
     a_time_may_have_an_offset_without_a_colon = "c9-offset-without-colon",
     a_secret_may_have_its_version_before_it = "c11-secret-shown-with-version",
