@@ -17,6 +17,7 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::{CompiledRoute, Snapshot};
 use crate::http::body::ReceivedBody;
+use crate::http::destination;
 use crate::http::message::Request;
 use crate::http::rules::{self, Origin};
 use crate::http::source::Source;
@@ -76,8 +77,8 @@ impl<'r> Matched<'r> {
         }
         rules::check_scheme(request.uri.scheme_str(), request.version, origin)?;
         let authority = request.uri.authority().map(Authority::as_str);
-        let authority = rules::authority(&request.headers, authority, request.version)?;
-        let target = rules::target(&request.method, &request.uri)?.clone();
+        let authority = destination::authority(&request.headers, authority, request.version)?;
+        let target = destination::target(&request.method, &request.uri)?.clone();
         let route = snapshot.find(authority, target.path()).cloned();
         let route = route.ok_or(Rejection::NoRoute)?;
         exchange.route = Some(route.clone());

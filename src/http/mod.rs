@@ -12,6 +12,7 @@
 //! | [`source`] | the source of a request, to which shares of the limits belong |
 //! | [`transport`] | the sender's byte stream |
 //! | [`rules`] | header rules: which request fields are refused, which response fields are removed |
+//! | [`destination`] | what a request asks for: authority and target |
 //! | [`http1`] | HTTP/1.1 as bytes: heads and framing |
 //! | [`message`] | requests, responses and their header fields, in any version of HTTP |
 //! | [`percent`] | percent-decoding |
@@ -20,6 +21,7 @@
 pub mod body;
 pub mod budget;
 pub(crate) mod decimal;
+pub mod destination;
 pub mod http1;
 pub mod message;
 pub mod payload;

@@ -30,7 +30,7 @@ pub struct ForwardedHead<'a> {
     pub headers: &'a Headers,
     /// The peer that the request came from, and whether it is a trusted proxy.
     pub origin: &'a Origin,
-    /// The authority of the request, from [`crate::http::rules::authority`]; empty for HTTP/1.0 without `Host`.
+    /// The authority of the request, from [`crate::http::destination::authority`]; empty for HTTP/1.0 without `Host`.
     pub authority: &'a str,
     /// `Host` from the configuration (`upstream.host`); it replaces the sender's.
     pub host: Option<&'a HeaderValue>,
