@@ -1,7 +1,7 @@
 //! A scheme with its keys, compiled once for a route.
 
 use super::compile::{self, UrlOfRoute};
-use super::compiled::{CompiledScheme, Coverage};
+use super::compiled::{CompiledScheme, Coverage, SchemeKey};
 use super::delivery::DeliveryId;
 use super::description::{SchemeDescription, SignatureEncoding};
 use super::facts::ProviderFacts;
@@ -148,6 +148,13 @@ impl Verifier {
     #[must_use]
     pub fn weak_keys(&self) -> &[(usize, Weakness)] {
         &self.scheme.weak_keys
+    }
+
+    /// Whether senders send the secret itself, which is compared.
+    #[must_use]
+    pub fn compares_token(&self) -> bool {
+        let is_token = |key: &SchemeKey| matches!(key.key, VerificationKey::Token(..));
+        self.scheme.keys.iter().any(is_token)
     }
 
     /// Whether the scheme signs a time, so that a request can be stale and a tolerance has an effect.

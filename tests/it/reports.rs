@@ -318,6 +318,7 @@ cases! {
     custom_reads_several_signature_headers = "c4-one-signature-header-per-key",
     custom_reads_hex_in_capitals = "c5-hex-in-capitals",
     a_time_may_have_an_offset_without_a_colon = "c9-offset-without-colon",
+    a_custom_time_without_a_tolerance_is_named = "f9-time-without-tolerance",
     a_secret_may_have_its_version_before_it = "c11-secret-shown-with-version",
     an_address_in_brackets_is_the_senders = "f3-bracketed-address",
 }

@@ -279,6 +279,7 @@ impl Resolver<'_> {
             key: key_file,
         };
         self.files.extend([files.certificate.clone(), files.key.clone()]);
+        self.check_private_key(&format!("{key}.key"), &files.key);
         Some(files)
     }
 
@@ -289,6 +290,9 @@ impl Resolver<'_> {
             Some("off") => None,
             Some(text) => self.socket_address("admin.address", text),
         };
+        if let Some(address) = address {
+            self.check_admin_address(address);
+        }
         let is_taken = |address: SocketAddr| {
             address.port() != 0
                 && listeners

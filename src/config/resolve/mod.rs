@@ -19,12 +19,14 @@
 //! | [`route_pattern`] | `host` and `path` of a route |
 //! | [`listener`] | `[[listen]]` and `[admin]` |
 //! | [`replay_store`] | `[replay]` |
+//! | [`exposure`] | warnings of what is more exposed than it need be |
 //! | [`network`] | lists of networks, single addresses and presets |
 //! | [`secret`] | secrets and public keys |
 //! | [`host`] | syntax of host names |
 
 mod challenge;
 mod dedupe;
+mod exposure;
 mod host;
 mod listener;
 mod network;
@@ -63,6 +65,7 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
         base,
         report,
         files: Vec::new(),
+        known_secrets: Vec::new(),
     };
     let limits = resolver.limits(&file.limits);
     let listeners = resolver.listeners(file.listen);
@@ -71,6 +74,7 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
     let own = listeners.iter().map(|listener| listener.address.clone());
     let own: Vec<Address> = own.chain(admin.address.map(Address::Tcp)).collect();
     let routes = resolver.routes(file.route, upstreams, &limits, &own);
+    resolver.check_tokens_in_plaintext(&routes, &listeners);
     let config = Config {
         workers: resolver.count("workers", file.workers, available_cpus(), 1, 1_024),
         drain: resolver.drain(&file.drain),
@@ -98,6 +102,8 @@ struct Resolver<'a> {
     report: Report,
     /// Files that were read, to be watched by `serve`.
     files: Vec<PathBuf>,
+    /// The SHA-256 of every secret of the routes that were read, and its place.
+    known_secrets: Vec<([u8; 32], String)>,
 }
 
 /// The number of CPUs that the process may use; 1 if it cannot be determined.

@@ -137,8 +137,10 @@ impl Resolver<'_> {
                 "accept: while the store does not answer, each replica detects only the replays that it received itself",
             );
         }
+        let servers: Vec<StoreServer> = parsed.into_iter().map(|one| one.server).collect();
+        self.check_store(&servers, tls, password.is_some());
         let redis = Redis {
-            servers: parsed.into_iter().map(|one| one.server).collect(),
+            servers,
             tls,
             ca,
             sentinel: written.sentinel,

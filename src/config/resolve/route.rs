@@ -190,6 +190,9 @@ impl Resolver<'_> {
             self.check_provider(key, &provider);
             return None;
         }
+        for (secret, place) in lists.secrets.iter().zip(&places) {
+            self.check_shared_secret(place, &secret.secret);
+        }
         let digests = lists.secrets.iter().chain(&lists.public_keys);
         let digests = digests.map(|key| Sha256::digest(key.secret.expose()).into()).collect();
         let public_path = written
@@ -365,7 +368,19 @@ impl Resolver<'_> {
                 );
                 None
             }
-            None => scheme.verifier.default_tolerance(),
+            None => {
+                let default = scheme.verifier.default_tolerance();
+                if default.is_none() {
+                    self.report.warn(
+                        &key,
+                        format_args!(
+                            "`{}` has a time and no tolerance, so the age of a request is not judged and an old one is accepted again after the replay window; write `tolerance = \"5m\"`",
+                            scheme.provider
+                        ),
+                    );
+                }
+                default
+            }
         }
     }
 }

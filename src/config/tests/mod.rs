@@ -1,6 +1,7 @@
 //! Tests of the configuration with real files, real certificates and an environment that is passed in.
 
 mod documentation;
+mod exposure;
 mod faults;
 mod layers;
 mod mistakes;
@@ -35,14 +36,14 @@ impl Fixture {
         let made = rcgen::generate_simple_self_signed(vec![String::from("localhost")]).unwrap();
         let text = text.replace("DIR", &directory.path().display().to_string());
         std::fs::write(directory.path().join("tls.crt"), made.cert.pem()).unwrap();
-        std::fs::write(directory.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
         std::fs::write(directory.path().join("gateway.toml"), text).unwrap();
-        Self {
+        let fixture = Self {
             directory,
             environment: Vec::new(),
             overrides: Vec::new(),
-        }
-        .variable("PADDLE_WEBHOOK_SECRET", SECRET)
+        };
+        fixture.write_private("tls.key", made.signing_key.serialize_pem().as_bytes());
+        fixture.variable("PADDLE_WEBHOOK_SECRET", SECRET)
     }
 
     /// The smallest useful file, with `top` before its tables and `route` as further keys of its only route.
