@@ -6,9 +6,10 @@ use super::{CommandResult, Failure, block_on};
 use crate::config::{self, Loaded, Sources};
 use crate::server::process;
 use crate::server::systemd::{Handover, ServiceManager};
-use crate::server::{self, Inputs, Started};
+use crate::server::{self, DrainReport, Inputs, Started};
 use crate::settings::Config;
 use crate::telemetry::logging;
+use crate::telemetry::metrics::RequestTotals;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -66,15 +67,35 @@ async fn serve(
     )
     .await
     {
-        Ok(report) if report.abandoned == 0 => Ok(ExitCode::SUCCESS),
-        Ok(report) => {
-            tracing::error!(
-                abandoned = report.abandoned,
-                "the grace period ended before all exchanges were finished"
-            );
-            Ok(ExitCode::FAILURE)
-        }
+        Ok(report) => Ok(conclude(&report)),
         Err(error) => Err(Failure::Failed(error.to_string())),
+    }
+}
+
+/// Logs how the process ended; the last line has the counts.
+fn conclude(report: &DrainReport) -> ExitCode {
+    let DrainReport {
+        totals,
+        duration,
+        abandoned: aborted,
+    } = *report;
+    if aborted > 0 {
+        tracing::error!(aborted, "the grace period ended before all exchanges were finished");
+    }
+    let RequestTotals {
+        requests,
+        forwarded,
+        answered,
+        refused,
+        failed,
+    } = totals;
+    tracing::info!(
+        requests, forwarded, answered, refused, failed, aborted, drain = ?duration, "stopped"
+    );
+    if aborted > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
 }
 

@@ -84,6 +84,9 @@ impl AnswerBody {
             Poll::Pending => Poll::Ready(Ok(None)),
         });
         let first = first.await?;
+        if let Unread::Answer(held) = &mut unread {
+            held.1.answer();
+        }
         Ok(match unread {
             Unread::Nothing => Self::Whole(first.unwrap_or_default()),
             Unread::Answer(_) | Unread::TakenOver => Self::Relay(Box::new(Relay {

@@ -8,17 +8,18 @@ use crate::gateway::Downstream;
 use crate::gateway::connection_state::ConnectionState;
 use crate::gateway::rate::WaitSeconds;
 use crate::gateway::snapshot::CompiledRoute;
-use crate::http::message::{Headers, Role};
+use crate::http::message::{Headers, Request, Role};
 use crate::http::rules::Origin;
+use crate::http::unread_head::UnreadHead;
 use crate::outcome::{Outcome, Rejection, RequestId, Verdict};
 use crate::replay::Claim;
 use crate::scheme::Verified;
-use crate::telemetry::audit::{AuditLog, AuditNames};
+use crate::telemetry::audit::{Asked, AuditLog, AuditNames, UnreadRequest};
 use crate::telemetry::metrics::Metrics;
 use crate::time::clock;
-use hyper::StatusCode;
+use hyper::{StatusCode, Version};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -34,6 +35,8 @@ pub struct Recorder {
     pub audit: Option<(AuditLog, AuditScope)>,
     /// The next request id: the upper 32 bits are set at the start, the lower 32 bits count.
     ids: AtomicU64,
+    /// Whether the grace period of the drain has ended: exchanges that end now were aborted.
+    is_ending: AtomicBool,
 }
 
 /// Which exchanges get an audit line.
@@ -53,7 +56,32 @@ impl Recorder {
             metrics,
             audit,
             ids: AtomicU64::new(seed << 32),
+            is_ending: AtomicBool::new(false),
         })
+    }
+
+    /// Notes that the workers end now: an exchange without a conclusion has not failed but was aborted.
+    pub fn end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Records a request whose head could not be read, in the metrics and in the audit log.
+    pub fn unread(&self, downstream: &Downstream, failure: UnreadHead) {
+        let counters = &self.metrics.malformed_requests;
+        match failure {
+            UnreadHead::Syntax => counters.syntax.inc(),
+            UnreadHead::TooLarge => counters.head_too_large.inc(),
+            UnreadHead::Timeout => counters.head_timeout.inc(),
+        }
+        if let Some((log, _)) = &self.audit {
+            let unread = UnreadRequest {
+                refused_unix_ms: clock::unix_now_ms(),
+                peer: downstream.origin.peer,
+                listener: &downstream.listener,
+                failure,
+            };
+            log.record_unread(downstream.worker, &unread);
+        }
     }
 
     /// The id that a trusted proxy sent, if it is short and has only letters, digits, `-`, `_`, `.` and `:`; a new id
@@ -104,14 +132,25 @@ pub struct Exchange {
     is_protected: bool,
     /// When the request went to the upstream.
     upstream_started: Option<Instant>,
+    /// What the audit line says beside the outcome; `None` without an audit log.
+    arrival: Option<Arrival>,
     /// Whether the outcome has been recorded.
     concluded: bool,
+}
+
+/// Where a request arrived, and what it asked for.
+#[derive(Debug)]
+struct Arrival {
+    worker: usize,
+    listener: Arc<str>,
+    protocol: &'static str,
+    asked: Asked,
 }
 
 impl Exchange {
     /// Opens an exchange and reads the wall clock, once per request. Boxed, because the value is moved several times.
     #[must_use]
-    pub fn open(recorder: &Arc<Recorder>, headers: &Headers, downstream: &Downstream) -> Box<Self> {
+    pub fn open(recorder: &Arc<Recorder>, downstream: &Downstream, request: &Request) -> Box<Self> {
         recorder.metrics.in_flight_requests.inc();
         let started = Instant::now();
         downstream.connection.exchange_started(started);
@@ -120,14 +159,15 @@ impl Exchange {
             route: None,
             outcome: Outcome {
                 verdict: Verdict::Refused(Rejection::Internal),
-                received_unix: clock::unix_now(),
-                request_id: recorder.request_id(headers, &downstream.origin),
+                received_unix_ms: clock::unix_now_ms(),
+                request_id: recorder.request_id(&request.headers, &downstream.origin),
                 peer: downstream.origin.peer,
                 secret: None,
                 without_shared_store: false,
                 signature_age_seconds: None,
                 body_bytes: 0,
                 upstream: None,
+                status: None,
                 upstream_status: None,
                 upstream_duration: None,
                 verification_duration: None,
@@ -139,6 +179,12 @@ impl Exchange {
             connection: downstream.connection.clone(),
             is_protected: false,
             upstream_started: None,
+            arrival: recorder.audit.is_some().then(|| Arrival {
+                worker: downstream.worker,
+                listener: downstream.listener.clone(),
+                protocol: protocol(request.version),
+                asked: Asked::new(request),
+            }),
             concluded: false,
         })
     }
@@ -153,7 +199,7 @@ impl Exchange {
         if let Ok(Verified { secret, timestamp, .. }) = verified {
             outcome.secret = Some(*secret);
             outcome.signature_age_seconds =
-                timestamp.map(|signed| outcome.received_unix.cast_signed() - signed.cast_signed());
+                timestamp.map(|signed| outcome.received_unix().cast_signed() - signed.cast_signed());
         }
     }
 
@@ -166,9 +212,10 @@ impl Exchange {
         }
     }
 
-    /// Records the exchange with this verdict.
-    pub fn conclude(mut self: Box<Self>, verdict: Verdict) {
+    /// Records the exchange with this verdict; `status` is what the sender was given.
+    pub fn conclude(mut self: Box<Self>, verdict: Verdict, status: StatusCode) {
         self.outcome.verdict = verdict;
+        self.outcome.status = Some(status);
         self.record();
     }
 
@@ -184,19 +231,22 @@ impl Exchange {
         route
             .map_or(metrics.unrouted(), |route| &route.metrics)
             .record(&self.outcome);
-        if let Some((log, scope)) = audit
+        if let (Some((log, scope)), Some(arrival)) = (audit, &self.arrival)
             && (*scope == AuditScope::All || self.outcome.verdict != Verdict::Forwarded)
         {
             let secret = route.zip(self.outcome.secret);
             let secret = secret.and_then(|(route, index)| route.settings.verifier.key_names().get(index));
             let names = AuditNames {
                 route: route.map_or("", |route| &route.settings.name),
+                listener: &arrival.listener,
+                protocol: arrival.protocol,
+                asked: &arrival.asked,
                 secret: secret.map(String::as_str),
                 upstream: route
                     .zip(self.outcome.upstream)
                     .and_then(|(route, server)| route.upstream.name(server)),
             };
-            log.record(names, &self.outcome);
+            log.record(arrival.worker, names, &self.outcome);
         }
     }
 }
@@ -204,7 +254,9 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.concluded {
-            if self.connection.is_closing() {
+            if self.recorder.is_ending.load(Ordering::Relaxed) && !std::thread::panicking() {
+                self.outcome.verdict = Verdict::Refused(Rejection::DrainTimeout);
+            } else if self.connection.is_closing() {
                 self.outcome.verdict = Verdict::Refused(Rejection::Overloaded);
             }
             self.record();
@@ -218,6 +270,8 @@ pub struct Settlement {
     exchange: Box<Exchange>,
     verdict: Verdict,
     status: StatusCode,
+    /// Whether the head of the answer has gone to the sender, or goes now.
+    is_answered: bool,
 }
 
 impl Settlement {
@@ -229,6 +283,7 @@ impl Settlement {
             exchange,
             verdict,
             status,
+            is_answered: false,
         }
     }
 
@@ -238,6 +293,12 @@ impl Settlement {
         self.exchange.claim.as_ref().is_some_and(Claim::has_lease)
     }
 
+    /// Notes that the sender gets the upstream's status, whatever becomes of the body.
+    pub fn answer(&mut self) {
+        self.is_answered = true;
+        self.exchange.outcome.status = Some(self.status);
+    }
+
     /// Commits the claim if a 2xx answer has arrived completely, and releases it otherwise: after an incomplete answer
     /// the sender will retry.
     pub fn settle(mut self, end: Result<(), Rejection>) {
@@ -245,9 +306,24 @@ impl Settlement {
             (Ok(()), Some(claim)) if self.status.is_success() => claim.commit(),
             (Ok(()) | Err(_), claim) => drop(claim),
         }
-        self.exchange.conclude(match end {
-            Ok(()) => self.verdict,
-            Err(rejection) => Verdict::Refused(rejection),
-        });
+        let (verdict, status) = match end {
+            Ok(()) => (self.verdict, self.status),
+            Err(rejection) if self.is_answered => (Verdict::Refused(rejection), self.status),
+            Err(rejection) => {
+                let route = self.exchange.route.as_deref();
+                let status = route.map_or(rejection.status(), |route| route.refusal_status(rejection));
+                (Verdict::Refused(rejection), status)
+            }
+        };
+        self.exchange.conclude(verdict, status);
+    }
+}
+
+/// The version of HTTP as audit lines show it.
+const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
     }
 }

@@ -43,7 +43,7 @@ use crate::gateway::snapshot::Snapshot;
 use crate::gateway::steps::{Admission, Cleared, Matched};
 use crate::http::body::{self, Holder};
 use crate::http::budget::Budget;
-use crate::http::message::{Headers, Request, Response};
+use crate::http::message::{Request, Response};
 use crate::http::rules::{self, Origin};
 use crate::http::source::Source;
 use crate::outcome::{Rejection, Verdict};
@@ -89,6 +89,8 @@ pub struct Downstream {
     pub worker: usize,
     /// The state of the connection, which the accept loop reads at the limit on connections.
     pub connection: Arc<ConnectionState>,
+    /// The name of the listener.
+    pub listener: Arc<str>,
     /// Peer, trust, and whether TLS was terminated here.
     pub origin: Origin,
     /// Proxies whose forwarding headers are trusted to name the sender's address.
@@ -116,23 +118,26 @@ impl Gateway {
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let mut exchange = Exchange::open(&self.recorder, &request.headers, downstream);
+        let mut exchange = Exchange::open(&self.recorder, downstream, &request);
         match self.pass(downstream, &request, body, &mut exchange).await {
             Ok(Passed::Forwarded(response, verdict)) => settle(response, verdict, exchange).await,
             Ok(Passed::Challenge(reply)) => {
-                exchange.conclude(Verdict::Challenge);
-                refusal::challenge(reply)
+                let response = refusal::challenge(reply);
+                exchange.conclude(Verdict::Challenge, response.status);
+                response
             }
             Err(rejection) => refuse(self.while_stopping(rejection), exchange),
         }
     }
 
-    /// Refuses a request whose head is not kept: over HTTP/2 the connection holds as many heads as it may.
-    pub fn refuse_head(&self, downstream: &Downstream, rejection: Rejection) -> Response<AnswerBody> {
-        refuse(
-            rejection,
-            Exchange::open(&self.recorder, &Headers::default(), downstream),
-        )
+    /// Refuses a request whose header fields are not kept: over HTTP/2 the connection holds as many as it may.
+    pub fn refuse_head(
+        &self,
+        downstream: &Downstream,
+        request: &Request,
+        rejection: Rejection,
+    ) -> Response<AnswerBody> {
+        refuse(rejection, Exchange::open(&self.recorder, downstream, request))
     }
 
     /// The request's way. Nothing reaches an upstream except through its last step.
@@ -146,7 +151,7 @@ impl Gateway {
     where
         B: http_body::Body<Data = Bytes>,
     {
-        let now_unix = exchange.outcome.received_unix;
+        let now_unix = exchange.outcome.received_unix();
 
         // match
         let has_body = || !body.is_end_stream();
@@ -239,12 +244,15 @@ impl Gateway {
 fn refuse(rejection: Rejection, exchange: Box<Exchange>) -> Response<AnswerBody> {
     let route = exchange.route.clone();
     if let Some(repeat) = route.as_ref().and_then(|route| route.acknowledges(rejection)) {
-        exchange.conclude(Verdict::Acknowledged(repeat));
-        return refusal::acknowledgement(route.map_or("", |route| route.acknowledgement_body()));
+        let body = route.as_ref().map_or("", |route| route.acknowledgement_body());
+        let response = refusal::acknowledgement(body);
+        exchange.conclude(Verdict::Acknowledged(repeat), response.status);
+        return response;
     }
     let wait = exchange.wait;
-    exchange.conclude(Verdict::Refused(rejection));
-    refusal::response_with_wait(rejection, route.as_deref(), wait)
+    let response = refusal::response_with_wait(rejection, route.as_deref(), wait);
+    exchange.conclude(Verdict::Refused(rejection), response.status);
+    response
 }
 
 /// The upstream's answer, prepared for the sender. At its end the claim is settled and the outcome recorded.

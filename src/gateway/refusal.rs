@@ -5,6 +5,7 @@ use crate::gateway::answer::AnswerBody;
 use crate::gateway::rate::WaitSeconds;
 use crate::gateway::snapshot::CompiledRoute;
 use crate::http::message::{Headers, Response};
+use crate::http::unread_head::UnreadHead;
 use crate::outcome::Rejection;
 use crate::scheme::challenge::ChallengeReply;
 use hyper::StatusCode;
@@ -14,6 +15,17 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json"
 
 /// The title of every refusal about the signature on a route with `refusal_detail = "none"`.
 const WITHOUT_DETAIL: &str = "The request was refused";
+
+/// The answer to a request whose head could not be read. It ends the connection.
+#[must_use]
+pub fn unread(failure: UnreadHead) -> Response<AnswerBody> {
+    let (title, status, reason) = (failure.title(), failure.status(), failure.reason());
+    let code = status.as_u16();
+    let document = format!("{{\"title\":\"{title}\",\"status\":{code},\"reason\":\"{reason}\"}}\n");
+    let mut response = Response::new(status, AnswerBody::from(document));
+    response.headers = Headers::from_iter([(CONTENT_TYPE, PROBLEM)]);
+    response
+}
 
 /// The answer to a refused request; `route` is `None` if no route matched.
 #[must_use]
@@ -29,10 +41,7 @@ pub fn response_with_wait(
     wait: Option<WaitSeconds>,
 ) -> Response<AnswerBody> {
     let settings = route.map(|route| &route.settings);
-    let status = settings
-        .map(|settings| settings.reject_status)
-        .filter(|_| rejection.is_about_signature())
-        .unwrap_or(rejection.status());
+    let status = route.map_or(rejection.status(), |route| route.refusal_status(rejection));
     let detail = !rejection.is_about_signature() || settings.is_none_or(|settings| settings.refusal_detail);
     let code = status.as_u16();
     let document = if detail {

@@ -15,6 +15,7 @@ use crate::telemetry::RouteMetrics;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstream;
 use bytes::Bytes;
+use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 use std::borrow::Cow;
@@ -214,6 +215,16 @@ impl CompiledRoute {
     ) -> Result<ClaimRequest, Rejection> {
         self.replay
             .claim_request(&self.settings, verified, head, body, now_unix)
+    }
+
+    /// The status of the answer to a request that is refused for this reason.
+    #[must_use]
+    pub const fn refusal_status(&self, rejection: Rejection) -> StatusCode {
+        if rejection.is_about_signature() {
+            self.settings.reject_status
+        } else {
+            rejection.status()
+        }
     }
 
     /// The kind of repetition that the route acknowledges with 200 instead of this rejection; `None` when it refuses.

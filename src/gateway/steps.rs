@@ -90,7 +90,7 @@ impl<'r> Matched<'r> {
                     target: target.as_str(),
                     headers: &request.headers,
                 };
-                route.unsigned_reply(&head, &[], exchange.outcome.received_unix)
+                route.unsigned_reply(&head, &[], exchange.outcome.received_unix())
             }
         };
         if challenge.is_none() && !route.settings.methods.contains(&request.method) {

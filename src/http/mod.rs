@@ -13,6 +13,7 @@
 //! | [`transport`] | the sender's byte stream |
 //! | [`rules`] | header rules: which request fields are refused, which response fields are removed |
 //! | [`destination`] | what a request asks for: authority and target |
+//! | [`unread_head`] | why a request's head could not be read |
 //! | [`http1`] | HTTP/1.1 as bytes: heads and framing |
 //! | [`message`] | requests, responses and their header fields, in any version of HTTP |
 //! | [`percent`] | percent-decoding |
@@ -29,3 +30,4 @@ pub mod percent;
 pub mod rules;
 pub mod source;
 pub mod transport;
+pub mod unread_head;

@@ -51,6 +51,8 @@ pub struct Listener {
     pub gateway: Arc<Gateway>,
     /// Index of the worker.
     pub worker: usize,
+    /// Its name. Each worker has a copy of its own, which no other core uses.
+    pub name: Arc<str>,
     /// `None` for plaintext.
     pub tls: Option<Arc<tls::Acceptor>>,
     /// Networks of the proxies whose `X-Forwarded-*` fields and PROXY protocol headers are used.
@@ -176,6 +178,7 @@ mod tests {
         let connections = Connections::new(1000);
         let listener = Listener {
             worker: 0,
+            name: "test".into(),
             tls: None,
             trusted_proxies: Arc::default(),
             trusts_unix_peers: false,

@@ -9,6 +9,7 @@ use crate::gateway::connection_state::ConnectionState;
 use crate::http::rules::Origin;
 use crate::http::source::Source;
 use crate::http::transport::{ReadAhead, Readable, Socket};
+use crate::http::unread_head::UnreadHead;
 use crate::tls;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ impl Listener {
         let downstream = Downstream {
             worker: self.worker,
             connection: connection.clone(),
+            listener: self.name.clone(),
             origin: Origin { peer, trusted, scheme },
             trusted_proxies: self.trusted_proxies.clone(),
             client_subject: None,
@@ -136,7 +138,10 @@ impl Listener {
         let is_http2 = match timeout(self.limits.timeouts.head, stream.peek(is_decided)).await {
             Ok(Ok(bytes)) => bytes.starts_with(HTTP2_PREFACE),
             Ok(Err(_)) => return,
-            Err(_) => return self.gateway.recorder.metrics.malformed_requests.head_timeout.inc(),
+            Err(_) => {
+                let late = http1::refuse_unread(stream, &self.gateway, &downstream, UnreadHead::Timeout);
+                return Box::pin(late).await;
+            }
         };
         self.serve_http(stream, downstream, is_http2).await;
     }

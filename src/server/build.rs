@@ -125,7 +125,7 @@ async fn build_gateway(
         min_body_rate: config.limits.min_body_rate,
         source_rates: config.limits.per_source.map(SourceRates::new),
         guard,
-        recorder: recorder(metrics, config.log.audit, audit).map_err(StartError::Thread)?,
+        recorder: recorder(metrics, config, audit).map_err(StartError::Thread)?,
         stopping: Arc::default(),
     }))
 }
@@ -227,10 +227,10 @@ fn replay_guard(config: &Config, metrics: &Metrics) -> Result<Guard, StartError>
 
 fn recorder(
     metrics: &Arc<Metrics>,
-    audit: settings::Audit,
+    config: &Config,
     output: impl io::Write + Send + 'static,
 ) -> io::Result<Arc<Recorder>> {
-    let scope = match audit {
+    let scope = match config.log.audit {
         settings::Audit::All => Some(AuditScope::All),
         settings::Audit::Refused => Some(AuditScope::Refused),
         settings::Audit::Off => None,
@@ -238,7 +238,14 @@ fn recorder(
     let audit = match scope {
         Some(scope) => {
             let (dropped, left_out) = (&metrics.audit_lines_dropped, &metrics.audit_lines_left_out);
-            Some((AuditLog::start(output, dropped.clone(), left_out.clone())?, scope))
+            let log = AuditLog::start(
+                output,
+                config.log.format,
+                config.workers,
+                dropped.clone(),
+                left_out.clone(),
+            )?;
+            Some((log, scope))
         }
         None => None,
     };

@@ -46,6 +46,7 @@ impl ListenerSetup {
         Listener {
             gateway: gateway.clone(),
             worker,
+            name: self.settings.name.as_str().into(),
             tls: self.tls.clone(),
             trusted_proxies: self.settings.trusted_proxies.clone().into(),
             trusts_unix_peers: self.settings.trusts_unix_peers,

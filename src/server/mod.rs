@@ -35,6 +35,7 @@ mod upstreams;
 mod worker;
 
 use crate::settings::{Address, Config};
+use crate::telemetry::metrics::RequestTotals;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -72,6 +73,10 @@ pub struct Started {
 /// How the process ended.
 #[derive(Clone, Copy, Debug)]
 pub struct DrainReport {
+    /// What became of the requests since the start.
+    pub totals: RequestTotals,
+    /// How long the drain took, with the delay before it.
+    pub duration: Duration,
     /// Number of exchanges that were aborted at the end of the grace period.
     pub abandoned: i64,
 }

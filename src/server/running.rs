@@ -97,6 +97,7 @@ impl Running {
     pub(super) async fn drain(mut self) -> DrainReport {
         let drain = &self.config.drain;
         let (delay, grace) = (drain.delay, drain.grace);
+        let since = Instant::now();
         tracing::info!(?delay, ?grace, "draining");
         self.admin.set_readiness(Readiness::Draining);
         self.gateway.stopping.trigger();
@@ -118,11 +119,16 @@ impl Running {
         };
         let in_flight = &self.gateway.recorder.metrics.in_flight_requests;
         let abandoned = if finished.is_ok() { 0 } else { in_flight.get() };
+        self.gateway.recorder.end();
         self.signals.end.trigger();
         let workers = self.workers;
         let _ = tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join()))).await;
         flush_audit(&self.gateway.recorder).await;
-        DrainReport { abandoned }
+        DrainReport {
+            totals: self.gateway.recorder.metrics.totals(),
+            duration: since.elapsed(),
+            abandoned,
+        }
     }
 }
 

@@ -1,103 +1,219 @@
-//! One audit line: its fields in their order, as JSON in plain ASCII.
+//! One audit line: its fields in their order, as JSON in plain ASCII or as text for people. It is written by hand: a
+//! serializer would cost more than all the rest of an exchange's record.
 
+use super::ascii::{self, DateText, number, seconds, signed, string};
+use super::asked::Asked;
+use crate::http::unread_head::UnreadHead;
 use crate::outcome::Outcome;
-use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
 
-/// 9999-12-31T23:59:59Z, where RFC 3339 ends.
-const LAST_SECOND: u64 = 253_402_300_799;
-
-/// The configured names of what an outcome holds as an index.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a line says that its outcome does not: where the request arrived, what it asked for, and the configured names of
+/// what the outcome holds as an index.
+#[derive(Clone, Copy, Debug)]
 pub struct AuditNames<'a> {
     /// The route; empty if none matched.
     pub route: &'a str,
+    /// The name of the listener.
+    pub listener: &'a str,
+    /// The version of HTTP.
+    pub protocol: &'static str,
+    /// Method, host and path.
+    pub asked: &'a Asked,
     /// The active secret that matched.
     pub secret: Option<&'a str>,
     /// The upstream's server, as its URL.
     pub upstream: Option<&'a str>,
 }
 
-/// Appends the line with its newline.
-pub(super) fn write_line(buffer: &mut Vec<u8>, names: AuditNames<'_>, outcome: &Outcome) -> serde_json::Result<()> {
-    let received = SystemTime::UNIX_EPOCH + Duration::from_secs(outcome.received_unix.min(LAST_SECOND));
-    let line = Line {
-        time: humantime::format_rfc3339_seconds(received),
-        request_id: &outcome.request_id,
-        route: names.route,
-        peer: outcome.peer,
-        verdict: outcome.verdict.label(),
-        reason: outcome.verdict.reason(),
-        secret: names.secret,
-        replay_store: outcome.without_shared_store.then_some("failed"),
-        signature_age_seconds: outcome.signature_age_seconds,
-        body_bytes: outcome.body_bytes,
-        upstream: names.upstream,
-        upstream_status: outcome.upstream_status.map(|status| status.as_u16()),
-        upstream_seconds: outcome.upstream_duration.map(seconds),
-        verification_seconds: outcome.verification_duration.map(seconds),
-        seconds: seconds(outcome.duration),
-    };
-    line.serialize(&mut Serializer::with_formatter(&mut *buffer, Ascii))?;
-    buffer.push(b'\n');
-    Ok(())
+/// A request whose head could not be read.
+#[derive(Clone, Copy, Debug)]
+pub struct UnreadRequest<'a> {
+    /// When it was refused, in Unix milliseconds.
+    pub refused_unix_ms: u64,
+    /// The peer of the connection.
+    pub peer: Option<IpAddr>,
+    /// The name of the listener.
+    pub listener: &'a str,
+    /// Why it could not be read.
+    pub failure: UnreadHead,
 }
 
-/// The fields of a line, in their order. Absent fields are left out.
-#[derive(Serialize)]
-struct Line<'a> {
-    #[serde(serialize_with = "display")]
-    time: humantime::Rfc3339Timestamp,
-    request_id: &'a str,
-    route: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<IpAddr>,
-    verdict: &'static str,
-    reason: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replay_store: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signature_age_seconds: Option<i64>,
-    body_bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verification_seconds: Option<f64>,
-    seconds: f64,
-}
-
-fn display<S: serde::Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-/// Seconds, rounded to microseconds: more digits are not useful in a log.
-fn seconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e6
-}
-
-/// Writes JSON in plain ASCII. JSON allows DEL, the C1 controls (escape sequences of terminals in one code point) and
-/// the Unicode line separators without an escape; a log that people read in a terminal must escape them.
-struct Ascii;
-
-impl Formatter for Ascii {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut plain = 0;
-        for (at, c) in fragment.char_indices().filter(|(_, c)| !c.is_ascii() || *c == '\x7f') {
-            writer.write_all(fragment.get(plain..at).unwrap_or_default().as_bytes())?;
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(writer, "\\u{unit:04x}")?;
-            }
-            plain = at + c.len_utf8();
-        }
-        writer.write_all(fragment.get(plain..).unwrap_or_default().as_bytes())
+/// Appends the line of an exchange as JSON. Absent fields are left out.
+pub(super) fn json(out: &mut Vec<u8>, date: &mut DateText, names: AuditNames<'_>, outcome: &Outcome) {
+    begin(out, date, outcome.received_unix_ms);
+    out.extend_from_slice(b",\"request_id\":");
+    string(out, &outcome.request_id);
+    out.extend_from_slice(b",\"route\":");
+    string(out, names.route);
+    origin(out, outcome.peer, names.listener, Some(names.protocol));
+    for (key, text) in [
+        (&b",\"method\":\""[..], names.asked.method()),
+        (b"\",\"host\":\"", names.asked.host()),
+        (b"\",\"path\":\"", names.asked.path()),
+    ] {
+        out.extend_from_slice(key);
+        out.extend_from_slice(text);
     }
+    out.push(b'"');
+    if let Some(status) = outcome.status {
+        out.extend_from_slice(b",\"status\":");
+        number(out, status.as_u16().into());
+    }
+    decision(out, outcome.verdict.label(), outcome.verdict.reason());
+    if let Some(secret) = names.secret {
+        out.extend_from_slice(b",\"secret\":");
+        string(out, secret);
+    }
+    if outcome.without_shared_store {
+        out.extend_from_slice(b",\"replay_store\":\"failed\"");
+    }
+    if let Some(age) = outcome.signature_age_seconds {
+        out.extend_from_slice(b",\"signature_age_seconds\":");
+        signed(out, age);
+    }
+    out.extend_from_slice(b",\"body_bytes\":");
+    number(out, outcome.body_bytes);
+    if let Some(upstream) = names.upstream {
+        out.extend_from_slice(b",\"upstream\":");
+        string(out, upstream);
+    }
+    if let Some(status) = outcome.upstream_status {
+        out.extend_from_slice(b",\"upstream_status\":");
+        number(out, status.as_u16().into());
+    }
+    for (key, duration) in [
+        (&b",\"upstream_seconds\":"[..], outcome.upstream_duration),
+        (b",\"verification_seconds\":", outcome.verification_duration),
+        (b",\"seconds\":", Some(outcome.duration)),
+    ] {
+        if let Some(duration) = duration {
+            out.extend_from_slice(key);
+            seconds(out, duration);
+        }
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// Appends the line of a request whose head could not be read, as JSON.
+pub(super) fn json_unread(out: &mut Vec<u8>, date: &mut DateText, unread: &UnreadRequest<'_>) {
+    begin(out, date, unread.refused_unix_ms);
+    out.extend_from_slice(b",\"route\":\"\"");
+    origin(out, unread.peer, unread.listener, None);
+    out.extend_from_slice(b",\"status\":");
+    number(out, unread.failure.status().as_u16().into());
+    decision(out, "rejected", unread.failure.reason());
+    out.extend_from_slice(b"}\n");
+}
+
+fn begin(out: &mut Vec<u8>, date: &mut DateText, unix_ms: u64) {
+    out.extend_from_slice(b"{\"time\":\"");
+    date.write(out, unix_ms);
+    out.extend_from_slice(b"\",\"kind\":\"request\"");
+}
+
+fn origin(out: &mut Vec<u8>, peer: Option<IpAddr>, listener: &str, protocol: Option<&str>) {
+    if let Some(peer) = peer {
+        out.extend_from_slice(b",\"peer\":\"");
+        address(out, peer);
+        out.push(b'"');
+    }
+    out.extend_from_slice(b",\"listener\":");
+    string(out, listener);
+    if let Some(protocol) = protocol {
+        out.extend_from_slice(b",\"protocol\":");
+        string(out, protocol);
+    }
+}
+
+fn decision(out: &mut Vec<u8>, verdict: &str, reason: &str) {
+    for part in [",\"verdict\":\"", verdict, "\",\"reason\":\"", reason, "\""] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+fn address(out: &mut Vec<u8>, peer: IpAddr) {
+    // Writing to a growing buffer cannot fail.
+    let _ = write!(out, "{peer}");
+}
+
+/// Appends the line of an exchange for people: what was asked and answered first, then what explains it.
+pub(super) fn human(out: &mut Vec<u8>, date: &mut DateText, names: AuditNames<'_>, outcome: &Outcome) {
+    date.write(out, outcome.received_unix_ms);
+    out.push(b' ');
+    match outcome.status {
+        Some(status) => number(out, status.as_u16().into()),
+        None => out.extend_from_slice(b"---"),
+    }
+    for part in [
+        &b" "[..],
+        names.asked.method(),
+        b" ",
+        names.asked.host(),
+        names.asked.path(),
+    ] {
+        out.extend_from_slice(part);
+    }
+    words(out, &[" ", outcome.verdict.label()]);
+    if outcome.verdict.reason() != "none" {
+        words(out, &[" ", outcome.verdict.reason()]);
+    }
+    field(out, " route=", names.route);
+    peer_and_listener(out, outcome.peer, names.listener);
+    words(out, &[" protocol=", names.protocol]);
+    if let Some(secret) = names.secret {
+        field(out, " secret=", secret);
+    }
+    if outcome.without_shared_store {
+        words(out, &[" replay_store=failed"]);
+    }
+    if let Some(age) = outcome.signature_age_seconds {
+        words(out, &[" signature_age="]);
+        signed(out, age);
+        out.push(b's');
+    }
+    words(out, &[" body_bytes="]);
+    number(out, outcome.body_bytes);
+    if let Some(upstream) = names.upstream {
+        field(out, " upstream=", upstream);
+    }
+    if let Some(status) = outcome.upstream_status {
+        words(out, &[" upstream_status="]);
+        number(out, status.as_u16().into());
+    }
+    words(out, &[" took="]);
+    seconds(out, outcome.duration);
+    words(out, &["s"]);
+    field(out, " request_id=", &outcome.request_id);
+    out.push(b'\n');
+}
+
+/// Appends the line of a request whose head could not be read, for people.
+pub(super) fn human_unread(out: &mut Vec<u8>, date: &mut DateText, unread: &UnreadRequest<'_>) {
+    date.write(out, unread.refused_unix_ms);
+    out.push(b' ');
+    number(out, unread.failure.status().as_u16().into());
+    words(out, &[" - rejected ", unread.failure.reason()]);
+    peer_and_listener(out, unread.peer, unread.listener);
+    out.push(b'\n');
+}
+
+fn words(out: &mut Vec<u8>, words: &[&str]) {
+    words.iter().for_each(|word| out.extend_from_slice(word.as_bytes()));
+}
+
+/// Appends a field whose value is escaped; nothing for an empty value.
+fn field(out: &mut Vec<u8>, key: &str, value: &str) {
+    if !value.is_empty() {
+        out.extend_from_slice(key.as_bytes());
+        ascii::escaped(out, value);
+    }
+}
+
+fn peer_and_listener(out: &mut Vec<u8>, peer: Option<IpAddr>, listener: &str) {
+    if let Some(peer) = peer {
+        out.extend_from_slice(b" peer=");
+        address(out, peer);
+    }
+    field(out, " listener=", listener);
 }

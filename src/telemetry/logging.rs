@@ -4,6 +4,7 @@
 //! and trace events, with header values, and no filter that an operator writes may put a signature into a log.
 //! Exchanges are not logged here but in [`audit`](super::audit).
 
+use super::log_line::{JsonLine, Milliseconds};
 use crate::settings::{Log, LogFormat};
 use std::fmt;
 use std::io;
@@ -85,8 +86,12 @@ where
         .with_writer(writer)
         .log_internal_errors(false);
     let lines: Box<dyn Layer<_> + Send + Sync> = match log.format {
-        LogFormat::Human => lines.with_ansi(color).boxed(),
-        LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).boxed(),
+        LogFormat::Human => lines
+            .with_ansi(color)
+            .with_timer(Milliseconds)
+            .with_target(false)
+            .boxed(),
+        LogFormat::Json => lines.with_ansi(false).event_format(JsonLine).boxed(),
     };
     let subscriber = tracing_subscriber::registry()
         .with(filter)
@@ -201,6 +206,10 @@ mod tests {
             assert_eq!(line.matches('\n').count(), 1);
             assert!(!line.contains('\x1b'));
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(value.get("kind").unwrap(), "log");
+            assert_eq!(value.get("level").unwrap(), "INFO");
+            let time = value.get("time").unwrap().as_str().unwrap();
+            assert!(humantime::parse_rfc3339(time).is_ok() && time.len() == "2022-12-20T16:12:57.089Z".len());
             assert_eq!(value.get("message").unwrap(), "listening");
             assert_eq!(value.get("listener").unwrap(), "a\"b\r\nc\x1b[0m");
         });

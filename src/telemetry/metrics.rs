@@ -9,12 +9,31 @@ use super::route_families::RouteFamilies;
 use super::route_metrics::RouteMetrics;
 use super::upstream_metrics::{UpstreamFamilies, UpstreamSample};
 use crate::replay::ReplayStoreMetrics;
+use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use super::handles::{BoundGauges, ListenerMetrics, MalformedRequestCounters, ReloadMetrics, TlsHandshakeCounters};
+
+/// What became of the requests since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestTotals {
+    /// Requests whose head was read.
+    pub requests: u64,
+    /// Forwarded to an application, in report mode too.
+    pub forwarded: u64,
+    /// Answered by the gateway with success: acknowledged repeats and challenges.
+    pub answered: u64,
+    /// Refused because of the sender.
+    pub refused: u64,
+    /// Not delivered.
+    pub failed: u64,
+}
+
+/// The family that [`Metrics::totals`] sums.
+const REQUESTS_TOTAL: &str = "hookgate_requests_total";
 
 /// Every metric of the process. Public fields are handles and gauges with a fixed label set; methods give the handles
 /// for configured names.
@@ -188,6 +207,32 @@ impl Metrics {
         for (route, secret) in secrets {
             self.secret_retired.with_label_values(&[route, secret]).set(1);
         }
+    }
+
+    /// What became of the requests since the start, over all routes that still exist.
+    #[must_use]
+    pub fn totals(&self) -> RequestTotals {
+        let mut totals = RequestTotals::default();
+        let families = self.registry.gather();
+        let requests = families.iter().filter(|family| family.name() == REQUESTS_TOTAL);
+        for metric in requests.flat_map(MetricFamily::get_metric) {
+            let verdict = metric.get_label().iter().find(|label| label.name() == "verdict");
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a count below 2^53"
+            )]
+            let count = metric.get_counter().get_value() as u64;
+            totals.requests += count;
+            match verdict.map(prometheus::proto::LabelPair::value) {
+                Some("forwarded" | "reported") => totals.forwarded += count,
+                Some("rejected") => totals.refused += count,
+                Some("failed") => totals.failed += count,
+                // Acknowledged repeats and challenges.
+                Some(_) | None => totals.answered += count,
+            }
+        }
+        totals
     }
 
     /// All series in the text format 0.0.4.

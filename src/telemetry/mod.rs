@@ -29,9 +29,12 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`logging`] | logs of the process, on standard error |
-//! | [`audit`] | the audit log: a bounded queue and the thread that writes it |
+//! | [`log_line`] | one line of the log as JSON |
+//! | [`audit`] | the audit log: a bounded buffer for each worker and the thread that writes them |
 //! | [`refusal_lines`] | the rate of audit lines about refused requests |
-//! | [`audit_line`] | one audit line as JSON |
+//! | [`audit_line`] | one audit line, as JSON or for people |
+//! | [`asked`] | what a request asked for, as an audit line shows it |
+//! | [`ascii`] | text and numbers in plain ASCII |
 //! | [`metrics`] | the registry, all families, all handles |
 //! | [`upstream_metrics`] | families with an `upstream` label, sampled |
 //! | [`route_metrics`] | the handle of one route |
@@ -39,9 +42,12 @@
 //! | [`handles`] | handles with a fixed label set, and the handle of one listener |
 //! | [`registration`] | how a metric is put into the registry |
 
+mod ascii;
+mod asked;
 pub mod audit;
 mod audit_line;
 mod handles;
+mod log_line;
 pub mod logging;
 pub mod metrics;
 mod refusal_lines;

@@ -11,7 +11,7 @@ use std::time::Duration;
 fn outcome(verdict: Verdict) -> Outcome {
     Outcome {
         verdict,
-        received_unix: 1_700_000_000,
+        received_unix_ms: 1_700_000_000_000,
         request_id: "id".into(),
         peer: None,
         secret: None,
@@ -19,6 +19,7 @@ fn outcome(verdict: Verdict) -> Outcome {
         signature_age_seconds: None,
         body_bytes: 0,
         upstream: None,
+        status: None,
         upstream_status: None,
         upstream_duration: None,
         verification_duration: None,

@@ -1,5 +1,5 @@
-//! The wall clock. It is read only here, once per exchange, in whole Unix seconds; other modules receive the time as an
-//! argument.
+//! The wall clock. It is read only here, once per exchange; other modules receive the time as an argument. Audit lines
+//! show milliseconds; everything else uses whole Unix seconds.
 
 use httpdate::HttpDate;
 use std::cell::RefCell;
@@ -13,9 +13,19 @@ thread_local! {
 /// The current time in Unix seconds; 0 when the machine's clock is set before 1970.
 #[must_use]
 pub fn unix_now() -> u64 {
+    since_epoch().as_secs()
+}
+
+/// The current time in Unix milliseconds; 0 when the machine's clock is set before 1970.
+#[must_use]
+pub fn unix_now_ms() -> u64 {
+    u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn since_epoch() -> Duration {
     #[expect(clippy::disallowed_methods, reason = "the only place that reads the wall clock")]
     let now = SystemTime::now();
-    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Calls `use_it` with the current time as the value of a `Date` field (RFC 9110, 5.6.7).

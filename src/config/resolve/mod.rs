@@ -22,6 +22,7 @@
 //! | [`exposure`] | warnings of what is more exposed than it need be |
 //! | [`network`] | lists of networks, single addresses and presets |
 //! | [`secret`] | secrets and public keys |
+//! | [`path`] | syntax of paths |
 //! | [`host`] | syntax of host names |
 
 mod challenge;
@@ -30,6 +31,7 @@ mod exposure;
 mod host;
 mod listener;
 mod network;
+mod path;
 mod replay_policy;
 mod replay_store;
 mod route;

@@ -2,7 +2,7 @@
 
 use super::Resolver;
 use super::host::is_host;
-use super::route_pattern::check_path;
+use super::path::check_path;
 use super::upstream_url::{URL_FIX, is_loopback, parse_url};
 use crate::config::file;
 use crate::config::value::{Count, DurationValue, OneOrMany};

@@ -11,18 +11,19 @@ use super::buffered_stream::BufferedStream;
 use super::request_body::{IncompleteBody, RequestBody};
 use super::{ConnectionLimits, CountedIdle, ShutdownWatch, close_after_last_response, run_catching_panics};
 use crate::gateway::answer::AnswerBody;
-use crate::gateway::{Downstream, Gateway};
+use crate::gateway::{Downstream, Gateway, refusal};
 use crate::http::http1::lines::chunk_size;
-use crate::http::http1::request::{RequestHead, RequestHeadError, RequestHeadReader};
+use crate::http::http1::request::{RequestHead, RequestHeadReader};
 use crate::http::http1::response::{BodyFormat, ResponseContext};
 use crate::http::message::Response;
 use crate::http::transport::Readable;
+use crate::http::unread_head::UnreadHead;
 use crate::time::clock;
 use crate::time::shutdown::ShutdownSignal;
 use crate::time::timer::Timer;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use hyper::body::{Body as _, Bytes};
-use hyper::{Method, StatusCode, Version};
+use hyper::{Method, Version};
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -81,17 +82,19 @@ pub async fn serve<S: Readable>(
         match end {
             IdleEnd::DataArrived => {}
             IdleEnd::TimedOut if idle.is_new => {
-                gateway.recorder.metrics.malformed_requests.head_timeout.inc();
-                let mut stream = BufferedStream::new(stream, super::LINGER_TIMEOUT);
-                return Box::pin(async move {
-                    if write_error(&mut stream, StatusCode::REQUEST_TIMEOUT).await.is_ok() {
-                        close_after_last_response(stream.stream).await;
-                    }
-                })
-                .await;
+                return Box::pin(refuse_unread(stream, &gateway, &downstream, UnreadHead::Timeout)).await;
             }
             IdleEnd::TimedOut | IdleEnd::Shutdown => return Box::pin(close_after_last_response(stream)).await,
         }
+    }
+}
+
+/// Records a request whose head could not be read, answers it, and closes the connection.
+pub async fn refuse_unread<S: Readable>(stream: S, gateway: &Gateway, downstream: &Downstream, failure: UnreadHead) {
+    gateway.recorder.unread(downstream, failure);
+    let mut stream = BufferedStream::new(stream, super::LINGER_TIMEOUT);
+    if write_unread(&mut stream, failure).await.is_ok() {
+        close_after_last_response(stream.stream).await;
     }
 }
 
@@ -169,8 +172,8 @@ enum Next {
     Idle(Idle),
     /// The connection is to be closed.
     Close,
-    /// The request is malformed or late; the connection is answered with this status and closed.
-    Error(StatusCode),
+    /// The head cannot be read; the connection is answered and closed.
+    Unread(UnreadHead),
     /// The stream failed.
     Failed,
 }
@@ -184,7 +187,10 @@ impl<S: Readable> ActiveConnection<'_, S> {
                 Next::Head(head) => self.exchange(head).await,
                 Next::Idle(idle) => return Some((self.stream.stream, idle)),
                 Next::Close => Ok(false),
-                Next::Error(status) => write_error(&mut self.stream, status).await.map(|()| false),
+                Next::Unread(failure) => {
+                    self.gateway.recorder.unread(self.downstream, failure);
+                    write_unread(&mut self.stream, failure).await.map(|()| false)
+                }
                 Next::Failed => return None,
             };
             match keep_alive {
@@ -202,7 +208,6 @@ impl<S: Readable> ActiveConnection<'_, S> {
     async fn next(&mut self, idle: Option<Idle>) -> Next {
         let limits = self.limits.head;
         let timeouts = self.limits.timeouts;
-        let malformed = &self.gateway.recorder.metrics.malformed_requests;
         // The head timeout of a new connection starts with the connection, otherwise with the first byte of the head.
         let mut head_since = idle.filter(|idle| idle.is_new).map(|idle| idle.since);
         let mut idle_since = None;
@@ -211,14 +216,7 @@ impl<S: Readable> ActiveConnection<'_, S> {
                 match self.reader.read(&mut self.stream.input, limits) {
                     Ok(Some(head)) => return Poll::Ready(Next::Head(head)),
                     Ok(None) => {}
-                    Err(RequestHeadError::Syntax) => {
-                        malformed.syntax.inc();
-                        return Poll::Ready(Next::Error(StatusCode::BAD_REQUEST));
-                    }
-                    Err(RequestHeadError::TooLarge) => {
-                        malformed.head_too_large.inc();
-                        return Poll::Ready(Next::Error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
-                    }
+                    Err(error) => return Poll::Ready(Next::Unread(error.into())),
                 }
                 match self.stream.poll_fill(cx) {
                     Poll::Ready(Ok(1..)) => {}
@@ -242,10 +240,8 @@ impl<S: Readable> ActiveConnection<'_, S> {
                     }
                     Poll::Pending => {
                         let since = *head_since.get_or_insert_with(Instant::now);
-                        return self.stream.timer.poll(cx, since + timeouts.head).map(|()| {
-                            malformed.head_timeout.inc();
-                            Next::Error(StatusCode::REQUEST_TIMEOUT)
-                        });
+                        let expired = self.stream.timer.poll(cx, since + timeouts.head);
+                        return expired.map(|()| Next::Unread(UnreadHead::Timeout));
                     }
                 }
             }
@@ -328,9 +324,9 @@ async fn write_response<S: Readable>(
     stream.send(out).await
 }
 
-/// Answers a malformed or late request with an empty response that ends the connection.
-async fn write_error<S: Readable>(stream: &mut BufferedStream<S>, status: StatusCode) -> io::Result<()> {
-    let response = Response::new(status, AnswerBody::empty());
+/// Answers a request whose head cannot be read. The answer ends the connection.
+async fn write_unread<S: Readable>(stream: &mut BufferedStream<S>, failure: UnreadHead) -> io::Result<()> {
+    let response = refusal::unread(failure);
     let mut context = ResponseContext::new(&Method::GET, Version::HTTP_11, false);
     write_response(stream, response, &mut context).await
 }
@@ -349,6 +345,7 @@ mod tests {
         Arc::new(Downstream {
             connection: Arc::new(ConnectionState::new(Instant::now())),
             worker: 0,
+            listener: "test".into(),
             origin: Origin {
                 peer: None,
                 trusted: false,

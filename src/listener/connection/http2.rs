@@ -8,16 +8,17 @@
 use super::activity::{ActiveExchange, Activity, ObservedStream, WaitingFor};
 use super::{ConnectionLimits, LINGER_TIMEOUT, ShutdownWatch, Timeouts, run_catching_panics};
 use crate::gateway::answer::AnswerBody;
-use crate::gateway::{Downstream, Gateway};
+use crate::gateway::{Downstream, Gateway, refusal};
 use crate::http::http1::request::RequestHeadLimits;
 use crate::http::message;
+use crate::http::unread_head::UnreadHead;
 use crate::outcome::Rejection;
 use crate::time::shutdown::ShutdownSignal;
 use crate::time::timer::Timer;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http2;
 use hyper::service::Service;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -177,13 +178,18 @@ impl Exchanges {
         let (gateway, downstream) = (self.gateway.clone(), self.downstream.clone());
         let size = message::FieldsSize::of(request.headers());
         if size.fields > self.limits.fields {
-            gateway.recorder.metrics.malformed_requests.head_too_large.inc();
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Box::pin(async move { message::Response::new(status, AnswerBody::empty()) });
+            gateway.recorder.unread(&downstream, UnreadHead::TooLarge);
+            return Box::pin(async move { refusal::unread(UnreadHead::TooLarge) });
         }
         let most_bytes = HEADS_PER_CONNECTION.saturating_mul(self.limits.bytes);
         let Some(held) = downstream.connection.hold_head(size.bytes, most_bytes) else {
-            return Box::pin(async move { gateway.refuse_head(&downstream, Rejection::Overloaded) });
+            let line = message::Request {
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+                version: request.version(),
+                headers: message::Headers::default(),
+            };
+            return Box::pin(async move { gateway.refuse_head(&downstream, &line, Rejection::Overloaded) });
         };
         let (request, body) = message::Request::from_hyper(request);
         Box::pin(async move {

@@ -4,10 +4,12 @@
 //! provider's delivery log. Statuses follow the table in `docs/security.md`. None is 410, which senders take as
 //! "disable this endpoint", and none is 3xx, which senders take as a failure without a retry.
 
+mod verdict;
+
+pub use verdict::{Outcome, Repeat, RequestId, Verdict};
+
 use hyper::StatusCode;
 use std::fmt;
-use std::net::IpAddr;
-use std::time::Duration;
 
 /// Why a request was not forwarded, or why forwarding failed. It is `Copy` and holds no bytes that a sender chose, so
 /// it is safe to log, count and return.
@@ -72,6 +74,8 @@ pub enum Rejection {
     UpstreamTimeout,
     /// The upstream cannot be reached while the gateway itself is stopping, as in a pod that ends.
     Draining,
+    /// The exchange was not finished when the grace period of the drain ended. There is no answer: the process ends.
+    DrainTimeout,
     /// A bug of the gateway: a panic in this exchange's task.
     Internal,
 }
@@ -87,7 +91,7 @@ pub enum FailureSide {
 
 impl Rejection {
     /// Every value, in the order of the request's way. Metrics and documentation are generated from it.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::BadRequest,
         Self::HeaderConflict,
         Self::ExpectationFailed,
@@ -117,6 +121,7 @@ impl Rejection {
         Self::UpstreamInvalid,
         Self::UpstreamTimeout,
         Self::Draining,
+        Self::DrainTimeout,
         Self::Internal,
     ];
 
@@ -141,7 +146,7 @@ impl Rejection {
             | Self::SignatureMismatch => StatusCode::UNAUTHORIZED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Replayed | Self::Duplicate | Self::TokenReused | Self::InFlight => StatusCode::CONFLICT,
-            Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown | Self::Draining => {
+            Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown | Self::Draining | Self::DrainTimeout => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::UpstreamUnreachable | Self::UpstreamReset | Self::UpstreamInvalid => StatusCode::BAD_GATEWAY,
@@ -183,6 +188,7 @@ impl Rejection {
             Self::UpstreamInvalid => "upstream_invalid",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::Draining => "draining",
+            Self::DrainTimeout => "drain_timeout",
             Self::Internal => "internal",
         }
     }
@@ -220,6 +226,7 @@ impl Rejection {
             Self::UpstreamInvalid => "The application's answer is not valid HTTP",
             Self::UpstreamTimeout => "The application did not answer in time",
             Self::Draining => "The application and the gateway in front of it are being stopped, retry shortly",
+            Self::DrainTimeout => "The gateway ended before this request was finished",
             Self::Internal => "The gateway failed on this request",
         }
     }
@@ -251,7 +258,7 @@ impl Rejection {
         match self {
             Self::Overloaded | Self::RateLimited | Self::InFlight | Self::ReplayStoreDown => Some(1),
             // For `Draining`: the time that a replacement needs to start.
-            Self::ReplayStoreFull | Self::Draining => Some(5),
+            Self::ReplayStoreFull | Self::Draining | Self::DrainTimeout => Some(5),
             Self::BadRequest
             | Self::HeaderConflict
             | Self::ExpectationFailed
@@ -291,6 +298,7 @@ impl Rejection {
             | Self::UpstreamInvalid
             | Self::UpstreamTimeout
             | Self::Draining
+            | Self::DrainTimeout
             | Self::Internal => FailureSide::Delivery,
             Self::BadRequest
             | Self::HeaderConflict
@@ -325,103 +333,6 @@ impl fmt::Display for Rejection {
 
 /// An error, so that it can end a relayed body: hyper then aborts the connection instead of ending the body cleanly.
 impl std::error::Error for Rejection {}
-
-/// The outcome of one exchange, for metrics and audit line. Exactly one is recorded for every request whose head was
-/// parsed.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The decision.
-    pub verdict: Verdict,
-    /// When the head had been read, in Unix seconds. Read once per request.
-    pub received_unix: u64,
-    /// The request id, as the upstream gets it in `X-Request-Id`: 1 to 128 visible ASCII characters.
-    pub request_id: RequestId,
-    /// The sender's address, as trusted proxies report it.
-    pub peer: Option<IpAddr>,
-    /// Index of the active secret that matched.
-    pub secret: Option<usize>,
-    /// Whether the request was accepted without the shared replay store, because that had failed.
-    pub without_shared_store: bool,
-    /// Seconds between the signature's timestamp and `received_unix`; negative when the timestamp is in the future.
-    pub signature_age_seconds: Option<i64>,
-    /// Body bytes received.
-    pub body_bytes: u64,
-    /// Index of the upstream's server that was tried last.
-    pub upstream: Option<usize>,
-    /// The status of the upstream's answer; `None` without an answer.
-    pub upstream_status: Option<StatusCode>,
-    /// From the first attempt to connect to the last byte of the upstream's answer.
-    pub upstream_duration: Option<Duration>,
-    /// Processor time of the steps present, age and verify.
-    pub verification_duration: Option<Duration>,
-    /// From the end of the head to the end of the answer.
-    pub duration: Duration,
-}
-
-impl Outcome {
-    /// Whether the request was refused before it was verified, so that a stranger may have caused it.
-    #[must_use]
-    pub fn is_unverified_refusal(&self) -> bool {
-        matches!(self.verdict, Verdict::Refused(_)) && self.secret.is_none()
-    }
-}
-
-/// The decision about one exchange; it gives the `verdict` label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The request is genuine, and the upstream's answer with any status went back to the sender.
-    Forwarded,
-    /// A challenge of the provider, signed or with the route's own token. The gateway answered it and did not forward
-    /// it.
-    Challenge,
-    /// The request is genuine and was delivered before. It was answered 200 and not forwarded.
-    Acknowledged(Repeat),
-    /// In report mode: forwarded and marked. Without report mode it would have been refused for this reason.
-    Reported(Rejection),
-    /// Refused, or failed, for this reason. The gateway answered.
-    Refused(Rejection),
-}
-
-/// What a genuine request repeats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// The same signed bytes.
-    Request,
-    /// The delivery id of another request: a retry by the sender.
-    Delivery,
-}
-
-/// The id of one exchange: the sender's `X-Request-Id` if that is short and plain, otherwise a new one.
-pub type RequestId = std::sync::Arc<str>;
-
-impl Verdict {
-    /// The `verdict` label: `forwarded`, `acknowledged`, `challenge`, `reported`, `rejected` (caused by
-    /// the sender) or `failed`.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Forwarded => "forwarded",
-            Self::Acknowledged(_) => "acknowledged",
-            Self::Challenge => "challenge",
-            Self::Reported(_) => "reported",
-            Self::Refused(rejection) => match rejection.failure_side() {
-                FailureSide::Sender => "rejected",
-                FailureSide::Delivery => "failed",
-            },
-        }
-    }
-
-    /// The `reason` label: a [`Rejection::reason`], or `none`.
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Forwarded | Self::Challenge => "none",
-            Self::Acknowledged(Repeat::Request) => Rejection::Replayed.reason(),
-            Self::Acknowledged(Repeat::Delivery) => Rejection::Duplicate.reason(),
-            Self::Reported(rejection) | Self::Refused(rejection) => rejection.reason(),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
