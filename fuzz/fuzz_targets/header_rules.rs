@@ -1,7 +1,7 @@
 //! Any header lines through the rules for forwarding: no panic, and neither a forged nor a hop-by-hop field is
 //! forwarded.
 #![no_main]
-use hookgate::upstream::forwarding::{ForwardedHead, VerificationHeaders};
+use hookgate::upstream::forwarding::{ForwardedHead, VerificationHeaders, VerificationResult};
 use hookgate::http::destination;
 use hookgate::http::rules::{self, Origin};
 use hyper::header::{HeaderName, HeaderValue};
@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
         upstream_host: "app:3000",
         length: 7,
         request_id: "id",
-        verification: VerificationHeaders { verified: b"paddle", key: None, route: &ROUTE, client: None },
+        verification: VerificationHeaders { result: VerificationResult::Verified(b"paddle"), key: None, route: &ROUTE, client: None },
         fixed: &[],
     };
     let head = forwarding.write();
