@@ -29,6 +29,8 @@ enum Rule {
     IsPlain,
     /// A URL, or its end, directly before the body: it must have characters of URLs only.
     IsUrl,
+    /// The same directly after the body, which may then begin with anything.
+    IsUrlAtEnd,
     /// Values joined with dots, with this text between them and a JSON body: they must not contain it before `{` or `[`.
     EndsBeforeJson(String),
 }
@@ -71,7 +73,8 @@ enum Shape {
 
 impl Boundaries {
     /// Finds the checks that a payload needs. `any_text` is the one value that may contain the text next to it; by
-    /// default it is the body, or else the last value.
+    /// default it is the body, or else the last value. With `is_undivided` the provider signs values with nothing between
+    /// them, and those are accepted.
     ///
     /// # Errors
     /// A sentence for the operator, when no check can separate two values.
@@ -79,6 +82,7 @@ impl Boundaries {
         parts: &[PayloadPart],
         time: Option<&TimestampSource>,
         any_text: Option<&PayloadPart>,
+        is_undivided: bool,
     ) -> Result<Self, String> {
         let time_part = time.map(|time| (location::timestamp_part(time), time.unit));
         let shape = |part: &PayloadPart| shape(part, time_part.as_ref());
@@ -95,9 +99,14 @@ impl Boundaries {
                 Shape::Fixed => None,
                 // The same value again has the same length.
                 _ if parts.get(free) == Some(part) => None,
-                known if at < free => end_rule(part, known, after.get(1..).unwrap_or_default(), &shape)?,
+                known if at < free => match end_rule(part, known, after.get(1..).unwrap_or_default(), &shape) {
+                    Err(_) if is_undivided => None,
+                    rule => rule?,
+                },
                 _ => match before.last() {
                     Some(PayloadPart::Literal(text)) => Some(Rule::BeginsAfter(text.clone())),
+                    Some(_) if shape(part) == Shape::Url => Some(Rule::IsUrlAtEnd),
+                    Some(_) if is_undivided => None,
                     Some(other) => return Err(inseparable(other, part)),
                     None => None,
                 },
@@ -120,9 +129,11 @@ impl Boundaries {
         for (part, rule) in &self.checks {
             let end = match rule {
                 Rule::IsUrl => UrlEnd::Open,
-                Rule::EndsBefore(_) | Rule::BeginsAfter(_) | Rule::IsPlain | Rule::EndsBeforeJson(_) => {
-                    UrlEnd::Separated
-                }
+                Rule::EndsBefore(_)
+                | Rule::BeginsAfter(_)
+                | Rule::IsPlain
+                | Rule::IsUrlAtEnd
+                | Rule::EndsBeforeJson(_) => UrlEnd::Separated,
             };
             let Some(value) = value_of(part, end)? else {
                 continue;
@@ -131,7 +142,7 @@ impl Boundaries {
             start = match (rule, start) {
                 (Rule::EndsBeforeJson(_), _) | (_, BodyStart::Json) => BodyStart::Json,
                 (Rule::IsPlain | Rule::IsUrl, _) | (_, BodyStart::NotUrl) => BodyStart::NotUrl,
-                (Rule::EndsBefore(_) | Rule::BeginsAfter(_), BodyStart::Any) => BodyStart::Any,
+                (Rule::EndsBefore(_) | Rule::BeginsAfter(_) | Rule::IsUrlAtEnd, BodyStart::Any) => BodyStart::Any,
             };
         }
         Ok(start)
@@ -176,7 +187,7 @@ impl Rule {
             Self::EndsBefore(text) => ends_before(value, text.as_bytes()),
             Self::BeginsAfter(text) => begins_after(value, text.as_bytes()),
             Self::IsPlain => value.iter().copied().all(is_plain),
-            Self::IsUrl => value.iter().copied().all(is_url),
+            Self::IsUrl | Self::IsUrlAtEnd => value.iter().copied().all(is_url),
             Self::EndsBeforeJson(text) => {
                 let before = |bracket: char| memmem::find(value, format!("{text}{bracket}").as_bytes());
                 before('{').is_none() && before('[').is_none()
@@ -287,7 +298,7 @@ fn end_rule(
 /// The fault of two values that nothing separates.
 fn inseparable(first: &PayloadPart, second: &PayloadPart) -> String {
     format!(
-        "In the payload nothing separates `{first}` from `{second}`, so a sender could move the end of one value into the other: write the text that the provider signs between them."
+        "In the payload nothing separates `{first}` from `{second}`, so a sender could move the end of one value into the other: write the text that the provider signs between them, or `undivided = true` if there is none."
     )
 }
 

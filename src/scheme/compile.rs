@@ -229,7 +229,8 @@ fn check(name: &str, description: &SchemeDescription, mut parsed: Parsed) -> Res
     }
     let any_text = description.any_text.as_deref();
     let any_text = any_text.and_then(|text| faults.keep(any_text_part(text, &parsed)));
-    let boundaries = Boundaries::new(&parsed.parts, parsed.timestamp.as_ref(), any_text.as_ref());
+    let time = parsed.timestamp.as_ref();
+    let boundaries = Boundaries::new(&parsed.parts, time, any_text.as_ref(), description.undivided);
     parsed.boundaries = faults.keep(boundaries).unwrap_or_default();
     let is_digest = is_plain_digest(description.algorithm());
     if description.form_digest.is_none() && is_digest != parsed.parts.contains(&PayloadPart::Secret) {
@@ -283,7 +284,7 @@ fn assemble(
         name: name.to_owned(),
         key_names: given.keys.iter().map(|key| key.name.clone()).collect(),
         headers: signed_headers(&parsed.signature, parsed.timestamp.as_ref(), &payload),
-        warnings: weaknesses::warnings(name, algorithm, &payload),
+        warnings: weaknesses::warnings(name, algorithm, &payload, description.undivided),
         weak_keys,
         json,
         coverage,

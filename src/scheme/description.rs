@@ -30,6 +30,8 @@ pub struct SchemeDescription {
     pub tolerance: Option<String>,
     /// The location of the delivery's id, for `[route.dedupe]` and for `{id}` in the payload.
     pub delivery_id: Option<LocationDescription>,
+    /// Whether the provider signs values with nothing between them, so that a sender could move the end of one into another.
+    pub undivided: bool,
     /// Whether a request is refused when one of its signatures is not well formed. Otherwise that signature is skipped.
     pub strict: bool,
     /// Characters whose `%` escapes are decoded in `{url}` before it is signed.

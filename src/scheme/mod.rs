@@ -181,6 +181,7 @@ pub use description::{
     TimestampDescription,
 };
 pub use states::{Aged, Presented};
+pub use types::SignaturePlace;
 pub use types::{HeadRef, KeyList, ListedKeys, NamedSecret, SchemeFault, SignRequest, Verified};
 pub use verifier::Verifier;
 

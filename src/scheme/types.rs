@@ -17,6 +17,19 @@ pub struct HeadRef<'a> {
     pub headers: &'a Headers,
 }
 
+/// The kind of place where a scheme's signatures are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignaturePlace {
+    /// A header.
+    Header,
+    /// The query.
+    Query,
+    /// The JSON body.
+    Json,
+    /// A form field.
+    Form,
+}
+
 /// One secret (or public key) as configured.
 #[derive(Clone, Debug)]
 pub struct NamedSecret {

@@ -7,8 +7,9 @@ use super::description::{SchemeDescription, SignatureEncoding};
 use super::facts::ProviderFacts;
 use super::given_keys::GivenKeys;
 use super::keys::{self, VerificationKey};
+use super::location::SignatureLocation;
 use super::strength::Weakness;
-use super::types::{HeadRef, ListedKeys, NamedSecret, SchemeFault, SignRequest};
+use super::types::{HeadRef, ListedKeys, NamedSecret, SchemeFault, SignRequest, SignaturePlace};
 use super::{facts, header, presets, sign};
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
@@ -224,6 +225,17 @@ impl Verifier {
     /// HMAC ([`super::plain`]), so that the answer is no signature.
     pub fn refuse_plain_payloads(&self) {
         self.scheme.refuses_plain_payloads.store(true, Ordering::Relaxed);
+    }
+
+    /// The kind of place where signatures are.
+    #[must_use]
+    pub fn signature_place(&self) -> SignaturePlace {
+        match &self.scheme.signature {
+            SignatureLocation::Header(..) => SignaturePlace::Header,
+            SignatureLocation::Query(_) => SignaturePlace::Query,
+            SignatureLocation::Json(_) => SignaturePlace::Json,
+            SignatureLocation::Form(_) => SignaturePlace::Form,
+        }
     }
 
     /// Whether a request without a body carries a signature, genuine or not.

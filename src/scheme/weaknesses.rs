@@ -13,8 +13,13 @@ pub(super) const fn covers_body(part: &PayloadPart) -> bool {
 }
 
 /// Sentences for the operator about weaknesses of the scheme itself, whatever the keys are.
-pub(super) fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan) -> Vec<String> {
+pub(super) fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan, is_undivided: bool) -> Vec<String> {
     let mut warnings = Vec::new();
+    if is_undivided {
+        warnings.push(format!(
+            "`{name}` signs values with nothing between them: anyone who has seen one request can move the end of one value into the next."
+        ));
+    }
     if algorithm.is_token() {
         warnings.push(format!(
             "`{name}` compares a token and signs nothing: anyone who has seen one request can send any other."

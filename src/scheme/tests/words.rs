@@ -316,3 +316,28 @@ fn faults_of_the_words_say_what_to_write() {
         assert!(faults[0].contains(hint), "{description}: {faults:?}");
     }
 }
+
+/// A provider that signs values with nothing between them can be described, and the operator is warned.
+#[test]
+fn undivided_values_are_accepted_where_the_description_says_so() {
+    let parts = "signature = { header = 'S' }\npayload = '{json:/a}{json:/b}'";
+    assert!(described(parts, &[KEY]).unwrap_err()[0].contains("undivided = true"));
+    let verifier = described(&format!("{parts}\nundivided = true"), &[KEY]).unwrap();
+    assert!(
+        verifier
+            .warnings()
+            .iter()
+            .any(|warning| warning.contains("move the end"))
+    );
+    let signature = hex::encode(hmac("x1"));
+    assert!(sent(&verifier, "/", &[("s", &signature)], "{\"a\":\"x\",\"b\":1}").is_ok());
+    let trello = "signature = { header = 'S' }\npayload = '{body}{target}'";
+    let trello = described(trello, &[KEY]).unwrap();
+    let signature = hex::encode(hmac("{}/h"));
+    assert!(sent(&trello, "/h", &[("s", &signature)], "{}").is_ok());
+    let signature = hex::encode(hmac("{\"a\":1}/h"));
+    assert_eq!(
+        sent(&trello, "\"a\":1}/h", &[("s", &signature)], "{"),
+        Err(Rejection::SignatureMalformed)
+    );
+}
