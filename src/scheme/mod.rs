@@ -31,6 +31,7 @@
 //! | [`template`] | the signed payload as a template |
 //! | [`keys`] | secrets and public keys, parsed |
 //! | [`strength`] | whether a secret can be guessed |
+//! | [`query`] | the query of a request, as signatures cover it |
 //! | [`header`] | the syntax of signature headers, and the encodings of signatures |
 //! | [`time`] | the formats of signed times |
 //! | [`description`] | a scheme as the configuration and the presets describe it |
@@ -40,7 +41,6 @@
 //! | [`json`] | values of a JSON body |
 //! | [`letter_case`] | names that are equal for a reader that ignores case |
 //! | [`form`] | form fields, and what providers sign of them |
-//! | [`query`] | the query of a request, as signatures cover it |
 //! | [`url`] | the URL that the provider signed |
 //! | [`plain`] | the texts under which a secret may make a code for a challenge |
 //! | [`types`] | the values that callers exchange with this folder |
