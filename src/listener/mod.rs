@@ -10,15 +10,18 @@
 //! | [`connection`] | the connections of both HTTP versions |
 //! | [`proxy_protocol`] | parses the PROXY protocol header |
 //! | [`connections`] | counts connections and accept loops, limits the connections, and chooses which one gives way |
+//! | [`line_rate`] | the rate of log lines that a sender causes |
 //! | [`socket`] | binds listening sockets and accepts from them |
 
 pub mod connection;
 mod connections;
+mod line_rate;
 mod protocol;
 pub mod proxy_protocol;
 pub mod socket;
 
 pub use connections::Connections;
+pub use line_rate::LineRate;
 
 use crate::gateway::Gateway;
 use crate::http::source::Source;
@@ -53,6 +56,8 @@ pub struct Listener {
     pub worker: usize,
     /// Its name. Each worker has a copy of its own, which no other core uses.
     pub name: Arc<str>,
+    /// The rate of log lines about failed TLS handshakes.
+    pub handshake_log: LineRate,
     /// `None` for plaintext.
     pub tls: Option<Arc<tls::Acceptor>>,
     /// Networks of the proxies whose `X-Forwarded-*` fields and PROXY protocol headers are used.
@@ -179,6 +184,7 @@ mod tests {
         let listener = Listener {
             worker: 0,
             name: "test".into(),
+            handshake_log: LineRate::default(),
             tls: None,
             trusted_proxies: Arc::default(),
             trusts_unix_peers: false,

@@ -14,7 +14,7 @@ use crate::tls;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// First byte of a TLS record that contains a handshake message.
 const TLS_HANDSHAKE_RECORD: u8 = 0x16;
@@ -91,6 +91,7 @@ impl Listener {
     /// Completes the TLS handshake before its timeout, then serves HTTP. ALPN chooses the version.
     async fn serve_tls(&self, tls: &tls::Acceptor, mut stream: ReadAhead, mut downstream: Downstream) {
         let results = &self.gateway.recorder.metrics.tls_handshakes;
+        let peer = downstream.origin.peer;
         let handshake = async {
             let first_byte = match stream.peek(|bytes| !bytes.is_empty()).await {
                 Ok([TLS_HANDSHAKE_RECORD, ..]) => FirstByte::Tls,
@@ -105,6 +106,7 @@ impl Listener {
                 }
                 FirstByte::Plaintext => {
                     results.plaintext.inc();
+                    self.log_failed_handshake(peer, "the sender speaks plain HTTP or another protocol, not TLS");
                     let _ = stream.write_all(TLS_REQUIRED).await;
                     close_after_last_response(stream).await;
                     Ok(None)
@@ -117,10 +119,13 @@ impl Listener {
             Ok(Ok(None)) => return,
             Ok(Err(tls::FailedHandshake { error, io })) => {
                 results.failed.inc();
-                tracing::debug!(%error, "TLS handshake failed");
+                self.log_failed_handshake(downstream.origin.peer, tls::failure::explain(&error));
                 return Box::pin(close_after_last_response(io)).await;
             }
-            Err(_) => return results.timeout.inc(),
+            Err(_) => {
+                self.log_failed_handshake(downstream.origin.peer, "it was not complete before its timeout");
+                return results.timeout.inc();
+            }
         };
         results.ok.inc();
         let session = stream.session();
@@ -130,6 +135,16 @@ impl Listener {
         }
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         self.serve_http(stream, downstream, is_http2).await;
+    }
+
+    /// Logs a failed handshake with its reason, at most one in a second on each worker; the next line has the number of
+    /// those that were left out.
+    fn log_failed_handshake(&self, peer: Option<IpAddr>, reason: &'static str) {
+        let Some(left_out) = self.handshake_log.admit(Instant::now()) else {
+            return;
+        };
+        let peer = peer.map_or_else(|| String::from("a Unix socket"), |peer| peer.to_string());
+        tracing::warn!(%peer, listener = %self.name, reason, left_out, "TLS handshake failed");
     }
 
     /// Serves HTTP without TLS. The first bytes choose the version, since there is no ALPN.

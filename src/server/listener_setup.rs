@@ -5,7 +5,7 @@ use crate::gateway::Gateway;
 use crate::gateway::snapshot::Snapshot;
 use crate::http::http1::request::RequestHeadLimits;
 use crate::listener::connection::{ConnectionLimits, Timeouts};
-use crate::listener::{Connections, Listener};
+use crate::listener::{Connections, LineRate, Listener};
 use crate::settings::{self, ProcessLimits, UpstreamTarget};
 use crate::telemetry::metrics::Metrics;
 use crate::time::clock;
@@ -47,6 +47,7 @@ impl ListenerSetup {
             gateway: gateway.clone(),
             worker,
             name: self.settings.name.as_str().into(),
+            handshake_log: LineRate::default(),
             tls: self.tls.clone(),
             trusted_proxies: self.settings.trusted_proxies.clone().into(),
             trusts_unix_peers: self.settings.trusts_unix_peers,

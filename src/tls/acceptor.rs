@@ -184,20 +184,24 @@ fn configuration(tls: &ListenerTls, names: CertificateResolver) -> Result<Server
 /// Chooses the certificate by the server name (SNI) of the handshake.
 #[derive(Debug)]
 struct CertificateResolver {
-    /// For a handshake without a name or with an unknown one.
-    default: Arc<CertifiedKey>,
-    /// By DNS name in lower case; wildcards begin with `*.`.
-    by_name: HashMap<String, Arc<CertifiedKey>>,
+    /// For a handshake without a name or with an unknown one: the first certificate, then those that share a name with it.
+    default: Vec<Arc<CertifiedKey>>,
+    /// By DNS name in lower case; wildcards begin with `*.`. Certificates of one name are in the order of the file.
+    by_name: HashMap<String, Vec<Arc<CertifiedKey>>>,
 }
 
 impl CertificateResolver {
     /// `None` without any certificate. The first one is the default.
     fn new(certificates: Vec<LoadedCertificate>) -> Option<Self> {
-        let default = certificates.first()?.key.clone();
-        let mut by_name = HashMap::new();
+        let first_names = certificates.first()?.names.clone();
+        let mut default = Vec::new();
+        let mut by_name: HashMap<String, Vec<_>> = HashMap::new();
         for LoadedCertificate { key, names, .. } in certificates {
+            if default.is_empty() || names.iter().any(|name| first_names.contains(name)) {
+                default.push(key.clone());
+            }
             for name in names {
-                by_name.entry(name).or_insert_with(|| key.clone());
+                by_name.entry(name).or_default().push(key.clone());
             }
         }
         Some(Self { default, by_name })
@@ -211,6 +215,9 @@ impl ResolvesServerCert for CertificateResolver {
             let wildcard = name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
             self.by_name.get(&name).or_else(|| self.by_name.get(&wildcard?))
         });
-        Some(by_name.unwrap_or(&self.default).clone())
+        let candidates = by_name.unwrap_or(&self.default);
+        // The first whose kind of key the sender can verify; without one the first, and the handshake says why it fails.
+        let usable = |certified: &&Arc<CertifiedKey>| certified.key.choose_scheme(hello.signature_schemes()).is_some();
+        candidates.iter().find(usable).or_else(|| candidates.first()).cloned()
     }
 }

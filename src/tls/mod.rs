@@ -11,9 +11,11 @@
 //! | [`acceptor`] | the TLS configuration of a listener, which a reload replaces |
 //! | [`stream`] | the TLS connection of a sender as a byte stream |
 //! | [`session`] | a TLS session without I/O |
+//! | [`failure`] | why a handshake failed, in words |
 //! | [`subject`](mod@subject) | the subject of a certificate as text |
 
 mod acceptor;
+pub mod failure;
 mod session;
 mod stream;
 mod subject;
