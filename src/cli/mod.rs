@@ -13,6 +13,7 @@
 //! | [`verify`] | checks a captured request offline and reports why it is not genuine |
 //! | [`send`] | signs a body and delivers it to a URL |
 //! | [`sign`] | prints the headers that a provider would send |
+//! | [`providers`] | lists the presets and their facts |
 //! | [`serve`] | runs the gateway |
 //! | [`stopping`] | announces to a running gateway that its application is about to end |
 //! | [`healthcheck`] | asks a running gateway whether it is ready |
@@ -29,6 +30,7 @@ mod completions;
 mod demo;
 mod file_watch;
 mod healthcheck;
+mod providers;
 mod send;
 mod serve;
 mod sign;
@@ -92,6 +94,8 @@ enum Command {
     Healthcheck(healthcheck::HealthcheckArguments),
     /// Announce to a running gateway that its application is about to end: the pre-stop hook of a sidecar
     Stopping(healthcheck::HealthcheckArguments),
+    /// List the providers that hookgate knows, with what they sign and where they show the secret
+    Providers(providers::ProvidersArguments),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArguments),
 }
@@ -148,11 +152,12 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
         Command::Serve => serve::run(sources),
         Command::Check(CheckArguments { json, quiet, .. }) => check(&sources, json, quiet),
         Command::Demo(arguments) => demo::run(&arguments, &sources.environment),
-        Command::Sign(arguments) => sign::run(&arguments, &sources.environment),
-        Command::Send(arguments) => send::run(arguments, &sources.environment),
+        Command::Sign(arguments) => sign::run(&arguments, &sources),
+        Command::Send(arguments) => send::run(arguments, &sources),
         Command::Verify(arguments) => verify::run(&arguments, &sources),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &sources),
         Command::Stopping(arguments) => stopping::run(&arguments, &sources),
+        Command::Providers(arguments) => providers::run(&arguments, &sources.environment),
         Command::Completions(arguments) => completions::run(&arguments),
     };
     result.unwrap_or_else(|failure| {

@@ -1,7 +1,8 @@
 //! `hookgate sign`: prints the headers that a provider would send with a body, for tests by hand and in scripts.
 
 use super::signing::{self, SigningArguments};
-use super::{CommandResult, Environment, Failure, terminal};
+use super::{CommandResult, Failure, terminal};
+use crate::config::Sources;
 use crate::scheme::SignRequest;
 use crate::time::clock;
 use hyper::header::{HeaderName, HeaderValue};
@@ -30,8 +31,8 @@ pub(super) struct SignArguments {
 }
 
 /// Prints header lines, JSON or a curl command.
-pub(super) fn run(arguments: &SignArguments, environment: &Environment) -> CommandResult {
-    let signer = arguments.signing.signer(environment)?;
+pub(super) fn run(arguments: &SignArguments, sources: &Sources) -> CommandResult {
+    let signer = arguments.signing.signer(sources)?;
     let body = signing::read_body(&arguments.body)?;
     let target = arguments
         .curl

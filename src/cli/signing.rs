@@ -1,20 +1,22 @@
 //! What `sign`, `send` and `verify` share: the arguments that name secrets, and the readers of secrets and bodies.
 
 use super::{Environment, Failure};
-use crate::config::{SecretError, SecretFiles, read_secret};
-use crate::scheme::{NamedSecret, SignRequest, Verifier};
-use crate::settings::SecretSource;
+use crate::config::{Loaded, SecretError, SecretFiles, Sources, inspect, read_secret};
+use crate::scheme::{NamedSecret, SignRequest, Verifier, presets};
+use crate::settings::{SecretInfo, SecretSource};
 use hyper::header::{HeaderName, HeaderValue};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The provider and the sources of its secrets. Several secrets sign as a provider does during a rotation.
+/// The provider and the sources of its secrets, or a route of the configuration. Several secrets sign as a provider does
+/// during a rotation.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("secret source").args(["secret_env", "secret_file"]).required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("secret source").args(["secret_env", "secret_file", "route"]).required(true).multiple(true))]
 pub(super) struct SigningArguments {
     /// Provider whose signature scheme is used
-    #[arg(long, value_name = "NAME", default_value = "paddle")]
+    #[arg(long, value_name = "NAME", default_value = "paddle", value_parser = provider_names())]
     provider: String,
     /// Environment variable that holds the signing secret (repeatable: sign with several, as during a rotation)
     #[arg(long, value_name = "NAME")]
@@ -25,13 +27,16 @@ pub(super) struct SigningArguments {
     /// URL that the provider was given, for providers that sign it (twilio, square, hubspot-v3)
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Route of the configuration, by its name or its path: its scheme (`custom` too), its first secret and its public_url are used
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["provider", "secret_env", "secret_file", "public_url"])]
+    route: Option<String>,
 }
 
 /// A scheme with its secrets, ready to sign.
 #[derive(Debug)]
 pub(super) struct Signer {
     verifier: Verifier,
-    /// Indices of the secrets that sign: all of them.
+    /// Indices of the secrets that sign.
     keys: Vec<usize>,
 }
 
@@ -39,9 +44,13 @@ impl SigningArguments {
     /// Reads the secrets and prepares the scheme.
     ///
     /// # Errors
-    /// A secret cannot be read, or the provider does not accept it. The message contains no secret.
-    pub(super) fn signer(&self, environment: &Environment) -> Result<Signer, Failure> {
-        let secrets = read_secrets(&self.secret_env, &self.secret_file, environment)?;
+    /// A secret cannot be read, or the provider does not accept it; the configuration is faulty or has no such route.
+    /// The message contains no secret.
+    pub(super) fn signer(&self, sources: &Sources) -> Result<Signer, Failure> {
+        if let Some(name) = &self.route {
+            return Signer::of_route(name, sources);
+        }
+        let secrets = read_secrets(&self.secret_env, &self.secret_file, &sources.environment)?;
         let keys = (0..secrets.len()).collect();
         let verifier = Verifier::new(&self.provider, None, secrets, self.public_url.clone())
             .map_err(|faults| Failure::Usage(faults.join("\n")))?;
@@ -50,6 +59,30 @@ impl SigningArguments {
 }
 
 impl Signer {
+    /// The scheme of a route of the configuration, with its first secret that is not retired.
+    fn of_route(name: &str, sources: &Sources) -> Result<Self, Failure> {
+        let Loaded { config, .. } = inspect(sources).map_err(|faults| Failure::Usage(faults.to_string()))?;
+        let by_name = config.routes.iter().find(|route| route.name == name);
+        let route = by_name.or_else(|| config.routes.iter().find(|route| route.path == name));
+        let route = route.ok_or_else(|| {
+            let names: Vec<_> = config.routes.iter().map(|route| route.name.as_str()).collect();
+            Failure::Usage(format!(
+                "the configuration has no route `{name}`; choose one of: {}",
+                names.join(", ")
+            ))
+        })?;
+        let current = route.secrets.iter().position(|secret| !secret.retired);
+        Ok(Self {
+            verifier: route.verifier.clone(),
+            keys: vec![current.unwrap_or_default()],
+        })
+    }
+
+    /// The name of the scheme.
+    pub(super) fn provider(&self) -> &str {
+        self.verifier.name()
+    }
+
     /// The headers of a genuine request that is signed at `now_unix` (Unix seconds).
     ///
     /// # Errors
@@ -107,6 +140,48 @@ pub(super) fn read_secrets(
         .collect()
 }
 
+/// Reads the secrets of a route from their sources again: the configuration keeps them only inside the route's verifier.
+///
+/// # Errors
+/// A secret can no longer be read.
+pub(super) fn read_again(secrets: &[SecretInfo], environment: &Environment) -> Result<Vec<NamedSecret>, Failure> {
+    let read = |info: &SecretInfo| {
+        let secret = read_secret(&info.source, environment, SecretFiles::RegularOnly)?;
+        Ok(NamedSecret {
+            name: info.name.clone(),
+            secret,
+        })
+    };
+    secrets.iter().map(read).collect()
+}
+
+/// The names of providers, for shells that complete them. A name that is not one of them is accepted here, because the
+/// scheme's own fault suggests the nearest name.
+pub(super) fn provider_names() -> impl clap::builder::TypedValueParser<Value = String> {
+    ProviderNames
+}
+
+/// A parser that accepts every text and offers the names of all presets.
+#[derive(Clone)]
+struct ProviderNames;
+
+impl clap::builder::TypedValueParser for ProviderNames {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        clap::builder::StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = clap::builder::PossibleValue> + '_>> {
+        Some(Box::new(presets::names().map(clap::builder::PossibleValue::new)))
+    }
+}
+
 impl From<SecretError> for Failure {
     /// Adds the fix to the error.
     fn from(error: SecretError) -> Self {
@@ -155,6 +230,15 @@ mod tests {
             secret_env: env.iter().map(|name| (*name).to_owned()).collect(),
             secret_file: files.iter().map(|path| path.to_path_buf()).collect(),
             public_url: None,
+            route: None,
+        }
+    }
+
+    fn sources(environment: &Environment) -> Sources {
+        Sources {
+            file: None,
+            environment: environment.clone(),
+            overrides: Vec::new(),
         }
     }
 
@@ -177,10 +261,13 @@ mod tests {
         std::fs::write(&path, format!("{SECRET}\n")).unwrap();
         let environment: Environment = vec![("PADDLE_SECRET".into(), SECRET.into())];
         let from_variable = header(
-            &signing(&["PADDLE_SECRET"], &[]).signer(&environment).unwrap(),
+            &signing(&["PADDLE_SECRET"], &[]).signer(&sources(&environment)).unwrap(),
             1_671_552_777,
         );
-        let from_file = header(&signing(&[], &[&path]).signer(&environment).unwrap(), 1_671_552_777);
+        let from_file = header(
+            &signing(&[], &[&path]).signer(&sources(&environment)).unwrap(),
+            1_671_552_777,
+        );
         assert_eq!(from_variable, from_file);
         assert!(from_file.starts_with("ts=1671552777;h1="));
     }
@@ -191,7 +278,10 @@ mod tests {
             ("A".into(), SECRET.into()),
             ("B".into(), format!("{SECRET}-other").into()),
         ];
-        let value = header(&signing(&["A", "B"], &[]).signer(&environment).unwrap(), 1_671_552_777);
+        let value = header(
+            &signing(&["A", "B"], &[]).signer(&sources(&environment)).unwrap(),
+            1_671_552_777,
+        );
         assert_eq!(value.matches(";h1=").count(), 2);
     }
 
@@ -203,13 +293,13 @@ mod tests {
             (SECRET, "not the secret itself"),
             ("EMPTY", "is empty"),
         ] {
-            let failure = signing(&[env], &[]).signer(&environment).unwrap_err();
+            let failure = signing(&[env], &[]).signer(&sources(&environment)).unwrap_err();
             assert!(matches!(failure, Failure::Usage(_)));
             assert!(failure.to_string().contains(expected), "{failure}");
             assert!(!failure.to_string().contains("canary"), "{failure}");
         }
         let failure = signing(&[], &[Path::new("/nonexistent/secret")])
-            .signer(&environment)
+            .signer(&sources(&environment))
             .unwrap_err();
         assert!(failure.to_string().contains("/nonexistent/secret"), "{failure}");
     }

@@ -11,6 +11,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`diagnosis`] | why a captured request fails, for tools |
 //! | [`steps`] | the steps that need no waiting, as states that the types show |
 //! | [`refusal`] | the gateway's own answers |
 //! | [`challenges`] | the challenges of a route, and their answers |
@@ -27,6 +28,7 @@ pub mod answer;
 mod challenge_rate;
 mod challenges;
 pub mod connection_state;
+pub mod diagnosis;
 pub mod exchange;
 pub mod rate;
 pub mod refusal;

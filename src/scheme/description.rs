@@ -60,7 +60,8 @@ pub enum Texts {
 
 impl Texts {
     /// The texts, in the order of the configuration.
-    pub(super) fn as_slice(&self) -> &[String] {
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
         match self {
             Self::One(text) => std::slice::from_ref(text),
             Self::Many(texts) => texts,

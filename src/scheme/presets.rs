@@ -44,6 +44,12 @@ pub(super) fn find(provider: &str) -> Result<SchemeDescription, String> {
     })
 }
 
+/// The description of a preset; `None` for a name that is not one.
+#[must_use]
+pub fn description(provider: &str) -> Option<SchemeDescription> {
+    ROWS.get(provider)?.clone().try_into().ok()
+}
+
 /// The name of a preset's signature header, as the provider writes it; `None` for signatures in the body.
 #[must_use]
 pub fn signature_header(provider: &str) -> Option<String> {

@@ -25,6 +25,8 @@ pub struct Verifier {
     /// Whether a verified request gets an identity.
     pub(super) identifies: bool,
     facts: Option<&'static ProviderFacts>,
+    /// What `scheme` was compiled from, for tools that try other keys or a variant of it.
+    description: Arc<SchemeDescription>,
 }
 
 impl Verifier {
@@ -92,15 +94,23 @@ impl Verifier {
                 Err(format!("`custom` describes a scheme of your own: write `provider = \"custom\"` in place of `{preset}`, or remove it."))
             }),
         };
-        let scheme = match description {
-            Ok(description) => compile::compile(provider, description, given, url)?,
+        let description = match description {
+            Ok(description) => description,
             Err(fault) => return Err([vec![fault.into()], keys::faults(&given.keys)].concat()),
         };
+        let scheme = compile::compile(provider, description.clone(), given, url)?;
         Ok(Self {
             scheme: Arc::new(scheme),
             identifies: true,
             facts: facts::find(provider),
+            description: Arc::new(description),
         })
+    }
+
+    /// The description that the scheme was compiled from: that of the preset, or that of `[route.custom]`.
+    #[must_use]
+    pub fn description(&self) -> &SchemeDescription {
+        &self.description
     }
 
     /// Whether a verified request gets an [`identity`](super::Verified::identity), which costs one more hash of its

@@ -4,19 +4,20 @@
 //! the same signature, and the gateway refuses the second one as a replay. `{{number}}` in the body is therefore
 //! replaced by the number of the delivery.
 
+mod samples;
 mod summary;
 
 use super::client::{ClientResponse, Connection, Destination, Trust};
 use super::signing::{self, Signer, SigningArguments};
 use super::terminal::{self, Paint};
-use super::{CommandResult, Environment, Failure, block_on};
+use super::{CommandResult, Failure, block_on};
+use crate::config::Sources;
 use crate::scheme::SignRequest;
 use crate::time::clock;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
 use std::io::{self, IsTerminal as _};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -36,9 +37,12 @@ pub(super) struct SendArguments {
     url: Uri,
     #[command(flatten)]
     signing: SigningArguments,
-    /// File with the exact body, or - for standard input; the default is a small sample event. {{number}} is replaced by the number of the delivery
+    /// File with the exact body, or - for standard input; the default is a sample event of the provider. {{number}} is replaced by the number of the delivery
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
+    /// Sample event of the provider, such as checkout.session.completed
+    #[arg(long, value_name = "NAME", conflicts_with = "body")]
+    event: Option<String>,
     /// Additional header, such as 'X-Environment: test' (repeatable)
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -64,11 +68,16 @@ pub(super) struct SendArguments {
 
 /// Sends the deliveries and prints a summary. The exit code is 0 when every delivery was answered with 2xx, otherwise
 /// 1.
-pub(super) fn run(arguments: SendArguments, environment: &Environment) -> CommandResult {
-    let signer = arguments.signing.signer(environment)?;
-    let template = match &arguments.body {
-        Some(source) => signing::read_body(source)?,
-        None => sample_event(std::process::id()),
+pub(super) fn run(arguments: SendArguments, sources: &Sources) -> CommandResult {
+    let signer = arguments.signing.signer(sources)?;
+    let provider = signer.provider().to_owned();
+    let event = arguments.event.as_deref();
+    let (template, content_type) = match &arguments.body {
+        Some(source) => (signing::read_body(source)?, "application/json"),
+        None => {
+            let (sample, content_type) = samples::find(&provider, event).map_err(Failure::Usage)?;
+            (filled(sample, std::process::id(), clock::unix_now()), content_type)
+        }
     };
     let trust = match arguments.ca {
         Some(path) => Trust::File(path),
@@ -77,7 +86,13 @@ pub(super) fn run(arguments: SendArguments, environment: &Environment) -> Comman
     };
     let destination = Destination::new(&arguments.url, &trust).map_err(Failure::Usage)?;
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if arguments.body.is_none()
+        && let Some((name, event)) = samples::event_header(&provider, event)
+        && let Ok(event) = HeaderValue::try_from(event)
+    {
+        headers.insert(HeaderName::from_static(name), event);
+    }
     for (name, value) in arguments.headers {
         headers.insert(name, value);
     }
@@ -99,7 +114,7 @@ pub(super) fn run(arguments: SendArguments, environment: &Environment) -> Comman
     });
     let summary = block_on(deliver(Arc::clone(&job), arguments.concurrency.get().min(count)))?;
     job.progress_bar.finish_and_clear();
-    let paint = Paint::new(io::stdout().is_terminal(), environment);
+    let paint = Paint::new(io::stdout().is_terminal(), &sources.environment);
     terminal::emit(&if arguments.json {
         summary.json()
     } else {
@@ -159,6 +174,9 @@ async fn worker(job: Arc<SendJob>) -> Summary {
             Ok(answer) => {
                 summary.latencies.push(started_at.elapsed());
                 *summary.statuses.entry(answer.status.as_u16()).or_default() += 1;
+                if let Some(reason) = summary::reason(&answer) {
+                    *summary.reasons.entry((answer.status.as_u16(), reason)).or_default() += 1;
+                }
                 summary.last_response = Some(answer);
             }
             Err(problem) => {
@@ -226,16 +244,14 @@ fn split_around<'a>(text: &'a [u8], part: &[u8]) -> Option<(&'a [u8], &'a [u8])>
     Some((text.get(..at)?, text.get(at + part.len()..)?))
 }
 
-/// A small event in the provider's format. `run` is the process id; it makes the event different from that of another
-/// run in the same second.
-fn sample_event(run: u32) -> Vec<u8> {
-    let event = json!({
-        "event_id": format!("evt_{run}_{{{{number}}}}"),
-        "event_type": "transaction.completed",
-        "occurred_at": "2026-01-01T00:00:00Z",
-        "data": { "id": format!("txn_{run}_{{{{number}}}}"), "status": "completed" },
-    });
-    event.to_string().into_bytes()
+/// The sample with the number of this run and the present time. The process id makes the event different from that of
+/// another run in the same second.
+fn filled(sample: &str, run: u32, now_unix: u64) -> Vec<u8> {
+    let now_ms = format!("{now_unix}000");
+    let filled = sample
+        .replace("{{run}}", &run.to_string())
+        .replace("{{now_ms}}", &now_ms);
+    filled.into_bytes()
 }
 
 /// Parses `NAME: VALUE`.
@@ -260,8 +276,9 @@ mod tests {
         assert_eq!(with_number(b"a{{number}}b{{number}}\xff", 12), &b"a12b12\xff"[..]);
         assert_eq!(with_number(b"{{number}", 1), &b"{{number}"[..]);
         assert_eq!(with_number(b"", 1), &b""[..]);
-        let sample_event: Value = serde_json::from_slice(&with_number(&sample_event(42), 7)).unwrap();
-        assert_eq!(sample_event.get("event_id").unwrap(), "evt_42_7");
+        let (sample, _) = samples::find("paddle", None).unwrap();
+        let event: Value = serde_json::from_slice(&with_number(&filled(sample, 42, 1), 7)).unwrap();
+        assert_eq!(event.get("event_id").unwrap(), "evt_42_7");
     }
 
     #[test]

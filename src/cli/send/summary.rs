@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(super) struct Summary {
     /// Number of answers with each status.
     pub(super) statuses: BTreeMap<u16, u32>,
+    /// Number of refusals with each status and reason, where the answer has a reason.
+    pub(super) reasons: BTreeMap<(u16, String), u32>,
     /// Number of deliveries without an answer, by the reason.
     pub(super) problems: BTreeMap<String, u32>,
     /// Time from the start of each answered delivery to the end of its answer; sorted after the last delivery.
@@ -27,6 +29,9 @@ impl Summary {
     pub(super) fn merge(&mut self, part: Self) {
         for (status, count) in part.statuses {
             *self.statuses.entry(status).or_default() += count;
+        }
+        for (reason, count) in part.reasons {
+            *self.reasons.entry(reason).or_default() += count;
         }
         for (problem, count) in part.problems {
             *self.problems.entry(problem).or_default() += count;
@@ -67,6 +72,13 @@ impl Summary {
                 Paint::red
             };
             let _ = writeln!(text, "{}{}", painted(paint, &status.to_string()), repetitions(*count));
+            let of_status = self
+                .reasons
+                .iter()
+                .filter(|((of, _), _)| of == status && self.total() > 1);
+            for ((_, reason), count) in of_status {
+                let _ = writeln!(text, "  {}{}", terminal::sanitize(reason), repetitions(*count));
+            }
         }
         for (problem, count) in &self.problems {
             let _ = writeln!(
@@ -108,9 +120,15 @@ impl Summary {
             .iter()
             .map(|(problem, count)| map((problem.clone(), count)))
             .collect();
+        let mut reasons = Map::new();
+        for ((_, reason), count) in &self.reasons {
+            let known = reasons.get(reason).and_then(Value::as_u64).unwrap_or_default();
+            reasons.insert(reason.clone(), Value::from(known + u64::from(*count)));
+        }
         let mut value = json!({
             "sent": self.total(),
             "statuses": statuses,
+            "reasons": reasons,
             "problems": problems,
             "latency_seconds": {
                 "median": self.quantile(0.5).as_secs_f64(),
@@ -124,6 +142,13 @@ impl Summary {
         }
         format!("{value:#}\n")
     }
+}
+
+/// The reason in the problem document of a refusal; `None` for other answers. Cut to the length of a reason.
+pub(super) fn reason(answer: &ClientResponse) -> Option<String> {
+    let document: Value = serde_json::from_slice(&answer.body).ok()?;
+    let reason = document.get("reason")?.as_str()?;
+    Some(reason.chars().take(64).collect())
 }
 
 /// The suffix ` × N`, or nothing for a count of one.
@@ -150,6 +175,7 @@ mod tests {
     fn summary(statuses: &[(u16, u32)], problems: &[(&str, u32)]) -> Summary {
         Summary {
             statuses: statuses.iter().copied().collect(),
+            reasons: BTreeMap::new(),
             problems: problems
                 .iter()
                 .map(|(problem, count)| ((*problem).to_owned(), *count))
@@ -183,6 +209,20 @@ mod tests {
         assert_eq!(value.pointer("/statuses/503").unwrap(), 2);
         assert_eq!(value.pointer("/latency_seconds/p99").unwrap(), 0.099);
         assert!(value.get("body").is_none());
+    }
+
+    #[test]
+    fn reasons_of_refusals_are_counted() {
+        let refusal = ClientResponse {
+            status: StatusCode::CONFLICT,
+            body: Bytes::from_static(b"{\"title\":\"x\",\"status\":409,\"reason\":\"replayed\"}"),
+        };
+        let mut many = summary(&[(200, 1), (409, 2)], &[]);
+        many.reasons.insert((409, reason(&refusal).unwrap()), 2);
+        let text = many.human(Paint::new(false, &Vec::new()));
+        assert!(text.contains("409 × 2\n  replayed × 2\n"), "{text}");
+        let value: Value = serde_json::from_str(&many.json()).unwrap();
+        assert_eq!(value.pointer("/reasons/replayed").unwrap(), 2);
     }
 
     #[test]

@@ -1,59 +1,50 @@
-//! `hookgate verify`: verifies a captured request offline, and reports why it is not genuine.
+//! `hookgate verify`: verifies a captured request offline, and reports why it would be refused.
 //!
-//! The verdict is that of the gateway's own code. When the request is not genuine, the usual causes are tried one by
-//! one ([`causes`]): each cause undoes one change and verifies the request again. A cause is certain if the signature
-//! then fits, and likely if the change only left a trace. The output never contains a secret, a part of the body, or a
-//! signature that would be accepted.
-//!
-//! Read `capture`, `reference`, `case` and `causes`, in this order.
+//! The work is done by [`crate::gateway::diagnosis`]; this command reads the capture, finds the scheme and the secrets,
+//! and prints the report. The output never contains a secret, a part of the body, or a signature that would be accepted.
 //!
 //! | module | what it is |
 //! | --- | --- |
 //! | [`report`] | the result as text or JSON |
-//! | [`causes`] | the list of causes, and those outside the body |
-//! | [`body_causes`] | changes of the body |
-//! | [`json_text`] | rewrites JSON text token by token |
-//! | [`finding`] | one cause that was found, and its fix |
+//! | [`times`] | times as people read them |
 //! | [`reference`] | the scheme and the secrets, from the arguments or the configuration |
-//! | [`case`] | the captured request with the scheme and the secrets |
-//! | [`capture`] | reads a captured request in four formats |
 
-mod body_causes;
-mod capture;
-mod case;
-mod causes;
-mod finding;
-mod json_text;
 mod reference;
 mod report;
+mod times;
 
 use super::signing::read_body;
 use super::terminal::{self, Paint};
 use super::{CommandResult, Failure};
 use crate::config::Sources;
+use crate::gateway::diagnosis::{self, Capture, Case};
 use crate::time::clock;
-use case::Case;
-use reference::Reference;
+use clap::builder::PossibleValuesParser;
+use reference::Compared;
 use report::Report;
 use std::io::{self, IsTerminal as _};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArguments {
-    /// File with the captured request: raw HTTP, the output of `curl -v`, a HAR export, or header lines; - for standard input
+    /// File with the captured request: raw HTTP, the output of curl, "Copy as cURL", a HAR export, the JSON of an inspector or a function's event, logged headers and body, or header lines; - for standard input
     #[arg(value_name = "CAPTURE")]
     capture: PathBuf,
     /// File with the exact body, if the capture has none (curl, header lines)
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
-    /// Number of the request in a HAR export, counted from 1
+    /// A header that the capture does not contain, such as 'Paddle-Signature: ts=…;h1=…' (repeatable)
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// Number of the request, counted from 1, if the capture has several (HAR export, list)
     #[arg(long, value_name = "NUMBER")]
     entry: Option<usize>,
-    /// Provider whose signature scheme is expected
-    #[arg(long, value_name = "NAME", default_value = "paddle", conflicts_with = "route")]
-    provider: String,
+    /// Provider whose signature scheme is expected; the default is the one that the headers show
+    #[arg(long, value_name = "NAME", conflicts_with = "route", value_parser = super::signing::provider_names())]
+    provider: Option<String>,
     /// Environment variable that holds the secret or public key (repeatable); the default is the secrets of the configuration
     #[arg(long, value_name = "NAME", conflicts_with = "route")]
     secret_env: Vec<String>,
@@ -72,74 +63,123 @@ pub(super) struct VerifyArguments {
     /// Route of the configuration to verify against; the default is the route that matches the request's host and path
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
+    /// Address of the sender, to check the route's `allow` list
+    #[arg(long, value_name = "ADDRESS")]
+    peer: Option<IpAddr>,
     /// When the request was received (Unix seconds, RFC 3339, or now), to check its age; the default is the time in the capture
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
     /// Largest accepted difference between the signed time and the time of receipt, such as 5s; the default is the tolerance of the route or the provider
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     tolerance: Option<std::time::Duration>,
+    /// Framework in whose code fixes are explained
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(diagnosis::framework_names()))]
+    framework: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Verifies the captured request and prints the report. The exit code is 0 when the request is genuine and, if the time
-/// of receipt is known, its age is within the tolerance; otherwise 1.
+/// Verifies the captured request and prints the report. The exit code is 0 when the request is genuine, its age is
+/// within the tolerance if the time of receipt is known, and the gateway would forward or answer it if a configuration
+/// was used; otherwise 1.
 pub(super) fn run(arguments: &VerifyArguments, sources: &Sources) -> CommandResult {
-    let captured = read_body(&arguments.capture)?;
-    let capture = capture::parse(&captured, arguments.entry).map_err(Failure::Usage)?;
-    let declared_length = capture.declared_length();
-    let body = match (&arguments.body, &capture.body) {
-        (Some(source), _) => read_body(source)?,
-        (None, Some(body)) => body.clone(),
-        (None, None) if declared_length.is_none_or(|length| length == 0) => Vec::new(),
-        (None, None) => {
-            return Err(Failure::Usage(format!(
-                "the capture ({}) has no body; give the body with --body FILE",
-                capture.format
-            )));
+    let captured = read_body(&arguments.capture).map_err(|failure| match failure {
+        Failure::Usage(text) => {
+            Failure::Usage(text.replace("cannot read the body from", "cannot read the capture from"))
         }
+        Failure::Failed(text) => Failure::Failed(text),
+    })?;
+    let mut capture = diagnosis::parse(&captured, arguments.entry).map_err(Failure::Usage)?;
+    for header in &arguments.headers {
+        let (name, value) = diagnosis::header(header).map_err(|error| Failure::Usage(format!("--header: {error}")))?;
+        capture.headers.append(name, value);
+    }
+    if let Some(at) = received_at(arguments)? {
+        capture.received_at_unix = Some(at);
+    }
+    let body = body(arguments, &mut capture)?;
+    let compared = Compared::new(arguments, sources, &capture, &body)?;
+    let judged = compared.judge(arguments, &capture, body.len());
+    let tolerance = arguments.tolerance.map(|tolerance| tolerance.as_secs());
+    let format = capture.format;
+    let received_at_unix = capture.received_at_unix;
+    let Compared {
+        reference,
+        gateway,
+        was_guessed,
+    } = compared;
+    let mut case = Case::new(capture, body, reference);
+    case.tolerance_seconds = tolerance.or(case.tolerance_seconds);
+    if arguments.framework.is_some() {
+        case.framework.clone_from(&arguments.framework);
+    }
+    let now_unix = clock::unix_now();
+    let judged = judged.map(|mut judgement| {
+        if let Some((_, route)) = &gateway
+            && judgement.rejection.is_none()
+        {
+            let at = received_at_unix.unwrap_or(now_unix);
+            let (is_challenge, rejection) = diagnosis::judge::after_body(&case, route, at);
+            judgement.is_challenge |= is_challenge;
+            judgement.rejection = rejection;
+        }
+        judgement
+    });
+    let report = Report {
+        format,
+        provider: case.provider.clone(),
+        was_guessed,
+        diagnosis: if judged.as_ref().is_some_and(|judgement| judgement.is_challenge) {
+            None
+        } else {
+            Some(diagnosis::diagnose(&case))
+        },
+        route: gateway
+            .as_ref()
+            .map(|(_, route)| (route.settings.name.clone(), route.settings.report_only)),
+        judged,
+        has_tolerance: case.tolerance_seconds.is_some(),
+        body_bytes: case.body.len(),
+        now_unix,
     };
-    let reference = Reference::new(arguments, sources, &capture)?;
-    let received_at_unix = match arguments.at.as_deref() {
-        None => capture.received_at_unix,
-        Some("now") => Some(clock::unix_now()),
-        Some(text) => Some(
-            text.parse()
-                .ok()
-                .or_else(|| capture::parse_rfc3339(text))
-                .ok_or_else(|| {
-                    Failure::Usage(
-                        "--at takes Unix seconds, an RFC 3339 time such as 2026-01-02T03:04:05Z, or now".into(),
-                    )
-                })?,
-        ),
-    };
-    let tolerance_seconds = arguments.tolerance.map(|tolerance| tolerance.as_secs());
-    let case = Case {
-        tolerance_seconds: tolerance_seconds.or(reference.tolerance_seconds),
-        provider: reference.verifier.name().to_owned(),
-        verifier: reference.verifier,
-        secrets: reference.secrets,
-        public_url: reference.public_url,
-        other_secrets: reference.other_secrets,
-        method: capture.method,
-        target: capture.target,
-        headers: capture.headers,
-        body,
-        declared_length,
-        received_at_unix,
-    };
-    let report = Report::new(&case, capture.format);
     let paint = Paint::new(io::stdout().is_terminal(), &sources.environment);
     terminal::emit(&if arguments.json {
         report.json()
     } else {
         report.human(paint)
     })?;
-    Ok(if report.is_genuine() {
+    Ok(if report.is_accepted() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The body: of the file that the arguments name, or else of the capture.
+fn body(arguments: &VerifyArguments, capture: &mut Capture) -> Result<Vec<u8>, Failure> {
+    let declared_length = capture.declared_length();
+    match (&arguments.body, capture.body.take()) {
+        (Some(source), _) => {
+            capture.body_was_parsed = false;
+            read_body(source)
+        }
+        (None, Some(body)) => Ok(body),
+        (None, None) if declared_length.is_none_or(|length| length == 0) && capture.method.is_some() => Ok(Vec::new()),
+        (None, None) => Err(Failure::Usage(format!(
+            "the capture ({}) has no body; give the body with --body FILE",
+            capture.format
+        ))),
+    }
+}
+
+/// The time of `--at` in Unix seconds.
+fn received_at(arguments: &VerifyArguments) -> Result<Option<u64>, Failure> {
+    let wrong =
+        || Failure::Usage("--at takes Unix seconds, an RFC 3339 time such as 2026-01-02T03:04:05Z, or now".into());
+    match arguments.at.as_deref() {
+        None => Ok(None),
+        Some("now") => Ok(Some(clock::unix_now())),
+        Some(text) => diagnosis::parse_time(text).map(Some).ok_or_else(wrong),
+    }
 }

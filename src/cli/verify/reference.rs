@@ -1,97 +1,127 @@
-//! What a captured request is verified against: the scheme, its secrets, and other secrets that may have signed it.
-//! They come from the arguments, or else from the configuration.
+//! What a captured request is compared with: the scheme, its secrets, and other secrets that may have signed it. They
+//! come from the arguments, or else from the configuration, which also says what the gateway would do.
 
 use super::VerifyArguments;
-use super::capture::Capture;
-use super::case::OtherSecret;
-use crate::cli::signing::read_secrets;
+use crate::cli::signing::{read_again, read_secrets};
 use crate::cli::{Environment, Failure};
-use crate::config::{Loaded, SecretFiles, Sources, inspect, read_secret};
-use crate::gateway::route_table::{RoutePattern, RouteTable};
+use crate::config::{Loaded, Sources, inspect};
+use crate::gateway::diagnosis::judge::{CapturedHead, Judgement, Routes};
+use crate::gateway::diagnosis::{Capture, OtherSecret, Reference, guess_provider};
+use crate::gateway::snapshot::CompiledRoute;
 use crate::scheme::{NamedSecret, Verifier, presets};
-use crate::settings::{Route, SecretInfo};
+use std::sync::Arc;
 
-/// What a captured request is verified against.
-pub(super) struct Reference {
+/// What a captured request is compared with.
+pub(super) struct Compared {
     /// The scheme with its secrets.
-    pub(super) verifier: Verifier,
-    /// The secrets of `verifier`; empty for a `custom` scheme.
-    pub(super) secrets: Vec<NamedSecret>,
-    /// URL that the provider was given, for schemes that sign it.
-    pub(super) public_url: Option<String>,
-    /// Secrets that the request should not be signed with.
-    pub(super) other_secrets: Vec<OtherSecret>,
-    /// Tolerance of the route or the provider, in seconds; `None` if the age is not limited.
-    pub(super) tolerance_seconds: Option<u64>,
+    pub(super) reference: Reference,
+    /// The routes of the configuration and the route that is meant; `None` if the arguments name the secrets.
+    pub(super) gateway: Option<(Routes, Arc<CompiledRoute>)>,
+    /// Whether the provider was recognised by the headers.
+    pub(super) was_guessed: bool,
 }
 
-impl Reference {
+impl Compared {
     /// Uses the provider and the secrets that the arguments name, or else the configuration.
     ///
     /// # Errors
     /// The configuration is invalid or has no matching route, a secret cannot be read, or the scheme does not accept
     /// it.
-    pub(super) fn new(arguments: &VerifyArguments, sources: &Sources, capture: &Capture) -> Result<Self, Failure> {
-        let mut reference = if arguments.secret_env.is_empty() && arguments.secret_file.is_empty() {
-            Self::from_configuration(arguments, sources, capture)?
+    pub(super) fn new(
+        arguments: &VerifyArguments,
+        sources: &Sources,
+        capture: &Capture,
+        body: &[u8],
+    ) -> Result<Self, Failure> {
+        let mut compared = if arguments.secret_env.is_empty() && arguments.secret_file.is_empty() {
+            Self::from_configuration(arguments, sources, capture, body.len())?
         } else {
-            Self::from_arguments(arguments, &sources.environment)?
+            Self::from_arguments(arguments, &sources.environment, capture, body)?
         };
-        let more = reference.other_secrets_of_arguments(arguments, &sources.environment)?;
-        reference.other_secrets.extend(more);
-        Ok(reference)
+        let more = compared.other_secrets_of_arguments(arguments, &sources.environment)?;
+        compared.reference.other_secrets.extend(more);
+        Ok(compared)
     }
 
-    fn from_arguments(arguments: &VerifyArguments, environment: &Environment) -> Result<Self, Failure> {
+    /// What the gateway would do before it verifies the signature; `None` without a configuration.
+    pub(super) fn judge(&self, arguments: &VerifyArguments, capture: &Capture, body_bytes: usize) -> Option<Judgement> {
+        let (routes, route) = self.gateway.as_ref()?;
+        let head = head(arguments, capture, body_bytes);
+        Some(routes.judge(&head, route, arguments.route.is_some()))
+    }
+
+    fn from_arguments(
+        arguments: &VerifyArguments,
+        environment: &Environment,
+        capture: &Capture,
+        body: &[u8],
+    ) -> Result<Self, Failure> {
         let secrets = read_secrets(&arguments.secret_env, &arguments.secret_file, environment)?;
         let public_url = arguments.public_url.clone();
-        let verifier = Verifier::new(&arguments.provider, None, secrets.clone(), public_url.clone())
+        let guessed = guess_provider(&capture.headers, body).filter(|_| arguments.provider.is_none());
+        let provider = arguments.provider.as_deref().or(guessed).unwrap_or("paddle");
+        let verifier = Verifier::new(provider, None, secrets.clone(), public_url.clone())
             .map_err(|faults| Failure::Usage(faults.join("\n")))?;
         Ok(Self {
-            tolerance_seconds: verifier.default_tolerance().map(|tolerance| tolerance.as_secs()),
-            verifier,
-            secrets,
-            public_url,
-            other_secrets: Vec::new(),
+            reference: Reference {
+                tolerance_seconds: verifier.default_tolerance().map(|tolerance| tolerance.as_secs()),
+                verifier,
+                secrets,
+                public_url,
+                other_secrets: Vec::new(),
+            },
+            gateway: None,
+            was_guessed: guessed.is_some(),
         })
     }
 
     /// The scheme and secrets of one route; the secrets of all other routes are the other secrets.
-    fn from_configuration(arguments: &VerifyArguments, sources: &Sources, capture: &Capture) -> Result<Self, Failure> {
+    fn from_configuration(
+        arguments: &VerifyArguments,
+        sources: &Sources,
+        capture: &Capture,
+        body_bytes: usize,
+    ) -> Result<Self, Failure> {
         let Loaded { config, .. } = inspect(sources).map_err(|faults| {
             Failure::Usage(format!(
                 "{faults}\nor name the secret with --secret-env NAME or --secret-file FILE"
             ))
         })?;
-        let mut others = config.routes;
-        let route = find_route(&others, arguments.route.as_deref(), capture)
-            .map(|index| others.remove(index))
-            .ok_or_else(|| {
-                let names: Vec<_> = others.iter().map(|route| route.name.as_str()).collect();
-                let names = names.join(", ");
-                Failure::Usage(format!(
-                    "no such route in the configuration; choose one with --route: {names}"
-                ))
-            })?;
-        let secrets = read_again(&route.secrets, &sources.environment)?;
+        let routes = Routes::new(config.routes).map_err(|faults| Failure::Usage(faults.join("\n")))?;
+        let head = head(arguments, capture, body_bytes);
+        let route = match arguments.route.as_deref() {
+            Some(name) => routes.named(name),
+            None => routes.matching(&head).or_else(|| routes.meant(&head)),
+        };
+        let route = route.cloned().ok_or_else(|| {
+            let names: Vec<_> = routes.all().iter().map(|route| route.settings.name.as_str()).collect();
+            Failure::Usage(format!(
+                "no route of the configuration has the host and the path of this request; choose one with --route: {}",
+                names.join(", ")
+            ))
+        })?;
+        let settings = &route.settings;
+        let secrets = read_again(&settings.secrets, &sources.environment)?;
         let mut other_secrets = Vec::new();
-        for other in others {
-            let secrets = read_again(&other.secrets, &sources.environment)?;
+        for other in routes.all().iter().filter(|other| !Arc::ptr_eq(other, &route)) {
+            let secrets = read_again(&other.settings.secrets, &sources.environment)?;
             // The other route's secret may have been used with this route's scheme.
-            let rebuilt = Verifier::new(route.verifier.name(), None, secrets, route.public_url.clone());
+            let rebuilt = rebuilt(&settings.verifier, secrets, settings.public_url.clone());
             other_secrets.push(OtherSecret {
-                description: format!("a secret of the route `{}`", other.name),
-                verifier: rebuilt.unwrap_or(other.verifier),
+                description: format!("a secret of the route `{}`", other.settings.name),
+                verifier: rebuilt.unwrap_or_else(|_| other.settings.verifier.clone()),
             });
         }
-        // A custom scheme cannot be rebuilt from its name.
-        let is_preset = presets::names().any(|name| name == route.verifier.name());
         Ok(Self {
-            tolerance_seconds: route.tolerance.map(|tolerance| tolerance.as_secs()),
-            verifier: route.verifier,
-            secrets: if is_preset { secrets } else { Vec::new() },
-            public_url: route.public_url,
-            other_secrets,
+            reference: Reference {
+                tolerance_seconds: route.tolerance_seconds(),
+                verifier: settings.verifier.clone(),
+                secrets,
+                public_url: settings.public_url.clone(),
+                other_secrets,
+            },
+            gateway: Some((routes, route)),
+            was_guessed: false,
         })
     }
 
@@ -104,39 +134,38 @@ impl Reference {
         let secrets = read_secrets(&arguments.other_secret_env, &arguments.other_secret_file, environment)?;
         let other = |secret: NamedSecret| {
             let description = format!("the other secret `{}`", secret.name);
-            Verifier::new(self.verifier.name(), None, vec![secret], self.public_url.clone())
-                .map(|verifier| OtherSecret { description, verifier })
-                .map_err(|faults| Failure::Usage(faults.join("\n")))
+            rebuilt(
+                &self.reference.verifier,
+                vec![secret],
+                self.reference.public_url.clone(),
+            )
+            .map(|verifier| OtherSecret { description, verifier })
+            .map_err(|faults| Failure::Usage(faults.join("\n")))
         };
         secrets.into_iter().map(other).collect()
     }
 }
 
-/// Index of the route with this name; without a name, of the route that the gateway would choose for the request, or of
-/// the only route.
-fn find_route(routes: &[Route], name: Option<&str>, capture: &Capture) -> Option<usize> {
-    if let Some(name) = name {
-        return routes.iter().position(|route| route.name == name);
+/// The same scheme with other secrets.
+fn rebuilt(
+    verifier: &Verifier,
+    secrets: Vec<NamedSecret>,
+    public_url: Option<String>,
+) -> Result<Verifier, Vec<String>> {
+    if presets::names().any(|name| name == verifier.name()) {
+        Verifier::new(verifier.name(), None, secrets, public_url)
+    } else {
+        Verifier::new("custom", Some(verifier.description().clone()), secrets, public_url)
     }
-    let table = RouteTable::new(routes.iter().map(|route| RoutePattern {
-        host: route.host.clone(),
-        path: route.path.clone(),
-    }));
-    let host = capture.headers.get(hyper::header::HOST);
-    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let path = capture.target.split('?').next().unwrap_or_default();
-    table.find(host, path).or_else(|| (routes.len() == 1).then_some(0))
 }
 
-/// Reads the secrets of a route from their sources again: the configuration keeps them only inside the route's
-/// verifier.
-fn read_again(secrets: &[SecretInfo], environment: &Environment) -> Result<Vec<NamedSecret>, Failure> {
-    let read = |info: &SecretInfo| {
-        let secret = read_secret(&info.source, environment, SecretFiles::RegularOnly)?;
-        Ok(NamedSecret {
-            name: info.name.clone(),
-            secret,
-        })
-    };
-    secrets.iter().map(read).collect()
+/// The head of the capture, as the gateway's steps read it.
+fn head<'c>(arguments: &VerifyArguments, capture: &'c Capture, body_bytes: usize) -> CapturedHead<'c> {
+    CapturedHead {
+        method: capture.method.as_ref(),
+        target: capture.target.as_deref(),
+        headers: &capture.headers,
+        body_bytes,
+        peer: arguments.peer,
+    }
 }

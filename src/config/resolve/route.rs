@@ -206,6 +206,7 @@ impl Resolver<'_> {
                 "write an exact `path` for the route, or only the origin as `public_url`, such as \"https://hooks.example.com\"",
             );
         }
+        self.remark_on_secrets(&provider, &lists.secrets, &places);
         let place = |index: Option<usize>| index.and_then(|index| places.get(index)).map_or(key, String::as_str);
         match Verifier::for_route(
             &provider,

@@ -5,6 +5,7 @@ use super::Resolver;
 use crate::config::credential::{SecretError, SecretFiles, is_world_readable, read_secret};
 use crate::config::file::{SecretReference, SecretTable};
 use crate::config::value::{Flag, OneOrMany};
+use crate::gateway::diagnosis::secret_remarks;
 use crate::scheme::NamedSecret;
 use crate::scheme::strength::Weakness;
 use crate::secret::Secret;
@@ -122,6 +123,15 @@ impl Resolver<'_> {
                 };
                 self.report.fault(key, error.to_string(), fix);
                 None
+            }
+        }
+    }
+
+    /// Warns about secrets of a provider that look like something else, or like a corrupted copy. `places` are their keys.
+    pub(super) fn remark_on_secrets(&mut self, provider: &str, secrets: &[NamedSecret], places: &[String]) {
+        for (named, place) in secrets.iter().zip(places) {
+            for remark in secret_remarks(provider, named.secret.expose()) {
+                self.report.warn(place, format_args!("the secret {remark}"));
             }
         }
     }

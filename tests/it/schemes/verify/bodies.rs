@@ -81,9 +81,9 @@ fn reserialised_json_is_recognised() {
         );
         result.has_certain_cause("json_reserialised", words);
     }
-    // A changed value is not a re-serialisation.
+    // With a changed value, only the white space shows that Python wrote the body.
     let other = python("o['data']['n']=[1,3];print(json.dumps(o),end='')");
-    assert_eq!(verify_with_body(&other).causes(), [""; 0]);
+    verify_with_body(&other).has_likely_cause("json_reserialised", "white space between its values");
 }
 
 impl VerifyResult {

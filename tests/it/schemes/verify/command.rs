@@ -62,7 +62,8 @@ fn mistakes_on_the_command_line_exit_with_2() {
             &["--secret-env", "KEY"],
             "--body",
         ),
-        (b"not a captured request", &["--secret-env", "KEY"], "header line"),
+        (b"not a captured request", &["--secret-env", "KEY"], "no known form"),
+        (b"", &["--secret-env", "KEY"], "the capture is empty"),
         (&sent, &["--secret-env", "KEY", "--at", "yesterday"], "--at"),
         (
             &sent,
@@ -70,7 +71,7 @@ fn mistakes_on_the_command_line_exit_with_2() {
             "did you mean `paddle`",
         ),
         (&sent, &["--config", "/nonexistent.toml"], "--secret-env"),
-        (&sent, &["--secret-env", "KEY", "--entry", "1"], "HAR"),
+        (&sent, &["--secret-env", "KEY", "--entry", "1"], "only one request"),
     ] {
         let output = run(capture, arguments, &[("KEY", SECRET)]);
         let text = String::from_utf8_lossy(&output.stderr);

@@ -1,33 +1,10 @@
-//! Rewrites JSON text token by token: only white space, escapes and the order of keys change.
+//! JSON as text: parses it without changing a token, and writes it as libraries and providers do.
 //!
 //! A general parser is not suitable, because it also rewrites numbers (`1.0`, `1e5`, numbers of sixty digits) and
 //! merges repeated keys. Here every token keeps its text unless a change is requested.
 
-/// White space between tokens, as libraries write it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whitespace {
-    /// `{"a":1,"b":[2]}`: the default of JavaScript, Go, PHP and Ruby.
-    Compact,
-    /// `{"a": 1, "b": [2]}`: the default of Python.
-    Spaced,
-    /// One line for each value, indented by this number of spaces for each level.
-    Indented(usize),
-}
-
-/// How characters in strings are escaped, as libraries write them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Escapes {
-    /// Unchanged.
-    Kept,
-    /// Non-ASCII characters as `\uXXXX`, `/` not escaped: Python, Paddle.
-    Ascii,
-    /// Non-ASCII characters as `\uXXXX`, and `/` as `\/`: PHP.
-    AsciiAndSlash,
-    /// Nothing that can be written without an escape is escaped: JavaScript, Ruby.
-    Plain,
-    /// As [`Escapes::Plain`], with `<`, `>` and `&` as `\u003c`: Go.
-    Html,
-}
+use super::json_spelling::{Escapes, NonAscii, Whitespace};
+use std::fmt::Write as _;
 
 /// A value of the text; each scalar keeps its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +23,8 @@ pub(super) fn parse(text: &str) -> Option<JsonNode> {
     parser.rest.is_empty().then_some(node)
 }
 
-/// Writes the value with this white space and these escapes.
-pub(super) fn write(node: &JsonNode, space: Whitespace, escapes: Escapes) -> String {
+/// Writes the value with this white space and these escapes; `None` keeps the escapes.
+pub(super) fn write(node: &JsonNode, space: Whitespace, escapes: Option<Escapes>) -> String {
     let mut out = String::new();
     write_node(node, space, escapes, 0, &mut out);
     out
@@ -63,7 +40,7 @@ pub(super) fn change_escapes(text: &str, escapes: Escapes) -> String {
         let Some((string, after)) = split_string(from) else {
             break;
         };
-        write_scalar(string, escapes, &mut out);
+        write_scalar(string, Some(escapes), &mut out);
         rest = after;
     }
     out.push_str(rest);
@@ -153,47 +130,45 @@ fn split_string(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-fn write_node(node: &JsonNode, space: Whitespace, escapes: Escapes, depth: usize, out: &mut String) {
-    let line = |depth: usize, out: &mut String| {
-        if let Whitespace::Indented(width) = space {
-            out.push('\n');
-            out.push_str(&" ".repeat(width * depth));
-        }
-    };
-    let comma = match space {
-        Whitespace::Spaced => ", ",
-        Whitespace::Compact | Whitespace::Indented(_) => ",",
-    };
-    let colon = match space {
-        Whitespace::Spaced | Whitespace::Indented(_) => ": ",
-        Whitespace::Compact => ":",
-    };
+fn write_node(node: &JsonNode, space: Whitespace, escapes: Option<Escapes>, depth: usize, out: &mut String) {
     let (open, close, count) = match node {
         JsonNode::Scalar(text) => return write_scalar(text, escapes, out),
         JsonNode::List(nodes) => ('[', ']', nodes.len()),
         JsonNode::Table(pairs) => ('{', '}', pairs.len()),
     };
+    let is_inline = space.inline_lists && matches!(node, JsonNode::List(_));
+    let line = |depth: usize, out: &mut String| match space.indent {
+        Some(_) if is_inline => out.push(' '),
+        Some(indent) => {
+            out.push_str(space.newline);
+            (0..depth).for_each(|_| out.push_str(indent));
+        }
+        None => {}
+    };
+    // Inside of an inline list the level does not grow.
+    let depth = if is_inline { depth.saturating_sub(1) } else { depth };
     out.push(open);
-    for at in 0..count {
+    let element = |at: usize, out: &mut String| {
         if at > 0 {
-            out.push_str(comma);
+            out.push_str(space.comma);
         }
         line(depth + 1, out);
-        match node {
-            JsonNode::List(nodes) => {
-                nodes
-                    .get(at)
-                    .into_iter()
-                    .for_each(|node| write_node(node, space, escapes, depth + 1, out));
+    };
+    match node {
+        JsonNode::Scalar(_) => {}
+        JsonNode::List(nodes) => {
+            for (at, node) in nodes.iter().enumerate() {
+                element(at, out);
+                write_node(node, space, escapes, depth + 1, out);
             }
-            JsonNode::Table(pairs) => {
-                if let Some((key, node)) = pairs.get(at) {
-                    write_scalar(key, escapes, out);
-                    out.push_str(colon);
-                    write_node(node, space, escapes, depth + 1, out);
-                }
+        }
+        JsonNode::Table(pairs) => {
+            for (at, (key, node)) in pairs.iter().enumerate() {
+                element(at, out);
+                write_scalar(key, escapes, out);
+                out.push_str(space.colon);
+                write_node(node, space, escapes, depth + 1, out);
             }
-            JsonNode::Scalar(_) => {}
         }
     }
     if count > 0 {
@@ -202,64 +177,90 @@ fn write_node(node: &JsonNode, space: Whitespace, escapes: Escapes, depth: usize
     out.push(close);
 }
 
-/// Writes a scalar; strings get the requested escapes, with lower-case hexadecimal digits.
-fn write_scalar(text: &str, escapes: Escapes, out: &mut String) {
-    if escapes == Escapes::Kept || !text.starts_with('"') {
+/// Writes a scalar; strings get the requested escapes.
+fn write_scalar(text: &str, escapes: Option<Escapes>, out: &mut String) {
+    let Some(escapes) = escapes.filter(|_| text.starts_with('"')) else {
         return out.push_str(text);
-    }
+    };
     let Ok(plain) = serde_json::from_str::<String>(text) else {
         // The string has a surrogate without its pair, which only this escape can represent.
         return out.push_str(text);
     };
-    let ascii = matches!(escapes, Escapes::Ascii | Escapes::AsciiAndSlash);
-    let Ok(written) = serde_json::to_string(&plain) else {
-        return out.push_str(text);
-    };
-    for c in written.chars() {
+    out.push('"');
+    for c in plain.chars() {
+        let is_escaped = match escapes.non_ascii {
+            _ if c.is_ascii() => escapes.ascii.contains(c),
+            // Libraries that make HTML safe also escape these two line separators.
+            NonAscii::Kept => !escapes.ascii.is_empty() && matches!(c, '\u{2028}' | '\u{2029}'),
+            NonAscii::Lower | NonAscii::Upper => true,
+            NonAscii::AstralLower | NonAscii::AstralUpper => u32::from(c) > 0xffff,
+        };
+        let is_upper = match escapes.non_ascii {
+            _ if c.is_ascii() => escapes.upper,
+            NonAscii::Upper | NonAscii::AstralUpper => true,
+            NonAscii::Kept | NonAscii::Lower | NonAscii::AstralLower => false,
+        };
         match c {
-            '/' if escapes == Escapes::AsciiAndSlash => out.push_str("\\/"),
-            '<' | '>' | '&' if escapes == Escapes::Html => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c if ascii && !c.is_ascii() => {
+            _ if is_escaped => {
                 for unit in c.encode_utf16(&mut [0; 2]) {
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    let _ = if is_upper {
+                        write!(out, "\\u{unit:04X}")
+                    } else {
+                        write!(out, "\\u{unit:04x}")
+                    };
                 }
             }
+            '/' if escapes.slash => out.push_str("\\/"),
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            c if c < ' ' => drop(write!(out, "\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }
     }
+    out.push('"');
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+    use super::super::json_spelling::{COMPACT, ESCAPES, WHITESPACES};
     use super::*;
     use proptest::prelude::*;
 
     const TEXT: &str = r#"{"b": 1.0, "a":[true,"J\u00f3sef \/ <é>"],
         "n":1e5, "e":{}, "l":[]}"#;
 
+    fn named(words: &str) -> Option<Escapes> {
+        Some(*ESCAPES.iter().find(|escapes| escapes.name == words).unwrap())
+    }
+
     #[test]
     fn white_space_and_escapes_of_each_language_are_written() {
         let node = parse(TEXT).unwrap();
-        let compact = |escapes| write(&node, Whitespace::Compact, escapes);
+        let compact = |escapes| write(&node, COMPACT, escapes);
         assert_eq!(
-            compact(Escapes::Kept),
+            compact(None),
             r#"{"b":1.0,"a":[true,"J\u00f3sef \/ <é>"],"n":1e5,"e":{},"l":[]}"#
         );
-        assert!(compact(Escapes::Plain).contains(r#""Jósef / <é>""#));
-        assert!(compact(Escapes::Ascii).contains(r#""J\u00f3sef / <\u00e9>""#));
-        assert!(compact(Escapes::AsciiAndSlash).contains(r#""J\u00f3sef \/ <\u00e9>""#));
-        assert!(compact(Escapes::Html).contains(r#""Jósef / \u003cé\u003e""#));
-        assert!(write(&node, Whitespace::Spaced, Escapes::Kept).starts_with(r#"{"b": 1.0, "a": [true, "#));
+        assert!(compact(named("non-ASCII characters and slashes not escaped")).contains(r#""Jósef / <é>""#));
+        assert!(compact(Some(ESCAPES[0])).contains(r#""J\u00f3sef / <\u00e9>""#));
+        assert!(compact(Some(ESCAPES[1])).contains(r#""J\u00f3sef \/ <\u00e9>""#));
+        assert!(compact(named("<, > and & escaped")).contains(r#""Jósef / \u003cé\u003e""#));
+        assert!(compact(named("escaped as .NET does by default")).contains(r#""J\u00F3sef / \u003C\u00E9\u003E""#));
+        assert!(write(&node, WHITESPACES[1], None).starts_with(r#"{"b": 1.0, "a": [true, "#));
+        let small = parse(r#"{"a":[1,{}]}"#).unwrap();
         assert_eq!(
-            write(
-                &parse(r#"{"a":[1,{}]}"#).unwrap(),
-                Whitespace::Indented(2),
-                Escapes::Kept
-            ),
+            write(&small, WHITESPACES[2], None),
             "{\n  \"a\": [\n    1,\n    {}\n  ]\n}"
         );
-        assert!(change_escapes(TEXT, Escapes::Ascii).starts_with(r#"{"b": 1.0, "a":[true,"J\u00f3sef / "#));
+        // The default printer of Jackson.
+        assert_eq!(write(&small, WHITESPACES[10], None), "{\n  \"a\" : [ 1, {} ]\n}");
+        assert!(change_escapes(TEXT, ESCAPES[0]).starts_with(r#"{"b": 1.0, "a":[true,"J\u00f3sef / "#));
     }
 
     proptest! {
@@ -269,14 +270,14 @@ mod tests {
             let made = serde_json::json!({ key.clone(): [value, 1.5, null, { "x": key }] });
             for text in [text, made.to_string()] {
                 let Ok(meant) = serde_json::from_str::<serde_json::Value>(&text) else {
-                    let _ = parse(&text).map(|node| write(&node, Whitespace::Spaced, Escapes::Ascii));
-                    let _ = change_escapes(&text, Escapes::Ascii);
+                    let _ = parse(&text).map(|node| write(&node, WHITESPACES[1], Some(ESCAPES[0])));
+                    let _ = change_escapes(&text, ESCAPES[0]);
                     continue;
                 };
                 // Both sides are compared after serde_json has merged repeated keys; the rewriting keeps them.
-                for escapes in [Escapes::Kept, Escapes::Ascii, Escapes::AsciiAndSlash, Escapes::Plain, Escapes::Html] {
-                    for space in [Whitespace::Compact, Whitespace::Spaced, Whitespace::Indented(2)] {
-                        let written = write(&parse(&text).unwrap(), space, escapes);
+                for escapes in ESCAPES {
+                    for space in WHITESPACES {
+                        let written = write(&parse(&text).unwrap(), space, Some(escapes));
                         prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(&written).unwrap(), &meant);
                     }
                     let written = change_escapes(&text, escapes);

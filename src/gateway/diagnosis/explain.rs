@@ -1,0 +1,126 @@
+//! What is wrong with a signature that is not well formed: which part is missing, which length or which encoding it has.
+
+use super::case::Case;
+use super::finding::Change;
+use crate::scheme::{Algorithm, SignatureEncoding};
+
+const CAUSE: &str = "signature_form";
+
+/// Lengths of signatures in bytes.
+const LENGTHS: [(Algorithm, usize); 7] = [
+    (Algorithm::HmacSha1, 20),
+    (Algorithm::HmacSha256, 32),
+    (Algorithm::HmacSha512, 64),
+    (Algorithm::Ed25519, 64),
+    (Algorithm::Md5, 16),
+    (Algorithm::Sha1, 20),
+    (Algorithm::Sha256, 32),
+];
+
+/// Explains the form of the signature header; `None` if it has the form that the scheme expects.
+pub(super) fn form(case: &Case) -> Option<Change> {
+    let name = case.verifier.signature_headers().first()?;
+    let value = case.headers.get(name)?;
+    let fix = "compare it with the header in the provider's delivery log, and forward it unchanged, as one string";
+    let found = |what: String| Some(Change::new(CAUSE, what, fix));
+    let Ok(text) = value.to_str().map(str::trim) else {
+        return found(format!("The header `{name}` has characters that no signature has."));
+    };
+    let description = case.verifier.description();
+    let signature = description.signature.clone().unwrap_or_default();
+    if let Some(field) = &signature.field {
+        let separator = signature.separator.unwrap_or(',');
+        let parts: Vec<&str> = text.split(separator).map(str::trim).collect();
+        let value_of = |wanted: &str| {
+            parts.iter().find_map(|part| {
+                part.split_once('=')
+                    .filter(|(name, _)| *name == wanted)
+                    .map(|(_, value)| value)
+            })
+        };
+        let time = description.timestamp.as_ref().and_then(|time| time.field.as_deref());
+        for (wanted, what) in [(Some(field.as_str()), "the signature"), (time, "the signed time")] {
+            if let Some(wanted) = wanted
+                && value_of(wanted).is_none()
+            {
+                return found(format!(
+                    "The header `{name}` has no part `{wanted}=…` ({what}); its parts are separated by `{separator}`. The provider writes both."
+                ));
+            }
+        }
+        if let Some(bad) = parts.iter().find(|part| !part.contains('=')) {
+            let shown = if bad.is_empty() {
+                "an empty part"
+            } else {
+                "a part without `=`"
+            };
+            return found(format!(
+                "The header `{name}` has {shown}; its parts are `name=value`, separated by `{separator}`."
+            ));
+        }
+        let is_number = |time: &str| !time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit());
+        if time.and_then(value_of).is_some_and(|time| !is_number(time)) {
+            return found(format!("The signed time in `{name}` is not a whole number of seconds."));
+        }
+        return value_of(field)
+            .and_then(|value| one_signature(case, &format!("The part `{field}` of `{name}`"), value, fix));
+    }
+    let prefix = signature.prefix.as_deref().unwrap_or_default();
+    let one = match signature.separator {
+        Some(separator) => text.split(separator).find(|part| part.starts_with(prefix)),
+        None => Some(text),
+    };
+    let Some(bare) = one.and_then(|one| one.strip_prefix(prefix)) else {
+        return found(format!(
+            "The header `{name}` does not begin with `{prefix}`, as the provider writes it."
+        ));
+    };
+    one_signature(case, &format!("The signature in `{name}`"), bare, fix)
+}
+
+/// Explains one signature. `place` begins the sentence.
+fn one_signature(case: &Case, place: &str, text: &str, fix: &str) -> Option<Change> {
+    let description = case.verifier.description();
+    let algorithm = description.algorithm.unwrap_or(Algorithm::HmacSha256);
+    let bytes = LENGTHS
+        .iter()
+        .find(|(of, _)| *of == algorithm)
+        .map(|(_, bytes)| *bytes)?;
+    let encoding = description.encoding.unwrap_or(SignatureEncoding::Hex);
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let base64_length = bytes.div_ceil(3) * 4;
+    let (expected, name) = if encoding == SignatureEncoding::Hex {
+        (2 * bytes, "hexadecimal digits")
+    } else if encoding == SignatureEncoding::Base64 {
+        (base64_length, "characters of Base64")
+    } else {
+        return None;
+    };
+    let what = if text.is_empty() {
+        format!("{place} is empty.")
+    } else if encoding == SignatureEncoding::Hex && !is_hex {
+        let seems = if text.len() == base64_length {
+            ": it looks like Base64"
+        } else {
+            ""
+        };
+        format!("{place} has characters that are not hexadecimal digits{seems}.")
+    } else if encoding != SignatureEncoding::Hex && is_hex && text.len() == 2 * bytes {
+        format!("{place} is written in hexadecimal digits, but this provider writes Base64.")
+    } else if text.len() < expected {
+        format!(
+            "{place} has {} characters, but {expected} {name} are expected: it was cut off.",
+            text.len()
+        )
+    } else if text.len() > expected {
+        format!(
+            "{place} has {} characters, but {expected} {name} are expected.",
+            text.len()
+        )
+    } else if encoding == SignatureEncoding::Hex && text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        format!("{place} has hexadecimal digits in capitals, but this provider writes lower case.")
+    } else {
+        return None;
+    };
+    Some(Change::new(CAUSE, what, fix))
+}
