@@ -6,6 +6,7 @@ mod canary;
 mod cases;
 pub(crate) mod clock;
 mod commands;
+mod documents;
 mod drain;
 mod imports;
 mod instructions;
