@@ -56,7 +56,7 @@ fn record(key: &str, kind: Kind, report: &mut Report) {
             );
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-            let (problem, fix) = wrong_type(key, &found, &expected.to_string());
+            let (problem, fix) = wrong_type(key, &found, &expected);
             report.fault(key, problem, fix);
         }
         // The types of `value` put the problem on the first line and the fix on the second.
@@ -83,10 +83,12 @@ fn wrong_type(key: &str, found: &Actual, expected: &str) -> (String, String) {
     let name = key.rsplit('.').next().unwrap_or(key);
     let name = name.split('[').next().unwrap_or(name);
     let is = kind_of(found);
-    let number = match found {
-        Actual::Unsigned(number) => Some(*number),
-        Actual::Signed(number) => u128::try_from(*number).ok(),
-        _ => None,
+    let number = if let Actual::Unsigned(number) = found {
+        Some(*number)
+    } else if let Actual::Signed(number) = found {
+        u128::try_from(*number).ok()
+    } else {
+        None
     };
     if let ("address", Some(port)) = (name, number) {
         return (

@@ -149,10 +149,9 @@ fn pieces(line: &str) -> Vec<(Range<usize>, String)> {
                 .unwrap_or_default()
                 .clone_into(&mut key);
             piece.to_owned()
-        } else if is_punctuation(piece) || (key.is_empty() && line.trim_start().starts_with('[')) {
-            piece.to_owned()
-        } else if (SHOWN_KEYS.contains(&key.as_str()) || (key == "env" && is_variable(piece)))
-            && !looks_like_a_secret(piece)
+        } else if is_punctuation(piece)
+            || (key.is_empty() && line.trim_start().starts_with('['))
+            || may_be_shown(&key, piece)
         {
             piece.to_owned()
         } else {
@@ -198,6 +197,12 @@ const fn is_sign(c: char) -> bool {
 
 fn is_punctuation(piece: &str) -> bool {
     piece.chars().all(|c| is_sign(c) || c.is_whitespace())
+}
+
+/// Whether the value of a key may be shown.
+fn may_be_shown(key: &str, value: &str) -> bool {
+    let is_known = SHOWN_KEYS.contains(&key) || (key == "env" && is_variable(value));
+    is_known && !looks_like_a_secret(value)
 }
 
 /// Whether a quoted text is written as names of variables are.

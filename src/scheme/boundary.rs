@@ -103,7 +103,7 @@ impl Boundaries {
                     Err(_) if is_undivided => None,
                     rule => rule?,
                 },
-                _ => match before.last() {
+                Shape::Url | Shape::Text | Shape::Joined | Shape::Body => match before.last() {
                     Some(PayloadPart::Literal(text)) => Some(Rule::BeginsAfter(text.clone())),
                     Some(_) if shape(part) == Shape::Url => Some(Rule::IsUrlAtEnd),
                     Some(_) if is_undivided => None,

@@ -215,15 +215,17 @@ impl CompiledScheme {
     pub(super) fn check_boundaries(&self, head: &HeadRef<'_>, values: &HeadValues<'_>) -> Result<BodyStart, Rejection> {
         // Without a query, the URL is the same in all requests of a route with one path.
         let is_fixed = self.is_path_fixed && !head.target.contains('?');
-        self.boundaries.check_head(|part, end| match part {
-            PayloadPart::Url | PayloadPart::Path | PayloadPart::Target if is_fixed && end == UrlEnd::Open => Ok(None),
-            PayloadPart::Url => Ok(Some(self.signed_target(head.target).as_bytes().to_vec())),
-            _ => {
-                let mut value = Vec::new();
-                let is_in_head =
-                    self.write_head_part(part, head, values, &mut |bytes| value.extend_from_slice(bytes))?;
-                Ok(is_in_head.then_some(value))
+        self.boundaries.check_head(|part, end| {
+            let is_url = matches!(part, PayloadPart::Url | PayloadPart::Path | PayloadPart::Target);
+            if is_url && is_fixed && end == UrlEnd::Open {
+                return Ok(None);
             }
+            if matches!(part, PayloadPart::Url) {
+                return Ok(Some(self.signed_target(head.target).as_bytes().to_vec()));
+            }
+            let mut value = Vec::new();
+            let is_in_head = self.write_head_part(part, head, values, &mut |bytes| value.extend_from_slice(bytes))?;
+            Ok(is_in_head.then_some(value))
         })
     }
 

@@ -117,6 +117,10 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// Why an address cannot be bound, and what to do.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the standard library's list of kinds is open"
+)]
 fn bind_problem(address: &str, error: &io::Error) -> String {
     let port = address.rsplit(':').next().unwrap_or_default();
     match error.kind() {

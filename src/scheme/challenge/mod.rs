@@ -34,6 +34,10 @@ use serde_json::json;
 
 /// A challenge that a route answers.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one value for each route, made when the configuration is loaded"
+)]
 pub enum Challenge {
     /// Signed POST `{"type":"url_verification","challenge":…}`; the challenge as text.
     Slack,

@@ -157,8 +157,11 @@ fn is_subsequence(part: &[(String, String)], whole: &[(String, String)]) -> bool
     part.iter().all(|wanted| whole.any(|held| held == wanted))
 }
 
-/// Sends random streams for a while; returns each with what was forwarded, in order: the parsed requests and their bytes.
-fn send(gateway: &Gateway, upstream: &Upstream, random: &mut Random) -> Vec<(Vec<u8>, Vec<(String, String)>, Vec<u8>)> {
+/// A stream that was sent, with what was forwarded of it, in order: method and body of each request, and their bytes.
+type Sent = (Vec<u8>, Vec<(String, String)>, Vec<u8>);
+
+/// Sends random streams for a while.
+fn send(gateway: &Gateway, upstream: &Upstream, random: &mut Random) -> Vec<Sent> {
     let seconds = std::env::var("FUZZ_STREAM_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok());

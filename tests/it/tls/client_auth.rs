@@ -92,7 +92,7 @@ fn revoked_certificates_are_refused() {
     let gateway = setup.more(listener).start();
     let [seven, eight] = [7_u64, 8].map(|serial| {
         authority.issue_with(&[], |params| {
-            params.serial_number = Some(rcgen::SerialNumber::from(serial))
+            params.serial_number = Some(rcgen::SerialNumber::from(serial));
         })
     });
     assert!(send(&gateway, Some(&seven), &Webhook::new("1")).is_err());
@@ -109,7 +109,7 @@ fn revoked_certificates_are_refused() {
         eventually("the new list to be in force", || {
             number += 1;
             let accepted = [&seven, &eight].map(|own| {
-                let response = send(&gateway, Some(own), &Webhook::new(format!("{number} {:p}", own)));
+                let response = send(&gateway, Some(own), &Webhook::new(format!("{number} {own:p}")));
                 response.is_ok_and(|response| response.status == 200)
             });
             (accepted == is_accepted).then_some(())
