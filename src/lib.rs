@@ -47,6 +47,7 @@
 //! | [`config`] | file, environment and command line, parsed into [`settings`]; reports every fault at once |
 //! | [`listener`] | sockets, accept loop, PROXY protocol, the connections of both HTTP versions |
 //! | [`gateway`] ★ | the request's way; route table, exchange, refusals, snapshot |
+//! | [`inbox`] | durable deliveries: model, SQLite, delivery of what is stored |
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`] | connection pool, load balancing, health, forwarding |
 //! | [`replay`] | claims, in memory or in Redis |
@@ -62,6 +63,7 @@ pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod http;
+pub mod inbox;
 pub mod listener;
 pub mod outcome;
 pub mod replay;

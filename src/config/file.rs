@@ -2,7 +2,8 @@
 //! keys are required. `docs/configuration.md` has the meaning, unit and default of each key; a test compares the two.
 
 use super::challenge_reference::ChallengeReference;
-use super::fault::LITERAL_SECRET;
+use super::inbox_keys::{AnswerUse, DeliveryKind, Inbox, Order, Retry};
+pub(super) use super::secret_reference::{SecretReference, SecretTable};
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
 use crate::scheme;
 use crate::settings::{Audit, LogFormat, ReadyWhen, TlsVersion};
@@ -21,6 +22,7 @@ pub(super) struct File {
     pub(super) limits: Limits,
     pub(super) drain: Drain,
     pub(super) replay: ReplayStore,
+    pub(super) inbox: Option<Inbox>,
     pub(super) log: Log,
     pub(super) upstreams: BTreeMap<String, Upstream>,
     pub(super) route: OneOrMany<Route>,
@@ -142,6 +144,14 @@ pub(super) struct Route {
     pub(super) tolerance: Option<Tolerance>,
     pub(super) replay: Replay,
     pub(super) dedupe: Option<Dedupe>,
+    pub(super) delivery: Option<Keyword<DeliveryKind>>,
+    pub(super) sender_deadline: Option<DurationValue>,
+    pub(super) store_on: OneOrMany<Count>,
+    pub(super) retry: Option<Retry>,
+    pub(super) concurrency: Option<Count>,
+    pub(super) order: Option<Order>,
+    pub(super) answer: Option<Keyword<AnswerUse>>,
+    pub(super) formerly: OneOrMany<String>,
     pub(super) mode: Option<Keyword<RouteMode>>,
     pub(super) rate: Option<RequestRate>,
     pub(super) body_limit: Option<Size>,
@@ -174,20 +184,6 @@ pub(super) struct Dedupe {
     pub(super) window: Option<DurationValue>,
     pub(super) on_duplicate: Option<Keyword<OnReplay>>,
     pub(super) on_missing_id: Option<Keyword<OnMissingId>>,
-}
-
-/// The source of a secret or public key. The key itself is never part of the configuration.
-#[derive(Debug, Default)]
-pub(super) struct SecretReference(pub(super) SecretTable);
-
-/// A [`SecretReference`] as a table.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct SecretTable {
-    pub(super) name: Option<String>,
-    pub(super) env: Option<String>,
-    pub(super) file: Option<String>,
-    pub(super) retired: Option<Flag>,
 }
 
 /// A URL, the name of an `[upstreams.NAME]` table, several URLs, or a table.
@@ -321,51 +317,8 @@ impl Keywords for OnReplay {
     const KEYWORDS: &'static [(&'static str, Self)] = &[("reject", Self::Reject), ("acknowledge", Self::Acknowledge)];
 }
 
-impl Keywords for TlsVersion {
-    const KEYWORDS: &'static [(&'static str, Self)] = &[("1.2", Self::Tls12), ("1.3", Self::Tls13)];
-}
-
-impl Keywords for ReadyWhen {
-    const KEYWORDS: &'static [(&'static str, Self)] = &[("serving", Self::Serving), ("upstream", Self::Upstream)];
-}
-
 impl Keywords for ClientAuthMode {
     const KEYWORDS: &'static [(&'static str, Self)] = &[("required", Self::Required), ("optional", Self::Optional)];
-}
-
-impl Keywords for LogFormat {
-    const KEYWORDS: &'static [(&'static str, Self)] = &[("json", Self::Json), ("human", Self::Human)];
-}
-
-impl Keywords for Audit {
-    const KEYWORDS: &'static [(&'static str, Self)] =
-        &[("all", Self::All), ("refused", Self::Refused), ("off", Self::Off)];
-}
-
-impl<'de> Deserialize<'de> for SecretReference {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(KeyVisitor)
-    }
-}
-
-struct KeyVisitor;
-
-impl<'de> Visitor<'de> for KeyVisitor {
-    type Value = SecretReference;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("{ env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }")
-    }
-
-    fn visit_str<E: Error>(self, _literal: &str) -> Result<SecretReference, E> {
-        Err(E::custom(format_args!(
-            "{LITERAL_SECRET}\nwrite {{ env = \"NAME_OF_A_VARIABLE\" }} or {{ file = \"/path\" }}"
-        )))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretReference, A::Error> {
-        SecretTable::deserialize(value::MapAccessDeserializer::new(map)).map(SecretReference)
-    }
 }
 
 impl<'de> Deserialize<'de> for UpstreamReference {

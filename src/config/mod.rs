@@ -21,6 +21,8 @@
 //! | [`document`] | the text of the file as values with lines |
 //! | [`file`] | the keys of the file as types |
 //! | [`challenge_reference`] | `challenge` of a route as the file writes it |
+//! | [`inbox_keys`] | the keys of the inbox as types |
+//! | [`secret_reference`] | where a secret is |
 //! | [`value`] | durations, sizes and other single values |
 //! | [`credential`] | reads a secret from its source |
 //! | [`fault`] | faults and warnings |
@@ -33,9 +35,11 @@ mod document;
 mod excerpt;
 mod fault;
 mod file;
+mod inbox_keys;
 mod layers;
 mod load;
 mod resolve;
+mod secret_reference;
 mod service_credential;
 mod value;
 

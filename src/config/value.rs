@@ -4,7 +4,7 @@
 //! text. Errors never quote the value, because it may be a secret at the wrong key. The first line of an error is the
 //! problem, the second the fix (`decode` splits them).
 
-use crate::settings::Rate;
+use crate::settings::{Audit, LogFormat, Rate, ReadyWhen, TlsVersion};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
 use std::fmt;
 use std::marker::PhantomData;
@@ -319,6 +319,23 @@ impl<T: Keywords> SingleValue for Keyword<T> {
             .find(|(word, _)| *word == text)
             .map(|(_, value)| Self(*value))
     }
+}
+
+impl Keywords for TlsVersion {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("1.2", Self::Tls12), ("1.3", Self::Tls13)];
+}
+
+impl Keywords for ReadyWhen {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("serving", Self::Serving), ("upstream", Self::Upstream)];
+}
+
+impl Keywords for LogFormat {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("json", Self::Json), ("human", Self::Human)];
+}
+
+impl Keywords for Audit {
+    const KEYWORDS: &'static [(&'static str, Self)] =
+        &[("all", Self::All), ("refused", Self::Refused), ("off", Self::Off)];
 }
 
 macro_rules! deserialize_single_values {

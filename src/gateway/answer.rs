@@ -72,6 +72,19 @@ impl AnswerBody {
         Self::Whole(Bytes::new())
     }
 
+    /// Makes the body from an answer whose first piece has been read.
+    #[must_use]
+    pub fn relay_begun(begun: BegunAnswer, settlement: Settlement) -> Self {
+        if begun.answer.is_complete() {
+            settlement.settle(Ok(()));
+            return Self::Whole(begun.first.unwrap_or_default());
+        }
+        Self::Relay(Box::new(Relay {
+            first: begun.first,
+            rest: Rest::new(Unread::Answer(Box::new((begun.answer, settlement)))),
+        }))
+    }
+
     /// Makes the body from an upstream's answer. An answer that has arrived completely is settled here, and its
     /// connection is back in the pool before the sender is answered.
     ///
@@ -94,6 +107,34 @@ impl AnswerBody {
                 rest: Rest::new(unread),
             })),
         })
+    }
+}
+
+/// An answer whose first piece has been read, if it was at hand. Nothing of it has been sent on.
+#[derive(Debug)]
+pub struct BegunAnswer {
+    first: Option<Bytes>,
+    answer: upstream::Answer,
+}
+
+impl BegunAnswer {
+    /// Reads what is at hand of an answer.
+    ///
+    /// # Errors
+    /// The failure of the upstream.
+    pub async fn read(mut answer: upstream::Answer) -> Result<Self, Rejection> {
+        let first = poll_fn(|cx| match answer.poll(cx) {
+            Poll::Ready(piece) => Poll::Ready(piece.transpose()),
+            Poll::Pending => Poll::Ready(Ok(None)),
+        });
+        let first = first.await?;
+        Ok(Self { first, answer })
+    }
+
+    /// Whether the whole answer has been read.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.answer.is_complete()
     }
 }
 

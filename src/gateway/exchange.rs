@@ -6,6 +6,7 @@
 
 use crate::gateway::Downstream;
 use crate::gateway::connection_state::ConnectionState;
+use crate::gateway::held::{HeldKey, HeldWebhook};
 use crate::gateway::rate::WaitSeconds;
 use crate::gateway::snapshot::CompiledRoute;
 use crate::http::message::{Headers, Request, Role};
@@ -122,6 +123,10 @@ pub struct Exchange {
     pub outcome: Outcome,
     /// The claim on this webhook. It is released when the exchange ends without committing it.
     pub claim: Option<Claim>,
+    /// What is stored if the application's answer breaks off after its beginning has been sent on.
+    pub held: Option<Box<HeldWebhook>>,
+    /// The order key that this webhook keeps busy until its outcome is known.
+    pub order: Option<HeldKey>,
     /// When the head had been read.
     pub started: Instant,
     /// After how many seconds a sender above a rate may retry.
@@ -174,6 +179,8 @@ impl Exchange {
                 duration: Duration::ZERO,
             },
             claim: None,
+            held: None,
+            order: None,
             started,
             wait: None,
             connection: downstream.connection.clone(),
@@ -201,6 +208,12 @@ impl Exchange {
             outcome.signature_age_seconds =
                 timestamp.map(|signed| outcome.received_unix().cast_signed() - signed.cast_signed());
         }
+    }
+
+    /// When the head had been read.
+    #[must_use]
+    pub const fn started(&self) -> Instant {
+        self.started
     }
 
     /// Notes that the request goes to the upstream at `now`.
@@ -302,6 +315,9 @@ impl Settlement {
     /// Commits the claim if a 2xx answer has arrived completely, and releases it otherwise: after an incomplete answer
     /// the sender will retry.
     pub fn settle(mut self, end: Result<(), Rejection>) {
+        if let Some(held) = self.exchange.held.take() {
+            held.end(end, self.status);
+        }
         match (end, self.exchange.claim.take()) {
             (Ok(()), Some(claim)) if self.status.is_success() => claim.commit(),
             (Ok(()) | Err(_), claim) => drop(claim),

@@ -12,11 +12,15 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`diagnosis`] | why a captured request fails, for tools |
+//! | [`durable`] | claim, forward and store on a route with an inbox |
+//! | [`storing`] | the steps that store a webhook |
+//! | [`detached`] | a direct attempt that goes on after its sender was answered |
 //! | [`steps`] | the steps that need no waiting, as states that the types show |
 //! | [`refusal`] | the gateway's own answers |
 //! | [`challenges`] | the challenges of a route, and their answers |
 //! | [`answer`] | the body that goes back to the sender |
 //! | [`exchange`] | the record of one request: outcome, claim, what happens at its end |
+//! | [`held`] | what an exchange keeps for the inbox |
 //! | [`snapshot`] | the configuration in force, compiled |
 //! | [`replay_identity`] | what identifies a verified webhook in the replay store |
 //! | [`rate`] | limits on the number of requests in a time |
@@ -28,26 +32,33 @@ pub mod answer;
 mod challenge_rate;
 mod challenges;
 pub mod connection_state;
+mod detached;
 pub mod diagnosis;
+mod durable;
 pub mod exchange;
+mod held;
 pub mod rate;
 pub mod refusal;
 mod replay_identity;
 pub mod route_table;
 pub mod snapshot;
 mod steps;
+mod storing;
 
-use crate::gateway::answer::AnswerBody;
+use crate::gateway::answer::{AnswerBody, BegunAnswer};
 use crate::gateway::connection_state::ConnectionState;
 use crate::gateway::exchange::{Exchange, Recorder, Settlement};
 use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::Snapshot;
 use crate::gateway::steps::{Admission, Cleared, Matched};
+use crate::gateway::storing::Delivering;
 use crate::http::body::{self, Holder};
 use crate::http::budget::Budget;
 use crate::http::message::{Request, Response};
 use crate::http::rules::{self, Origin};
 use crate::http::source::Source;
+use crate::inbox::Inbox;
+use crate::inbox::known::Id;
 use crate::outcome::{Rejection, Verdict};
 use crate::replay::Guard;
 use crate::scheme::challenge::ChallengeReply;
@@ -56,6 +67,7 @@ use crate::time::stopwatch::Stopwatch;
 use crate::upstream;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use ipnet::IpNet;
 use std::sync::Arc;
@@ -77,6 +89,8 @@ pub struct Gateway {
     pub source_rates: Option<SourceRates>,
     /// The replay guard, which gives out claims on webhooks.
     pub guard: Guard,
+    /// The inbox; `None` without one.
+    pub inbox: Option<Arc<Inbox>>,
     /// Records outcomes in metrics and audit lines.
     pub recorder: Arc<Recorder>,
     /// Triggered when the process begins to stop, before the listeners close. The applications may then be stopping
@@ -109,6 +123,10 @@ pub struct Downstream {
 enum Passed {
     /// The upstream's answer, and the verdict.
     Forwarded(Response<upstream::Answer>, Verdict),
+    /// As `Forwarded`, with the first piece of the answer read already.
+    Answered(Response<BegunAnswer>, Verdict),
+    /// The inbox has the webhook, or had it before; with the body of the acknowledgement, and the delivery's id.
+    Inbox(Verdict, &'static str, Id),
     /// A challenge of the provider, which the gateway answers itself.
     Challenge(ChallengeReply),
 }
@@ -123,6 +141,16 @@ impl Gateway {
         let mut exchange = Exchange::open(&self.recorder, downstream, &request);
         match self.pass(downstream, &request, body, &mut exchange).await {
             Ok(Passed::Forwarded(response, verdict)) => settle(response, verdict, exchange).await,
+            Ok(Passed::Answered(mut response, verdict)) => {
+                rules::clean_response_headers(&mut response.headers);
+                let (head, begun) = response.split();
+                let settlement = Settlement::new(exchange, verdict, head.status);
+                head.map(|()| AnswerBody::relay_begun(begun, settlement))
+            }
+            Ok(Passed::Inbox(verdict, acknowledgement, id)) => {
+                exchange.conclude(verdict, StatusCode::OK);
+                refusal::stored(acknowledgement, &id)
+            }
             Ok(Passed::Challenge(reply)) => {
                 let response = refusal::challenge(reply);
                 exchange.conclude(Verdict::Challenge, response.status);
@@ -205,6 +233,24 @@ impl Gateway {
             return Ok(Passed::Challenge(reply));
         }
 
+        // claim, forward, store: on a route with an inbox
+        if let (Some((inbox, target)), Ok(verified)) = (&route.durable, &verified) {
+            let delivering = Delivering {
+                gateway: self,
+                inbox,
+                target,
+                downstream,
+                request,
+                admitted: &admitted,
+                head,
+                verified,
+                body,
+                now_unix,
+            };
+            // Boxed, so that other routes do not need the space for it.
+            return Box::pin(delivering.run(exchange, now)).await;
+        }
+
         // claim
         let claim = async {
             let verified = verified.as_ref().map_err(|rejection| *rejection)?;
@@ -223,10 +269,13 @@ impl Gateway {
         }
 
         // forward
-        let outgoing = admitted.outgoing(request, downstream, body, &cleared, &exchange.outcome.request_id);
+        let payload = body.into_payload();
+        let request_id = &exchange.outcome.request_id;
+        let outgoing = admitted.outgoing(request, downstream, payload, &cleared, request_id, None);
         exchange.begin_forwarding(now);
         let server = &mut exchange.outcome.upstream;
-        let answer = route.upstream.forward(downstream.worker, outgoing, now, server).await?;
+        let answer = route.upstream.forward(downstream.worker, outgoing, now, server).await;
+        let answer = answer.map_err(|error| error.rejection)?;
         Ok(Passed::Forwarded(answer, cleared.verdict))
     }
 

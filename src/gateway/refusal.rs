@@ -6,12 +6,17 @@ use crate::gateway::rate::WaitSeconds;
 use crate::gateway::snapshot::CompiledRoute;
 use crate::http::message::{Headers, Response};
 use crate::http::unread_head::UnreadHead;
+use crate::inbox::known::Id;
+use crate::inbox::target::id_text;
 use crate::outcome::Rejection;
 use crate::scheme::SignaturePlace;
 use crate::scheme::challenge::ChallengeReply;
+use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 
+/// The id of the delivery.
+const DELIVERY: HeaderName = HeaderName::from_static("hookgate-delivery");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// The title of every refusal about the signature on a route with `refusal_detail = "none"`.
@@ -107,6 +112,16 @@ pub fn challenge(reply: ChallengeReply) -> Response<AnswerBody> {
         .map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind)));
     let nosniff = (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response.headers = [kind, Some(nosniff), reply.header].into_iter().flatten().collect();
+    response
+}
+
+/// The answer to a webhook that the inbox has: 2xx, as the provider wants it.
+#[must_use]
+pub fn stored(body: &'static str, id: &Id) -> Response<AnswerBody> {
+    let kind = (!body.is_empty()).then_some((CONTENT_TYPE, HeaderValue::from_static("text/plain")));
+    let mut response = Response::new(StatusCode::OK, AnswerBody::Whole(Bytes::from_static(body.as_bytes())));
+    let delivery = HeaderValue::from_str(&id_text(id)).ok().map(|id| (DELIVERY, id));
+    response.headers = [kind, delivery].into_iter().flatten().collect();
     response
 }
 

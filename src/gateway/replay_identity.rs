@@ -5,7 +5,7 @@
 
 use crate::outcome::Rejection;
 use crate::replay::{ClaimRequest, KeyKind, KeyLifetime, ReplayKey, key_space};
-use crate::scheme::facts::EqualBytes;
+use crate::scheme::facts::{EqualBytes, IdScope};
 use crate::scheme::{Coverage, HeadRef, Verified};
 use crate::settings::{Dedupe, Route};
 use bytes::Bytes;
@@ -101,6 +101,36 @@ impl ReplayIdentity {
             }
         }
         Ok(claim)
+    }
+
+    /// What identifies the webhook for the inbox: the provider's delivery id, else what was signed. `None` where different
+    /// webhooks can be the same bytes, or where what was signed is not remembered.
+    pub(super) fn delivery_id(
+        &self,
+        route: &Route,
+        verified: &Verified,
+        head: &HeadRef<'_>,
+        body: &[Bytes],
+        claim: &ClaimRequest,
+    ) -> Option<[u8; 32]> {
+        let dedupe = route.dedupe.as_ref();
+        let location = dedupe.map(|dedupe| &dedupe.id);
+        let location = location.or_else(|| route.verifier.delivery_id_location());
+        let Some(id) = location.and_then(|location| location.find(head, body)) else {
+            return claim.request.as_ref().map(|(key, _)| key.identity);
+        };
+        let facts = route.verifier.facts();
+        let is_event = facts.is_some_and(|facts| facts.id == Some(IdScope::Event));
+        let mut hash = Sha256::new();
+        if dedupe.map_or(is_event, |dedupe| dedupe.per_secret) {
+            let secret = route.verifier.key_names().get(verified.secret);
+            hash.update(secret.map_or("", String::as_str));
+        }
+        let hash: [u8; 32] = hash.chain_update([0]).chain_update(&id).finalize().into();
+        match route.verifier.coverage() {
+            Coverage::SingleUseToken => Some(self.with_rest(route, hash, head, body)),
+            Coverage::Whole | Coverage::BodyOnly | Coverage::Part => Some(hash),
+        }
     }
 
     /// The identity of a request whose signature does not cover it: what is signed, and the rest.

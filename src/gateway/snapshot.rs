@@ -7,13 +7,15 @@ use crate::gateway::rate::RateLimiter;
 use crate::gateway::replay_identity::ReplayIdentity;
 use crate::gateway::route_table::{RoutePattern, RouteTable};
 use crate::http::body::BodyLimits;
+use crate::inbox::Inbox;
+use crate::inbox::target::{Identity, Target};
 use crate::outcome::{Rejection, Repeat};
 use crate::replay::ClaimRequest;
 use crate::scheme::{HeadRef, Verified};
-use crate::settings;
+use crate::settings::{self, DeliveryMode};
 use crate::telemetry::RouteMetrics;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, forwarding};
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
@@ -59,6 +61,8 @@ pub struct CompiledRoute {
     pub name: HeaderValue,
     /// `Host` of a request without one: that of the upstream's first server.
     pub upstream_host: String,
+    /// The inbox and its view of this route; `None` where webhooks are delivered directly.
+    pub durable: Option<(Arc<Inbox>, Arc<Target>)>,
 }
 
 impl Snapshot {
@@ -71,6 +75,7 @@ impl Snapshot {
         routes: Vec<settings::Route>,
         previous: Option<&Self>,
         workers: usize,
+        inbox: Option<&Arc<Inbox>>,
         metrics: &Metrics,
         tls: impl Fn(&settings::Upstream) -> Result<Option<TlsConnector>, String>,
     ) -> Result<Self, Vec<String>> {
@@ -81,6 +86,8 @@ impl Snapshot {
         let mut upstreams: Vec<Arc<Upstream>> = previous.map_or_else(Vec::new, |old| {
             old.routes.iter().map(|route| route.upstream.clone()).collect()
         });
+        // The delivery of stored webhooks has connections of its own.
+        let pools = workers + usize::from(inbox.is_some());
         let mut compiled = Vec::with_capacity(routes.len());
         let mut faults = Vec::new();
         for settings in routes {
@@ -90,7 +97,7 @@ impl Snapshot {
             let upstream = match known {
                 Some(upstream) => upstream.clone(),
                 None => match tls(&settings.upstream) {
-                    Ok(tls) => Upstream::new(settings.upstream.clone(), tls, workers),
+                    Ok(tls) => Upstream::new(settings.upstream.clone(), tls, pools),
                     Err(fault) => {
                         faults.push(fault);
                         continue;
@@ -98,7 +105,7 @@ impl Snapshot {
                 },
             };
             upstreams.push(upstream.clone());
-            compiled.push(Arc::new(CompiledRoute::compile(settings, upstream, metrics)));
+            compiled.push(Arc::new(CompiledRoute::compile(settings, upstream, inbox, metrics)));
         }
         if faults.is_empty() {
             Ok(Self {
@@ -128,6 +135,21 @@ impl Snapshot {
         self.routes.iter().map(|route| route.replay.spaces()).collect()
     }
 
+    /// Whether a route stores every webhook before the application is asked.
+    #[must_use]
+    pub fn has_queue(&self) -> bool {
+        let mut deliveries = self.routes.iter().filter_map(|route| route.settings.delivery.as_ref());
+        deliveries.any(|delivery| delivery.mode == DeliveryMode::Queue)
+    }
+
+    /// Tells the inbox which routes there are.
+    pub fn set_targets(&self, inbox: Option<&Arc<Inbox>>) {
+        if let Some(inbox) = inbox {
+            let targets = self.routes.iter().map(|route| route.delivery_target(inbox));
+            inbox.set_targets(targets.collect());
+        }
+    }
+
     /// Every distinct upstream.
     #[must_use]
     pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {
@@ -142,7 +164,12 @@ impl Snapshot {
 }
 
 impl CompiledRoute {
-    fn compile(settings: settings::Route, upstream: Arc<Upstream>, metrics: &Metrics) -> Self {
+    fn compile(
+        settings: settings::Route,
+        upstream: Arc<Upstream>,
+        inbox: Option<&Arc<Inbox>>,
+        metrics: &Metrics,
+    ) -> Self {
         let text = |value: &str| HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static("unnamed"));
         let methods: Vec<_> = settings.methods.iter().map(hyper::Method::as_str).collect();
         let keys = settings.verifier.key_names();
@@ -156,6 +183,10 @@ impl CompiledRoute {
             keys: keys.iter().map(|name| text(name)).collect(),
             name: text(&settings.name),
             upstream_host: upstream.settings().authority(),
+            durable: inbox.zip(settings.delivery.as_ref()).map(|(inbox, delivery)| {
+                let target = inbox.target(&settings.name, delivery, &upstream);
+                (inbox.clone(), target)
+            }),
             upstream,
             settings,
         }
@@ -219,11 +250,28 @@ impl CompiledRoute {
 
     /// The status of the answer to a request that is refused for this reason.
     #[must_use]
-    pub const fn refusal_status(&self, rejection: Rejection) -> StatusCode {
-        if rejection.is_about_signature() {
-            self.settings.reject_status
-        } else {
-            rejection.status()
+    pub fn refusal_status(&self, rejection: Rejection) -> StatusCode {
+        match rejection {
+            // The inbox acknowledges every repetition, so the sender is to ask again instead of giving up.
+            Rejection::InFlight if self.settings.delivery.is_some() => StatusCode::SERVICE_UNAVAILABLE,
+            rejection if rejection.is_about_signature() => self.settings.reject_status,
+            rejection => rejection.status(),
+        }
+    }
+
+    /// What identifies a webhook for the inbox. `claim` is what it claims in the replay store.
+    pub fn identity(&self, verified: &Verified, head: &HeadRef<'_>, body: &[Bytes], claim: &ClaimRequest) -> Identity {
+        let known = self.replay.delivery_id(&self.settings, verified, head, body, claim);
+        known.map_or_else(|| Identity::Random(random_id()), Identity::Known)
+    }
+
+    /// The targets of the stored deliveries of this route. A route that delivers directly still has what was stored
+    /// before.
+    #[must_use]
+    pub fn delivery_target(&self, inbox: &Arc<Inbox>) -> Arc<Target> {
+        match &self.durable {
+            Some((_, target)) => target.clone(),
+            None => inbox.target(&self.settings.name, &settings::Delivery::default(), &self.upstream),
         }
     }
 
@@ -251,12 +299,14 @@ impl CompiledRoute {
     /// path with the raw query.
     #[must_use]
     pub fn target<'a>(&self, received: &'a PathAndQuery) -> Cow<'a, str> {
-        let upstream = self.upstream.settings();
-        match (&upstream.path, upstream.base_path.as_str(), received.query()) {
-            (Some(path), _, Some(query)) => Cow::Owned(format!("{path}?{query}")),
-            (Some(path), _, None) => Cow::Owned(path.clone()),
-            (None, "", _) => Cow::Borrowed(received.as_str()),
-            (None, base, _) => Cow::Owned(format!("{base}{received}")),
-        }
+        forwarding::target(self.upstream.settings(), received)
     }
+}
+
+/// An id that no other delivery has. If the system provides no random numbers, the id is that of another delivery, which
+/// is then acknowledged as a repetition; the process could not have started.
+fn random_id() -> [u8; 16] {
+    let mut id = [0; 16];
+    let _ = aws_lc_rs::rand::fill(&mut id);
+    id
 }

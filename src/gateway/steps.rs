@@ -16,16 +16,18 @@ use crate::gateway::Downstream;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::{CompiledRoute, Snapshot};
-use crate::http::body::ReceivedBody;
 use crate::http::destination;
 use crate::http::message::Request;
+use crate::http::payload::Payload;
 use crate::http::rules::{self, Origin};
 use crate::http::source::Source;
+use crate::inbox::record::HeadLine;
 use crate::outcome::{Rejection, Verdict};
 use crate::scheme::challenge::ChallengeReply;
 use crate::scheme::{Aged, HeadRef, Verified};
 use crate::upstream::OutgoingRequest;
-use crate::upstream::forwarding::{ForwardedHead, VerificationHeaders, VerificationResult};
+use crate::upstream::forwarding::{DeliveryHeaders, ForwardedHead, VerificationHeaders, VerificationResult};
+use bytes::{Buf as _, Bytes};
 use hyper::Method;
 use hyper::http::uri::{Authority, PathAndQuery};
 use std::net::IpAddr;
@@ -163,14 +165,48 @@ impl Admitted<'_> {
         presented.age(now_unix, self.route.tolerance_seconds())
     }
 
+    /// What is stored of the head, if the webhook is stored.
+    pub(super) fn stored_head(
+        &self,
+        request: &Request,
+        downstream: &Downstream,
+        secret: usize,
+        request_id: &str,
+    ) -> Bytes {
+        let route = &*self.route;
+        let line = HeadLine {
+            method: request.method.to_string(),
+            target: self.target.to_string(),
+            authority: self.authority.to_owned(),
+            peer: downstream.origin.peer,
+            trusted: downstream.origin.trusted,
+            tls: downstream.origin.scheme == "https",
+            request_id: request_id.to_owned(),
+            scheme: route.settings.verifier.name().to_owned(),
+            secret: route
+                .settings
+                .verifier
+                .key_names()
+                .get(secret)
+                .cloned()
+                .unwrap_or_default(),
+            client_subject: downstream
+                .client_subject
+                .as_ref()
+                .and_then(|subject| subject.to_str().ok().map(str::to_owned)),
+        };
+        line.encode(&request.headers)
+    }
+
     /// The request to the application, with the body as it was received and the head by the header rules.
     pub(super) fn outgoing(
         &self,
         request: &Request,
         downstream: &Downstream,
-        body: ReceivedBody,
+        body: Payload,
         cleared: &Cleared,
         request_id: &str,
+        delivery: Option<DeliveryHeaders<'_>>,
     ) -> OutgoingRequest {
         let route = &*self.route;
         let head = ForwardedHead {
@@ -181,7 +217,7 @@ impl Admitted<'_> {
             authority: self.authority,
             host: route.upstream.settings().host.as_ref(),
             upstream_host: &route.upstream_host,
-            length: body.len(),
+            length: body.remaining(),
             request_id,
             verification: VerificationHeaders {
                 result: cleared.result(route),
@@ -189,17 +225,26 @@ impl Admitted<'_> {
                 route: &route.name,
                 client: downstream.client_subject.as_ref(),
             },
+            delivery,
             fixed: &route.upstream.settings().headers,
         };
         OutgoingRequest {
             head: head.write(),
-            body: body.into_payload(),
+            body,
             is_head: request.method == Method::HEAD,
         }
     }
 }
 
 impl Cleared {
+    /// A verified webhook that is claimed.
+    pub(super) const fn verified(verified: &Verified) -> Self {
+        Self {
+            verdict: Verdict::Forwarded,
+            secret: Some(verified.secret),
+        }
+    }
+
     /// What becomes of a request that was verified and claimed, or not. A failure is an error, except in report mode.
     pub(super) fn new(route: &CompiledRoute, claimed: Result<&Verified, Rejection>) -> Result<Self, Rejection> {
         match claimed {
@@ -221,7 +266,7 @@ impl Cleared {
             Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
                 VerificationResult::Reported(rejection.reason())
             }
-            Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Challenge => {
+            Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Stored(_) | Verdict::Challenge => {
                 VerificationResult::Verified(route.scheme.as_bytes())
             }
         }

@@ -89,10 +89,16 @@ impl ReceivedBody {
         self.length_bytes == 0
     }
 
+    /// The body of a forwarded request, while this value keeps the bytes and their reservation.
+    #[must_use]
+    pub fn share(&self) -> Payload {
+        Payload::new(self.pieces.clone(), self.length_bytes, None)
+    }
+
     /// The body of the forwarded request.
     #[must_use]
     pub fn into_payload(self) -> Payload {
-        Payload::new(self.pieces, self.length_bytes, self.reservation)
+        Payload::new(self.pieces, self.length_bytes, Some(self.reservation))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The body of the request that is forwarded to the upstream.
 
-use super::budget::{Budget, Reservation};
+use super::budget::Reservation;
 use bytes::{Buf, Bytes};
 use std::io::IoSlice;
 
@@ -12,12 +12,12 @@ pub struct Payload {
     pieces: std::vec::IntoIter<Bytes>,
     /// The total length of `pieces`.
     remaining_bytes: usize,
-    _reservation: Reservation,
+    _reservation: Option<Reservation>,
 }
 
 impl Payload {
     /// A payload of `pieces`, of which none is empty and which have `length_bytes` together.
-    pub(super) fn new(pieces: Vec<Bytes>, length_bytes: usize, reservation: Reservation) -> Self {
+    pub(super) fn new(pieces: Vec<Bytes>, length_bytes: usize, reservation: Option<Reservation>) -> Self {
         Self {
             pieces: pieces.into_iter(),
             remaining_bytes: length_bytes,
@@ -25,10 +25,18 @@ impl Payload {
         }
     }
 
+    /// A payload of one piece that is not counted against a budget: its holder bounds how many there are.
+    #[must_use]
+    pub fn whole(body: Bytes) -> Self {
+        let length = body.len();
+        let pieces = if body.is_empty() { Vec::new() } else { vec![body] };
+        Self::new(pieces, length, None)
+    }
+
     /// A payload without a byte.
     #[must_use]
     pub fn empty() -> Self {
-        Self::new(Vec::new(), 0, Reservation::new(Budget::new(0), None, 0))
+        Self::new(Vec::new(), 0, None)
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod verdict;
 
-pub use verdict::{Outcome, Repeat, RequestId, Verdict};
+pub use verdict::{Outcome, Repeat, RequestId, StoreReason, Verdict};
 
 use hyper::StatusCode;
 use std::fmt;
@@ -64,6 +64,10 @@ pub enum Rejection {
     ReplayStoreFull,
     /// The replay store does not answer.
     ReplayStoreDown,
+    /// The webhook had to be stored, and a bound of the inbox is reached.
+    InboxFull,
+    /// The webhook had to be stored, and the store of the inbox does not work.
+    InboxDown,
     /// No connection to the upstream could be opened.
     UpstreamUnreachable,
     /// The upstream closed the connection before it had answered completely.
@@ -91,7 +95,7 @@ pub enum FailureSide {
 
 impl Rejection {
     /// Every value, in the order of the request's way. Metrics and documentation are generated from it.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::BadRequest,
         Self::HeaderConflict,
         Self::ExpectationFailed,
@@ -116,6 +120,8 @@ impl Rejection {
         Self::InFlight,
         Self::ReplayStoreFull,
         Self::ReplayStoreDown,
+        Self::InboxFull,
+        Self::InboxDown,
         Self::UpstreamUnreachable,
         Self::UpstreamReset,
         Self::UpstreamInvalid,
@@ -149,6 +155,7 @@ impl Rejection {
             Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown | Self::Draining | Self::DrainTimeout => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::InboxFull | Self::InboxDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamUnreachable | Self::UpstreamReset | Self::UpstreamInvalid => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -183,6 +190,8 @@ impl Rejection {
             Self::InFlight => "in_flight",
             Self::ReplayStoreFull => "replay_store_full",
             Self::ReplayStoreDown => "replay_store_down",
+            Self::InboxFull => "inbox_full",
+            Self::InboxDown => "inbox_down",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamInvalid => "upstream_invalid",
@@ -221,6 +230,8 @@ impl Rejection {
             Self::InFlight => "This request is being delivered at this moment",
             Self::ReplayStoreFull => "The replay store is full, retry shortly",
             Self::ReplayStoreDown => "The replay store does not answer, retry shortly",
+            Self::InboxFull => "The gateway's inbox is full, retry shortly",
+            Self::InboxDown => "The gateway's inbox does not work, retry shortly",
             Self::UpstreamUnreachable => "The application cannot be reached",
             Self::UpstreamReset => "The application closed the connection before it answered",
             Self::UpstreamInvalid => "The application's answer is not valid HTTP",
@@ -258,7 +269,7 @@ impl Rejection {
         match self {
             Self::Overloaded | Self::RateLimited | Self::InFlight | Self::ReplayStoreDown => Some(1),
             // For `Draining`: the time that a replacement needs to start.
-            Self::ReplayStoreFull | Self::Draining | Self::DrainTimeout => Some(5),
+            Self::ReplayStoreFull | Self::InboxFull | Self::InboxDown | Self::Draining | Self::DrainTimeout => Some(5),
             Self::BadRequest
             | Self::HeaderConflict
             | Self::ExpectationFailed
@@ -293,6 +304,8 @@ impl Rejection {
             Self::Overloaded
             | Self::ReplayStoreFull
             | Self::ReplayStoreDown
+            | Self::InboxFull
+            | Self::InboxDown
             | Self::UpstreamUnreachable
             | Self::UpstreamReset
             | Self::UpstreamInvalid

@@ -61,8 +61,11 @@ pub enum Verdict {
     /// A challenge of the provider, signed or with the route's own token. The gateway answered it and did not forward
     /// it.
     Challenge,
-    /// The request is genuine and was delivered before. It was answered 200 and not forwarded.
+    /// The request is genuine and was delivered or stored before. It was answered 200 and not forwarded.
     Acknowledged(Repeat),
+    /// The request is genuine, and the inbox has it: the sender was answered 2xx, and the application will be asked
+    /// later.
+    Stored(StoreReason),
     /// In report mode: forwarded and marked. Without report mode it would have been refused for this reason.
     Reported(Rejection),
     /// Refused, or failed, for this reason. The gateway answered.
@@ -76,19 +79,68 @@ pub enum Repeat {
     Request,
     /// The delivery id of another request: a retry by the sender.
     Delivery,
+    /// A webhook that the inbox has, or had.
+    Stored,
+}
+
+/// Why a webhook was stored instead of being answered by the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreReason {
+    /// The route stores every webhook before the application is asked.
+    Queue,
+    /// Not a byte could be sent to the application.
+    Unreachable,
+    /// The application broke off the exchange, or its answer was not HTTP.
+    NoAnswer,
+    /// The application had not answered when the sender's deadline came.
+    Deadline,
+    /// The application answered a status of `store_on`.
+    Status,
+    /// There is an outage: the application was not asked.
+    Outage,
+    /// An earlier webhook with the same order key is not settled.
+    Order,
+}
+
+impl StoreReason {
+    /// Every value.
+    pub const ALL: [Self; 7] = [
+        Self::Queue,
+        Self::Unreachable,
+        Self::NoAnswer,
+        Self::Deadline,
+        Self::Status,
+        Self::Outage,
+        Self::Order,
+    ];
+
+    /// The `reason` label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Unreachable => "unreachable",
+            Self::NoAnswer => "no_answer",
+            Self::Deadline => "deadline",
+            Self::Status => "status",
+            Self::Outage => "outage",
+            Self::Order => "order",
+        }
+    }
 }
 
 /// The id of one exchange: the sender's `X-Request-Id` if that is short and plain, otherwise a new one.
 pub type RequestId = std::sync::Arc<str>;
 
 impl Verdict {
-    /// The `verdict` label: `forwarded`, `acknowledged`, `challenge`, `reported`, `rejected` (caused by
+    /// The `verdict` label: `forwarded`, `acknowledged`, `stored`, `challenge`, `reported`, `rejected` (caused by
     /// the sender) or `failed`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
             Self::Acknowledged(_) => "acknowledged",
+            Self::Stored(_) => "stored",
             Self::Challenge => "challenge",
             Self::Reported(_) => "reported",
             Self::Refused(rejection) => match rejection.failure_side() {
@@ -105,6 +157,8 @@ impl Verdict {
             Self::Forwarded | Self::Challenge => "none",
             Self::Acknowledged(Repeat::Request) => Rejection::Replayed.reason(),
             Self::Acknowledged(Repeat::Delivery) => Rejection::Duplicate.reason(),
+            Self::Acknowledged(Repeat::Stored) => "stored_before",
+            Self::Stored(reason) => reason.label(),
             Self::Reported(rejection) | Self::Refused(rejection) => rejection.reason(),
         }
     }

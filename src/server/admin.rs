@@ -64,6 +64,8 @@ pub enum Readiness {
     Ready,
     /// The health checks of all upstreams fail.
     UpstreamDown,
+    /// A route stores every webhook, and the inbox does not work.
+    InboxDown,
     /// The process drains and will end. This state is final.
     Draining,
 }
@@ -133,6 +135,7 @@ impl Readiness {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::UpstreamDown => "upstream down",
+            Self::InboxDown => "inbox down",
             Self::Draining => "draining",
         }
     }
@@ -142,7 +145,8 @@ impl Readiness {
             0 => Self::Starting,
             1 => Self::Ready,
             2 => Self::UpstreamDown,
-            3.. => Self::Draining,
+            3 => Self::InboxDown,
+            4.. => Self::Draining,
         }
     }
 }
@@ -254,7 +258,9 @@ fn readyz(state: &AdminState) -> Response<Full<Bytes>> {
     let readiness = state.readiness();
     let status = match readiness {
         Readiness::Ready => StatusCode::OK,
-        Readiness::Starting | Readiness::UpstreamDown | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        Readiness::Starting | Readiness::UpstreamDown | Readiness::InboxDown | Readiness::Draining => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
     let store = state.store.as_ref().map(|store| store());
     let status = match store {

@@ -12,6 +12,7 @@ use crate::gateway::exchange::{AuditScope, Recorder};
 use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::Snapshot;
 use crate::http::budget::Budget;
+use crate::inbox::Inbox;
 use crate::listener::socket::{self, BoundSocket};
 use crate::listener::{Connections, Listener};
 use crate::replay::{Guard, MemoryStore, RedisStore};
@@ -66,7 +67,12 @@ pub(super) async fn build(
         .config_reloads
         .last_success_unix
         .set(clock::unix_now().cast_signed());
-    admin.set_readiness(admin::Readiness::Ready);
+    let waits = gateway.inbox.is_some() && gateway.snapshot.load().has_queue();
+    admin.set_readiness(if waits {
+        admin::Readiness::InboxDown
+    } else {
+        admin::Readiness::Ready
+    });
     let manager = handover.manager;
     let ping = {
         let manager = manager.clone();
@@ -114,12 +120,22 @@ async fn build_gateway(
     audit: impl io::Write + Send + 'static,
 ) -> Result<Arc<Gateway>, StartError> {
     let routes = std::mem::take(&mut config.routes);
-    let snapshot = Snapshot::compile(routes, None, config.workers, metrics, tls::connector).map_err(StartError::Tls)?;
+    let inbox = match &config.inbox {
+        Some(settings) => {
+            let inbox = Inbox::start(settings.clone(), metrics.inbox(), config.workers);
+            Some(inbox.map_err(StartError::Thread)?)
+        }
+        None => None,
+    };
+    let snapshot = Snapshot::compile(routes, None, config.workers, inbox.as_ref(), metrics, tls::connector)
+        .map_err(StartError::Tls)?;
     upstreams::start_new(&snapshot, None).await;
     listener_setup::update_metrics(metrics, listeners, &snapshot);
     let guard = replay_guard(config, metrics)?;
     guard.share(&snapshot.replay_spaces());
+    snapshot.set_targets(inbox.as_ref());
     Ok(Arc::new(Gateway {
+        inbox,
         snapshot: ArcSwap::from_pointee(snapshot),
         budget: Budget::new(config.limits.in_flight_bytes),
         min_body_rate: config.limits.min_body_rate,

@@ -51,8 +51,15 @@ async fn apply(new: Config, started: &Config, gateway: &Gateway, listeners: &[Li
         tracing::warn!("{warning}");
     }
     let active = gateway.snapshot.load_full();
-    let snapshot = Snapshot::compile(new.routes, Some(&active), started.workers, metrics, tls::connector)
-        .map_err(|faults| faults.join("\n"))?;
+    let snapshot = Snapshot::compile(
+        new.routes,
+        Some(&active),
+        started.workers,
+        gateway.inbox.as_ref(),
+        metrics,
+        tls::connector,
+    )
+    .map_err(|faults| faults.join("\n"))?;
     // Reads all files before it replaces anything.
     let mut replacements = Vec::new();
     for setup in listeners {
@@ -81,6 +88,7 @@ async fn apply(new: Config, started: &Config, gateway: &Gateway, listeners: &[Li
     gateway.guard.share(&snapshot.replay_spaces());
     let snapshot = Arc::new(snapshot);
     gateway.snapshot.store(snapshot.clone());
+    snapshot.set_targets(gateway.inbox.as_ref());
     upstreams::stop_removed(&active, &snapshot);
     metrics.retain_routes(&names.iter().map(String::as_str).collect::<Vec<_>>());
     Ok(())

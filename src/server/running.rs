@@ -8,6 +8,7 @@ use super::systemd::ServiceManager;
 use super::{DrainReport, HOUSEKEEPING, Started, upstreams};
 use crate::gateway::Gateway;
 use crate::gateway::exchange::Recorder;
+use crate::inbox::store::status::Phase;
 use crate::listener::Connections;
 use crate::replay::RedisStore;
 use crate::settings::{Address, Config};
@@ -86,8 +87,14 @@ impl Running {
     fn housekeep(&self) {
         self.gateway.guard.sweep(Instant::now());
         let is_ready = upstreams::are_ready(&self.gateway.snapshot.load(), self.config.admin.readiness);
+        let has_inbox = self
+            .gateway
+            .inbox
+            .as_ref()
+            .is_none_or(|inbox| inbox.status().phase() == Phase::Open);
         self.admin.set_readiness(match is_ready {
-            true => Readiness::Ready,
+            true if has_inbox || !self.gateway.snapshot.load().has_queue() => Readiness::Ready,
+            true => Readiness::InboxDown,
             false => Readiness::UpstreamDown,
         });
     }
@@ -101,6 +108,9 @@ impl Running {
         tracing::info!(?delay, ?grace, "draining");
         self.admin.set_readiness(Readiness::Draining);
         self.gateway.stopping.trigger();
+        if let Some(inbox) = &self.gateway.inbox {
+            inbox.stop();
+        }
         self.manager.stopping(delay + grace + EXIT_ALLOWANCE);
         tokio::select! {
             () = sleep(delay) => {}
@@ -123,6 +133,9 @@ impl Running {
         self.signals.end.trigger();
         let workers = self.workers;
         let _ = tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join()))).await;
+        if let Some(inbox) = self.gateway.inbox.clone() {
+            let _ = tokio::task::spawn_blocking(move || inbox.close()).await;
+        }
         flush_audit(&self.gateway.recorder).await;
         DrainReport {
             totals: self.gateway.recorder.metrics.totals(),
@@ -139,6 +152,7 @@ fn is_finished(gateway: &Gateway, connections: &Connections) -> bool {
         && connections.open() == 0
         && gateway.recorder.metrics.in_flight_requests.get() <= 0
         && gateway.guard.shared().map_or(0, RedisStore::settling) == 0
+        && gateway.inbox.as_ref().is_none_or(|inbox| inbox.active() == 0)
 }
 
 /// The status line for `systemctl status`.
@@ -170,6 +184,9 @@ pub(super) fn sample(gateway: &Gateway) {
     metrics.replay_store_up.set(i64::from(store_up));
     metrics.body_bytes_in_flight.set(gauge(gateway.budget.used()));
     metrics.upstreams(&upstreams::sample(&gateway.snapshot.load()));
+    if let Some(inbox) = &gateway.inbox {
+        inbox.sample();
+    }
     metrics.bounds.body_bytes.set(gauge(gateway.budget.limit()));
 }
 

@@ -187,3 +187,50 @@ pub const UNHEALTHY_AFTER: u32 = 3;
 
 /// `health_check.healthy_after` of an upstream: consecutive passed checks.
 pub const HEALTHY_AFTER: u32 = 2;
+
+/// `sender_deadline` of a route with an inbox, where the provider's own deadline is not known: that of most providers.
+pub const SENDER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// `store_on` of a route: statuses by which an application or the balancer before it says that it cannot take the webhook
+/// now. 500 is the most common outage: the database is down.
+pub const STORE_ON: [u16; 5] = [429, 500, 502, 503, 504];
+
+/// `concurrency` of a route: attempts of stored deliveries at the same time. Half of the threads of a usual application
+/// server are left for new webhooks.
+pub const CONCURRENCY: usize = 8;
+
+/// `retry.max_age` of a route: a weekend.
+pub const RETRY_MAX_AGE: Duration = DAY.saturating_mul(3);
+
+/// `retry.backoff` of a route.
+pub const RETRY_BACKOFF: Duration = Duration::from_secs(2);
+
+/// `retry.backoff_limit` of a route: a mended application gets its webhooks within an hour.
+pub const RETRY_BACKOFF_LIMIT: Duration = Duration::from_secs(3_600);
+
+/// `inbox.store`, beside the configuration file.
+pub const INBOX_STORE: &str = "inbox.db";
+
+/// `inbox.max_bytes` in bytes (1 GiB).
+pub const INBOX_BYTES: usize = 1 << 30;
+
+/// `inbox.max_items`.
+pub const INBOX_ITEMS: usize = 1_000_000;
+
+/// `inbox.min_free_disk` in bytes (256 MiB): settling and expiry need space when nothing new is stored any more.
+pub const INBOX_FREE_DISK: usize = 256 << 20;
+
+/// `inbox.max_log` in bytes (256 MiB).
+pub const INBOX_LOG: usize = 256 << 20;
+
+/// `inbox.keep`: head and body are erased when the application has answered 2xx.
+pub const INBOX_KEEP: Duration = Duration::ZERO;
+
+/// `inbox.dead.keep`: time for somebody to come back from holidays.
+pub const DEAD_KEEP: Duration = DAY.saturating_mul(30);
+
+/// `inbox.probe.backoff`: most outages are restarts, which take seconds.
+pub const PROBE_BACKOFF: Duration = Duration::from_secs(1);
+
+/// `inbox.probe.backoff_limit`.
+pub const PROBE_BACKOFF_LIMIT: Duration = Duration::from_secs(30);

@@ -11,7 +11,9 @@
 //! | [`restart`] | which changes of a reload need a restart |
 //! | [`defaults`] | the value of each key that the file does not set |
 //! | [`process`] | the whole configuration: workers, limits, drain, logs |
+//! | [`inbox`] | the inbox of the process |
 //! | [`route`] | webhook endpoints and the names of their secrets |
+//! | [`delivery`] | what a route does with a webhook that the application does not take |
 //! | [`replay`] | the replay guard's store |
 //! | [`upstream`] | the application's servers |
 //! | [`listener`] | listening sockets and their TLS |
@@ -19,6 +21,8 @@
 //! | [`serialize`] | durations, sizes and paths as the file writes them |
 
 pub mod defaults;
+mod delivery;
+mod inbox;
 mod listener;
 mod process;
 mod rate;
@@ -28,6 +32,8 @@ mod route;
 mod serialize;
 mod upstream;
 
+pub use delivery::{Delivery, DeliveryMode, Order, Retry};
+pub use inbox::{DeadLetters, Inbox, InboxKey, Probe};
 pub use listener::{Address, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS};
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
 pub use rate::Rate;

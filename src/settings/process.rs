@@ -1,5 +1,6 @@
 //! The whole configuration, and what concerns the process as a whole.
 
+use super::inbox::Inbox;
 use super::listener::Listener;
 use super::rate::Rate;
 use super::replay::Replay;
@@ -28,6 +29,9 @@ pub struct Config {
     pub drain: Drain,
     /// The replay guard's store.
     pub replay: Replay,
+    /// Durable deliveries; `None` without a store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inbox: Option<Inbox>,
     /// Logs and audit lines.
     pub log: Log,
     /// At least one, with distinct names and patterns.

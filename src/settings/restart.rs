@@ -27,6 +27,7 @@ impl Config {
             limits,
             drain,
             replay,
+            inbox,
             log,
             // A reload applies both.
             routes: _,
@@ -39,6 +40,11 @@ impl Config {
         keys.extend(table_changes("limits", limits, &new.limits));
         keys.extend(table_changes("drain", drain, &new.drain));
         keys.extend(table_changes("replay", replay, &new.replay));
+        match (inbox, &new.inbox) {
+            (Some(old), Some(new)) => keys.extend(table_changes("inbox", old, new)),
+            (None, None) => {}
+            (Some(_), None) | (None, Some(_)) => keys.push(String::from("inbox")),
+        }
         keys.extend(table_changes("log", log, &new.log));
         keys.retain(|key| !APPLIED.contains(&key.as_str()));
         needed.extend(keys.into_iter().map(|key| format!("`{key}` has changed")));

@@ -1,5 +1,6 @@
 //! Webhook endpoints and the names of their secrets.
 
+use super::delivery::Delivery;
 use super::rate::Rate;
 use super::serialize::{REDACTED, display_all, duration_text, size_text};
 use super::upstream::Upstream;
@@ -40,6 +41,8 @@ pub struct Route {
     pub dedupe: Option<Dedupe>,
     /// Requests of the route, over all senders; `None` sets no limit.
     pub rate: Option<Rate>,
+    /// What is done with a webhook that the application does not take at once; `None` without an inbox.
+    pub delivery: Option<Delivery>,
     /// Whether every request is forwarded, with a mark on those that failed verification.
     pub report_only: bool,
     /// Largest body in bytes.
@@ -135,6 +138,10 @@ impl Serialize for Route {
         table.serialize_entry("replay", &self.replay)?;
         if let Some(dedupe) = &self.dedupe {
             table.serialize_entry("dedupe", dedupe)?;
+        }
+        match &self.delivery {
+            Some(delivery) => delivery.serialize_into(&mut table)?,
+            None => table.serialize_entry("delivery", "direct")?,
         }
         table.serialize_entry("mode", if self.report_only { "report" } else { "verify" })?;
         if let Some(rate) = &self.rate {

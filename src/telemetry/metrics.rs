@@ -13,9 +13,10 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub use super::handles::{BoundGauges, ListenerMetrics, MalformedRequestCounters, ReloadMetrics, TlsHandshakeCounters};
+pub use super::inbox_metrics::{InboxMetrics, InboxRouteMetrics, InboxSample};
 
 /// What became of the requests since the start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +46,8 @@ pub struct Metrics {
     unrouted: RouteMetrics,
     listener_families: ListenerFamilies,
     upstream_families: UpstreamFamilies,
+    /// Registered when the process has an inbox.
+    inbox: OnceLock<InboxMetrics>,
     certificate_expiry: IntGaugeVec,
     secret_retired: IntGaugeVec,
     /// Exchanges between the end of the head and the end of the answer.
@@ -94,6 +97,7 @@ impl Metrics {
             unrouted,
             listener_families: ListenerFamilies::register(r),
             upstream_families: UpstreamFamilies::register(r),
+            inbox: OnceLock::new(),
             certificate_expiry: gauges(
                 r,
                 "tls_certificate_expiry_timestamp_seconds",
@@ -225,7 +229,7 @@ impl Metrics {
             let count = metric.get_counter().get_value() as u64;
             totals.requests += count;
             match verdict.map(prometheus::proto::LabelPair::value) {
-                Some("forwarded" | "reported") => totals.forwarded += count,
+                Some("forwarded" | "reported" | "stored") => totals.forwarded += count,
                 Some("rejected") => totals.refused += count,
                 Some("failed") => totals.failed += count,
                 // Acknowledged repeats and challenges.
@@ -233,6 +237,14 @@ impl Metrics {
             }
         }
         totals
+    }
+
+    /// The handle of the inbox. Its families are registered by the first call.
+    #[must_use]
+    pub fn inbox(&self) -> InboxMetrics {
+        self.inbox
+            .get_or_init(|| InboxMetrics::register(&self.registry))
+            .clone()
     }
 
     /// All series in the text format 0.0.4.

@@ -36,6 +36,7 @@
 //! | [`asked`] | what a request asked for, as an audit line shows it |
 //! | [`ascii`] | text and numbers in plain ASCII |
 //! | [`metrics`] | the registry, all families, all handles |
+//! | [`inbox_metrics`] | the handle of the inbox and of its routes |
 //! | [`upstream_metrics`] | families with an `upstream` label, sampled |
 //! | [`route_metrics`] | the handle of one route |
 //! | [`route_families`] | families with a `route` label |
@@ -47,6 +48,7 @@ mod asked;
 pub mod audit;
 mod audit_line;
 mod handles;
+mod inbox_metrics;
 mod log_line;
 pub mod logging;
 pub mod metrics;

@@ -22,7 +22,7 @@ impl RouteFamilies {
             requests: counters(
                 r,
                 "requests_total",
-                "Requests by verdict (forwarded, acknowledged, reported, rejected, failed) and the reason for it.",
+                "Requests by verdict (forwarded, stored, acknowledged, reported, rejected, failed) and the reason for it.",
                 &["route", "verdict", "reason"],
             ),
             duration: histograms(

@@ -6,7 +6,7 @@
 //! resolved when they are first used. Every outcome is counted.
 
 use super::route_families::RouteFamilies;
-use crate::outcome::{Outcome, Rejection, Repeat, Verdict};
+use crate::outcome::{Outcome, Rejection, Repeat, StoreReason, Verdict};
 use hyper::StatusCode;
 use prometheus::{Histogram, IntCounter};
 use std::array::from_fn;
@@ -218,7 +218,11 @@ impl Inner {
 /// Whether the body was read. A request that is refused because of its head has an unread body; a verified request may
 /// have an empty one.
 const fn body_was_read(outcome: &Outcome) -> bool {
-    outcome.body_bytes > 0 || matches!(outcome.verdict, Verdict::Forwarded | Verdict::Acknowledged(_))
+    outcome.body_bytes > 0
+        || matches!(
+            outcome.verdict,
+            Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Stored(_)
+        )
 }
 
 const fn code_class(status: StatusCode) -> &'static str {
@@ -237,8 +241,10 @@ const fn verdict_index(verdict: Verdict) -> usize {
         Verdict::Acknowledged(Repeat::Request) => 1,
         Verdict::Acknowledged(Repeat::Delivery) => 2,
         Verdict::Challenge => 3,
-        Verdict::Refused(rejection) => 4 + rejection as usize,
-        Verdict::Reported(rejection) => 4 + Rejection::ALL.len() + rejection as usize,
+        Verdict::Acknowledged(Repeat::Stored) => 4,
+        Verdict::Stored(reason) => FIXED_VERDICTS + reason as usize,
+        Verdict::Refused(rejection) => REFUSALS_FROM + rejection as usize,
+        Verdict::Reported(rejection) => REFUSALS_FROM + Rejection::ALL.len() + rejection as usize,
     }
 }
 
@@ -247,13 +253,19 @@ pub(super) fn verdicts() -> impl Iterator<Item = Verdict> {
     [Verdict::Forwarded]
         .into_iter()
         .chain([Repeat::Request, Repeat::Delivery].map(Verdict::Acknowledged))
-        .chain([Verdict::Challenge])
+        .chain([Verdict::Challenge, Verdict::Acknowledged(Repeat::Stored)])
+        .chain(StoreReason::ALL.map(Verdict::Stored))
         .chain(Rejection::ALL.map(Verdict::Refused))
         .chain(Rejection::ALL.map(Verdict::Reported))
 }
 
-pub(super) const VERDICTS: usize = 4 + 2 * Rejection::ALL.len();
-const VERDICT_LABELS: [&str; 6] = [
+/// Verdicts before those with a reason.
+const FIXED_VERDICTS: usize = 5;
+/// Index of the first refusal.
+const REFUSALS_FROM: usize = FIXED_VERDICTS + StoreReason::ALL.len();
+pub(super) const VERDICTS: usize = REFUSALS_FROM + 2 * Rejection::ALL.len();
+const VERDICT_LABELS: [&str; 7] = [
+    "stored",
     "forwarded",
     "acknowledged",
     "challenge",

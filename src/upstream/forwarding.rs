@@ -8,9 +8,12 @@ use crate::http::decimal;
 use crate::http::http1::lines;
 use crate::http::message::{Header, Headers, Role};
 use crate::http::rules::{Origin, fields_named_by_connection};
+use crate::settings;
 use bytes::BytesMut;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::uri::PathAndQuery;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -42,6 +45,8 @@ pub struct ForwardedHead<'a> {
     pub request_id: &'a str,
     /// The result of the verification.
     pub verification: VerificationHeaders<'a>,
+    /// What identifies the delivery, on a route with an inbox.
+    pub delivery: Option<DeliveryHeaders<'a>>,
     /// Fields from the configuration (`upstream.headers`); they replace the sender's fields of the same names.
     pub fixed: &'a [(HeaderName, HeaderValue)],
 }
@@ -67,6 +72,31 @@ pub struct VerificationHeaders<'a> {
     pub route: &'a HeaderValue,
     /// `Hookgate-Client-Subject`: the subject of the sender's TLS certificate, if the configuration forwards it.
     pub client: Option<&'a HeaderValue>,
+}
+
+/// The fields that identify a delivery on a route with an inbox.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliveryHeaders<'a> {
+    /// `Hookgate-Delivery`: the same for every attempt and every repetition by the sender.
+    pub id: &'a str,
+    /// `Hookgate-Attempt`, from 1.
+    pub attempt: u32,
+    /// `Hookgate-Received-At`, as an HTTP date; only for stored deliveries.
+    pub received_at: Option<&'a str>,
+    /// Whether an operator asked for this attempt: `Hookgate-Redelivery: manual`.
+    pub is_manual: bool,
+}
+
+/// The target of the forwarded request: the raw path and query below the upstream's base path, or the upstream's own
+/// path with the raw query.
+#[must_use]
+pub fn target<'a>(upstream: &settings::Upstream, received: &'a PathAndQuery) -> Cow<'a, str> {
+    match (&upstream.path, upstream.base_path.as_str(), received.query()) {
+        (Some(path), _, Some(query)) => Cow::Owned(format!("{path}?{query}")),
+        (Some(path), _, None) => Cow::Owned(path.clone()),
+        (None, "", _) => Cow::Borrowed(received.as_str()),
+        (None, base, _) => Cow::Owned(format!("{base}{received}")),
+    }
 }
 
 impl ForwardedHead<'_> {
@@ -123,6 +153,18 @@ impl ForwardedHead<'_> {
         out.field("hookgate-route", self.verification.route.as_bytes());
         if let Some(client) = self.verification.client {
             out.field("hookgate-client-subject", client.as_bytes());
+        }
+        if let Some(delivery) = &self.delivery {
+            out.field("hookgate-delivery", delivery.id.as_bytes());
+            out.put(&[b"hookgate-attempt: "]);
+            out.decimal(delivery.attempt as usize);
+            out.put(&[b"\r\n"]);
+            if let Some(received_at) = delivery.received_at {
+                out.field("hookgate-received-at", received_at.as_bytes());
+            }
+            if delivery.is_manual {
+                out.field("hookgate-redelivery", b"manual");
+            }
         }
         for (name, value) in self.fixed {
             out.field(name.as_str(), value.as_bytes());
@@ -251,6 +293,7 @@ mod tests {
                 route: &ROUTE,
                 client: Some(&HeaderValue::from_static("CN=sender-1")),
             },
+            delivery: None,
             fixed: &[(HeaderName::from_static("x-gate"), HeaderValue::from_static("s3cret"))],
         };
         let head = String::from_utf8(forwarding.write().to_vec()).unwrap();

@@ -13,6 +13,8 @@
 //! | [`resolve`] | looks up the names of servers in the background |
 //! | [`health_check`] | sends active health checks |
 //! | [`balance`] | chooses an endpoint |
+//! | [`tried_endpoints`] | the endpoints that one request has tried |
+//! | [`forward_error`] | why a request has no answer |
 //! | [`pool`] | the connections of one endpoint, and one attempt to send a request |
 //! | [`connection`] | one HTTP/1.1 connection: writes a request, reads its answer |
 //! | [`message`] | the request as bytes; parses the head of an answer |
@@ -24,12 +26,14 @@ mod balance;
 mod connection;
 mod counters;
 mod endpoint_health;
+mod forward_error;
 pub mod forwarding;
 mod health_check;
 mod message;
 mod pool;
 mod resolve;
 mod stream;
+mod tried_endpoints;
 
 use crate::http::message::Response;
 use crate::outcome::Rejection;
@@ -39,6 +43,7 @@ use arc_swap::ArcSwap;
 use balance::{EndpointCandidate, Random};
 use connection::IncomingBody;
 use counters::ServerCounters;
+pub use forward_error::ForwardError;
 use hyper::body::Bytes;
 pub use message::OutgoingRequest;
 use pool::{AttemptError, Endpoint, Lease, Shared, UpstreamServer};
@@ -49,9 +54,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
+use tried_endpoints::TriedEndpoints;
 
-/// Number of endpoints to which one request is sent at most, if no byte of it could be sent to the earlier ones.
-const MAX_ATTEMPTS: usize = 8;
 /// How often an endpoint is chosen again because another request has just taken the trial of the chosen one.
 const MAX_CHOICES: usize = 4;
 
@@ -216,12 +220,12 @@ impl Upstream {
         request: OutgoingRequest,
         now: Instant,
         server: &mut Option<usize>,
-    ) -> Result<Response<Answer>, Rejection> {
+    ) -> Result<Response<Answer>, ForwardError> {
         let connect_timeout = self.shared.settings.connect_timeout;
         if let Endpoints::One(endpoint) = &self.endpoints {
             *server = Some(0);
             let answer = endpoint.attempt(worker, request, now, connect_timeout).await;
-            return answer.map_err(|error| error.rejection());
+            return answer.map_err(|error| ForwardError::from(&error));
         }
         let deadline = now + connect_timeout;
         let (mut request, mut now) = (request, now);
@@ -234,7 +238,12 @@ impl Upstream {
             *server = Some(endpoint.server.index);
             match endpoint.attempt(worker, request, now, timeout).await {
                 Ok(response) => return Ok(response),
-                Err(AttemptError::MaybeSent(rejection)) => return Err(rejection),
+                Err(AttemptError::MaybeSent(rejection)) => {
+                    return Err(ForwardError {
+                        rejection,
+                        is_sent: true,
+                    });
+                }
                 Err(AttemptError::NotSent(why, unsent)) => {
                     rejection = why;
                     request = unsent;
@@ -246,7 +255,10 @@ impl Upstream {
                 }
             }
         }
-        Err(rejection)
+        Err(ForwardError {
+            rejection,
+            is_sent: false,
+        })
     }
 
     /// Chooses the endpoint for a request that has already `tried` others. The flag is whether yet another one is left.
@@ -357,28 +369,6 @@ impl ServerState {
         *count += 1;
         self.idle += endpoint.idle();
         self.active += endpoint.active();
-    }
-}
-
-/// The endpoints that one request has tried.
-#[derive(Default)]
-struct TriedEndpoints {
-    ids: [u64; MAX_ATTEMPTS],
-    count: usize,
-}
-
-impl TriedEndpoints {
-    fn contains(&self, id: u64) -> bool {
-        self.ids.iter().take(self.count).any(|tried| *tried == id)
-    }
-
-    /// Adds an endpoint. Returns whether another attempt may follow.
-    fn add(&mut self, id: u64) -> bool {
-        if let Some(slot) = self.ids.get_mut(self.count) {
-            *slot = id;
-            self.count += 1;
-        }
-        self.count < MAX_ATTEMPTS
     }
 }
 

@@ -15,6 +15,7 @@ mod support;
 
 mod deploy;
 mod heavy;
+mod inbox;
 mod operations;
 mod protocol;
 mod replay;

@@ -11,6 +11,7 @@
 //! | [`route`] | `[[route]]` |
 //! | [`replay_policy`] | `replay` of a route |
 //! | [`route_http`] | `methods` and `reject_status` of a route |
+//! | [`inbox`] | `[inbox]`, and `delivery` of a route |
 //! | [`dedupe`] | `dedupe` of a route |
 //! | [`challenge`] | `challenge` and `verify_token` of a route |
 //! | [`upstream`] | `[upstreams.NAME]` and `upstream` of a route |
@@ -29,6 +30,7 @@ mod challenge;
 mod dedupe;
 mod exposure;
 mod host;
+mod inbox;
 mod listener;
 mod network;
 mod path;
@@ -75,11 +77,19 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
     let upstreams = resolver.named_upstreams(file.upstreams);
     let own = listeners.iter().map(|listener| listener.address.clone());
     let own: Vec<Address> = own.chain(admin.address.map(Address::Tcp)).collect();
-    let routes = resolver.routes(file.route, upstreams, &limits, &own);
+    let inbox = resolver.inbox(file.inbox);
+    let drain = resolver.drain(&file.drain);
+    let process = route::ProcessSettings {
+        limits: &limits,
+        drain: &drain,
+        has_inbox: inbox.is_some(),
+    };
+    let routes = resolver.routes(file.route, upstreams, &process, &own);
     resolver.check_tokens_in_plaintext(&routes, &listeners);
     let config = Config {
         workers: resolver.count("workers", file.workers, available_cpus(), 1, 1_024),
-        drain: resolver.drain(&file.drain),
+        drain,
+        inbox,
         replay: resolver.replay_store(file.replay),
         log: resolver.log(file.log),
         listeners,

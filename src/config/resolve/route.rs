@@ -2,16 +2,24 @@
 
 use super::Resolver;
 use super::challenge::{ChallengedScheme, SigningRoutes};
+use super::inbox::RouteContext;
 use super::upstream::NamedUpstreams;
 use crate::config::fault::{alternatives, closest};
 use crate::config::file::{self, RefusalDetail, RouteMode};
 use crate::config::value::{Keyword, OneOrMany, RequestRate, Tolerance};
 use crate::scheme::challenge::Challenge;
 use crate::scheme::{ListedKeys, Verifier, presets};
-use crate::settings::{Address, Dedupe, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, size_text};
+use crate::settings::{Address, Dedupe, Drain, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, size_text};
 use hyper::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
+
+/// Settings of the process that routes are checked against.
+pub(super) struct ProcessSettings<'a> {
+    pub(super) limits: &'a ProcessLimits,
+    pub(super) drain: &'a Drain,
+    pub(super) has_inbox: bool,
+}
 
 impl Resolver<'_> {
     /// The routes, with distinct names and patterns. `own` are the addresses of the gateway itself.
@@ -19,7 +27,7 @@ impl Resolver<'_> {
         &mut self,
         list: OneOrMany<file::Route>,
         mut named: NamedUpstreams,
-        limits: &ProcessLimits,
+        process: &ProcessSettings<'_>,
         own: &[Address],
     ) -> Vec<Route> {
         if list.is_empty() {
@@ -38,6 +46,7 @@ impl Resolver<'_> {
         for (key, mut written) in list.into_paths("route") {
             let host = self.host(&format!("{key}.host"), written.host.take().as_deref());
             let path = self.route_path(&format!("{key}.path"), written.path.take());
+            let has_name = written.name.is_some();
             let name = self.route_name(&key, written.name.take(), path.as_deref(), host.as_deref());
             if let Some(path) = &path {
                 if let Some((twin, ..)) = patterns.iter().find(|(_, h, p)| *h == host && p == path) {
@@ -88,7 +97,7 @@ impl Resolver<'_> {
                         .map_or(&[], |scheme| scheme.verifier.signature_headers()),
                 );
             }
-            let settings = self.settings(&key, &written, scheme.as_ref(), limits);
+            let settings = self.settings(&key, &written, scheme.as_ref(), process.limits);
             let challenged = scheme.as_ref().map(|scheme| ChallengedScheme {
                 provider: &scheme.provider,
                 verifier: &scheme.verifier,
@@ -102,6 +111,17 @@ impl Resolver<'_> {
                 written.handshake,
                 written.verify_token.take(),
             );
+            let delivery = scheme.as_ref().and_then(|scheme| {
+                let context = RouteContext {
+                    provider: &scheme.provider,
+                    verifier: &scheme.verifier,
+                    dedupe: settings.dedupe.as_ref(),
+                    has_name,
+                    has_inbox: process.has_inbox,
+                    drain: process.drain,
+                };
+                self.delivery(&key, &mut written, &context)
+            });
             if let (Some(path), Some(upstream), Some(mut scheme)) = (path, upstream, scheme) {
                 let digests = std::mem::take(&mut scheme.digests);
                 signing.note(&key, &name, digests, &challenges);
@@ -120,6 +140,7 @@ impl Resolver<'_> {
                     replay: settings.replay,
                     dedupe: settings.dedupe,
                     rate: written.rate.map(|RequestRate(rate)| rate),
+                    delivery,
                     report_only: settings.report_only,
                     body_limit: settings.body_limit,
                     body_timeout: settings.body_timeout,

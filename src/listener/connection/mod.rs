@@ -153,13 +153,14 @@ pub(crate) mod tests {
     /// A gateway without routes: it answers every request with 404.
     pub(crate) fn gateway() -> Gateway {
         let metrics = Metrics::new();
-        let snapshot = Snapshot::compile(Vec::new(), None, 1, &metrics, tls::connector).unwrap();
+        let snapshot = Snapshot::compile(Vec::new(), None, 1, None, &metrics, tls::connector).unwrap();
         Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             budget: Budget::new(0),
             min_body_rate: 0,
             source_rates: None,
             guard: Guard::Memory(MemoryStore::new(1, Instant::now())),
+            inbox: None,
             recorder: Recorder::new(metrics, None, 0),
             stopping: Arc::default(),
         }

@@ -1,0 +1,165 @@
+//! One attempt of a stored delivery: the request is made again from what is stored and the configuration in force, and
+//! sent by the same code as a direct one.
+
+use super::crypt::{OpenError, Part, Vault};
+use super::model::delivery::Outcome;
+use super::record::StoredHead;
+use super::store::types::Begun;
+use super::target::{Target, id_text};
+use crate::http::message::Response;
+use crate::http::payload::Payload;
+use crate::outcome::Rejection;
+use crate::upstream::forwarding::{self, DeliveryHeaders, ForwardedHead, VerificationHeaders, VerificationResult};
+use crate::upstream::{Answer, ForwardError, OutgoingRequest};
+use bytes::Bytes;
+use httpdate::HttpDate;
+use hyper::Method;
+use hyper::header::HeaderValue;
+use hyper::http::uri::PathAndQuery;
+use std::future::poll_fn;
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// Bytes of the answer's body after which a 2xx is a success even if more would follow.
+const ANSWER_BYTES: usize = 64 * 1024;
+/// Bytes of an answer other than 2xx that are kept for operators.
+const KEPT_ANSWER_BYTES: usize = 1024;
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub took: Duration,
+    /// The beginning of the answer, where it was not 2xx.
+    pub answer: Vec<u8>,
+}
+
+/// Why a stored delivery cannot be sent at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsendable {
+    /// Its key is not configured, so it cannot be read.
+    KeyMissing,
+    /// The row was changed by hand, or by a fault of the disk.
+    Changed,
+}
+
+/// The request of a stored delivery. `source` is the name of the route under which it was stored.
+///
+/// # Errors
+/// See [`Unsendable`].
+pub fn request(target: &Target, source: &str, begun: Begun, vault: &Vault) -> Result<OutgoingRequest, Unsendable> {
+    let open = |part, sealed| {
+        vault
+            .open(source, &begun.id, part, sealed)
+            .map_err(|error| match error {
+                OpenError::KeyMissing => Unsendable::KeyMissing,
+                OpenError::Changed => Unsendable::Changed,
+            })
+    };
+    let head = StoredHead::decode(&Bytes::from(open(Part::Head, begun.head)?)).map_err(|_| Unsendable::Changed)?;
+    let body = Bytes::from(open(Part::Body, begun.body)?);
+    let line = &head.line;
+    let method = Method::from_bytes(line.method.as_bytes()).map_err(|_| Unsendable::Changed)?;
+    let received = PathAndQuery::try_from(line.target.as_str()).map_err(|_| Unsendable::Changed)?;
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| Unsendable::Changed);
+    let (key, client) = (
+        value(&line.secret)?,
+        line.client_subject.as_deref().map(value).transpose()?,
+    );
+    let settings = target.upstream.settings();
+    let received_at = u64::try_from(begun.received_at / 1_000).unwrap_or(0);
+    let received_at = HttpDate::from(UNIX_EPOCH + Duration::from_secs(received_at)).to_string();
+    let head = ForwardedHead {
+        method: &method,
+        target: &forwarding::target(settings, &received),
+        headers: &head.headers,
+        origin: &line.origin(),
+        authority: &line.authority,
+        host: settings.host.as_ref(),
+        upstream_host: &settings.authority(),
+        length: body.len(),
+        request_id: &line.request_id,
+        verification: VerificationHeaders {
+            result: VerificationResult::Verified(line.scheme.as_bytes()),
+            key: Some(&key),
+            route: &target.route,
+            client: client.as_ref(),
+        },
+        delivery: Some(DeliveryHeaders {
+            id: &id_text(&begun.id),
+            attempt: begun.attempt,
+            received_at: Some(&received_at),
+            is_manual: begun.is_manual,
+        }),
+        fixed: &settings.headers,
+    };
+    Ok(OutgoingRequest {
+        head: head.write(),
+        body: Payload::whole(body),
+        is_head: method == Method::HEAD,
+    })
+}
+
+/// Sends a request and reads its answer.
+pub async fn send(target: &Target, worker: usize, request: OutgoingRequest) -> Finished {
+    let started = Instant::now();
+    let mut server = None;
+    let answer = target.upstream.forward(worker, request, started, &mut server).await;
+    let (outcome, answer) = match answer {
+        Ok(response) => read(response).await,
+        Err(error) => (failure(error), Vec::new()),
+    };
+    Finished {
+        outcome,
+        took: started.elapsed(),
+        answer,
+    }
+}
+
+/// Reads an answer to its end, or to [`ANSWER_BYTES`].
+pub async fn read(response: Response<Answer>) -> (Outcome, Vec<u8>) {
+    let (head, mut answer) = response.split();
+    let outcome = answered(&head);
+    let mut kept = Vec::new();
+    let mut length = 0_usize;
+    while length < ANSWER_BYTES {
+        match poll_fn(|cx| answer.poll(cx)).await {
+            Some(Ok(piece)) => {
+                length += piece.len();
+                let room = KEPT_ANSWER_BYTES.saturating_sub(kept.len()).min(piece.len());
+                kept.extend_from_slice(piece.get(..room).unwrap_or_default());
+            }
+            Some(Err(_)) => return (Outcome::Unknown, kept),
+            None => break,
+        }
+    }
+    if outcome.is_success() {
+        kept.clear();
+    }
+    (outcome, kept)
+}
+
+/// The outcome that the head of an answer announces.
+#[must_use]
+pub fn answered<B>(head: &Response<B>) -> Outcome {
+    let retry_after = head.headers.named("retry-after").next();
+    let retry_after = retry_after.and_then(|value| str::from_utf8(value).ok()?.trim().parse().ok());
+    Outcome::Answered {
+        status: head.status.as_u16(),
+        retry_after: retry_after.map(Duration::from_secs),
+    }
+}
+
+/// The outcome of an attempt without an answer.
+#[must_use]
+pub fn failure(error: ForwardError) -> Outcome {
+    if error.is_sent {
+        Outcome::Unknown
+    } else {
+        Outcome::NotSent {
+            crowded: error.rejection == Rejection::Overloaded,
+        }
+    }
+}

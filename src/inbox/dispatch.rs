@@ -1,0 +1,188 @@
+//! The thread that delivers what is stored. It takes deliveries that are due, as many as their upstream and their route
+//! allow, and sends each as a task of its own runtime.
+
+use super::Inbox;
+use super::attempt::{self, Unsendable};
+use super::model::delivery::Outcome;
+use super::store::command::Command;
+use super::store::types::{AttemptEnd, Begun, Taken};
+use super::target::Target;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+/// The longest time between two looks at the store.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// How often idle connections to the application are looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Starts the thread. It ends with [`Inbox::stop`].
+///
+/// # Errors
+/// When the system cannot create a runtime or a thread.
+pub(super) fn start(inbox: Arc<Inbox>, worker: usize) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new()
+        .name("inbox-delivery".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                let mut swept = Instant::now();
+                let mut first = 0;
+                while !inbox.stopping.is_triggered() {
+                    first += 1;
+                    let next = round(&inbox, worker, first).await;
+                    let wake = next.min(Instant::now() + LONGEST_SLEEP);
+                    tokio::select! {
+                        () = inbox.shared.work.notified() => {}
+                        () = sleep_until(wake) => {}
+                        () = inbox.stopping.wait() => {}
+                    }
+                    if swept.elapsed() >= HOUSEKEEPING {
+                        swept = Instant::now();
+                        for target in &**inbox.targets.load() {
+                            target.upstream.sweep(worker, swept);
+                        }
+                    }
+                }
+                // Attempts under way go on until the process ends; the drain waits for them.
+                while inbox.active() > 0 && !inbox.is_closing() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            });
+        })
+}
+
+/// Begins all attempts that may begin now. Returns when the next one may. `first` rotates the order of the routes.
+async fn round(inbox: &Arc<Inbox>, worker: usize, first: usize) -> Instant {
+    let targets = inbox.targets.load_full();
+    let mut next = Instant::now() + LONGEST_SLEEP;
+    for at in 0..targets.len() {
+        let Some(target) = targets.get((first + at) % targets.len()) else {
+            continue;
+        };
+        for (source, tally) in &target.sources {
+            if tally.is_paused.load(Ordering::Relaxed)
+                || tally.count(super::model::delivery::State::Waiting) <= 0
+                || !inbox.is_open()
+            {
+                continue;
+            }
+            let own = target.settings.concurrency.saturating_sub(tally.running());
+            if own == 0 {
+                continue;
+            }
+            let (allowed, is_probe, later) = target.health.permit(Instant::now());
+            if let Some(later) = later {
+                next = next.min(later);
+            }
+            let limit = allowed.min(own);
+            if limit == 0 {
+                continue;
+            }
+            let taken = take(inbox, source, limit, is_probe).await;
+            if taken.begun.is_empty() && is_probe {
+                target.health.cancel_probe();
+            }
+            if let Some(at) = taken.next_at {
+                let wait = u64::try_from(at.saturating_sub(inbox.shared.clock.now())).unwrap_or(0);
+                if wait > 0 {
+                    next = next.min(Instant::now() + Duration::from_millis(wait));
+                }
+            }
+            for begun in taken.begun {
+                let sending = Sending::begin(inbox, target, tally.running_counter().clone());
+                let target = target.clone();
+                let source = source.clone();
+                tokio::spawn(async move { sending.run(&target, source, worker, begun, is_probe).await });
+            }
+        }
+    }
+    next
+}
+
+async fn take(inbox: &Inbox, source: &Arc<str>, limit: usize, rotation: bool) -> Taken {
+    let (reply, answer) = oneshot::channel();
+    inbox.send(Command::Take {
+        route: source.clone(),
+        limit,
+        rotation,
+        reply,
+    });
+    answer.await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+/// One attempt under way. It counts until it is dropped, even after a panic.
+struct Sending {
+    inbox: Arc<Inbox>,
+    target: Arc<Target>,
+    running: Arc<AtomicUsize>,
+    _active: super::Active,
+}
+
+impl Sending {
+    fn begin(inbox: &Arc<Inbox>, target: &Arc<Target>, running: Arc<AtomicUsize>) -> Self {
+        target.health.begin(1);
+        running.fetch_add(1, Ordering::AcqRel);
+        Self {
+            inbox: inbox.clone(),
+            target: target.clone(),
+            running,
+            _active: inbox.begin(),
+        }
+    }
+
+    async fn run(self, target: &Arc<Target>, source: Arc<str>, worker: usize, begun: Begun, is_probe: bool) {
+        let (seq, received_at) = (begun.seq, begun.received_at);
+        let inbox = &self.inbox;
+        let end = |outcome, took, in_outage, answer| AttemptEnd {
+            seq,
+            route: source.clone(),
+            outcome,
+            took,
+            in_outage,
+            answer,
+        };
+        let request = match attempt::request(target, &source, begun, &inbox.shared.vault) {
+            Ok(request) => request,
+            Err(why) => {
+                if is_probe {
+                    target.health.cancel_probe();
+                }
+                inbox.shared.status.unreadable.fetch_add(1, Ordering::Relaxed);
+                let (why, is_changed) = match why {
+                    Unsendable::KeyMissing => ("its key is not among `inbox.keys`", false),
+                    Unsendable::Changed => ("its row was changed", true),
+                };
+                tracing::error!(route = %source, delivery = seq, "a stored delivery cannot be sent: {why}");
+                let outcome = Outcome::Unreadable { changed: is_changed };
+                inbox.settle(end(outcome, Duration::ZERO, true, Vec::new()), target.retry.clone());
+                return;
+            }
+        };
+        let finished = attempt::send(target, worker, request).await;
+        let id = u64::try_from(seq).unwrap_or(0);
+        let judgement = target.health.ended(id, finished.outcome, is_probe, Instant::now());
+        target.note_change(judgement.changed);
+        target.metrics.attempt(finished.outcome.label());
+        if finished.outcome.is_success() {
+            let since = inbox.shared.clock.now().saturating_sub(received_at);
+            target
+                .metrics
+                .delivered(Duration::from_millis(u64::try_from(since).unwrap_or(0)));
+        }
+        let end = end(finished.outcome, finished.took, judgement.in_outage, finished.answer);
+        inbox.settle(end, target.retry.clone());
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.target.health.finish();
+        self.running.fetch_sub(1, Ordering::AcqRel);
+        self.inbox.shared.work.notify_one();
+    }
+}

@@ -1,0 +1,120 @@
+//! The file of the store: how it is opened, and its tables.
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::path::Path;
+use std::time::Duration;
+
+/// The version of the tables, in `PRAGMA user_version`. The previous release must be able to read the file.
+pub(super) const VERSION: i64 = 1;
+
+/// How long a statement waits for a checkpoint or for another process that reads the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The tables of version 1. `state` and `why_dead` are numbers of the model; times are milliseconds since 1970.
+///
+/// - `delivery`: one row for each stored webhook. `position` is its place in the order of its key. `target` is for
+///   several applications behind one route; it has one value now. `expires_at` is when its content is erased, or the
+///   whole row if it has none.
+/// - `body`: bodies apart, so that the rows of `delivery` stay small.
+/// - `attempt`: the last attempts of each delivery.
+/// - `known_id`: ids of stored webhooks; they outlive the rows.
+/// - `route`: what operators have set for a route.
+/// - `probe`: one row, written regularly, to notice a bad disk.
+const TABLES: &str = "
+CREATE TABLE delivery (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL,
+    route TEXT NOT NULL,
+    target TEXT NOT NULL DEFAULT '',
+    state INTEGER NOT NULL,
+    order_key BLOB,
+    position INTEGER NOT NULL,
+    next_at INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    tried_ms INTEGER NOT NULL,
+    wait_ms INTEGER NOT NULL,
+    why_dead INTEGER,
+    is_manual INTEGER NOT NULL DEFAULT 0,
+    received_at INTEGER NOT NULL,
+    settled_at INTEGER,
+    expires_at INTEGER,
+    reason TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    head BLOB
+);
+CREATE UNIQUE INDEX delivery_id ON delivery (route, id);
+CREATE INDEX delivery_due ON delivery (route, state, next_at) WHERE state < 3;
+CREATE INDEX delivery_open ON delivery (route, seq) WHERE state < 3;
+CREATE INDEX delivery_order ON delivery (route, order_key, position) WHERE order_key IS NOT NULL AND state < 3;
+CREATE INDEX delivery_expiry ON delivery (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE body (seq INTEGER PRIMARY KEY, content BLOB NOT NULL);
+CREATE TABLE attempt (
+    seq INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    took_ms INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    status INTEGER,
+    answer BLOB,
+    PRIMARY KEY (seq, number)
+) WITHOUT ROWID;
+CREATE TABLE known_id (
+    route TEXT NOT NULL,
+    id BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (route, id)
+) WITHOUT ROWID;
+CREATE INDEX known_id_expiry ON known_id (expires_at);
+CREATE TABLE route (name TEXT PRIMARY KEY, is_paused INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE probe (one INTEGER PRIMARY KEY CHECK (one = 1), written_at INTEGER NOT NULL);
+";
+
+/// Opens the store for the process that has its lock, creates its tables where it is new, and brings everything of its
+/// write-ahead log into the file: pages that an earlier process could not sync may look clean and be lost.
+///
+/// # Errors
+/// When the file cannot be opened, is not a database, or was written by a later release.
+pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let mut connection = connect(path)?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // Checkpoints have a thread of their own.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match version {
+        0 => {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            transaction.commit()?;
+        }
+        VERSION => {}
+        _ => return Err(rusqlite::Error::InvalidQuery),
+    }
+    checkpoint(&connection)?;
+    Ok(connection)
+}
+
+/// A further connection to an open store, for checkpoints.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Copies the write-ahead log into the file and empties it. Returns whether it is empty now; a reader or a writer can
+/// prevent that.
+///
+/// # Errors
+/// When the file cannot be read, written or synced.
+pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(busy == 0)
+}
