@@ -189,7 +189,7 @@ fn values(text: &str, separator: Option<char>, field: Option<&str>, prefix: Opti
                 );
             }
         }
-        if let Some(field) = field {
+        if field.is_some() {
             // `TS=…;H1=…`: the names of the parts in capitals.
             let parts: Vec<String> = text
                 .split(separator)
@@ -212,7 +212,6 @@ fn values(text: &str, separator: Option<char>, field: Option<&str>, prefix: Opti
             {
                 add("is the value twice, joined with a comma", (*first).to_owned());
             }
-            let _ = field;
         }
     }
     found

@@ -128,14 +128,7 @@ impl Routes {
             if !forced && settings.host.is_some() {
                 not_judged.push("the host");
             }
-            headers.extend(
-                HeaderValue::from_str(&known_host)
-                    .map(|host| (HOST, host))
-                    .ok()
-                    .into_iter()
-                    .take(1),
-            );
-            if forced && let Ok(host) = HeaderValue::from_str(&known_host) {
+            if let Ok(host) = HeaderValue::from_str(&known_host) {
                 headers.insert(HOST, host);
             }
         }
@@ -229,10 +222,7 @@ impl Routes {
         };
         let refuses = "The gateway refuses this request";
         let (cause, what, fix) = if rejection == Rejection::NoRoute {
-            let near = self
-                .all()
-                .iter()
-                .find_map(|route| near_miss(path, host, &route.settings));
+            let near = self.all().iter().find_map(|route| near_miss(path, &route.settings));
             let near = near.map_or_else(String::new, |near| format!(" {near}"));
             (
                 "no_route",
@@ -295,9 +285,8 @@ fn refused(rejection: Rejection, findings: Vec<Finding>, not_judged: Vec<&'stati
 }
 
 /// What is different between a request and a route that almost has its host and path.
-fn near_miss(path: &str, host: &str, route: &settings::Route) -> Option<String> {
+fn near_miss(path: &str, route: &settings::Route) -> Option<String> {
     let own = route.path.as_str();
-    let bare = host.split(':').next().unwrap_or(host);
     if own == path {
         return route
             .host
@@ -315,7 +304,6 @@ fn near_miss(path: &str, host: &str, route: &settings::Route) -> Option<String> 
     } else {
         return None;
     };
-    let _ = bare;
     Some(format!(
         "The path differs from that of the route `{}` in {what}.",
         route.name

@@ -67,7 +67,7 @@ fn spellings(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         };
         add(what, unquoted.trim().as_bytes());
         for label in ["=", ": ", ":", " "] {
-            if let Some((name, value)) = text.split_once(label).filter(|(name, _)| is_label(name)) {
+            if let Some((_, value)) = text.split_once(label).filter(|(name, _)| is_label(name)) {
                 let value = value.trim().trim_matches(QUOTES);
                 let what = if label == "=" {
                     "begins with the name of a variable"
@@ -75,7 +75,6 @@ fn spellings(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
                     "begins with the label that stands before it"
                 };
                 add(what, value.as_bytes());
-                let _ = name;
             }
         }
         if text.contains('%') {
