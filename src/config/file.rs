@@ -140,6 +140,7 @@ pub(super) struct Route {
     pub(super) secrets: OneOrMany<SecretReference>,
     pub(super) public_keys: OneOrMany<SecretReference>,
     pub(super) public_url: Option<String>,
+    pub(super) public_url_credentials: Option<SecretReference>,
     pub(super) custom: Option<scheme::SchemeDescription>,
     pub(super) tolerance: Option<Tolerance>,
     pub(super) replay: Replay,

@@ -36,7 +36,7 @@ pub(super) struct BufferedCheck {
     pub(super) timestamp_unix: Option<u64>,
     pieces: Vec<Piece>,
     /// Variants of the URL that may have been signed; one empty text where the payload has no URL.
-    urls: Vec<String>,
+    urls: Vec<Secret>,
     /// The query of a GET, for schemes that read a form.
     query: Option<Vec<u8>>,
     /// The hex SHA-256 of the body according to the URL.
@@ -131,7 +131,7 @@ impl BufferedCheck {
             timestamp_unix: values.timestamp_unix,
             pieces,
             urls: scheme.public_url.as_ref().map_or_else(
-                || vec![String::new()],
+                || vec![Secret::new(Vec::new())],
                 |url| url.candidates(&scheme.signed_target(head.target)),
             ),
             query: (in_query && scheme.reads_form()).then(|| query.to_vec()),
@@ -147,7 +147,7 @@ impl BufferedCheck {
     /// `SignatureMalformed` when the body does not have what the payload needs.
     pub(super) fn signed(&self, body: &[u8], secret: Option<&Secret>) -> Result<Zeroizing<Vec<u8>>, Rejection> {
         self.payload(
-            self.urls.first().map_or("", String::as_str),
+            self.urls.first().map_or(b"", Secret::expose),
             &self.content(&self.scheme, body)?,
             secret,
         )
@@ -252,7 +252,7 @@ impl BufferedCheck {
     /// The SHA-256 of the signed payload. No key is part of it: a plain digest's payload has a mark in place of the
     /// secret. Of several variants of the URL it is the first, whichever the sender signed.
     fn identity(&self, content: &Content<'_>) -> Result<[u8; 32], Rejection> {
-        let payload = self.payload(self.urls.first().map_or("", String::as_str), content, None)?;
+        let payload = self.payload(self.urls.first().map_or(b"", Secret::expose), content, None)?;
         Ok(Sha256::digest(&*payload).into())
     }
 
@@ -261,6 +261,7 @@ impl BufferedCheck {
         let mut found = Choice::from(0);
         let mut secret = 0u64;
         for url in &self.urls {
+            let url = url.expose();
             let shared = self.payload(url, content, None)?;
             if self.scheme.refuses_plain_payloads() && plain::is_plain(&shared) {
                 continue;
@@ -302,7 +303,7 @@ impl BufferedCheck {
     /// Builds the payload for one variant of the URL; `secret` for plain digests, `None` for a mark in its place.
     fn payload(
         &self,
-        url: &str,
+        url: &[u8],
         content: &Content<'_>,
         secret: Option<&Secret>,
     ) -> Result<Zeroizing<Vec<u8>>, Rejection> {
@@ -320,7 +321,7 @@ impl BufferedCheck {
     fn write_late_part(
         &self,
         part: &PayloadPart,
-        url: &str,
+        url: &[u8],
         content: &Content<'_>,
         secret: Option<&Secret>,
         out: &mut Vec<u8>,
@@ -331,7 +332,7 @@ impl BufferedCheck {
             PayloadPart::BodyHash(hash, encoding) => {
                 out.extend_from_slice(header::encode(&hash.digest(content.body), *encoding).as_bytes());
             }
-            PayloadPart::Url => out.extend_from_slice(url.as_bytes()),
+            PayloadPart::Url => out.extend_from_slice(url),
             PayloadPart::Secret => out.extend_from_slice(secret),
             PayloadPart::Json(pointer, optional) => match content.json.text(pointer) {
                 Some(text) => {

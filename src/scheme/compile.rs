@@ -16,7 +16,7 @@ use super::presets;
 use super::signed_parts::SignedParts;
 use super::template::{self, PayloadPart, PlaceholderValues};
 use super::types::SchemeFault;
-use super::url::PublicUrl;
+use super::url::{PublicUrl, UrlOfRoute};
 use super::weaknesses;
 use hyper::header::HeaderName;
 use std::sync::atomic::AtomicBool;
@@ -37,20 +37,11 @@ pub(super) fn compile(
         located(check_form_digest(&description)),
     );
     let description = spell_out_basic(spell_out_form_digest(description));
-    let parsed = parse(&description, url.public).and_then(|parsed| check(name, &description, parsed));
+    let parsed = parse(&description, url).and_then(|parsed| check(name, &description, parsed));
     let (_, (parsed, keys)) = both(usable, both(located(parsed), given.expand(name, &description)))?;
     let mut scheme = assemble(name, description, parsed, keys, given);
     scheme.is_path_fixed = url.is_path_fixed;
     Ok(scheme)
-}
-
-/// What a route says about the URL of its requests.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct UrlOfRoute<'u> {
-    /// The URL that the provider calls.
-    pub(super) public: Option<&'u str>,
-    /// Whether all requests of the route have the same path.
-    pub(super) is_path_fixed: bool,
 }
 
 /// Turns sentences about the description into faults.
@@ -149,7 +140,7 @@ fn spell_out_basic(mut description: SchemeDescription) -> SchemeDescription {
 ///
 /// # Errors
 /// All faults, each a sentence.
-fn parse(description: &SchemeDescription, public_url: Option<&str>) -> Result<Parsed, Vec<String>> {
+fn parse(description: &SchemeDescription, of_route: UrlOfRoute<'_>) -> Result<Parsed, Vec<String>> {
     let mut faults = Faults::default();
     let signature = faults.keep(location::signature(description.signature.clone().unwrap_or_default()));
     let has_list = signature.as_ref().is_some_and(is_list);
@@ -165,11 +156,14 @@ fn parse(description: &SchemeDescription, public_url: Option<&str>) -> Result<Pa
     let single_element_array = description.single.as_deref();
     let single_element_array = single_element_array.and_then(|text| faults.keep(JsonPointer::parse(text)));
     let unescape = description.url_unescape.as_deref().unwrap_or_default();
-    let url = public_url.and_then(|text| faults.keep(PublicUrl::parse(text, unescape, description.url_ports)));
+    let url = of_route.public.and_then(|text| {
+        let url = PublicUrl::parse(text, unescape, description.url_ports);
+        faults.keep(url.and_then(|url| url.with_credentials(of_route.credentials)))
+    });
     let values = PlaceholderValues {
         timestamp: timestamp.as_ref().map(location::timestamp_part),
         id: delivery_id.as_ref().and_then(|id| location::id_part(&id.0)),
-        has_url: public_url.is_some(),
+        has_url: of_route.public.is_some(),
     };
     let parts = faults.keep(parse_payload(description, &values)).unwrap_or_default();
     let reads_list = |part: &PayloadPart| matches!(part, PayloadPart::Field(_) | PayloadPart::ListedHeaders(_));

@@ -183,6 +183,7 @@ pub use description::{
 pub use states::{Aged, Presented};
 pub use types::SignaturePlace;
 pub use types::{HeadRef, KeyList, ListedKeys, NamedSecret, SchemeFault, SignRequest, Verified};
+pub use url::{CREDENTIALS_ELSEWHERE, CREDENTIALS_IN_URL, UrlOfRoute, credentials_problem};
 pub use verifier::Verifier;
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::plain;
 use super::template::{PayloadPart, SmallBuffer};
 use super::types::{HeadRef, Verified, contiguous};
 use crate::outcome::Rejection;
+use crate::secret::Secret;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl StreamingHead {
                         .public_url
                         .as_ref()
                         .map(|url| url.candidates(&scheme.signed_target(head.target)));
-                    into(urls.iter().flatten().next().map(String::as_bytes).unwrap_or_default());
+                    into(urls.iter().flatten().next().map(Secret::expose).unwrap_or_default());
                     return Ok(());
                 }
                 scheme

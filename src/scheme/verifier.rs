@@ -1,6 +1,6 @@
 //! A scheme with its keys, compiled once for a route.
 
-use super::compile::{self, UrlOfRoute};
+use super::compile;
 use super::compiled::{CompiledScheme, Coverage, SchemeKey};
 use super::delivery::DeliveryId;
 use super::description::{SchemeDescription, SignatureEncoding};
@@ -10,7 +10,9 @@ use super::keys::{self, VerificationKey};
 use super::location::SignatureLocation;
 use super::strength::Weakness;
 use super::types::{HeadRef, ListedKeys, NamedSecret, SchemeFault, SignRequest, SignaturePlace};
+use super::url::UrlOfRoute;
 use super::{facts, header, presets, sign};
+use crate::secret::Secret;
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use std::borrow::Cow;
@@ -46,18 +48,30 @@ impl Verifier {
         keys: Vec<NamedSecret>,
         public_url: Option<String>,
     ) -> Result<Self, Vec<String>> {
-        let given = GivenKeys { keys, secrets: None };
         let url = UrlOfRoute {
             public: public_url.as_deref(),
+            credentials: None,
             is_path_fixed: true,
         };
+        Self::with_url(provider, custom, keys, url)
+    }
+
+    /// Like [`Verifier::new`], with everything that a route says about its URL.
+    ///
+    /// # Errors
+    /// As [`Verifier::new`].
+    pub fn with_url(
+        provider: &str,
+        custom: Option<SchemeDescription>,
+        keys: Vec<NamedSecret>,
+        url: UrlOfRoute<'_>,
+    ) -> Result<Self, Vec<String>> {
+        let given = GivenKeys { keys, secrets: None };
         Self::compile(provider, custom, &given, url)
             .map_err(|faults| faults.into_iter().map(|fault| fault.text).collect())
     }
 
     /// Like [`Verifier::new`], for a route of a configuration. A key in the list of the other kind is a fault.
-    /// `is_path_fixed`: whether all requests of the route have the same path, so that nobody can move the end of a
-    /// signed URL.
     ///
     /// # Errors
     /// Every fault at once, with the index of the key that it concerns.
@@ -65,16 +79,11 @@ impl Verifier {
         provider: &str,
         custom: Option<SchemeDescription>,
         lists: ListedKeys,
-        public_url: Option<&str>,
-        is_path_fixed: bool,
+        url: UrlOfRoute<'_>,
     ) -> Result<Self, Vec<SchemeFault>> {
         let secrets = Some(lists.secrets.len());
         let mut keys = lists.secrets;
         keys.extend(lists.public_keys);
-        let url = UrlOfRoute {
-            public: public_url,
-            is_path_fixed,
-        };
         Self::compile(provider, custom, &GivenKeys { keys, secrets }, url)
     }
 
@@ -111,6 +120,12 @@ impl Verifier {
     #[must_use]
     pub fn description(&self) -> &SchemeDescription {
         &self.description
+    }
+
+    /// User and password of the signed URL.
+    #[must_use]
+    pub fn url_credentials(&self) -> Option<&Secret> {
+        self.scheme.public_url.as_ref()?.credentials()
     }
 
     /// Whether a verified request gets an [`identity`](super::Verified::identity), which costs one more hash of its

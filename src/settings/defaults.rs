@@ -136,6 +136,9 @@ pub const DEDUPE_WINDOW: Duration = DAY.saturating_mul(3);
 /// Name of the secret at `verify_token` of a route.
 pub const VERIFY_TOKEN_NAME: &str = "verify_token";
 
+/// Name of the secret at `public_url_credentials` of a route.
+pub const URL_CREDENTIALS_NAME: &str = "public_url_credentials";
+
 /// Port of an `http://` upstream if the URL has none.
 pub const HTTP_PORT: u16 = 80;
 

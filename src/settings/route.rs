@@ -32,6 +32,8 @@ pub struct Route {
     pub secrets: Vec<SecretInfo>,
     /// URL that the provider was given, for schemes that sign it.
     pub public_url: Option<String>,
+    /// Name and source of the user and password of that URL.
+    pub public_url_credentials: Option<SecretInfo>,
     /// Largest accepted difference between the signed time and the clock, in both directions. `None` accepts every age:
     /// the scheme has no timestamp, or the file sets `tolerance = "unlimited"`.
     pub tolerance: Option<Duration>,
@@ -130,6 +132,9 @@ impl Serialize for Route {
         table.serialize_entry("secrets", &self.secrets)?;
         if let Some(url) = &self.public_url {
             table.serialize_entry("public_url", url)?;
+        }
+        if let Some(credentials) = &self.public_url_credentials {
+            table.serialize_entry("public_url_credentials", credentials)?;
         }
         if self.verifier.has_timestamp() {
             let tolerance = self.tolerance.map_or_else(|| String::from("unlimited"), duration_text);

@@ -320,6 +320,7 @@ cases! {
     a_time_may_have_an_offset_without_a_colon = "c9-offset-without-colon",
     a_custom_time_without_a_tolerance_is_named = "f9-time-without-tolerance",
     a_secret_may_have_its_version_before_it = "c11-secret-shown-with-version",
+    the_signed_url_has_a_user_and_a_password = "c10-user-and-password-in-the-url",
     an_address_in_brackets_is_the_senders = "f3-bracketed-address",
     the_certificate_has_a_kind_of_key_that_the_sender_accepts = "e2-two-kinds-of-key-for-one-name",
     a_failed_handshake_is_logged_with_the_peer = "e3-failed-handshakes-are-not-told",

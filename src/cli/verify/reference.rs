@@ -8,7 +8,7 @@ use crate::config::{Loaded, Sources, inspect};
 use crate::gateway::diagnosis::judge::{CapturedHead, Judgement, Routes};
 use crate::gateway::diagnosis::{Capture, OtherSecret, Reference, guess_provider};
 use crate::gateway::snapshot::CompiledRoute;
-use crate::scheme::{NamedSecret, Verifier, presets};
+use crate::scheme::{NamedSecret, UrlOfRoute, Verifier, presets};
 use std::sync::Arc;
 
 /// What a captured request is compared with.
@@ -106,7 +106,7 @@ impl Compared {
         for other in routes.all().iter().filter(|other| !Arc::ptr_eq(other, &route)) {
             let secrets = read_again(&other.settings.secrets, &sources.environment)?;
             // The other route's secret may have been used with this route's scheme.
-            let rebuilt = rebuilt(&settings.verifier, secrets, settings.public_url.clone());
+            let rebuilt = rebuilt(&settings.verifier, secrets, settings.public_url.as_deref());
             other_secrets.push(OtherSecret {
                 description: format!("a secret of the route `{}`", other.settings.name),
                 verifier: rebuilt.unwrap_or_else(|_| other.settings.verifier.clone()),
@@ -137,7 +137,7 @@ impl Compared {
             rebuilt(
                 &self.reference.verifier,
                 vec![secret],
-                self.reference.public_url.clone(),
+                self.reference.public_url.as_deref(),
             )
             .map(|verifier| OtherSecret { description, verifier })
             .map_err(|faults| Failure::Usage(faults.join("\n")))
@@ -147,15 +147,16 @@ impl Compared {
 }
 
 /// The same scheme with other secrets.
-fn rebuilt(
-    verifier: &Verifier,
-    secrets: Vec<NamedSecret>,
-    public_url: Option<String>,
-) -> Result<Verifier, Vec<String>> {
+fn rebuilt(verifier: &Verifier, secrets: Vec<NamedSecret>, public_url: Option<&str>) -> Result<Verifier, Vec<String>> {
+    let url = UrlOfRoute {
+        public: public_url,
+        credentials: verifier.url_credentials(),
+        is_path_fixed: true,
+    };
     if presets::names().any(|name| name == verifier.name()) {
-        Verifier::new(verifier.name(), None, secrets, public_url)
+        Verifier::with_url(verifier.name(), None, secrets, url)
     } else {
-        Verifier::new("custom", Some(verifier.description().clone()), secrets, public_url)
+        Verifier::with_url("custom", Some(verifier.description().clone()), secrets, url)
     }
 }
 

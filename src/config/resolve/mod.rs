@@ -9,6 +9,8 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`route`] | `[[route]]` |
+//! | [`provider`] | `provider` of a route |
+//! | [`public_url`] | `public_url` and `public_url_credentials` of a route |
 //! | [`replay_policy`] | `replay` of a route |
 //! | [`route_http`] | `methods` and `reject_status` of a route |
 //! | [`inbox`] | `[inbox]`, and `delivery` of a route |
@@ -34,6 +36,8 @@ mod inbox;
 mod listener;
 mod network;
 mod path;
+mod provider;
+mod public_url;
 mod replay_policy;
 mod replay_store;
 mod route;

@@ -4,11 +4,10 @@ use super::Resolver;
 use super::challenge::{ChallengedScheme, SigningRoutes};
 use super::inbox::RouteContext;
 use super::upstream::NamedUpstreams;
-use crate::config::fault::{alternatives, closest};
 use crate::config::file::{self, RefusalDetail, RouteMode};
 use crate::config::value::{Keyword, OneOrMany, RequestRate, Tolerance};
 use crate::scheme::challenge::Challenge;
-use crate::scheme::{ListedKeys, Verifier, presets};
+use crate::scheme::{ListedKeys, UrlOfRoute, Verifier};
 use crate::settings::{Address, Dedupe, Drain, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, size_text};
 use hyper::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -149,6 +148,7 @@ impl Resolver<'_> {
                     refusal_detail: settings.refusal_detail,
                     secrets: scheme.keys,
                     public_url: written.public_url,
+                    public_url_credentials: scheme.credentials,
                     verify_token,
                 };
                 routes.push(route);
@@ -187,6 +187,7 @@ impl Resolver<'_> {
                 fix,
             );
         }
+        let credentials = self.public_url(key, written, is_path_fixed);
         let [secrets, public_keys] = lists;
         let secrets = self.secrets(&format!("{key}.secrets"), secrets, true);
         let public_keys = self.secrets(&format!("{key}.public_keys"), public_keys, false);
@@ -216,25 +217,20 @@ impl Resolver<'_> {
         }
         let digests = lists.secrets.iter().chain(&lists.public_keys);
         let digests = digests.map(|key| Sha256::digest(key.secret.expose()).into()).collect();
-        let public_path = written
-            .public_url
-            .as_deref()
-            .and_then(|url| url.split_once("://")?.1.split_once('/'));
-        if !is_path_fixed && public_path.is_some_and(|(_, path)| !path.is_empty()) {
-            self.report.fault(
-                format!("{key}.public_url"),
-                "it has a path and this route has many, so the signature of one path would be valid for all of them",
-                "write an exact `path` for the route, or only the origin as `public_url`, such as \"https://hooks.example.com\"",
-            );
-        }
         self.remark_on_secrets(&provider, &lists.secrets, &places);
         let place = |index: Option<usize>| index.and_then(|index| places.get(index)).map_or(key, String::as_str);
+        let Ok(credentials) = credentials else {
+            return None;
+        };
         match Verifier::for_route(
             &provider,
             written.custom.take(),
             lists,
-            written.public_url.as_deref(),
-            is_path_fixed,
+            UrlOfRoute {
+                public: written.public_url.as_deref(),
+                credentials: credentials.as_ref().map(|(_, secret)| secret),
+                is_path_fixed,
+            },
         ) {
             Ok(verifier) => {
                 for warning in verifier.warnings() {
@@ -247,6 +243,7 @@ impl Resolver<'_> {
                     verifier,
                     provider,
                     keys,
+                    credentials: credentials.map(|(info, _)| info),
                     digests,
                 })
             }
@@ -259,34 +256,6 @@ impl Resolver<'_> {
                 None
             }
         }
-    }
-
-    /// Whether the provider is known; records a fault if not.
-    fn check_provider(&mut self, key: &str, provider: &str) -> bool {
-        let known = || presets::names().chain(["custom"]);
-        if known().any(|name| name == provider) {
-            return true;
-        }
-        let lower = provider.to_ascii_lowercase();
-        let (problem, fix) = if let Some(reason) = unsupported(&lower) {
-            (
-                format!("there is no preset `{provider}`: {reason}"),
-                String::from("see docs/schemes.md for what can be verified"),
-            )
-        } else if let Some(meant) = closest(provider, known()) {
-            (
-                format!("unknown provider `{provider}`, did you mean `{meant}`?"),
-                String::new(),
-            )
-        } else {
-            let fix = format!(
-                "write {}; `custom` describes any other scheme",
-                alternatives(known(), "or")
-            );
-            (format!("unknown provider `{provider}`"), fix)
-        };
-        self.report.fault(format!("{key}.provider"), problem, fix);
-        false
     }
 
     /// The settings that need neither the path nor the upstream.
@@ -415,6 +384,8 @@ struct ResolvedScheme {
     provider: String,
     /// Names and sources of the keys, in the order of `verifier`.
     keys: Vec<SecretInfo>,
+    /// Name and source of the credentials of the signed URL.
+    credentials: Option<SecretInfo>,
     /// SHA-256 of every key.
     digests: Vec<[u8; 32]>,
 }
@@ -430,21 +401,6 @@ struct RouteSettings {
     body_timeout: Duration,
     reject_status: StatusCode,
     refusal_detail: bool,
-}
-/// Why the webhooks of a well-known provider cannot be verified, in lower case.
-fn unsupported(provider: &str) -> Option<&'static str> {
-    const FETCHED: &str =
-        "its signatures are made with keys that must be fetched from the provider, which hookgate does not do";
-    match provider {
-        "paypal" | "aws-sns" | "sns" | "plaid" | "azure-event-grid" | "fal" => Some(FETCHED),
-        "google-pubsub" | "pubsub" | "ms-graph" | "microsoft-graph" => {
-            Some("it sends a token that says nothing of the body, with keys that must be fetched from the provider")
-        }
-        "auth0" | "okta" => {
-            Some("it sends a fixed header and no signature; `custom` with `algorithm = \"token\"` compares it")
-        }
-        _ => None,
-    }
 }
 
 /// Whether the path of an upstream's URL is the path of its route, exact or without the `/*`.

@@ -123,7 +123,8 @@ fn rows(table: &str) -> Vec<&'static str> {
         Some(rest) => format!("upstreams.NAME{rest}"),
         None => table
             .replace("route.public_keys", "route.secrets")
-            .replace("route.verify_token", "route.secrets"),
+            .replace("route.verify_token", "route.secrets")
+            .replace("route.public_url_credentials", "route.secrets"),
     };
     all_rows()
         .into_iter()

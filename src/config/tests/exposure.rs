@@ -145,3 +145,49 @@ fn a_public_url_with_a_path_needs_an_exact_route() {
         square(path, url).config();
     }
 }
+
+/// A URL with a password is a fault that does not show it; the credentials come from a variable or a file.
+#[test]
+fn user_and_password_of_the_url_are_no_part_of_the_configuration() {
+    let square = |lines: &str| {
+        fixture("", LOOPBACK, "square", lines)
+            .variable("C", "user:canary1")
+            .variable("BAD", "canary@x")
+    };
+    let url = "public_url = \"https://h.example/a\"";
+    let good = square(&format!("{url}\npublic_url_credentials = {{ env = \"C\" }}"));
+    let loaded = good.inspect().unwrap();
+    assert!(!format!("{loaded:?}").contains("canary"));
+    assert_eq!(
+        good.printed()["route"][0]["public_url_credentials"],
+        serde_json::json!({"name": "public_url_credentials", "env": "C", "value": "[redacted]"})
+    );
+    for (lines, key, words) in [
+        (
+            "public_url = \"https://u:canary@h.example/a\"",
+            "public_url",
+            "public_url_credentials = { env",
+        ),
+        (
+            "public_url_credentials = { env = \"C\" }",
+            "public_url_credentials",
+            "no `public_url`",
+        ),
+        (
+            &format!("{url}\npublic_url_credentials = {{ env = \"BAD\" }}"),
+            "public_url_credentials",
+            "cannot stand in a URL",
+        ),
+        (
+            &format!("{url}\npublic_url_credentials = {{ env = \"NOWHERE\" }}"),
+            "public_url_credentials.env",
+            "not set",
+        ),
+    ] {
+        let faults = square(lines).faults();
+        let text = faults.to_string();
+        assert!(text.contains(words) && !text.contains("canary"), "{text}");
+        let [fault] = &faults.faults[..] else { panic!("{text}") };
+        assert_eq!(fault.key, format!("route[0].{key}"), "{text}");
+    }
+}

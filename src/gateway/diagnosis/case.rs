@@ -2,7 +2,7 @@
 
 use crate::http::message::Headers;
 use crate::outcome::Rejection;
-use crate::scheme::{HeadRef, NamedSecret, SchemeDescription, Verified, Verifier, presets};
+use crate::scheme::{HeadRef, NamedSecret, SchemeDescription, UrlOfRoute, Verified, Verifier, presets};
 use crate::secret::Secret;
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};
@@ -129,22 +129,23 @@ impl Case {
 
     /// The scheme with other secrets. `None` if it does not accept them.
     pub(super) fn with_secrets(&self, secrets: &[Vec<u8>]) -> Option<Verifier> {
-        self.rebuilt(secrets, self.public_url.clone())
+        self.rebuilt(secrets, self.public_url.as_deref())
     }
 
     /// The scheme with another URL.
-    pub(super) fn with_url(&self, public_url: String) -> Option<Verifier> {
+    pub(super) fn with_url(&self, public_url: &str) -> Option<Verifier> {
         self.rebuilt(&self.secret_bytes(), Some(public_url))
     }
 
     /// Another scheme with the same secrets. `None` if it does not accept them.
     pub(super) fn with_description(&self, description: SchemeDescription) -> Option<Verifier> {
-        self.described(description, &self.secret_bytes(), self.public_url.clone())
+        self.described(description, &self.secret_bytes())
     }
 
     /// The scheme of another provider with the same secrets. `None` if it does not accept them.
     pub(super) fn verifier_of(&self, provider: &str) -> Option<Verifier> {
-        Verifier::new(provider, None, numbered(&self.secret_bytes()), self.public_url.clone()).ok()
+        let url = self.url(self.public_url.as_deref());
+        Verifier::with_url(provider, None, numbered(&self.secret_bytes()), url).ok()
     }
 
     /// The bytes of all secrets.
@@ -154,30 +155,35 @@ impl Case {
     }
 
     /// The same scheme with other secrets, named by their numbers.
-    fn rebuilt(&self, secrets: &[Vec<u8>], public_url: Option<String>) -> Option<Verifier> {
+    fn rebuilt(&self, secrets: &[Vec<u8>], public_url: Option<&str>) -> Option<Verifier> {
         if secrets.is_empty() {
             return None;
         }
         if presets::names().any(|name| name == self.provider) {
-            Verifier::new(&self.provider, None, numbered(secrets), public_url).ok()
+            Verifier::with_url(&self.provider, None, numbered(secrets), self.url(public_url)).ok()
         } else {
             let description = self.verifier.description().clone();
-            Verifier::new("custom", Some(description), numbered(secrets), public_url).ok()
+            Verifier::with_url("custom", Some(description), numbered(secrets), self.url(public_url)).ok()
+        }
+    }
+
+    /// This URL with the credentials of the route.
+    fn url<'u>(&'u self, public_url: Option<&'u str>) -> UrlOfRoute<'u> {
+        UrlOfRoute {
+            public: public_url,
+            credentials: self.verifier.url_credentials(),
+            is_path_fixed: true,
         }
     }
 
     /// Another scheme with secrets, named by their numbers.
-    fn described(
-        &self,
-        mut description: SchemeDescription,
-        secrets: &[Vec<u8>],
-        public_url: Option<String>,
-    ) -> Option<Verifier> {
+    fn described(&self, mut description: SchemeDescription, secrets: &[Vec<u8>]) -> Option<Verifier> {
         // The id of a delivery has no part in verification, and a scheme of one's own may name only a signed one.
         if !description.payload.as_deref().unwrap_or_default().contains("{id}") {
             description.delivery_id = None;
         }
-        Verifier::new("custom", Some(description), numbered(secrets), public_url).ok()
+        let url = self.url(self.public_url.as_deref());
+        Verifier::with_url("custom", Some(description), numbered(secrets), url).ok()
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn variants(case: &Case) -> Vec<(Change, Verifier)> {
     let mut found = Vec::new();
     for (what, right) in candidates {
         if right != url
-            && let Some(verifier) = case.with_url(right.clone())
+            && let Some(verifier) = case.with_url(&right)
         {
             let change = Change::new(
                 "public_url",

@@ -1,6 +1,7 @@
 //! A key has a kind, and every algorithm takes one kind: what is refused at start, and what is said about it.
 
 use super::*;
+use crate::scheme::UrlOfRoute;
 use crate::scheme::strength::Weakness;
 
 const HMAC_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -27,7 +28,12 @@ fn faults_of(provider: &str, list: KeyList, key: &str) -> Vec<String> {
     let url = ["twilio", "square", "hubspot-v3"]
         .contains(&provider)
         .then_some("https://hooks.example.com");
-    let faults = Verifier::for_route(provider, None, lists, url, true)
+    let url = UrlOfRoute {
+        public: url,
+        credentials: None,
+        is_path_fixed: true,
+    };
+    let faults = Verifier::for_route(provider, None, lists, url)
         .err()
         .unwrap_or_default();
     assert!(faults.iter().all(|fault| fault.key == Some(0)), "{faults:?}");

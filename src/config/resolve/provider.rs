@@ -1,0 +1,51 @@
+//! `provider` of a route: the names that exist, and what is said about those that do not.
+
+use super::Resolver;
+use crate::config::fault::{alternatives, closest};
+use crate::scheme::presets;
+
+impl Resolver<'_> {
+    /// Whether the provider is known; records a fault if not.
+    pub(super) fn check_provider(&mut self, key: &str, provider: &str) -> bool {
+        let known = || presets::names().chain(["custom"]);
+        if known().any(|name| name == provider) {
+            return true;
+        }
+        let lower = provider.to_ascii_lowercase();
+        let (problem, fix) = if let Some(reason) = unsupported(&lower) {
+            (
+                format!("there is no preset `{provider}`: {reason}"),
+                String::from("see docs/schemes.md for what can be verified"),
+            )
+        } else if let Some(meant) = closest(provider, known()) {
+            (
+                format!("unknown provider `{provider}`, did you mean `{meant}`?"),
+                String::new(),
+            )
+        } else {
+            let fix = format!(
+                "write {}; `custom` describes any other scheme",
+                alternatives(known(), "or")
+            );
+            (format!("unknown provider `{provider}`"), fix)
+        };
+        self.report.fault(format!("{key}.provider"), problem, fix);
+        false
+    }
+}
+
+/// Why the webhooks of a well-known provider cannot be verified, in lower case.
+fn unsupported(provider: &str) -> Option<&'static str> {
+    const FETCHED: &str =
+        "its signatures are made with keys that must be fetched from the provider, which hookgate does not do";
+    match provider {
+        "paypal" | "aws-sns" | "sns" | "plaid" | "azure-event-grid" | "fal" => Some(FETCHED),
+        "google-pubsub" | "pubsub" | "ms-graph" | "microsoft-graph" => {
+            Some("it sends a token that says nothing of the body, with keys that must be fetched from the provider")
+        }
+        "auth0" | "okta" => {
+            Some("it sends a fixed header and no signature; `custom` with `algorithm = \"token\"` compares it")
+        }
+        _ => None,
+    }
+}
