@@ -19,6 +19,7 @@
 //! | [`healthcheck`] | asks a running gateway whether it is ready |
 //! | [`completions`] | prints a completion script for a shell |
 //! | [`check`] | validates the configuration and prints it |
+//! | [`route_lines`] | the URLs of each route and where it forwards, for `serve` |
 //! | [`file_watch`] | detects changed configuration files, for reloads |
 //! | [`signing`] | arguments and readers shared by `sign`, `send` and `verify` |
 //! | [`client`] | the HTTP client of `send` and `demo` |
@@ -31,6 +32,7 @@ mod demo;
 mod file_watch;
 mod healthcheck;
 mod providers;
+mod route_lines;
 mod send;
 mod serve;
 mod sign;

@@ -1,13 +1,14 @@
 //! `hookgate serve`: loads the configuration and runs the gateway. SIGHUP reloads; SIGTERM and SIGINT drain.
 
 use super::file_watch::FileWatch;
+use super::route_lines::{RouteLine, RouteLines};
 use super::terminal::Paint;
 use super::{CommandResult, Failure, block_on};
 use crate::config::{self, Loaded, Sources};
 use crate::server::process;
 use crate::server::systemd::{Handover, ServiceManager};
 use crate::server::{self, DrainReport, Inputs, Started};
-use crate::settings::Config;
+use crate::settings::{Config, Log, LogFormat};
 use crate::telemetry::logging;
 use crate::telemetry::metrics::RequestTotals;
 use std::io::{self, IsTerminal as _};
@@ -23,8 +24,9 @@ pub(super) fn run(sources: Sources) -> CommandResult {
     // works.
     let memory_warning = process::hide_memory();
     let handover = Handover::from_environment(&sources.environment).map_err(Failure::Failed)?;
-    let Loaded { config, files, .. } =
+    let Loaded { mut config, files, .. } =
         config::inspect(&sources).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    adapt_format(&mut config.log);
     block_on(serve(config, handover, sources, FileWatch::new(files), memory_warning))?
 }
 
@@ -55,6 +57,7 @@ async fn serve(
     let (reload, reloads) = mpsc::channel(1);
     let manager = handover.manager.clone();
     tokio::spawn(reload_on(hangup, file_watch, sources, logging, manager, reload));
+    let routes = RouteLines::new(&config);
     match server::serve(
         Inputs {
             config,
@@ -63,7 +66,7 @@ async fn serve(
             reloads,
             shutdown: stop(terminate, interrupt),
         },
-        announce,
+        |started| announce(started, &routes),
     )
     .await
     {
@@ -99,8 +102,19 @@ fn conclude(report: &DrainReport) -> ExitCode {
     }
 }
 
-/// Logs the addresses of all listeners.
-fn announce(started: &Started) {
+/// Chooses the format for people on a terminal, unless the file sets one. A person reads then; a log collector reads
+/// from a pipe or a file.
+fn adapt_format(log: &mut Log) {
+    if log.is_format_default && io::stderr().is_terminal() && io::stdout().is_terminal() {
+        log.format = LogFormat::Human;
+    }
+}
+
+/// Logs each route with its URLs, then the addresses of all listeners.
+fn announce(started: &Started, routes: &RouteLines) {
+    for RouteLine { name, urls, upstream } in routes.lines(&started.listeners) {
+        tracing::info!(route = %name, %urls, %upstream, "serving");
+    }
     for (name, address) in &started.listeners {
         tracing::info!(%name, %address, "listening");
     }
@@ -145,7 +159,8 @@ async fn reload_on(
         file_watch.refresh();
         manager.reloading();
         let new = match config::inspect(&sources) {
-            Ok(Loaded { config, files, .. }) => {
+            Ok(Loaded { mut config, files, .. }) => {
+                adapt_format(&mut config.log);
                 file_watch.set_files(files);
                 if let Err(error) = logging.reload(&config.log) {
                     tracing::error!(%error, "the log filter is not changed");

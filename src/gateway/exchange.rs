@@ -66,8 +66,24 @@ impl Recorder {
         self.is_ending.store(true, Ordering::Relaxed);
     }
 
-    /// Records a request whose head could not be read, in the metrics and in the audit log.
+    /// Records a request whose head could not be read and that is answered with the status of `failure`, in the metrics
+    /// and in the audit log.
     pub fn unread(&self, downstream: &Downstream, failure: UnreadHead) {
+        self.record_unread(downstream, failure, None, Some(failure.status()));
+    }
+
+    /// Records an HTTP/2 connection that is ended with a GOAWAY, because what its peer sends cannot be read as requests.
+    pub fn unread_http2(&self, downstream: &Downstream, failure: UnreadHead) {
+        self.record_unread(downstream, failure, Some("HTTP/2"), None);
+    }
+
+    fn record_unread(
+        &self,
+        downstream: &Downstream,
+        failure: UnreadHead,
+        protocol: Option<&'static str>,
+        status: Option<StatusCode>,
+    ) {
         let counters = &self.metrics.malformed_requests;
         match failure {
             UnreadHead::Syntax => counters.syntax.inc(),
@@ -79,6 +95,8 @@ impl Recorder {
                 refused_unix_ms: clock::unix_now_ms(),
                 peer: downstream.origin.peer,
                 listener: &downstream.listener,
+                protocol,
+                status,
                 failure,
             };
             log.record_unread(downstream.worker, &unread);

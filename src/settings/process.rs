@@ -117,6 +117,9 @@ pub struct Drain {
 pub struct Log {
     /// Human-readable or JSON.
     pub format: LogFormat,
+    /// Whether `format` is the default, in place of which `serve` uses [`LogFormat::Human`] on a terminal.
+    #[serde(skip)]
+    pub is_format_default: bool,
     /// Filter directives of the `tracing` library (`info`, `hookgate=debug`).
     pub filter: String,
     /// Which exchanges get an audit line.

@@ -5,6 +5,7 @@ use super::ascii::{self, DateText, number, seconds, signed, string};
 use super::asked::Asked;
 use crate::http::unread_head::UnreadHead;
 use crate::outcome::Outcome;
+use hyper::StatusCode;
 use std::io::Write as _;
 use std::net::IpAddr;
 
@@ -35,6 +36,10 @@ pub struct UnreadRequest<'a> {
     pub peer: Option<IpAddr>,
     /// The name of the listener.
     pub listener: &'a str,
+    /// The version of HTTP, if it is known.
+    pub protocol: Option<&'static str>,
+    /// The status that the sender was given; `None` when the connection was ended without one.
+    pub status: Option<StatusCode>,
     /// Why it could not be read.
     pub failure: UnreadHead,
 }
@@ -99,9 +104,11 @@ pub(super) fn json(out: &mut Vec<u8>, date: &mut DateText, names: AuditNames<'_>
 pub(super) fn json_unread(out: &mut Vec<u8>, date: &mut DateText, unread: &UnreadRequest<'_>) {
     begin(out, date, unread.refused_unix_ms);
     out.extend_from_slice(b",\"route\":\"\"");
-    origin(out, unread.peer, unread.listener, None);
-    out.extend_from_slice(b",\"status\":");
-    number(out, unread.failure.status().as_u16().into());
+    origin(out, unread.peer, unread.listener, unread.protocol);
+    if let Some(status) = unread.status {
+        out.extend_from_slice(b",\"status\":");
+        number(out, status.as_u16().into());
+    }
     decision(out, "rejected", unread.failure.reason());
     out.extend_from_slice(b"}\n");
 }
@@ -140,11 +147,7 @@ fn address(out: &mut Vec<u8>, peer: IpAddr) {
 /// Appends the line of an exchange for people: what was asked and answered first, then what explains it.
 pub(super) fn human(out: &mut Vec<u8>, date: &mut DateText, names: AuditNames<'_>, outcome: &Outcome) {
     date.write(out, outcome.received_unix_ms);
-    out.push(b' ');
-    match outcome.status {
-        Some(status) => number(out, status.as_u16().into()),
-        None => out.extend_from_slice(b"---"),
-    }
+    status(out, outcome.status);
     for part in [
         &b" "[..],
         names.asked.method(),
@@ -191,11 +194,22 @@ pub(super) fn human(out: &mut Vec<u8>, date: &mut DateText, names: AuditNames<'_
 /// Appends the line of a request whose head could not be read, for people.
 pub(super) fn human_unread(out: &mut Vec<u8>, date: &mut DateText, unread: &UnreadRequest<'_>) {
     date.write(out, unread.refused_unix_ms);
-    out.push(b' ');
-    number(out, unread.failure.status().as_u16().into());
+    status(out, unread.status);
     words(out, &[" - rejected ", unread.failure.reason()]);
     peer_and_listener(out, unread.peer, unread.listener);
+    if let Some(protocol) = unread.protocol {
+        words(out, &[" protocol=", protocol]);
+    }
     out.push(b'\n');
+}
+
+/// Appends the status, or three hyphens for an end without one.
+fn status(out: &mut Vec<u8>, status: Option<StatusCode>) {
+    out.push(b' ');
+    match status {
+        Some(status) => number(out, status.as_u16().into()),
+        None => out.extend_from_slice(b"---"),
+    }
 }
 
 fn words(out: &mut Vec<u8>, words: &[&str]) {

@@ -148,6 +148,7 @@ mod tests {
     fn log(format: LogFormat, filter: &str) -> Log {
         Log {
             format,
+            is_format_default: false,
             filter: filter.into(),
             audit: Audit::All,
         }

@@ -16,13 +16,13 @@
 //! | [`inbox`] | `[inbox]`, and `delivery` of a route |
 //! | [`dedupe`] | `dedupe` of a route |
 //! | [`challenge`] | `challenge` and `verify_token` of a route |
+//! | [`exposure`] | warnings of what is more exposed than it need be |
 //! | [`upstream`] | `[upstreams.NAME]` and `upstream` of a route |
 //! | [`upstream_servers`] | `url`, `ejection` and `health_check` of an upstream |
 //! | [`upstream_url`] | from text to a target |
 //! | [`route_pattern`] | `host` and `path` of a route |
 //! | [`listener`] | `[[listen]]` and `[admin]` |
 //! | [`replay_store`] | `[replay]` |
-//! | [`exposure`] | warnings of what is more exposed than it need be |
 //! | [`network`] | lists of networks, single addresses and presets |
 //! | [`secret`] | secrets and public keys |
 //! | [`path`] | syntax of paths |
@@ -209,6 +209,7 @@ impl Resolver<'_> {
             );
         }
         Log {
+            is_format_default: log.format.is_none(),
             format: log.format.map_or(defaults::LOG_FORMAT, |Keyword(format)| format),
             filter,
             audit: log.audit.map_or(defaults::AUDIT, |Keyword(audit)| audit),

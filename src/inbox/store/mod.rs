@@ -10,11 +10,11 @@
 //! | [`command`] | what the writer is asked, and its answers |
 //! | [`upkeep`] | what is done to the rows at a start and at intervals |
 //! | [`rows`] | what each command does to the rows |
-//! | [`types`] | what the store is given, and what it returns |
 //! | [`schema`] | the tables, and how the file is opened |
 //! | [`shared`] | what the writer shares with the rest of the inbox |
 //! | [`status`] | whether the store accepts webhooks, and its figures |
 //! | [`changes`] | counts by route and state |
+//! | [`types`] | what the store is given, and what it returns |
 
 pub mod changes;
 mod checkpoints;

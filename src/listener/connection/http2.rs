@@ -21,6 +21,7 @@ use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub async fn serve<S>(
     let activity = Activity::new();
     let service = Exchanges {
         gateway: gateway.clone(),
-        downstream,
+        downstream: downstream.clone(),
         activity: activity.clone(),
         limits: limits.head,
     };
@@ -77,8 +78,11 @@ pub async fn serve<S>(
             if watchdog.must_shut_down(cx) {
                 connection.as_mut().graceful_shutdown();
             }
-            // The result does not matter: hyper has answered what it refuses on the stream itself.
-            if connection.as_mut().poll(cx).is_ready() {
+            if let Poll::Ready(end) = connection.as_mut().poll(cx) {
+                // hyper has answered with a GOAWAY. What it refuses with a reset of one stream is not reported.
+                if end.is_err_and(|error| is_protocol_error(&error)) {
+                    gateway.recorder.unread_http2(&downstream, UnreadHead::Syntax);
+                }
                 return Poll::Ready(());
             }
             if activity.is_flooded() {
@@ -91,8 +95,11 @@ pub async fn serve<S>(
                 // The first time, the peer gets a GOAWAY and 2 more seconds; then the connection is dropped. This also
                 // applies while a head seems to be arriving, because the bytes may be a PING or a WINDOW_UPDATE of an
                 // idle connection.
-                WaitingFor::Idle | WaitingFor::RequestHead if !sent_goaway => {
+                waiting_for @ (WaitingFor::Idle | WaitingFor::RequestHead) if !sent_goaway => {
                     sent_goaway = true;
+                    if waiting_for == WaitingFor::RequestHead {
+                        gateway.recorder.unread_http2(&downstream, UnreadHead::Timeout);
+                    }
                     connection.as_mut().graceful_shutdown();
                     watchdog.grant_more_time();
                 }
@@ -101,6 +108,15 @@ pub async fn serve<S>(
         }
     })
     .await;
+}
+
+/// Whether a connection ended because of what its peer sent: not by the peer's own GOAWAY, and not because the stream
+/// failed.
+fn is_protocol_error(error: &hyper::Error) -> bool {
+    error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>())
+        .is_some_and(|error| error.is_library() && error.is_go_away())
 }
 
 /// Enforces the timeouts that hyper does not have, for idle connections, slow heads, and peers that do not read. It

@@ -261,6 +261,8 @@ fn a_request_that_could_not_be_read_has_a_line() {
         refused_unix_ms: 1_671_552_777_089,
         peer: Some("192.0.2.1".parse().unwrap()),
         listener: "public",
+        protocol: None,
+        status: Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
         failure: UnreadHead::TooLarge,
     };
     let mut json = Vec::new();
@@ -278,6 +280,25 @@ fn a_request_that_could_not_be_read_has_a_line() {
     assert_eq!(
         String::from_utf8(human).unwrap(),
         "2022-12-20T16:12:57.089Z 431 - rejected head_too_large peer=192.0.2.1 listener=public\n"
+    );
+    let ended = UnreadRequest {
+        protocol: Some("HTTP/2"),
+        status: None,
+        failure: UnreadHead::Syntax,
+        ..unread
+    };
+    let mut json = Vec::new();
+    audit_line::json_unread(&mut json, &mut DateText::default(), &ended);
+    assert!(
+        String::from_utf8(json)
+            .unwrap()
+            .contains(r#""protocol":"HTTP/2","verdict":"rejected","reason":"syntax""#)
+    );
+    let mut human = Vec::new();
+    audit_line::human_unread(&mut human, &mut DateText::default(), &ended);
+    assert_eq!(
+        String::from_utf8(human).unwrap(),
+        "2022-12-20T16:12:57.089Z --- - rejected syntax peer=192.0.2.1 listener=public protocol=HTTP/2\n"
     );
 }
 

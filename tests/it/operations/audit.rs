@@ -1,8 +1,11 @@
 //! Audit lines: what was asked, what was answered, and what happened to requests that have no answer.
 
+use crate::support::frames;
 use crate::support::http2::{Http2, run};
+use crate::support::tools::repository;
 use crate::support::{Gate, Setup, Upstream, Webhook};
 use rustix::process::Signal;
+use std::collections::BTreeMap;
 
 /// Every refusal says what was asked and answered, over both versions of HTTP.
 #[test]
@@ -108,4 +111,143 @@ fn an_exchange_cut_off_by_the_end_of_the_drain_says_so() {
         (&1.into(), &1.into(), &1.into()),
         "{last}"
     );
+}
+
+/// Over HTTP/2 a connection that cannot be read ends without an answer, and has a line too.
+#[test]
+fn an_http2_connection_that_cannot_be_read_has_a_line() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).limits("head_timeout = \"1s\"").start();
+    // A HEADERS frame on stream 0 (RFC 9113, 6.2), and a header block that HPACK does not allow (RFC 7541, 6.1).
+    for (at, faulty) in [
+        frames::frame(frames::HEADERS, frames::END_HEADERS, 0, &[0x82]),
+        frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &[0x80]),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mut client = frames::connect(&gateway);
+        client.send(faulty);
+        assert!(frames::read_until(&mut client, |frame| frame.kind == frames::GOAWAY).is_some());
+        let lines = gateway.wait_for_audit_lines("syntax", at + 1);
+        let line = lines.last().unwrap();
+        assert_eq!(
+            (&line["protocol"], &line["listener"]),
+            (&"HTTP/2".into(), &"tls".into())
+        );
+        assert!(line["status"].is_null(), "{line}");
+    }
+    let mut silent = frames::connect(&gateway);
+    assert!(frames::read_until(&mut silent, |frame| frame.kind == frames::GOAWAY).is_some());
+    let line = &gateway.wait_for_audit_lines("head_timeout", 1)[0];
+    assert_eq!(line["protocol"], "HTTP/2");
+    // The end of a connection by its peer is no fault.
+    let status = run(async {
+        let mut client = Http2::connect(&gateway).await;
+        client.exchange(&Webhook::new("{}")).await.unwrap().status
+    });
+    assert_eq!(status, 200);
+    gateway.wait_for_audit_lines("none", 1);
+    gateway.wait_for_metric("hookgate_malformed_requests_total", &[("kind", "syntax")], 2.0);
+}
+
+/// The fields of a table of docs/monitoring.md, after the line `marker`: for each the word for its type and the word for
+/// the lines that have it.
+fn documented(marker: &str) -> BTreeMap<String, (String, String)> {
+    let text = std::fs::read_to_string(repository("docs/monitoring.md")).unwrap();
+    let table = text.split(marker).nth(1).unwrap().trim_start();
+    let rows = table.split("\n\n").next().unwrap().lines().skip(2);
+    let cells = |row: &str| row.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    rows.map(cells)
+        .map(|cells| {
+            (
+                cells[1].trim_matches('`').to_owned(),
+                (cells[2].clone(), cells[3].clone()),
+            )
+        })
+        .collect()
+}
+
+/// Compares the fields of `line` with those that the table lists for lines of these `kinds`, and their types.
+fn assert_documented(line: &serde_json::Value, table: &BTreeMap<String, (String, String)>, kinds: &[&str]) {
+    let found: Vec<&String> = line.as_object().unwrap().keys().collect();
+    let expected = table.iter().filter(|(_, (_, lines))| kinds.contains(&lines.as_str()));
+    let mut expected: Vec<&String> = expected.map(|(name, _)| name).collect();
+    expected.sort();
+    let mut sorted = found.clone();
+    sorted.sort();
+    assert_eq!(sorted, expected, "{line}");
+    for name in found {
+        let fits = match table[name].0.as_str() {
+            "text" => line[name].is_string(),
+            "integer" => line[name].is_i64(),
+            "number" => line[name].is_number(),
+            other => panic!("{name}: {other}"),
+        };
+        assert!(fits, "{name} in {line}");
+    }
+}
+
+/// Real lines have exactly the fields that the document lists, for each of the kinds of lines that it names.
+#[test]
+fn real_lines_have_exactly_the_documented_fields() {
+    let table = documented("<!-- fields: request -->\n");
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url())
+        .replay("store = \"redis://127.0.0.1:1\"\non_store_failure = \"accept\"")
+        .start();
+    assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).status, 200);
+    assert_eq!(
+        gateway.exchange(&Webhook::new("{}").signature(None).bytes()).status,
+        401
+    );
+    gateway.connect().send(b"nonsense\r\n\r\n");
+    let forwarded = &gateway.wait_for_audit_lines("none", 1)[0];
+    let refused = &gateway.wait_for_audit_lines("signature_missing", 1)[0];
+    let unread = &gateway.wait_for_audit_lines("syntax", 1)[0];
+    assert_documented(
+        forwarded,
+        &table,
+        &[
+            "all",
+            "head read",
+            "answered",
+            "verification",
+            "verified",
+            "upstream",
+            "store failed",
+        ],
+    );
+    assert_documented(refused, &table, &["all", "head read", "answered"]);
+    assert_documented(unread, &table, &["all", "answered"]);
+    let named: Vec<&str> = table.values().map(|(_, lines)| lines.as_str()).collect();
+    let known = [
+        "all",
+        "head read",
+        "answered",
+        "verification",
+        "verified",
+        "upstream",
+        "store failed",
+    ];
+    assert!(named.iter().all(|lines| known.contains(lines)), "{named:?}");
+
+    let log_table = documented("<!-- fields: log -->\n");
+    let text = std::fs::read_to_string(repository("docs/monitoring.md")).unwrap();
+    let schemas = text
+        .split("| our field |")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    for name in table.keys().chain(log_table.keys()) {
+        let rows = schemas.matches(&format!("\n| `{name}` |")).count();
+        assert_eq!(rows, 1, "{name} has a row in the table of schemas");
+    }
+    for line in gateway.logs.objects().iter().filter(|line| line["kind"] == "log") {
+        for (name, (kind, _)) in &log_table {
+            assert!(kind == "text" && line[name].is_string(), "{name} in {line}");
+        }
+    }
 }

@@ -15,3 +15,4 @@ mod outputs;
 mod reload;
 mod series;
 mod supply;
+mod terminal;

@@ -245,7 +245,7 @@ impl Drop for Gateway {
 }
 
 /// The address in a `listening` line of the named listener, in JSON or in the format for people.
-fn listening(line: &str, name: &str) -> Option<SocketAddr> {
+pub(crate) fn listening(line: &str, name: &str) -> Option<SocketAddr> {
     if !line.contains("listening") {
         return None;
     }

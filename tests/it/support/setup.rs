@@ -14,6 +14,7 @@ pub(crate) struct Setup {
     top: String,
     listener: String,
     admin: String,
+    log: String,
     limits: String,
     drain: String,
     replay: String,
@@ -41,6 +42,7 @@ impl Setup {
             top: String::new(),
             listener: String::new(),
             admin: String::new(),
+            log: r#"format = "json""#.into(),
             limits: String::new(),
             drain: String::new(),
             replay: String::new(),
@@ -63,6 +65,12 @@ impl Setup {
     /// Lines of the plain listener's table.
     pub(crate) fn listener(mut self, lines: &str) -> Self {
         push(&mut self.listener, lines);
+        self
+    }
+
+    /// Lines of `[log]`, in place of `format = "json"`.
+    pub(crate) fn log(mut self, lines: &str) -> Self {
+        self.log = lines.to_owned();
         self
     }
 
@@ -193,6 +201,7 @@ impl Setup {
             top,
             listener,
             admin,
+            log,
             limits,
             drain,
             replay,
@@ -222,7 +231,7 @@ address = "127.0.0.1:0"
 {admin}
 
 [log]
-format = "json"
+{log}
 
 [limits]
 {limits}
