@@ -24,8 +24,8 @@ test: test-apps ## install what the tests need, then run every test
 	  echo cargo test; cargo test --lib --bins && cargo test --test it -- --test-threads=2; \
 	fi
 
-# Protocol tests that start a real server or proxy, which `make test-apps` installs. `make test-quick` leaves them out.
-WITH_TOOLS := servers:: haproxy protocol::differential::
+# Protocol tests that start a real server, proxy or client, which `make test-apps` installs. `make test-quick` leaves them out.
+WITH_TOOLS := servers:: haproxy protocol::clients:: protocol::differential::
 
 # Nothing is installed for these tests: no applications, no Redis, no Prometheus, no root.
 test-quick: ## library and protocol tests only; needs no tools, takes less than a minute after the build
@@ -48,10 +48,10 @@ example-%: $(APPS)/debian.stamp
 # Debian packages for the tests. libfaketime changes the wall clock of the tested gateway. openssl offers TLS versions and
 # ciphers that a server must refuse. puma and WEBrick show how an application reads a forwarded request. Replicas share a
 # redis-server. iproute2 and util-linux create network namespaces with a name server of the test, or with a cut link.
-# Prometheus checks metrics, rules and dashboard. HAProxy sends PROXY protocol headers.
+# Prometheus checks metrics, rules and dashboard. HAProxy sends PROXY protocol headers, curl sends uploads that are refused.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server haproxy valgrind
+	tests/apps/packages curl libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server haproxy valgrind
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt

@@ -6,6 +6,7 @@
 //! end.
 
 use super::activity::{ActiveExchange, Activity, ObservedStream, WaitingFor};
+use super::http2_body::RequestBody;
 use super::{ConnectionLimits, LINGER_TIMEOUT, ShutdownWatch, Timeouts, run_catching_panics};
 use crate::gateway::answer::AnswerBody;
 use crate::gateway::{Downstream, Gateway, refusal};
@@ -192,6 +193,7 @@ impl Exchanges {
     /// before it is copied.
     fn start(&self, request: Request<Incoming>) -> BoxedExchange {
         let (gateway, downstream) = (self.gateway.clone(), self.downstream.clone());
+        let request = request.map(RequestBody::new);
         let size = message::FieldsSize::of(request.headers());
         if size.fields > self.limits.fields {
             gateway.recorder.unread(&downstream, UnreadHead::TooLarge);

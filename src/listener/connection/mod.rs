@@ -11,6 +11,7 @@
 //! | [`request_body`] | the body of an HTTP/1.1 request, read from its connection |
 //! | [`buffered_stream`] | the stream of an HTTP/1.1 connection with its buffers |
 //! | [`http2`] | an HTTP/2 connection |
+//! | [`http2_body`] | the body of an HTTP/2 request; discards what is left unread |
 //! | [`activity`] | what an HTTP/2 connection is waiting for |
 //! | [`control_frames`] | finds floods of HTTP/2 control frames |
 
@@ -19,6 +20,7 @@ mod buffered_stream;
 mod control_frames;
 pub mod http1;
 pub mod http2;
+mod http2_body;
 mod request_body;
 
 use crate::gateway::Gateway;
@@ -37,10 +39,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-/// How long [`close_after_last_response`] discards input. The sender may still be sending after the last response;
-/// closing the socket immediately would reset the connection and destroy the response on its way.
+/// How long input is discarded after the last response of a connection, and after an early answer on an HTTP/2 stream.
+/// The sender may still be sending; an immediate reset of the connection or stream would destroy the response on its
+/// way. Two seconds are several round trips to any place.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
-/// The most bytes that [`close_after_last_response`] discards.
+/// The most bytes that are discarded in this time: the limit of a body where the provider has no larger one.
 const LINGER_BYTES: u64 = 1024 * 1024;
 
 /// The limits of one connection.

@@ -3,7 +3,9 @@
 mod aliasing;
 mod answers;
 mod bounds;
+mod clients;
 mod differential;
+mod early_answers;
 mod fairness;
 mod framing;
 mod http2_fields;
