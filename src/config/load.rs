@@ -7,6 +7,7 @@ use super::layers::{Origins, Sources, merge};
 use super::resolve::{Resolved, resolve};
 use super::service_credential;
 use crate::settings::Config;
+use crate::time::clock;
 use std::path::{Path, PathBuf};
 
 /// A valid configuration with what `check` and the reload need.
@@ -57,7 +58,7 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         config,
         mut files,
         report,
-    } = resolve(file, &sources.environment, base, report);
+    } = resolve(file, &sources.environment, base, clock::unix_now(), report);
     if !report.faults.is_empty() {
         return Err(faults(sources, report, files, &document, &origins));
     }

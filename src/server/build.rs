@@ -127,8 +127,10 @@ async fn build_gateway(
         }
         None => None,
     };
-    let snapshot = Snapshot::compile(routes, None, config.workers, inbox.as_ref(), metrics, tls::connector)
-        .map_err(StartError::Tls)?;
+    let snapshot = Snapshot::compile(routes, None, config.workers, inbox.as_ref(), metrics, |upstream| {
+        tls::connector(upstream).map_err(|fault| fault.to_string())
+    })
+    .map_err(StartError::Tls)?;
     upstreams::start_new(&snapshot, None).await;
     listener_setup::update_metrics(metrics, listeners, &snapshot);
     let guard = replay_guard(config, metrics)?;
@@ -227,7 +229,7 @@ fn replay_guard(config: &Config, metrics: &Metrics) -> Result<Guard, StartError>
         return Ok(Guard::Memory(memory));
     };
     let tls = if settings.tls {
-        Some(tls::store_connector(settings.ca.as_deref()).map_err(|fault| StartError::Tls(vec![fault]))?)
+        Some(tls::store_connector(settings.ca.as_deref()).map_err(|fault| StartError::Tls(vec![fault.to_string()]))?)
     } else {
         None
     };

@@ -57,7 +57,7 @@ async fn apply(new: Config, started: &Config, gateway: &Gateway, listeners: &[Li
         started.workers,
         gateway.inbox.as_ref(),
         metrics,
-        tls::connector,
+        |upstream| tls::connector(upstream).map_err(|fault| fault.to_string()),
     )
     .map_err(|faults| faults.join("\n"))?;
     // Reads all files before it replaces anything.

@@ -5,7 +5,9 @@
 //! replacement breaks no handshake. A reload that finds unchanged files and settings keeps the active configuration.
 //! Any other reload creates new ticket keys, so that no session from before the change can be resumed.
 
-use super::{FailedHandshake, LoadedCertificate, Stream, certificate, chain, content_hash, provider, roots};
+use super::key_pair::parse;
+use super::pem_file::certificates;
+use super::{FailedHandshake, FileFault, LoadedCertificate, Stream, certificate, content_hash, provider, roots};
 use crate::settings::{ClientAuth, ListenerTls, TlsVersion};
 use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
@@ -106,7 +108,7 @@ fn read_all(tls: &ListenerTls) -> (Vec<LoadedCertificate>, Vec<String>) {
     for files in &tls.certificates {
         match certificate(files) {
             Ok(certificate) => certificates.push(certificate),
-            Err(fault) => faults.push(fault),
+            Err(fault) => faults.push(fault.to_string()),
         }
     }
     (certificates, faults)
@@ -120,21 +122,20 @@ fn expiries(tls: &ListenerTls, certificates: &[LoadedCertificate], faults: &mut 
     if let Some(clients) = &tls.client_auth {
         match first_expiry(clients) {
             Ok(expires_unix) => expiries.push((clients.ca.clone(), expires_unix)),
-            Err(fault) => faults.push(fault),
+            Err(fault) => faults.push(fault.to_string()),
         }
     }
     expiries
 }
 
 /// `notAfter` (Unix seconds) of the authority that expires first.
-fn first_expiry(clients: &ClientAuth) -> Result<i64, String> {
-    let path = clients.ca.display();
-    let mut first = i64::MAX;
-    for authority in chain(&clients.ca)? {
-        let (_, expires_unix) = super::inspect(&authority).map_err(|error| format!("{path}: {error}"))?;
-        first = first.min(expires_unix);
-    }
-    Ok(first)
+fn first_expiry(clients: &ClientAuth) -> Result<i64, FileFault> {
+    let authorities = certificates(&clients.ca)?;
+    let authorities = parse(&clients.ca, &authorities)?;
+    let expiries = authorities
+        .iter()
+        .map(|authority| authority.validity().not_after.timestamp());
+    Ok(expiries.min().unwrap_or(i64::MAX))
 }
 
 fn configuration(tls: &ListenerTls, names: CertificateResolver) -> Result<ServerConfig, String> {
@@ -155,11 +156,13 @@ fn configuration(tls: &ListenerTls, names: CertificateResolver) -> Result<Server
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         return Ok(config);
     };
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(Some(&clients.ca))?), provider());
+    let text = |fault: FileFault| fault.to_string();
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(Some(&clients.ca)).map_err(text)?), provider());
     let verifier = match &clients.crl {
         // A certificate whose revocation is not known is refused, and so is every certificate once a list is overdue.
         Some(path) => verifier
-            .with_crls(super::revocation_lists(path)?)
+            .with_crls(super::revocation_lists(path).map_err(text)?)
             .enforce_revocation_expiration(),
         None => verifier,
     };

@@ -350,5 +350,6 @@ cases! {
     trimmed_values_of_a_classic_form_are_recognised = "d6-classic-values-trimmed",
     lost_empty_fields_of_a_classic_form_are_recognised = "d7-classic-empty-values-lost",
     a_classic_form_saved_as_json_is_recognised = "d9-classic-as-json",
+    check_warns_of_a_chain_without_its_intermediate = "e1-leaf-only",
     sign_knows_a_custom_route = "f11-signing-for-custom",
 }

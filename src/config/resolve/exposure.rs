@@ -46,6 +46,26 @@ impl Resolver<'_> {
         }
     }
 
+    /// Warns of a route's host that is in no certificate, where every listener has TLS. A listener without TLS stands
+    /// behind a proxy, which has the certificate.
+    pub(super) fn check_hosts_in_certificates(&mut self, routes: &[Route], listeners: &[Listener]) {
+        if listeners.iter().any(|listener| listener.tls.is_none()) {
+            return;
+        }
+        for (index, route) in routes.iter().enumerate() {
+            if let Some(host) = &route.host
+                && !self.certificates.iter().any(|certificate| certificate.covers(host))
+            {
+                self.report.warn(
+                    &format!("route[{index}].host"),
+                    format_args!(
+                        "no certificate of a listener is for `{host}`, so senders will not trust the connection; add a certificate with this name to `tls` of the listener, or correct `host`"
+                    ),
+                );
+            }
+        }
+    }
+
     /// Warns of a private TLS key that every user of the machine can read.
     pub(super) fn check_private_key(&mut self, key: &str, path: &Path) {
         if is_world_readable(path) {

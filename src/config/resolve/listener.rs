@@ -214,20 +214,15 @@ impl Resolver<'_> {
         };
         let ca = self.path(&ca);
         self.files.push(ca.clone());
-        if let Err(problem) = tls::roots(Some(&ca)) {
-            self.report
-                .fault(key, problem, "write the path of a PEM file with certificates");
+        if let Err(fault) = tls::roots(Some(&ca)) {
+            self.report.fault(key, fault.problem, fault.fix);
             return None;
         }
         let crl = written.crl.map(|path| self.path(&path));
         if let Some(path) = &crl {
             self.files.push(path.clone());
-            if let Err(problem) = tls::revocation_lists(path) {
-                self.report.fault(
-                    key.replace(".ca", ".crl"),
-                    problem,
-                    "write the path of a PEM file with the revocation lists of the authorities",
-                );
+            if let Err(fault) = tls::revocation_lists(path) {
+                self.report.fault(key.replace(".ca", ".crl"), fault.problem, fault.fix);
             }
         }
         Some(ClientAuth {
@@ -246,13 +241,15 @@ impl Resolver<'_> {
     fn certificate(&mut self, key: &str, pair: Certificate) -> Option<CertificateFiles> {
         let files = self.certificate_files(key, pair)?;
         match tls::certificate(&files) {
-            Ok(_) => Some(files),
-            Err(problem) => {
-                self.report.fault(
-                    key,
-                    problem,
-                    "write the paths of a PEM chain, the leaf first, and of its PEM key",
-                );
+            Ok(certificate) => {
+                for warning in certificate.warnings(&files.certificate, self.now_unix) {
+                    self.report.warn(key, warning);
+                }
+                self.certificates.push(certificate);
+                Some(files)
+            }
+            Err(fault) => {
+                self.report.fault(key, fault.problem, fault.fix);
                 None
             }
         }

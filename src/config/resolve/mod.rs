@@ -19,6 +19,7 @@
 //! | [`exposure`] | warnings of what is more exposed than it need be |
 //! | [`upstream`] | `[upstreams.NAME]` and `upstream` of a route |
 //! | [`upstream_servers`] | `url`, `ejection` and `health_check` of an upstream |
+//! | [`exposure`] | warnings of what is more exposed than it need be |
 //! | [`upstream_url`] | from text to a target |
 //! | [`route_pattern`] | `host` and `path` of a route |
 //! | [`listener`] | `[[listen]]` and `[admin]` |
@@ -52,6 +53,7 @@ use super::fault::Report;
 use super::file::{self, File};
 use super::value::{Count, DurationValue, Keyword, RequestRate, Size};
 use crate::settings::{Address, Config, Drain, Log, ProcessLimits, defaults, duration_text, size_text};
+use crate::tls::LoadedCertificate;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,13 +68,22 @@ pub(super) struct Resolved {
     pub(super) report: Report,
 }
 
-/// Makes the settings. `base` is the directory of the configuration file, where relative paths start.
-pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: PathBuf, report: Report) -> Resolved {
+/// Makes the settings. `base` is the directory of the configuration file, where relative paths start; `now_unix` is the
+/// current time in Unix seconds, for the validity of certificates.
+pub(super) fn resolve(
+    file: File,
+    environment: &[(OsString, OsString)],
+    base: PathBuf,
+    now_unix: u64,
+    report: Report,
+) -> Resolved {
     let mut resolver = Resolver {
         environment,
         base,
+        now_unix,
         report,
         files: Vec::new(),
+        certificates: Vec::new(),
         known_secrets: Vec::new(),
     };
     let limits = resolver.limits(&file.limits);
@@ -90,6 +101,7 @@ pub(super) fn resolve(file: File, environment: &[(OsString, OsString)], base: Pa
     };
     let routes = resolver.routes(file.route, upstreams, &process, &own);
     resolver.check_tokens_in_plaintext(&routes, &listeners);
+    resolver.check_hosts_in_certificates(&routes, &listeners);
     let config = Config {
         workers: resolver.count("workers", file.workers, available_cpus(), 1, 1_024),
         drain,
@@ -115,7 +127,11 @@ struct Resolver<'a> {
     environment: &'a [(OsString, OsString)],
     /// Directory of the configuration file, where relative paths start.
     base: PathBuf,
+    /// The current time in Unix seconds.
+    now_unix: u64,
     report: Report,
+    /// The certificates of all listeners.
+    certificates: Vec<LoadedCertificate>,
     /// Files that were read, to be watched by `serve`.
     files: Vec<PathBuf>,
     /// The SHA-256 of every secret of the routes that were read, and its place.

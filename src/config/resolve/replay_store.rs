@@ -97,12 +97,8 @@ impl Resolver<'_> {
             }
             (Some(path), true) => {
                 self.files.push(path.clone());
-                if let Err(problem) = tls::store_connector(Some(path)) {
-                    self.report.fault(
-                        "replay.ca",
-                        problem,
-                        "write the path of a PEM file with root certificates",
-                    );
+                if let Err(fault) = tls::store_connector(Some(path)) {
+                    self.report.fault("replay.ca", fault.problem, fault.fix);
                 }
             }
             (None, _) => {}

@@ -212,12 +212,8 @@ impl Resolver<'_> {
             ..upstream
         };
         // The same function that `serve` uses, so that a faulty file is reported here.
-        if let Err(problem) = tls::connector(&upstream) {
-            self.report.fault(
-                key,
-                problem,
-                "write the paths of PEM files: `ca` with root certificates, `client` with a chain and its key",
-            );
+        if let Err(fault) = tls::connector(&upstream) {
+            self.report.fault(key, fault.problem, fault.fix);
         }
         Some(upstream)
     }

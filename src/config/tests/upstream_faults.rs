@@ -22,7 +22,7 @@ fn each_fault_of_an_upstream_has_its_key_and_fix() {
         (
             "{ url = \"https://127.0.0.1\", ca = \"gateway.toml\" }",
             "",
-            "no root certificate",
+            "has no certificate in PEM",
         ),
         (
             "{ url = \"https://127.0.0.1\", ca = \"missing.pem\" }",

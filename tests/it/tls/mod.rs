@@ -1,6 +1,8 @@
-//! TLS on the listener: protocol versions, certificates and their renewal, client certificates, the stream.
+//! TLS on the listener: protocol versions, certificates and their renewal, client certificates, files of the
+//! wrong kind, the stream.
 
 mod client_auth;
+mod files;
 mod listener;
 mod renewal;
 mod stream;

@@ -1,0 +1,269 @@
+//! A certificate chain with its private key: reads both files, checks that TLS can use them together, and finds what a
+//! sender would not accept.
+
+use super::pem_file::{self, FileFault, USABLE_KEYS};
+use super::provider;
+use crate::settings::CertificateFiles;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::CertificateDer;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate, X509Version};
+use x509_parser::public_key::PublicKey;
+
+/// A certificate chain with its private key, and properties of the leaf certificate.
+#[derive(Debug)]
+pub struct LoadedCertificate {
+    /// The chain and the key in the form that rustls uses.
+    pub key: Arc<CertifiedKey>,
+    /// DNS names of the leaf in lower case; wildcards begin with `*.`.
+    pub names: Vec<String>,
+    /// IP addresses of the leaf.
+    pub addresses: Vec<IpAddr>,
+    /// `notAfter` of the leaf, Unix seconds.
+    pub expires_unix: i64,
+}
+
+/// Reads a PEM certificate chain and its PEM key and checks that they belong together.
+///
+/// # Errors
+/// The file, the fault and what to do.
+pub fn certificate(files: &CertificateFiles) -> Result<LoadedCertificate, FileFault> {
+    let path = files.certificate.display();
+    let chain = pem_file::certificates(&files.certificate).map_err(|fault| or_swapped(fault, files))?;
+    let parsed = parse(&files.certificate, &chain)?;
+    let Some(leaf) = parsed.first() else {
+        return Err(unusable(&files.certificate));
+    };
+    check_leaf(leaf, &files.certificate)?;
+    let key = pem_file::private_key(&files.key)?;
+    let key = provider().key_provider.load_private_key(key).map_err(|_| {
+        FileFault::new(
+            format!(
+                "the private key {} is of a kind that TLS cannot use",
+                files.key.display()
+            ),
+            USABLE_KEYS,
+        )
+    })?;
+    let own = key.public_key();
+    let own = own.as_ref().map(AsRef::as_ref);
+    let fits = |certificate: &X509Certificate<'_>| own.is_none_or(|own: &[u8]| own == certificate.public_key().raw);
+    if !fits(leaf) {
+        let fix = match parsed.iter().position(fits) {
+            Some(at) => format!(
+                "the key belongs to certificate {} of {path}: move it to the beginning of the file, because the leaf is first",
+                at + 1
+            ),
+            None => format!(
+                "write the key that {path} was made with; the outputs of `openssl x509 -noout -pubkey -in {path}` and `openssl pkey -pubout -in {}` are then the same",
+                files.key.display()
+            ),
+        };
+        return Err(FileFault::new(
+            format!("{path} and {} do not belong together", files.key.display()),
+            fix,
+        ));
+    }
+    let (names, addresses) = names(leaf);
+    let expires_unix = leaf.validity().not_after.timestamp();
+    let key = CertifiedKey::new(chain.clone(), key);
+    // What is not checked above, such as an extension that is critical and unknown.
+    let accepted = match key.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(_)) => Ok(()),
+        Err(_) => Err(unusable(&files.certificate)),
+    };
+    accepted.map(|()| LoadedCertificate {
+        key: Arc::new(key),
+        names,
+        addresses,
+        expires_unix,
+    })
+}
+
+/// A file without a certificate: where the other file has no key but a certificate, the two paths were exchanged.
+fn or_swapped(fault: FileFault, files: &CertificateFiles) -> FileFault {
+    let (certificate, key) = (&files.certificate, &files.key);
+    if certificate != key
+        && pem_file::has_private_key(certificate)
+        && !pem_file::has_private_key(key)
+        && pem_file::certificates(key).is_ok()
+    {
+        return FileFault::new(
+            "`certificate` and `key` are exchanged",
+            format!(
+                "write `certificate = \"{}\"` and `key = \"{}\"`",
+                key.display(),
+                certificate.display()
+            ),
+        );
+    }
+    fault
+}
+
+/// The certificates of a chain, each parsed.
+pub(super) fn parse<'a>(path: &Path, chain: &'a [CertificateDer<'_>]) -> Result<Vec<X509Certificate<'a>>, FileFault> {
+    let parse = |(at, certificate): (usize, &'a CertificateDer<'_>)| {
+        X509Certificate::from_der(certificate)
+            .map(|(_, parsed)| parsed)
+            .map_err(|_| {
+                FileFault::new(
+                    format!("certificate {} of {} is not valid X.509", at + 1, path.display()),
+                    "copy the file again, or let the authority issue it again",
+                )
+            })
+    };
+    chain.iter().enumerate().map(parse).collect()
+}
+
+fn unusable(path: &Path) -> FileFault {
+    FileFault::new(
+        format!(
+            "the certificate {} is not one that a TLS server can use",
+            path.display()
+        ),
+        "let the authority issue it again as a certificate for a TLS server",
+    )
+}
+
+/// Checks the version of the certificate and the size of its key.
+fn check_leaf(leaf: &X509Certificate<'_>, path: &Path) -> Result<(), FileFault> {
+    let path = path.display();
+    if leaf.version() != X509Version::V3 {
+        return Err(FileFault::new(
+            format!(
+                "the certificate {path} has X.509 version {}, and TLS needs version 3",
+                leaf.version().0.saturating_add(1)
+            ),
+            "issue it again with the names of the host; for a self-signed one `openssl req -x509 -newkey rsa:2048 -nodes -addext subjectAltName=DNS:hooks.example.com` makes version 3, for an own authority `openssl x509 -req -copy_extensions copy`",
+        ));
+    }
+    if let Ok(PublicKey::RSA(key)) = leaf.public_key().parsed() {
+        let bits = key.key_size();
+        if !(2_048..=8_192).contains(&bits) {
+            return Err(FileFault::new(
+                format!("the certificate {path} has an RSA key of {bits} bits, and 2048 to 8192 bits are accepted"),
+                USABLE_KEYS,
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The DNS names, in lower case, and the addresses of a certificate.
+fn names(leaf: &X509Certificate<'_>) -> (Vec<String>, Vec<IpAddr>) {
+    let (mut names, mut addresses) = (Vec::new(), Vec::new());
+    let extension = leaf.subject_alternative_name().ok().flatten();
+    for name in extension.iter().flat_map(|extension| &extension.value.general_names) {
+        if let GeneralName::DNSName(name) = name {
+            names.push(name.to_ascii_lowercase());
+        } else if let GeneralName::IPAddress(bytes) = name {
+            let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            addresses.extend(four.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)));
+        }
+    }
+    (names, addresses)
+}
+
+impl LoadedCertificate {
+    /// Whether a sender that asks for `host` accepts a name of the certificate. Of a pattern (`*.example.com`) it is
+    /// enough that one host matches. A wildcard of a certificate stands for one label (RFC 9525, 6.3).
+    #[must_use]
+    pub fn covers(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return self.addresses.contains(&address);
+        }
+        let covers = |name: &String| {
+            let parent = |text: &str| text.split_once('.').map(|(_, parent)| parent.to_owned());
+            match (host.strip_prefix("*."), name.strip_prefix("*.")) {
+                (None, None) => *name == host,
+                (None, Some(domain)) => parent(&host).as_deref() == Some(domain),
+                (Some(pattern), Some(_) | None) => name.ends_with(&format!(".{pattern}")),
+            }
+        };
+        self.names.iter().any(covers)
+    }
+
+    /// What senders would not accept at `now_unix`, one sentence each: an incomplete chain, a certificate out of its time.
+    /// `path` is the file of the chain.
+    #[must_use]
+    pub fn warnings(&self, path: &Path, now_unix: u64) -> Vec<String> {
+        let Ok(chain) = parse(path, &self.key.cert) else {
+            return Vec::new();
+        };
+        let mut warnings = Vec::new();
+        for (at, certificate) in chain.iter().enumerate() {
+            warnings.extend(out_of_time(certificate, at, path, now_unix));
+        }
+        if let Some((leaf, others)) = chain.split_first()
+            && leaf.issuer().as_raw() != leaf.subject().as_raw()
+            && !others.iter().any(|other| is_issuer(other, leaf))
+        {
+            warnings.push(format!(
+                "the chain in {} is incomplete: the certificate's issuer (\"{}\") is not in the file, so senders that do not know this issuer will not trust it; write the path of the full chain, such as fullchain.pem, or append the authority's intermediate certificates to the file",
+                path.display(),
+                printable(&leaf.issuer().to_string()),
+            ));
+        }
+        warnings
+    }
+}
+
+fn is_issuer(other: &X509Certificate<'_>, leaf: &X509Certificate<'_>) -> bool {
+    let wanted = leaf.extensions().iter().find_map(|extension| {
+        if let ParsedExtension::AuthorityKeyIdentifier(id) = extension.parsed_extension() {
+            id.key_identifier.as_ref().map(|id| id.0)
+        } else {
+            None
+        }
+    });
+    let own = other.extensions().iter().find_map(|extension| {
+        if let ParsedExtension::SubjectKeyIdentifier(id) = extension.parsed_extension() {
+            Some(id.0)
+        } else {
+            None
+        }
+    });
+    // An authority with a new key keeps its name; the identifiers of the keys are optional.
+    let same_key = wanted.is_none() || own.is_none() || wanted == own;
+    same_key && other.subject().as_raw() == leaf.issuer().as_raw()
+}
+
+fn out_of_time(certificate: &X509Certificate<'_>, at: usize, path: &Path, now_unix: u64) -> Option<String> {
+    let which = match at {
+        0 => format!("the certificate {}", path.display()),
+        _ => format!("certificate {} of {}", at + 1, path.display()),
+    };
+    let validity = certificate.validity();
+    let now = now_unix.cast_signed();
+    if validity.not_after.timestamp() < now {
+        let date = date(validity.not_after.timestamp());
+        Some(format!(
+            "{which} expired at {date}, so senders will not trust it; renew it and write the new file"
+        ))
+    } else if validity.not_before.timestamp() > now {
+        let date = date(validity.not_before.timestamp());
+        Some(format!(
+            "{which} is not valid before {date}, so senders will not trust it yet; use one that is valid now, and check this machine's clock with `date`"
+        ))
+    } else {
+        None
+    }
+}
+
+/// Unix seconds as RFC 3339 text.
+fn date(unix: i64) -> String {
+    /// The end of the year 9999, after which certificates have no date.
+    const LATEST: u64 = 253_402_300_799;
+    let unix = u64::try_from(unix).unwrap_or(0).min(LATEST);
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(unix)).to_string()
+}
+
+/// A name of an authority for one line of text, of at most 100 characters.
+fn printable(name: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    name.chars().map(plain).take(100).collect()
+}
