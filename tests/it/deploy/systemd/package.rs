@@ -25,9 +25,10 @@ pub(super) fn build(directory: &Path) -> PathBuf {
 pub(super) fn credentials(directory: &Path) {
     std::fs::create_dir_all(directory).unwrap();
     Certificate::new(&["localhost"]).write(directory, "tls");
-    let secret = directory.join("paddle");
-    std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
-    std::fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(directory.join("paddle"), format!("{SECRET}\n")).unwrap();
+    for name in ["paddle", "tls.key"] {
+        std::fs::set_permissions(directory.join(name), Permissions::from_mode(0o600)).unwrap();
+    }
 }
 
 fn run(command: &mut Command) -> String {
