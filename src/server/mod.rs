@@ -125,10 +125,10 @@ fn bind_problem(address: &str, error: &io::Error) -> String {
     let port = address.rsplit(':').next().unwrap_or_default();
     match error.kind() {
         io::ErrorKind::AddrInUse if address.starts_with('/') => {
-            String::from("another process listens on this socket; end it, or write another path")
+            String::from("the socket is in use by another process; end it, or write another path")
         }
         io::ErrorKind::AddrInUse => format!(
-            "another process uses this port; end it (`ss -ltnp 'sport = :{port}'` shows it), or write another port"
+            "the port is in use by another process; end it (`ss -ltnp 'sport = :{port}'` shows it), or write another port"
         ),
         io::ErrorKind::PermissionDenied if port.parse::<u16>().is_ok_and(|port| port < 1024) => String::from(
             "ports below 1024 need a privilege; use a socket unit (deploy/systemd/hookgate.socket), the capability CAP_NET_BIND_SERVICE, or a port from 1024",
