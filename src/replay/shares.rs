@@ -1,10 +1,14 @@
 //! The shares of the routes in the store in this process, so that a busy route with a long window cannot refuse the webhooks
 //! of the others.
 //!
-//! Half of the capacity is divided equally among the routes and kept for them; the other half is for whoever comes first.
+//! One eighth of the capacity is divided equally among the routes and kept for them; the rest is for whoever comes first. So a
+//! single busy route can still fill the store so far that the alert of a nearly full store fires.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One part in this many of the capacity is kept for the routes.
+const RESERVED: usize = 8;
 
 /// The routes that share a store, with the number of keys that each holds.
 #[derive(Debug, Default)]
@@ -30,7 +34,7 @@ impl Shares {
     /// known already keep their counts.
     pub(super) fn new(capacity: usize, routes: &[[u64; 3]], previous: &Self) -> Self {
         let mut shares = Self {
-            reserve: capacity / 2 / routes.len().max(1),
+            reserve: capacity / RESERVED / routes.len().max(1),
             ..Self::default()
         };
         for spaces in routes {
@@ -69,7 +73,7 @@ impl Shares {
 
     /// Whether the route of this key space may hold one more key in a store of `capacity` keys that holds `keys`.
     pub(super) fn admits(&self, space: u64, keys: usize, capacity: usize) -> bool {
-        if keys < capacity - capacity / 2 {
+        if keys < capacity - capacity / RESERVED {
             // Not even all reserves together are touched.
             return true;
         }
@@ -128,12 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn a_route_gets_the_common_half_and_its_own_share() {
-        let (capacity, mut keys) = (100, 0);
+    fn a_route_gets_the_common_part_and_its_own_share() {
+        let (capacity, mut keys) = (160, 0);
         let shares = Shares::new(capacity, &[[1, 2, 3], [4, 5, 6]], &Shares::default());
-        assert_eq!(fill(&shares, 1, &mut keys, capacity), 75);
+        assert_eq!(fill(&shares, 1, &mut keys, capacity), 150);
         assert_eq!(fill(&shares, 2, &mut keys, capacity), 0, "the same route");
-        assert_eq!(fill(&shares, 4, &mut keys, capacity), 25);
+        assert_eq!(fill(&shares, 4, &mut keys, capacity), 10);
         assert_eq!(keys, capacity);
     }
 
@@ -146,17 +150,17 @@ mod tests {
 
     #[test]
     fn a_reload_keeps_the_counts_and_gives_a_new_route_its_share() {
-        let (capacity, mut keys) = (100, 0);
+        let (capacity, mut keys) = (160, 0);
         let first = Shares::new(capacity, &[[1, 2, 3]], &Shares::default());
-        assert_eq!(fill(&first, 1, &mut keys, capacity), 100);
+        assert_eq!(fill(&first, 1, &mut keys, capacity), 160);
         let second = Shares::new(capacity, &[[1, 2, 3], [4, 5, 6]], &first);
         assert!(!second.admits(4, keys, capacity), "nothing is evicted");
         for _ in 0..30 {
             second.gone(1);
             keys -= 1;
         }
-        assert_eq!(fill(&second, 1, &mut keys, capacity), 5);
-        assert_eq!(fill(&second, 4, &mut keys, capacity), 25);
+        assert_eq!(fill(&second, 1, &mut keys, capacity), 20);
+        assert_eq!(fill(&second, 4, &mut keys, capacity), 10);
         // A removed route has no reserve, and its keys still count until they expire.
         let third = Shares::new(capacity, &[[1, 2, 3]], &second);
         (0..10).for_each(|_| third.gone(4));

@@ -31,7 +31,8 @@ enum Rule {
     IsUrl,
     /// The same directly after the body, which may then begin with anything.
     IsUrlAtEnd,
-    /// Values joined with dots, with this text between them and a JSON body: they must not contain it before `{` or `[`.
+    /// Values joined with dots, with this text between them and a JSON body: they must not contain it before `{` or `[`, with
+    /// or without spaces between.
     EndsBeforeJson(String),
 }
 
@@ -52,7 +53,7 @@ pub(super) enum BodyStart {
     Any,
     /// With a byte that no URL contains.
     NotUrl,
-    /// With `{` or `[`.
+    /// With `{` or `[`, after any white space of JSON.
     Json,
 }
 
@@ -161,16 +162,20 @@ impl Boundaries {
 }
 
 impl BodyStart {
-    /// Checks the first bytes of a body.
+    /// Checks the beginning of a body, which comes in pieces.
     ///
     /// # Errors
     /// `SignatureMalformed`.
-    pub(super) fn check(self, body: &[u8]) -> Result<(), Rejection> {
-        let is_accepted = body.first().is_none_or(|first| match self {
+    pub(super) fn check<'a>(self, body: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Rejection> {
+        let mut bytes = body.into_iter().flatten();
+        let is_accepted = match self {
             Self::Any => true,
-            Self::NotUrl => !is_url(*first),
-            Self::Json => matches!(first, b'{' | b'['),
-        });
+            Self::NotUrl => bytes.next().is_none_or(|first| !is_url(*first)),
+            Self::Json => {
+                let first = bytes.find(|byte| !is_json_space(**byte));
+                first.is_none_or(|first| matches!(first, b'{' | b'['))
+            }
+        };
         if is_accepted {
             Ok(())
         } else {
@@ -189,8 +194,9 @@ impl Rule {
             Self::IsPlain => value.iter().copied().all(is_plain),
             Self::IsUrl | Self::IsUrlAtEnd => value.iter().copied().all(is_url),
             Self::EndsBeforeJson(text) => {
-                let before = |bracket: char| memmem::find(value, format!("{text}{bracket}").as_bytes());
-                before('{').is_none() && before('[').is_none()
+                let follows = |at: usize| value.get(at + text.len()..)?.iter().find(|byte| !is_json_space(**byte));
+                let mut found = memmem::find_iter(value, text.as_bytes());
+                !found.any(|at| matches!(follows(at), Some(b'{' | b'[')))
             }
         };
         if holds {
@@ -217,6 +223,11 @@ fn begins_after(value: &[u8], text: &[u8]) -> bool {
             .is_some_and(|(begin, rest)| value.starts_with(rest) && text.ends_with(begin))
     };
     memmem::find(value, text).is_none() && !(1..text.len()).any(overlaps)
+}
+
+/// Whether the byte is white space of JSON (RFC 8259, section 2).
+const fn is_json_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 /// Whether the byte is a letter, a digit, `-` or `_`.
@@ -338,9 +349,11 @@ mod tests {
             (BodyStart::NotUrl, "<x/>", true),
             (BodyStart::Json, "<x/>", false),
             (BodyStart::Json, "[1]", true),
+            (BodyStart::Json, " \r\n\t{}", true),
+            (BodyStart::Json, " x{}", false),
             (BodyStart::Json, "", true),
         ] {
-            assert_eq!(start.check(body.as_bytes()).is_ok(), expected, "{start:?} {body}");
+            assert_eq!(start.check([body.as_bytes()]).is_ok(), expected, "{start:?} {body}");
         }
     }
 }

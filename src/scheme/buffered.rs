@@ -167,7 +167,7 @@ impl BufferedCheck {
     ) -> Result<Verified, Rejection> {
         let scheme = Arc::clone(&self.scheme);
         let body = contiguous(body);
-        self.body_start.check(&body)?;
+        self.body_start.check([body.as_ref()])?;
         let content = self.content(&scheme, &body)?;
         if scheme.is_single_element && content.json.elements() != Some(1) {
             return Err(Rejection::SignatureMalformed);

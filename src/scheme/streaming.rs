@@ -172,7 +172,7 @@ impl StreamingCheck {
     /// # Errors
     /// `SignatureMismatch`; for a time in the body also `SignatureMalformed`, `TimestampStale` and `TimestampFuture`.
     pub(super) fn finish(mut self, body: &[Bytes], now_unix: u64) -> Result<Verified, Rejection> {
-        self.body_start.check(body.first().map_or(&[], |piece| piece))?;
+        self.body_start.check(body.iter().map(|piece| piece.as_ref()))?;
         let after = std::mem::take(&mut self.after);
         self.update(&after);
         let mut found = Choice::from(0);

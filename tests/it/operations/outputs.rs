@@ -168,7 +168,10 @@ fn a_port_in_use_ends_the_start() {
     let printed = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(printed.contains(&address.to_string()), "{printed}");
     assert!(printed.contains("in use"), "{printed}");
-    assert!(printed.contains("listen[1].address") || printed.contains("listen[2].address"), "{printed}");
+    assert!(
+        printed.contains("listen[1].address") || printed.contains("listen[2].address"),
+        "{printed}"
+    );
 }
 
 /// I17: a listener on `[::]` accepts both families, and a client over IPv4 appears with its IPv4 address, also in lists

@@ -235,9 +235,9 @@ fn a_busy_route_leaves_the_others_their_share() {
             .status
     };
     let busy = (0..100).filter(|number| send(paddle::PATH, *number) == 200).count();
-    assert_eq!(busy, 48, "the common half and its own quarter");
+    assert_eq!(busy, 60, "the common part and its own share");
     let quiet = (0..100).filter(|number| send("/quiet", *number) == 200).count();
-    assert_eq!(quiet, 16, "the other quarter");
+    assert_eq!(quiet, 4, "the other share");
 }
 
 /// With the guard switched off in the configuration, every copy is forwarded.
