@@ -251,11 +251,13 @@ impl CompiledRoute {
     /// The status of the answer to a request that is refused for this reason.
     #[must_use]
     pub fn refusal_status(&self, rejection: Rejection) -> StatusCode {
-        match rejection {
+        if rejection == Rejection::InFlight && self.settings.delivery.is_some() {
             // The inbox acknowledges every repetition, so the sender is to ask again instead of giving up.
-            Rejection::InFlight if self.settings.delivery.is_some() => StatusCode::SERVICE_UNAVAILABLE,
-            rejection if rejection.is_about_signature() => self.settings.reject_status,
-            rejection => rejection.status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        } else if rejection.is_about_signature() {
+            self.settings.reject_status
+        } else {
+            rejection.status()
         }
     }
 

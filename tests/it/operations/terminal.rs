@@ -11,14 +11,14 @@ use std::process::Stdio;
 
 /// The lines of `serve` from its start to its end, with one refused request between. Standard error is a terminal, and
 /// standard output too if `is_output_terminal`.
-fn session(setup: Setup, is_output_terminal: bool) -> Vec<String> {
+fn session(setup: &Setup, is_output_terminal: bool) -> Vec<String> {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
     let terminal = File::options().read(true).write(true).open(name).unwrap();
     setup.write();
-    let mut command = Gateway::command(&setup, &[], None);
+    let mut command = Gateway::command(setup, &[], None);
     command.env("NO_COLOR", "1").stderr(terminal.try_clone().unwrap());
     if is_output_terminal {
         command.stdout(terminal.try_clone().unwrap());
@@ -48,7 +48,7 @@ fn session(setup: Setup, is_output_terminal: bool) -> Vec<String> {
 #[test]
 fn serve_on_a_terminal_writes_for_people_and_shows_the_urls_of_the_routes() {
     let upstream = Upstream::ok();
-    let lines = session(Setup::new(&upstream.url()).log(""), true);
+    let lines = session(&Setup::new(&upstream.url()).log(""), true);
     for line in &lines {
         assert!(!line.starts_with('{'), "{line}");
     }
@@ -78,7 +78,7 @@ fn the_format_of_the_file_and_a_pipe_decide_before_the_terminal() {
     let upstream = Upstream::ok();
     let set = Setup::new(&upstream.url()).log("format = \"json\"");
     let unset = Setup::new(&upstream.url()).log("");
-    for lines in [session(set, true), session(unset, false)] {
+    for lines in [session(&set, true), session(&unset, false)] {
         for line in &lines {
             let value: serde_json::Value = serde_json::from_str(line).unwrap();
             assert!(value["kind"].is_string(), "{line}");

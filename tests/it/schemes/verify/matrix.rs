@@ -304,8 +304,11 @@ fn what_frameworks_do_is_named_in_every_form_of_capture() {
     assert!(named * 100 >= total * 95, "{named} of {total}; missed: {missed:#?}");
 }
 
+/// A change of a body with its name.
+type Change = (&'static str, fn(String) -> String);
+
 /// Changes of a body that leave its meaning: the functions of applications, tools and logs.
-fn changes() -> Vec<(&'static str, fn(String) -> String)> {
+fn changes() -> Vec<Change> {
     vec![
         ("spaced", |body| body.replace("\":", "\": ").replace(",\"", ", \"")),
         ("newline", |body| format!("{body}\n")),
