@@ -6,6 +6,7 @@
 //! the facts of the provider (`src/scheme/facts.toml`). `docs/configuration.md` and `gateway.toml` repeat these values; a test compares
 //! `gateway.toml` with them.
 
+use super::delivery::{Delivery, DeliveryMode, Order, Retry};
 use super::listener::TlsVersion;
 use super::process::{Audit, LogFormat, ReadyWhen};
 use hyper::{Method, StatusCode};
@@ -237,3 +238,24 @@ pub const PROBE_BACKOFF: Duration = Duration::from_secs(1);
 
 /// `inbox.probe.backoff_limit`.
 pub const PROBE_BACKOFF_LIMIT: Duration = Duration::from_secs(30);
+
+impl Default for Delivery {
+    /// What applies to deliveries that are stored although their route delivers directly now.
+    fn default() -> Self {
+        Self {
+            mode: DeliveryMode::Failover,
+            sender_deadline: SENDER_DEADLINE,
+            store_on: STORE_ON.to_vec(),
+            retry: Retry {
+                max_age: RETRY_MAX_AGE,
+                backoff: RETRY_BACKOFF,
+                backoff_limit: RETRY_BACKOFF_LIMIT,
+                give_up_on: Vec::new(),
+            },
+            concurrency: CONCURRENCY,
+            order: Order::None,
+            window: DEDUPE_WINDOW,
+            formerly: Vec::new(),
+        }
+    }
+}

@@ -1,6 +1,5 @@
 //! What a route does with a webhook that the application does not take at once.
 
-use super::defaults;
 use super::serialize::duration_text;
 use crate::scheme::DeliveryId;
 use serde::Serialize;
@@ -115,26 +114,5 @@ impl Serialize for Retry {
         table.serialize_entry("backoff_limit", &duration_text(self.backoff_limit))?;
         table.serialize_entry("give_up_on", &self.give_up_on)?;
         table.end()
-    }
-}
-
-impl Default for Delivery {
-    /// What applies to deliveries that are stored although their route delivers directly now.
-    fn default() -> Self {
-        Self {
-            mode: DeliveryMode::Failover,
-            sender_deadline: defaults::SENDER_DEADLINE,
-            store_on: defaults::STORE_ON.to_vec(),
-            retry: Retry {
-                max_age: defaults::RETRY_MAX_AGE,
-                backoff: defaults::RETRY_BACKOFF,
-                backoff_limit: defaults::RETRY_BACKOFF_LIMIT,
-                give_up_on: Vec::new(),
-            },
-            concurrency: defaults::CONCURRENCY,
-            order: Order::None,
-            window: defaults::DEDUPE_WINDOW,
-            formerly: Vec::new(),
-        }
     }
 }

@@ -100,7 +100,7 @@ fn sigterm_under_http2_load_loses_nothing() {
         held.pass();
         connection.send(&answer("200 OK", &[], &request.body))
     });
-    let mut gateway = Setup::new(&upstream.url()).start();
+    let mut gateway = Setup::new(&upstream.url()).limits("http2_streams = 100").start();
     http2::run(async {
         let Http2 { mut sender, connection } = Http2::connect(&gateway).await;
         let mut streams = Vec::new();
