@@ -37,6 +37,7 @@ fuzz_target!(|data: &[u8]| {
         length: 7,
         request_id: "id",
         verification: VerificationHeaders { result: VerificationResult::Verified(b"paddle"), key: None, route: &ROUTE, client: None },
+        delivery: None,
         fixed: &[],
     };
     let head = forwarding.write();

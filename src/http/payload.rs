@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes};
 use std::io::IoSlice;
 
 /// The body of a forwarded request, as a buffer to be written. Each piece is freed once it has been written; the
-/// reservation in the process's [`Budget`] is returned on drop.
+/// reservation in the process's `Budget` is returned on drop.
 #[derive(Debug)]
 pub struct Payload {
     /// The pieces that are not completely written, in order; none of them is empty.

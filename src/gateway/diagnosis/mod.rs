@@ -12,7 +12,7 @@
 //! | --- | --- |
 //! | [`judge`] | whether the gateway would forward the request: route, method, header rules, size |
 //! | [`search`] | tries changes, alone and in pairs |
-//! | [`explain`] | what is wrong with the form of a signature |
+//! | [`explain`](mod@explain) | what is wrong with the form of a signature |
 //! | [`head`] | signature headers that were renamed or rewritten |
 //! | [`url`] | URLs that the provider may have signed |
 //! | [`schemes`] | other providers, encodings and published secrets; missing and older headers |
