@@ -89,6 +89,12 @@ const fn title(rejection: Rejection, place: SignaturePlace) -> &'static str {
         (Rejection::SignatureMissing, SignaturePlace::Form) => {
             "The signature, or another value that is signed, is missing in the form"
         }
+        (Rejection::SignatureMissing, SignaturePlace::JsonOrForm) => {
+            "The signature, or another value that is signed, is missing in the form field or the JSON body"
+        }
+        (Rejection::SignatureMalformed, SignaturePlace::JsonOrForm) => {
+            "The signature in the form field or the JSON body, or another value that is signed, is malformed"
+        }
         (Rejection::SignatureMalformed, SignaturePlace::Query) => {
             "The signature in the query, or another value that is signed, is malformed"
         }
@@ -148,6 +154,7 @@ mod tests {
             (SignaturePlace::Query, "query"),
             (SignaturePlace::Json, "JSON body"),
             (SignaturePlace::Form, "form"),
+            (SignaturePlace::JsonOrForm, "form field"),
         ] {
             for rejection in [Rejection::SignatureMissing, Rejection::SignatureMalformed] {
                 let title = title(rejection, place);

@@ -11,6 +11,7 @@ use super::json::JsonValues;
 use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
 use super::mac::Tag;
+use super::multipart::{self, FormType};
 use super::plain;
 use super::template::PayloadPart;
 use super::time;
@@ -41,6 +42,8 @@ pub(super) struct BufferedCheck {
     query: Option<Vec<u8>>,
     /// The hex SHA-256 of the body according to the URL.
     body_digest: Option<Vec<u8>>,
+    /// The value of `Content-Type`, for schemes that read several kinds of forms.
+    content_type: String,
     /// Whether a body is refused, because the form of a GET is its query.
     refuses_body: bool,
     /// How the body may begin.
@@ -136,6 +139,11 @@ impl BufferedCheck {
             ),
             query: (in_query && scheme.reads_form()).then(|| query.to_vec()),
             body_digest,
+            content_type: if scheme.reads_multipart() {
+                multipart::content_type(head)?
+            } else {
+                String::new()
+            },
             refuses_body: is_get && scheme.reads_form(),
             body_start: BodyStart::Any,
         })
@@ -236,13 +244,17 @@ impl BufferedCheck {
         if self.refuses_body && !body.is_empty() {
             return Err(Rejection::SignatureMalformed);
         }
+        let posted = || multipart::posted(&self.content_type, body);
         let form = match (&self.query, self.scheme.reads_form() && self.body_digest.is_none()) {
             (_, false) => Vec::new(),
             (Some(query), true) => form::decode(query)?,
-            (None, true) => form::decode(body)?,
+            (None, true) => posted()?,
         };
         let json = if scheme.json.is_empty() {
             JsonValues::default()
+        } else if scheme.forms && multipart::form_type(&self.content_type)? != FormType::Other {
+            let values = scheme.json.read_form(&posted()?);
+            values.map_err(|()| Rejection::SignatureMalformed)?
         } else {
             scheme.json.read(body).map_err(|()| Rejection::SignatureMalformed)?
         };
@@ -417,23 +429,5 @@ impl CompiledScheme {
         of_family
             .into_iter()
             .any(|key| matches!(&key.key, VerificationKey::Public(key) if key.hashes_each_time()))
-    }
-
-    /// Whether the scheme reads a form.
-    fn reads_form(&self) -> bool {
-        let in_payload = self.payload.parts().any(|part| {
-            matches!(
-                part,
-                PayloadPart::Form | PayloadPart::FormField(_) | PayloadPart::Php | PayloadPart::FormDigest
-            )
-        });
-        let is_time = matches!(
-            &self.timestamp,
-            Some(TimestampSource {
-                location: TimestampLocation::Form(_),
-                ..
-            })
-        );
-        in_payload || is_time || matches!(self.signature, SignatureLocation::Form(_))
     }
 }

@@ -105,7 +105,7 @@ fn check_form_digest(description: &SchemeDescription) -> Result<(), Vec<String>>
             "`form_digest` includes `signature`, `algorithm` and `payload`: remove those, or remove `form_digest`.",
         );
     }
-    if digest.algorithm.is_some_and(|algorithm| !is_plain_digest(algorithm)) {
+    if digest.algorithm.is_some_and(|algorithm| !algorithm.is_plain_digest()) {
         faults.push("`form_digest.algorithm` is one of `md5`, `sha1`, `sha256`, `sha512`.");
     }
     no_faults(faults.0)
@@ -148,6 +148,7 @@ fn parse(description: &SchemeDescription, of_route: UrlOfRoute<'_>) -> Result<Pa
     let timestamp = timestamp.and_then(|timestamp| faults.keep(location::timestamp(timestamp, signature.as_ref())));
     let delivery_id = description.delivery_id.clone();
     let delivery_id = delivery_id.and_then(|id| faults.keep(DeliveryId::new("delivery_id", id)));
+    let delivery_id = delivery_id.map(|id| id.in_forms(description.forms));
     let tolerance = description.tolerance.as_deref();
     let tolerance = tolerance.and_then(|text| faults.keep(parse_tolerance(text)));
     if tolerance.is_some() && timestamp.is_none() {
@@ -162,7 +163,7 @@ fn parse(description: &SchemeDescription, of_route: UrlOfRoute<'_>) -> Result<Pa
     });
     let values = PlaceholderValues {
         timestamp: timestamp.as_ref().map(location::timestamp_part),
-        id: delivery_id.as_ref().and_then(|id| location::id_part(&id.0)),
+        id: delivery_id.as_ref().and_then(|id| location::id_part(&id.location)),
         has_url: of_route.public.is_some(),
     };
     let parts = faults.keep(parse_payload(description, &values)).unwrap_or_default();
@@ -226,9 +227,12 @@ fn check(name: &str, description: &SchemeDescription, mut parsed: Parsed) -> Res
     let time = parsed.timestamp.as_ref();
     let boundaries = Boundaries::new(&parsed.parts, time, any_text.as_ref(), description.undivided);
     parsed.boundaries = faults.keep(boundaries).unwrap_or_default();
-    let is_digest = is_plain_digest(description.algorithm());
+    let is_digest = description.algorithm().is_plain_digest();
     if description.form_digest.is_none() && is_digest != parsed.parts.contains(&PayloadPart::Secret) {
         faults.push("A plain digest (`md5`, `sha1`, `sha256`, `sha512`) needs `{secret}` in its payload, and no other algorithm may have it.");
+    }
+    if description.forms && (json_plan(&parsed).is_empty() || description.single.is_some()) {
+        faults.push("`forms` is for schemes that read values of a JSON body, without `single`: write a `pointer` or `{json:…}`, or remove `forms`.");
     }
     if parsed.public_url.is_some() && !parsed.parts.contains(&PayloadPart::Url) {
         faults.push(&format!(
@@ -295,6 +299,7 @@ fn assemble(
         delivery_id: parsed.delivery_id,
         payload,
         public_url: parsed.public_url,
+        forms: description.forms,
         body_digest: description.body_digest,
         is_single_element: parsed.single_element_array.is_some(),
         form_digest: FormDigest::new(description.form_digest.unwrap_or_default()),
@@ -327,14 +332,6 @@ fn json_plan(parsed: &Parsed) -> JsonPlan {
     });
     let texts = signature.into_iter().chain(time).chain(signed);
     JsonPlan::new(texts, parsed.single_element_array.as_ref())
-}
-
-/// Whether the algorithm is a hash without a key.
-const fn is_plain_digest(algorithm: Algorithm) -> bool {
-    matches!(
-        algorithm,
-        Algorithm::Md5 | Algorithm::Sha1 | Algorithm::Sha256 | Algorithm::Sha512
-    )
 }
 
 /// Whether signatures are in a header that is a list of `key=value`, or of values with other meanings.
@@ -432,7 +429,10 @@ fn coverage(description: &SchemeDescription, parsed: &Parsed, payload: &PayloadP
             Coverage::Whole
         }
     } else {
-        let id = parsed.delivery_id.as_ref().and_then(|id| location::id_part(&id.0));
+        let id = parsed
+            .delivery_id
+            .as_ref()
+            .and_then(|id| location::id_part(&id.location));
         let signs_id = id.is_some_and(|id| payload.parts().any(|part| *part == id));
         if signs_id && parsed.timestamp.is_some() {
             Coverage::SingleUseToken

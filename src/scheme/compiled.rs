@@ -5,7 +5,7 @@ use super::delivery::DeliveryId;
 use super::description::{DigestFields, FieldOrder, FormDigestDescription, SecretPosition, SignatureEncoding};
 use super::json::JsonPlan;
 use super::keys::VerificationKey;
-use super::location::{SignatureLocation, TimestampSource};
+use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
 use super::mac::HmacHash;
 use super::strength::Weakness;
 use super::template::PayloadPart;
@@ -47,6 +47,8 @@ pub(super) struct CompiledScheme {
     pub(super) is_path_fixed: bool,
     /// The URL that the provider calls, for schemes that sign it.
     pub(super) public_url: Option<PublicUrl>,
+    /// Whether a form may stand in place of the JSON body.
+    pub(super) forms: bool,
     /// Query parameter with the hex SHA-256 of the body (Twilio).
     pub(super) body_digest: Option<String>,
     /// Whether the array that `json` counts must have exactly one element, because only the first one is signed (Adyen).
@@ -140,5 +142,33 @@ impl FormDigest {
             secret_position: digest.secret_position.unwrap_or(SecretPosition::Last),
             leave_out: digest.leave_out,
         }
+    }
+}
+
+impl CompiledScheme {
+    /// Whether a form may be `multipart/form-data`. Not where the signature covers all fields of a form: a file could be
+    /// added to those.
+    pub(super) fn reads_multipart(&self) -> bool {
+        let covers_all =
+            |part: &PayloadPart| matches!(part, PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest);
+        (self.forms || self.reads_form()) && !self.payload.parts().any(covers_all)
+    }
+
+    /// Whether the scheme reads a form.
+    pub(super) fn reads_form(&self) -> bool {
+        let in_payload = self.payload.parts().any(|part| {
+            matches!(
+                part,
+                PayloadPart::Form | PayloadPart::FormField(_) | PayloadPart::Php | PayloadPart::FormDigest
+            )
+        });
+        let is_time = matches!(
+            &self.timestamp,
+            Some(TimestampSource {
+                location: TimestampLocation::Form(_),
+                ..
+            })
+        );
+        in_payload || is_time || matches!(self.signature, SignatureLocation::Form(_))
     }
 }

@@ -42,6 +42,9 @@ pub struct SchemeDescription {
     pub body_digest: Option<String>,
     /// JSON pointer of an array that must have exactly one element, because only the first is signed.
     pub single: Option<String>,
+    /// Whether the provider also sends forms, in which each value that a JSON pointer names is the field with the name of
+    /// the pointer's last part: `/signature/token` is the field `token`.
+    pub forms: bool,
     /// A second algorithm for keys with a prefix of their own (Standard Webhooks: `whpk_` keys are Ed25519).
     pub alternative: Option<AlternativeKeys>,
     /// A scheme that is a plain digest over form values and the secret.
@@ -253,6 +256,11 @@ impl Algorithm {
     /// Whether the sender sends the secret itself.
     pub(super) const fn is_token(self) -> bool {
         matches!(self, Self::Token | Self::Basic)
+    }
+
+    /// Whether it is a hash without a key.
+    pub(super) const fn is_plain_digest(self) -> bool {
+        matches!(self, Self::Md5 | Self::Sha1 | Self::Sha256 | Self::Sha512)
     }
 }
 

@@ -158,6 +158,7 @@ mod letter_case;
 mod location;
 mod mac;
 mod material;
+mod multipart;
 mod plain;
 pub mod presets;
 mod query;

@@ -5,7 +5,6 @@
 
 use super::buffered::BufferedCheck;
 use super::compiled::CompiledScheme;
-use super::delivery::DeliveryId;
 use super::head::HeadValues;
 use super::keys::VerificationKey;
 use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
@@ -37,7 +36,7 @@ pub(super) fn sign(
     let id = HeaderValue::try_from(id).ok()?;
     let mut headers = HeaderMap::new();
     let mut fields = Vec::new();
-    if let Some(DeliveryId(ValueLocation::Header(name))) = &scheme.delivery_id {
+    if let Some(ValueLocation::Header(name)) = scheme.delivery_id.as_ref().map(|id| &id.location) {
         headers.insert(name, id.clone());
     }
     let mut written = String::new();

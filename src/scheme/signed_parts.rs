@@ -53,7 +53,7 @@ impl SignedParts<'_> {
 
     /// A fault if the payload does not contain the id.
     pub(super) fn check_id(&self, id: &DeliveryId) -> Result<(), String> {
-        let is_covered = match &id.0 {
+        let is_covered = match &id.location {
             ValueLocation::Header(name) => self.covers(Place::Header(name)),
             ValueLocation::Json(pointer) => self.covers(Place::Json(pointer)),
             ValueLocation::SeveralJson(pointers) => pointers.iter().all(|pointer| self.covers(Place::Json(pointer))),

@@ -28,6 +28,8 @@ pub enum SignaturePlace {
     Json,
     /// A form field.
     Form,
+    /// In the JSON body, or in a form field where the sender sends forms too.
+    JsonOrForm,
 }
 
 /// One secret (or public key) as configured.

@@ -213,6 +213,12 @@ impl Verifier {
         self.scheme.delivery_id.as_ref()
     }
 
+    /// Whether the sender may send a form in place of a JSON body.
+    #[must_use]
+    pub fn reads_forms(&self) -> bool {
+        self.scheme.forms
+    }
+
     /// The headers that a sender with the key of this index would set at `now_unix` (seconds). `None` when there is no
     /// such key, or when this scheme cannot be signed with what is configured (a public key, a signature in the body).
     #[must_use]
@@ -258,6 +264,7 @@ impl Verifier {
         match &self.scheme.signature {
             SignatureLocation::Header(..) => SignaturePlace::Header,
             SignatureLocation::Query(_) => SignaturePlace::Query,
+            SignatureLocation::Json(_) if self.scheme.forms => SignaturePlace::JsonOrForm,
             SignatureLocation::Json(_) => SignaturePlace::Json,
             SignatureLocation::Form(_) => SignaturePlace::Form,
         }

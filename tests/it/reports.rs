@@ -321,6 +321,7 @@ cases! {
     a_custom_time_without_a_tolerance_is_named = "f9-time-without-tolerance",
     a_secret_may_have_its_version_before_it = "c11-secret-shown-with-version",
     the_signed_url_has_a_user_and_a_password = "c10-user-and-password-in-the-url",
+    mailgun_forms_of_both_kinds_are_verified = "c8-multipart-and-urlencoded-forms",
     an_address_in_brackets_is_the_senders = "f3-bracketed-address",
     the_certificate_has_a_kind_of_key_that_the_sender_accepts = "e2-two-kinds-of-key-for-one-name",
     a_failed_handshake_is_logged_with_the_peer = "e3-failed-handshakes-are-not-told",

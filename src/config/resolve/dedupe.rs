@@ -44,7 +44,8 @@ impl Resolver<'_> {
                 default
             }
             1 => {
-                let id = DeliveryId::new("dedupe", location);
+                let in_forms = verifier.is_some_and(Verifier::reads_forms);
+                let id = DeliveryId::new("dedupe", location).map(|id| id.in_forms(in_forms));
                 id.map_err(|problem| self.report.fault(key, problem, fix)).ok()
             }
             _ => {

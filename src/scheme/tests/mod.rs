@@ -9,6 +9,7 @@
 mod classic;
 mod custom;
 mod facts;
+mod forms;
 mod keys;
 mod paddle;
 mod property;
