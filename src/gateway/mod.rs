@@ -27,6 +27,7 @@
 //! | [`connection_state`] | what one connection does, for the limit on connections |
 //! | [`challenge_rate`] | the rate of answers to unsigned challenges |
 //! | [`route_table`] | host and path to route |
+//! | [`text_table`] | texts to values, by a hash made byte by byte |
 
 pub mod answer;
 mod challenge_rate;
@@ -44,6 +45,7 @@ pub mod route_table;
 pub mod snapshot;
 mod steps;
 mod storing;
+mod text_table;
 
 use crate::gateway::answer::{AnswerBody, BegunAnswer};
 use crate::gateway::connection_state::ConnectionState;
