@@ -3,7 +3,7 @@
 //! not.
 
 use crate::tls;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -41,7 +41,7 @@ impl FileWatch {
     pub(super) fn set_files(&mut self, files: Vec<PathBuf>) {
         let (old, new) = files
             .into_iter()
-            .partition::<Vec<_>, _>(|file| self.hashes.contains_key(file));
+            .partition::<BTreeSet<_>, _>(|file| self.hashes.contains_key(file));
         self.hashes.retain(|file, _| old.contains(file));
         self.hashes.extend(hash_all(new));
     }

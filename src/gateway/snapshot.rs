@@ -21,6 +21,7 @@ use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,8 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 pub struct Snapshot {
     table: RouteTable,
     routes: Vec<Arc<CompiledRoute>>,
+    /// Every distinct upstream, in the order of the first route that has it.
+    upstreams: Vec<Arc<Upstream>>,
 }
 
 /// One route, compiled.
@@ -77,40 +80,47 @@ impl Snapshot {
         workers: usize,
         inbox: Option<&Arc<Inbox>>,
         metrics: &Metrics,
-        tls: impl Fn(&settings::Upstream) -> Result<Option<TlsConnector>, String>,
+        mut tls: impl FnMut(&settings::Upstream) -> Result<Option<TlsConnector>, String>,
     ) -> Result<Self, Vec<String>> {
         let table = RouteTable::new(routes.iter().map(|route| RoutePattern {
             host: route.host.clone(),
             path: route.path.clone(),
         }));
-        let mut upstreams: Vec<Arc<Upstream>> = previous.map_or_else(Vec::new, |old| {
-            old.routes.iter().map(|route| route.upstream.clone()).collect()
-        });
+        let previous = previous.map_or(&[][..], Self::upstreams).iter();
+        let mut known: HashMap<_, _> = previous
+            .map(|upstream| (upstream.settings().clone(), upstream.clone()))
+            .collect();
+        let mut upstreams = Vec::new();
+        let mut used = HashSet::new();
         // The delivery of stored webhooks has connections of its own.
         let pools = workers + usize::from(inbox.is_some());
         let mut compiled = Vec::with_capacity(routes.len());
         let mut faults = Vec::new();
         for settings in routes {
-            let known = upstreams
-                .iter()
-                .find(|upstream| *upstream.settings() == settings.upstream);
-            let upstream = match known {
+            let upstream = match known.get(&settings.upstream) {
                 Some(upstream) => upstream.clone(),
                 None => match tls(&settings.upstream) {
-                    Ok(tls) => Upstream::new(settings.upstream.clone(), tls, pools),
+                    Ok(tls) => {
+                        let new = Upstream::new(settings.upstream.clone(), tls, pools);
+                        known.insert(settings.upstream.clone(), new.clone());
+                        new
+                    }
                     Err(fault) => {
                         faults.push(fault);
                         continue;
                     }
                 },
             };
-            upstreams.push(upstream.clone());
+            if used.insert(upstream.address()) {
+                upstreams.push(upstream.clone());
+            }
             compiled.push(Arc::new(CompiledRoute::compile(settings, upstream, inbox, metrics)));
         }
         if faults.is_empty() {
             Ok(Self {
                 table,
                 routes: compiled,
+                upstreams,
             })
         } else {
             Err(faults)
@@ -150,16 +160,10 @@ impl Snapshot {
         }
     }
 
-    /// Every distinct upstream.
+    /// Every distinct upstream, in the order of the first route that has it.
     #[must_use]
-    pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {
-        let mut distinct: Vec<&Arc<Upstream>> = Vec::new();
-        for route in &self.routes {
-            if !distinct.iter().any(|known| Arc::ptr_eq(known, &route.upstream)) {
-                distinct.push(&route.upstream);
-            }
-        }
-        distinct
+    pub fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.upstreams
     }
 }
 

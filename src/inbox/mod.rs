@@ -44,9 +44,10 @@ use health::UpstreamHealth;
 use hyper::header::HeaderValue;
 use known::{Id, KnownIds};
 use model::delivery::State;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread::JoinHandle;
 use store::changes::Tallies;
 use store::command::{Command, Refusal, Work};
@@ -57,6 +58,9 @@ use store::writer;
 use target::Target;
 use tokio::sync::{Notify, oneshot};
 
+/// The state of each upstream, by [`Upstream::address`].
+type UpstreamHealths = HashMap<usize, (Weak<Upstream>, Arc<UpstreamHealth>)>;
+
 /// The inbox of the process.
 #[derive(Debug)]
 pub struct Inbox {
@@ -65,7 +69,7 @@ pub struct Inbox {
     /// The routes whose deliveries are sent. A reload replaces them.
     targets: ArcSwap<Vec<Arc<Target>>>,
     /// The states of the upstreams; they survive a reload that does not change the upstream.
-    healths: Mutex<Vec<(Weak<Upstream>, Arc<UpstreamHealth>)>>,
+    healths: Mutex<UpstreamHealths>,
     /// Triggered when no attempt may begin any more.
     stopping: ShutdownSignal,
     /// Triggered when attempts under way are abandoned.
@@ -142,31 +146,36 @@ impl Inbox {
 
     /// Replaces the routes whose deliveries are sent.
     pub fn set_targets(&self, targets: Vec<Arc<Target>>) {
-        let served: Vec<_> = targets.iter().flat_map(|target| &target.sources).collect();
+        let served: HashSet<_> = targets
+            .iter()
+            .flat_map(|target| &target.sources)
+            .map(|(name, _)| name)
+            .collect();
         for (name, tally) in self.shared.tallies.all() {
-            if tally.open() > 0 && !served.iter().any(|(served, _)| *served == name) {
+            if tally.open() > 0 && !served.contains(&name) {
                 tracing::warn!(
                     route = %name, deliveries = tally.open(),
                     "stored deliveries belong to a route that does not exist; name it in `formerly` of another route"
                 );
             }
         }
+        self.healths().retain(|_, (upstream, _)| upstream.strong_count() > 0);
         self.targets.store(Arc::new(targets));
         self.shared.work.notify_one();
     }
 
     fn health(&self, upstream: &Arc<Upstream>, limit: usize) -> Arc<UpstreamHealth> {
-        let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
-        healths.retain(|(upstream, _)| upstream.strong_count() > 0);
-        let known = healths
-            .iter()
-            .find(|(known, _)| known.as_ptr() == Arc::as_ptr(upstream));
-        if let Some((_, health)) = known {
-            return health.clone();
-        }
-        let health = Arc::new(UpstreamHealth::new(self.shared.settings.probe, limit));
-        healths.push((Arc::downgrade(upstream), health.clone()));
-        health
+        let new = || Arc::new(UpstreamHealth::new(self.shared.settings.probe, limit));
+        let mut healths = self.healths();
+        // The weak reference keeps the address from being used again.
+        let (_, health) = healths
+            .entry(upstream.address())
+            .or_insert_with(|| (Arc::downgrade(upstream), new()));
+        health.clone()
+    }
+
+    fn healths(&self) -> MutexGuard<'_, UpstreamHealths> {
+        self.healths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a webhook with this id may be stored; a positive answer may be wrong.

@@ -4,6 +4,7 @@
 //! One eighth of the capacity is divided equally among the routes and kept for them; the rest is for whoever comes first. So a
 //! single busy route can still fill the store so far that the alert of a nearly full store fires.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -47,15 +48,18 @@ impl Shares {
                 },
             );
         }
-        for (index, share) in previous.routes.iter().enumerate() {
-            let spaces = previous.spaces.iter().filter(|(_, route)| *route == index);
-            let is_new = |space: &u64| !routes.iter().flatten().any(|known| known == space);
-            let removed: Vec<u64> = spaces.map(|(space, _)| *space).filter(is_new).collect();
-            if !removed.is_empty() && share.keys.load(Ordering::Relaxed) > 0 {
+        let configured: HashSet<u64> = routes.iter().flatten().copied().collect();
+        let mut removed: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+        for (space, route) in previous.spaces.iter().filter(|(space, _)| !configured.contains(space)) {
+            removed.entry(*route).or_default().push(*space);
+        }
+        for (route, spaces) in removed {
+            let keys = previous.routes.get(route).map(|share| &share.keys);
+            if let Some(keys) = keys.filter(|keys| keys.load(Ordering::Relaxed) > 0) {
                 shares.add(
-                    removed.into_iter(),
+                    spaces.into_iter(),
                     Share {
-                        keys: share.keys.clone(),
+                        keys: keys.clone(),
                         is_configured: false,
                     },
                 );

@@ -127,8 +127,9 @@ async fn build_gateway(
         }
         None => None,
     };
+    let mut connectors = tls::Connectors::default();
     let snapshot = Snapshot::compile(routes, None, config.workers, inbox.as_ref(), metrics, |upstream| {
-        tls::connector(upstream).map_err(|fault| fault.to_string())
+        connectors.connector(upstream).map_err(|fault| fault.to_string())
     })
     .map_err(StartError::Tls)?;
     upstreams::start_new(&snapshot, None).await;

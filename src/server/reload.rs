@@ -51,13 +51,14 @@ async fn apply(new: Config, started: &Config, gateway: &Gateway, listeners: &[Li
         tracing::warn!("{warning}");
     }
     let active = gateway.snapshot.load_full();
+    let mut connectors = tls::Connectors::default();
     let snapshot = Snapshot::compile(
         new.routes,
         Some(&active),
         started.workers,
         gateway.inbox.as_ref(),
         metrics,
-        |upstream| tls::connector(upstream).map_err(|fault| fault.to_string()),
+        |upstream| connectors.connector(upstream).map_err(|fault| fault.to_string()),
     )
     .map_err(|faults| faults.join("\n"))?;
     // Reads all files before it replaces anything.
@@ -78,11 +79,6 @@ async fn apply(new: Config, started: &Config, gateway: &Gateway, listeners: &[Li
     }
     listener_setup::update_metrics(metrics, listeners, &snapshot);
     gateway.budget.resize(new.limits.in_flight_bytes);
-    let names: Vec<_> = snapshot
-        .routes()
-        .iter()
-        .map(|route| route.settings.name.clone())
-        .collect();
     // Samples the old upstreams a last time, so that no count of a removed one is lost.
     metrics.upstreams(&upstreams::sample(&active));
     gateway.guard.share(&snapshot.replay_spaces());
@@ -90,6 +86,7 @@ async fn apply(new: Config, started: &Config, gateway: &Gateway, listeners: &[Li
     gateway.snapshot.store(snapshot.clone());
     snapshot.set_targets(gateway.inbox.as_ref());
     upstreams::stop_removed(&active, &snapshot);
-    metrics.retain_routes(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let routes = snapshot.routes().iter();
+    metrics.retain_routes(&routes.map(|route| route.settings.name.as_str()).collect());
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::gateway::snapshot::Snapshot;
 use crate::settings::ReadyWhen;
 use crate::telemetry::{UpstreamCounts, UpstreamSample};
 use crate::upstream::Upstream;
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -15,12 +15,11 @@ const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Starts the background tasks of the upstreams that `previous` does not have, and waits until their names are looked
 /// up, at most [`LOOK_UP_TIMEOUT`].
 pub(super) async fn start_new(snapshot: &Snapshot, previous: Option<&Snapshot>) {
-    let before = previous.map(Snapshot::upstreams).unwrap_or_default();
+    let before = addresses(previous);
     let deadline = Instant::now() + LOOK_UP_TIMEOUT;
-    let new: Vec<_> = snapshot
-        .upstreams()
-        .into_iter()
-        .filter(|upstream| !contains(&before, upstream))
+    let upstreams = snapshot.upstreams().iter();
+    let new: Vec<_> = upstreams
+        .filter(|upstream| !before.contains(&upstream.address()))
         .collect();
     new.iter().for_each(|upstream| upstream.maintain());
     for upstream in new {
@@ -35,16 +34,15 @@ pub(super) async fn start_new(snapshot: &Snapshot, previous: Option<&Snapshot>) 
 
 /// Ends the background tasks of the upstreams that `next` does not have, and closes their idle connections.
 pub(super) fn stop_removed(snapshot: &Snapshot, next: &Snapshot) {
-    let after = next.upstreams();
-    let removed = snapshot
-        .upstreams()
-        .into_iter()
-        .filter(|upstream| !contains(&after, upstream));
+    let after = addresses(Some(next));
+    let upstreams = snapshot.upstreams().iter();
+    let removed = upstreams.filter(|upstream| !after.contains(&upstream.address()));
     removed.for_each(|upstream| upstream.retire());
 }
 
-fn contains(upstreams: &[&Arc<Upstream>], wanted: &Arc<Upstream>) -> bool {
-    upstreams.iter().any(|upstream| Arc::ptr_eq(upstream, wanted))
+fn addresses(snapshot: Option<&Snapshot>) -> HashSet<usize> {
+    let upstreams = snapshot.map_or(&[][..], Snapshot::upstreams);
+    upstreams.iter().map(Upstream::address).collect()
 }
 
 /// Whether the upstreams allow the process to be ready. With [`ReadyWhen::Upstream`] it is not ready while the health
@@ -58,11 +56,10 @@ pub(super) fn are_ready(snapshot: &Snapshot, when: ReadyWhen) -> bool {
 
 /// The present state of the servers of every route, and their counts since the last call.
 pub(super) fn sample(snapshot: &Snapshot) -> Vec<UpstreamSample> {
-    let mut seen: Vec<&Arc<Upstream>> = Vec::new();
+    let mut seen = HashSet::new();
     let mut samples = Vec::new();
     for route in snapshot.routes() {
-        let is_new = !contains(&seen, &route.upstream);
-        seen.push(&route.upstream);
+        let is_new = seen.insert(route.upstream.address());
         for (name, state, counters) in route.upstream.servers() {
             let counts = || UpstreamCounts {
                 idle: state.idle,

@@ -62,7 +62,7 @@ pub struct ClientAuth {
 }
 
 /// Paths of a certificate chain and its key. The files are read again at each reload.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct CertificateFiles {
     /// PEM chain, the leaf first.
     #[serde(serialize_with = "path")]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where verified requests are forwarded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Upstream {
     /// At least one, with distinct targets. All have the same `ca` and `client`.
     pub servers: Vec<ServerSettings>,
@@ -40,7 +40,7 @@ pub struct Upstream {
 }
 
 /// One of the servers that share an upstream's requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerSettings {
     /// How to connect.
     pub target: UpstreamTarget,
@@ -49,7 +49,7 @@ pub struct ServerSettings {
 }
 
 /// When failed requests eject an endpoint. An ejected endpoint gets no requests for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Ejection {
     /// Consecutive failures (no connection, no answer, 5xx) that eject an endpoint; zero turns ejection off.
     pub failures: u32,
@@ -64,7 +64,7 @@ pub struct Ejection {
 }
 
 /// Active health checks of every endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct HealthCheck {
     /// Path and query of a GET request; a status from 200 to 399 passes.
     pub path: String,
@@ -81,7 +81,7 @@ pub struct HealthCheck {
 }
 
 /// How to connect to an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamTarget {
     /// `http://host:port`.
     Tcp {

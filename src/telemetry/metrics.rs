@@ -11,7 +11,7 @@ use super::upstream_metrics::{UpstreamFamilies, UpstreamSample};
 use crate::replay::ReplayStoreMetrics;
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -175,10 +175,10 @@ impl Metrics {
     }
 
     /// Removes the series of routes that are not in `names`. Called after a reload.
-    pub fn retain_routes(&self, names: &[&str]) {
+    pub fn retain_routes(&self, names: &HashSet<&str>) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         routes.retain(|name, route| {
-            let keep = names.contains(&name.as_str());
+            let keep = names.contains(name.as_str());
             if !keep {
                 route.remove();
             }

@@ -122,7 +122,7 @@ fn a_reload_keeps_counts_and_removes_series_of_removed_routes_and_secrets() {
     metrics
         .route("kept", &["b".into(), "c".into()])
         .record(&outcome(Verdict::Forwarded));
-    metrics.retain_routes(&["kept"]);
+    metrics.retain_routes(&["kept"].into());
     let text = metrics.text();
     assert!(!text.contains(r#"route="gone""#), "{text}");
     assert!(text.contains(r#"hookgate_requests_total{reason="none",route="kept",verdict="forwarded"} 2"#));

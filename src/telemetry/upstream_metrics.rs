@@ -112,8 +112,9 @@ impl UpstreamFamilies {
             .iter()
             .map(|sample| (sample.route.clone(), sample.upstream.clone()))
             .collect();
+        let used: BTreeSet<_> = now.iter().map(|(_, upstream)| upstream).collect();
         for (route, upstream) in shown.difference(&now) {
-            self.remove(route, upstream, now.iter().any(|(_, other)| other == upstream));
+            self.remove(route, upstream, used.contains(upstream));
         }
         *shown = now;
         // Two routes may have different upstreams with the same server.

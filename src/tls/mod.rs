@@ -29,12 +29,13 @@ pub use pem_file::FileFault;
 pub use stream::{FailedHandshake, Stream};
 pub use subject::subject;
 
-use crate::settings::{Upstream, UpstreamTarget};
+use crate::settings::{CertificateFiles, Upstream, UpstreamTarget};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateRevocationListDer;
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,19 +63,40 @@ pub fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<
     Ok(lists)
 }
 
-/// The client side of TLS for an upstream; `None` for an upstream without TLS.
-///
-/// # Errors
-/// The file or what is missing on the platform, and what to do.
-pub fn connector(upstream: &Upstream) -> Result<Option<TlsConnector>, FileFault> {
-    // All servers of one upstream have the same TLS settings.
-    let tls_settings = upstream.servers.iter().find_map(|server| match &server.target {
-        UpstreamTarget::Tls { ca, client, .. } => Some((ca, client)),
-        UpstreamTarget::Tcp { .. } | UpstreamTarget::Unix(_) => None,
-    });
-    let Some((ca, client)) = tls_settings else {
-        return Ok(None);
-    };
+/// Makes the client side of TLS for upstreams. Upstreams with the same files share one, so that many upstreams do not
+/// read the same authorities many times. A load of the configuration has one of its own, and so reads every file again.
+#[derive(Default)]
+pub struct Connectors {
+    known: HashMap<ClientFiles, TlsConnector>,
+}
+
+/// The files of `ca` and `client`.
+type ClientFiles = (Option<PathBuf>, Option<CertificateFiles>);
+
+impl Connectors {
+    /// The client side of TLS for an upstream; `None` for an upstream without TLS.
+    ///
+    /// # Errors
+    /// The file or what is missing on the platform, and what to do.
+    pub fn connector(&mut self, upstream: &Upstream) -> Result<Option<TlsConnector>, FileFault> {
+        // All servers of one upstream have the same TLS settings.
+        let files = upstream.servers.iter().find_map(|server| match &server.target {
+            UpstreamTarget::Tls { ca, client, .. } => Some((ca.clone(), client.clone())),
+            UpstreamTarget::Tcp { .. } | UpstreamTarget::Unix(_) => None,
+        });
+        let Some(files) = files else {
+            return Ok(None);
+        };
+        if let Some(known) = self.known.get(&files) {
+            return Ok(Some(known.clone()));
+        }
+        let new = connector(&files)?;
+        self.known.insert(files, new.clone());
+        Ok(Some(new))
+    }
+}
+
+fn connector((ca, client): &ClientFiles) -> Result<TlsConnector, FileFault> {
     let roots = roots(ca.as_deref())?;
     let verifier: Arc<dyn ServerCertVerifier> =
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
@@ -93,7 +115,7 @@ pub fn connector(upstream: &Upstream) -> Result<Option<TlsConnector>, FileFault>
         }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Some(TlsConnector::from(Arc::new(config))))
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// The client side of TLS for the shared replay store. `ca` as in [`roots`].

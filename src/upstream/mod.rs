@@ -174,6 +174,12 @@ impl Upstream {
         })
     }
 
+    /// Identifies this upstream as long as it exists, for sets of upstreams.
+    #[must_use]
+    pub fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+
     /// The settings of this upstream.
     #[must_use]
     pub fn settings(&self) -> &Arc<settings::Upstream> {

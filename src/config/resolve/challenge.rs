@@ -10,6 +10,7 @@ use crate::scheme::challenge::{self, Challenge, ChallengeDescription, PresetChal
 use crate::secret::Secret;
 use crate::settings::{SecretInfo, defaults};
 use hyper::Method;
+use std::collections::{BTreeSet, HashMap};
 
 /// Challenges of one route at most.
 const MOST_CHALLENGES: usize = 4;
@@ -214,9 +215,20 @@ impl SigningRoutes {
 
     /// Reports routes that share a key with one that answers challenges with it.
     pub(super) fn report(self, report: &mut Report) {
+        let mut owners: HashMap<_, BTreeSet<_>> = HashMap::new();
+        for (index, (_, _, _, digests)) in self.routes.iter().enumerate() {
+            for digest in digests {
+                owners.entry(digest).or_default().insert(index);
+            }
+        }
         for (index, (key, _, _, digests)) in self.routes.iter().enumerate().filter(|(_, route)| route.2) {
-            for (other, (_, name, _, theirs)) in self.routes.iter().enumerate() {
-                if other != index && theirs.iter().any(|digest| digests.contains(digest)) {
+            let owners: BTreeSet<_> = digests
+                .iter()
+                .filter_map(|digest| owners.get(digest))
+                .flatten()
+                .collect();
+            for other in owners {
+                if let Some((_, name, ..)) = self.routes.get(*other).filter(|_| *other != index) {
                     report.fault(
                         format!("{key}.challenge"),
                         format!("the route `{name}` has a secret of this route, so an answer to this challenge could be a signature there"),

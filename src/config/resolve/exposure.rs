@@ -13,14 +13,14 @@ impl Resolver<'_> {
     /// Warns of a secret that another route has too: a webhook of one route is then genuine on the other.
     pub(super) fn check_shared_secret(&mut self, place: &str, secret: &Secret) {
         let digest: [u8; 32] = Sha256::digest(secret.expose()).into();
-        match self.known_secrets.iter().find(|(known, _)| *known == digest) {
-            Some((_, other)) => {
+        match self.known_secrets.get(&digest) {
+            Some(other) => {
                 let text = format!(
                     "{other} is the same secret, so a webhook of one route is genuine on the other, and a copy is delivered by each; use one secret for each route"
                 );
                 self.report.warn(place, text);
             }
-            None => self.known_secrets.push((digest, place.to_owned())),
+            None => drop(self.known_secrets.insert(digest, place.to_owned())),
         }
     }
 

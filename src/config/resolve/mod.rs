@@ -53,7 +53,8 @@ use super::fault::Report;
 use super::file::{self, File};
 use super::value::{Count, DurationValue, Keyword, RequestRate, Size};
 use crate::settings::{Address, Config, Drain, Log, ProcessLimits, defaults, duration_text, size_text};
-use crate::tls::LoadedCertificate;
+use crate::tls::{self, LoadedCertificate};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -84,7 +85,8 @@ pub(super) fn resolve(
         report,
         files: Vec::new(),
         certificates: Vec::new(),
-        known_secrets: Vec::new(),
+        known_secrets: HashMap::new(),
+        connectors: tls::Connectors::default(),
     };
     let limits = resolver.limits(&file.limits);
     let listeners = resolver.listeners(file.listen);
@@ -135,7 +137,9 @@ struct Resolver<'a> {
     /// Files that were read, to be watched by `serve`.
     files: Vec<PathBuf>,
     /// The SHA-256 of every secret of the routes that were read, and its place.
-    known_secrets: Vec<([u8; 32], String)>,
+    known_secrets: HashMap<[u8; 32], String>,
+    /// Reads the certificates of upstreams, to report faults.
+    connectors: tls::Connectors,
 }
 
 /// The number of CPUs that the process may use; 1 if it cannot be determined.

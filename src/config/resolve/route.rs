@@ -11,6 +11,7 @@ use crate::scheme::{ListedKeys, UrlOfRoute, Verifier};
 use crate::settings::{Address, Dedupe, Drain, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, size_text};
 use hyper::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 /// Settings of the process that routes are checked against.
@@ -38,9 +39,10 @@ impl Resolver<'_> {
             );
         }
         let mut routes: Vec<Route> = Vec::new();
-        let mut patterns: Vec<(String, Option<String>, String)> = Vec::new();
-        let mut names: Vec<(String, String)> = Vec::new();
-        let mut shared = Vec::new();
+        // The key of the first route with each pattern, and with each name.
+        let mut patterns: HashMap<(Option<String>, String), String> = HashMap::new();
+        let mut names: HashMap<String, String> = HashMap::new();
+        let mut shared = HashSet::new();
         let mut signing = SigningRoutes::default();
         for (key, mut written) in list.into_paths("route") {
             let host = self.host(&format!("{key}.host"), written.host.take().as_deref());
@@ -48,22 +50,23 @@ impl Resolver<'_> {
             let has_name = written.name.is_some();
             let name = self.route_name(&key, written.name.take(), path.as_deref(), host.as_deref());
             if let Some(path) = &path {
-                if let Some((twin, ..)) = patterns.iter().find(|(_, h, p)| *h == host && p == path) {
+                let pattern = (host.clone(), path.clone());
+                if let Some(twin) = patterns.get(&pattern) {
                     self.report.fault(
                         format!("{key}.path"),
                         format!("{twin} has the same host and path"),
                         "remove one of them",
                     );
-                } else if let Some((twin, _)) = names.iter().find(|(_, other)| *other == name) {
+                } else if let Some(twin) = names.get(&name) {
                     self.report.fault(
                         format!("{key}.name"),
                         format!("{twin} has the same name, so metrics could not distinguish them"),
                         "give one of them a `name`",
                     );
                 }
-                patterns.push((key.clone(), host.clone(), path.clone()));
+                patterns.entry(pattern).or_insert_with(|| key.clone());
             }
-            names.push((key.clone(), name.clone()));
+            names.entry(name.clone()).or_insert_with(|| key.clone());
             let upstream = self.route_upstream(
                 &format!("{key}.upstream"),
                 written.upstream.take(),

@@ -10,7 +10,7 @@ use crate::secret::Secret;
 use crate::settings::{Address, ServerSettings, Upstream, UpstreamTarget, defaults};
 use crate::tls;
 use hyper::header::{HeaderName, HeaderValue};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// The `[upstreams.NAME]` tables.
@@ -51,7 +51,7 @@ impl Resolver<'_> {
         key: &str,
         written: Option<UpstreamReference>,
         named: &mut NamedUpstreams,
-        shared: &mut Vec<Arc<Upstream>>,
+        shared: &mut HashSet<Arc<Upstream>>,
     ) -> Option<Arc<Upstream>> {
         let upstream = match written {
             None => {
@@ -91,10 +91,10 @@ impl Resolver<'_> {
                 }
             },
         };
-        match shared.iter().find(|other| **other == upstream) {
+        match shared.get(&upstream) {
             Some(other) => Some(Arc::clone(other)),
             None => {
-                shared.push(Arc::clone(&upstream));
+                shared.insert(Arc::clone(&upstream));
                 Some(upstream)
             }
         }
@@ -212,7 +212,7 @@ impl Resolver<'_> {
             ..upstream
         };
         // The same function that `serve` uses, so that a faulty file is reported here.
-        if let Err(fault) = tls::connector(&upstream) {
+        if let Err(fault) = self.connectors.connector(&upstream) {
             self.report.fault(key, fault.problem, fault.fix);
         }
         Some(upstream)
