@@ -44,6 +44,7 @@
 //! | --- | --- |
 //! | [`cli`] | the commands, one file each |
 //! | [`server`] | the process: build, run, reload, drain; workers; probes and metrics; systemd |
+//! | [`console`] | what operators see and do: the API |
 //! | [`config`] | file, environment and command line, parsed into [`settings`]; reports every fault at once |
 //! | [`listener`] | sockets, accept loop, PROXY protocol, the connections of both HTTP versions |
 //! | [`gateway`] ★ | the request's way; route table, exchange, refusals, snapshot |
@@ -61,6 +62,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod gateway;
 pub mod http;
 pub mod inbox;

@@ -19,6 +19,7 @@ pub(super) struct File {
     pub(super) workers: Option<Count>,
     pub(super) listen: OneOrMany<Listen>,
     pub(super) admin: Admin,
+    pub(super) api: Api,
     pub(super) limits: Limits,
     pub(super) drain: Drain,
     pub(super) replay: ReplayStore,
@@ -76,6 +77,13 @@ pub(super) struct Admin {
     pub(super) address: Option<String>,
     pub(super) readiness: Option<Keyword<ReadyWhen>>,
     pub(super) hosts: OneOrMany<String>,
+}
+
+/// `[api]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Api {
+    pub(super) socket: Option<String>,
 }
 
 /// `[limits]`.

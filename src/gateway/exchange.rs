@@ -15,7 +15,7 @@ use crate::http::unread_head::UnreadHead;
 use crate::outcome::{Outcome, Rejection, RequestId, Verdict};
 use crate::replay::Claim;
 use crate::scheme::Verified;
-use crate::telemetry::audit::{Asked, AuditLog, AuditNames, UnreadRequest};
+use crate::telemetry::audit::{Action, Asked, AuditLog, AuditNames, UnreadRequest};
 use crate::telemetry::metrics::Metrics;
 use crate::time::clock;
 use hyper::{StatusCode, Version};
@@ -32,8 +32,8 @@ const REQUEST_ID_BYTES: usize = 128;
 pub struct Recorder {
     /// The process's metrics.
     pub metrics: Arc<Metrics>,
-    /// Audit lines, and whether forwarded exchanges get one.
-    pub audit: Option<(AuditLog, AuditScope)>,
+    /// Audit logs, each with what it records: that of standard output, and that of the latest lines in memory.
+    audit: Vec<(AuditLog, AuditScope)>,
     /// The next request id: the upper 32 bits are set at the start, the lower 32 bits count.
     ids: AtomicU64,
     /// Whether the grace period of the drain has ended: exchanges that end now were aborted.
@@ -47,12 +47,24 @@ pub enum AuditScope {
     All,
     /// Exchanges that were not forwarded.
     Refused,
+    /// No exchange, only what operators do.
+    Actions,
+}
+
+impl AuditScope {
+    fn records(self, verdict: Verdict) -> bool {
+        match self {
+            Self::All => true,
+            Self::Refused => verdict != Verdict::Forwarded,
+            Self::Actions => false,
+        }
+    }
 }
 
 impl Recorder {
     /// Makes a recorder. `seed` makes its request ids distinct from those of other processes.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, audit: Option<(AuditLog, AuditScope)>, seed: u64) -> Arc<Self> {
+    pub fn new(metrics: Arc<Metrics>, audit: Vec<(AuditLog, AuditScope)>, seed: u64) -> Arc<Self> {
         Arc::new(Self {
             metrics,
             audit,
@@ -90,7 +102,7 @@ impl Recorder {
             UnreadHead::TooLarge => counters.head_too_large.inc(),
             UnreadHead::Timeout => counters.head_timeout.inc(),
         }
-        if let Some((log, _)) = &self.audit {
+        for (log, _) in self.exchange_logs() {
             let unread = UnreadRequest {
                 refused_unix_ms: clock::unix_now_ms(),
                 peer: downstream.origin.peer,
@@ -101,6 +113,22 @@ impl Recorder {
             };
             log.record_unread(downstream.worker, &unread);
         }
+    }
+
+    /// Records what an operator did.
+    pub fn action(&self, action: &Action<'_>) {
+        self.audit.iter().for_each(|(log, _)| log.record_action(action));
+    }
+
+    /// Waits until the audit lines are written, at most for `limit`; false if that was not enough. It blocks the thread.
+    #[must_use]
+    pub fn flush(&self, limit: Duration) -> bool {
+        self.audit.iter().all(|(log, _)| log.flush(limit))
+    }
+
+    /// The logs that have lines about exchanges.
+    fn exchange_logs(&self) -> impl Iterator<Item = &(AuditLog, AuditScope)> {
+        self.audit.iter().filter(|(_, scope)| *scope != AuditScope::Actions)
     }
 
     /// The id that a trusted proxy sent, if it is short and has only letters, digits, `-`, `_`, `.` and `:`; a new id
@@ -204,7 +232,7 @@ impl Exchange {
             connection: downstream.connection.clone(),
             is_protected: false,
             upstream_started: None,
-            arrival: recorder.audit.is_some().then(|| Arrival {
+            arrival: recorder.exchange_logs().next().is_some().then(|| Arrival {
                 worker: downstream.worker,
                 listener: downstream.listener.clone(),
                 protocol: protocol(request.version),
@@ -262,9 +290,8 @@ impl Exchange {
         route
             .map_or(metrics.unrouted(), |route| &route.metrics)
             .record(&self.outcome);
-        if let (Some((log, scope)), Some(arrival)) = (audit, &self.arrival)
-            && (*scope == AuditScope::All || self.outcome.verdict != Verdict::Forwarded)
-        {
+        let Some(arrival) = &self.arrival else { return };
+        for (log, _) in audit.iter().filter(|(_, scope)| scope.records(self.outcome.verdict)) {
             let secret = route.zip(self.outcome.secret);
             let secret = secret.and_then(|(route, index)| route.settings.verifier.key_names().get(index));
             let names = AuditNames {

@@ -1,12 +1,14 @@
 //! Builds the running process: certificates, snapshot, gateway, sockets, workers and admin listener.
 
 use super::admin::{self, AdminState};
+use super::api_socket;
 use super::heartbeat::Heartbeat;
 use super::listener_setup::{self, ListenerSetup};
 use super::running::{self, Running};
 use super::signals::ShutdownSignals;
 use super::systemd::{Handover, PassedSocket, activation};
 use super::{StartError, Started, upstreams, worker};
+use crate::console::Operators;
 use crate::gateway::Gateway;
 use crate::gateway::exchange::{AuditScope, Recorder};
 use crate::gateway::rate::SourceRates;
@@ -16,9 +18,10 @@ use crate::inbox::Inbox;
 use crate::listener::socket::{self, BoundSocket};
 use crate::listener::{Connections, Listener};
 use crate::replay::{Guard, MemoryStore, RedisStore};
-use crate::settings::{self, Address, Config};
+use crate::settings::{self, Address, Config, LogFormat};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::recent::{RecentLines, Tee};
 use crate::time::clock;
 use crate::tls;
 use arc_swap::ArcSwap;
@@ -40,7 +43,8 @@ pub(super) async fn build(
 ) -> Result<Running, StartError> {
     let metrics = Metrics::new();
     let listeners = load_listeners(&config.listeners)?;
-    let gateway = build_gateway(&mut config, &listeners, &metrics, audit).await?;
+    let recent = config.api.as_ref().map(|_| RecentLines::default());
+    let gateway = build_gateway(&mut config, &listeners, &metrics, audit, recent.clone()).await?;
     set_limit_gauges(&config, &gateway);
     let connections = Connections::new(config.limits.connections);
     let signals = ShutdownSignals::default();
@@ -54,6 +58,7 @@ pub(super) async fn build(
         }
     }
     let admin_listener = bind_admin(config.admin.address).await?;
+    let api_listener = config.api.as_ref().map(api_socket::bind).transpose()?;
     let (workers, heartbeat) = start_workers(worker_sockets, &gateway, &signals).map_err(StartError::Thread)?;
 
     let admin = admin_state(&gateway, config.admin.hosts.clone());
@@ -61,6 +66,10 @@ pub(super) async fn build(
     if let Some(listener) = admin_listener {
         let (state, end) = (admin.clone(), signals.end.clone());
         tokio::spawn(async move { admin::serve(listener, state, end.wait()).await });
+    }
+    if let (Some(listener), Some(recent)) = (api_listener, recent) {
+        let operators = Operators::new(gateway.clone(), recent, clock::unix_now());
+        tokio::spawn(api_socket::serve(listener, operators, signals.end.clone()));
     }
     metrics.config_reloads.last_successful.set(1);
     metrics
@@ -118,6 +127,7 @@ async fn build_gateway(
     listeners: &[ListenerSetup],
     metrics: &Arc<Metrics>,
     audit: impl io::Write + Send + 'static,
+    recent: Option<RecentLines>,
 ) -> Result<Arc<Gateway>, StartError> {
     let routes = std::mem::take(&mut config.routes);
     let inbox = match &config.inbox {
@@ -144,7 +154,7 @@ async fn build_gateway(
         min_body_rate: config.limits.min_body_rate,
         source_rates: config.limits.per_source.map(SourceRates::new),
         guard,
-        recorder: recorder(metrics, config, audit).map_err(StartError::Thread)?,
+        recorder: recorder(metrics, config, audit, recent).map_err(StartError::Thread)?,
         stopping: Arc::default(),
     }))
 }
@@ -244,30 +254,44 @@ fn replay_guard(config: &Config, metrics: &Metrics) -> Result<Guard, StartError>
     })
 }
 
+/// The recorder, with the audit log of `output` and, if there is one, that of the latest lines in memory.
 fn recorder(
     metrics: &Arc<Metrics>,
     config: &Config,
     output: impl io::Write + Send + 'static,
+    recent: Option<RecentLines>,
 ) -> io::Result<Arc<Recorder>> {
     let scope = match config.log.audit {
         settings::Audit::All => Some(AuditScope::All),
         settings::Audit::Refused => Some(AuditScope::Refused),
-        settings::Audit::Off => None,
+        // What operators do is recorded in any case.
+        settings::Audit::Off => recent.as_ref().map(|_| AuditScope::Actions),
     };
-    let audit = match scope {
-        Some(scope) => {
-            let (dropped, left_out) = (&metrics.audit_lines_dropped, &metrics.audit_lines_left_out);
-            let log = AuditLog::start(
-                output,
-                config.log.format,
-                config.workers,
-                dropped.clone(),
-                left_out.clone(),
-            )?;
-            Some((log, scope))
+    let (format, workers) = (config.log.format, config.workers);
+    let counters = || {
+        (
+            metrics.audit_lines_dropped.clone(),
+            metrics.audit_lines_left_out.clone(),
+        )
+    };
+    let mut audit = Vec::new();
+    match (scope, recent) {
+        // One log for both, so that a request writes one line.
+        (Some(AuditScope::All), Some(recent)) if format == LogFormat::Json => {
+            let (dropped, left_out) = counters();
+            let log = AuditLog::start(Tee { recent, output }, format, workers, dropped, left_out)?;
+            audit.push((log, AuditScope::All));
         }
-        None => None,
-    };
+        (scope, recent) => {
+            if let Some(scope) = scope {
+                let (dropped, left_out) = counters();
+                audit.push((AuditLog::start(output, format, workers, dropped, left_out)?, scope));
+            }
+            if let Some(recent) = recent {
+                audit.push((AuditLog::in_memory(recent, workers)?, AuditScope::All));
+            }
+        }
+    }
     let seed = clock::unix_now() ^ (u64::from(std::process::id()) << 16);
     Ok(Recorder::new(metrics.clone(), audit, seed))
 }

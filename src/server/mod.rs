@@ -16,6 +16,7 @@
 //! | [`upstreams`] | starts, stops and samples the upstreams of a snapshot |
 //! | [`heartbeat`] | asks the workers whether they respond, for the watchdog |
 //! | [`signals`] | the shutdown signals in the order in which they are triggered |
+//! | [`api_socket`] | the Unix socket of the API |
 //! | [`admin`] | `/metrics`, `/livez`, `/readyz` |
 //! | [`admin_access`] | which requests to the admin listener a foreign page may have caused |
 //! | [`process`] | limits and protection of the process |
@@ -23,6 +24,7 @@
 
 pub mod admin;
 mod admin_access;
+mod api_socket;
 mod build;
 mod heartbeat;
 mod listener_setup;

@@ -193,8 +193,7 @@ pub(super) fn sample(gateway: &Gateway) {
 /// Waits until the audit lines are written, at most [`AUDIT_FLUSH`].
 async fn flush_audit(recorder: &Arc<Recorder>) {
     let recorder = recorder.clone();
-    let flushed =
-        tokio::task::spawn_blocking(move || recorder.audit.as_ref().is_none_or(|(log, _)| log.flush(AUDIT_FLUSH)));
+    let flushed = tokio::task::spawn_blocking(move || recorder.flush(AUDIT_FLUSH));
     if !flushed.await.unwrap_or(false) {
         tracing::warn!("the last audit lines could not be written");
     }

@@ -12,6 +12,7 @@
 //! | [`defaults`] | the value of each key that the file does not set |
 //! | [`process`] | the whole configuration: workers, limits, drain, logs |
 //! | [`inbox`] | the inbox of the process |
+//! | [`operators`] | how operators see and change the running process |
 //! | [`route`] | webhook endpoints and the names of their secrets |
 //! | [`delivery`] | what a route does with a webhook that the application does not take |
 //! | [`replay`] | the replay guard's store |
@@ -24,6 +25,7 @@ pub mod defaults;
 mod delivery;
 mod inbox;
 mod listener;
+mod operators;
 mod process;
 mod rate;
 mod replay;
@@ -35,6 +37,7 @@ mod upstream;
 pub use delivery::{Delivery, DeliveryMode, Order, Retry};
 pub use inbox::{DeadLetters, Inbox, InboxKey, Probe};
 pub use listener::{Address, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS};
+pub use operators::Api;
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
 pub use rate::Rate;
 pub use replay::{Redis, Replay, StoreServer};

@@ -2,6 +2,7 @@
 
 use super::inbox::Inbox;
 use super::listener::Listener;
+use super::operators::Api;
 use super::rate::Rate;
 use super::replay::Replay;
 use super::route::Route;
@@ -23,6 +24,9 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The admin listener and its probes.
     pub admin: Admin,
+    /// The API of operators; `None` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<Api>,
     /// Limits on connections and on the process.
     pub limits: ProcessLimits,
     /// Duration of the drain after SIGTERM.

@@ -24,6 +24,7 @@ impl Config {
             workers,
             listeners,
             admin,
+            api,
             limits,
             drain,
             replay,
@@ -40,6 +41,7 @@ impl Config {
         keys.extend(table_changes("limits", limits, &new.limits));
         keys.extend(table_changes("drain", drain, &new.drain));
         keys.extend(table_changes("replay", replay, &new.replay));
+        keys.extend((*api != new.api).then(|| String::from("api")));
         match (inbox, &new.inbox) {
             (Some(old), Some(new)) => keys.extend(table_changes("inbox", old, new)),
             (None, None) => {}

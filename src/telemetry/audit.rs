@@ -9,7 +9,8 @@
 use super::ascii::DateText;
 pub use super::asked::Asked;
 use super::audit_line;
-pub use super::audit_line::{AuditNames, UnreadRequest};
+pub use super::audit_line::{Action, AuditNames, UnreadRequest};
+use super::recent::RecentLines;
 use super::refusal_lines::RefusalLines;
 use crate::outcome::Outcome;
 use crate::settings::LogFormat;
@@ -92,6 +93,18 @@ impl AuditLog {
         })))
     }
 
+    /// Starts an audit log whose lines are kept in memory only. What it drops is not counted.
+    ///
+    /// # Errors
+    /// When the operating system cannot start a thread.
+    pub fn in_memory(recent: RecentLines, workers: usize) -> io::Result<Self> {
+        let uncounted = || {
+            IntCounter::new("audit_lines_in_memory", "not exported")
+                .map_err(|error| io::Error::other(error.to_string()))
+        };
+        Self::start(recent, LogFormat::Json, workers, uncounted()?, uncounted()?)
+    }
+
     /// Records one line for `outcome` on the worker with this index. It never waits for the output.
     pub fn record(&self, worker: usize, names: AuditNames<'_>, outcome: &Outcome) {
         let is_refusal = outcome.is_unverified_refusal();
@@ -111,6 +124,24 @@ impl AuditLog {
             LogFormat::Json => audit_line::json_unread(bytes, date, unread),
             LogFormat::Human => audit_line::human_unread(bytes, date, unread),
         });
+    }
+
+    /// Records what an operator did. The line is never dropped for want of space: operators are few.
+    pub fn record_action(&self, action: &Action<'_>) {
+        let Sender {
+            shared, writer, format, ..
+        } = &*self.0;
+        let Some(buffer) = shared.buffers.first() else { return };
+        let mut buffer = lock(buffer);
+        let LineBuffer { bytes, date, lines, .. } = &mut *buffer;
+        match format {
+            LogFormat::Json => audit_line::json_action(bytes, date, action),
+            LogFormat::Human => audit_line::human_action(bytes, date, action),
+        }
+        *lines += 1;
+        drop(buffer);
+        shared.is_pending.store(true, Ordering::Release);
+        writer.unpark();
     }
 
     /// Appends a line. `is_refusal`: it is about a request that was refused before it was verified.

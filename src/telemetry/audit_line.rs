@@ -44,6 +44,51 @@ pub struct UnreadRequest<'a> {
     pub failure: UnreadHead,
 }
 
+/// What an operator did.
+#[derive(Clone, Copy, Debug)]
+pub struct Action<'a> {
+    /// When, in Unix milliseconds.
+    pub unix_ms: u64,
+    /// Who: `uid 1000`, or a name that the configuration knows.
+    pub actor: &'a str,
+    /// What: a fixed word such as `redeliver`.
+    pub action: &'a str,
+    /// The route, delivery or secret that it concerns; empty if none.
+    pub target: &'a str,
+    /// What more there is to say; may be empty.
+    pub detail: &'a str,
+}
+
+/// Appends the line of an action as JSON.
+pub(super) fn json_action(out: &mut Vec<u8>, date: &mut DateText, action: &Action<'_>) {
+    out.extend_from_slice(b"{\"time\":\"");
+    date.write(out, action.unix_ms);
+    out.extend_from_slice(b"\",\"kind\":\"action\"");
+    for (key, text) in [
+        (&b",\"actor\":"[..], action.actor),
+        (b",\"action\":", action.action),
+        (b",\"target\":", action.target),
+        (b",\"detail\":", action.detail),
+    ] {
+        if !text.is_empty() {
+            out.extend_from_slice(key);
+            string(out, text);
+        }
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// Appends the line of an action for people.
+pub(super) fn human_action(out: &mut Vec<u8>, date: &mut DateText, action: &Action<'_>) {
+    date.write(out, action.unix_ms);
+    out.extend_from_slice(b" action");
+    field(out, " ", action.action);
+    field(out, " target=", action.target);
+    field(out, " actor=", action.actor);
+    field(out, " detail=", action.detail);
+    out.push(b'\n');
+}
+
 /// Appends the line of an exchange as JSON. Absent fields are left out.
 pub(super) fn json(out: &mut Vec<u8>, date: &mut DateText, names: AuditNames<'_>, outcome: &Outcome) {
     begin(out, date, outcome.received_unix_ms);

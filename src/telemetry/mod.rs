@@ -31,6 +31,7 @@
 //! | [`logging`] | logs of the process, on standard error |
 //! | [`log_line`] | one line of the log as JSON |
 //! | [`audit`] | the audit log: a bounded buffer for each worker and the thread that writes them |
+//! | [`recent`] | the latest audit lines in memory, for the API and the console |
 //! | [`refusal_lines`] | the rate of audit lines about refused requests |
 //! | [`audit_line`] | one audit line, as JSON or for people |
 //! | [`asked`] | what a request asked for, as an audit line shows it |
@@ -52,6 +53,7 @@ mod inbox_metrics;
 mod log_line;
 pub mod logging;
 pub mod metrics;
+pub mod recent;
 mod refusal_lines;
 mod registration;
 mod route_families;

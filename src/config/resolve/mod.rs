@@ -23,6 +23,7 @@
 //! | [`upstream_url`] | from text to a target |
 //! | [`route_pattern`] | `host` and `path` of a route |
 //! | [`listener`] | `[[listen]]` and `[admin]` |
+//! | [`operators`] | `[api]` |
 //! | [`replay_store`] | `[replay]` |
 //! | [`network`] | lists of networks, single addresses and presets |
 //! | [`secret`] | secrets and public keys |
@@ -36,6 +37,7 @@ mod host;
 mod inbox;
 mod listener;
 mod network;
+mod operators;
 mod path;
 mod provider;
 mod public_url;
@@ -91,6 +93,7 @@ pub(super) fn resolve(
     let limits = resolver.limits(&file.limits);
     let listeners = resolver.listeners(file.listen);
     let admin = resolver.admin(&file.admin, &listeners);
+    let api = resolver.api(file.api, &listeners);
     let upstreams = resolver.named_upstreams(file.upstreams);
     let own = listeners.iter().map(|listener| listener.address.clone());
     let own: Vec<Address> = own.chain(admin.address.map(Address::Tcp)).collect();
@@ -112,6 +115,7 @@ pub(super) fn resolve(
         log: resolver.log(file.log),
         listeners,
         admin,
+        api,
         limits,
         routes,
         warnings: resolver.report.warnings.clone(),

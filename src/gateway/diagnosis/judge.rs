@@ -177,7 +177,7 @@ impl Routes {
             trusted_proxies: Arc::from([]),
             client_subject: None,
         };
-        let recorder = Recorder::new(self.metrics.clone(), None, 0);
+        let recorder = Recorder::new(self.metrics.clone(), Vec::new(), 0);
         let mut exchange = Exchange::open(&recorder, &downstream, &request);
         let body_bytes = head.body_bytes as u64;
         let admission = Matched::find(

@@ -163,7 +163,7 @@ pub(crate) mod tests {
             source_rates: None,
             guard: Guard::Memory(MemoryStore::new(1, Instant::now())),
             inbox: None,
-            recorder: Recorder::new(metrics, None, 0),
+            recorder: Recorder::new(metrics, Vec::new(), 0),
             stopping: Arc::default(),
         }
     }

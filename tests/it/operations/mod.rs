@@ -1,6 +1,7 @@
 //! Commands, reload, drain, logs, metrics, and checks of this repository itself.
 
 mod admin;
+mod api;
 mod audit;
 mod canary;
 mod cases;

@@ -1,0 +1,92 @@
+//! The API under `/api/v1/`: the same documents for the commands, the console and other programs.
+//!
+//! | path | what |
+//! | --- | --- |
+//! | `GET /api/v1/status` | the process, its routes and upstreams |
+//! | `GET /api/v1/requests` | the latest requests, the latest first |
+//! | `GET /api/v1/requests/stream` | requests as they are recorded, as server-sent events |
+//! | `GET /api/v1/requests/ID` | one request |
+//!
+//! A new group of paths is a module with a function `respond`, and an arm in [`dispatch`].
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`requests`] | the latest requests |
+//! | [`status`] | the process as a whole |
+//! | [`filter`] | which requests are meant |
+//! | [`call`] | one request of an operator |
+
+mod call;
+pub mod filter;
+mod requests;
+mod status;
+
+pub use call::{Call, Query};
+
+use super::answer::{Answer, Refusal, not_found, refusal};
+use super::{Actor, Operators};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue, ORIGIN};
+use hyper::{Method, Request, StatusCode};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Largest body of a request, in bytes: a captured request with a body of some megabytes.
+const BODY_BYTES: usize = 8 * 1024 * 1024;
+/// Time for the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves one request on the Unix socket. A browser cannot ask here, so a request that says it comes from a page is refused.
+pub async fn serve(operators: &Arc<Operators>, actor: &Actor, request: Request<Incoming>) -> Answer {
+    if request.headers().contains_key(ORIGIN) {
+        return refusal(StatusCode::FORBIDDEN, "this socket is not for browsers").answer();
+    }
+    respond(operators, actor, request).await
+}
+
+/// Reads the body of a request and answers it.
+pub async fn respond(operators: &Arc<Operators>, actor: &Actor, request: Request<Incoming>) -> Answer {
+    let (head, body) = request.into_parts();
+    let body = match head.method {
+        Method::GET | Method::HEAD => Bytes::new(),
+        _ => match timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => {
+                return refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or incomplete").answer();
+            }
+            Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time").answer(),
+        },
+    };
+    let content_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let call = Call {
+        operators,
+        actor,
+        method: &head.method,
+        query: Query::parse(head.uri.query().unwrap_or_default()),
+        is_form: content_type.is_some_and(|text| text.starts_with(b"application/x-www-form-urlencoded")),
+        last_event_id: head
+            .headers
+            .get("last-event-id")
+            .and_then(|id| id.to_str().ok()?.parse().ok()),
+        body,
+    };
+    let Some(path) = head.uri.path().strip_prefix("/api/v1/") else {
+        return refusal(StatusCode::NOT_FOUND, "the API is below /api/v1/").answer();
+    };
+    let segments: Vec<&str> = path.split('/').collect();
+    dispatch(&call, &segments)
+        .await
+        .unwrap_or_else(|refusal| refusal.answer())
+}
+
+/// Finds the function for a path.
+async fn dispatch(call: &Call<'_>, path: &[&str]) -> Result<Answer, Refusal> {
+    match path {
+        ["status"] => status::respond(call),
+        ["requests", rest @ ..] => requests::respond(call, rest),
+        _ => Err(not_found()),
+    }
+}
