@@ -6,6 +6,7 @@
 use crate::gateway::Passed;
 use crate::gateway::answer::BegunAnswer;
 use crate::gateway::detached::{Asked, Asking, note};
+use crate::gateway::examine::StoredAs;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::held::{HeldKey, HeldWebhook, STORE_BEFORE};
 use crate::gateway::steps::Cleared;
@@ -31,14 +32,17 @@ const CLAIM_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Delivering<'_> {
     /// Delivers the webhook, or stores it.
-    pub(super) async fn run(self, exchange: &mut Exchange, now: Instant) -> Result<Passed, Rejection> {
+    pub(super) async fn run(
+        self,
+        claim: ClaimRequest,
+        stored_as: StoredAs,
+        exchange: &mut Exchange,
+        now: Instant,
+    ) -> Result<Passed, Rejection> {
         let deadline = exchange.started() + self.target.settings.sender_deadline;
         let store_at = deadline.checked_sub(STORE_BEFORE).unwrap_or(now);
         let answer_at = deadline.checked_sub(ANSWER_BEFORE).unwrap_or(now);
-        let claim = self
-            .route()
-            .claim_request(self.verified, &self.head, self.body.pieces(), self.now_unix)?;
-        let mut webhook = self.identify(&claim);
+        let mut webhook = self.identify(stored_as);
 
         // claim: the store knows what it has; the replay guard knows the rest
         if self.inbox.may_know(&webhook.id)
@@ -94,11 +98,7 @@ impl Delivering<'_> {
     }
 
     /// The id and the order key of the webhook.
-    fn identify(&self, claim: &ClaimRequest) -> Webhook {
-        let identity = self
-            .route()
-            .identity(self.verified, &self.head, self.body.pieces(), claim);
-        let order_key = self.target.order_key(&self.head, self.body.pieces());
+    fn identify(&self, StoredAs { identity, order_key }: StoredAs) -> Webhook {
         if order_key.is_err() {
             self.target.metrics.without_key.inc();
         }

@@ -16,6 +16,7 @@
 //! | [`storing`] | the steps that store a webhook |
 //! | [`detached`] | a direct attempt that goes on after its sender was answered |
 //! | [`steps`] | the steps that need no waiting, as states that the types show |
+//! | [`examine`] | whether a complete request is genuine, and what it claims |
 //! | [`refusal`] | the gateway's own answers |
 //! | [`challenges`] | the challenges of a route, and their answers |
 //! | [`answer`] | the body that goes back to the sender |
@@ -23,6 +24,7 @@
 //! | [`held`] | what an exchange keeps for the inbox |
 //! | [`snapshot`] | the configuration in force, compiled |
 //! | [`replay_identity`] | what identifies a verified webhook in the replay store |
+//! | [`long_work`] | threads for work that would hold a worker too long |
 //! | [`rate`] | limits on the number of requests in a time |
 //! | [`connection_state`] | what one connection does, for the limit on connections |
 //! | [`challenge_rate`] | the rate of answers to unsigned challenges |
@@ -36,8 +38,10 @@ pub mod connection_state;
 mod detached;
 pub mod diagnosis;
 mod durable;
+mod examine;
 pub mod exchange;
 mod held;
+pub mod long_work;
 pub mod rate;
 pub mod refusal;
 mod replay_identity;
@@ -49,7 +53,9 @@ mod text_table;
 
 use crate::gateway::answer::{AnswerBody, BegunAnswer};
 use crate::gateway::connection_state::ConnectionState;
+use crate::gateway::examine::Examined;
 use crate::gateway::exchange::{Exchange, Recorder, Settlement};
+use crate::gateway::long_work::LongWork;
 use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::Snapshot;
 use crate::gateway::steps::{Admission, Cleared, Matched};
@@ -91,6 +97,8 @@ pub struct Gateway {
     pub source_rates: Option<SourceRates>,
     /// The replay guard, which gives out claims on webhooks.
     pub guard: Guard,
+    /// Threads for the verification of large bodies.
+    pub long_work: LongWork,
     /// The inbox; `None` without one.
     pub inbox: Option<Arc<Inbox>>,
     /// Records outcomes in metrics and audit lines.
@@ -222,9 +230,14 @@ impl Gateway {
         exchange.outcome.body_bytes = body.len() as u64;
 
         // verify
-        stopwatch.resume();
-        let verified = aged.and_then(|aged| aged.verify(body.pieces(), now_unix));
-        let (worked, mut now) = stopwatch.stop();
+        let examined = self.examine(&admitted.route, aged, &head, &body, now_unix, stopwatch);
+        let Examined {
+            verified,
+            worked,
+            ended: mut now,
+            claim,
+            stored_as,
+        } = examined.await?;
         if let Some(reply) = route.answer_unsigned(&verified, &head, &body, now_unix)? {
             return Ok(Passed::Challenge(reply));
         }
@@ -236,7 +249,8 @@ impl Gateway {
         }
 
         // claim, forward, store: on a route with an inbox
-        if let (Some((inbox, target)), Ok(verified)) = (&route.durable, &verified) {
+        if let (Some((inbox, target)), Ok(verified), Some(stored_as)) = (&route.durable, &verified, stored_as) {
+            let claim = claim?;
             let delivering = Delivering {
                 gateway: self,
                 inbox,
@@ -244,23 +258,18 @@ impl Gateway {
                 downstream,
                 request,
                 admitted: &admitted,
-                head,
                 verified,
                 body,
-                now_unix,
             };
             // Boxed, so that other routes do not need the space for it.
-            return Box::pin(delivering.run(exchange, now)).await;
+            return Box::pin(delivering.run(claim, stored_as, exchange, now)).await;
         }
 
         // claim
         let claim = async {
             let verified = verified.as_ref().map_err(|rejection| *rejection)?;
-            let request = route.claim_request(verified, &head, body.pieces(), now_unix)?;
-            exchange.claim = self
-                .guard
-                .claim(downstream.worker, &request, route.lease(), now)
-                .await?;
+            let claim = claim?;
+            exchange.claim = self.guard.claim(downstream.worker, &claim, route.lease(), now).await?;
             Ok(verified)
         };
         let cleared = Cleared::new(route, claim.await)?;

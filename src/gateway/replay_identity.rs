@@ -6,8 +6,8 @@
 use crate::outcome::Rejection;
 use crate::replay::{ClaimRequest, KeyKind, KeyLifetime, ReplayKey, key_space};
 use crate::scheme::facts::{EqualBytes, IdScope};
-use crate::scheme::{Coverage, HeadRef, Verified};
-use crate::settings::{Dedupe, Route};
+use crate::scheme::{Coverage, DeliveryId, HeadRef, Verified, Work};
+use crate::settings::{Dedupe, Order, Route};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
@@ -33,6 +33,31 @@ impl ReplayIdentity {
             token: space(KeyKind::Token),
             adds_id: facts.is_some_and(|facts| facts.equal_bytes == EqualBytes::UnlessId),
         }
+    }
+
+    /// An estimate of the work to read from a body what identifies it, for the replay guard and for the inbox.
+    pub(super) fn work(route: &Route) -> Work {
+        let verifier = &route.verifier;
+        let of_id = verifier
+            .delivery_id_location()
+            .map_or(Work::default(), DeliveryId::work);
+        let adds_id = verifier
+            .facts()
+            .is_some_and(|facts| facts.equal_bytes == EqualBytes::UnlessId);
+        let rest = match verifier.coverage() {
+            Coverage::Whole | Coverage::BodyOnly => Work::default(),
+            Coverage::Part | Coverage::SingleUseToken => Work::ONE_HASH.times(2),
+        };
+        let dedupe = route.dedupe.as_ref().map_or(Work::default(), |dedupe| dedupe.id.work());
+        let of_inbox = match &route.delivery {
+            None => Work::default(),
+            Some(delivery) => match &delivery.order {
+                Order::None | Order::Route => of_id,
+                Order::Key(location) => of_id.and(location.work()),
+            },
+        };
+        let of_guard = if adds_id { of_id } else { Work::default() };
+        rest.and(of_guard).and(dedupe).and(of_inbox)
     }
 
     /// All key spaces of the route.

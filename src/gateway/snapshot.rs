@@ -3,6 +3,7 @@
 //! requests.
 
 use crate::gateway::challenge_rate::ChallengeRate;
+use crate::gateway::long_work::LONGEST_ON_WORKER;
 use crate::gateway::rate::RateLimiter;
 use crate::gateway::replay_identity::ReplayIdentity;
 use crate::gateway::route_table::{RoutePattern, RouteTable};
@@ -11,7 +12,7 @@ use crate::inbox::Inbox;
 use crate::inbox::target::{Identity, Target};
 use crate::outcome::{Rejection, Repeat};
 use crate::replay::ClaimRequest;
-use crate::scheme::{HeadRef, Verified};
+use crate::scheme::{HeadRef, Verified, Work};
 use crate::settings::{self, DeliveryMode};
 use crate::telemetry::RouteMetrics;
 use crate::telemetry::metrics::Metrics;
@@ -50,6 +51,10 @@ pub struct CompiledRoute {
     pub rate: Option<RateLimiter>,
     /// Metrics of this route.
     pub metrics: RouteMetrics,
+    /// An estimate of the work on a complete body: to verify it, and to read what it claims.
+    pub(super) work_when_complete: Work,
+    /// The length of a body that is absorbed in the time that a worker may spend on one request.
+    turn_bytes: usize,
     /// Makes the keys under which its webhooks are claimed.
     replay: ReplayIdentity,
     /// How many unsigned challenges it answers.
@@ -180,6 +185,11 @@ impl CompiledRoute {
         Self {
             rate: settings.rate.map(RateLimiter::new),
             metrics: metrics.route(&settings.name, keys),
+            work_when_complete: settings
+                .verifier
+                .work_when_complete()
+                .and(ReplayIdentity::work(&settings)),
+            turn_bytes: settings.verifier.work_while_arriving().bytes_in(LONGEST_ON_WORKER),
             replay: ReplayIdentity::new(&settings),
             challenge_rate: ChallengeRate::default(),
             allow: text(&methods.join(", ")),
@@ -218,9 +228,10 @@ impl CompiledRoute {
 
     /// The limits of a request's body. `least_rate` is in bytes per second.
     #[must_use]
-    pub const fn body_limits(&self, least_rate: usize) -> BodyLimits {
+    pub fn body_limits(&self, least_rate: usize) -> BodyLimits {
         BodyLimits {
             least_rate,
+            turn_bytes: self.turn_bytes,
             max_bytes: self.settings.body_limit,
             timeout: self.settings.body_timeout,
         }

@@ -14,7 +14,7 @@ use crate::inbox::store::command::Refusal;
 use crate::inbox::store::types::{FirstAttempt, NewDelivery, OrderKey, Stored};
 use crate::inbox::target::Target;
 use crate::outcome::{Rejection, Repeat, StoreReason, Verdict};
-use crate::scheme::{HeadRef, Verified};
+use crate::scheme::Verified;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,10 +28,8 @@ pub(super) struct Delivering<'a> {
     pub(super) downstream: &'a Downstream,
     pub(super) request: &'a Request,
     pub(super) admitted: &'a Admitted<'a>,
-    pub(super) head: HeadRef<'a>,
     pub(super) verified: &'a Verified,
     pub(super) body: ReceivedBody,
-    pub(super) now_unix: u64,
 }
 
 /// What is known of the webhook before the application is asked.

@@ -18,6 +18,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 /// Size of a read buffer in bytes. A piece that is kept without a copy is charged in multiples of it.
@@ -37,6 +38,8 @@ pub struct BodyLimits {
     /// The least rate at which the body has to arrive, in bytes per second, averaged since the first wait and after a
     /// grace of 5 seconds; 0 accepts every rate.
     pub least_rate: usize,
+    /// After so many bytes without a wait, the worker serves its other tasks: absorbing them takes about a millisecond.
+    pub turn_bytes: usize,
 }
 
 impl BodyLimits {
@@ -125,6 +128,7 @@ where
     let mut pieces = Vec::new();
     let mut small = BytesMut::new();
     let mut length_bytes = 0_usize;
+    let mut turn_ends_at = limits.turn_bytes;
     let mut reservation = Reservation::new(budget.clone(), holder.source, holder.head_bytes);
     loop {
         let frame = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
@@ -132,6 +136,7 @@ where
             Poll::Pending => {
                 // Most bodies arrive together with their head; the clock is read only for one that did not.
                 stopwatch.pause();
+                turn_ends_at = length_bytes.saturating_add(limits.turn_bytes);
                 let since = *since.get_or_insert_with(Instant::now);
                 if let Err(rejection) = reservation.wait(since, cx) {
                     return Poll::Ready(Err(rejection));
@@ -157,6 +162,10 @@ where
         let is_last = body.is_end_stream();
         if !is_last {
             stopwatch.pause();
+            if length_bytes >= turn_ends_at {
+                turn_ends_at = length_bytes.saturating_add(limits.turn_bytes);
+                yield_now().await;
+            }
         }
         if piece.len() >= KEEP_FROM_BYTES || (is_last && pieces.is_empty() && small.is_empty()) {
             let charged = piece.len().next_multiple_of(READ_BUFFER_BYTES);
@@ -198,6 +207,7 @@ mod tests {
         max_bytes: 1 << 20,
         timeout: Duration::from_secs(10),
         least_rate: 0,
+        turn_bytes: usize::MAX,
     };
 
     /// A body that yields the given pieces and then ends, stalls or breaks.
@@ -331,6 +341,28 @@ mod tests {
         let fast = take(script(&[100_000], End::Stall), limits, &budget).await;
         assert_eq!(fast.unwrap_err(), Rejection::BodyTimeout);
         assert_eq!(start.elapsed(), limits.timeout);
+    }
+
+    /// A long body whose bytes are always at hand must not keep the worker from its other tasks.
+    #[tokio::test]
+    async fn other_tasks_run_while_a_body_is_at_hand() {
+        let turns = std::rc::Rc::new(std::cell::Cell::new(0));
+        let counted = turns.clone();
+        let local = tokio::task::LocalSet::new();
+        local.spawn_local(async move {
+            loop {
+                counted.set(counted.get() + 1);
+                yield_now().await;
+            }
+        });
+        let limits = BodyLimits {
+            turn_bytes: 64 * 1024,
+            ..LIMITS
+        };
+        let budget = Budget::new(usize::MAX);
+        let body = script(&[8192; 100], End::Clean);
+        local.run_until(take(body, limits, &budget)).await.unwrap();
+        assert!((12..20).contains(&turns.get()), "{} turns", turns.get());
     }
 
     #[tokio::test]

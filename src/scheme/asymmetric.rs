@@ -15,6 +15,11 @@ use std::fmt;
 /// Length of the longest signature in bytes: RSA with 8192 bits.
 pub(super) const MAX_SIGNATURE_BYTES: usize = 1024;
 
+/// The time of one signature on a curve (Ed25519, P-256) on a slow core.
+const CURVE_NS: u64 = 120_000;
+/// The time of one signature of RSA with 2048 bits on a slow core.
+const RSA_2048_NS: u64 = 40_000;
+
 /// The algorithm of a public-key signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PublicKeyAlgorithm {
@@ -56,7 +61,12 @@ impl PublicKeyAlgorithm {
 
 /// A parsed public key.
 #[derive(Clone)]
-pub(super) struct PublicKey(ParsedPublicKey, PublicKeyAlgorithm);
+pub(super) struct PublicKey {
+    key: ParsedPublicKey,
+    algorithm: PublicKeyAlgorithm,
+    /// An estimate of the time that one signature takes, without the hash of the message.
+    verification_ns: u64,
+}
 
 /// A message with its hashes, each computed when it is first needed.
 #[derive(Debug)]
@@ -91,35 +101,43 @@ impl PublicKey {
     /// order, under which one signature is valid for many messages, and for an RSA key of a size with which aws-lc
     /// would refuse every signature.
     pub(super) fn parse(algorithm: PublicKeyAlgorithm, bytes: &[u8]) -> Option<Self> {
-        let is_usable = match algorithm {
-            PublicKeyAlgorithm::Ed25519 => !bytes.last_chunk().is_some_and(is_of_small_order),
-            PublicKeyAlgorithm::EcdsaP256 => true,
+        let verification_ns = match algorithm {
+            PublicKeyAlgorithm::Ed25519 if bytes.last_chunk().is_some_and(is_of_small_order) => return None,
+            PublicKeyAlgorithm::Ed25519 | PublicKeyAlgorithm::EcdsaP256 => CURVE_NS,
             PublicKeyAlgorithm::RsaSha1 | PublicKeyAlgorithm::RsaSha256 | PublicKeyAlgorithm::RsaPssSha256 => {
-                material::rsa_modulus_bits(bytes).is_some_and(|bits| (2048..=8192).contains(&bits))
+                let bits = material::rsa_modulus_bits(bytes).filter(|bits| (2048..=8192).contains(bits))?;
+                // The work grows with the square of the length.
+                RSA_2048_NS * (bits.div_ceil(1024).pow(2) / 4) as u64
             }
         };
-        if !is_usable {
-            return None;
-        }
         let key = ParsedPublicKey::new(algorithm.implementation(), bytes).ok()?;
-        Some(Self(key, algorithm))
+        Some(Self {
+            key,
+            algorithm,
+            verification_ns,
+        })
     }
 
     /// Whether this key made the signature over the message. The message is hashed once for all keys and signatures,
     /// except for Ed25519, whose hash begins with a part of the signature.
     pub(super) fn verifies(&self, message: &SignedMessage<'_>, signature: &[u8]) -> bool {
-        match self.1 {
-            PublicKeyAlgorithm::Ed25519 => self.0.verify_sig(message.bytes, signature).is_ok(),
-            PublicKeyAlgorithm::RsaSha1 => self.0.verify_digest_sig(message.sha1(), signature).is_ok(),
+        match self.algorithm {
+            PublicKeyAlgorithm::Ed25519 => self.key.verify_sig(message.bytes, signature).is_ok(),
+            PublicKeyAlgorithm::RsaSha1 => self.key.verify_digest_sig(message.sha1(), signature).is_ok(),
             PublicKeyAlgorithm::EcdsaP256 | PublicKeyAlgorithm::RsaSha256 | PublicKeyAlgorithm::RsaPssSha256 => {
-                self.0.verify_digest_sig(message.sha256(), signature).is_ok()
+                self.key.verify_digest_sig(message.sha256(), signature).is_ok()
             }
         }
     }
 
     /// Whether each signature costs a hash of the whole message.
     pub(super) const fn hashes_each_time(&self) -> bool {
-        matches!(self.1, PublicKeyAlgorithm::Ed25519)
+        matches!(self.algorithm, PublicKeyAlgorithm::Ed25519)
+    }
+
+    /// An estimate of the time that one signature takes on a slow core, without the hash of the message.
+    pub(super) const fn verification_ns(&self) -> u64 {
+        self.verification_ns
     }
 }
 

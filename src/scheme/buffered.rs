@@ -161,6 +161,11 @@ impl BufferedCheck {
         )
     }
 
+    /// The number of candidate signatures that were read so far.
+    pub(super) const fn candidates(&self) -> usize {
+        self.candidates.len()
+    }
+
     /// Compares every key with every candidate of its family. `body` in pieces; `tolerance` in seconds, for a time in
     /// the body; `identifies`: whether the result has an identity.
     ///

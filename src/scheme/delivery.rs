@@ -4,9 +4,11 @@
 //! itself is signed depends on the provider: an id in the body is signed, an id in a header of its own usually is not.
 
 use super::description::LocationDescription;
-use super::json::JsonPointer;
+use super::form::FormField;
+use super::json::{JsonPlan, JsonPointer};
 use super::location::{self, ValueLocation};
 use super::types::{HeadRef, contiguous};
+use super::work::Work;
 use super::{form, multipart};
 use bytes::Bytes;
 use hyper::Method;
@@ -54,6 +56,12 @@ impl DeliveryId {
         }
     }
 
+    /// The work of finding the id in a body.
+    #[must_use]
+    pub const fn work(&self) -> Work {
+        self.location.work()
+    }
+
     /// The id of a request; `body` in pieces. `None` when there is none (of several values: one is absent), or none that
     /// all readers would understand equally: an empty one, a repeated header, a repeated JSON key, a value that is not a
     /// text, an integer or a truth value.
@@ -65,38 +73,52 @@ impl DeliveryId {
                 let value = values.next()?;
                 values.next().is_none().then_some(Cow::Borrowed(value))?
             }
-            ValueLocation::Json(pointer) => Cow::Owned(self.text(pointer, head, body)?.into_bytes()),
+            ValueLocation::Json(pointer) => {
+                let mut values = self.texts(std::slice::from_ref(pointer), head, body)?;
+                Cow::Owned(values.pop()?.into_bytes())
+            }
             ValueLocation::SeveralJson(pointers) => {
                 let mut id = Vec::new();
-                for pointer in pointers {
-                    let value = self.text(pointer, head, body)?;
+                for value in self.texts(pointers, head, body)? {
                     // The length keeps the values apart: `a`, `bc` is another id than `ab`, `c`.
                     id.extend_from_slice(&value.len().to_be_bytes());
                     id.extend_from_slice(value.as_bytes());
                 }
                 Cow::Owned(id)
             }
-            ValueLocation::Form(name) => Cow::Owned(field(name, head, body)?),
+            ValueLocation::Form(name) => Cow::Owned(field(&form(head, body)?, name)?),
         };
         (!id.is_empty()).then_some(id)
     }
 
-    /// The value at a JSON pointer, or in the form that stands in place of the JSON body.
-    fn text(&self, pointer: &JsonPointer, head: &HeadRef<'_>, body: &[Bytes]) -> Option<String> {
+    /// The values at JSON pointers, all of which are there: in one pass over the JSON body, or over the form that stands in
+    /// its place.
+    fn texts(&self, pointers: &[JsonPointer], head: &HeadRef<'_>, body: &[Bytes]) -> Option<Vec<String>> {
         if self.in_forms && multipart::names_a_form(head) {
-            return String::from_utf8(field(pointer.last(), head, body)?).ok();
+            let form = form(head, body)?;
+            let value = |pointer: &JsonPointer| String::from_utf8(field(&form, pointer.last())?).ok();
+            return pointers.iter().map(value).collect();
         }
-        pointer.text(&contiguous(body)).ok()?
+        let body = contiguous(body);
+        let plan = JsonPlan::new(pointers, None);
+        let values = plan.read(&body).ok()?;
+        let value = |pointer: &JsonPointer| values.text(pointer).map(str::to_owned);
+        pointers.iter().map(value).collect()
     }
 }
 
-/// The value of a form field. The form of a GET is its query.
-fn field(name: &str, head: &HeadRef<'_>, body: &[Bytes]) -> Option<Vec<u8>> {
+/// The form of a request. That of a GET is its query.
+fn form(head: &HeadRef<'_>, body: &[Bytes]) -> Option<Vec<FormField>> {
     let form = if *head.method == Method::GET {
         let query = head.target.split_once('?').map_or("", |(_, query)| query);
         form::decode(query.as_bytes())
     } else {
         multipart::posted(&multipart::content_type(head).ok()?, &contiguous(body))
     };
-    Some(form::value(&form.ok()?, name).ok()??.to_vec())
+    form.ok()
+}
+
+/// The value of a form field.
+fn field(form: &[FormField], name: &str) -> Option<Vec<u8>> {
+    Some(form::value(form, name).ok()??.to_vec())
 }

@@ -4,6 +4,7 @@ use super::description::{LocationDescription, SignatureDescription, TimeUnit, Ti
 use super::header::MAX_CANDIDATES;
 use super::json::JsonPointer;
 use super::template::{self, PayloadPart};
+use super::work::{COPY, FORM, Work};
 use hyper::header::HeaderName;
 
 /// Where signatures are.
@@ -67,6 +68,17 @@ pub(super) enum ValueLocation {
     SeveralJson(Vec<JsonPointer>),
     /// In this form field.
     Form(String),
+}
+
+impl ValueLocation {
+    /// The work of finding the value in a body.
+    pub(super) const fn work(&self) -> Work {
+        match self {
+            Self::Header(_) => Work::per_byte(0),
+            // The fields of a form may stand in place of the JSON.
+            Self::Json(_) | Self::SeveralJson(_) | Self::Form(_) => Work::per_byte(COPY + FORM),
+        }
+    }
 }
 
 /// Parses where signatures are.

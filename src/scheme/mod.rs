@@ -13,6 +13,7 @@
 //! | [`challenge`] | the challenges that some providers send before webhooks, and their answers |
 //! | [`states`] | presented, aged, verified: the states of one request |
 //! | [`verifier`] | a compiled scheme as its callers use it |
+//! | [`scheme_work`] | how long the checks of a scheme may take |
 //! | [`sign`] | the headers that a sender sets |
 //! | [`streaming`] | verification while the body arrives |
 //! | [`buffered`] | verification when the body is complete |
@@ -43,6 +44,7 @@
 //! | [`form`] | form fields, and what providers sign of them |
 //! | [`url`] | the URL that the provider signed |
 //! | [`plain`] | the texts under which a secret may make a code for a challenge |
+//! | [`work`] | how long some work on a body may take |
 //! | [`types`] | the values that callers exchange with this folder |
 //!
 //! # Examples
@@ -162,6 +164,7 @@ mod multipart;
 mod plain;
 pub mod presets;
 mod query;
+mod scheme_work;
 mod sign;
 mod signed_parts;
 mod states;
@@ -173,6 +176,7 @@ mod types;
 mod url;
 mod verifier;
 mod weaknesses;
+mod work;
 
 pub use compiled::Coverage;
 pub use delivery::DeliveryId;
@@ -186,6 +190,7 @@ pub use types::SignaturePlace;
 pub use types::{HeadRef, KeyList, ListedKeys, NamedSecret, SchemeFault, SignRequest, Verified};
 pub use url::{CREDENTIALS_ELSEWHERE, CREDENTIALS_IN_URL, UrlOfRoute, credentials_problem};
 pub use verifier::Verifier;
+pub use work::Work;
 
 #[cfg(test)]
 mod tests;

@@ -112,6 +112,15 @@ impl Aged {
         }
     }
 
+    /// The number of candidate signatures that are known before the body is read; one where they are in the body.
+    #[must_use]
+    pub fn candidates(&self) -> usize {
+        match &self.form {
+            AgedForm::Streaming(check) => check.candidates(),
+            AgedForm::Buffered { check, .. } => check.candidates().max(1),
+        }
+    }
+
     /// Compares every active secret with every candidate signature, in constant time. `body` is what was absorbed, in
     /// pieces, for the schemes that must look inside (form, JSON pointer).
     ///

@@ -160,6 +160,11 @@ pub(super) struct StreamingCheck {
 }
 
 impl StreamingCheck {
+    /// The number of candidate signatures.
+    pub(super) fn candidates(&self) -> usize {
+        self.candidates.iter().count()
+    }
+
     /// Absorbs the next piece of the body.
     pub(super) fn update(&mut self, piece: &[u8]) {
         for mac in self.first.iter_mut().chain(&mut self.more) {

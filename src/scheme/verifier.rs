@@ -8,9 +8,11 @@ use super::facts::ProviderFacts;
 use super::given_keys::GivenKeys;
 use super::keys::{self, VerificationKey};
 use super::location::SignatureLocation;
+use super::scheme_work::SchemeWork;
 use super::strength::Weakness;
 use super::types::{HeadRef, ListedKeys, NamedSecret, SchemeFault, SignRequest, SignaturePlace};
 use super::url::UrlOfRoute;
+use super::work::Work;
 use super::{facts, header, presets, sign};
 use crate::secret::Secret;
 use bytes::Bytes;
@@ -29,6 +31,8 @@ pub struct Verifier {
     facts: Option<&'static ProviderFacts>,
     /// What `scheme` was compiled from, for tools that try other keys or a variant of it.
     description: Arc<SchemeDescription>,
+    /// How long its checks may take.
+    work: SchemeWork,
 }
 
 impl Verifier {
@@ -109,6 +113,7 @@ impl Verifier {
         };
         let scheme = compile::compile(provider, description.clone(), given, url)?;
         Ok(Self {
+            work: SchemeWork::of(&scheme),
             scheme: Arc::new(scheme),
             identifies: true,
             facts: facts::find(provider),
@@ -134,6 +139,21 @@ impl Verifier {
     pub fn identifying(mut self, wanted: bool) -> Self {
         self.identifies = wanted;
         self
+    }
+
+    /// The work on a body while it arrives.
+    #[must_use]
+    pub const fn work_while_arriving(&self) -> Work {
+        self.work.arriving
+    }
+
+    /// The work on a complete body, to verify a genuine request. A forged one costs less.
+    #[must_use]
+    pub const fn work_when_complete(&self) -> Work {
+        match self.identifies {
+            true => self.work.complete.and(self.work.identity),
+            false => self.work.complete,
+        }
     }
 
     /// What the signature covers of a request.

@@ -11,6 +11,7 @@ use super::{StartError, Started, upstreams, worker};
 use crate::console::Operators;
 use crate::gateway::Gateway;
 use crate::gateway::exchange::{AuditScope, Recorder};
+use crate::gateway::long_work::LongWork;
 use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::Snapshot;
 use crate::http::budget::Budget;
@@ -154,6 +155,7 @@ async fn build_gateway(
         min_body_rate: config.limits.min_body_rate,
         source_rates: config.limits.per_source.map(SourceRates::new),
         guard,
+        long_work: LongWork::new(config.workers),
         recorder: recorder(metrics, config, audit, recent).map_err(StartError::Thread)?,
         stopping: Arc::default(),
     }))

@@ -143,6 +143,7 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::gateway::exchange::Recorder;
+    use crate::gateway::long_work::LongWork;
     use crate::gateway::snapshot::Snapshot;
     use crate::http::budget::Budget;
     use crate::replay::{Guard, MemoryStore};
@@ -162,6 +163,7 @@ pub(crate) mod tests {
             min_body_rate: 0,
             source_rates: None,
             guard: Guard::Memory(MemoryStore::new(1, Instant::now())),
+            long_work: LongWork::new(1),
             inbox: None,
             recorder: Recorder::new(metrics, Vec::new(), 0),
             stopping: Arc::default(),

@@ -77,6 +77,8 @@ struct Node {
     /// Whether the elements of the array here are counted.
     is_counted: bool,
     children: Vec<Self>,
+    /// The lengths of keys that may be one of `children`, one bit for each; see [`length_bit`].
+    lengths: u64,
 }
 
 /// The values of one body.
@@ -162,6 +164,10 @@ impl Node {
         let at = self.children.iter().position(|child| child.token == *token);
         let at = at.unwrap_or(self.children.len());
         if at == self.children.len() {
+            self.lengths |= match token.is_ascii() {
+                true => length_bit(token),
+                false => u64::MAX,
+            };
             self.children.push(Self {
                 token: token.clone(),
                 index: token.parse().ok().filter(|index: &usize| index.to_string() == *token),
@@ -253,7 +259,7 @@ impl<'de> Visitor<'de> for Search<'_, '_> {
             return Err(A::Error::custom("an object"));
         }
         let mut seen = vec![false; node.children.len()];
-        while let Some(known) = map.next_key_seed(KeySearch(&node.children))? {
+        while let Some(known) = map.next_key_seed(KeySearch(node))? {
             let Some((child, seen)) = known.and_then(|at| node.children.get(at).zip(seen.get_mut(at))) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -290,9 +296,14 @@ impl<'de> Visitor<'de> for Search<'_, '_> {
     }
 }
 
+/// The bit of a key's length. Without regard to case, a key of ASCII equals only keys of its own length.
+fn length_bit(key: &str) -> u64 {
+    1 << key.len().min(63)
+}
+
 /// Compares a key with those on the way of a pointer, without copying it. The result is the index of the equal one, or
 /// `None` for a key that is not on the way.
-struct KeySearch<'n>(&'n [Node]);
+struct KeySearch<'n>(&'n Node);
 
 impl<'de> DeserializeSeed<'de> for KeySearch<'_> {
     type Value = Option<usize>;
@@ -310,7 +321,11 @@ impl Visitor<'_> for KeySearch<'_> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Option<usize>, E> {
-        for (at, node) in self.0.iter().enumerate() {
+        // Most keys are excluded here. Otherwise a sender could make each of many short keys cost all comparisons.
+        if key.is_ascii() && self.0.lengths & length_bit(key) == 0 {
+            return Ok(None);
+        }
+        for (at, node) in self.0.children.iter().enumerate() {
             if key == node.token {
                 return Ok(Some(at));
             }

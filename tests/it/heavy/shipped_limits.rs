@@ -2,10 +2,11 @@
 //! once, the process is not killed, and genuine webhooks pass.
 
 use crate::support::frames::{self, END_HEADERS, HEADERS, PING, SETTINGS, frame};
-use crate::support::memory_group::MemoryGroup;
-use crate::support::{Client, Gateway, Setup, Upstream, WAIT_TIMEOUT, Webhook};
+use crate::support::memory_group::{Controller, MemoryGroup, has_controller, unified_mount};
+use crate::support::{Client, Gateway, Setup, Upstream, WAIT_TIMEOUT, Webhook, eventually};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,49 @@ fn the_memory_limit_of_the_chart_follows_from_the_formula() {
     }
     let formula = "`limits.connections` × 64 KiB + `limits.in_flight_bytes` + 64 MiB + `replay.capacity` × 230 bytes";
     assert!(MANUAL.contains(formula), "docs/operating.md has another formula");
+}
+
+/// Groups of version 2 where the memory controller belongs to version 1: the same steps, with a controller that is free.
+/// Where memory is in version 2, the test of the shipped limits takes them.
+#[test]
+fn a_delegated_group_with_processes_is_divided() {
+    const HUGE_PAGES: Controller = Controller {
+        name: "hugetlb",
+        limit_file: "hugetlb.2MB.max",
+        peak_file: "hugetlb.2MB.max",
+    };
+    let Some(root) = unified_mount().filter(|root| has_controller(root, HUGE_PAGES)) else {
+        return;
+    };
+    let delegated = MemoryGroup::in_delegated(&root, HUGE_PAGES, 0).unwrap();
+    let enter = |group: &MemoryGroup| {
+        let script = group.script();
+        let sleeper = ["-c", &script, "sh", "sleep", "60"];
+        Command::new("/bin/sh").args(sleeper).spawn().unwrap()
+    };
+    let is_in = |process: u32, group: &std::path::Path| {
+        let path = group.strip_prefix(&root).unwrap().display().to_string();
+        let own = std::fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
+        own.lines().any(|line| line == format!("0::/{path}"))
+    };
+    let mut before = enter(&delegated);
+    eventually("the process to enter", || {
+        is_in(before.id(), delegated.directory()).then_some(())
+    });
+    let group = MemoryGroup::in_delegated(delegated.directory(), HUGE_PAGES, 2 << 20).unwrap();
+    assert_eq!(group.peak(), 2 << 20, "the limit was not set");
+    let others = delegated.directory().join("hookgate-test-others");
+    assert!(is_in(before.id(), &others), "the group still has a process of its own");
+    let mut inside = enter(&group);
+    eventually("the process to enter", || {
+        is_in(inside.id(), group.directory()).then_some(())
+    });
+    for child in [&mut before, &mut inside] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    drop(group);
+    std::fs::remove_dir(others).unwrap();
 }
 
 /// A connection from another loopback address, so that the attackers are several sources.

@@ -11,6 +11,7 @@ mod framing;
 mod http2_fields;
 mod http2_stalls;
 mod kept_alive;
+mod long_work;
 mod peers;
 mod proxy_protocol;
 mod refusals;
