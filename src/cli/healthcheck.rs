@@ -5,13 +5,12 @@
 //! would fail after someone saved an invalid file, and a healthy process would be restarted although it refuses such a
 //! reload.
 
+use super::client::{ClientResponse, Connection};
 use super::{CommandResult, Failure, block_on, terminal};
 use crate::config::Sources;
 use crate::settings::defaults::ADMIN_ADDRESS;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
+use http_body_util::Full;
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,15 +48,9 @@ pub(super) fn ask(
         None => configured_address(sources)?,
     };
     let address = loopback_if_unspecified(address);
-    let answer = block_on(async { timeout(arguments.timeout, request(address, method, path)).await })?;
-    let (status, text) = match answer {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(problem)) => return Err(Failure::Failed(format!("{address} {problem}"))),
-        Err(_) => {
-            let limit = humantime::format_duration(arguments.timeout);
-            return Err(Failure::Failed(format!("{address} did not answer within {limit}")));
-        }
-    };
+    let answer = block_on(request(address, method, path, arguments.timeout))?;
+    let ClientResponse { status, body } = answer.map_err(|problem| Failure::Failed(format!("{address}: {problem}")))?;
+    let text = String::from_utf8_lossy(&body);
     if status == StatusCode::OK {
         terminal::emit(&terminal::sanitize(&text))?;
         return Ok(ExitCode::SUCCESS);
@@ -66,34 +59,23 @@ pub(super) fn ask(
     Err(Failure::Failed(format!("{address} {refused}: {status}, {text}")))
 }
 
-/// Sends a request without a body and returns the status and the body of the answer.
+/// Sends a request without a body. Connecting and the answer take at most `limit` each.
 ///
 /// # Errors
-/// No complete answer. The text continues a sentence that begins with the address.
-async fn request(address: SocketAddr, method: Method, path: &str) -> Result<(StatusCode, String), String> {
-    let stream = TcpStream::connect(address).await.map_err(|error| {
-        format!("refuses the connection: {error}; check that hookgate runs with this admin.address")
-    })?;
-    let broken = |error: hyper::Error| format!("does not answer with HTTP: {error}");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(broken)?;
-    let driver = tokio::spawn(connection);
+/// No complete answer.
+async fn request(address: SocketAddr, method: Method, path: &str, limit: Duration) -> Result<ClientResponse, String> {
+    let connected = timeout(limit, TcpStream::connect(address)).await;
+    let stream = connected
+        .map_err(|_| format!("no connection within {}", humantime::format_duration(limit)))?
+        .map_err(|error| format!("no connection: {error}; check that hookgate runs with this admin.address"))?;
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header("host", address.to_string())
         .header("connection", "close")
-        .body(Empty::<Bytes>::new())
+        .body(Full::default())
         .map_err(|error| error.to_string())?;
-    let response = sender.send_request(request).await.map_err(broken)?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-    driver.abort();
-    let body = body
-        .map_err(|error| format!("sent an incomplete answer: {error}"))?
-        .to_bytes();
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    Connection::new(stream).await?.exchange(request, limit).await
 }
 
 /// `admin.address`, in the order of the configuration: command line, environment, file, default.
@@ -140,8 +122,6 @@ fn loopback_if_unspecified(mut address: SocketAddr) -> SocketAddr {
 
 /// The variable that sets `admin.address`.
 const VARIABLE: &str = "HOOKGATE_ADMIN__ADDRESS";
-/// Largest answer that is read (4 KiB).
-const MAX_ANSWER_BYTES: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -220,7 +200,7 @@ mod tests {
             run(&short_timeout, &Sources::default())
                 .unwrap_err()
                 .to_string()
-                .contains("did not answer within 50ms")
+                .contains("no answer within 50ms")
         );
         drop(silent);
         assert!(

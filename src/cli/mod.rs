@@ -5,14 +5,12 @@
 //! value, because every user of the machine can read the command line of a process.
 //!
 //! Start with `serve`, which runs the gateway; the other commands are independent of one another. `terminal`, `client`
-//! and `signing` are shared.
+//! and `inputs` are shared.
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`demo`] | demonstrates that hookgate works, with a sample application |
+//! | [`tools`] | demo, send, sign: for developers, in builds with the feature `tools` |
 //! | [`verify`] | checks a captured request offline and reports why it is not genuine |
-//! | [`send`] | signs a body and delivers it to a URL |
-//! | [`sign`] | prints the headers that a provider would send |
 //! | [`providers`] | lists the presets and their facts |
 //! | [`serve`] | runs the gateway |
 //! | [`stopping`] | announces to a running gateway that its application is about to end |
@@ -21,24 +19,23 @@
 //! | [`check`] | validates the configuration and prints it |
 //! | [`route_lines`] | the URLs of each route and where it forwards, for `serve` |
 //! | [`file_watch`] | detects changed configuration files, for reloads |
-//! | [`signing`] | arguments and readers shared by `sign`, `send` and `verify` |
-//! | [`client`] | the HTTP client of `send` and `demo` |
+//! | [`inputs`] | readers of secrets and bodies, shared by `sign`, `send` and `verify` |
+//! | [`client`] | the HTTP client of `send`, `demo` and `healthcheck` |
 //! | [`terminal`] | colours and sanitized output |
 
 pub mod check;
 mod client;
 mod completions;
-mod demo;
 mod file_watch;
 mod healthcheck;
+mod inputs;
 mod providers;
 mod route_lines;
-mod send;
 mod serve;
-mod sign;
-mod signing;
 mod stopping;
 mod terminal;
+#[cfg(feature = "tools")]
+mod tools;
 mod verify;
 
 #[cfg(test)]
@@ -85,11 +82,14 @@ enum Command {
     /// Print the resolved configuration and every fault in it, without binding a socket
     Check(CheckArguments),
     /// Demonstrate that hookgate works: self-signed TLS, a sample application, valid and invalid requests
-    Demo(demo::DemoArguments),
+    #[cfg(feature = "tools")]
+    Demo(tools::demo::DemoArguments),
     /// Print the headers that a provider would send with a body
-    Sign(sign::SignArguments),
+    #[cfg(feature = "tools")]
+    Sign(tools::sign::SignArguments),
     /// Sign a body and deliver it to a URL as the provider would
-    Send(send::SendArguments),
+    #[cfg(feature = "tools")]
+    Send(tools::send::SendArguments),
     /// Check a captured request offline and report why it is not genuine
     Verify(verify::VerifyArguments),
     /// Ask a running gateway whether it is ready, for container probes
@@ -153,9 +153,12 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
     let result = match command {
         Command::Serve => serve::run(sources),
         Command::Check(CheckArguments { json, quiet, .. }) => check(&sources, json, quiet),
-        Command::Demo(arguments) => demo::run(&arguments, &sources.environment),
-        Command::Sign(arguments) => sign::run(&arguments, &sources),
-        Command::Send(arguments) => send::run(arguments, &sources),
+        #[cfg(feature = "tools")]
+        Command::Demo(arguments) => tools::demo::run(&arguments, &sources.environment),
+        #[cfg(feature = "tools")]
+        Command::Sign(arguments) => tools::sign::run(&arguments, &sources),
+        #[cfg(feature = "tools")]
+        Command::Send(arguments) => tools::send::run(arguments, &sources),
         Command::Verify(arguments) => verify::run(&arguments, &sources),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &sources),
         Command::Stopping(arguments) => stopping::run(&arguments, &sources),

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub(super) struct ProvidersArguments {
     /// Show only this provider
-    #[arg(value_name = "NAME", value_parser = super::signing::provider_names())]
+    #[arg(value_name = "NAME", value_parser = super::inputs::provider_names())]
     name: Option<String>,
     /// Print JSON
     #[arg(long)]

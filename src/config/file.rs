@@ -118,6 +118,7 @@ pub(super) struct ReplayStore {
     pub(super) capacity: Option<Count>,
     pub(super) store: OneOrMany<String>,
     pub(super) sentinel: Option<String>,
+    pub(super) cluster: Option<Flag>,
     pub(super) user: Option<TextOrSecret>,
     pub(super) password: Option<SecretReference>,
     pub(super) ca: Option<String>,

@@ -27,6 +27,8 @@ pub struct Redis {
     pub ca: Option<PathBuf>,
     /// Name by which the Sentinels know the master.
     pub sentinel: Option<String>,
+    /// Whether `servers` are nodes of a Redis Cluster.
+    pub cluster: bool,
     /// Number of the database.
     pub database: u16,
     /// ACL user; `None` is the default user.
@@ -88,6 +90,9 @@ impl Serialize for Replay {
         table.serialize_entry("store", &urls)?;
         if let Some(sentinel) = &redis.sentinel {
             table.serialize_entry("sentinel", sentinel)?;
+        }
+        if redis.cluster {
+            table.serialize_entry("cluster", &true)?;
         }
         for (key, secret) in [("user", &redis.user), ("password", &redis.password)] {
             if secret.is_some() {

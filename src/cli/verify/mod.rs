@@ -13,7 +13,7 @@ mod reference;
 mod report;
 mod times;
 
-use super::signing::read_body;
+use super::inputs::read_body;
 use super::terminal::{self, Paint};
 use super::{CommandResult, Failure};
 use crate::config::Sources;
@@ -43,7 +43,7 @@ pub(super) struct VerifyArguments {
     #[arg(long, value_name = "NUMBER")]
     entry: Option<usize>,
     /// Provider whose signature scheme is expected; the default is the one that the headers show
-    #[arg(long, value_name = "NAME", conflicts_with = "route", value_parser = super::signing::provider_names())]
+    #[arg(long, value_name = "NAME", conflicts_with = "route", value_parser = super::inputs::provider_names())]
     provider: Option<String>,
     /// Environment variable that holds the secret or public key (repeatable); the default is the secrets of the configuration
     #[arg(long, value_name = "NAME", conflicts_with = "route")]

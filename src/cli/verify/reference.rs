@@ -2,7 +2,7 @@
 //! come from the arguments, or else from the configuration, which also says what the gateway would do.
 
 use super::VerifyArguments;
-use crate::cli::signing::{read_again, read_secrets};
+use crate::cli::inputs::{read_again, read_secrets};
 use crate::cli::{Environment, Failure};
 use crate::config::{Loaded, Sources, inspect};
 use crate::gateway::diagnosis::judge::{CapturedHead, Judgement, Routes};

@@ -3,7 +3,7 @@
 use super::Resolver;
 use super::host::is_host;
 use crate::config::file::{self, OnStoreFailure, TextOrSecret};
-use crate::config::value::{DurationValue, Keyword};
+use crate::config::value::{DurationValue, Flag, Keyword};
 use crate::secret::Secret;
 use crate::settings::{Redis, Replay, StoreServer, defaults};
 use crate::tls;
@@ -43,6 +43,7 @@ impl Resolver<'_> {
             }
         }
         let has_store_keys = written.sentinel.is_some()
+            || written.cluster.is_some()
             || written.user.is_some()
             || written.password.is_some()
             || written.ca.is_some()
@@ -85,6 +86,10 @@ impl Resolver<'_> {
                 "the URLs of one store differ in their scheme or database",
                 fix,
             );
+        }
+        let cluster = written.cluster.is_some_and(|Flag(cluster)| cluster);
+        if cluster {
+            self.check_cluster(&parsed, written.sentinel.is_some(), database);
         }
         let ca = written.ca.map(|ca| self.path(&ca));
         match (&ca, tls) {
@@ -140,6 +145,7 @@ impl Resolver<'_> {
             tls,
             ca,
             sentinel: written.sentinel,
+            cluster,
             database,
             user,
             password,
@@ -150,6 +156,32 @@ impl Resolver<'_> {
         Replay {
             capacity,
             shared: Some(Box::new(redis)),
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// Reports what a Redis Cluster does not have.
+    fn check_cluster(&mut self, urls: &[StoreUrl], has_sentinel: bool, database: u16) {
+        if has_sentinel {
+            self.report.fault(
+                "replay.cluster",
+                "a Redis Cluster has no Sentinels",
+                "remove `sentinel` and write URLs of nodes of the cluster, or remove `cluster`",
+            );
+        }
+        if database != 0 {
+            let fix = "remove the number after the `/` from each URL";
+            self.report
+                .fault("replay.store", "a Redis Cluster has only database 0", fix);
+        }
+        if urls.iter().any(|url| matches!(url.server, StoreServer::Unix(_))) {
+            let fix = "write `redis://host:6379` for one or more nodes";
+            self.report.fault(
+                "replay.store",
+                "the nodes of a Redis Cluster have no Unix socket in common",
+                fix,
+            );
         }
     }
 }

@@ -2,35 +2,54 @@
 //! policy.
 //!
 //! Of several addresses the first that reports to be a master is used. With Sentinel, the Sentinels are asked for the
-//! master's address. All commands to one server are sent together, so that a connection is ready after one round trip.
+//! master's address. The client of a Redis Cluster finds the nodes by itself, from any of the addresses. All commands to
+//! one server are sent together, so that a connection is ready after one round trip.
 
-use super::super::store_metrics::StoreOperation;
-use super::resp::{self, RespReply};
-use super::script;
+use super::script::{self, Script};
 use crate::settings::{Redis, StoreServer};
-use bytes::{Buf as _, BytesMut};
+use redis::aio::{ConnectionLike as _, MultiplexedConnection};
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::{
+    AsyncConnectionConfig, Cmd, ConnectionAddr, FromRedisValue as _, IntoConnectionInfo as _, ProtocolVersion,
+    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, Value, cmd,
+};
 use rustls_pki_types::ServerName;
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// Timeout for one server, from the first packet to the last reply. No request waits for it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Most commands that wait in the client to be sent. More wait for their turn, within their deadline.
+const QUEUE: usize = 256;
+/// Retries of one command in a cluster: redirections, and nodes that have failed. Its deadline ends them earlier.
+const CLUSTER_RETRIES: u32 = 8;
+/// The shortest and the longest wait between two of them, in milliseconds.
+const CLUSTER_RETRY_WAIT_MS: (u64, u64) = (10, 200);
 
 /// A stream of bytes in both directions.
-pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+
+/// A client whose clones share one connection, or one connection to each node of a cluster.
+#[derive(Clone)]
+pub(super) enum Client {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
 
 /// An open connection, ready for scripts.
 pub(super) struct OpenConnection {
-    pub(super) stream: Box<dyn ByteStream>,
-    /// Bytes read and not used yet.
-    pub(super) input: BytesMut,
-    /// In the order of [`StoreOperation::ALL`].
-    pub(super) scripts: Vec<LoadedScript>,
+    pub(super) client: Client,
+    /// The task that carries the bytes of a single connection. It ends with the connection.
+    pub(super) carrier: Option<Carrier>,
+    /// In the order of [`script::OPERATIONS`].
+    pub(super) scripts: [Script; 3],
     /// Whether the server is version 7.0 or later, where one command can claim a single key.
     pub(super) sets_and_gets: bool,
     /// The server's address, for the log.
@@ -39,24 +58,62 @@ pub(super) struct OpenConnection {
     pub(super) evicts: Option<String>,
 }
 
-/// A script that the server has loaded.
-pub(super) struct LoadedScript {
-    /// The hash by which the server identifies it.
-    pub(super) hash: Vec<u8>,
-    /// The text, to send it again if the server has lost it.
-    pub(super) text: String,
+/// A task that is stopped when this is dropped.
+pub(super) struct Carrier(pub(super) JoinHandle<()>);
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Client {
+    /// Runs one command.
+    pub(super) async fn run(&mut self, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Single(connection) => connection.send_packed_command(command).await,
+            Self::Cluster(cluster) => cluster.req_packed_command(command).await,
+        }
+        .and_then(Value::extract_error)
+    }
+
+    /// Whether the server still accepts writes. A user who may not ask is not an error: the server will refuse writes.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub(super) async fn check(&mut self) -> Result<(), String> {
+        match self {
+            Self::Single(_) => match self.run(&cmd("ROLE")).await {
+                Ok(role) => is_master(&role),
+                Err(error) if error.code().is_none() => Err(describe(&error)),
+                Err(_) => Ok(()),
+            },
+            Self::Cluster(_) => match self.run(cmd("CLUSTER").arg("INFO")).await {
+                Ok(info) if text_of(&info).contains("cluster_state:fail") => {
+                    Err(String::from("the cluster is down: some of its slots have no master"))
+                }
+                Ok(_) => Ok(()),
+                Err(error) if error.code().is_some() => Ok(()),
+                Err(error) => Err(describe(&error)),
+            },
+        }
+    }
 }
 
 /// Opens a connection. The error is one sentence for each server, without any secret.
 pub(super) async fn connect(settings: &Redis, tls: Option<&TlsConnector>) -> Result<OpenConnection, String> {
+    if settings.cluster {
+        let opening = timeout(CONNECT_TIMEOUT * 3, open_cluster(settings));
+        return opening.await.unwrap_or_else(|_| Err(no_answer(CONNECT_TIMEOUT * 3)));
+    }
     let masters = match &settings.sentinel {
         None => settings.servers.clone(),
         Some(master) => vec![ask_sentinels(settings, tls, master).await?],
     };
     let mut problems = Vec::new();
     for server in &masters {
-        let opened = timeout(CONNECT_TIMEOUT, prepare(settings, tls, server)).await;
-        match opened.unwrap_or_else(|_| Err(format!("no answer within {CONNECT_TIMEOUT:?}"))) {
+        let opened = timeout(CONNECT_TIMEOUT, open_single(settings, tls, server)).await;
+        match opened.unwrap_or_else(|_| Err(no_answer(CONNECT_TIMEOUT))) {
             Ok(ready) => return Ok(ready),
             Err(problem) => problems.push(format!("{server}: {problem}")),
         }
@@ -64,81 +121,122 @@ pub(super) async fn connect(settings: &Redis, tls: Option<&TlsConnector>) -> Res
     Err(problems.join("; "))
 }
 
-async fn prepare(settings: &Redis, tls: Option<&TlsConnector>, server: &StoreServer) -> Result<OpenConnection, String> {
-    let stream = open(server, tls).await.map_err(|error| error.to_string())?;
-    let mut session = Session::new(stream);
-    let database = settings.database.to_string();
+async fn open_single(
+    settings: &Redis,
+    tls: Option<&TlsConnector>,
+    server: &StoreServer,
+) -> Result<OpenConnection, String> {
+    let (mut client, carrier) = open(server, tls).await?;
+    let mut commands = redis::pipe();
     let password = settings.password.as_ref().map(|secret| secret.expose());
     match (&settings.user, password) {
-        (Some(user), Some(password)) => session.command(&[b"AUTH", user.expose(), password]),
-        (None, Some(password)) => session.command(&[b"AUTH", password]),
-        (_, None) => session.command(&[b"PING"]),
-    }
-    session.command(&[b"SELECT", database.as_bytes()]);
-    session.command(&[b"ROLE"]);
-    session.command(&[b"INFO", b"memory"]);
-    let mut texts = StoreOperation::ALL.map(|operation| [script::flags(operation), script::text(operation)].concat());
-    for text in &texts {
-        session.command(&[b"SCRIPT", b"LOAD", text.as_bytes()]);
-    }
-    session.send().await?;
-    accepted(session.reply().await?)?;
-    accepted(session.reply().await?)?;
-    is_master(&session.reply().await?)?;
-    let evicts = match session.reply().await? {
-        RespReply::Bulk(Some(info)) => evicting(&String::from_utf8_lossy(&info)),
-        RespReply::Bulk(None)
-        | RespReply::Status(_)
-        | RespReply::Error(_)
-        | RespReply::Integer(_)
-        | RespReply::Array(_) => None,
+        (Some(user), Some(password)) => commands.cmd("AUTH").arg(user.expose()).arg(password),
+        (None, Some(password)) => commands.cmd("AUTH").arg(password),
+        (_, None) => commands.cmd("PING"),
     };
-    let mut loaded = Vec::new();
-    for _ in &texts {
-        loaded.push(session.reply().await?);
+    commands.cmd("SELECT").arg(settings.database);
+    commands.cmd("ROLE").cmd("INFO").arg("memory");
+    for script in script::all(true) {
+        commands.cmd("SCRIPT").arg("LOAD").arg(script.text);
     }
-    let old = matches!(loaded.first(), Some(RespReply::Error(error)) if is_syntax(error));
-    if old {
-        // Before 7.0 the line with the flags is a syntax error.
-        texts = StoreOperation::ALL.map(|operation| script::text(operation).to_owned());
-        for text in &texts {
-            session.command(&[b"SCRIPT", b"LOAD", text.as_bytes()]);
-        }
-        session.send().await?;
-        for reply in &mut loaded {
-            *reply = session.reply().await?;
-        }
+    let replies = client.send_packed_commands(&commands, 0, commands.len()).await;
+    let replies = replies.map_err(|error| describe(&error))?;
+    let [authenticated, selected, role, memory, loaded @ ..] = replies.as_slice() else {
+        return Err(String::from("too few replies"));
+    };
+    accepted(authenticated)?;
+    accepted(selected)?;
+    is_master(role)?;
+    // Before 7.0 the line with the flags is a syntax error.
+    let is_old = loaded
+        .iter()
+        .any(|reply| accepted(reply).is_err_and(|error| is_syntax(&error)));
+    for reply in loaded.iter().filter(|_| !is_old) {
+        accepted(reply)?;
     }
-    let scripts = loaded.into_iter().zip(texts).map(|(reply, text)| match reply {
-        RespReply::Bulk(Some(hash)) => Ok(LoadedScript { hash, text }),
-        other @ (RespReply::Bulk(None)
-        | RespReply::Status(_)
-        | RespReply::Error(_)
-        | RespReply::Integer(_)
-        | RespReply::Array(_)) => accepted(other).and(Err(String::from("SCRIPT LOAD returned no hash"))),
-    });
     Ok(OpenConnection {
-        scripts: scripts.collect::<Result<_, _>>()?,
-        stream: session.stream,
-        input: session.input,
-        sets_and_gets: !old,
+        client: Client::Single(client),
+        carrier: Some(carrier),
+        scripts: script::all(!is_old),
+        sets_and_gets: !is_old,
         address: server.to_string(),
-        evicts,
+        evicts: evicting(&text_of(memory)),
+    })
+}
+
+/// A client that knows all nodes of the cluster. The `redis` crate follows slots that move and masters that change.
+async fn open_cluster(settings: &Redis) -> Result<OpenConnection, String> {
+    let nodes = settings.servers.iter().map(|server| match server {
+        StoreServer::Unix(path) => ConnectionAddr::Unix(path.clone()),
+        StoreServer::Tcp { host, port } if settings.tls => ConnectionAddr::TcpTls {
+            host: host.clone(),
+            port: *port,
+            insecure: false,
+            tls_params: None,
+        },
+        StoreServer::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
+    });
+    let nodes: RedisResult<Vec<_>> = nodes.map(|node| node.into_connection_info()).collect();
+    let problem = |error: RedisError| describe(&error);
+    let mut builder = ClusterClientBuilder::new(nodes.map_err(problem)?)
+        .use_protocol(ProtocolVersion::RESP2)
+        .connection_timeout(CONNECT_TIMEOUT)
+        .response_timeout(settings.timeout.max(CONNECT_TIMEOUT))
+        .retries(CLUSTER_RETRIES)
+        .min_retry_wait(CLUSTER_RETRY_WAIT_MS.0)
+        .max_retry_wait(CLUSTER_RETRY_WAIT_MS.1);
+    for (secret, is_password) in [(&settings.user, false), (&settings.password, true)] {
+        if let Some(secret) = secret {
+            let text = std::str::from_utf8(secret.expose()).map_err(|_| "user and password must be UTF-8")?;
+            builder = if is_password {
+                builder.password(text)
+            } else {
+                builder.username(text)
+            };
+        }
+    }
+    if let Some(ca) = &settings.ca {
+        let root_cert = std::fs::read(ca).map_err(|error| format!("{}: {error}", ca.display()))?;
+        builder = builder.certs(TlsCertificates {
+            client_tls: None,
+            root_cert: Some(root_cert),
+        });
+    }
+    let cluster = builder
+        .build()
+        .map_err(problem)?
+        .get_async_connection()
+        .await
+        .map_err(problem)?;
+    let mut client = Client::Cluster(cluster);
+    let probe = script::all(true);
+    let is_old = match client
+        .run(cmd("SCRIPT").arg("LOAD").arg(probe.first().map(|script| &script.text)))
+        .await
+    {
+        Err(error) if is_syntax(&describe(&error)) => true,
+        Err(error) => return Err(describe(&error)),
+        Ok(_) => false,
+    };
+    let memory = client.run(cmd("INFO").arg("memory")).await;
+    let servers: Vec<String> = settings.servers.iter().map(ToString::to_string).collect();
+    Ok(OpenConnection {
+        client,
+        carrier: None,
+        scripts: script::all(!is_old),
+        sets_and_gets: !is_old,
+        address: servers.join(", "),
+        evicts: memory.ok().and_then(|memory| evicting(&text_of(&memory))),
     })
 }
 
 /// Checks the reply to `ROLE`: an error unless the server accepts writes. A user who may not call `ROLE` is not an
 /// error: a replica will refuse writes with READONLY.
-pub(super) fn is_master(reply: &RespReply) -> Result<(), String> {
-    match reply {
-        RespReply::Array(role) => match role.first() {
-            Some(RespReply::Bulk(Some(role))) if role.as_slice() != b"master" => Err(format!(
-                "the server is a {}, not a master",
-                String::from_utf8_lossy(role)
-            )),
-            Some(_) | None => Ok(()),
-        },
-        RespReply::Status(_) | RespReply::Error(_) | RespReply::Integer(_) | RespReply::Bulk(_) => Ok(()),
+fn is_master(reply: &Value) -> Result<(), String> {
+    let role = reply.as_sequence().and_then(<[Value]>::first).map(text_of);
+    match role {
+        Some(role) if role != "master" => Err(format!("the server is a {role}, not a master")),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -146,12 +244,22 @@ fn is_syntax(error: &str) -> bool {
     error.contains("compiling script")
 }
 
-/// The value of `maxmemory-policy`, if there is a memory limit and the policy is not `noeviction`.
+/// The value of `maxmemory-policy`, if there is a memory limit and the policy is not `noeviction`. For a cluster `info`
+/// has the lines of all nodes.
 fn evicting(info: &str) -> Option<String> {
-    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let policy = field("maxmemory_policy:")?;
-    let limited = field("maxmemory:").is_some_and(|limit| limit != "0");
-    (limited && policy != "noeviction").then(|| policy.to_owned())
+    let mut is_limited = false;
+    for line in info.lines() {
+        if let Some(limit) = line.strip_prefix("maxmemory:") {
+            is_limited = limit.trim() != "0";
+        }
+        if let Some(policy) = line.strip_prefix("maxmemory_policy:").map(str::trim)
+            && is_limited
+            && policy != "noeviction"
+        {
+            return Some(policy.to_owned());
+        }
+    }
+    None
 }
 
 /// The master's address, from the first Sentinel that knows it.
@@ -159,36 +267,53 @@ async fn ask_sentinels(settings: &Redis, tls: Option<&TlsConnector>, master: &st
     let mut problems = Vec::new();
     for sentinel in &settings.servers {
         let asked = async {
-            let stream = open(sentinel, tls).await.map_err(|error| error.to_string())?;
-            let mut session = Session::new(stream);
-            session.command(&[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", master.as_bytes()]);
-            session.send().await?;
-            session.reply().await
+            let (client, _carrier) = open(sentinel, tls).await?;
+            let mut question = cmd("SENTINEL");
+            question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+            let reply = Client::Single(client).run(&question).await;
+            reply.map_err(|error| describe(&error))
         };
-        match timeout(CONNECT_TIMEOUT, asked).await {
-            Err(_) => problems.push(format!("{sentinel}: no answer within {CONNECT_TIMEOUT:?}")),
-            Ok(Err(problem)) => problems.push(format!("{sentinel}: {problem}")),
-            Ok(Ok(RespReply::Array(address))) => match address.as_slice() {
-                [RespReply::Bulk(Some(host)), RespReply::Bulk(Some(port))] => {
-                    let port = std::str::from_utf8(port).ok().and_then(|port| port.parse().ok());
-                    let host = String::from_utf8(host.clone()).ok();
-                    if let (Some(host), Some(port)) = (host, port) {
-                        return Ok(StoreServer::Tcp { host, port });
+        let problem = match timeout(CONNECT_TIMEOUT, asked).await {
+            Err(_) => no_answer(CONNECT_TIMEOUT),
+            Ok(Err(problem)) => problem,
+            Ok(Ok(Value::Array(address))) => match address.as_slice() {
+                [host, port] => match text_of(port).parse() {
+                    Ok(port) => {
+                        return Ok(StoreServer::Tcp {
+                            host: text_of(host),
+                            port,
+                        });
                     }
-                    problems.push(format!("{sentinel}: the reply has no address"));
-                }
-                _ => problems.push(format!("{sentinel}: knows no master `{master}`")),
+                    Err(_) => String::from("the reply has no address"),
+                },
+                _ => format!("knows no master `{master}`"),
             },
-            Ok(Ok(other)) => problems.push(match accepted(other) {
-                Ok(()) => format!("{sentinel}: knows no master `{master}`"),
-                Err(problem) => format!("{sentinel}: {problem}"),
-            }),
-        }
+            Ok(Ok(_)) => format!("knows no master `{master}`"),
+        };
+        problems.push(format!("{sentinel}: {problem}"));
     }
     Err(problems.join("; "))
 }
 
-async fn open(server: &StoreServer, tls: Option<&TlsConnector>) -> io::Result<Box<dyn ByteStream>> {
+/// Opens a connection and starts the task that carries its bytes, on this thread.
+async fn open(server: &StoreServer, tls: Option<&TlsConnector>) -> Result<(MultiplexedConnection, Carrier), String> {
+    let stream = open_stream(server, tls).await.map_err(|error| error.to_string())?;
+    // The commands that authenticate are our own, so that the password is in no structure of the library.
+    let plain = RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP2)
+        .set_skip_set_lib_name();
+    // Each call has a deadline of its own.
+    let config = AsyncConnectionConfig::new()
+        .set_response_timeout(None)
+        .set_connection_timeout(None)
+        .set_pipeline_buffer_size(QUEUE);
+    let (client, carrier) = MultiplexedConnection::new_with_config(&plain, stream, config)
+        .await
+        .map_err(|error| describe(&error))?;
+    Ok((client, Carrier(tokio::spawn(carrier))))
+}
+
+async fn open_stream(server: &StoreServer, tls: Option<&TlsConnector>) -> io::Result<Box<dyn ByteStream>> {
     match (server, tls) {
         (StoreServer::Unix(path), _) => Ok(Box::new(UnixStream::connect(path).await?)),
         (StoreServer::Tcp { host, port }, None) => Ok(Box::new(tcp(host, *port).await?)),
@@ -205,55 +330,34 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn accepted(reply: RespReply) -> Result<(), String> {
-    match reply {
-        RespReply::Error(error) => Err(error),
-        RespReply::Status(_) | RespReply::Integer(_) | RespReply::Bulk(_) | RespReply::Array(_) => Ok(()),
+fn accepted(reply: &Value) -> Result<(), String> {
+    reply
+        .clone()
+        .extract_error()
+        .map(drop)
+        .map_err(|error| describe(&error))
+}
+
+/// The error as the server wrote it, or what happened to the connection.
+pub(super) fn describe(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (Some(code), None) => code.to_owned(),
+        (None, _) if error.is_timeout() => String::from("no answer in time"),
+        (None, _) => error.to_string(),
     }
 }
 
-/// Commands and replies, in order.
-struct Session {
-    stream: Box<dyn ByteStream>,
-    output: Vec<u8>,
-    input: BytesMut,
+fn no_answer(limit: Duration) -> String {
+    format!("no answer within {limit:?}")
 }
 
-impl Session {
-    fn new(stream: Box<dyn ByteStream>) -> Self {
-        Self {
-            stream,
-            output: Vec::new(),
-            input: BytesMut::new(),
-        }
+/// All text of a reply, one line for each string. `INFO` of a cluster is a map with the text of each node.
+fn text_of(reply: &Value) -> String {
+    if let Some(items) = reply.as_map_iter() {
+        return items.map(|(_, value)| text_of(value)).collect::<Vec<_>>().join("\n");
     }
-
-    fn command(&mut self, words: &[&[u8]]) {
-        resp::command(&mut self.output, words);
-    }
-
-    async fn send(&mut self) -> Result<(), String> {
-        let sent = self.stream.write_all(&self.output).await.and(self.stream.flush().await);
-        self.output.clear();
-        sent.map_err(|error| error.to_string())
-    }
-
-    async fn reply(&mut self) -> Result<RespReply, String> {
-        loop {
-            match resp::reply(&self.input) {
-                Ok(Some((reply, length))) => {
-                    self.input.advance(length);
-                    return Ok(reply);
-                }
-                Ok(None) => match self.stream.read_buf(&mut self.input).await {
-                    Ok(0) => return Err(String::from("the server closed the connection")),
-                    Ok(_) => {}
-                    Err(error) => return Err(error.to_string()),
-                },
-                Err(resp::RespError) => return Err(String::from("the reply is not in the Redis protocol")),
-            }
-        }
-    }
+    String::from_redis_value_ref(reply).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -268,5 +372,11 @@ mod tests {
         assert_eq!(evicting(&info(1, "noeviction")), None);
         assert_eq!(evicting(&info(0, "allkeys-lru")), None);
         assert_eq!(evicting(""), None);
+        let nodes = [info(0, "allkeys-lru"), info(1, "noeviction"), info(9, "volatile-lfu")].concat();
+        assert_eq!(
+            evicting(&nodes).as_deref(),
+            Some("volatile-lfu"),
+            "one node of a cluster evicts"
+        );
     }
 }

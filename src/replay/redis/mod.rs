@@ -1,7 +1,9 @@
 //! The shared store: one guard for all replicas, in Redis or Valkey.
 //!
 //! A claim takes one round trip, and so does settling it: a script over all keys of the claim (`script.rs`), or one
-//! command for a claim with a single key. A claim has a lease a little longer than a delivery may take, so that a
+//! command for a claim with a single key. In a Redis Cluster the keys of a claim are on different nodes: each key has a
+//! call of its own, in a fixed order, and what was claimed is released if a later key is refused. If the process ends
+//! between two calls, the claim of the first key ends with its lease. A claim has a lease a little longer than a delivery may take, so that a
 //! replica that dies cannot block a webhook for long, and a token that only its owner knows. Settling does not delay
 //! the answer to the sender: until it is done, a copy finds the claim in flight, which is refused as well. If the store
 //! does not answer in time, the exchange is decided without it (`on_store_failure`). Keys expire by the server's clock,
@@ -14,17 +16,18 @@
 //! | [`worker_connection`] | one worker's connection: calls, answers, reconnecting |
 //! | [`connect`] | opening a connection to a server that accepts writes |
 //! | [`script`] | the scripts that the server runs |
-//! | [`resp`] | the Redis protocol |
+//! | [`call`] | what is sent for each operation, and what its replies mean |
 
+mod call;
 mod connect;
-mod resp;
 mod script;
 mod worker_connection;
 
-use super::store_metrics::{ReplayStoreMetrics, StoreOperation, StoreResult};
-use super::{ClaimError, ClaimRequest, KeyKind, ReplayKey};
+use super::store_metrics::{ReplayStoreMetrics, StoreResult};
+use super::{ClaimError, ClaimRequest, KeyKind};
 use crate::outcome::Rejection;
 use crate::settings;
+use call::{Call, Failure, Operation};
 use connect::OpenConnection;
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsConnector;
-use worker_connection::{Call, Failure, WorkerConnection};
+use worker_connection::WorkerConnection;
 
 /// The largest difference between replicas' clocks with which no replica accepts what another has already forgotten.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10);
@@ -40,6 +43,9 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10);
 const SETTLE_RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Timeout of one attempt to settle. It may be long, because no request waits for it.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The order in which the keys of a claim are claimed in a cluster: delivery, token, request. Every replica uses the same
+/// one, so that of two claims with common keys one succeeds.
+const CLUSTER_ORDER: [usize; ClaimRequest::KINDS.len()] = [1, 2, 0];
 /// If more claims than this are being settled, each is tried once only: retries would overload the store further.
 const MAX_SETTLING_WITH_RETRY: usize = 20_000;
 
@@ -135,7 +141,7 @@ impl RedisStore {
         self.0.metrics.fallbacks.inc();
     }
 
-    /// Claims the keys of `request` in one round trip, for at most `lease`. `None`: the store did not answer.
+    /// Claims the keys of `request` for at most `lease`, in one round trip, or in a cluster in one for each key. `None`: the store did not answer.
     ///
     /// # Errors
     /// `Replayed`, `Duplicate`, `TokenReused`, `InFlight`.
@@ -157,12 +163,14 @@ impl RedisStore {
             Some((key, lifetime.keep + margin))
         });
         let call = Call {
-            operation: StoreOperation::Claim,
+            operation: Operation::Claim,
             token: shared.token(),
             keys,
             lease,
         };
-        let answer = shared.ask(connection, call, claimed_at + shared.settings.timeout).await;
+        let answer = shared
+            .ask(connection, &call, claimed_at + shared.settings.timeout)
+            .await;
         let held = || RedisClaim {
             shared: Arc::clone(shared),
             worker,
@@ -173,6 +181,17 @@ impl RedisStore {
         match answer {
             Ok(0) => Ok(Some(held())),
             Ok(answer) => {
+                if shared.settings.cluster
+                    && ClaimRequest::KINDS
+                        .iter()
+                        .zip(keys)
+                        .filter(|(_, key)| key.is_some())
+                        .count()
+                        > 1
+                {
+                    // Other keys may have been claimed before one was refused.
+                    drop(held());
+                }
                 // An odd answer means delivered; two answers belong to each key that was sent.
                 let sent = ClaimRequest::KINDS.iter().zip(keys).filter(|(_, key)| key.is_some());
                 let index = usize::try_from((answer - 1) / 2).unwrap_or_default();
@@ -208,16 +227,64 @@ impl SharedState {
         u64::try_from(now.saturating_duration_since(self.epoch).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Makes one call and records its result and duration.
-    async fn ask(&self, connection: &WorkerConnection, call: Call, deadline: Instant) -> Result<i64, Failure> {
+    /// Makes one call, or in a cluster one for each key, and records its result and duration.
+    async fn ask(&self, connection: &WorkerConnection, call: &Call, deadline: Instant) -> Result<i64, Failure> {
         let started = Instant::now();
-        let answer = connection.call(self, call, deadline).await;
+        let answer = match (self.settings.cluster, call.operation) {
+            (false, _) => connection.call(self, call, deadline).await,
+            (true, Operation::Claim | Operation::Look) => self.claim_each(connection, call, deadline).await,
+            (true, Operation::Commit | Operation::Release) => self.settle_each(connection, call, deadline).await,
+        };
         self.metrics.record(
-            call.operation,
-            answer.err().map_or(StoreResult::Ok, |failure| failure.answer),
+            call.operation.metric(),
+            answer.err().map_or(StoreResult::Ok, |failure| failure.result),
             started.elapsed(),
         );
         answer
+    }
+
+    /// Claims each key by itself. After a refusal the other keys are only looked at, so that the answer is the one that a
+    /// single server gives.
+    async fn claim_each(&self, connection: &WorkerConnection, call: &Call, deadline: Instant) -> Result<i64, Failure> {
+        let mut held: [Option<i64>; CLUSTER_ORDER.len()] = [None; CLUSTER_ORDER.len()];
+        let mut operation = Operation::Claim;
+        for index in CLUSTER_ORDER {
+            let single = Call {
+                operation,
+                ..call.only(index)
+            };
+            if single.keys.iter().all(Option::is_none) {
+                continue;
+            }
+            let answer = connection.call(self, &single, deadline).await;
+            let answer = answer.map_err(|failure| Failure {
+                // An earlier key may have been claimed.
+                maybe_done: failure.maybe_done || held.iter().any(Option::is_some),
+                ..failure
+            })?;
+            if answer > 0 {
+                operation = Operation::Look;
+            }
+            if let Some(held) = held.get_mut(index) {
+                *held = Some(answer);
+            }
+        }
+        let answers = || (0..).zip(held.into_iter().flatten());
+        let first = |wanted| answers().find(|(_, answer)| *answer == wanted);
+        let refused = first(1).or_else(|| first(2));
+        Ok(refused.map_or(0, |(position, answer)| 2 * position + answer))
+    }
+
+    /// Settles each key by itself. All keys are tried; the first failure is returned.
+    async fn settle_each(&self, connection: &WorkerConnection, call: &Call, deadline: Instant) -> Result<i64, Failure> {
+        let mut result = Ok(0);
+        for index in CLUSTER_ORDER {
+            let single = call.only(index);
+            if single.keys.iter().any(Option::is_some) {
+                result = result.and(connection.call(self, &single, deadline).await);
+            }
+        }
+        result
     }
 
     /// Logs a new connection, and a warning if the server may evict keys.
@@ -242,7 +309,7 @@ impl RedisClaim {
         self.settled = true;
         let passed = self.claimed_at.elapsed();
         let mut call = Call {
-            operation: StoreOperation::Commit,
+            operation: Operation::Commit,
             ..self.call
         };
         for (_, keep) in call.keys.iter_mut().flatten() {
@@ -269,7 +336,7 @@ impl RedisClaim {
             while shared
                 .ask(
                     connection,
-                    call,
+                    &call,
                     Instant::now() + shared.settings.timeout.max(SETTLE_TIMEOUT),
                 )
                 .await
@@ -278,7 +345,7 @@ impl RedisClaim {
                 let is_overloaded = shared.settling.load(Ordering::Relaxed) > MAX_SETTLING_WITH_RETRY;
                 if is_overloaded || Instant::now() + wait > until {
                     tracing::warn!(
-                        operation = call.operation.label(),
+                        operation = call.operation.metric().label(),
                         "a claim could not be settled within its lease"
                     );
                     return;
@@ -294,7 +361,7 @@ impl Drop for RedisClaim {
     fn drop(&mut self) {
         if !self.settled {
             self.settle(Call {
-                operation: StoreOperation::Release,
+                operation: Operation::Release,
                 ..self.call
             });
         }

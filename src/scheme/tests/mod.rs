@@ -12,6 +12,7 @@ mod facts;
 mod forms;
 mod keys;
 mod paddle;
+mod paddle_header;
 mod property;
 mod providers;
 mod signed_values;

@@ -2,7 +2,7 @@
 //! cargo-deny itself takes minutes to build and is for `make licences` and releases; what can be checked without it is
 //! checked in every run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -174,4 +174,44 @@ fn rust_version_is_the_greatest_that_a_dependency_declares() {
     }
     let greatest = declared.iter().max().unwrap();
     assert_eq!(own, greatest.0, "the greatest is that of {}", greatest.1);
+}
+
+/// The crates that a build with these features links, without those for building and testing.
+fn linked(features: &[&str]) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--edges=normal", "--prefix=none", "--format={p}"])
+        .args(features)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines
+        .lines()
+        .map(|line| line.split(' ').next().unwrap().to_owned())
+        .collect()
+}
+
+/// The image for containers has no commands for developers, and none of the crates that only they need.
+#[test]
+fn a_build_without_tools_links_none_of_their_crates() {
+    let (all, production) = (linked(&[]), linked(&["--no-default-features"]));
+    let manifest = document("Cargo.toml");
+    let tools = manifest["features"]["tools"].as_array().unwrap().iter();
+    let tools: Vec<&str> = tools
+        .map(|one| one.as_str().unwrap().strip_prefix("dep:").unwrap())
+        .collect();
+    assert!(tools.len() >= 2, "{tools:?}");
+    for name in tools {
+        assert!(all.contains(name) && !production.contains(name), "{name}");
+    }
+    assert!(production.is_subset(&all));
+    let image =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/container/Dockerfile")).unwrap();
+    let builds = image
+        .lines()
+        .filter(|line| line.contains("cargo ") && !line.starts_with('#'));
+    for build in builds {
+        assert!(build.contains("--no-default-features"), "{build}");
+    }
 }

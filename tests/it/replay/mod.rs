@@ -5,5 +5,6 @@ mod dedupe;
 mod guard;
 mod identity;
 pub(crate) mod store;
+mod store_cluster;
 mod store_faults;
 mod store_replicas;

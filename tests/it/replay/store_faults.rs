@@ -2,7 +2,7 @@
 //! webhook is lost.
 
 use crate::replay::store::replica;
-use crate::support::redis::{Namespace, Redis, Sentinel};
+use crate::support::redis::{Namespace, Redis, Sentinel, also_on_valkey};
 use crate::support::upstream::answer;
 use crate::support::wait::{WAIT_TIMEOUT, within};
 use crate::support::{Gate, Gateway, Setup, Upstream, Webhook, eventually};
@@ -344,3 +344,15 @@ fn a_cut_network_is_bounded_by_the_timeout() {
     namespace.cable("up");
     wait_for_recovery(&gateway);
 }
+
+also_on_valkey!(
+    a_killed_store_refuses_until_it_is_back,
+    readiness_waits_for_an_absent_store,
+    requests_are_accepted_without_the_store_where_configured,
+    a_paused_store_is_bounded_by_the_timeout,
+    a_late_answer_of_the_store_counts_as_none,
+    a_wrong_store_password_refuses_and_stays_secret,
+    a_store_out_of_memory_refuses_claims,
+    an_evicting_store_is_reported,
+    a_manual_failover_is_followed,
+);

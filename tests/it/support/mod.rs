@@ -20,6 +20,7 @@ pub(crate) mod oracle;
 pub(crate) mod paddle;
 pub(crate) mod prometheus;
 pub(crate) mod redis;
+pub(crate) mod redis_cluster;
 pub(crate) mod setup;
 pub(crate) mod tools;
 pub(crate) mod upstream;

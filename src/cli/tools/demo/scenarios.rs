@@ -4,7 +4,8 @@
 use super::application::{Application, FAILS_ONCE};
 use super::expectation::{self, Expected, Request};
 use super::fixture::{BODY_LIMIT_BYTES, CURRENT, PATH, PREVIOUS, UNKNOWN};
-use crate::cli::client::{ClientResponse, Destination};
+use crate::cli::client::ClientResponse;
+use crate::cli::tools::destination::Destination;
 use crate::outcome::Rejection;
 use crate::scheme::{SignRequest, Verifier};
 use crate::time::clock;

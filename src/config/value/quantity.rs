@@ -1,45 +1,12 @@
-//! Single values of the file (durations, sizes, numbers, booleans, keywords), and lists that may be written as one item.
-//!
-//! Every value is accepted as text as well as in its TOML type, because the environment and the command line have only
-//! text. Errors never quote the value, because it may be a secret at the wrong key. The first line of an error is the
-//! problem, the second the fix (`decode` splits them).
+//! Numbers, booleans, durations, sizes, rates and file modes.
 
-use crate::settings::{Audit, LogFormat, Rate, ReadyWhen, TlsVersion};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
-use std::fmt;
-use std::marker::PhantomData;
+use super::SingleValue;
+use crate::settings::Rate;
 use std::time::Duration;
-
-/// A value that is written as one TOML string, integer or boolean.
-pub(super) trait SingleValue: Sized {
-    /// The problem of a value that does not parse.
-    const PROBLEM: &'static str;
-
-    /// What to write instead of a value that does not parse.
-    fn fix() -> String;
-
-    /// What to write in place of this text, where the mistake is a common one.
-    fn fix_for(_text: &str) -> Option<String> {
-        None
-    }
-
-    /// Parses text.
-    fn from_text(text: &str) -> Option<Self>;
-
-    /// Converts an integer; `None` for types that are not written as an integer.
-    fn from_integer(_number: u64) -> Option<Self> {
-        None
-    }
-
-    /// Converts a boolean; `None` for types that are not written as a boolean.
-    fn from_flag(_flag: bool) -> Option<Self> {
-        None
-    }
-}
 
 /// A whole number, `10000`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Count(pub(super) u64);
+pub(in crate::config) struct Count(pub(in crate::config) u64);
 
 impl SingleValue for Count {
     const PROBLEM: &'static str = "this is not a whole number";
@@ -62,7 +29,7 @@ impl SingleValue for Count {
 
 /// `true` or `false`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Flag(pub(super) bool);
+pub(in crate::config) struct Flag(pub(in crate::config) bool);
 
 impl SingleValue for Flag {
     const PROBLEM: &'static str = "this is neither true nor false";
@@ -82,7 +49,7 @@ impl SingleValue for Flag {
 
 /// A duration with its unit, `"500ms"`, `"5s"`, `"2m"`, `"24h"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DurationValue(pub(super) Duration);
+pub(in crate::config) struct DurationValue(pub(in crate::config) Duration);
 
 /// Longest duration: one year. A longer one is a mistake, and its sum with the clock could overflow.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -154,7 +121,7 @@ fn split_number(text: &str) -> Option<(&str, &str)> {
 
 /// A tolerance: a duration in whole seconds, or `"unlimited"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Tolerance {
+pub(in crate::config) enum Tolerance {
     /// Every age is accepted.
     Unlimited,
     /// The largest accepted difference, in both directions.
@@ -187,7 +154,7 @@ impl SingleValue for Tolerance {
 
 /// A number of bytes: `"64KiB"`, `"1MiB"`, `"1MB"` or an integer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Size(pub(super) u64);
+pub(in crate::config) struct Size(pub(in crate::config) u64);
 
 impl SingleValue for Size {
     const PROBLEM: &'static str = "this is not a size in bytes";
@@ -245,7 +212,7 @@ impl SingleValue for Size {
 
 /// A number of requests in a time, `"100/s"`, `"10/m"`, `"1000/h"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RequestRate(pub(super) Rate);
+pub(in crate::config) struct RequestRate(pub(in crate::config) Rate);
 
 impl SingleValue for RequestRate {
     const PROBLEM: &'static str = "this is not a number of requests in a time";
@@ -276,7 +243,7 @@ impl SingleValue for RequestRate {
 
 /// Mode bits of a Unix socket, `"0660"`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FileMode(pub(super) u32);
+pub(in crate::config) struct FileMode(pub(in crate::config) u32);
 
 impl SingleValue for FileMode {
     const PROBLEM: &'static str = "this is not a file mode";
@@ -292,182 +259,5 @@ impl SingleValue for FileMode {
             .flatten()
             .filter(|mode| *mode <= 0o777)
             .map(Self)
-    }
-}
-
-/// One word of a fixed set.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Keyword<T>(pub(super) T);
-
-/// A type whose values are written as keywords.
-pub(super) trait Keywords: Copy + 'static {
-    /// Each keyword with its value.
-    const KEYWORDS: &'static [(&'static str, Self)];
-}
-
-impl<T: Keywords> SingleValue for Keyword<T> {
-    const PROBLEM: &'static str = "this key does not accept this word";
-
-    fn fix() -> String {
-        let words: Vec<String> = T::KEYWORDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-        format!("write {}", words.join(" or "))
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        T::KEYWORDS
-            .iter()
-            .find(|(word, _)| *word == text)
-            .map(|(_, value)| Self(*value))
-    }
-}
-
-impl Keywords for TlsVersion {
-    const KEYWORDS: &'static [(&'static str, Self)] = &[("1.2", Self::Tls12), ("1.3", Self::Tls13)];
-}
-
-impl Keywords for ReadyWhen {
-    const KEYWORDS: &'static [(&'static str, Self)] = &[("serving", Self::Serving), ("upstream", Self::Upstream)];
-}
-
-impl Keywords for LogFormat {
-    const KEYWORDS: &'static [(&'static str, Self)] = &[("json", Self::Json), ("human", Self::Human)];
-}
-
-impl Keywords for Audit {
-    const KEYWORDS: &'static [(&'static str, Self)] =
-        &[("all", Self::All), ("refused", Self::Refused), ("off", Self::Off)];
-}
-
-macro_rules! deserialize_single_values {
-    ($($type:ty),+) => {
-        $(impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(SingleValueVisitor(PhantomData))
-            }
-        })+
-    };
-}
-
-deserialize_single_values!(Count, Flag, DurationValue, Tolerance, Size, RequestRate, FileMode);
-
-impl<'de, T: Keywords> Deserialize<'de> for Keyword<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SingleValueVisitor(PhantomData))
-    }
-}
-
-struct SingleValueVisitor<L>(PhantomData<L>);
-
-impl<L: SingleValue> SingleValueVisitor<L> {
-    fn take<E: Error>(value: Option<L>) -> Result<L, E> {
-        value.ok_or_else(|| E::custom(format_args!("{}\n{}", L::PROBLEM, L::fix())))
-    }
-}
-
-impl<'de, L: SingleValue> Visitor<'de> for SingleValueVisitor<L> {
-    type Value = L;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&L::fix())
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<L, E> {
-        match (L::from_text(text), L::fix_for(text)) {
-            // A fix that repeats the value is none: the value is out of bounds.
-            (None, Some(fix)) if !fix.contains(&format!("\"{text}\"")) => {
-                Err(E::custom(format_args!("{}\n{fix}", L::PROBLEM)))
-            }
-            (value, _) => Self::take(value),
-        }
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<L, E> {
-        Self::take(L::from_integer(number))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<L, E> {
-        Self::take(u64::try_from(number).ok().and_then(L::from_integer))
-    }
-
-    fn visit_f64<E: Error>(self, _number: f64) -> Result<L, E> {
-        Self::take(None)
-    }
-
-    fn visit_bool<E: Error>(self, flag: bool) -> Result<L, E> {
-        Self::take(L::from_flag(flag))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, _map: A) -> Result<L, A::Error> {
-        Self::take(None)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, _seq: A) -> Result<L, A::Error> {
-        Self::take(None)
-    }
-}
-
-/// A list, or a single item instead of a list. Each item has its index in the file (`None` for a single item).
-#[derive(Debug)]
-pub(super) struct OneOrMany<T>(pub(super) Vec<(Option<usize>, T)>);
-
-impl<T> Default for OneOrMany<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T> OneOrMany<T> {
-    /// The items with the paths of their keys; `key` is the path of the list.
-    pub(super) fn into_paths(self, key: &str) -> impl Iterator<Item = (String, T)> {
-        self.0
-            .into_iter()
-            .map(move |(index, item)| (index.map_or_else(|| key.to_owned(), |i| format!("{key}[{i}]")), item))
-    }
-
-    /// As `into_paths`, with borrowed items.
-    pub(super) fn paths(&self, key: &str) -> impl Iterator<Item = (String, &T)> {
-        self.0
-            .iter()
-            .map(move |(index, item)| (index.map_or_else(|| key.to_owned(), |i| format!("{key}[{i}]")), item))
-    }
-
-    /// Whether the list is missing or has no items.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ListVisitor(PhantomData))
-    }
-}
-
-struct ListVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
-    type Value = OneOrMany<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<OneOrMany<T>, E> {
-        T::deserialize(value::StrDeserializer::new(text)).map(|item| OneOrMany(vec![(None, item)]))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OneOrMany<T>, A::Error> {
-        T::deserialize(value::MapAccessDeserializer::new(map)).map(|item| OneOrMany(vec![(None, item)]))
-    }
-
-    /// An item is `None` if `decode` removed it as faulty. It is skipped, and the others keep their indices.
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany<T>, A::Error> {
-        let mut items = Vec::new();
-        let mut index = 0;
-        while let Some(item) = seq.next_element::<Option<T>>()? {
-            items.extend(item.map(|item| (Some(index), item)));
-            index += 1;
-        }
-        Ok(OneOrMany(items))
     }
 }

@@ -7,10 +7,11 @@
 mod samples;
 mod summary;
 
-use super::client::{ClientResponse, Connection, Destination, Trust};
-use super::signing::{self, Signer, SigningArguments};
-use super::terminal::{self, Paint};
-use super::{CommandResult, Failure, block_on};
+use super::destination::{Destination, Trust};
+use super::signing::{Signer, SigningArguments};
+use crate::cli::client::{ClientResponse, Connection};
+use crate::cli::terminal::{self, Paint};
+use crate::cli::{CommandResult, Failure, block_on, inputs};
 use crate::config::Sources;
 use crate::scheme::SignRequest;
 use crate::time::clock;
@@ -31,7 +32,7 @@ use tokio::time::Instant;
 
 /// Arguments of `send`.
 #[derive(Debug, clap::Args)]
-pub(super) struct SendArguments {
+pub(in crate::cli) struct SendArguments {
     /// Where to deliver, such as https://localhost:8443/webhooks/paddle
     #[arg(value_name = "URL")]
     url: Uri,
@@ -68,12 +69,12 @@ pub(super) struct SendArguments {
 
 /// Sends the deliveries and prints a summary. The exit code is 0 when every delivery was answered with 2xx, otherwise
 /// 1.
-pub(super) fn run(arguments: SendArguments, sources: &Sources) -> CommandResult {
+pub(in crate::cli) fn run(arguments: SendArguments, sources: &Sources) -> CommandResult {
     let signer = arguments.signing.signer(sources)?;
     let provider = signer.provider().to_owned();
     let event = arguments.event.as_deref();
     let (template, content_type) = match &arguments.body {
-        Some(source) => (signing::read_body(source)?, "application/json"),
+        Some(source) => (inputs::read_body(source)?, "application/json"),
         None => {
             let (sample, content_type) = samples::find(&provider, event).map_err(Failure::Usage)?;
             (filled(sample, std::process::id(), clock::unix_now()), content_type)

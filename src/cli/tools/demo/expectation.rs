@@ -146,7 +146,7 @@ pub(super) fn describe_received(received: &[ReceivedRequest]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::cli::demo::fixture::{CURRENT, PATH};
+    use crate::cli::tools::demo::fixture::{CURRENT, PATH};
     use hyper::header::HeaderValue;
 
     fn event(number: u32) -> Bytes {

@@ -1,0 +1,137 @@
+//! What several commands read: bodies, secrets, and names of providers.
+
+use super::{Environment, Failure};
+use crate::config::{SecretError, SecretFiles, read_secret};
+use crate::scheme::{NamedSecret, presets};
+use crate::settings::{SecretInfo, SecretSource};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Reads a body from a file, or from standard input for `-`.
+///
+/// # Errors
+/// The body cannot be read or is larger than [`MAX_BODY_BYTES`].
+pub(super) fn read_body(source: &Path) -> Result<Vec<u8>, Failure> {
+    let body = if source == Path::new("-") {
+        read_bounded(io::stdin().lock(), MAX_BODY_BYTES)
+    } else {
+        File::open(source).and_then(|file| read_bounded(file, MAX_BODY_BYTES))
+    };
+    body.map_err(|error| Failure::Usage(format!("cannot read the body from {}: {error}", source.display())))
+}
+
+/// Reads the secrets that arguments such as `--secret-env` and `--secret-file` name: first all variables, then all
+/// files. Each is named by its variable or path.
+///
+/// # Errors
+/// A secret cannot be read. The message contains no secret, not even one that was given in place of a variable's name.
+pub(super) fn read_secrets(
+    variables: &[String],
+    files: &[PathBuf],
+    environment: &Environment,
+) -> Result<Vec<NamedSecret>, Failure> {
+    let variables = variables
+        .iter()
+        .map(|name| (name.clone(), SecretSource::Env(name.clone())));
+    let files = files
+        .iter()
+        .map(|path| (path.display().to_string(), SecretSource::File(path.clone())));
+    variables
+        .chain(files)
+        .map(|(name, source)| {
+            // A pipe such as `--secret-file <(pass show paddle)` is allowed: the command reads it once.
+            let secret = read_secret(&source, environment, SecretFiles::Any)?;
+            Ok(NamedSecret { name, secret })
+        })
+        .collect()
+}
+
+/// Reads the secrets of a route from their sources again: the configuration keeps them only inside the route's verifier.
+///
+/// # Errors
+/// A secret can no longer be read.
+pub(super) fn read_again(secrets: &[SecretInfo], environment: &Environment) -> Result<Vec<NamedSecret>, Failure> {
+    let read = |info: &SecretInfo| {
+        let secret = read_secret(&info.source, environment, SecretFiles::RegularOnly)?;
+        Ok(NamedSecret {
+            name: info.name.clone(),
+            secret,
+        })
+    };
+    secrets.iter().map(read).collect()
+}
+
+/// The names of providers, for shells that complete them. A name that is not one of them is accepted here, because the
+/// scheme's own fault suggests the nearest name.
+pub(super) fn provider_names() -> impl clap::builder::TypedValueParser<Value = String> {
+    ProviderNames
+}
+
+/// A parser that accepts every text and offers the names of all presets.
+#[derive(Clone)]
+struct ProviderNames;
+
+impl clap::builder::TypedValueParser for ProviderNames {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        clap::builder::StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = clap::builder::PossibleValue> + '_>> {
+        Some(Box::new(presets::names().map(clap::builder::PossibleValue::new)))
+    }
+}
+
+impl From<SecretError> for Failure {
+    /// Adds the fix to the error.
+    fn from(error: SecretError) -> Self {
+        Self::Usage(match error {
+            SecretError::VariableNotSet(Some(_)) => format!("{error}; export it, or name a file that holds the secret"),
+            SecretError::VariableNotSet(None) | SecretError::InvalidVariableName => {
+                format!(
+                    "{error}; write the name of an environment variable that holds the secret, not the secret itself"
+                )
+            }
+            SecretError::UnreadableFile { .. } => format!("cannot read the secret: {error}"),
+        })
+    }
+}
+
+/// Reads `source` to its end.
+///
+/// # Errors
+/// Reading failed, or there are more than `max_bytes`.
+fn read_bounded(source: impl Read, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {max_bytes} bytes"),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Largest body that is read (64 MiB).
+const MAX_BODY_BYTES: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_body_is_read_verbatim_and_up_to_its_limit() {
+        assert_eq!(read_bounded(&b"a\r\n\n"[..], 4).unwrap(), b"a\r\n\n");
+        assert!(read_bounded(&b"abcde"[..], 4).is_err());
+    }
+}
