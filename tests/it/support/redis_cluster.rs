@@ -50,9 +50,9 @@ impl RedisCluster {
         let (mut masters, mut replicas): (Vec<Redis>, Vec<Redis>) = (Vec::new(), Vec::new());
         for (number, (node, _)) in nodes.into_iter().enumerate() {
             if number < 3 {
-                masters.push(node)
+                masters.push(node);
             } else {
-                replicas.push(node)
+                replicas.push(node);
             }
         }
         let cluster = Self { masters, replicas };
