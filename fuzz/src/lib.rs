@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hookgate::outcome::Rejection;
-use hookgate::scheme::{HeadRef, NamedSecret, Verified, Verifier};
+use hookgate::scheme::{HeadRef, NamedSecret, Verified, Verifier, presets};
 use hookgate::secret::Secret;
 
 /// A verifier of a scheme as an operator describes it, with one key; `None` when the description is refused.
@@ -16,7 +16,7 @@ pub fn custom(description: &str, key: &[u8]) -> Option<Verifier> {
 #[must_use]
 pub fn preset(name: &str, key: &[u8]) -> Option<Verifier> {
     let key = NamedSecret { name: "k".to_owned(), secret: Secret::new(key.to_vec()) };
-    let url = ["twilio", "square", "hubspot-v3"].contains(&name).then(|| "https://a.example".to_owned());
+    let url = presets::signs_url(name).then(|| "https://a.example".to_owned());
     Verifier::new(name, None, vec![key], url).ok()
 }
 

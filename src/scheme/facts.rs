@@ -1,8 +1,10 @@
-//! What is known about each provider's deliveries besides their signature: rows of `facts.toml`, one for each preset.
+//! What is known about each provider besides its signature: rows of `facts.toml`, one for each preset. A row with
+//! `same_as` has the keys of another row, and those of its own in place of them.
 //!
 //! A signature says that a request is genuine; these facts say what a second one means, how large one may be, and what the
 //! sender does with the answer. They are defaults of a route; `docs/schemes.md` shows them with their sources.
 
+use super::presets;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -11,6 +13,17 @@ use std::sync::LazyLock;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderFacts {
+    /// Where the provider shows the signing secret or the public key, as a path through its pages.
+    pub secret: String,
+    /// What the preset was proven against: `published vectors`, a library such as `npm stripe` or `PyPI slack-sdk`, another
+    /// implementation such as `PHP 8.2`, or `node:crypto` where there was nothing but the provider's documents.
+    pub judges: Vec<String>,
+    /// Whether the provider names no tolerance, so that the one of the preset is ours.
+    #[serde(default)]
+    pub own_tolerance: bool,
+    /// What an operator must know besides these facts, as sentences.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What the preset's delivery id identifies; `None` where no value is unique for each delivery.
     pub id: Option<IdScope>,
     /// Whether two different notifications can be the same bytes.
@@ -70,8 +83,11 @@ pub enum Retry {
 }
 
 /// The rows by name of the preset. A test compares the names with those of the presets.
-static ROWS: LazyLock<BTreeMap<String, ProviderFacts>> =
-    LazyLock::new(|| toml::from_str(include_str!("facts.toml")).unwrap_or_default());
+static ROWS: LazyLock<BTreeMap<String, ProviderFacts>> = LazyLock::new(|| {
+    presets::read_rows(include_str!("facts.toml"))
+        .try_into()
+        .unwrap_or_default()
+});
 
 /// The facts of a preset; `None` for `custom`.
 #[must_use]

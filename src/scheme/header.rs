@@ -8,7 +8,7 @@ use super::description::SignatureEncoding;
 use super::mac::{HmacHash, Tag};
 use crate::http::message::Headers;
 use crate::outcome::Rejection;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
 use hyper::header::HeaderName;
@@ -172,7 +172,7 @@ pub(super) fn encode(bytes: &[u8], encoding: SignatureEncoding) -> String {
         SignatureEncoding::Hex => hex::encode(bytes),
         SignatureEncoding::HexUpper => hex::encode_upper(bytes),
         SignatureEncoding::Base64 => STANDARD.encode(bytes),
-        SignatureEncoding::Base64url => URL_SAFE.encode(bytes),
+        SignatureEncoding::Base64url => URL_SAFE_NO_PAD.encode(bytes),
     }
 }
 
@@ -254,8 +254,12 @@ mod tests {
                 let read = |text: &str| decode_tag(text, encoding, hash).map(|tag| tag.as_slice().to_vec());
                 assert_eq!(read(&text).as_ref(), Some(&bytes));
                 assert_eq!(decode(&text, encoding).as_ref(), Some(&bytes));
+                // The padding of base64url is optional.
+                let padded = format!("{text}=");
+                let is_padding = encoding == SignatureEncoding::Base64url;
+                assert_eq!(read(&padded).is_some(), is_padding, "{padded}");
                 for bad in [
-                    format!("{text}="),
+                    format!("{text}==="),
                     format!("{text}A"),
                     format!(" {text}"),
                     text[1..].to_owned(),

@@ -24,8 +24,8 @@
 //! | [`signed_parts`] | whether a scheme signs what it reads |
 //! | [`given_keys`] | the keys of a route: which list each is in, and which algorithm it is for |
 //! | [`compiled`] | a scheme with its keys, ready to verify requests |
+//! | [`facts`] | what is known about each provider besides its signature |
 //! | [`presets`] | the providers that hookgate knows by name |
-//! | [`facts`] | what is known about each provider's deliveries besides their signature |
 //! | [`delivery`] | the provider's id of a delivery |
 //! | [`boundary`] | where one value of a payload ends and the next begins |
 //! | [`location`] | where signature, time and id are in a request |

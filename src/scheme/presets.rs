@@ -1,17 +1,37 @@
 //! The providers that hookgate knows by name: rows of `presets.toml`, with the keys of `[route.custom]`.
 //!
+//! A row with `same_as` has the keys of another row, and those of its own in place of them.
+//!
 //! The rows are data, so that a new provider needs only a row, its test vectors and a line of documentation, and so
 //! that an operator can configure everything that a preset can. They are parsed when a route is compiled, never during
 //! a request.
 
 use super::description::SchemeDescription;
+use super::keys;
+use super::types::KeyList;
 use std::sync::LazyLock;
 
 /// The value of `provider` that selects `[route.custom]`.
 pub(super) const CUSTOM: &str = "custom";
 
 /// All presets by name.
-static ROWS: LazyLock<toml::Table> = LazyLock::new(|| include_str!("presets.toml").parse().unwrap_or_default());
+static ROWS: LazyLock<toml::Table> = LazyLock::new(|| read_rows(include_str!("presets.toml")));
+
+/// Reads a table of rows, and completes each row that has `same_as` with the keys of the row that it names.
+pub(super) fn read_rows(text: &str) -> toml::Table {
+    let mut rows: toml::Table = text.parse().unwrap_or_default();
+    let written = rows.clone();
+    for row in rows.iter_mut().filter_map(|(_, row)| row.as_table_mut()) {
+        let same_as = row.remove("same_as");
+        let other = same_as
+            .as_ref()
+            .and_then(|name| written.get(name.as_str()?)?.as_table());
+        for (key, value) in other.into_iter().flatten() {
+            row.entry(key).or_insert_with(|| value.clone());
+        }
+    }
+    rows
+}
 
 /// The names of all presets, sorted. `custom` is not among them.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -61,4 +81,16 @@ pub fn signature_header(provider: &str) -> Option<String> {
 #[must_use]
 pub fn signature_prefix(provider: &str) -> Option<String> {
     find(provider).ok()?.signature?.prefix
+}
+
+/// Whether a preset signs the URL, so that a route needs `public_url`.
+#[must_use]
+pub fn signs_url(provider: &str) -> bool {
+    description(provider).is_some_and(|row| row.payload.is_some_and(|payload| payload.contains("{url}")))
+}
+
+/// Whether a preset verifies with public keys.
+#[must_use]
+pub fn takes_public_keys(provider: &str) -> bool {
+    description(provider).is_some_and(|row| keys::list_of(row.algorithm()) == KeyList::PublicKeys)
 }

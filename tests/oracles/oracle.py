@@ -9,11 +9,21 @@ import sys
 from importlib.metadata import version
 from types import SimpleNamespace
 
+import django.conf
+
+django.conf.settings.configure()
+
+import elevenlabs.webhooks_custom
+import pydantic
 import pywa.utils
+from anymail.webhooks.mandrill import MandrillSignatureMixin
+from django.http import QueryDict
 from fastapi_security_typeform import SignatureHeader
 from fastapi_security_typeform.hash_methods import hmac_sha256
 from paddle_billing.Notifications import Secret
+from pyairtable.models.webhook import WebhookNotification
 from slack_sdk.signature import SignatureVerifier
+from viberbot import Api, BotConfiguration
 
 # The package exports a class under the name of the module that contains it.
 paddle = sys.modules["paddle_billing.Notifications.Verifier"]
@@ -51,7 +61,38 @@ def meta_verifies(request):
     )
 
 
+def viber_verifies(request):
+    configuration = BotConfiguration(name="b", avatar="", auth_token=request["secret"])
+    return Api(configuration).verify_signature(request["body"].encode(), request["headers"]["x-viber-content-signature"])
+
+
+def airtable_verifies(request):
+    try:
+        WebhookNotification.from_request(request["body"], request["headers"]["x-airtable-content-mac"], request["secret"])
+    except pydantic.ValidationError:
+        # The signature was accepted. The body is not one of Airtable's.
+        pass
+    return True
+
+
+def mandrill_verifies(request):
+    checker = SimpleNamespace(webhook_key=request["secret"].encode(), webhook_url=request["url"])
+    fake = SimpleNamespace(META={"HTTP_X_MANDRILL_SIGNATURE": request["headers"]["x-mandrill-signature"]}, POST=QueryDict(request["body"]))
+    MandrillSignatureMixin.validate_request(checker, fake)
+    return True
+
+
+def elevenlabs_verifies(request):
+    elevenlabs.webhooks_custom.time = SimpleNamespace(time=lambda: request["now"])
+    elevenlabs.webhooks_custom.WebhooksClient.construct_event(None, request["body"], request["headers"]["elevenlabs-signature"], request["secret"])
+    return True
+
+
 PROVIDERS = {
+    "airtable": ("pyairtable", airtable_verifies),
+    "elevenlabs": ("elevenlabs", elevenlabs_verifies),
+    "mandrill": ("django-anymail", mandrill_verifies),
+    "viber": ("viberbot", viber_verifies),
     "paddle": ("paddle-python-sdk", paddle_verifies),
     "slack": ("slack-sdk", slack_verifies),
     "typeform": ("fastapi-security-typeform", typeform_verifies),
@@ -61,7 +102,7 @@ PROVIDERS = {
 
 def answer(request):
     if request["op"] == "list":
-        return {name: f"{library} {version(library)}" for name, (library, _) in PROVIDERS.items()}
+        return {name: {"library": f"{library} {version(library)}", "signs": False} for name, (library, _) in PROVIDERS.items()}
     request["headers"] = {name.lower(): value for name, value in request["headers"].items()}
     try:
         return {"genuine": bool(PROVIDERS[request["provider"]][1](request))}

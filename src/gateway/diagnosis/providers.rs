@@ -3,7 +3,7 @@
 //!
 //! An absent row is not a fault: the diagnosis then says less.
 
-use crate::scheme::presets;
+use crate::scheme::{facts, presets};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -110,63 +110,7 @@ pub fn guess(headers: &hyper::HeaderMap, body: &[u8]) -> Option<&'static str> {
 /// Where the provider's dashboard shows the signing secret.
 #[must_use]
 pub fn secret_place(provider: &str) -> Option<&'static str> {
-    Some(match provider {
-        "paddle" => {
-            "Paddle > Developer tools > Notifications > the destination > Edit destination > Secret key (pdl_ntfset_…)"
-        }
-        "paddle-classic" => "Paddle > Developer Tools > Public Key",
-        "stripe" => {
-            "Stripe > Developers > Webhooks > the endpoint > Signing secret > Reveal (whsec_…); `stripe listen` prints one of its own"
-        }
-        "github" => {
-            "GitHub > the repository or organization > Settings > Webhooks > the webhook > Secret (it is never shown again: set a new one)"
-        }
-        "gitlab" => "GitLab > the project > Settings > Webhooks > the webhook > Signing token (whsec_…)",
-        "gitlab-token" => "GitLab > the project > Settings > Webhooks > the webhook > Secret token",
-        "shopify" => {
-            "Shopify > Settings > Notifications > Webhooks (for webhooks of the shop), or the app's Client credentials > Client secret (for webhooks of an app)"
-        }
-        "slack" => "api.slack.com/apps > the app > Basic Information > App Credentials > Signing Secret",
-        "standard-webhooks" | "svix" => "the endpoint's page in the sender's portal > Signing Secret (whsec_…)",
-        "twilio" => {
-            "Twilio Console > Account > API keys & tokens > Live credentials > Auth Token (of the account that owns the number)"
-        }
-        "sendgrid" => {
-            "SendGrid > Settings > Mail Settings > Event Webhooks > the webhook > Signature Verification > Verification Key"
-        }
-        "square" => {
-            "developer.squareup.com > the application > Webhooks > Subscriptions > the subscription > Signature Key"
-        }
-        "zoom" => "marketplace.zoom.us > Manage > the app > Feature > Token > Secret Token",
-        "intercom" => "Intercom Developer Hub > the app > Configure > Basic information > Client secret",
-        "linear" => "Linear > Settings > API > Webhooks > the webhook > Signing secret (lin_wh_…)",
-        "vercel" => {
-            "Vercel > Team settings > Webhooks (shown once when it was created), or the integration's Client Secret"
-        }
-        "mailgun" => "Mailgun > API Security > HTTP webhook signing key",
-        "hubspot-v3" => "HubSpot > Development > the app > Auth > Client secret",
-        "dropbox" => "dropbox.com/developers/apps > the app > Settings > App secret",
-        "zendesk" => {
-            "Zendesk > Admin Center > Apps and integrations > Webhooks > the webhook > Signing secret > Reveal"
-        }
-        "adyen" | "adyen-platform" => {
-            "Adyen > Developers > Webhooks > the webhook > Security > HMAC key (hexadecimal; shown once)"
-        }
-        "lemonsqueezy" => "Lemon Squeezy > Settings > Webhooks > the webhook > Signing secret",
-        "typeform" => "Typeform > the form > Connect > Webhooks > the webhook > Edit > Secret",
-        "calendly" => {
-            "the answer of Calendly's API to POST /webhook_subscriptions (signing_key), or the one that you sent there"
-        }
-        "discord" => "discord.com/developers/applications > the application > General Information > Public Key",
-        "coinbase-commerce" => {
-            "Coinbase Commerce > Settings > Notifications > Webhook subscriptions > Show shared secret"
-        }
-        "coinbase-cdp" => {
-            "portal.cdp.coinbase.com > the webhook > secret (metadata.secret in the answer that created it)"
-        }
-        "meta" => "developers.facebook.com/apps > the app > App settings > Basic > App secret",
-        _ => return None,
-    })
+    facts::find(provider).map(|facts| facts.secret.as_str())
 }
 
 /// How a provider writes its JSON, as far as it is known.

@@ -25,9 +25,7 @@ fn faults_of(provider: &str, list: KeyList, key: &str) -> Vec<String> {
             ..ListedKeys::default()
         },
     };
-    let url = ["twilio", "square", "hubspot-v3"]
-        .contains(&provider)
-        .then_some("https://hooks.example.com");
+    let url = presets::signs_url(provider).then_some("https://hooks.example.com");
     let url = UrlOfRoute {
         public: url,
         credentials: None,
@@ -46,8 +44,7 @@ fn a_public_key_is_never_the_secret_of_a_mac() {
     let raw = "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{SPKI}\n-----END PUBLIC KEY-----");
     for provider in presets::names() {
-        let takes_public_keys = ["discord", "sendgrid", "paddle-classic"].contains(&provider);
-        if takes_public_keys {
+        if presets::takes_public_keys(provider) {
             let faults = faults_of(provider, KeyList::Secrets, &pem);
             assert!(faults[0].contains("move it to `public_keys`"), "{provider}: {faults:?}");
             continue;

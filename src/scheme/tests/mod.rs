@@ -38,6 +38,23 @@ pub(super) fn keys(secrets: &[&str]) -> Vec<NamedSecret> {
         .collect()
 }
 
+/// A secret in the format that a preset takes.
+pub(super) fn example_secret(preset: &str) -> &'static str {
+    let row = presets::description(preset).unwrap();
+    let key = row.key.unwrap_or_default();
+    match key.encoding {
+        Some(KeyEncoding::Hex) => "74F490DD33F7327BAECC88B2947C011F",
+        Some(KeyEncoding::Base64) if key.prefix.is_none() => "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        _ if row.algorithm == Some(Algorithm::Basic) => "user:MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        _ => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    }
+}
+
+/// A URL for the presets that sign one.
+pub(super) fn example_url(preset: &str) -> Option<String> {
+    presets::signs_url(preset).then(|| "https://hooks.example.com".to_owned())
+}
+
 /// Verifies a request in all four steps. The body comes in pieces of seven bytes, so that pieces end at all kinds of
 /// places.
 pub(super) fn verify(

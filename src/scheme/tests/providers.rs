@@ -5,7 +5,10 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 const VECTORS: &str = include_str!("../../../tests/vectors/providers.json");
-const ORACLES: &str = include_str!("../../../tests/vectors/oracles.json");
+const ORACLES: [&str; 2] = [
+    include_str!("../../../tests/vectors/oracles-npm.json"),
+    include_str!("../../../tests/vectors/oracles-pypi.json"),
+];
 
 /// Presets that equal another preset except for the name and the delivery id; the other preset's vectors also test
 /// them.
@@ -170,8 +173,8 @@ fn published_vectors_have_their_expected_result() {
 /// language. They are accepted, and refused when one byte of the body is changed.
 #[test]
 fn requests_signed_by_other_implementations_are_accepted() {
-    let vectors = vectors(ORACLES);
-    assert!(vectors.len() >= 20);
+    let vectors: Vec<Value> = ORACLES.iter().flat_map(|text| vectors(text)).collect();
+    assert!(vectors.len() >= 80);
     for vector in &vectors {
         let id = vector["id"].as_str().unwrap();
         assert!(
@@ -205,7 +208,7 @@ fn requests_signed_by_other_implementations_are_accepted() {
 fn every_preset_has_vectors_or_an_independent_implementation() {
     let mut tested: BTreeSet<String> = vectors(VECTORS)
         .iter()
-        .chain(&vectors(ORACLES))
+        .chain(&ORACLES.iter().flat_map(|text| vectors(text)).collect::<Vec<_>>())
         .map(|vector| scheme_of(vector).0)
         .collect();
     tested.insert("paddle-classic".into());

@@ -1,126 +1,397 @@
-//! The table of deliveries in `docs/schemes.md` shows the rows of `src/scheme/facts.toml`. With `UPDATE_LISTS=1` the test
-//! writes the table instead of comparing it.
+//! The tables of `docs/schemes.md` show the rows of `src/scheme/presets.toml` and `src/scheme/facts.toml`, and so do the pages
+//! of `docs/providers/`. With `UPDATE_LISTS=1` the tests write them instead of comparing them.
 
 use crate::support::tools::repository;
+use hookgate::scheme::facts::{self, ProviderFacts};
+use hookgate::scheme::{Algorithm, SchemeDescription, TimeUnit, presets};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-const BEGIN: &str = "<!-- deliveries: made by tests/it/schemes/facts.rs, do not edit -->\n";
-const END: &str = "<!-- end of deliveries -->";
-
-fn table(path: &str) -> toml::Table {
-    std::fs::read_to_string(repository(path)).unwrap().parse().unwrap()
+/// Everything that is shown of a preset.
+struct Row {
+    name: &'static str,
+    scheme: SchemeDescription,
+    facts: &'static ProviderFacts,
 }
 
-/// The location of the delivery id, as `presets.toml` writes it.
-fn id(preset: &toml::Value) -> String {
-    let Some(location) = preset.get("delivery_id").and_then(toml::Value::as_table) else {
-        return "none".to_owned();
+fn rows() -> Vec<Row> {
+    let row = |name| Row {
+        name,
+        scheme: presets::description(name).unwrap(),
+        facts: facts::find(name).unwrap(),
     };
-    let last = |pointer: &toml::Value| pointer.as_str().unwrap().rsplit('/').next().unwrap().to_owned();
-    let (key, value) = location.iter().next().unwrap();
-    match key.as_str() {
-        "header" => format!("`{}`", value.as_str().unwrap()),
-        "pointers" => {
-            let names: Vec<String> = value.as_array().unwrap().iter().map(last).collect();
-            format!("body, `{}` together", names.join("` and `"))
+    presets::names().map(row).collect()
+}
+
+/// The name that the configuration has for a value.
+fn word(value: impl std::fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    let mut word = String::new();
+    for (at, c) in text.char_indices() {
+        if c.is_uppercase() && at > 0 {
+            word.push('-');
         }
-        "pointer" => format!("body `{}`", value.as_str().unwrap()),
-        "form" => format!("form `{}`", value.as_str().unwrap()),
-        other => panic!("{other}"),
+        word.extend(c.to_lowercase());
+    }
+    word
+}
+
+fn dash(text: Option<&str>) -> String {
+    text.unwrap_or("–").to_owned()
+}
+
+impl Row {
+    /// The signature header as the provider writes it, and the header of the time.
+    fn header(&self) -> String {
+        let signature = self.scheme.signature.clone().unwrap_or_default();
+        let time = self.scheme.timestamp.clone().unwrap_or_default();
+        let prefix = signature.prefix.unwrap_or_default();
+        let mut text = match (&signature.header, &signature.pointer, &signature.form, &signature.field) {
+            (Some(header), _, _, Some(field)) => {
+                let separator = signature.separator.unwrap_or(',');
+                let time = time.field.as_ref().map(|name| format!("{name}={separator}"));
+                format!(
+                    "`{}: {}{field}={prefix}`",
+                    header.as_slice()[0],
+                    time.unwrap_or_default()
+                )
+            }
+            (Some(header), _, _, None) => match header.as_slice() {
+                [one] if prefix.is_empty() => format!("`{one}`"),
+                [one] => format!("`{one}: {prefix}`"),
+                [first, .., last] => format!("`{first}` to `{last}`"),
+                [] => unreachable!(),
+            },
+            (None, Some(pointer), ..) => format!("body `{pointer}`"),
+            (None, None, Some(form), _) => format!("form field `{form}`"),
+            (None, None, None, _) => "`Authorization: Basic`".to_owned(),
+        };
+        if let Some(name) = time.header {
+            write!(text, ", `{name}`").unwrap();
+        }
+        text
+    }
+
+    fn algorithm(&self) -> &'static str {
+        match self.scheme.algorithm.unwrap_or(Algorithm::HmacSha256) {
+            Algorithm::HmacSha1 => "HMAC-SHA1",
+            Algorithm::HmacSha256 => "HMAC-SHA256",
+            Algorithm::HmacSha512 => "HMAC-SHA512",
+            Algorithm::Ed25519 => "Ed25519",
+            Algorithm::EcdsaP256 => "ECDSA P-256",
+            Algorithm::RsaSha1 => "RSA-SHA1",
+            Algorithm::RsaSha256 => "RSA-SHA256",
+            Algorithm::RsaPssSha256 => "RSA-PSS-SHA256",
+            Algorithm::Token => "compares a token",
+            Algorithm::Basic => "compares user and password",
+            Algorithm::Md5 => "MD5",
+            Algorithm::Sha1 => "SHA-1",
+            Algorithm::Sha256 => "SHA-256",
+            Algorithm::Sha512 => "SHA-512",
+        }
+    }
+
+    fn compares(&self) -> bool {
+        matches!(self.scheme.algorithm, Some(Algorithm::Token | Algorithm::Basic))
+    }
+
+    /// The algorithm and how a signature is written.
+    fn mac(&self) -> String {
+        if self.compares() {
+            return self.algorithm().to_owned();
+        }
+        let encoding = self.scheme.encoding.map_or_else(|| "hex".to_owned(), word);
+        let other = self.scheme.alternative.as_ref();
+        let other = other.map(|other| format!("; `{}` {}", other.prefix, word(other.algorithm)));
+        format!("{} {encoding}{}", self.algorithm(), other.unwrap_or_default())
+    }
+
+    /// The payload's template.
+    fn signed(&self) -> String {
+        match &self.scheme.payload {
+            _ if self.compares() => "nothing".to_owned(),
+            Some(payload) if payload.len() > 200 => "eight values of the item".to_owned(),
+            payload => format!(
+                "`{}`",
+                payload
+                    .as_deref()
+                    .unwrap_or("{body}")
+                    .replace('|', "\\|")
+                    .replace('\n', "\\n")
+            ),
+        }
+    }
+
+    fn key(&self) -> String {
+        let key = self.scheme.key.clone().unwrap_or_default();
+        let encoding = key.encoding.map_or_else(|| "verbatim".to_owned(), word);
+        let prefix = key.prefix.map(|prefix| format!("`{}` ", prefix.as_slice()[0]));
+        format!("{}{encoding}", prefix.unwrap_or_default())
+    }
+
+    fn time(&self) -> String {
+        let Some(time) = &self.scheme.timestamp else {
+            return "none".to_owned();
+        };
+        let unit = match time.unit {
+            None | Some(TimeUnit::Seconds) => "s",
+            Some(TimeUnit::Milliseconds) => "ms",
+            Some(TimeUnit::Rfc3339) => "RFC 3339",
+            Some(TimeUnit::DateTime) => "date and time",
+            Some(TimeUnit::HttpDate) => "HTTP date",
+        };
+        let place = time.pointer.as_ref().map(|pointer| format!("body `{pointer}`, "));
+        let ours = if self.facts.own_tolerance { " (ours)" } else { "" };
+        let tolerance = self.scheme.tolerance.as_deref().unwrap_or("no tolerance");
+        format!("{}{unit}, {tolerance}{ours}", place.unwrap_or_default())
+    }
+
+    /// The location of the delivery id.
+    fn id(&self) -> String {
+        let last = |pointer: &String| pointer.rsplit('/').next().unwrap().to_owned();
+        let id = self.scheme.delivery_id.clone().unwrap_or_default();
+        match (id.header, id.pointer, id.form, id.pointers.as_slice()) {
+            (Some(header), ..) => format!("`{header}`"),
+            (_, Some(pointer), ..) => format!("body `{pointer}`"),
+            (_, _, Some(form), _) => format!("form `{form}`"),
+            (.., []) => "none".to_owned(),
+            (.., pointers) => {
+                let names: Vec<String> = pointers.iter().map(last).collect();
+                format!("body, `{}` together", names.join("` and `"))
+            }
+        }
+    }
+
+    fn acknowledgement(&self) -> String {
+        let mut text = self.facts.acknowledgement.clone();
+        match self.facts.acknowledgement_body.as_str() {
+            "" => {}
+            body => write!(text, " `{body}`").unwrap(),
+        }
+        if self.facts.answer_used {
+            text.push_str(", the application's only");
+        }
+        text
+    }
+
+    fn largest(&self) -> String {
+        self.facts
+            .largest_body
+            .map_or("–".to_owned(), |bytes| match bytes >> 10 {
+                kib if kib % 1024 == 0 => format!("{} MiB", kib >> 10),
+                kib => format!("{kib} KiB"),
+            })
+    }
+
+    /// The judges in words.
+    fn judges(&self) -> String {
+        let words = |judge: &String| match judge.as_str() {
+            "node:crypto" => "documents only (node:crypto)".to_owned(),
+            other => other.to_owned(),
+        };
+        let judges: Vec<String> = self.facts.judges.iter().map(words).collect();
+        judges.join(", ")
+    }
+
+    fn sources(&self) -> Vec<String> {
+        let sources = self.facts.sources.iter().enumerate();
+        let link = |(index, source): (usize, &String)| match source.starts_with("https://") {
+            true => format!("[{}]({source})", index + 1),
+            false => source.clone(),
+        };
+        sources.map(link).collect()
     }
 }
 
-fn list() -> String {
-    let (presets, facts) = (table("src/scheme/presets.toml"), table("src/scheme/facts.toml"));
+/// The table of signatures.
+fn signatures() -> String {
     let mut list = String::from(
-        "| preset | delivery id | of | equal bytes | a retry | deadline | retries | largest body | acknowledgement | sources |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| preset | signature | signed | MAC, encoding | key | time, tolerance | delivery id | proven against |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
-    for (name, facts) in &facts {
-        let text = |key: &str, absent: &str| {
-            facts
-                .get(key)
-                .map_or(absent, |value| value.as_str().unwrap())
-                .to_owned()
-        };
-        let mut acknowledgement = text("acknowledgement", "");
-        match text("acknowledgement_body", "").as_str() {
-            "" => {}
-            body => write!(acknowledgement, " `{body}`").unwrap(),
-        }
-        if facts.get("answer_used").is_some_and(|used| used.as_bool().unwrap()) {
-            acknowledgement.push_str(", the application's only");
-        }
-        let sources = facts["sources"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|source| source.as_str().unwrap());
-        let sources: Vec<String> = sources
-            .enumerate()
-            .map(|(index, source)| {
-                if source.starts_with("https://") {
-                    format!("[{}]({source})", index + 1)
-                } else {
-                    source.to_owned()
-                }
-            })
-            .collect();
-        let largest = facts.get("largest_body").map_or("–".to_owned(), |bytes| {
-            let kib = bytes.as_integer().unwrap() >> 10;
-            if kib % 1024 == 0 {
-                format!("{} MiB", kib >> 10)
-            } else {
-                format!("{kib} KiB")
-            }
-        });
+    for row in rows() {
+        let id = if row.id() == "none" { String::new() } else { row.id() };
+        let name = format!("[`{0}`](providers/{0}.md)", row.name);
         let cells = [
-            format!("`{name}`"),
-            id(&presets[name]),
-            text("id", "–"),
-            text("equal_bytes", ""),
-            text("retry", "–").replace('-', " "),
-            text("deadline", "–"),
-            text("retries", "–"),
-            largest,
-            acknowledgement,
-            sources.join(", "),
+            name,
+            row.header(),
+            row.signed(),
+            row.mac(),
+            row.key(),
+            row.time(),
+            id,
+            row.judges(),
         ];
         writeln!(list, "| {} |", cells.join(" | ")).unwrap();
     }
     list
 }
 
-#[test]
-fn the_table_of_deliveries_is_up_to_date() {
-    let path = repository("docs/schemes.md");
+/// The table of deliveries.
+fn deliveries() -> String {
+    let mut list = String::from(
+        "| preset | delivery id | of | equal bytes | a retry | deadline | retries | largest body | acknowledgement | sources |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for row in rows() {
+        let facts = row.facts;
+        let cells = [
+            format!("`{}`", row.name),
+            row.id(),
+            facts.id.map_or("–".to_owned(), word),
+            word(facts.equal_bytes),
+            facts
+                .retry
+                .map_or("–".to_owned(), |retry| word(retry).replace('-', " ")),
+            dash(facts.deadline.as_deref()),
+            dash(facts.retries.as_deref()),
+            row.largest(),
+            row.acknowledgement(),
+            row.sources().join(", "),
+        ];
+        writeln!(list, "| {} |", cells.join(" | ")).unwrap();
+    }
+    list
+}
+
+/// The page of one provider.
+fn page(row: &Row) -> String {
+    let facts = row.facts;
+    let name = row.name;
+    let (list, variable) = match presets::takes_public_keys(name) {
+        true => ("public_keys", "PUBLIC_KEY"),
+        false => ("secrets", "WEBHOOK_SECRET"),
+    };
+    let variable = format!("{}_{variable}", name.to_uppercase().replace('-', "_"));
+    let url = match presets::signs_url(name) {
+        true => {
+            format!("public_url = \"https://hooks.example.com/webhooks/{name}\"  # the URL that the provider calls\n")
+        }
+        false => String::new(),
+    };
+    let mut page = format!(
+        "# {name}\n\n**Where the secret is:** {}\n\n```toml\n[[route]]\npath = \"/webhooks/{name}\"\nprovider = \"{name}\"\n\
+         {list} = [{{ env = \"{variable}\" }}]\n{url}upstream = \"http://127.0.0.1:8000\"\n```\n\n",
+        facts.secret
+    );
+    let mut fact = |name: &str, value: &str| writeln!(page, "- **{name}:** {value}").unwrap();
+    fact("Signature", &format!("{}, {}", row.header(), row.mac()));
+    fact("Signed", &row.signed());
+    fact("Key", &row.key());
+    fact("Time and tolerance", &row.time());
+    fact(
+        "Delivery id",
+        &match facts.id {
+            Some(id) => format!("{}, of one {}", row.id(), word(id)),
+            None => "none".to_owned(),
+        },
+    );
+    fact(
+        "Different notifications with equal bytes",
+        &word(facts.equal_bytes).replace('-', " "),
+    );
+    fact(
+        "A retry",
+        &facts
+            .retry
+            .map_or("not documented".to_owned(), |retry| word(retry).replace('-', " ")),
+    );
+    fact("Retries", facts.retries.as_deref().unwrap_or("not documented"));
+    fact(
+        "Deadline of the sender",
+        facts.deadline.as_deref().unwrap_or("not documented"),
+    );
+    fact("Largest body", &row.largest().replace('–', "not documented"));
+    fact("Answer that contents the sender", &row.acknowledgement());
+    fact("Proven against", &row.judges());
+    for note in &facts.notes {
+        writeln!(page, "\n{note}").unwrap();
+    }
+    let sources: Vec<String> = facts
+        .sources
+        .iter()
+        .map(|source| match source.starts_with("https://") {
+            true => format!("<{source}>"),
+            false => source.clone(),
+        })
+        .collect();
+    write!(
+        page,
+        "\nSources: {}.\n\nThe words are explained in [schemes.md](../schemes.md).\n",
+        sources.join(", ")
+    )
+    .unwrap();
+    page
+}
+
+/// Compares a part of a document with what it should be, or writes it.
+fn is_current(document: &str, part: &str, list: &str) {
+    let begin = format!("<!-- {part}: made by tests/it/schemes/facts.rs, do not edit -->\n");
+    let end = format!("<!-- end of {part} -->");
+    let path = repository(document);
     let text = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("the line before the table");
-    let (written, after) = rest.split_once(END).expect("the line after the table");
-    let list = list();
+    let (before, rest) = text.split_once(&begin).expect("the line before the list");
+    let (written, after) = rest.split_once(&end).expect("the line after the list");
     if std::env::var_os("UPDATE_LISTS").is_some() {
-        std::fs::write(&path, format!("{before}{BEGIN}{list}{END}{after}")).unwrap();
+        std::fs::write(&path, format!("{before}{begin}{list}{end}{after}")).unwrap();
     } else {
         assert!(
             written == list,
-            "docs/schemes.md is out of date: run `UPDATE_LISTS=1 cargo test --test it the_table_of_deliveries`"
+            "{document} is out of date: run `UPDATE_LISTS=1 cargo test --test it schemes::facts`"
         );
     }
 }
 
-/// The delivery ids of the two tables of the document are the same.
 #[test]
-fn the_table_of_signatures_names_the_same_ids() {
-    let text = std::fs::read_to_string(repository("docs/schemes.md")).unwrap();
-    for (name, preset) in &table("src/scheme/presets.toml") {
-        let row = text
-            .lines()
-            .find(|line| line.starts_with(&format!("| `{name}` | ")))
-            .unwrap();
-        let written = row.split('|').nth(7).unwrap().trim();
-        match id(preset).as_str() {
-            "none" => assert_eq!(written, "", "{name}"),
-            location => assert_eq!(written, location, "{name}"),
+fn the_tables_and_the_list_of_providers_are_up_to_date() {
+    is_current("docs/schemes.md", "signatures", &signatures());
+    is_current("docs/schemes.md", "deliveries", &deliveries());
+    let names: Vec<String> = presets::names()
+        .map(|name| format!("[{name}](docs/providers/{name}.md)"))
+        .collect();
+    is_current("README.md", "providers", &format!("{}\n", names.join(", ")));
+}
+
+/// One page for each provider, and none besides.
+#[test]
+fn the_pages_of_the_providers_are_up_to_date() {
+    let folder = repository("docs/providers");
+    let wanted: BTreeMap<String, String> = rows()
+        .iter()
+        .map(|row| (format!("{}.md", row.name), page(row)))
+        .collect();
+    if std::env::var_os("UPDATE_LISTS").is_some() {
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, page) in &wanted {
+            std::fs::write(folder.join(name), page).unwrap();
         }
+    }
+    let mut written = BTreeMap::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        written.insert(name, std::fs::read_to_string(path).unwrap());
+    }
+    let outdated: Vec<_> = wanted
+        .iter()
+        .filter(|(name, page)| written.get(*name) != Some(page))
+        .map(|(name, _)| name)
+        .collect();
+    let unknown: Vec<_> = written.keys().filter(|name| !wanted.contains_key(*name)).collect();
+    assert!(
+        outdated.is_empty() && unknown.is_empty(),
+        "docs/providers is out of date ({outdated:?}, {unknown:?}): run `UPDATE_LISTS=1 cargo test --test it schemes::facts`"
+    );
+}
+
+/// What a page shows is a configuration that `check` accepts.
+#[test]
+fn the_snippets_of_the_pages_are_valid() {
+    for row in rows() {
+        let page = page(&row);
+        let snippet = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let table: toml::Table = snippet.parse().unwrap();
+        assert_eq!(table["route"][0]["provider"].as_str(), Some(row.name));
     }
 }

@@ -4,7 +4,7 @@
 use super::apps::installed;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,18 +15,36 @@ pub(crate) struct Oracle {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
+    /// The folder of the copied scripts.
+    copies: Option<PathBuf>,
+}
+
+/// What an oracle has for one provider.
+#[derive(Clone, Debug)]
+pub(crate) struct Library {
+    /// The preset, or the preset, `+` and a variant.
+    pub(crate) provider: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// Whether it makes requests; otherwise it only judges them.
+    pub(crate) signs: bool,
 }
 
 impl Oracle {
     /// With the libraries of these providers, or with all if the list is empty.
     pub(crate) fn node(only: &[&str]) -> Self {
-        // Node finds modules relative to the script, so the script is copied beside them.
-        let folder = installed("oracles");
+        // Node finds modules relative to the scripts, so the scripts are copied below their folder.
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let copy = folder.join(format!("oracle-{}-{number}.mjs", std::process::id()));
-        std::fs::copy(source("oracle.mjs"), &copy).unwrap();
-        let oracle = Self::start(Command::new("node").arg(&copy).args(only));
-        std::fs::remove_file(copy).unwrap();
+        let copies = installed("oracles").join(format!("oracle-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&copies).unwrap();
+        for entry in std::fs::read_dir(source("")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "mjs") {
+                std::fs::copy(&path, copies.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        let mut oracle = Self::start(Command::new("node").arg(copies.join("oracle.mjs")).args(only));
+        oracle.copies = Some(copies);
         oracle
     }
 
@@ -46,18 +64,27 @@ impl Oracle {
             input: child.stdin.take().unwrap(),
             output: BufReader::new(child.stdout.take().unwrap()),
             child,
+            copies: None,
         };
         // The script itself is loaded when it gives its first answer.
-        assert!(!oracle.providers().is_empty());
+        assert!(!oracle.libraries().is_empty());
         oracle
     }
 
-    /// Its libraries with their versions, by provider.
-    pub(crate) fn providers(&mut self) -> Vec<(String, String)> {
+    /// Its libraries, by provider.
+    pub(crate) fn libraries(&mut self) -> Vec<Library> {
         let list = self.ask(&serde_json::json!({ "op": "list" }));
         let pairs = list.as_object().unwrap().iter();
         pairs
-            .map(|(name, library)| (name.clone(), library.as_str().unwrap().to_owned()))
+            .map(|(provider, library)| {
+                let (name, version) = library["library"].as_str().unwrap().rsplit_once(' ').unwrap();
+                Library {
+                    provider: provider.clone(),
+                    name: name.to_owned(),
+                    version: version.to_owned(),
+                    signs: library["signs"].as_bool().unwrap(),
+                }
+            })
             .collect()
     }
 
@@ -77,6 +104,9 @@ impl Drop for Oracle {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Some(copies) = &self.copies {
+            let _ = std::fs::remove_dir_all(copies);
+        }
     }
 }
 

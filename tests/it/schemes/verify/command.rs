@@ -3,6 +3,7 @@
 use super::{SIGNED_AT_UNIX, raw_request, run, verify};
 use crate::support::gateway::binary;
 use crate::support::paddle::SECRET;
+use hookgate::scheme::{Algorithm, KeyEncoding, presets};
 
 /// `sign` makes headers for every preset that can be signed, and `verify` accepts them.
 #[test]
@@ -16,13 +17,15 @@ fn verify_accepts_what_sign_makes() {
     .unwrap();
     let file = file.to_str().unwrap();
     let mut signed = 0;
-    for provider in hookgate::scheme::presets::names() {
-        let secret = match provider {
-            "adyen" | "adyen-platform" => "74F490DD33F7327BAECC88B2947C011F",
+    for provider in presets::names() {
+        let row = presets::description(provider).unwrap();
+        let secret = match row.key.and_then(|key| key.encoding) {
+            Some(KeyEncoding::Hex) => "74F490DD33F7327BAECC88B2947C011F",
+            _ if row.algorithm == Some(Algorithm::Basic) => "user:MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
             _ => "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         };
         let mut common = vec!["--provider", provider, "--secret-env", "KEY"];
-        if ["twilio", "square", "hubspot-v3"].contains(&provider) {
+        if presets::signs_url(provider) {
             common.extend(["--public-url", "https://hooks.example.com"]);
         }
         let output = binary()
@@ -32,7 +35,8 @@ fn verify_accepts_what_sign_makes() {
             .output()
             .unwrap();
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        if ["sendgrid", "discord", "paddle-classic", "mailgun", "adyen"].contains(&provider) {
+        let is_in_body = presets::signature_header(provider).is_none() && row.algorithm != Some(Algorithm::Basic);
+        if presets::takes_public_keys(provider) || is_in_body {
             assert_eq!(output.status.code(), Some(2), "{provider}: {text}");
             assert!(text.contains("key") && !text.contains(secret), "{provider}: {text}");
             continue;
@@ -48,7 +52,7 @@ fn verify_accepts_what_sign_makes() {
         assert_eq!(result.code, Some(0), "{provider}: {}", result.human);
         signed += 1;
     }
-    assert_eq!(signed, 25);
+    assert!(signed >= 70, "{signed}");
 }
 
 /// Mistakes on the command line: exit code 2, and a message with the correction.
