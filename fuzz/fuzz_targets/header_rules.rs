@@ -38,6 +38,7 @@ fuzz_target!(|data: &[u8]| {
         request_id: "id",
         verification: VerificationHeaders { result: VerificationResult::Verified(b"paddle"), key: None, route: &ROUTE, client: None },
         delivery: None,
+        signature: None,
         fixed: &[],
     };
     let head = forwarding.write();

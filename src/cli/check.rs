@@ -4,6 +4,7 @@
 //! as `[redacted]` with the variable or file that they were read from. All faults, warnings and notes follow.
 
 use crate::config::{Faults, Loaded, Sources, inspect};
+use crate::settings::{DeliveryMode, Route};
 use serde_json::json;
 use std::io::{self, Write};
 
@@ -18,7 +19,7 @@ pub const FAULTY: u8 = 2;
 pub enum Format {
     /// The configuration as TOML, with warnings and notes as comments.
     Toml,
-    /// One JSON object with `valid`, `file`, `configuration` (`null` when faulty), `faults`, `warnings` and `notes`.
+    /// One JSON object with `valid`, `file`, `configuration` (`null` when faulty), `acknowledgements`, `faults`, `warnings` and `notes`.
     Json,
     /// Faults, warnings and notes only.
     Quiet,
@@ -36,6 +37,7 @@ pub fn run(sources: &Sources, format: Format, out: &mut dyn Write) -> io::Result
                 "valid": true,
                 "file": sources.file,
                 "configuration": loaded.config,
+                "acknowledgements": loaded.config.routes.iter().map(acknowledgement).collect::<Vec<_>>(),
                 "faults": [],
                 "warnings": loaded.config.warnings,
                 "notes": loaded.notes,
@@ -65,9 +67,29 @@ pub fn run(sources: &Sources, format: Format, out: &mut dyn Write) -> io::Result
     Ok(if result.is_ok() { VALID } else { FAULTY })
 }
 
+/// What a 2xx to the sender means on a route.
+fn meaning(route: &Route) -> &'static str {
+    if route.report_only {
+        return "a 2xx means that the application answered 2xx, for a genuine webhook or another request";
+    }
+    match route.delivery.as_ref().map(|delivery| delivery.mode) {
+        None => "a 2xx means that the application answered 2xx",
+        Some(DeliveryMode::Failover) => "a 2xx means that the application answered 2xx, or that the webhook is stored",
+        Some(DeliveryMode::Queue) => "a 2xx means that the webhook is stored",
+    }
+}
+
+/// What a 2xx to the sender means on a route, for programs.
+fn acknowledgement(route: &Route) -> serde_json::Value {
+    json!({ "route": route.name, "meaning": meaning(route) })
+}
+
 fn print_valid(sources: &Sources, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
     print_comments(out, "warning", &loaded.config.warnings)?;
     print_comments(out, "note", &loaded.notes)?;
+    for route in &loaded.config.routes {
+        writeln!(out, "# route {}: {}", route.name, meaning(route))?;
+    }
     match &sources.file {
         Some(file) => writeln!(out, "# {} is valid", file.display()),
         None => writeln!(out, "# the configuration is valid"),

@@ -2,7 +2,7 @@
 //! keys are required. `docs/configuration.md` has the meaning, unit and default of each key; a test compares the two.
 
 use super::challenge_reference::ChallengeReference;
-use super::inbox_keys::{AnswerUse, DeliveryKind, Inbox, Order, Retry};
+use super::inbox_keys::{AnswerUse, DeliveryKind, Inbox, Order, Retry, SignatureKind};
 pub(super) use super::secret_reference::{SecretReference, SecretTable};
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
 use crate::scheme;
@@ -162,6 +162,8 @@ pub(super) struct Route {
     pub(super) order: Option<Order>,
     pub(super) answer: Option<Keyword<AnswerUse>>,
     pub(super) formerly: OneOrMany<String>,
+    pub(super) signature: Option<Keyword<SignatureKind>>,
+    pub(super) gateway_keys: OneOrMany<SecretReference>,
     pub(super) mode: Option<Keyword<RouteMode>>,
     pub(super) rate: Option<RequestRate>,
     pub(super) body_limit: Option<Size>,
@@ -194,6 +196,7 @@ pub(super) struct Dedupe {
     pub(super) window: Option<DurationValue>,
     pub(super) on_duplicate: Option<Keyword<OnReplay>>,
     pub(super) on_missing_id: Option<Keyword<OnMissingId>>,
+    pub(super) durable: Option<Flag>,
 }
 
 /// A URL, the name of an `[upstreams.NAME]` table, several URLs, or a table.

@@ -78,6 +78,22 @@ pub(super) enum AnswerUse {
     Unused,
 }
 
+/// `signature` of a route: the signature that the application gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SignatureKind {
+    Original,
+    Fresh,
+    Gateway,
+}
+
+impl Keywords for SignatureKind {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[
+        ("original", Self::Original),
+        ("fresh", Self::Fresh),
+        ("gateway", Self::Gateway),
+    ];
+}
+
 impl Keywords for OrderKind {
     const KEYWORDS: &'static [(&'static str, Self)] = &[("none", Self::None), ("route", Self::Route)];
 }

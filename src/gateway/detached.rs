@@ -5,7 +5,7 @@ use crate::http::message::Response;
 use crate::inbox::attempt::{self, Finished};
 use crate::inbox::known::Id;
 use crate::inbox::model::delivery::Outcome;
-use crate::inbox::store::types::AttemptEnd;
+use crate::inbox::open_attempt::OpenAttempt;
 use crate::inbox::target::Target;
 use crate::inbox::{Active, Inbox};
 use crate::upstream::{Answer, ForwardError};
@@ -42,6 +42,13 @@ impl Detached {
     /// Waits for the end of the attempt and records it in the row with this number.
     pub(super) async fn finish(mut self, asking: Asking, seq: i64) {
         drop(self.key.take());
+        let row = OpenAttempt::new(
+            self.inbox.clone(),
+            self.target.retry.clone(),
+            self.target.name.clone(),
+            seq,
+            self.asked_at,
+        );
         let (answer, _) = asking.await;
         let finished = match answer {
             Ok(response) => {
@@ -60,15 +67,7 @@ impl Detached {
         };
         let in_outage = note(&self.target, &self.id, finished.outcome, self.is_probe);
         self.target.metrics.attempt(finished.outcome.label());
-        let end = AttemptEnd {
-            seq,
-            route: self.target.name.clone(),
-            outcome: finished.outcome,
-            took: finished.took,
-            in_outage,
-            answer: finished.answer,
-        };
-        self.inbox.settle(end, self.target.retry.clone());
+        row.end(finished, in_outage);
         drop(self.active);
     }
 }

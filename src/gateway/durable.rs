@@ -6,20 +6,18 @@
 use crate::gateway::Passed;
 use crate::gateway::answer::BegunAnswer;
 use crate::gateway::detached::{Asked, Asking, note};
-use crate::gateway::examine::StoredAs;
+use crate::gateway::examine::DeliveryKeys;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::held::{HeldKey, HeldWebhook, STORE_BEFORE};
-use crate::gateway::steps::Cleared;
+use crate::gateway::steps::{Cleared, Identified};
 use crate::gateway::storing::{Delivering, Webhook, rejection};
 use crate::inbox::attempt;
 use crate::inbox::health::Admission;
 use crate::inbox::model::delivery::Outcome;
 use crate::inbox::store::types::{FirstAttempt, OrderKey};
-use crate::inbox::target::id_text;
 use crate::outcome::{Rejection, StoreReason, Verdict};
 use crate::replay::ClaimRequest;
 use crate::settings::DeliveryMode;
-use crate::upstream::forwarding::DeliveryHeaders;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -35,14 +33,17 @@ impl Delivering<'_> {
     pub(super) async fn run(
         self,
         claim: ClaimRequest,
-        stored_as: StoredAs,
+        keys: DeliveryKeys,
         exchange: &mut Exchange,
         now: Instant,
     ) -> Result<Passed, Rejection> {
-        let deadline = exchange.started() + self.target.settings.sender_deadline;
+        let mut deadline = exchange.started() + self.target.settings.sender_deadline;
+        if let Some(end) = self.inbox.drain_deadline() {
+            deadline = deadline.min(end + STORE_BEFORE);
+        }
         let store_at = deadline.checked_sub(STORE_BEFORE).unwrap_or(now);
         let answer_at = deadline.checked_sub(ANSWER_BEFORE).unwrap_or(now);
-        let mut webhook = self.identify(stored_as);
+        let mut webhook = self.identify(keys);
 
         // claim: the store knows what it has; the replay guard knows the rest
         if self.inbox.may_know(&webhook.id)
@@ -98,14 +99,20 @@ impl Delivering<'_> {
     }
 
     /// The id and the order key of the webhook.
-    fn identify(&self, StoredAs { identity, order_key }: StoredAs) -> Webhook {
+    fn identify(&self, keys: DeliveryKeys) -> Webhook {
+        let DeliveryKeys {
+            id,
+            order_key,
+            signature,
+        } = keys;
         if order_key.is_err() {
             self.target.metrics.without_key.inc();
         }
         Webhook {
-            id: self.target.id(identity),
+            id,
             order_key: order_key.unwrap_or(None),
             position: 0,
+            identified: Identified::new(&id, signature),
         }
     }
 
@@ -198,18 +205,17 @@ impl Delivering<'_> {
     /// Begins the direct attempt. It does not borrow the exchange, so that it can go on after the sender was answered.
     fn ask(&self, webhook: &Webhook, exchange: &mut Exchange, now: Instant) -> Asking {
         let cleared = Cleared::verified(self.verified);
-        let delivery = DeliveryHeaders {
-            id: &id_text(&webhook.id),
-            attempt: 1,
-            received_at: None,
-            is_manual: false,
-        };
         let request_id = &exchange.outcome.request_id;
         let (request, downstream) = (self.request, self.downstream);
         let body = self.body.share();
-        let outgoing = self
-            .admitted
-            .outgoing(request, downstream, body, &cleared, request_id, Some(delivery));
+        let outgoing = self.admitted.outgoing(
+            request,
+            downstream,
+            body,
+            &cleared,
+            request_id,
+            Some(&webhook.identified),
+        );
         exchange.begin_forwarding(now);
         let (upstream, worker) = (self.target.upstream.clone(), downstream.worker);
         Box::pin(async move {
@@ -267,6 +273,13 @@ impl Delivering<'_> {
         let (head, answer) = response.split();
         match BegunAnswer::read(answer).await {
             Ok(begun) => {
+                let remembers = self.remembers().filter(|_| head.status.is_success());
+                if begun.is_complete()
+                    && let Some(window) = remembers
+                {
+                    // The application has it, so its answer goes back even if the id cannot be stored.
+                    let _ = timeout_at(answer_at, self.inbox.remember(&self.target.name, webhook.id, window)).await;
+                }
                 if !begun.is_complete() && head.status.is_success() {
                     let request_id = &exchange.outcome.request_id;
                     let new = self.new_delivery(webhook, FirstAttempt::None, StoreReason::NoAnswer, request_id);
@@ -276,6 +289,7 @@ impl Delivering<'_> {
                         new,
                         body: self.body,
                         asked: asked_at,
+                        remembers,
                     }));
                 }
                 Ok(Passed::Answered(head.map(|()| begun), Verdict::Forwarded))
@@ -288,6 +302,12 @@ impl Delivering<'_> {
                 stored.map_err(|_| rejection)
             }
         }
+    }
+
+    /// How long the id of a webhook that was delivered directly is stored; `None` where it is not.
+    fn remembers(&self) -> Option<Duration> {
+        let dedupe = self.route().settings.dedupe.as_ref();
+        dedupe.filter(|dedupe| dedupe.durable).map(|dedupe| dedupe.window)
     }
 
     /// Notes the end of a direct attempt for the state of the upstream. Returns whether it belongs to an outage.

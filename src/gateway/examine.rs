@@ -7,14 +7,16 @@ use crate::gateway::long_work::LONGEST_ON_WORKER;
 use crate::gateway::snapshot::CompiledRoute;
 use crate::http::body::ReceivedBody;
 use crate::http::message::Headers;
+use crate::inbox::known::Id;
 use crate::inbox::store::types::OrderKey;
-use crate::inbox::target::{Identity, KeyMissing};
+use crate::inbox::target::KeyMissing;
 use crate::outcome::Rejection;
 use crate::replay::ClaimRequest;
 use crate::scheme::{Aged, HeadRef, Verified};
 use crate::time::stopwatch::Stopwatch;
 use bytes::Bytes;
 use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,14 +31,18 @@ pub(super) struct Examined {
     pub(super) ended: Instant,
     /// What it must claim. The reason of `verified` if that is an error.
     pub(super) claim: Result<ClaimRequest, Rejection>,
-    /// What identifies and orders it in the inbox; `None` for a route without one.
-    pub(super) stored_as: Option<StoredAs>,
+    /// What identifies and orders it; `None` unless it is genuine and has what it must claim.
+    pub(super) keys: Option<DeliveryKeys>,
 }
 
-/// What identifies and orders a webhook in the inbox.
-pub(super) struct StoredAs {
-    pub(super) identity: Identity,
+/// What identifies and orders a genuine webhook.
+pub(super) struct DeliveryKeys {
+    /// Its id.
+    pub(super) id: Id,
+    /// The value that orders it in the inbox.
     pub(super) order_key: Result<Option<OrderKey>, KeyMissing>,
+    /// The headers of hookgate's own signature for a direct attempt, where the application gets one.
+    pub(super) signature: Option<Vec<(HeaderName, HeaderValue)>>,
 }
 
 /// The values of a [`HeadRef`], for another thread.
@@ -80,7 +86,8 @@ impl Gateway {
         mut stopwatch: Stopwatch,
     ) -> Result<Examined, Rejection> {
         let estimate = |aged: &Aged| route.work_when_complete.time(body.len(), aged.candidates());
-        if aged.as_ref().map_or(Duration::ZERO, estimate) <= LONGEST_ON_WORKER {
+        let signing = route.signing_time(body.len());
+        if aged.as_ref().map_or(Duration::ZERO, estimate) + signing <= LONGEST_ON_WORKER {
             return Ok(route.examine(aged, head, body.pieces(), now_unix, stopwatch));
         }
         stopwatch.pause();
@@ -107,19 +114,24 @@ impl CompiledRoute {
             Ok(verified) => self.claim_request(verified, head, body, now_unix),
             Err(rejection) => Err(*rejection),
         };
-        let stored_as = match (&self.durable, &verified, &claim) {
-            (Some((_, target)), Ok(verified), Ok(claim)) => Some(StoredAs {
-                identity: self.identity(verified, head, body, claim),
-                order_key: target.order_key(head, body),
-            }),
-            (Some(_) | None, Ok(_) | Err(_), Ok(_) | Err(_)) => None,
+        let keys = match (&verified, &claim) {
+            (Ok(verified), Ok(claim)) => {
+                let id = self.delivery_id(verified, head, body, claim);
+                let target = self.durable.as_ref().map(|(_, target)| target);
+                Some(DeliveryKeys {
+                    id,
+                    order_key: target.map_or(Ok(None), |target| target.order_key(head, body)),
+                    signature: self.gateway_signature(&id, body, now_unix),
+                })
+            }
+            (Ok(_) | Err(_), Ok(_) | Err(_)) => None,
         };
         Examined {
             verified,
             worked,
             ended,
             claim,
-            stored_as,
+            keys,
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct HeldWebhook {
     /// Keeps the bytes of the body counted.
     pub(super) body: ReceivedBody,
     pub(super) asked: Instant,
+    /// How long the id is stored if the answer ends well; `None` where it is not.
+    pub(super) remembers: Option<Duration>,
 }
 
 impl fmt::Debug for HeldWebhook {
@@ -34,7 +36,7 @@ impl HeldWebhook {
     /// The answer has ended. A 2xx that broke off is stored with an unknown outcome; every other status goes back to
     /// the sender as it is.
     pub(super) fn end(self, end: Result<(), Rejection>, status: StatusCode) {
-        if end.is_ok() || !status.is_success() {
+        if !status.is_success() {
             return;
         }
         let Self {
@@ -43,7 +45,19 @@ impl HeldWebhook {
             mut new,
             body,
             asked,
+            remembers,
         } = self;
+        if end.is_ok() {
+            let runtime = tokio::runtime::Handle::try_current();
+            if let (Some(window), Ok(runtime)) = (remembers, runtime) {
+                let active = inbox.begin();
+                runtime.spawn(async move {
+                    let _ = inbox.remember(&target.name, new.id, window).await;
+                    drop(active);
+                });
+            }
+            return;
+        }
         new.first = FirstAttempt::Ended {
             outcome: Outcome::Unknown,
             took: asked.elapsed(),

@@ -58,7 +58,7 @@ use crate::gateway::exchange::{Exchange, Recorder, Settlement};
 use crate::gateway::long_work::LongWork;
 use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::Snapshot;
-use crate::gateway::steps::{Admission, Cleared, Matched};
+use crate::gateway::steps::{Admission, Cleared, Identified, Matched};
 use crate::gateway::storing::Delivering;
 use crate::http::body::{self, Holder};
 use crate::http::budget::Budget;
@@ -236,7 +236,7 @@ impl Gateway {
             worked,
             ended: mut now,
             claim,
-            stored_as,
+            keys,
         } = examined.await?;
         if let Some(reply) = route.answer_unsigned(&verified, &head, &body, now_unix)? {
             return Ok(Passed::Challenge(reply));
@@ -249,8 +249,9 @@ impl Gateway {
         }
 
         // claim, forward, store: on a route with an inbox
-        if let (Some((inbox, target)), Ok(verified), Some(stored_as)) = (&route.durable, &verified, stored_as) {
+        if let (Some((inbox, target)), Ok(verified)) = (&route.durable, &verified) {
             let claim = claim?;
+            let keys = keys.ok_or(Rejection::Internal)?;
             let delivering = Delivering {
                 gateway: self,
                 inbox,
@@ -262,7 +263,7 @@ impl Gateway {
                 body,
             };
             // Boxed, so that other routes do not need the space for it.
-            return Box::pin(delivering.run(claim, stored_as, exchange, now)).await;
+            return Box::pin(delivering.run(claim, keys, exchange, now)).await;
         }
 
         // claim
@@ -272,7 +273,9 @@ impl Gateway {
             exchange.claim = self.guard.claim(downstream.worker, &claim, route.lease(), now).await?;
             Ok(verified)
         };
-        let cleared = Cleared::new(route, claim.await)?;
+        let claimed = claim.await;
+        let identified = keys.filter(|_| claimed.is_ok()).map(Identified::from);
+        let cleared = Cleared::new(route, claimed)?;
         exchange.outcome.without_shared_store = self.guard.fell_back(exchange.claim.as_ref());
         if self.guard.shared().is_some() {
             // The claim waited for another host.
@@ -282,7 +285,7 @@ impl Gateway {
         // forward
         let payload = body.into_payload();
         let request_id = &exchange.outcome.request_id;
-        let outgoing = admitted.outgoing(request, downstream, payload, &cleared, request_id, None);
+        let outgoing = admitted.outgoing(request, downstream, payload, &cleared, request_id, identified.as_ref());
         exchange.begin_forwarding(now);
         let server = &mut exchange.outcome.upstream;
         let answer = route.upstream.forward(downstream.worker, outgoing, now, server).await;

@@ -7,7 +7,7 @@ use crate::gateway::snapshot::CompiledRoute;
 use crate::http::message::{Headers, Response};
 use crate::http::unread_head::UnreadHead;
 use crate::inbox::known::Id;
-use crate::inbox::target::id_text;
+use crate::inbox::target::IdText;
 use crate::outcome::Rejection;
 use crate::scheme::SignaturePlace;
 use crate::scheme::challenge::ChallengeReply;
@@ -126,7 +126,9 @@ pub fn challenge(reply: ChallengeReply) -> Response<AnswerBody> {
 pub fn stored(body: &'static str, id: &Id) -> Response<AnswerBody> {
     let kind = (!body.is_empty()).then_some((CONTENT_TYPE, HeaderValue::from_static("text/plain")));
     let mut response = Response::new(StatusCode::OK, AnswerBody::Whole(Bytes::from_static(body.as_bytes())));
-    let delivery = HeaderValue::from_str(&id_text(id)).ok().map(|id| (DELIVERY, id));
+    let delivery = HeaderValue::from_str(IdText::of(id).as_str())
+        .ok()
+        .map(|id| (DELIVERY, id));
     response.headers = [kind, delivery].into_iter().flatten().collect();
     response
 }

@@ -9,17 +9,18 @@ use crate::gateway::replay_identity::ReplayIdentity;
 use crate::gateway::route_table::{RoutePattern, RouteTable};
 use crate::http::body::BodyLimits;
 use crate::inbox::Inbox;
-use crate::inbox::target::{Identity, Target};
+use crate::inbox::known::Id;
+use crate::inbox::target::{self, IdText, Identity, Signing, Target};
 use crate::outcome::{Rejection, Repeat};
 use crate::replay::ClaimRequest;
 use crate::scheme::{HeadRef, Verified, Work};
-use crate::settings::{self, DeliveryMode};
+use crate::settings::{self, ApplicationSignature, DeliveryMode};
 use crate::telemetry::RouteMetrics;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Upstream, forwarding};
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -30,6 +31,9 @@ use tokio_rustls::TlsConnector;
 
 /// Time that a delivery may take beyond its upstream's timeouts: sending the body, settling the claim.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
+
+/// HMAC-SHA256 of one byte, and its copy.
+const SIGNING_TIME_OF_BYTE: Duration = Duration::from_nanos(2);
 
 /// One configuration, compiled.
 #[derive(Debug)]
@@ -198,7 +202,7 @@ impl CompiledRoute {
             name: text(&settings.name),
             upstream_host: upstream.settings().authority(),
             durable: inbox.zip(settings.delivery.as_ref()).map(|(inbox, delivery)| {
-                let target = inbox.target(&settings.name, delivery, &upstream);
+                let target = inbox.target(&settings.name, delivery, &upstream, signing(&settings));
                 (inbox.clone(), target)
             }),
             upstream,
@@ -276,10 +280,36 @@ impl CompiledRoute {
         }
     }
 
-    /// What identifies a webhook for the inbox. `claim` is what it claims in the replay store.
-    pub fn identity(&self, verified: &Verified, head: &HeadRef<'_>, body: &[Bytes], claim: &ClaimRequest) -> Identity {
+    /// The id of a delivery: `Hookgate-Delivery`. `claim` is what it claims in the replay store.
+    pub fn delivery_id(&self, verified: &Verified, head: &HeadRef<'_>, body: &[Bytes], claim: &ClaimRequest) -> Id {
         let known = self.replay.delivery_id(&self.settings, verified, head, body, claim);
-        known.map_or_else(|| Identity::Random(random_id()), Identity::Known)
+        let identity = known.map_or_else(|| Identity::Random(random_id()), Identity::Known);
+        target::delivery_id(&self.settings.name, identity)
+    }
+
+    /// The headers of hookgate's own signature for a direct attempt, where the application gets one.
+    #[must_use]
+    pub fn gateway_signature(&self, id: &Id, body: &[Bytes], now_unix: u64) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        let is_queue = self
+            .settings
+            .delivery
+            .as_ref()
+            .is_some_and(|delivery| delivery.mode == DeliveryMode::Queue);
+        match &self.settings.signature {
+            ApplicationSignature::Gateway(keys) if !is_queue => keys.sign(IdText::of(id).as_str(), body, now_unix),
+            ApplicationSignature::Original | ApplicationSignature::Fresh | ApplicationSignature::Gateway(_) => None,
+        }
+    }
+
+    /// How long that takes at most, for a body of this length.
+    #[must_use]
+    pub fn signing_time(&self, body_bytes: usize) -> Duration {
+        match &self.settings.signature {
+            ApplicationSignature::Original | ApplicationSignature::Fresh => Duration::ZERO,
+            ApplicationSignature::Gateway(keys) => SIGNING_TIME_OF_BYTE
+                .saturating_mul(u32::try_from(body_bytes).unwrap_or(u32::MAX))
+                .saturating_mul(u32::try_from(keys.infos.len()).unwrap_or(u32::MAX)),
+        }
     }
 
     /// The targets of the stored deliveries of this route. A route that delivers directly still has what was stored
@@ -288,7 +318,10 @@ impl CompiledRoute {
     pub fn delivery_target(&self, inbox: &Arc<Inbox>) -> Arc<Target> {
         match &self.durable {
             Some((_, target)) => target.clone(),
-            None => inbox.target(&self.settings.name, &settings::Delivery::default(), &self.upstream),
+            None => {
+                let delivery = settings::Delivery::default();
+                inbox.target(&self.settings.name, &delivery, &self.upstream, signing(&self.settings))
+            }
         }
     }
 
@@ -317,6 +350,14 @@ impl CompiledRoute {
     #[must_use]
     pub fn target<'a>(&self, received: &'a PathAndQuery) -> Cow<'a, str> {
         forwarding::target(self.upstream.settings(), received)
+    }
+}
+
+/// How the attempts of a route are signed.
+fn signing(route: &settings::Route) -> Signing {
+    Signing {
+        verifier: route.verifier.clone(),
+        signature: route.signature.clone(),
     }
 }
 

@@ -13,6 +13,7 @@
 //! it.
 
 use crate::gateway::Downstream;
+use crate::gateway::examine::DeliveryKeys;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::{CompiledRoute, Snapshot};
@@ -21,14 +22,19 @@ use crate::http::message::Request;
 use crate::http::payload::Payload;
 use crate::http::rules::{self, Origin};
 use crate::http::source::Source;
+use crate::inbox::known::Id;
 use crate::inbox::record::HeadLine;
+use crate::inbox::target::IdText;
 use crate::outcome::{Rejection, Verdict};
 use crate::scheme::challenge::ChallengeReply;
 use crate::scheme::{Aged, HeadRef, Verified};
 use crate::upstream::OutgoingRequest;
-use crate::upstream::forwarding::{DeliveryHeaders, ForwardedHead, VerificationHeaders, VerificationResult};
+use crate::upstream::forwarding::{
+    DeliveryHeaders, ForwardedHead, SignatureHeaders, VerificationHeaders, VerificationResult,
+};
 use bytes::{Buf as _, Bytes};
 use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -55,6 +61,12 @@ pub(super) struct Admitted<'r> {
     pub(super) route: Arc<CompiledRoute>,
     authority: &'r str,
     target: PathAndQuery,
+}
+
+/// A verified webhook's id, and hookgate's own signature where the application gets one.
+pub(super) struct Identified {
+    id: IdText,
+    signature: Option<Vec<(HeaderName, HeaderValue)>>,
 }
 
 /// A request that may be forwarded, and what the application is told about it.
@@ -194,6 +206,13 @@ impl Admitted<'_> {
                 .client_subject
                 .as_ref()
                 .and_then(|subject| subject.to_str().ok().map(str::to_owned)),
+            token_header: route
+                .settings
+                .verifier
+                .token_headers()
+                .iter()
+                .find(|name| request.headers.named(name.as_str()).next().is_some())
+                .map(|name| name.as_str().to_owned()),
         };
         line.encode(&request.headers)
     }
@@ -206,9 +225,10 @@ impl Admitted<'_> {
         body: Payload,
         cleared: &Cleared,
         request_id: &str,
-        delivery: Option<DeliveryHeaders<'_>>,
+        identified: Option<&Identified>,
     ) -> OutgoingRequest {
         let route = &*self.route;
+        let signature = identified.and_then(|identified| identified.signature.as_deref());
         let head = ForwardedHead {
             method: &request.method,
             target: &route.target(&self.target),
@@ -225,13 +245,38 @@ impl Admitted<'_> {
                 route: &route.name,
                 client: downstream.client_subject.as_ref(),
             },
-            delivery,
+            delivery: identified.map(|identified| DeliveryHeaders {
+                id: identified.id.as_str(),
+                attempt: route.durable.is_some().then_some(1),
+                received_at: None,
+                is_manual: false,
+            }),
+            signature: signature.map(|fields| SignatureHeaders {
+                fields,
+                originals: route.settings.verifier.signature_headers(),
+            }),
             fixed: &route.upstream.settings().headers,
         };
         OutgoingRequest {
             head: head.write(),
             body,
             is_head: request.method == Method::HEAD,
+        }
+    }
+}
+
+impl From<DeliveryKeys> for Identified {
+    fn from(keys: DeliveryKeys) -> Self {
+        Self::new(&keys.id, keys.signature)
+    }
+}
+
+impl Identified {
+    /// A webhook with this id, and hookgate's own signature where the application gets one.
+    pub(super) fn new(id: &Id, signature: Option<Vec<(HeaderName, HeaderValue)>>) -> Self {
+        Self {
+            id: IdText::of(id),
+            signature,
         }
     }
 }

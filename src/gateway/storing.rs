@@ -3,7 +3,7 @@
 use crate::gateway::detached::{Asking, Detached};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::snapshot::CompiledRoute;
-use crate::gateway::steps::Admitted;
+use crate::gateway::steps::{Admitted, Identified};
 use crate::gateway::{Downstream, Gateway, Passed};
 use crate::http::body::ReceivedBody;
 use crate::http::message::Request;
@@ -37,6 +37,8 @@ pub(super) struct Webhook {
     pub(super) id: Id,
     pub(super) order_key: Option<OrderKey>,
     pub(super) position: i64,
+    /// What the application is told of it in a direct attempt.
+    pub(super) identified: Identified,
 }
 
 impl Delivering<'_> {
@@ -59,7 +61,7 @@ impl Delivering<'_> {
             Err(_) => return Some(Err(Rejection::InboxDown)),
         };
         match state {
-            State::Waiting | State::InFlight | State::Behind | State::Delivered => {}
+            State::Waiting | State::InFlight | State::Behind | State::Blocked | State::Delivered => {}
             State::Dead | State::Dropped => {
                 let new = self.new_delivery(
                     webhook,
@@ -131,8 +133,9 @@ impl Delivering<'_> {
             // The commit is still running. The row stays, and the sender's repetition is acknowledged.
             Err(_) => {
                 tokio::spawn(async move {
-                    if let Ok(Stored::New(seq)) = storing.await {
-                        detached.finish(asking, seq).await;
+                    match storing.await {
+                        Ok(Stored::New(seq)) => detached.finish(asking, seq).await,
+                        Ok(Stored::Repeat { .. }) | Err(_) => drop((asking.await, detached)),
                     }
                 });
                 Ok(Err(Rejection::InboxDown))

@@ -25,7 +25,7 @@ impl Payload {
         }
     }
 
-    /// A payload of one piece that is not counted against a budget: its holder bounds how many there are.
+    /// A payload of one piece. Whoever makes it counts its bytes.
     #[must_use]
     pub fn whole(body: Bytes) -> Self {
         let length = body.len();

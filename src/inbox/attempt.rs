@@ -2,19 +2,23 @@
 //! sent by the same code as a direct one.
 
 use super::crypt::{OpenError, Part, Vault};
-use super::model::delivery::Outcome;
+use super::model::delivery::{Outcome, Unsendable};
 use super::record::StoredHead;
 use super::store::types::Begun;
-use super::target::{Target, id_text};
+use super::target::{IdText, Signing, Target};
 use crate::http::message::Response;
 use crate::http::payload::Payload;
 use crate::outcome::Rejection;
-use crate::upstream::forwarding::{self, DeliveryHeaders, ForwardedHead, VerificationHeaders, VerificationResult};
+use crate::scheme::HeadRef;
+use crate::settings::ApplicationSignature;
+use crate::upstream::forwarding::{
+    self, DeliveryHeaders, ForwardedHead, SignatureHeaders, VerificationHeaders, VerificationResult,
+};
 use crate::upstream::{Answer, ForwardError, OutgoingRequest};
 use bytes::Bytes;
 use httpdate::HttpDate;
 use hyper::Method;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use std::future::poll_fn;
 use std::time::{Duration, UNIX_EPOCH};
@@ -36,20 +40,17 @@ pub struct Finished {
     pub answer: Vec<u8>,
 }
 
-/// Why a stored delivery cannot be sent at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsendable {
-    /// Its key is not configured, so it cannot be read.
-    KeyMissing,
-    /// The row was changed by hand, or by a fault of the disk.
-    Changed,
-}
-
-/// The request of a stored delivery. `source` is the name of the route under which it was stored.
+/// The request of a stored delivery at `now_unix` (seconds). `source` is the name of the route under which it was stored.
 ///
 /// # Errors
 /// See [`Unsendable`].
-pub fn request(target: &Target, source: &str, begun: Begun, vault: &Vault) -> Result<OutgoingRequest, Unsendable> {
+pub fn request(
+    target: &Target,
+    source: &str,
+    begun: Begun,
+    vault: &Vault,
+    now_unix: u64,
+) -> Result<OutgoingRequest, Unsendable> {
     let open = |part, sealed| {
         vault
             .open(source, &begun.id, part, sealed)
@@ -69,6 +70,8 @@ pub fn request(target: &Target, source: &str, begun: Begun, vault: &Vault) -> Re
         line.client_subject.as_deref().map(value).transpose()?,
     );
     let settings = target.upstream.settings();
+    let id = IdText::of(&begun.id);
+    let signature = signature(target, id, &method, &head, &body, now_unix)?;
     let received_at = u64::try_from(begun.received_at / 1_000).unwrap_or(0);
     let received_at = HttpDate::from(UNIX_EPOCH + Duration::from_secs(received_at)).to_string();
     let head = ForwardedHead {
@@ -88,10 +91,14 @@ pub fn request(target: &Target, source: &str, begun: Begun, vault: &Vault) -> Re
             client: client.as_ref(),
         },
         delivery: Some(DeliveryHeaders {
-            id: &id_text(&begun.id),
-            attempt: begun.attempt,
+            id: id.as_str(),
+            attempt: Some(begun.attempt),
             received_at: Some(&received_at),
             is_manual: begun.is_manual,
+        }),
+        signature: Some(SignatureHeaders {
+            fields: &signature,
+            originals: target.signing.verifier.signature_headers(),
         }),
         fixed: &settings.headers,
     };
@@ -100,6 +107,47 @@ pub fn request(target: &Target, source: &str, begun: Begun, vault: &Vault) -> Re
         body: Payload::whole(body),
         is_head: method == Method::HEAD,
     })
+}
+
+/// The headers of the signature that replace the stored ones: of a new signature, or of a token, whose value is not
+/// stored.
+fn signature(
+    target: &Target,
+    id: IdText,
+    method: &Method,
+    head: &StoredHead,
+    body: &Bytes,
+    now_unix: u64,
+) -> Result<Vec<(HeaderName, HeaderValue)>, Unsendable> {
+    let Signing { verifier, signature } = &target.signing;
+    let line = &head.line;
+    let again = || {
+        let received = HeadRef {
+            method,
+            target: &line.target,
+            headers: &head.headers,
+        };
+        let is_same = line.scheme == verifier.name();
+        is_same.then(|| verifier.sign_again(&line.secret, &received, body, now_unix))?
+    };
+    let token = || {
+        let name = HeaderName::from_bytes(line.token_header.as_deref()?.as_bytes()).ok()?;
+        let signed = again().filter(|_| verifier.compares_token())?;
+        Some(vec![(name, signed.into_iter().next()?.1)])
+    };
+    let fields = match signature {
+        ApplicationSignature::Original | ApplicationSignature::Fresh if line.token_header.is_some() => token(),
+        ApplicationSignature::Original => Some(Vec::new()),
+        ApplicationSignature::Fresh => again(),
+        ApplicationSignature::Gateway(keys) => {
+            keys.sign(id.as_str(), std::slice::from_ref(body), now_unix)
+                .map(|mut signed| {
+                    signed.extend(token().unwrap_or_default());
+                    signed
+                })
+        }
+    };
+    fields.ok_or(Unsendable::SecretMissing)
 }
 
 /// Sends a request and reads its answer.

@@ -2,11 +2,13 @@
 //! allow, and sends each as a task of its own runtime.
 
 use super::Inbox;
-use super::attempt::{self, Unsendable};
-use super::model::delivery::Outcome;
+use super::attempt;
+use super::model::delivery::Unsendable;
+use super::open_attempt::OpenAttempt;
 use super::store::command::Command;
-use super::store::types::{AttemptEnd, Begun, Taken};
+use super::store::types::{Begun, Taken};
 use super::target::Target;
+use crate::time::clock;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +19,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// The longest time between two looks at the store.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// How long the delivery waits when the memory for bodies is in use.
+const NO_ROOM_WAIT: Duration = Duration::from_millis(50);
 /// How often idle connections to the application are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
@@ -31,9 +35,14 @@ pub(super) fn start(inbox: Arc<Inbox>, worker: usize) -> io::Result<JoinHandle<(
         .spawn(move || {
             runtime.block_on(async {
                 let mut swept = Instant::now();
+                let mut has_named = false;
                 let mut first = 0;
                 while !inbox.stopping.is_triggered() {
                     first += 1;
+                    if !has_named && inbox.is_open() {
+                        inbox.log_names();
+                        has_named = true;
+                    }
                     let next = round(&inbox, worker, first).await;
                     let wake = next.min(Instant::now() + LONGEST_SLEEP);
                     tokio::select! {
@@ -83,7 +92,15 @@ async fn round(inbox: &Arc<Inbox>, worker: usize, first: usize) -> Instant {
             if limit == 0 {
                 continue;
             }
-            let taken = take(inbox, source, limit, is_probe).await;
+            // One attempt may always begin, so that the requests of senders cannot stop the delivery for good.
+            let room = match inbox.active() {
+                0 => usize::MAX,
+                _ => inbox.budget.free(),
+            };
+            let taken = take(inbox, source, limit, is_probe, room).await;
+            if taken.is_cut_short {
+                next = next.min(Instant::now() + NO_ROOM_WAIT);
+            }
             if taken.begun.is_empty() && is_probe {
                 target.health.cancel_probe();
             }
@@ -104,12 +121,13 @@ async fn round(inbox: &Arc<Inbox>, worker: usize, first: usize) -> Instant {
     next
 }
 
-async fn take(inbox: &Inbox, source: &Arc<str>, limit: usize, rotation: bool) -> Taken {
+async fn take(inbox: &Inbox, source: &Arc<str>, limit: usize, rotation: bool, room: usize) -> Taken {
     let (reply, answer) = oneshot::channel();
     inbox.send(Command::Take {
         route: source.clone(),
         limit,
         rotation,
+        room,
         reply,
     });
     answer.await.ok().and_then(Result::ok).unwrap_or_default()
@@ -138,28 +156,24 @@ impl Sending {
     async fn run(self, target: &Arc<Target>, source: Arc<str>, worker: usize, begun: Begun, is_probe: bool) {
         let (seq, received_at) = (begun.seq, begun.received_at);
         let inbox = &self.inbox;
-        let end = |outcome, took, in_outage, answer| AttemptEnd {
-            seq,
-            route: source.clone(),
-            outcome,
-            took,
-            in_outage,
-            answer,
-        };
-        let request = match attempt::request(target, &source, begun, &inbox.shared.vault) {
+        let _held = inbox.budget.hold(begun.head.len() + begun.body.len());
+        let row = OpenAttempt::new(inbox.clone(), target.retry.clone(), source.clone(), seq, Instant::now());
+        let request = match attempt::request(target, &source, begun, &inbox.shared.vault, clock::unix_now()) {
             Ok(request) => request,
             Err(why) => {
                 if is_probe {
                     target.health.cancel_probe();
                 }
-                inbox.shared.status.unreadable.fetch_add(1, Ordering::Relaxed);
-                let (why, is_changed) = match why {
-                    Unsendable::KeyMissing => ("its key is not among `inbox.keys`", false),
-                    Unsendable::Changed => ("its row was changed", true),
+                let problem = match why {
+                    Unsendable::KeyMissing => "its key is not among `inbox.keys`",
+                    Unsendable::SecretMissing => "the secret that verified it is not among the secrets of the route",
+                    Unsendable::Changed => "its row was changed",
                 };
-                tracing::error!(route = %source, delivery = seq, "a stored delivery cannot be sent: {why}");
-                let outcome = Outcome::Unreadable { changed: is_changed };
-                inbox.settle(end(outcome, Duration::ZERO, true, Vec::new()), target.retry.clone());
+                if why != Unsendable::SecretMissing {
+                    inbox.shared.status.unreadable.fetch_add(1, Ordering::Relaxed);
+                }
+                tracing::error!(route = %source, delivery = seq, "a stored delivery cannot be sent: {problem}");
+                row.unsendable(why);
                 return;
             }
         };
@@ -174,8 +188,7 @@ impl Sending {
                 .metrics
                 .delivered(Duration::from_millis(u64::try_from(since).unwrap_or(0)));
         }
-        let end = end(finished.outcome, finished.took, judgement.in_outage, finished.answer);
-        inbox.settle(end, target.retry.clone());
+        row.end(finished, judgement.in_outage);
     }
 }
 

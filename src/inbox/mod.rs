@@ -10,6 +10,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`dispatch`] | the thread that delivers what is stored |
+//! | [`open_attempt`] | an attempt under way, and its row |
 //! | [`attempt`] | one attempt of a stored delivery |
 //! | [`target`] | what the inbox knows of one route |
 //! | [`health`] | the state of an upstream, shared by its routes |
@@ -28,11 +29,13 @@ mod dispatch;
 pub mod health;
 pub mod known;
 pub mod model;
+pub mod open_attempt;
 pub mod place;
 pub mod record;
 pub mod store;
 pub mod target;
 
+use crate::http::budget::Budget;
 use crate::settings::{self, Retry};
 use crate::telemetry::metrics::{InboxMetrics, InboxSample};
 use crate::time::shutdown::ShutdownSignal;
@@ -47,16 +50,21 @@ use model::delivery::State;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use store::changes::Tallies;
 use store::command::{Command, Refusal, Work};
 use store::shared::Shared;
 use store::status::{Phase, Status};
 use store::types::{AttemptEnd, NewDelivery, OrderKey, Stored};
 use store::writer;
-use target::Target;
+use target::{Signing, Target};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+/// How long before the end of the grace period everything that is being asked is stored and answered.
+const DRAIN_MARGIN: Duration = Duration::from_secs(2);
 
 /// The state of each upstream, by [`Upstream::address`].
 type UpstreamHealths = HashMap<usize, (Weak<Upstream>, Arc<UpstreamHealth>)>;
@@ -72,8 +80,12 @@ pub struct Inbox {
     healths: Mutex<UpstreamHealths>,
     /// Triggered when no attempt may begin any more.
     stopping: ShutdownSignal,
+    /// When the last webhooks are stored instead of asking the application, in a drain.
+    drain_deadline: OnceLock<Instant>,
     /// Triggered when attempts under way are abandoned.
     closing: ShutdownSignal,
+    /// Counts the bytes of what is being sent.
+    budget: Arc<Budget>,
     /// Attempts under way, and direct ones that go on after their webhook was stored.
     active: AtomicUsize,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -85,7 +97,12 @@ impl Inbox {
     ///
     /// # Errors
     /// When the system cannot create a thread or a runtime.
-    pub fn start(settings: settings::Inbox, metrics: InboxMetrics, worker: usize) -> io::Result<Arc<Self>> {
+    pub fn start(
+        settings: settings::Inbox,
+        metrics: InboxMetrics,
+        budget: Arc<Budget>,
+        worker: usize,
+    ) -> io::Result<Arc<Self>> {
         let vault = Vault::new(settings.keys.iter().map(|key| &key.secret));
         let shared = Arc::new(Shared {
             vault: vault.ok_or_else(|| io::Error::other("a key of the inbox cannot be used"))?,
@@ -106,7 +123,9 @@ impl Inbox {
             targets: ArcSwap::default(),
             healths: Mutex::default(),
             stopping: ShutdownSignal::default(),
+            drain_deadline: OnceLock::new(),
             closing: ShutdownSignal::default(),
+            budget,
             active: AtomicUsize::new(0),
             threads: Mutex::new(vec![writer]),
         });
@@ -129,7 +148,13 @@ impl Inbox {
 
     /// Makes the target of a route with these settings.
     #[must_use]
-    pub fn target(&self, name: &str, delivery: &settings::Delivery, upstream: &Arc<Upstream>) -> Arc<Target> {
+    pub fn target(
+        &self,
+        name: &str,
+        delivery: &settings::Delivery,
+        upstream: &Arc<Upstream>,
+        signing: Signing,
+    ) -> Arc<Target> {
         let names = std::iter::once(name).chain(delivery.formerly.iter().map(String::as_str));
         let sources = names.map(|name| (Arc::from(name), self.shared.tallies.route(name)));
         Arc::new(Target {
@@ -140,28 +165,52 @@ impl Inbox {
             route: HeaderValue::from_str(name).unwrap_or(HeaderValue::from_static("unnamed")),
             metrics: self.shared.metrics.route(name),
             settings: delivery.clone(),
+            signing,
             upstream: upstream.clone(),
         })
     }
 
     /// Replaces the routes whose deliveries are sent.
     pub fn set_targets(&self, targets: Vec<Arc<Target>>) {
-        let served: HashSet<_> = targets
-            .iter()
-            .flat_map(|target| &target.sources)
-            .map(|(name, _)| name)
-            .collect();
-        for (name, tally) in self.shared.tallies.all() {
-            if tally.open() > 0 && !served.contains(&name) {
-                tracing::warn!(
-                    route = %name, deliveries = tally.open(),
-                    "stored deliveries belong to a route that does not exist; name it in `formerly` of another route"
-                );
-            }
+        for (route, _) in targets.iter().flat_map(|target| &target.sources) {
+            self.send(Command::Unblock { route: route.clone() });
         }
         self.healths().retain(|_, (upstream, _)| upstream.strong_count() > 0);
         self.targets.store(Arc::new(targets));
+        if self.is_open() {
+            self.log_names();
+        }
         self.shared.work.notify_one();
+    }
+
+    /// Logs which deliveries are stored under other names than those of the routes. Called when the store has been opened,
+    /// and after a reload.
+    fn log_names(&self) {
+        for target in &**self.targets.load() {
+            for (formerly, tally) in target.sources.iter().skip(1).filter(|(_, tally)| tally.open() > 0) {
+                tracing::info!(
+                    route = %target.name, %formerly, deliveries = tally.open(),
+                    "the route takes over what is stored under its earlier name"
+                );
+            }
+        }
+        for (route, deliveries) in self.orphans() {
+            tracing::warn!(
+                %route, deliveries,
+                "stored deliveries belong to a route that does not exist; name it in `formerly` of another route"
+            );
+        }
+    }
+
+    /// Names that no route has, and how many deliveries wait under each.
+    fn orphans(&self) -> Vec<(Arc<str>, i64)> {
+        let targets = self.targets.load();
+        let sources = targets.iter().flat_map(|target| &target.sources);
+        let served: HashSet<_> = sources.map(|(name, _)| name).collect();
+        let all = self.shared.tallies.all().into_iter();
+        let open = all.map(|(name, tally)| (name, tally.open()));
+        open.filter(|(name, open)| *open > 0 && !served.contains(name))
+            .collect()
     }
 
     fn health(&self, upstream: &Arc<Upstream>, limit: usize) -> Arc<UpstreamHealth> {
@@ -249,6 +298,21 @@ impl Inbox {
         });
     }
 
+    /// Remembers the id of a webhook that was delivered directly, durably.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it is not remembered.
+    pub async fn remember(&self, route: &Arc<str>, id: Id, window: Duration) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Remember {
+            route: route.clone(),
+            id,
+            window,
+            reply,
+        });
+        answer.await.unwrap_or(Err(Refusal::Down))
+    }
+
     /// Does work for an operator in a transaction.
     ///
     /// # Errors
@@ -283,6 +347,20 @@ impl Inbox {
 
     fn is_closing(&self) -> bool {
         self.closing.is_triggered()
+    }
+
+    /// When what is still being asked is stored, once the process is draining.
+    #[must_use]
+    pub fn drain_deadline(&self) -> Option<Instant> {
+        self.drain_deadline.get().copied()
+    }
+
+    /// The process drains: no attempt of a stored delivery begins from now on, and what is still being asked two seconds
+    /// before `end` is stored.
+    pub fn drain(&self, end: Instant) {
+        let deadline = end.checked_sub(DRAIN_MARGIN).unwrap_or(end);
+        let _ = self.drain_deadline.set(deadline);
+        self.stop();
     }
 
     /// No attempt begins from now on.
@@ -322,6 +400,9 @@ impl Inbox {
         metrics
             .last_commit
             .set(status.last_commit.load(Ordering::Relaxed) / 1_000);
+        metrics
+            .orphaned
+            .set(self.orphans().iter().map(|(_, deliveries)| deliveries).sum());
         metrics.unreadable.set(gauge(status.unreadable.load(Ordering::Relaxed)));
         for (route, tally) in tallies.all() {
             let oldest = tally.oldest.load(Ordering::Relaxed);

@@ -46,6 +46,10 @@ pub struct HeadLine {
     pub secret: String,
     /// Subject of the sender's client certificate, where it is passed on.
     pub client_subject: Option<String>,
+    /// Name of the header that held the secret itself, in schemes that compare a token. Its value is not stored; an
+    /// attempt takes it from the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_header: Option<String>,
 }
 
 /// A stored head cannot be read: it was written by another release, or by hand.
@@ -63,7 +67,11 @@ impl HeadLine {
         let nominated = rules::fields_named_by_connection(headers);
         for field in headers.iter() {
             let is_nominated = nominated.iter().any(|name| name.eq_ignore_ascii_case(field.name));
-            if !is_nominated && is_stored(field.role) {
+            let is_token = self
+                .token_header
+                .as_deref()
+                .is_some_and(|token| token.as_bytes().eq_ignore_ascii_case(field.name));
+            if !is_nominated && !is_token && is_stored(field.role) {
                 lines::field(&mut out, field.name, field.value);
             }
         }
@@ -134,6 +142,7 @@ mod tests {
             scheme: "paddle".into(),
             secret: "current".into(),
             client_subject: None,
+            token_header: None,
         }
     }
 
@@ -151,6 +160,21 @@ mod tests {
         let names: Vec<_> = stored.headers.iter().map(|field| field.name.to_vec()).collect();
         assert_eq!(names, [&b"Host"[..], b"Paddle-Signature"], "names keep their case");
         assert_eq!(stored.line.target, "/hooks?a=%0A");
+    }
+
+    #[test]
+    fn the_value_of_a_token_is_not_stored() {
+        let headers: Headers = [("x-gitlab-token", "canary"), ("x-a", "1")]
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .into_iter()
+            .collect();
+        let line = HeadLine {
+            token_header: Some("X-Gitlab-Token".into()),
+            ..line()
+        };
+        let stored = line.encode(&headers);
+        assert!(!stored.windows(6).any(|window| window == b"canary"));
+        assert_eq!(StoredHead::decode(&stored).unwrap().headers.len(), 1);
     }
 
     #[test]

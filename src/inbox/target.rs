@@ -4,14 +4,23 @@ use super::health::UpstreamHealth;
 use super::known::Id;
 use super::store::changes::RouteTally;
 use super::store::types::OrderKey;
-use crate::scheme::HeadRef;
-use crate::settings::{self, Order, Retry};
+use crate::scheme::{HeadRef, Verifier};
+use crate::settings::{self, ApplicationSignature, Order, Retry};
 use crate::telemetry::metrics::InboxRouteMetrics;
 use crate::upstream::Upstream;
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+
+/// How the attempts of a route are signed.
+#[derive(Clone, Debug)]
+pub struct Signing {
+    /// The scheme of the route with its keys.
+    pub verifier: Verifier,
+    /// The signature that the application gets.
+    pub signature: ApplicationSignature,
+}
 
 /// A route with an inbox.
 #[derive(Debug)]
@@ -22,6 +31,8 @@ pub struct Target {
     pub settings: settings::Delivery,
     /// The retry policy, shared with the writer.
     pub retry: Arc<Retry>,
+    /// How its attempts are signed.
+    pub signing: Signing,
     /// Where its deliveries go.
     pub upstream: Arc<Upstream>,
     /// The state of the upstream.
@@ -63,21 +74,6 @@ impl Target {
         }
     }
 
-    /// The id of a delivery: the same for every repetition by the sender, on every replica.
-    #[must_use]
-    pub fn id(&self, identity: Identity) -> Id {
-        let bytes = match identity {
-            Identity::Known(bytes) => bytes,
-            Identity::Random(id) => return id,
-        };
-        let hash = Sha256::new()
-            .chain_update(self.name.as_bytes())
-            .chain_update([0])
-            .chain_update(bytes)
-            .finalize();
-        hash.first_chunk().copied().unwrap_or_default()
-    }
-
     /// The value that orders a webhook. `Err` when the route orders by a key that this webhook does not have.
     ///
     /// # Errors
@@ -99,8 +95,38 @@ impl Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyMissing;
 
-/// An id as the application gets it: 32 hex digits.
+/// The id of a delivery: the same for every repetition by the sender, on every replica.
 #[must_use]
-pub fn id_text(id: &Id) -> String {
-    hex::encode(id)
+pub fn delivery_id(route: &str, identity: Identity) -> Id {
+    let bytes = match identity {
+        Identity::Known(bytes) => bytes,
+        Identity::Random(id) => return id,
+    };
+    let hash = Sha256::new()
+        .chain_update(route.as_bytes())
+        .chain_update([0])
+        .chain_update(bytes)
+        .finalize();
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+/// An id as the application gets it: 32 hex digits.
+#[derive(Clone, Copy, Debug)]
+pub struct IdText([u8; 32]);
+
+impl IdText {
+    /// The text of an id.
+    #[must_use]
+    pub fn of(id: &Id) -> Self {
+        let mut digits = [b'0'; 32];
+        // Sixteen bytes always give 32 digits.
+        let _ = hex::encode_to_slice(id, &mut digits);
+        Self(digits)
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
 }

@@ -14,6 +14,7 @@
 //! | [`states`] | presented, aged, verified: the states of one request |
 //! | [`verifier`] | a compiled scheme as its callers use it |
 //! | [`scheme_work`] | how long the checks of a scheme may take |
+//! | [`sign_again`] | a new signature for a request that was received before |
 //! | [`sign`] | the headers that a sender sets |
 //! | [`streaming`] | verification while the body arrives |
 //! | [`buffered`] | verification when the body is complete |
@@ -166,6 +167,7 @@ pub mod presets;
 mod query;
 mod scheme_work;
 mod sign;
+mod sign_again;
 mod signed_parts;
 mod states;
 mod streaming;

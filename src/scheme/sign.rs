@@ -4,7 +4,7 @@
 //! published vectors and the providers' own libraries do.
 
 use super::buffered::BufferedCheck;
-use super::compiled::CompiledScheme;
+use super::compiled::{CompiledScheme, SchemeKey};
 use super::head::HeadValues;
 use super::keys::VerificationKey;
 use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
@@ -59,35 +59,77 @@ pub(super) fn sign(
             fields.push(format!("{field}={LISTED}"));
         }
     }
-    let separator = match format {
-        SignatureHeaderFormat::Single => None,
-        SignatureHeaderFormat::Separated(separator)
-        | SignatureHeaderFormat::Positions(_, separator)
-        | SignatureHeaderFormat::KeyValueList(_, separator) => Some(separator.to_string()),
-    };
-    let text = fields.join(separator.as_deref().unwrap_or_default());
-    let values = HeadValues {
-        signature_header: &text,
-        timestamp_text: Cow::Borrowed(&written),
-        timestamp_unix: Some(now_unix),
+    let fields = HeaderFields {
+        format,
+        known: fields,
+        written_time: &written,
     };
     let head = HeadRef {
         method: request.method,
         target: request.target,
         headers: &headers.iter().collect(),
     };
-    let unsigned = BufferedCheck::prepare(scheme, &head, &values, Vec::new()).ok()?;
+    let value = signature_header(scheme, keys, fields, &head, request.body, now_unix)?;
+    let mut all = vec![(name.clone(), value)];
+    all.extend(
+        headers
+            .into_iter()
+            .filter_map(|(name, value)| name.map(|name| (name, value))),
+    );
+    Some(all)
+}
 
-    let prefix = scheme.prefixes.first().map_or("", String::as_str);
+/// What a signature header consists of besides its signatures.
+pub(super) struct HeaderFields<'a> {
+    pub(super) format: &'a SignatureHeaderFormat,
+    /// The `key=value` parts before the signatures.
+    pub(super) known: Vec<String>,
+    /// The time as it is signed; empty in a scheme without one.
+    pub(super) written_time: &'a str,
+}
+
+/// The value of the signature header of a request, with one signature for each of `keys`. `None` when a key cannot sign,
+/// or when the format has room for one signature and there are more.
+pub(super) fn signature_header(
+    scheme: &Arc<CompiledScheme>,
+    keys: &[usize],
+    fields: HeaderFields<'_>,
+    head: &HeadRef<'_>,
+    body: &[u8],
+    now_unix: u64,
+) -> Option<HeaderValue> {
+    let HeaderFields {
+        format,
+        known: mut fields,
+        written_time: written,
+    } = fields;
+    let separator = match format {
+        SignatureHeaderFormat::Single => None,
+        SignatureHeaderFormat::Separated(separator)
+        | SignatureHeaderFormat::Positions(_, separator)
+        | SignatureHeaderFormat::KeyValueList(_, separator) => Some(separator.to_string()),
+    };
+    if keys.is_empty() || (separator.is_none() && keys.len() > 1) {
+        return None;
+    }
+    let text = fields.join(separator.as_deref().unwrap_or_default());
+    let values = HeadValues {
+        signature_header: &text,
+        timestamp_text: Cow::Borrowed(written),
+        timestamp_unix: Some(now_unix),
+    };
+    let unsigned = BufferedCheck::prepare(scheme, head, &values, Vec::new()).ok()?;
     for key in keys {
-        let signature = match &scheme.keys.get(*key)?.key {
+        let SchemeKey { family, key } = scheme.keys.get(*key)?;
+        let prefix = scheme.prefixes.get(*family).map_or("", String::as_str);
+        let signature = match key {
             VerificationKey::Mac(mac) => {
                 let mut mac = mac.clone();
-                mac.update(&unsigned.signed(request.body, None).ok()?);
+                mac.update(&unsigned.signed(body, None).ok()?);
                 header::encode(mac.finish().as_slice(), scheme.encoding)
             }
             VerificationKey::Digest(plain, secret) => header::encode(
-                &plain.digest(&unsigned.signed(request.body, Some(secret)).ok()?),
+                &plain.digest(&unsigned.signed(body, Some(secret)).ok()?),
                 scheme.encoding,
             ),
             VerificationKey::Token(_, secret) => std::str::from_utf8(secret.expose()).ok()?.to_owned(),
@@ -102,20 +144,10 @@ pub(super) fn sign(
             }
         });
     }
-    if keys.is_empty() || (separator.is_none() && keys.len() > 1) {
-        return None;
-    }
     if let SignatureHeaderFormat::Positions(first, _) = format {
-        fields = in_positions(*first, scheme.timestamp.as_ref(), &written, fields);
+        fields = in_positions(*first, scheme.timestamp.as_ref(), written, fields);
     }
-    let value = HeaderValue::try_from(fields.join(separator.as_deref().unwrap_or_default())).ok()?;
-    let mut all = vec![(name.clone(), value)];
-    all.extend(
-        headers
-            .into_iter()
-            .filter_map(|(name, value)| name.map(|name| (name, value))),
-    );
-    Some(all)
+    HeaderValue::try_from(fields.join(separator.as_deref().unwrap_or_default())).ok()
 }
 
 /// The parts of a list without names: signatures from the part `first` on, and the time where it belongs.

@@ -13,7 +13,7 @@ use super::strength::Weakness;
 use super::types::{HeadRef, ListedKeys, NamedSecret, SchemeFault, SignRequest, SignaturePlace};
 use super::url::UrlOfRoute;
 use super::work::Work;
-use super::{facts, header, presets, sign};
+use super::{facts, header, presets, sign, sign_again};
 use crate::secret::Secret;
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
@@ -256,6 +256,38 @@ impl Verifier {
         now_unix: u64,
     ) -> Option<Vec<(HeaderName, HeaderValue)>> {
         sign::sign(&self.scheme, keys, request, now_unix)
+    }
+
+    /// Why a request of this scheme cannot be signed again later; `None` when it can.
+    #[must_use]
+    pub fn signing_obstacle(&self) -> Option<&'static str> {
+        sign_again::obstacle(&self.scheme)
+    }
+
+    /// The headers that replace those of a request that was received before, signed with the key of this name at
+    /// `now_unix` (seconds). `None` when there is no such key, or when [`Verifier::signing_obstacle`] has a reason.
+    #[must_use]
+    pub fn sign_again(
+        &self,
+        key: &str,
+        head: &HeadRef<'_>,
+        body: &[u8],
+        now_unix: u64,
+    ) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        let key = self.key_names().iter().position(|name| name == key)?;
+        sign_again::sign_again(&self.scheme, key, head, body, now_unix)
+    }
+
+    /// The headers that hold the secret itself: those of a scheme that compares a token. Empty for all others.
+    #[must_use]
+    pub fn token_headers(&self) -> &[HeaderName] {
+        match &self.scheme.signature {
+            SignatureLocation::Header(names, _) if self.compares_token() => names,
+            SignatureLocation::Header(..)
+            | SignatureLocation::Query(_)
+            | SignatureLocation::Json(_)
+            | SignatureLocation::Form(_) => &[],
+        }
     }
 
     /// The HMAC of a text under the key of this index, for a challenge that asks the receiver to prove that it has the

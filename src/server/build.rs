@@ -131,9 +131,10 @@ async fn build_gateway(
     recent: Option<RecentLines>,
 ) -> Result<Arc<Gateway>, StartError> {
     let routes = std::mem::take(&mut config.routes);
+    let budget = Budget::new(config.limits.in_flight_bytes);
     let inbox = match &config.inbox {
         Some(settings) => {
-            let inbox = Inbox::start(settings.clone(), metrics.inbox(), config.workers);
+            let inbox = Inbox::start(settings.clone(), metrics.inbox(), budget.clone(), config.workers);
             Some(inbox.map_err(StartError::Thread)?)
         }
         None => None,
@@ -151,7 +152,7 @@ async fn build_gateway(
     Ok(Arc::new(Gateway {
         inbox,
         snapshot: ArcSwap::from_pointee(snapshot),
-        budget: Budget::new(config.limits.in_flight_bytes),
+        budget,
         min_body_rate: config.limits.min_body_rate,
         source_rates: config.limits.per_source.map(SourceRates::new),
         guard,

@@ -109,7 +109,7 @@ impl Running {
         self.admin.set_readiness(Readiness::Draining);
         self.gateway.stopping.trigger();
         if let Some(inbox) = &self.gateway.inbox {
-            inbox.stop();
+            inbox.drain(since + delay + grace);
         }
         self.manager.stopping(delay + grace + EXIT_ALLOWANCE);
         tokio::select! {

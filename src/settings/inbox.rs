@@ -1,6 +1,6 @@
 //! The inbox of the process.
 
-use super::route::SecretInfo;
+use super::secret_info::SecretInfo;
 use super::serialize::{duration, path, size};
 use crate::secret::Secret;
 use serde::Serialize;

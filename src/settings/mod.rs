@@ -13,11 +13,13 @@
 //! | [`process`] | the whole configuration: workers, limits, drain, logs |
 //! | [`inbox`] | the inbox of the process |
 //! | [`operators`] | how operators see and change the running process |
-//! | [`route`] | webhook endpoints and the names of their secrets |
+//! | [`route`] | webhook endpoints |
 //! | [`delivery`] | what a route does with a webhook that the application does not take |
+//! | [`signature`] | the signature that the application gets |
 //! | [`replay`] | the replay guard's store |
 //! | [`upstream`] | the application's servers |
 //! | [`listener`] | listening sockets and their TLS |
+//! | [`secret_info`] | names and sources of secrets |
 //! | [`rate`] | a number of requests in a time |
 //! | [`serialize`] | durations, sizes and paths as the file writes them |
 
@@ -31,7 +33,9 @@ mod rate;
 mod replay;
 mod restart;
 mod route;
+mod secret_info;
 mod serialize;
+mod signature;
 mod upstream;
 
 pub use delivery::{Delivery, DeliveryMode, Order, Retry};
@@ -41,6 +45,8 @@ pub use operators::Api;
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
 pub use rate::Rate;
 pub use replay::{Redis, Replay, StoreServer};
-pub use route::{Dedupe, ReplayPolicy, Route, SecretInfo, SecretSource};
+pub use route::{Dedupe, ReplayPolicy, Route};
+pub use secret_info::{SecretInfo, SecretSource};
 pub(crate) use serialize::{duration_text, size_text};
+pub use signature::{ApplicationSignature, GatewayKeys};
 pub use upstream::{Ejection, HealthCheck, ServerSettings, Upstream, UpstreamTarget};

@@ -1,15 +1,16 @@
-//! Webhook endpoints and the names of their secrets.
+//! Webhook endpoints.
 
 use super::delivery::Delivery;
 use super::rate::Rate;
-use super::serialize::{REDACTED, display_all, duration_text, size_text};
+use super::secret_info::SecretInfo;
+use super::serialize::{display_all, duration_text, size_text};
+use super::signature::ApplicationSignature;
 use super::upstream::Upstream;
 use crate::scheme::challenge::Challenge;
 use crate::scheme::{DeliveryId, Verifier};
 use hyper::{Method, StatusCode};
 use ipnet::IpNet;
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Route {
     pub rate: Option<Rate>,
     /// What is done with a webhook that the application does not take at once; `None` without an inbox.
     pub delivery: Option<Delivery>,
+    /// The signature that the application gets.
+    pub signature: ApplicationSignature,
     /// Whether every request is forwarded, with a mark on those that failed verification.
     pub report_only: bool,
     /// Largest body in bytes.
@@ -61,27 +64,6 @@ pub struct Route {
     pub refusal_detail: bool,
     /// Where verified requests are forwarded. Routes with equal upstreams share one.
     pub upstream: Arc<Upstream>,
-}
-
-/// The source of a secret or public key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretSource {
-    /// An environment variable, by name.
-    Env(String),
-    /// A file, by path; one newline at its end is not part of the secret.
-    File(PathBuf),
-}
-
-/// What may be shown of a secret or public key: everything but its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretInfo {
-    /// Label in metrics and in `Hookgate-Key`: 1 to 64 letters, digits, `_`, `-` or `.`. Default: the name of the
-    /// variable or file.
-    pub name: String,
-    /// Where the secret is read from, at start and at each reload.
-    pub source: SecretSource,
-    /// Whether senders should no longer use the secret. It is still accepted; a match raises an alert.
-    pub retired: bool,
 }
 
 /// How long a delivered request is remembered, and the answer to a replay.
@@ -108,6 +90,8 @@ pub struct Dedupe {
     pub acknowledge: bool,
     /// Whether a request without an id is refused; otherwise it is forwarded.
     pub reject_missing: bool,
+    /// Whether the ids of webhooks that were delivered directly are stored in the inbox, so that a restart forgets none.
+    pub durable: bool,
 }
 
 impl Route {
@@ -148,6 +132,10 @@ impl Serialize for Route {
             Some(delivery) => delivery.serialize_into(&mut table)?,
             None => table.serialize_entry("delivery", "direct")?,
         }
+        table.serialize_entry("signature", self.signature.label())?;
+        if let ApplicationSignature::Gateway(keys) = &self.signature {
+            table.serialize_entry("gateway_keys", &keys.infos)?;
+        }
         table.serialize_entry("mode", if self.report_only { "report" } else { "verify" })?;
         if let Some(rate) = &self.rate {
             table.serialize_entry("rate", rate)?;
@@ -167,22 +155,6 @@ impl Serialize for Route {
             table.serialize_entry("verify_token", token)?;
         }
         table.serialize_entry("upstream", &*self.upstream)?;
-        table.end()
-    }
-}
-
-impl Serialize for SecretInfo {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut table = serializer.serialize_map(None)?;
-        table.serialize_entry("name", &self.name)?;
-        match &self.source {
-            SecretSource::Env(name) => table.serialize_entry("env", name)?,
-            SecretSource::File(path) => table.serialize_entry("file", &path.display().to_string())?,
-        }
-        if self.retired {
-            table.serialize_entry("retired", &true)?;
-        }
-        table.serialize_entry("value", REDACTED)?;
         table.end()
     }
 }
@@ -224,6 +196,9 @@ impl Serialize for Dedupe {
         table.serialize_entry("on_duplicate", on_duplicate)?;
         let on_missing_id = if self.reject_missing { "reject" } else { "forward" };
         table.serialize_entry("on_missing_id", on_missing_id)?;
+        if self.durable {
+            table.serialize_entry("durable", &true)?;
+        }
         table.end()
     }
 }

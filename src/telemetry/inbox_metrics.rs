@@ -27,6 +27,8 @@ pub struct InboxMetrics {
     pub last_commit: IntGauge,
     /// Stored contents that could not be opened.
     pub unreadable: IntGauge,
+    /// Deliveries whose route does not exist.
+    pub orphaned: IntGauge,
     deliveries: IntGaugeVec,
     bytes: IntGaugeVec,
     oldest: IntGaugeVec,
@@ -95,10 +97,15 @@ impl InboxMetrics {
                 "inbox_unreadable_deliveries",
                 "Stored deliveries that could not be opened since the start: changed rows, or a lost key.",
             ),
+            orphaned: gauge(
+                r,
+                "inbox_orphaned_deliveries",
+                "Stored deliveries whose route does not exist: they are not sent.",
+            ),
             deliveries: gauges(
                 r,
                 "inbox_deliveries",
-                "Stored deliveries by state: waiting, in_flight, behind, delivered, dead, dropped.",
+                "Stored deliveries by state: waiting, in_flight, behind, blocked, delivered, dead, dropped.",
                 &["route", "state"],
             ),
             bytes: gauges(r, "inbox_bytes", "Bytes of the stored heads and bodies.", &["route"]),

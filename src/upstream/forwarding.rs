@@ -45,8 +45,10 @@ pub struct ForwardedHead<'a> {
     pub request_id: &'a str,
     /// The result of the verification.
     pub verification: VerificationHeaders<'a>,
-    /// What identifies the delivery, on a route with an inbox.
+    /// What identifies the delivery; `None` for what report mode lets through unverified.
     pub delivery: Option<DeliveryHeaders<'a>>,
+    /// A signature that hookgate made, in place of the sender's.
+    pub signature: Option<SignatureHeaders<'a>>,
     /// Fields from the configuration (`upstream.headers`); they replace the sender's fields of the same names.
     pub fixed: &'a [(HeaderName, HeaderValue)],
 }
@@ -74,13 +76,22 @@ pub struct VerificationHeaders<'a> {
     pub client: Option<&'a HeaderValue>,
 }
 
-/// The fields that identify a delivery on a route with an inbox.
+/// The fields of a signature that hookgate made. They replace the sender's fields of the same names.
+#[derive(Clone, Copy, Debug)]
+pub struct SignatureHeaders<'a> {
+    /// Names and values.
+    pub fields: &'a [(HeaderName, HeaderValue)],
+    /// Those of the replaced fields that go along as `Hookgate-Original-<Name>`.
+    pub originals: &'a [HeaderName],
+}
+
+/// The fields that identify a delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliveryHeaders<'a> {
     /// `Hookgate-Delivery`: the same for every attempt and every repetition by the sender.
     pub id: &'a str,
-    /// `Hookgate-Attempt`, from 1.
-    pub attempt: u32,
+    /// `Hookgate-Attempt`, from 1; only on a route with an inbox.
+    pub attempt: Option<u32>,
     /// `Hookgate-Received-At`, as an HTTP date; only for stored deliveries.
     pub received_at: Option<&'a str>,
     /// Whether an operator asked for this attempt: `Hookgate-Redelivery: manual`.
@@ -113,7 +124,7 @@ impl ForwardedHead<'_> {
         let nominated = fields_named_by_connection(self.headers);
         for header in self.headers.iter() {
             let is_nominated = nominated.iter().any(|name| name.eq_ignore_ascii_case(header.name));
-            if !is_nominated && self.passes_on(header) {
+            if !is_nominated && !self.is_replaced(header.name) && self.passes_on(header) {
                 lines::field(&mut out.0, header.name, header.value);
             }
         }
@@ -156,9 +167,11 @@ impl ForwardedHead<'_> {
         }
         if let Some(delivery) = &self.delivery {
             out.field("hookgate-delivery", delivery.id.as_bytes());
-            out.put(&[b"hookgate-attempt: "]);
-            out.decimal(delivery.attempt as usize);
-            out.put(&[b"\r\n"]);
+            if let Some(attempt) = delivery.attempt {
+                out.put(&[b"hookgate-attempt: "]);
+                out.decimal(attempt as usize);
+                out.put(&[b"\r\n"]);
+            }
             if let Some(received_at) = delivery.received_at {
                 out.field("hookgate-received-at", received_at.as_bytes());
             }
@@ -166,7 +179,16 @@ impl ForwardedHead<'_> {
                 out.field("hookgate-redelivery", b"manual");
             }
         }
-        for (name, value) in self.fixed {
+        if let Some(signature) = &self.signature {
+            for name in signature.originals {
+                let is_replaced = signature.fields.iter().any(|(replaced, _)| replaced == name);
+                for value in self.headers.named(name.as_str()).filter(|_| is_replaced) {
+                    out.put(&[b"hookgate-original-", name.as_str().as_bytes(), b": ", value, b"\r\n"]);
+                }
+            }
+        }
+        let signature = self.signature.map_or(&[][..], |signature| signature.fields);
+        for (name, value) in signature.iter().chain(self.fixed) {
             out.field(name.as_str(), value.as_bytes());
         }
         out.put(&[b"\r\n"]);
@@ -186,6 +208,14 @@ impl ForwardedHead<'_> {
             Role::TransferEncoding | Role::Connection | Role::HopByHop => false,
             Role::Expect | Role::Override | Role::Irregular => false,
         }
+    }
+
+    /// Whether a field of hookgate's signature takes the place of the sender's field with this name.
+    fn is_replaced(&self, name: &[u8]) -> bool {
+        self.signature.is_some_and(|signature| {
+            let mut fields = signature.fields.iter();
+            fields.any(|(replaced, _)| name.eq_ignore_ascii_case(replaced.as_str().as_bytes()))
+        })
     }
 
     fn is_fixed(&self, name: &[u8]) -> bool {
@@ -294,6 +324,7 @@ mod tests {
                 client: Some(&HeaderValue::from_static("CN=sender-1")),
             },
             delivery: None,
+            signature: None,
             fixed: &[(HeaderName::from_static("x-gate"), HeaderValue::from_static("s3cret"))],
         };
         let head = String::from_utf8(forwarding.write().to_vec()).unwrap();

@@ -2,7 +2,7 @@
 
 use super::Resolver;
 use crate::config::file::{self, OnMissingId, OnReplay};
-use crate::config::value::{DurationValue, Keyword};
+use crate::config::value::{DurationValue, Flag, Keyword};
 use crate::scheme::facts::IdScope;
 use crate::scheme::{DeliveryId, LocationDescription, Verifier};
 use crate::settings::{Dedupe, defaults};
@@ -88,6 +88,7 @@ impl Resolver<'_> {
                 .map_or(defaults::REJECT_MISSING_ID, |Keyword(action)| {
                     action == OnMissingId::Reject
                 }),
+            durable: matches!(written.durable, Some(Flag(true))),
         })
     }
 }

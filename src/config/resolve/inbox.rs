@@ -28,6 +28,8 @@ pub(super) struct RouteContext<'a> {
     pub(super) dedupe: Option<&'a Dedupe>,
     pub(super) has_name: bool,
     pub(super) has_inbox: bool,
+    /// Whether the inbox encrypts what it stores.
+    pub(super) has_inbox_keys: bool,
     pub(super) drain: &'a Drain,
 }
 
@@ -116,6 +118,8 @@ impl Resolver<'_> {
                 secret: named.secret,
             });
         }
+        // The first one encrypts, and a retired one only decrypts.
+        keys.sort_by_key(|key| key.info.retired);
         keys
     }
 
@@ -158,9 +162,9 @@ impl Resolver<'_> {
             self.report
                 .fault(format!("{key}.name"), problem, "write `name = \"…\"`");
         }
-        if context.verifier.compares_token() {
+        if context.verifier.compares_token() && context.verifier.token_headers().is_empty() {
             let problem = format!(
-                "`{}` sends the secret itself with each webhook, and secrets are not stored",
+                "`{}` sends the secret itself in the query or the body, and secrets are not stored",
                 context.provider
             );
             self.report

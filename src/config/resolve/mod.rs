@@ -13,6 +13,7 @@
 //! | [`public_url`] | `public_url` and `public_url_credentials` of a route |
 //! | [`replay_policy`] | `replay` of a route |
 //! | [`route_http`] | `methods` and `reject_status` of a route |
+//! | [`signature`] | `signature` and `gateway_keys` of a route |
 //! | [`inbox`] | `[inbox]`, and `delivery` of a route |
 //! | [`dedupe`] | `dedupe` of a route |
 //! | [`challenge`] | `challenge` and `verify_token` of a route |
@@ -47,6 +48,7 @@ mod route;
 mod route_http;
 mod route_pattern;
 mod secret;
+mod signature;
 mod upstream;
 mod upstream_servers;
 mod upstream_url;
@@ -103,6 +105,7 @@ pub(super) fn resolve(
         limits: &limits,
         drain: &drain,
         has_inbox: inbox.is_some(),
+        has_inbox_keys: inbox.as_ref().is_some_and(|inbox| !inbox.keys.is_empty()),
     };
     let routes = resolver.routes(file.route, upstreams, &process, &own);
     resolver.check_tokens_in_plaintext(&routes, &listeners);

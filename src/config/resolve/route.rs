@@ -8,7 +8,9 @@ use crate::config::file::{self, RefusalDetail, RouteMode};
 use crate::config::value::{Keyword, OneOrMany, RequestRate, Tolerance};
 use crate::scheme::challenge::Challenge;
 use crate::scheme::{ListedKeys, UrlOfRoute, Verifier};
-use crate::settings::{Address, Dedupe, Drain, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, size_text};
+use crate::settings::{
+    Address, ApplicationSignature, Dedupe, Drain, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, size_text,
+};
 use hyper::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
@@ -19,6 +21,7 @@ pub(super) struct ProcessSettings<'a> {
     pub(super) limits: &'a ProcessLimits,
     pub(super) drain: &'a Drain,
     pub(super) has_inbox: bool,
+    pub(super) has_inbox_keys: bool,
 }
 
 impl Resolver<'_> {
@@ -120,10 +123,17 @@ impl Resolver<'_> {
                     dedupe: settings.dedupe.as_ref(),
                     has_name,
                     has_inbox: process.has_inbox,
+                    has_inbox_keys: process.has_inbox_keys,
                     drain: process.drain,
                 };
-                self.delivery(&key, &mut written, &context)
+                let delivery = self.delivery(&key, &mut written, &context);
+                self.check_durable_dedupe(&key, settings.dedupe.as_ref(), delivery.as_ref());
+                Some((
+                    self.signature(&key, &mut written, &context, delivery.is_some()),
+                    delivery,
+                ))
             });
+            let (signature, delivery) = delivery.unwrap_or((ApplicationSignature::Original, None));
             if let (Some(path), Some(upstream), Some(mut scheme)) = (path, upstream, scheme) {
                 let digests = std::mem::take(&mut scheme.digests);
                 signing.note(&key, &name, digests, &challenges);
@@ -143,6 +153,7 @@ impl Resolver<'_> {
                     dedupe: settings.dedupe,
                     rate: written.rate.map(|RequestRate(rate)| rate),
                     delivery,
+                    signature,
                     report_only: settings.report_only,
                     body_limit: settings.body_limit,
                     body_timeout: settings.body_timeout,

@@ -3,6 +3,7 @@
 mod documentation;
 mod exposure;
 mod faults;
+mod inbox;
 mod layers;
 mod mistakes;
 mod restart_needed;

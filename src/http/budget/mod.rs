@@ -14,6 +14,7 @@ mod reservation;
 #[cfg(test)]
 mod tests;
 
+pub use reservation::HeldBytes;
 pub(super) use reservation::Reservation;
 
 use super::source::Source;
@@ -92,6 +93,19 @@ impl Budget {
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that may still be held.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        self.limit().saturating_sub(self.used())
+    }
+
+    /// Counts bytes that are held already, even above the limit. The caller has looked at [`Budget::free`] before.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>, bytes: usize) -> HeldBytes {
+        self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+        HeldBytes::new(self.clone(), bytes)
     }
 
     /// Replaces the limit (on reload). Bytes that are already held stay reserved, even above a lower limit.

@@ -168,3 +168,22 @@ impl Drop for Reservation {
         self.budget.release(self.bytes);
     }
 }
+
+/// Bytes that are held and counted until this value is dropped: those of a stored delivery.
+#[derive(Debug)]
+pub struct HeldBytes {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl HeldBytes {
+    pub(super) const fn new(budget: Arc<Budget>, bytes: usize) -> Self {
+        Self { budget, bytes }
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes);
+    }
+}

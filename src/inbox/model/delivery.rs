@@ -13,9 +13,6 @@ const LONGEST_LOADED_WAIT_MS: Millis = 3_600_000;
 /// How long a delivery waits that could not be sent because the upstream has `max_connections`.
 const CROWDED_WAIT_MS: Millis = 1_000;
 
-/// How long a delivery waits whose key is not configured.
-const UNREADABLE_WAIT_MS: Millis = 600_000;
-
 /// The state of a delivery. The numbers are stored in the file and never change their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
@@ -25,20 +22,23 @@ pub enum State {
     InFlight = 1,
     /// It waits until an earlier delivery of its order key has been settled.
     Behind = 2,
+    /// It cannot be sent as the configuration is: a key or a secret is missing. It does not age.
+    Blocked = 3,
     /// The application answered 2xx.
-    Delivered = 3,
+    Delivered = 4,
     /// It was given up. Only an operator or a repetition by the sender brings it back.
-    Dead = 4,
+    Dead = 5,
     /// An operator dropped it.
-    Dropped = 5,
+    Dropped = 6,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Waiting,
         Self::InFlight,
         Self::Behind,
+        Self::Blocked,
         Self::Delivered,
         Self::Dead,
         Self::Dropped,
@@ -57,6 +57,7 @@ impl State {
             Self::Waiting => "waiting",
             Self::InFlight => "in_flight",
             Self::Behind => "behind",
+            Self::Blocked => "blocked",
             Self::Delivered => "delivered",
             Self::Dead => "dead",
             Self::Dropped => "dropped",
@@ -67,7 +68,7 @@ impl State {
     #[must_use]
     pub const fn is_open(self) -> bool {
         match self {
-            Self::Waiting | Self::InFlight | Self::Behind => true,
+            Self::Waiting | Self::InFlight | Self::Behind | Self::Blocked => true,
             Self::Delivered | Self::Dead | Self::Dropped => false,
         }
     }
@@ -85,12 +86,8 @@ pub enum Outcome {
     },
     /// Bytes were sent and no whole answer arrived: the application may have processed the webhook.
     Unknown,
-    /// The stored content cannot be opened, so nothing was sent. `changed` when the row was changed, and not when its key
-    /// is not configured.
-    Unreadable {
-        /// Whether the row was changed.
-        changed: bool,
-    },
+    /// Nothing was sent, because it cannot be sent.
+    Unsendable(Unsendable),
     /// No byte was sent, so this was no attempt. `crowded` when the upstream has as many connections as it may have.
     NotSent {
         /// Whether the limit of connections is the reason.
@@ -112,10 +109,21 @@ impl Outcome {
             Self::Answered { status: 200..=299, .. } => "delivered",
             Self::Answered { .. } => "failed",
             Self::Unknown => "unknown",
-            Self::Unreadable { .. } => "unreadable",
+            Self::Unsendable(_) => "unsendable",
             Self::NotSent { .. } => "not_sent",
         }
     }
+}
+
+/// Why a stored delivery cannot be sent at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsendable {
+    /// The inbox key that encrypted it is not configured.
+    KeyMissing,
+    /// The secret that verified it is not configured, and without it the request cannot be made.
+    SecretMissing,
+    /// Its row was changed by hand, or by a fault of the disk.
+    Changed,
 }
 
 /// What the model knows of one delivery.
@@ -131,28 +139,37 @@ pub struct Control {
     pub wait_ms: i64,
     /// When the next attempt may begin.
     pub next_at: Millis,
-    /// Why it is dead; `None` in every other state.
-    pub why_dead: Option<WhyDead>,
+    /// Why it is dead or blocked; `None` in every other state.
+    pub why: Option<Why>,
 }
 
-/// Why a delivery was given up. The numbers are stored in the file.
+/// Why a delivery is dead or blocked. The numbers are stored in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhyDead {
+pub enum Why {
     /// It was tried for `retry.max_age`.
     MaxAge = 1,
     /// The application answered a status of `retry.give_up_on`.
     Status = 2,
     /// Its row was changed: it is never sent.
     Changed = 3,
+    /// The inbox key that encrypted it is not configured.
+    KeyMissing = 4,
+    /// The secret that verified it is not configured.
+    SecretMissing = 5,
 }
 
-impl WhyDead {
+impl Why {
     /// The reason with this number in the file.
     #[must_use]
     pub fn from_number(number: i64) -> Option<Self> {
-        [Self::MaxAge, Self::Status, Self::Changed]
-            .into_iter()
-            .find(|why| *why as i64 == number)
+        let all = [
+            Self::MaxAge,
+            Self::Status,
+            Self::Changed,
+            Self::KeyMissing,
+            Self::SecretMissing,
+        ];
+        all.into_iter().find(|why| *why as i64 == number)
     }
 
     /// The word for commands and metrics.
@@ -162,6 +179,8 @@ impl WhyDead {
             Self::MaxAge => "max_age",
             Self::Status => "give_up_on",
             Self::Changed => "changed",
+            Self::KeyMissing => "key_missing",
+            Self::SecretMissing => "secret_missing",
         }
     }
 }
@@ -191,7 +210,7 @@ impl Control {
             tried_ms: 0,
             wait_ms: 0,
             next_at: now,
-            why_dead: None,
+            why: None,
         }
     }
 
@@ -226,22 +245,22 @@ impl Control {
                     ..waiting(if crowded { now + CROWDED_WAIT_MS } else { now })
                 };
             }
-            Outcome::Unreadable { changed } => {
+            Outcome::Unsendable(unsendable) => {
                 let control = Self {
                     attempts: self.attempts.saturating_sub(1),
-                    ..waiting(now.saturating_add(UNREADABLE_WAIT_MS))
+                    ..self
                 };
-                return if changed {
-                    control.dead(WhyDead::Changed)
-                } else {
-                    control
+                return match unsendable {
+                    Unsendable::Changed => control.dead(Why::Changed),
+                    Unsendable::KeyMissing => control.blocked(Why::KeyMissing),
+                    Unsendable::SecretMissing => control.blocked(Why::SecretMissing),
                 };
             }
             Outcome::Answered { status, .. } => Some(status),
             Outcome::Unknown => None,
         };
         if status.is_some_and(|status| ending.retry.give_up_on.contains(&status)) {
-            return self.dead(WhyDead::Status);
+            return self.dead(Why::Status);
         }
         if ending.in_outage {
             return waiting(now);
@@ -253,12 +272,12 @@ impl Control {
         if tried_ms >= milliseconds(ending.retry.max_age) {
             return Self {
                 tried_ms,
-                ..self.dead(WhyDead::MaxAge)
+                ..self.dead(Why::MaxAge)
             };
         }
         let least = match ending.outcome {
             Outcome::Answered { retry_after, .. } => retry_after.unwrap_or_default(),
-            Outcome::Unknown | Outcome::Unreadable { .. } | Outcome::NotSent { .. } => Duration::ZERO,
+            Outcome::Unknown | Outcome::Unsendable(_) | Outcome::NotSent { .. } => Duration::ZERO,
         };
         let wait_ms = wait_ms(ending.retry, self.attempts, least, ending.random);
         Self {
@@ -269,11 +288,34 @@ impl Control {
     }
 
     /// It is given up.
-    const fn dead(self, why: WhyDead) -> Self {
+    const fn dead(self, why: Why) -> Self {
         Self {
             state: State::Dead,
-            why_dead: Some(why),
+            why: Some(why),
             ..self
+        }
+    }
+
+    /// It waits until the configuration has what it needs.
+    const fn blocked(self, why: Why) -> Self {
+        Self {
+            state: State::Blocked,
+            why: Some(why),
+            ..self
+        }
+    }
+
+    /// The configuration has changed at `now`: what was blocked is tried again, with the budget that it had.
+    #[must_use]
+    pub const fn unblock(self, now: Millis) -> Self {
+        match self.state {
+            State::Blocked => Self {
+                state: State::Waiting,
+                next_at: now,
+                why: None,
+                ..self
+            },
+            State::Waiting | State::InFlight | State::Behind | State::Delivered | State::Dead | State::Dropped => self,
         }
     }
 
@@ -291,6 +333,7 @@ impl Control {
                 next_at: self.next_at.min(now.saturating_add(LONGEST_LOADED_WAIT_MS)),
                 ..self
             },
+            State::Blocked => self.unblock(now),
             State::Behind | State::Delivered | State::Dead | State::Dropped => self,
         }
     }
@@ -301,7 +344,7 @@ impl Control {
     pub const fn revive(self, now: Millis) -> Self {
         match self.state {
             State::InFlight => self,
-            State::Waiting | State::Behind | State::Delivered | State::Dead | State::Dropped => Self {
+            State::Waiting | State::Behind | State::Blocked | State::Delivered | State::Dead | State::Dropped => Self {
                 attempts: self.attempts,
                 ..Self::new(State::Waiting, now)
             },

@@ -10,6 +10,8 @@
 //!            behind ───────┘                 dead ──redeliver──► waiting
 //! ```
 //!
+//! A delivery for which the configuration has no key or secret is `blocked` until a start or a reload.
+//!
 //! An operator can drop a delivery that is not in flight. A sender's repetition revives a dead or dropped delivery and
 //! changes nothing about another one.
 //!

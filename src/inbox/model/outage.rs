@@ -134,7 +134,7 @@ impl Outage {
             self.cancel_probe();
         }
         let in_outage = match outcome {
-            Outcome::NotSent { crowded: true } | Outcome::Unreadable { .. } => was_paused,
+            Outcome::NotSent { crowded: true } | Outcome::Unsendable(_) => was_paused,
             Outcome::NotSent { crowded: false } => {
                 self.fail(is_probe, now, true);
                 true

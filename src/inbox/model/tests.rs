@@ -59,7 +59,7 @@ fn a_delivery_dies_by_time_spent_trying_and_not_by_the_clock() {
         attempts += 1;
         assert!(attempts < 1_000);
     }
-    assert_eq!((control.state, control.why_dead), (State::Dead, Some(WhyDead::MaxAge)));
+    assert_eq!((control.state, control.why), (State::Dead, Some(Why::MaxAge)));
     assert!(control.tried_ms >= 3 * 86_400_000 && control.tried_ms < 3 * 86_400_000 + 3_700_000);
 }
 
@@ -113,7 +113,7 @@ fn a_status_of_give_up_on_ends_the_delivery_at_once() {
         retry_after: None,
     };
     let control = Control::new(State::Waiting, 0).begin().end(&ending(outcome, &retry), 0);
-    assert_eq!(control.why_dead, Some(WhyDead::Status));
+    assert_eq!(control.why, Some(Why::Status));
     let back = control.revive(7);
     assert_eq!((back.state, back.tried_ms, back.next_at), (State::Waiting, 0, 7));
     assert_eq!(back.attempts, 1, "the number of the attempt goes on");
@@ -163,10 +163,32 @@ proptest! {
             prop_assert!(control.next_at <= now + 3_600_000);
             match control.state {
                 State::Delivered => prop_assert!(outcome.is_success()),
-                State::Dead => prop_assert!(control.why_dead.is_some()),
+                State::Dead => prop_assert!(control.why.is_some()),
                 State::Waiting => prop_assert!(!outcome.is_success()),
-                State::InFlight | State::Behind | State::Dropped => prop_assert!(false, "{:?}", control.state),
+                State::InFlight | State::Behind | State::Blocked | State::Dropped => prop_assert!(false, "{:?}", control.state),
             }
         }
     }
+}
+
+/// A missing key or secret is no failure of the delivery: it neither ages nor counts as an attempt.
+#[test]
+fn a_blocked_delivery_waits_for_the_configuration_with_the_budget_that_it_had() {
+    let retry = retry();
+    let before = Control::new(State::Waiting, 0).begin().end(&ending(FAILED, &retry), 0);
+    for why in [Unsendable::KeyMissing, Unsendable::SecretMissing] {
+        let blocked = before.begin().end(&ending(Outcome::Unsendable(why), &retry), 10_000);
+        assert_eq!(
+            (blocked.state, blocked.attempts, blocked.tried_ms),
+            (State::Blocked, 1, before.tried_ms)
+        );
+        for later in [blocked.unblock(20_000), blocked.load(20_000)] {
+            assert_eq!((later.state, later.next_at, later.why), (State::Waiting, 20_000, None));
+            assert_eq!(later.tried_ms, before.tried_ms);
+        }
+    }
+    let changed = before
+        .begin()
+        .end(&ending(Outcome::Unsendable(Unsendable::Changed), &retry), 10_000);
+    assert_eq!((changed.state, changed.why), (State::Dead, Some(Why::Changed)));
 }

@@ -193,7 +193,7 @@ impl Tallies {
 /// Whether a delivery in this state counts towards `max_items`.
 const fn holds_content(state: State) -> bool {
     match state {
-        State::Waiting | State::InFlight | State::Behind | State::Dead => true,
+        State::Waiting | State::InFlight | State::Behind | State::Blocked | State::Dead => true,
         State::Delivered | State::Dropped => false,
     }
 }

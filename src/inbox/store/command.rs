@@ -8,6 +8,7 @@ use crate::settings::Retry;
 use rusqlite::Connection;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Why the store did not do it.
@@ -53,6 +54,8 @@ pub enum Command {
         limit: usize,
         /// Whether those go first that have waited longest.
         rotation: bool,
+        /// How many bytes they may have together.
+        room: usize,
         /// The deliveries.
         reply: Reply<Taken>,
     },
@@ -71,6 +74,22 @@ pub enum Command {
         route: Arc<str>,
         /// The key.
         key: OrderKey,
+    },
+    /// The configuration of a route has changed: what is blocked is tried again.
+    Unblock {
+        /// Name of the route.
+        route: Arc<str>,
+    },
+    /// Remember the id of a webhook that was delivered directly.
+    Remember {
+        /// Name of the route.
+        route: Arc<str>,
+        /// The id.
+        id: Id,
+        /// How long.
+        window: Duration,
+        /// Told after the commit.
+        reply: Reply<()>,
     },
     /// Work for an operator.
     Work {
@@ -99,6 +118,8 @@ impl fmt::Debug for Command {
             Self::Take { .. } => "Take",
             Self::Settle { .. } => "Settle",
             Self::Release { .. } => "Release",
+            Self::Unblock { .. } => "Unblock",
+            Self::Remember { .. } => "Remember",
             Self::Work { .. } => "Work",
         })
     }
@@ -113,6 +134,8 @@ impl Command {
             | Self::Take { .. }
             | Self::Settle { .. }
             | Self::Release { .. }
+            | Self::Unblock { .. }
+            | Self::Remember { .. }
             | Self::Work { .. } => 0,
         }
     }
@@ -120,8 +143,12 @@ impl Command {
     /// Whether it must be done in the end, so that it is tried again after a transaction that failed.
     pub(super) const fn is_kept(&self) -> bool {
         match self {
-            Self::Settle { .. } | Self::Release { .. } => true,
-            Self::Store { .. } | Self::LookUp { .. } | Self::Take { .. } | Self::Work { .. } => false,
+            Self::Settle { .. } | Self::Release { .. } | Self::Unblock { .. } => true,
+            Self::Store { .. }
+            | Self::LookUp { .. }
+            | Self::Take { .. }
+            | Self::Remember { .. }
+            | Self::Work { .. } => false,
         }
     }
 
@@ -166,8 +193,8 @@ impl Command {
                     }));
                 }
             }
-            Self::Release { .. } => {}
-            Self::Work { reply, .. } => drop(reply.send(result.map(drop))),
+            Self::Release { .. } | Self::Unblock { .. } => {}
+            Self::Remember { reply, .. } | Self::Work { reply, .. } => drop(reply.send(result.map(drop))),
         }
     }
 }

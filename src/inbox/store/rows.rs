@@ -5,8 +5,9 @@ use super::changes::Changes;
 use super::types::{AttemptEnd, Begun, FirstAttempt, Keep, NewDelivery, OrderKey, Stored, Taken};
 use crate::inbox::crypt::{Part, Vault};
 use crate::inbox::known::Id;
-use crate::inbox::model::delivery::{Control, Ending, Millis, Outcome, State, WhyDead, milliseconds};
+use crate::inbox::model::delivery::{Control, Ending, Millis, Outcome, State, Why, milliseconds};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use std::time::Duration;
 
 /// How long the row of a delivered or dropped webhook stays, without its content.
 pub(super) const METADATA_MS: Millis = 7 * 86_400_000;
@@ -26,7 +27,7 @@ pub(super) struct Entry {
 }
 
 /// The columns of an [`Entry`].
-pub(super) const ENTRY: &str = "seq, state, attempts, tried_ms, wait_ms, next_at, why_dead, bytes, order_key";
+pub(super) const ENTRY: &str = "seq, state, attempts, tried_ms, wait_ms, next_at, why, bytes, order_key";
 
 /// Reads the columns of [`ENTRY`].
 pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
@@ -40,7 +41,7 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
             tried_ms: row.get(3)?,
             wait_ms: row.get(4)?,
             next_at: row.get(5)?,
-            why_dead: row.get::<_, Option<i64>>(6)?.and_then(WhyDead::from_number),
+            why: row.get::<_, Option<i64>>(6)?.and_then(Why::from_number),
         },
         bytes: row.get(7)?,
         order_key: row.get(8)?,
@@ -60,7 +61,7 @@ fn by_number(db: &Connection, seq: i64) -> rusqlite::Result<Option<Entry>> {
 /// Writes the state of a row.
 pub(super) fn write(db: &Connection, seq: i64, control: &Control) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "UPDATE delivery SET state = ?2, attempts = ?3, tried_ms = ?4, wait_ms = ?5, next_at = ?6, why_dead = ?7
+        "UPDATE delivery SET state = ?2, attempts = ?3, tried_ms = ?4, wait_ms = ?5, next_at = ?6, why = ?7
          WHERE seq = ?1",
     )?
     .execute(params![
@@ -70,7 +71,7 @@ pub(super) fn write(db: &Connection, seq: i64, control: &Control) -> rusqlite::R
         control.tried_ms,
         control.wait_ms,
         control.next_at,
-        control.why_dead.map(|why| why as i64),
+        control.why.map(|why| why as i64),
     ])?;
     Ok(())
 }
@@ -103,7 +104,7 @@ pub(super) fn store(
 ) -> rusqlite::Result<Stored> {
     if let Some(state) = look_up(db, &new.route, &new.id, now)? {
         let revived = match state {
-            State::Waiting | State::InFlight | State::Behind | State::Delivered => false,
+            State::Waiting | State::InFlight | State::Behind | State::Blocked | State::Delivered => false,
             State::Dead | State::Dropped => true,
         };
         if !revived {
@@ -194,10 +195,16 @@ fn insert(
         };
         record_attempt(db, &end, control.attempts, now)?;
     }
-    db.prepare_cached("INSERT OR REPLACE INTO known_id (route, id, expires_at) VALUES (?1, ?2, ?3)")?
-        .execute(params![&*new.route, new.id, now + milliseconds(new.window)])?;
+    remember(db, &new.route, &new.id, now, new.window)?;
     changes.moved(&new.route, None, Some(control.state), bytes);
     Ok(seq)
+}
+
+/// Remembers an id for `window`.
+pub(super) fn remember(db: &Connection, route: &str, id: &Id, now: Millis, window: Duration) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO known_id (route, id, expires_at) VALUES (?1, ?2, ?3)")?
+        .execute(params![route, id, now.saturating_add(milliseconds(window))])?;
+    Ok(())
 }
 
 /// Whether an open delivery with the same order key came in before.
@@ -205,7 +212,7 @@ fn is_behind(db: &Connection, new: &NewDelivery) -> rusqlite::Result<bool> {
     let Some(key) = new.order_key else {
         return Ok(false);
     };
-    let sql = "SELECT 1 FROM delivery WHERE route = ?1 AND order_key = ?2 AND state < 3 AND position < ?3";
+    let sql = "SELECT 1 FROM delivery WHERE route = ?1 AND order_key = ?2 AND state < 4 AND position < ?3";
     db.prepare_cached(sql)?.exists(params![&*new.route, key, new.position])
 }
 
@@ -224,8 +231,19 @@ pub(super) fn remove(db: &Connection, route: &str, old: &Entry, changes: &mut Ch
 
 /// Whether the open deliveries of this order key keep a new one from being sent directly.
 pub(super) fn is_key_busy(db: &Connection, route: &str, key: &OrderKey) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM delivery WHERE route = ?1 AND order_key = ?2 AND state < 3";
+    let sql = "SELECT 1 FROM delivery WHERE route = ?1 AND order_key = ?2 AND state < 4";
     db.prepare_cached(sql)?.exists(params![route, key])
+}
+
+/// Which deliveries are to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// How many.
+    pub(super) limit: usize,
+    /// Whether those go first that have waited longest since their last attempt.
+    pub(super) rotation: bool,
+    /// How many bytes they may have together.
+    pub(super) room: usize,
 }
 
 /// Begins attempts of up to `limit` deliveries of a route that are due. In `rotation`, those that have waited longest
@@ -233,11 +251,15 @@ pub(super) fn is_key_busy(db: &Connection, route: &str, key: &OrderKey) -> rusql
 pub(super) fn take(
     db: &Connection,
     route: &str,
-    limit: usize,
-    rotation: bool,
+    wanted: Wanted,
     now: Millis,
     changes: &mut Changes,
 ) -> rusqlite::Result<Taken> {
+    let Wanted {
+        limit,
+        rotation,
+        mut room,
+    } = wanted;
     let mut numbers: Vec<i64> = Vec::new();
     let fresh = limit - limit.div_ceil(BACKLOG_SHARE).min(limit);
     if !rotation && fresh > 0 {
@@ -251,6 +273,13 @@ pub(super) fn take(
     let mut taken = Taken::default();
     for seq in numbers {
         let Some(old) = by_number(db, seq)? else { continue };
+        match room.checked_sub(usize::try_from(old.bytes).unwrap_or(0)) {
+            Some(left) => room = left,
+            None => {
+                taken.is_cut_short = true;
+                break;
+            }
+        }
         let control = old.control.begin();
         write(db, seq, &control)?;
         changes.moved(route, Some(old.control.state), Some(control.state), 0);
@@ -313,7 +342,7 @@ pub(super) fn settle(
 fn record_attempt(db: &Connection, end: &AttemptEnd, number: u32, now: Millis) -> rusqlite::Result<()> {
     let status = match end.outcome {
         Outcome::Answered { status, .. } => Some(status),
-        Outcome::Unknown | Outcome::Unreadable { .. } | Outcome::NotSent { .. } => None,
+        Outcome::Unknown | Outcome::Unsendable(_) | Outcome::NotSent { .. } => None,
     };
     db.prepare_cached(
         "INSERT OR REPLACE INTO attempt (seq, number, ended_at, took_ms, outcome, status, answer)
@@ -345,7 +374,7 @@ fn finish(
 ) -> rusqlite::Result<()> {
     let mut bytes = 0;
     let expires_at = match state {
-        State::Waiting | State::InFlight | State::Behind => {
+        State::Waiting | State::InFlight | State::Behind | State::Blocked => {
             changes.moved(route, Some(old.control.state), Some(state), 0);
             return Ok(());
         }
@@ -386,7 +415,7 @@ pub(super) fn release_key(
     now: Millis,
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
-    let sql = "SELECT seq, state FROM delivery WHERE route = ?1 AND order_key = ?2 AND state < 3
+    let sql = "SELECT seq, state FROM delivery WHERE route = ?1 AND order_key = ?2 AND state < 4
                ORDER BY position LIMIT 1";
     let first: Option<(i64, i64)> = db
         .prepare_cached(sql)?

@@ -10,7 +10,7 @@ pub(super) const VERSION: i64 = 1;
 /// How long a statement waits for a checkpoint or for another process that reads the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The tables of version 1. `state` and `why_dead` are numbers of the model; times are milliseconds since 1970.
+/// The tables of version 1. `state` and `why` are numbers of the model; times are milliseconds since 1970.
 ///
 /// - `delivery`: one row for each stored webhook. `position` is its place in the order of its key. `target` is for
 ///   several applications behind one route; it has one value now. `expires_at` is when its content is erased, or the
@@ -33,7 +33,7 @@ CREATE TABLE delivery (
     attempts INTEGER NOT NULL,
     tried_ms INTEGER NOT NULL,
     wait_ms INTEGER NOT NULL,
-    why_dead INTEGER,
+    why INTEGER,
     is_manual INTEGER NOT NULL DEFAULT 0,
     received_at INTEGER NOT NULL,
     settled_at INTEGER,
@@ -43,9 +43,9 @@ CREATE TABLE delivery (
     head BLOB
 );
 CREATE UNIQUE INDEX delivery_id ON delivery (route, id);
-CREATE INDEX delivery_due ON delivery (route, state, next_at) WHERE state < 3;
-CREATE INDEX delivery_open ON delivery (route, seq) WHERE state < 3;
-CREATE INDEX delivery_order ON delivery (route, order_key, position) WHERE order_key IS NOT NULL AND state < 3;
+CREATE INDEX delivery_due ON delivery (route, state, next_at) WHERE state < 4;
+CREATE INDEX delivery_open ON delivery (route, seq) WHERE state < 4;
+CREATE INDEX delivery_order ON delivery (route, order_key, position) WHERE order_key IS NOT NULL AND state < 4;
 CREATE INDEX delivery_expiry ON delivery (expires_at) WHERE expires_at IS NOT NULL;
 CREATE TABLE body (seq INTEGER PRIMARY KEY, content BLOB NOT NULL);
 CREATE TABLE attempt (

@@ -94,6 +94,8 @@ pub struct Taken {
     pub begun: Vec<Begun>,
     /// When the next delivery that is not due yet will be; `None` without one.
     pub next_at: Option<Millis>,
+    /// Whether further ones are due for which there was no room.
+    pub is_cut_short: bool,
 }
 
 /// The end of an attempt.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 /// Brings deliveries of the earlier process back: attempts that were under way have an unknown outcome. Returns how many
 /// those are.
 pub(super) fn load(db: &Connection, now: Millis) -> rusqlite::Result<usize> {
-    let sql = format!("SELECT {ENTRY} FROM delivery WHERE state < 3 AND (state = 1 OR next_at > ?1)");
+    let sql = format!("SELECT {ENTRY} FROM delivery WHERE state < 4 AND (state IN (1, 3) OR next_at > ?1)");
     let entries: Vec<Entry> = db
         .prepare(&sql)?
         .query_map([now], entry)?
@@ -27,9 +27,23 @@ pub(super) fn load(db: &Connection, now: Millis) -> rusqlite::Result<usize> {
     // A direct attempt that kept a key busy has ended with the earlier process.
     let sql = "UPDATE delivery SET state = 0, next_at = ?1 WHERE state = 2 AND NOT EXISTS (
                    SELECT 1 FROM delivery e WHERE e.route = delivery.route AND e.order_key = delivery.order_key
-                   AND e.order_key IS NOT NULL AND e.state < 3 AND e.position < delivery.position)";
+                   AND e.order_key IS NOT NULL AND e.state < 4 AND e.position < delivery.position)";
     db.execute(sql, [now])?;
     Ok(cut_off)
+}
+
+/// Lets the blocked deliveries of a route be tried again: its configuration has changed.
+pub(super) fn unblock(db: &Connection, route: &str, now: Millis, changes: &mut Changes) -> rusqlite::Result<()> {
+    let sql = format!("SELECT {ENTRY} FROM delivery WHERE route = ?1 AND state = 3");
+    let entries: Vec<Entry> = db
+        .prepare_cached(&sql)?
+        .query_map([route], entry)?
+        .collect::<rusqlite::Result<_>>()?;
+    for old in entries {
+        write(db, old.seq, &old.control.unblock(now))?;
+        changes.moved(route, Some(State::Blocked), Some(State::Waiting), 0);
+    }
+    Ok(())
 }
 
 /// Erases what has expired, at most `limit` rows. Returns whether there may be more.

@@ -281,8 +281,19 @@ impl Writer {
             }
             Command::LookUp { route, id, .. } => Effect::Found(rows::look_up(db, route, id, now)?),
             Command::Take {
-                route, limit, rotation, ..
-            } => Effect::Taken(rows::take(db, route, *limit, *rotation, now, changes)?),
+                route,
+                limit,
+                rotation,
+                room,
+                ..
+            } => {
+                let wanted = rows::Wanted {
+                    limit: *limit,
+                    rotation: *rotation,
+                    room: *room,
+                };
+                Effect::Taken(rows::take(db, route, wanted, now, changes)?)
+            }
             Command::Settle { end, retry, .. } => {
                 let ending = Ending {
                     outcome: end.outcome,
@@ -299,6 +310,15 @@ impl Writer {
             }
             Command::Release { route, key } => {
                 rows::release_key(db, route, key, now, changes)?;
+                Effect::Done
+            }
+            Command::Unblock { route } => {
+                upkeep::unblock(db, route, now, changes)?;
+                Effect::Done
+            }
+            Command::Remember { route, id, window, .. } => {
+                rows::remember(db, route, id, now, *window)?;
+                shared.known.add(id);
                 Effect::Done
             }
             Command::Work { work, .. } => {
@@ -422,7 +442,7 @@ impl Writer {
             let oldest = if tally.open() == 0 {
                 None
             } else {
-                let sql = "SELECT received_at FROM delivery WHERE route = ?1 AND state < 3 ORDER BY seq LIMIT 1";
+                let sql = "SELECT received_at FROM delivery WHERE route = ?1 AND state < 4 ORDER BY seq LIMIT 1";
                 let found = connection
                     .prepare_cached(sql)
                     .and_then(|mut statement| statement.query_row([&*route], |row| row.get::<_, i64>(0)));

@@ -5,6 +5,8 @@ mod faults;
 mod order;
 mod queue;
 mod repeats;
+mod routes;
+mod signatures;
 
 use crate::support::paddle::{SECRET, now};
 use crate::support::{Gateway, Setup, Upstream, Webhook, eventually};

@@ -89,3 +89,40 @@ fn a_repetition_of_one_in_flight_waits_for_it() {
     assert_eq!((repeat.status, repeat.body.len()), (200, 0), "{repeat:?}");
     assert_eq!(upstream.requests().len(), 1);
 }
+
+/// The ids of webhooks that were delivered directly are stored where the route asks for it: a restart forgets none.
+#[test]
+fn a_durable_id_of_a_direct_delivery_survives_a_kill() {
+    for (dedupe, arrivals) in [("dedupe = { durable = true }", 1), ("dedupe = {}", 2)] {
+        let upstream = Upstream::ok();
+        let directory = tempfile::tempdir().unwrap();
+        let start = || opened(setup(&upstream.url(), directory.path(), "failover", dedupe).start());
+        let mut gateway = start();
+        assert_eq!(gateway.exchange(&webhook("evt_1", 1).bytes()).body, b"thanks");
+        gateway.signal(rustix::process::Signal::KILL);
+        gateway.wait_for_exit();
+        let gateway = start();
+        assert_eq!(gateway.exchange(&webhook("evt_1", 0).bytes()).status, 200);
+        assert_eq!(upstream.requests().len(), arrivals, "{dedupe}");
+    }
+}
+
+/// The id is the same on a route without an inbox, for every retry and on every replica.
+#[test]
+fn a_direct_route_passes_the_id_on() {
+    let upstream = Upstream::new(|_, connection| connection.send(&answer("503 Service Unavailable", &[], b"")));
+    for _ in 0..2 {
+        let gateway = crate::support::Setup::new(&upstream.url()).route("dedupe = {}").start();
+        for age in [1, 0] {
+            assert_eq!(gateway.exchange(&webhook("evt_1", age).bytes()).status, 503);
+        }
+        assert_eq!(gateway.exchange(&webhook("evt_2", 0).bytes()).status, 503);
+    }
+    let ids = headers(&upstream, "hookgate-delivery");
+    assert!(ids[0].as_ref().is_some_and(|id| id.len() == 32), "{ids:?}");
+    assert!(
+        [1, 3, 4].iter().all(|at| ids[*at] == ids[0]) && ids[2] == ids[5] && ids[2] != ids[0],
+        "{ids:?}"
+    );
+    assert!(headers(&upstream, "hookgate-attempt").iter().all(Option::is_none));
+}

@@ -22,6 +22,7 @@ pub(crate) struct Setup {
     route: String,
     upstream: String,
     more: String,
+    replacements: Vec<(String, String)>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) descriptors: Option<u32>,
     /// The status of `/readyz` to wait for at the start.
@@ -50,6 +51,7 @@ impl Setup {
             route: r#"tolerance = "60s""#.into(),
             upstream: format!("{upstream:?}"),
             more: String::new(),
+            replacements: Vec::new(),
             environment: vec![("PADDLE_WEBHOOK_SECRET".into(), SECRET.into())],
             descriptors: None,
             readiness: 200,
@@ -158,6 +160,12 @@ impl Setup {
         self
     }
 
+    /// Replaces a text of the file.
+    pub(crate) fn replacing(mut self, text: &str, by: &str) -> Self {
+        self.replacements.push((text.to_owned(), by.to_owned()));
+        self
+    }
+
     /// A variable of the gateway's environment.
     pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
@@ -209,10 +217,11 @@ impl Setup {
             route,
             upstream,
             more,
+            replacements,
             ..
         } = self;
         let directory = self.directory().display();
-        format!(
+        let text = format!(
             r#"{top}
 
 [[listen]]
@@ -252,7 +261,10 @@ upstream = {upstream}
 
 {more}
 "#
-        )
+        );
+        replacements
+            .iter()
+            .fold(text, |text, (from, to)| text.replace(from, to))
     }
 }
 
