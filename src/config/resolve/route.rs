@@ -116,7 +116,7 @@ impl Resolver<'_> {
                 written.handshake,
                 written.verify_token.take(),
             );
-            let delivery = scheme.as_ref().and_then(|scheme| {
+            let delivery = scheme.as_ref().map(|scheme| {
                 let context = RouteContext {
                     provider: &scheme.provider,
                     verifier: &scheme.verifier,
@@ -128,10 +128,8 @@ impl Resolver<'_> {
                 };
                 let delivery = self.delivery(&key, &mut written, &context);
                 self.check_durable_dedupe(&key, settings.dedupe.as_ref(), delivery.as_ref());
-                Some((
-                    self.signature(&key, &mut written, &context, delivery.is_some()),
-                    delivery,
-                ))
+                let signature = self.signature(&key, &mut written, &context, delivery.is_some());
+                (signature, delivery)
             });
             let (signature, delivery) = delivery.unwrap_or((ApplicationSignature::Original, None));
             if let (Some(path), Some(upstream), Some(mut scheme)) = (path, upstream, scheme) {
