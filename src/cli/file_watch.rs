@@ -25,25 +25,29 @@ pub(super) struct FileWatch {
 
 impl FileWatch {
     /// Watches `files` from now on.
-    pub(super) fn new(files: Vec<PathBuf>) -> Self {
+    pub(super) async fn new(files: Vec<PathBuf>) -> Self {
         Self {
-            hashes: hash_all(files),
+            hashes: hash_all(files).await,
         }
     }
 
     /// Records the present contents. The caller does this before it reads the files, so that a change during the
     /// reading is detected afterwards.
-    pub(super) fn refresh(&mut self) {
-        self.hashes = hash_all(self.hashes.keys().cloned());
+    pub(super) async fn refresh(&mut self) {
+        self.hashes = self.current().await;
     }
 
     /// Watches `files` from now on. Files that were watched before keep their recorded hash.
-    pub(super) fn set_files(&mut self, files: Vec<PathBuf>) {
+    pub(super) async fn set_files(&mut self, files: Vec<PathBuf>) {
         let (old, new) = files
             .into_iter()
             .partition::<BTreeSet<_>, _>(|file| self.hashes.contains_key(file));
         self.hashes.retain(|file, _| old.contains(file));
-        self.hashes.extend(hash_all(new));
+        self.hashes.extend(hash_all(new.into_iter().collect()).await);
+    }
+
+    async fn current(&self) -> BTreeMap<PathBuf, u64> {
+        hash_all(self.hashes.keys().cloned().collect()).await
     }
 
     /// Waits until the content of any file differs from the recorded one, then records the new contents.
@@ -52,13 +56,13 @@ impl FileWatch {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let mut current = hash_all(self.hashes.keys().cloned());
+            let mut current = self.current().await;
             if current == self.hashes {
                 continue;
             }
             for _ in 0..MAX_SETTLE_WAITS {
                 sleep(SETTLE).await;
-                let later = hash_all(self.hashes.keys().cloned());
+                let later = self.current().await;
                 let is_settled = later == current;
                 current = later;
                 if is_settled {
@@ -73,15 +77,18 @@ impl FileWatch {
     }
 }
 
-/// Hashes the content of each file; a missing file has a hash of its own.
-fn hash_all(files: impl IntoIterator<Item = PathBuf>) -> BTreeMap<PathBuf, u64> {
-    files
-        .into_iter()
-        .map(|file| {
+/// Hashes the content of each file; a missing file has a hash of its own. Many files, or a slow file system, must not
+/// delay what else the calling thread does.
+async fn hash_all(files: Vec<PathBuf>) -> BTreeMap<PathBuf, u64> {
+    let hash_all = || {
+        let hashed = files.into_iter().map(|file| {
             let content = tls::content_hash([&file]);
             (file, content)
-        })
-        .collect()
+        });
+        hashed.collect()
+    };
+    // It fails only when the process ends.
+    tokio::task::spawn_blocking(hash_all).await.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -108,7 +115,7 @@ mod tests {
         // ..data.
         symlink(path("1"), path("..data")).unwrap();
         symlink("..data/tls.crt", path("tls.crt")).unwrap();
-        let mut file_watch = FileWatch::new(vec![path("tls.crt")]);
+        let mut file_watch = FileWatch::new(vec![path("tls.crt")]).await;
         assert!(!changes(&mut file_watch).await);
         fs::write(path("1/tls.crt"), "one").unwrap();
         assert!(!changes(&mut file_watch).await);
@@ -126,15 +133,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         fs::write(path("secret"), "one").unwrap();
-        let mut file_watch = FileWatch::new(vec![path("secret")]);
-        file_watch.refresh();
+        let mut file_watch = FileWatch::new(vec![path("secret")]).await;
+        file_watch.refresh().await;
         fs::write(path("secret"), "two").unwrap();
-        file_watch.set_files(vec![path("secret"), path("not-there-yet")]);
+        file_watch.set_files(vec![path("secret"), path("not-there-yet")]).await;
         assert!(changes(&mut file_watch).await);
         assert!(!changes(&mut file_watch).await);
         fs::write(path("not-there-yet"), "three").unwrap();
         assert!(changes(&mut file_watch).await);
-        file_watch.set_files(vec![path("not-there-yet")]);
+        file_watch.set_files(vec![path("not-there-yet")]).await;
         fs::write(path("secret"), "four").unwrap();
         assert!(!changes(&mut file_watch).await);
     }

@@ -12,6 +12,7 @@ use crate::settings::{Config, Log, LogFormat};
 use crate::telemetry::logging;
 use crate::telemetry::metrics::RequestTotals;
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,14 +28,14 @@ pub(super) fn run(sources: Sources) -> CommandResult {
     let Loaded { mut config, files, .. } =
         config::inspect(&sources).map_err(|faults| Failure::Usage(faults.to_string()))?;
     adapt_format(&mut config.log);
-    block_on(serve(config, handover, sources, FileWatch::new(files), memory_warning))?
+    block_on(serve(config, handover, sources, files, memory_warning))?
 }
 
 async fn serve(
     config: Config,
     handover: Handover,
     sources: Sources,
-    file_watch: FileWatch,
+    files: Vec<PathBuf>,
     memory_warning: Option<String>,
 ) -> CommandResult {
     let paint = Paint::new(io::stderr().is_terminal(), &sources.environment);
@@ -55,6 +56,7 @@ async fn serve(
         return Err(Failure::Failed("cannot install the signal handlers".into()));
     };
     let (reload, reloads) = mpsc::channel(1);
+    let file_watch = FileWatch::new(files).await;
     let manager = handover.manager.clone();
     tokio::spawn(reload_on(hangup, file_watch, sources, logging, manager, reload));
     let routes = RouteLines::new(&config);
@@ -156,12 +158,21 @@ async fn reload_on(
             },
             () = file_watch.changed() => tracing::info!("a configuration file has changed: reloading"),
         }
-        file_watch.refresh();
+        file_watch.refresh().await;
         manager.reloading();
-        let new = match config::inspect(&sources) {
+        let inspected = {
+            let sources = sources.clone();
+            // With many routes this takes longer than a probe may wait.
+            tokio::task::spawn_blocking(move || config::inspect(&sources)).await
+        };
+        let Ok(inspected) = inspected else {
+            tracing::error!("the configuration cannot be read now: the thread that reads it has failed");
+            continue;
+        };
+        let new = match inspected {
             Ok(Loaded { mut config, files, .. }) => {
                 adapt_format(&mut config.log);
-                file_watch.set_files(files);
+                file_watch.set_files(files).await;
                 if let Err(error) = logging.reload(&config.log) {
                     tracing::error!(%error, "the log filter is not changed");
                 }
@@ -169,7 +180,7 @@ async fn reload_on(
             }
             // A missing file may appear later: Kubernetes updates a ConfigMap and a Secret in any order.
             Err(faults) => {
-                file_watch.set_files(faults.files.clone());
+                file_watch.set_files(faults.files.clone()).await;
                 Err(faults.to_string())
             }
         };

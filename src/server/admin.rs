@@ -5,10 +5,9 @@
 //! may have been made to send by a page of someone else is refused.
 
 use super::admin_access::is_foreign;
+use super::admin_body::AdminBody;
 use crate::telemetry::metrics::Metrics;
 use crate::time::shutdown::ShutdownSignal;
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -151,12 +150,13 @@ impl Readiness {
     }
 }
 
-/// Returns the answer to one request. Reads the metrics and triggers `stopping`; does no I/O.
+/// Returns the answer to one request. Reads the metrics on a thread of its own, so that a probe does not wait for a
+/// scrape of many routes; triggers `stopping`; does no I/O.
 #[must_use]
-pub fn respond(state: &AdminState, method: &Method, path: &str) -> Response<Full<Bytes>> {
+pub fn respond(state: &Arc<AdminState>, method: &Method, path: &str) -> Response<AdminBody> {
     const READ: (&[Method], &str) = (&[Method::GET, Method::HEAD], "GET, HEAD");
     const CHANGE: (&[Method], &str) = (&[Method::POST], "POST");
-    type Answer = fn(&AdminState) -> Response<Full<Bytes>>;
+    type Answer = fn(&Arc<AdminState>) -> Response<AdminBody>;
     let (answer, (methods, allow)): (Answer, _) = match path {
         "/metrics" => (metrics, READ),
         "/livez" => (|_| plain(StatusCode::OK, "alive\n"), READ),
@@ -234,9 +234,13 @@ async fn connection(stream: TcpStream, state: Arc<AdminState>) {
     }
 }
 
-fn metrics(state: &AdminState) -> Response<Full<Bytes>> {
-    (state.sample)();
-    let mut response = plain(StatusCode::OK, state.metrics.text());
+fn metrics(state: &Arc<AdminState>) -> Response<AdminBody> {
+    let state = state.clone();
+    let body = AdminBody::written_by(move |sink| {
+        (state.sample)();
+        state.metrics.write(sink)
+    });
+    let mut response = plain(StatusCode::OK, body);
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(TEXT_FORMAT));
@@ -246,7 +250,7 @@ fn metrics(state: &AdminState) -> Response<Full<Bytes>> {
 /// Answers the pre-stop hook of a sidecar, which receives SIGTERM only after its application has ended. From now on, an
 /// application that has stopped is answered with 503 and does not count as a failure. This cannot be undone; its only
 /// effect is a 503 in place of a 502.
-fn stopping(state: &AdminState) -> Response<Full<Bytes>> {
+fn stopping(state: &Arc<AdminState>) -> Response<AdminBody> {
     state.stopping.trigger();
     plain(
         StatusCode::OK,
@@ -254,7 +258,7 @@ fn stopping(state: &AdminState) -> Response<Full<Bytes>> {
     )
 }
 
-fn readyz(state: &AdminState) -> Response<Full<Bytes>> {
+fn readyz(state: &Arc<AdminState>) -> Response<AdminBody> {
     let readiness = state.readiness();
     let status = match readiness {
         Readiness::Ready => StatusCode::OK,
@@ -282,8 +286,8 @@ fn readyz(state: &AdminState) -> Response<Full<Bytes>> {
     response
 }
 
-fn plain(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
+fn plain(status: StatusCode, body: impl Into<AdminBody>) -> Response<AdminBody> {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -320,7 +324,7 @@ mod tests {
         Arc::new(AdminState::new(Metrics::new(), Box::new(|| ())))
     }
 
-    async fn text(response: Response<Full<Bytes>>) -> String {
+    async fn text(response: Response<AdminBody>) -> String {
         String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
     }
 
@@ -352,8 +356,8 @@ mod tests {
         assert!(text(response).await.contains("hookgate_build_info{"));
     }
 
-    #[test]
-    fn unknown_paths_are_404_and_other_methods_are_405() {
+    #[tokio::test]
+    async fn unknown_paths_are_404_and_other_methods_are_405() {
         let state = state();
         for path in ["/", "/metrics/", "/METRICS", "//metrics", "/debug", "", "*"] {
             assert_eq!(respond(&state, &Method::GET, path).status(), 404, "{path}");
@@ -395,7 +399,7 @@ mod tests {
         assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503 "));
         state.set_readiness(Readiness::Ready);
         assert!(get(address, "/readyz?verbose").await.starts_with("HTTP/1.1 200 "));
-        assert!(get(address, "/metrics").await.contains("\r\n\r\n# HELP "));
+        assert!(get(address, "/metrics").await.contains("# HELP "));
         stop.send(()).unwrap();
         timeout(Duration::from_secs(20), server).await.unwrap().unwrap();
         assert!(TcpStream::connect(address).await.is_err());

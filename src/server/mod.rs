@@ -19,11 +19,13 @@
 //! | [`api_socket`] | the Unix socket of the API |
 //! | [`admin`] | `/metrics`, `/livez`, `/readyz` |
 //! | [`admin_access`] | which requests to the admin listener a foreign page may have caused |
+//! | [`admin_body`] | the body of an answer of the admin listener |
 //! | [`process`] | limits and protection of the process |
 //! | [`systemd`] | socket activation, notifications and watchdog of systemd |
 
 pub mod admin;
 mod admin_access;
+mod admin_body;
 mod api_socket;
 mod build;
 mod heartbeat;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) async fn reload(
     new: Result<Config, String>,
     started: &Config,
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     listeners: &[ListenerSetup],
 ) -> bool {
     let metrics = &gateway.recorder.metrics;
@@ -42,7 +42,12 @@ pub(super) async fn reload(
     }
 }
 
-async fn apply(new: Config, started: &Config, gateway: &Gateway, listeners: &[ListenerSetup]) -> Result<(), String> {
+async fn apply(
+    new: Config,
+    started: &Config,
+    gateway: &Arc<Gateway>,
+    listeners: &[ListenerSetup],
+) -> Result<(), String> {
     let metrics = &gateway.recorder.metrics;
     for change in started.restart_needed(&new) {
         tracing::warn!("{change}: this change takes effect at the next restart");
@@ -51,16 +56,25 @@ async fn apply(new: Config, started: &Config, gateway: &Gateway, listeners: &[Li
         tracing::warn!("{warning}");
     }
     let active = gateway.snapshot.load_full();
-    let mut connectors = tls::Connectors::default();
-    let snapshot = Snapshot::compile(
-        new.routes,
-        Some(&active),
-        started.workers,
-        gateway.inbox.as_ref(),
-        metrics,
-        |upstream| connectors.connector(upstream).map_err(|fault| fault.to_string()),
-    )
-    .map_err(|faults| faults.join("\n"))?;
+    let compiling = {
+        let (gateway, active, routes, workers) = (gateway.clone(), active.clone(), new.routes, started.workers);
+        move || {
+            let mut connectors = tls::Connectors::default();
+            Snapshot::compile(
+                routes,
+                Some(&active),
+                workers,
+                gateway.inbox.as_ref(),
+                &gateway.recorder.metrics,
+                |upstream| connectors.connector(upstream).map_err(|fault| fault.to_string()),
+            )
+        }
+    };
+    // With many routes this takes longer than a probe may wait.
+    let compiled = tokio::task::spawn_blocking(compiling).await;
+    let snapshot = compiled
+        .map_err(|error| error.to_string())?
+        .map_err(|faults| faults.join("\n"))?;
     // Reads all files before it replaces anything.
     let mut replacements = Vec::new();
     for setup in listeners {

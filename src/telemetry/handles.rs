@@ -1,9 +1,9 @@
 //! The handles of metrics with a fixed label set: plain structs of resolved children. Each is registered by one
 //! function of its own, which [`Metrics::new`](super::metrics::Metrics::new) calls once.
 
-use super::registration::{counter, counters, gauge, gauges, histogram};
+use super::registration::{Registry, counter, counters, gauge, gauges, histogram};
 use crate::replay::{ReplayStoreMetrics, StoreOperation, StoreResult};
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// The bounds that other gauges are measured against, so that an alert can say "80 % full" for every configuration.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! The metrics of the inbox. They exist only in a process that has one.
 
-use super::registration::{counters, gauge, gauges, histogram, histograms};
+use super::registration::{Registry, counters, gauge, gauges, histogram, histograms};
 use crate::outcome::StoreReason;
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use std::time::Duration;
 
 /// Outcomes of attempts, in the order of the counters; the `outcome` label.

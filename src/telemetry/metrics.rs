@@ -3,16 +3,17 @@
 //! Who owns what is explained in [`telemetry`](super). A value that a sender chooses is never a label value. Counters
 //! with a fixed label set are named fields, so that a typo in a label does not compile.
 
+use super::exposition::{Exposition, Sink};
 use super::handles::{self, ListenerFamilies};
-use super::registration::{self, counter, gauge, gauges};
-use super::route_families::RouteFamilies;
-use super::route_metrics::RouteMetrics;
+use super::registration::{self, Registry, counter, gauge, gauges};
+use super::route_metrics::{self, RouteMetrics};
 use super::upstream_metrics::{UpstreamFamilies, UpstreamSample};
+use crate::outcome::{FailureSide, Verdict};
 use crate::replay::ReplayStoreMetrics;
-use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
-use std::collections::{HashMap, HashSet};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, TextEncoder};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub use super::handles::{BoundGauges, ListenerMetrics, MalformedRequestCounters, ReloadMetrics, TlsHandshakeCounters};
@@ -33,16 +34,16 @@ pub struct RequestTotals {
     pub failed: u64,
 }
 
-/// The family that [`Metrics::totals`] sums.
-const REQUESTS_TOTAL: &str = "hookgate_requests_total";
+/// With more routes than this, a route has series only once it has had a request, so that routes without traffic cost
+/// Prometheus nothing.
+const ROUTES_SHOWN_UNUSED: usize = 1_000;
 
 /// Every metric of the process. Public fields are handles and gauges with a fixed label set; methods give the handles
 /// for configured names.
 pub struct Metrics {
     registry: Registry,
-    route_families: RouteFamilies,
-    /// Handles by name of the route, so that a reload gives an unchanged route the same one.
-    routes: Mutex<HashMap<String, RouteMetrics>>,
+    /// By name of the route, so that a reload gives an unchanged route the same one.
+    routes: Mutex<BTreeMap<String, RouteMetrics>>,
     unrouted: RouteMetrics,
     listener_families: ListenerFamilies,
     upstream_families: UpstreamFamilies,
@@ -84,19 +85,16 @@ impl Metrics {
     /// Registers every family of the process, with `build_info` and (on Linux) `process_*`.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        let r = &Registry::new();
-        let route_families = RouteFamilies::register(r);
-        let unrouted = RouteMetrics::unrouted(&route_families);
+        let registry = Registry::default();
+        let r = &registry;
         registration::build_info(r);
         #[cfg(target_os = "linux")]
         registration::process(r);
         Arc::new(Self {
-            registry: r.clone(),
-            route_families,
             routes: Mutex::default(),
-            unrouted,
+            unrouted: RouteMetrics::new("", &[]),
             listener_families: ListenerFamilies::register(r),
-            upstream_families: UpstreamFamilies::register(r),
+            upstream_families: UpstreamFamilies::default(),
             inbox: OnceLock::new(),
             certificate_expiry: gauges(
                 r,
@@ -148,6 +146,7 @@ impl Metrics {
                 "Panics caught while serving a request: bugs of the gateway.",
             ),
             malformed_requests: MalformedRequestCounters::register(r),
+            registry,
         })
     }
 
@@ -156,14 +155,11 @@ impl Metrics {
     #[must_use]
     pub fn route(&self, name: &str, secrets: &[String]) -> RouteMetrics {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = routes.get(name);
-        if let Some(same) = old.filter(|old| old.has_secrets(secrets)) {
-            return same.clone();
-        }
-        if let Some(old) = old {
-            old.remove_secrets_except(secrets);
-        }
-        let new = RouteMetrics::resolve(&self.route_families, name, secrets);
+        let new = match routes.get(name) {
+            Some(same) if same.has_secrets(secrets) => return same.clone(),
+            Some(old) => old.with_secrets(secrets),
+            None => RouteMetrics::new(name, secrets),
+        };
         routes.insert(name.to_owned(), new.clone());
         new
     }
@@ -177,13 +173,7 @@ impl Metrics {
     /// Removes the series of routes that are not in `names`. Called after a reload.
     pub fn retain_routes(&self, names: &HashSet<&str>) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        routes.retain(|name, route| {
-            let keep = names.contains(name.as_str());
-            if !keep {
-                route.remove();
-            }
-            keep
-        });
+        routes.retain(|name, _| names.contains(name.as_str()));
     }
 
     /// The handle of one listener.
@@ -217,26 +207,28 @@ impl Metrics {
     #[must_use]
     pub fn totals(&self) -> RequestTotals {
         let mut totals = RequestTotals::default();
-        let families = self.registry.gather();
-        let requests = families.iter().filter(|family| family.name() == REQUESTS_TOTAL);
-        for metric in requests.flat_map(MetricFamily::get_metric) {
-            let verdict = metric.get_label().iter().find(|label| label.name() == "verdict");
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a count below 2^53"
-            )]
-            let count = metric.get_counter().get_value() as u64;
+        for (verdict, count) in self.all_routes().iter().flat_map(RouteMetrics::requests) {
             totals.requests += count;
-            match verdict.map(prometheus::proto::LabelPair::value) {
-                Some("forwarded" | "reported" | "stored") => totals.forwarded += count,
-                Some("rejected") => totals.refused += count,
-                Some("failed") => totals.failed += count,
-                // Acknowledged repeats and challenges.
-                Some(_) | None => totals.answered += count,
-            }
+            let sum = match verdict {
+                Verdict::Forwarded | Verdict::Reported(_) | Verdict::Stored(_) => &mut totals.forwarded,
+                Verdict::Acknowledged(_) | Verdict::Challenge => &mut totals.answered,
+                Verdict::Refused(rejection) => match rejection.failure_side() {
+                    FailureSide::Sender => &mut totals.refused,
+                    FailureSide::Delivery => &mut totals.failed,
+                },
+            };
+            *sum += count;
         }
         totals
+    }
+
+    /// The requests without a route, then every route.
+    fn all_routes(&self) -> Vec<RouteMetrics> {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::once(&self.unrouted)
+            .chain(routes.values())
+            .cloned()
+            .collect()
     }
 
     /// The handle of the inbox. Its families are registered by the first call.
@@ -247,14 +239,36 @@ impl Metrics {
             .clone()
     }
 
+    /// Writes all series in the text format 0.0.4, piece by piece. It may wait in `sink`, and holds no lock then.
+    ///
+    /// # Errors
+    /// `Break`: `sink` wants no more.
+    pub fn write(&self, sink: Sink<'_>) -> ControlFlow<()> {
+        let mut out = Exposition::new(sink);
+        for collector in self.registry.collectors() {
+            let mut families = collector.collect();
+            families.retain(|family| !family.get_metric().is_empty());
+            // Writing into a string does not fail.
+            out.text(&TextEncoder::new().encode_to_string(&families).unwrap_or_default())?;
+        }
+        self.upstream_families.write(&mut out)?;
+        let mut routes = self.all_routes();
+        if routes.len() > ROUTES_SHOWN_UNUSED + 1 {
+            routes.retain(|route| route.is_used() || !route.is_route());
+        }
+        route_metrics::write(&mut out, &routes)?;
+        out.finish()
+    }
+
     /// All series in the text format 0.0.4.
     #[must_use]
     pub fn text(&self) -> String {
-        match TextEncoder::new().encode_to_string(&self.registry.gather()) {
-            Ok(text) => text,
-            // Cannot happen: writing into a String does not fail, and gathered families are never empty.
-            Err(error) => format!("# {error}\n"),
-        }
+        let mut text = String::new();
+        let _ = self.write(&mut |piece| {
+            text.push_str(&piece);
+            ControlFlow::Continue(())
+        });
+        text
     }
 }
 
@@ -268,8 +282,6 @@ impl fmt::Debug for Metrics {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use prometheus::proto::MetricType;
-
     fn filled() -> Arc<Metrics> {
         let metrics = Metrics::new();
         let _ = metrics.route("/webhooks/paddle", &["new".into(), "old".into()]);
@@ -284,33 +296,43 @@ mod tests {
         metrics
     }
 
+    /// Name and type of every family, which each has a help text.
+    fn families() -> Vec<(String, String)> {
+        let text = filled().text();
+        let mut lines = text.lines();
+        let mut families = Vec::new();
+        while let Some(line) = lines.next() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, help) = help.split_once(' ').unwrap();
+                assert!(!help.is_empty(), "{name} has no help");
+                let kind = lines.next().unwrap().strip_prefix("# TYPE ").unwrap();
+                let kind = kind.strip_prefix(name).unwrap().trim();
+                families.push((name.to_owned(), kind.to_owned()));
+            }
+        }
+        families
+    }
+
     /// The same rules as `promtool check metrics`.
     #[test]
     fn names_help_and_units_follow_prometheus_conventions() {
-        let families = filled().registry.gather();
+        let families = families();
         assert!(families.len() > 25, "only {} families", families.len());
-        for family in families {
-            let name = family.name();
-            assert!(!family.help().is_empty(), "{name} has no help");
+        for (name, kind) in families {
             assert!(name.starts_with("hookgate_") || name.starts_with("process_"), "{name}");
             assert!(
                 name.bytes()
                     .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
                 "{name}"
             );
-            let kind = family.get_field_type();
-            assert_eq!(
-                kind == MetricType::COUNTER,
-                name.ends_with("_total"),
-                "{name} is a {kind:?}"
-            );
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
             for suffix in ["_count", "_sum", "_bucket", "_gauge", "_counter", "_histogram"] {
                 assert!(!name.ends_with(suffix), "{name}");
             }
             for unit in ["_ms", "milliseconds", "minutes", "kilobytes", "kib", "percent"] {
                 assert!(!name.contains(unit), "{name} is not in a base unit");
             }
-            if kind == MetricType::HISTOGRAM {
+            if kind == "histogram" {
                 assert!(
                     name.ends_with("_seconds") || name.ends_with("_bytes"),
                     "{name} has no unit"
@@ -322,15 +344,58 @@ mod tests {
     /// OpenMetrics removes `_total` from a counter's family name: no other family may have the remaining name.
     #[test]
     fn families_stay_distinct_without_the_total_suffix() {
-        let families = filled().registry.gather();
-        let mut names: Vec<_> = families
-            .iter()
-            .map(|f| f.name().trim_end_matches("_total").to_owned())
+        let mut names: Vec<_> = families()
+            .into_iter()
+            .map(|(name, _)| name.trim_end_matches("_total").to_owned())
             .collect();
         let all = names.len();
         names.sort();
         names.dedup();
         assert_eq!(names.len(), all);
+    }
+
+    /// A route without requests has series with few routes, and none with many, until its first request.
+    #[test]
+    fn with_many_routes_only_those_that_were_used_have_series() {
+        let metrics = Metrics::new();
+        let routes: Vec<_> = (0..ROUTES_SHOWN_UNUSED)
+            .map(|number| metrics.route(&format!("/{number}"), &[]))
+            .collect();
+        assert!(metrics.text().contains(r#"route="/7""#));
+        let _ = metrics.route("/one-more", &[]);
+        let text = metrics.text();
+        assert!(!text.contains(r#"route="/7""#));
+        assert!(text.contains(r#"hookgate_requests_total{reason="no_route",route="",verdict="rejected"} 0"#));
+        routes[7].record(&super::super::tests::outcome(Verdict::Forwarded));
+        let text = metrics.text();
+        assert!(text.contains(r#"hookgate_requests_total{reason="none",route="/7",verdict="forwarded"} 1"#));
+        assert!(text.contains(r#"hookgate_requests_total{reason="upstream_timeout",route="/7",verdict="failed"} 0"#));
+        assert!(!text.contains(r#"route="/8""#));
+    }
+
+    /// No piece holds the text of all routes, and nothing more is written for a reader that is gone.
+    #[test]
+    fn the_text_is_written_in_pieces_until_nobody_reads_it() {
+        let metrics = Metrics::new();
+        for number in 0..200 {
+            let _ = metrics.route(&format!("/{number}"), &[]);
+        }
+        let mut sizes = Vec::new();
+        let _ = metrics.write(&mut |piece| {
+            sizes.push(piece.len());
+            ControlFlow::Continue(())
+        });
+        assert!(
+            sizes.len() > 10 && sizes.iter().all(|size| *size < 100_000),
+            "{sizes:?}"
+        );
+        assert_eq!(sizes.iter().sum::<usize>(), metrics.text().len());
+        let mut pieces = 0;
+        let end = metrics.write(&mut |_| {
+            pieces += 1;
+            ControlFlow::Break(())
+        });
+        assert!(end.is_break() && pieces == 1);
     }
 
     #[test]

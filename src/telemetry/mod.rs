@@ -9,7 +9,8 @@
 //! There is one pattern:
 //!
 //! 1. [`metrics::Metrics`] owns the registry and every *family*. Nothing else registers a metric. Families stay inside
-//!    this folder.
+//!    this folder. Those with a `route` or an `upstream` label are not in the registry: there may be ten thousand routes,
+//!    so they are plain numbers whose text is written at a scrape (`docs/decisions/metrics.md`).
 //! 2. Code that counts has a *handle*: a struct of resolved children, such as [`metrics::ListenerMetrics`]. Handles are
 //!    cheap to clone, and clones count together. A handle with a fixed label set is a public field of `Metrics`; one
 //!    for a configured name comes from a method (`Metrics::listener`, `Metrics::route`) when the configuration is
@@ -36,11 +37,13 @@
 //! | [`audit_line`] | one audit line, as JSON or for people |
 //! | [`asked`] | what a request asked for, as an audit line shows it |
 //! | [`ascii`] | text and numbers in plain ASCII |
-//! | [`metrics`] | the registry, all families, all handles |
+//! | [`metrics`] | the registry, all families, all handles; the text of a scrape |
 //! | [`inbox_metrics`] | the handle of the inbox and of its routes |
 //! | [`upstream_metrics`] | families with an `upstream` label, sampled |
-//! | [`route_metrics`] | the handle of one route |
+//! | [`route_metrics`] | the counters of one route |
 //! | [`route_families`] | families with a `route` label |
+//! | [`histogram`] | counts by bucket |
+//! | [`exposition`] | the text format of Prometheus, in pieces |
 //! | [`handles`] | handles with a fixed label set, and the handle of one listener |
 //! | [`registration`] | how a metric is put into the registry |
 
@@ -48,7 +51,9 @@ mod ascii;
 mod asked;
 pub mod audit;
 mod audit_line;
+mod exposition;
 mod handles;
+mod histogram;
 mod inbox_metrics;
 mod log_line;
 pub mod logging;

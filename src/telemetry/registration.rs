@@ -1,12 +1,21 @@
-//! Puts metrics into the registry, with the prefix `hookgate_` and a help text. A metric with a malformed name or a
-//! name that is registered twice is a bug; every test that makes a `Metrics` finds it.
+//! Puts metrics into the registry, with the prefix `hookgate_` and a help text. A metric with a malformed name is a bug;
+//! every test that makes a `Metrics` finds it, and one test finds a name that is registered twice.
 
 use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
-#[cfg(target_os = "linux")]
-use std::sync::Arc;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Every family that the library keeps.
+#[derive(Default)]
+pub(super) struct Registry(Mutex<Vec<Arc<dyn Collector>>>);
+
+impl Registry {
+    /// The families in the order of their registration. Each is collected on its own, so that a scrape never holds the
+    /// series of all.
+    pub(super) fn collectors(&self) -> Vec<Arc<dyn Collector>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// Registers a new collector and returns it.
 #[expect(
@@ -15,9 +24,8 @@ use std::sync::Arc;
 )]
 pub(super) fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: prometheus::Result<C>) -> C {
     let collector = collector.expect("a metric's name, labels and buckets are well formed");
-    registry
-        .register(Box::new(collector.clone()))
-        .expect("a metric is registered once");
+    let mut collectors = registry.0.lock().unwrap_or_else(PoisonError::into_inner);
+    collectors.push(Arc::new(collector.clone()));
     collector
 }
 

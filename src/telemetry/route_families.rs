@@ -1,111 +1,105 @@
 //! The metric families with a `route` label: names, help texts and buckets.
 
-use super::registration::{counters, histograms};
-use prometheus::{HistogramVec, IntCounterVec, Registry};
+use super::exposition::{Family, Kind};
+use super::histogram::Buckets;
 
-/// The families with a `route` label.
-#[derive(Clone)]
-pub(super) struct RouteFamilies {
-    pub(super) requests: IntCounterVec,
-    pub(super) duration: HistogramVec,
-    pub(super) verification: HistogramVec,
-    pub(super) age: HistogramVec,
-    pub(super) secrets: IntCounterVec,
-    pub(super) body: HistogramVec,
-    pub(super) responses: IntCounterVec,
-    pub(super) upstream_duration: HistogramVec,
-}
+pub(super) const REQUESTS: Family = Family {
+    name: "requests_total",
+    kind: Kind::Counter,
+    help: "Requests by verdict (forwarded, stored, acknowledged, reported, rejected, failed) and the reason for it.",
+};
+pub(super) const DURATION: Family = Family {
+    name: "request_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Time from the end of a request's head to the end of its answer.",
+};
+pub(super) const VERIFICATION: Family = Family {
+    name: "verification_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Processor time of checking signature and age, without waiting.",
+};
+pub(super) const AGE: Family = Family {
+    name: "signature_age_seconds",
+    kind: Kind::Histogram,
+    help: "Arrival minus the signature's timestamp; negative when the sender's clock is ahead of ours.",
+};
+pub(super) const SECRETS: Family = Family {
+    name: "secret_matches_total",
+    kind: Kind::Counter,
+    help: "Genuine requests by the active secret that matched; a retired secret stays at its count.",
+};
+pub(super) const BODY: Family = Family {
+    name: "body_bytes",
+    kind: Kind::Histogram,
+    help: "Size of the bodies that were read.",
+};
+pub(super) const RESPONSES: Family = Family {
+    name: "upstream_responses_total",
+    kind: Kind::Counter,
+    help: "Answers of the upstream by class of their status.",
+};
+pub(super) const UPSTREAM_DURATION: Family = Family {
+    name: "upstream_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Time from the first attempt to connect to the last byte of the upstream's answer.",
+};
 
-impl RouteFamilies {
-    pub(super) fn register(r: &Registry) -> Self {
-        Self {
-            requests: counters(
-                r,
-                "requests_total",
-                "Requests by verdict (forwarded, stored, acknowledged, reported, rejected, failed) and the reason for it.",
-                &["route", "verdict", "reason"],
-            ),
-            duration: histograms(
-                r,
-                "request_duration_seconds",
-                "Time from the end of a request's head to the end of its answer.",
-                &["route", "verdict"],
-                &EXCHANGE_SECONDS,
-            ),
-            verification: histograms(
-                r,
-                "verification_duration_seconds",
-                "Processor time of checking signature and age, without waiting.",
-                &["route"],
-                &VERIFICATION_SECONDS,
-            ),
-            age: histograms(
-                r,
-                "signature_age_seconds",
-                "Arrival minus the signature's timestamp; negative when the sender's clock is ahead of ours.",
-                &["route"],
-                &AGE_SECONDS,
-            ),
-            secrets: counters(
-                r,
-                "secret_matches_total",
-                "Genuine requests by the active secret that matched; a retired secret stays at its count.",
-                &["route", "secret"],
-            ),
-            body: histograms(
-                r,
-                "body_bytes",
-                "Size of the bodies that were read.",
-                &["route"],
-                &BODY_BYTES,
-            ),
-            responses: counters(
-                r,
-                "upstream_responses_total",
-                "Answers of the upstream by class of their status.",
-                &["route", "code_class"],
-            ),
-            upstream_duration: histograms(
-                r,
-                "upstream_duration_seconds",
-                "Time from the first attempt to connect to the last byte of the upstream's answer.",
-                &["route"],
-                &EXCHANGE_SECONDS,
-            ),
-        }
-    }
-}
+/// The numbers of buckets.
+pub(super) const EXCHANGE_BOUNDS: usize = 15;
+pub(super) const VERIFICATION_BOUNDS: usize = 10;
+pub(super) const AGE_BOUNDS: usize = 15;
+pub(super) const BODY_BOUNDS: usize = 8;
 
-/// Seconds. Most providers wait 5 s for the answer (Paddle Classic 10 s), so the buckets are dense below that; 4 and 5
-/// are bucket edges.
-const EXCHANGE_SECONDS: [f64; 15] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 4.0, 5.0, 10.0, 30.0,
-];
-/// Seconds. An HMAC takes about 1 µs for 1 KiB and about 1 ms for 1 MiB; public-key schemes are between.
-const VERIFICATION_SECONDS: [f64; 10] = [
-    0.000_001,
-    0.000_002_5,
-    0.000_005,
-    0.000_01,
-    0.000_025,
-    0.000_1,
-    0.000_25,
-    0.001,
-    0.005,
-    0.025,
-];
+const MICROSECOND: i64 = 1_000;
+const MILLISECOND: i64 = 1_000_000;
+const SECOND: i64 = 1_000_000_000;
+const NANOSECONDS: f64 = 1e9;
+
+/// Nanoseconds. Most providers wait 5 s for the answer (Paddle Classic 10 s), so the buckets are dense below that; 4 and
+/// 5 s are bucket edges.
+pub(super) const EXCHANGE_BUCKETS: Buckets<EXCHANGE_BOUNDS> = Buckets {
+    bounds: [
+        MILLISECOND,
+        2_500 * MICROSECOND,
+        5 * MILLISECOND,
+        10 * MILLISECOND,
+        25 * MILLISECOND,
+        50 * MILLISECOND,
+        100 * MILLISECOND,
+        250 * MILLISECOND,
+        500 * MILLISECOND,
+        SECOND,
+        2_500 * MILLISECOND,
+        4 * SECOND,
+        5 * SECOND,
+        10 * SECOND,
+        30 * SECOND,
+    ],
+    unit: NANOSECONDS,
+};
+/// Nanoseconds. An HMAC takes about 1 µs for 1 KiB and about 1 ms for 1 MiB; public-key schemes are between.
+pub(super) const VERIFICATION_BUCKETS: Buckets<VERIFICATION_BOUNDS> = Buckets {
+    bounds: [
+        MICROSECOND,
+        2_500,
+        5 * MICROSECOND,
+        10 * MICROSECOND,
+        25 * MICROSECOND,
+        100 * MICROSECOND,
+        250 * MICROSECOND,
+        MILLISECOND,
+        5 * MILLISECOND,
+        25 * MILLISECOND,
+    ],
+    unit: NANOSECONDS,
+};
 /// Whole seconds. The tolerance is 5 s both ways by default, and 300 s for most other providers.
-const AGE_SECONDS: [f64; 15] = [
-    -300.0, -60.0, -6.0, -5.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 60.0, 300.0,
-];
+pub(super) const AGE_BUCKETS: Buckets<AGE_BOUNDS> = Buckets {
+    bounds: [-300, -60, -6, -5, -2, -1, 0, 1, 2, 3, 4, 5, 10, 60, 300],
+    unit: 1.0,
+};
 /// From 256 B to 8 MiB.
-const BODY_BYTES: [f64; 8] = [
-    256.0,
-    1024.0,
-    4096.0,
-    16_384.0,
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    8_388_608.0,
-];
+pub(super) const BODY_BUCKETS: Buckets<BODY_BOUNDS> = Buckets {
+    bounds: [256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 8_388_608],
+    unit: 1.0,
+};

@@ -1,217 +1,232 @@
-//! The handle of one route's metrics: every child that it can need, resolved once, so that recording an exchange is a
-//! few atomic operations.
+//! The metrics of one route: plain counters, so that recording an exchange is a few additions without a lock, and a route
+//! takes a few KiB of memory. Labels are written only when the metrics are read.
 //!
-//! The usual combinations of verdict and reason are resolved when the configuration is loaded. This also creates their
-//! series with the value 0, which an alert on `increase` needs. The rare ones (report mode, acknowledged replays) are
-//! resolved when they are first used. Every outcome is counted.
+//! The usual combinations of verdict and reason have a series with the value 0 from the start, which an alert on
+//! `increase` needs. The rare ones (report mode, acknowledged replays) have a series from their first use on. Every
+//! outcome is counted.
 
-use super::route_families::RouteFamilies;
-use crate::outcome::{Outcome, Rejection, Repeat, StoreReason, Verdict};
+use super::exposition::Exposition;
+use super::histogram::Histogram;
+use super::route_families::{
+    AGE, AGE_BOUNDS, AGE_BUCKETS, BODY, BODY_BOUNDS, BODY_BUCKETS, DURATION, EXCHANGE_BOUNDS, EXCHANGE_BUCKETS,
+    REQUESTS, RESPONSES, SECRETS, UPSTREAM_DURATION, VERIFICATION, VERIFICATION_BOUNDS, VERIFICATION_BUCKETS,
+};
+use crate::outcome::{FailureSide, Outcome, Rejection, Repeat, StoreReason, Verdict};
 use hyper::StatusCode;
-use prometheus::{Histogram, IntCounter};
 use std::array::from_fn;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-/// The handle of one route. Cheap to clone, and clones count together. The compiled route owns one.
+/// The metrics of one route. Cheap to clone, and clones count together. The compiled route owns one.
 #[derive(Clone)]
-pub struct RouteMetrics(Arc<Inner>);
+pub struct RouteMetrics {
+    counters: Arc<Counters>,
+    /// Name of each secret, and the requests that it verified.
+    secrets: Arc<[(String, Arc<AtomicU64>)]>,
+}
 
-struct Inner {
+struct Counters {
+    /// The `route` label; empty for requests without a route.
     name: String,
-    families: RouteFamilies,
-    requests: [OnceLock<IntCounter>; VERDICTS],
-    duration: [OnceLock<Histogram>; VERDICT_LABELS.len()],
-    verification: OnceLock<Histogram>,
-    age: OnceLock<Histogram>,
-    secrets: Vec<(String, IntCounter)>,
-    body: OnceLock<Histogram>,
-    responses: [OnceLock<IntCounter>; CODE_CLASSES.len()],
-    upstream_duration: OnceLock<Histogram>,
+    requests: [AtomicU64; VERDICTS],
+    duration: [Histogram<EXCHANGE_BOUNDS>; VERDICT_LABELS.len()],
+    verification: Histogram<VERIFICATION_BOUNDS>,
+    age: Histogram<AGE_BOUNDS>,
+    body: Histogram<BODY_BOUNDS>,
+    responses: [AtomicU64; CODE_CLASSES.len()],
+    upstream_duration: Histogram<EXCHANGE_BOUNDS>,
 }
 
 impl RouteMetrics {
-    /// Resolves what a route with a working upstream and an ordinary sender needs.
-    pub(super) fn resolve(families: &RouteFamilies, name: &str, secrets: &[String]) -> Self {
-        let resolved = Self::empty(families, name, secrets);
-        let inner = &resolved.0;
-        inner.requests(Verdict::Forwarded);
-        for rejection in Rejection::ALL.into_iter().filter(|r| *r != Rejection::NoRoute) {
-            inner.requests(Verdict::Refused(rejection));
-        }
-        for verdict in [
-            Verdict::Forwarded,
-            Verdict::Refused(Rejection::SignatureMissing),
-            Verdict::Refused(Rejection::UpstreamTimeout),
-        ] {
-            inner.duration(verdict);
-        }
-        for class in ["2xx", "3xx", "4xx", "5xx"] {
-            inner.responses(class);
-        }
-        inner.verification();
-        inner.age();
-        inner.body();
-        inner.upstream_duration();
-        resolved
+    /// The metrics of a route that has counted nothing. With an empty `name` those of requests without a route.
+    pub(super) fn new(name: &str, secrets: &[String]) -> Self {
+        let counters = Counters {
+            name: name.to_owned(),
+            requests: from_fn(|_| AtomicU64::new(0)),
+            duration: from_fn(|_| Histogram::default()),
+            verification: Histogram::default(),
+            age: Histogram::default(),
+            body: Histogram::default(),
+            responses: from_fn(|_| AtomicU64::new(0)),
+            upstream_duration: Histogram::default(),
+        };
+        let empty = Self {
+            counters: Arc::new(counters),
+            secrets: Arc::default(),
+        };
+        empty.with_secrets(secrets)
     }
 
-    /// The handle for requests without a route: its route label is empty, and only `no_route` is resolved.
-    pub(super) fn unrouted(families: &RouteFamilies) -> Self {
-        let unrouted = Self::empty(families, "", &[]);
-        unrouted.0.requests(Verdict::Refused(Rejection::NoRoute));
-        unrouted
-    }
-
-    /// Counts one exchange. It takes no lock, except at the first use of a rare combination.
-    pub fn record(&self, outcome: &Outcome) {
-        let inner = &*self.0;
-        if let Some(counter) = inner.requests(outcome.verdict) {
-            counter.inc();
-        }
-        if let Some(histogram) = inner.duration(outcome.verdict) {
-            histogram.observe(outcome.duration.as_secs_f64());
-        }
-        if let Some(duration) = outcome.verification_duration {
-            inner.verification().observe(duration.as_secs_f64());
-        }
-        if let Some(age) = outcome.signature_age_seconds {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "ages beyond 2^53 s are all in the last bucket"
-            )]
-            inner.age().observe(age as f64);
-        }
-        if let Some((_, counter)) = outcome.secret.and_then(|index| inner.secrets.get(index)) {
-            counter.inc();
-        }
-        if body_was_read(outcome) {
-            #[expect(clippy::cast_precision_loss, reason = "bodies are far below 2^53 bytes")]
-            inner.body().observe(outcome.body_bytes as f64);
-        }
-        if let Some(status) = outcome.upstream_status
-            && let Some(counter) = inner.responses(code_class(status))
-        {
-            counter.inc();
-        }
-        if let Some(duration) = outcome.upstream_duration {
-            inner.upstream_duration().observe(duration.as_secs_f64());
+    /// The same route with these secrets. It goes on with its counts; those of secrets that it no longer has end.
+    pub(super) fn with_secrets(&self, secrets: &[String]) -> Self {
+        let counter = |secret: &String| {
+            let known = self.secrets.iter().find(|(name, _)| name == secret);
+            (
+                secret.clone(),
+                known.map(|(_, counter)| counter.clone()).unwrap_or_default(),
+            )
+        };
+        Self {
+            counters: self.counters.clone(),
+            secrets: secrets.iter().map(counter).collect(),
         }
     }
 
     /// Whether the route has exactly these secrets, in this order.
     pub(super) fn has_secrets(&self, names: &[String]) -> bool {
-        self.0.secrets.iter().map(|(name, _)| name).eq(names)
+        self.secrets.iter().map(|(name, _)| name).eq(names)
     }
 
-    /// Removes the series of secrets that are not in `names`.
-    pub(super) fn remove_secrets_except(&self, names: &[String]) {
-        for (secret, _) in self.0.secrets.iter().filter(|(name, _)| !names.contains(name)) {
-            let _ = self
-                .0
-                .families
-                .secrets
-                .remove_label_values(&[self.0.name.as_str(), secret]);
+    /// Counts one exchange. It takes no lock.
+    pub fn record(&self, outcome: &Outcome) {
+        let counters = &*self.counters;
+        count(&counters.requests, verdict_index(outcome.verdict));
+        if let Some(histogram) = counters.duration.get(label_index(outcome.verdict)) {
+            histogram.observe(nanoseconds(outcome.duration), &EXCHANGE_BUCKETS);
         }
-    }
-
-    /// Removes every series of this route. The library returns an error for a series that does not exist; it is
-    /// ignored.
-    pub(super) fn remove(&self) {
-        let Inner { name, families, .. } = &*self.0;
-        let name = name.as_str();
-        for verdict in verdicts() {
-            let _ = families
-                .requests
-                .remove_label_values(&[name, verdict.label(), verdict.reason()]);
+        if let Some(duration) = outcome.verification_duration {
+            let duration = nanoseconds(duration);
+            counters.verification.observe(duration, &VERIFICATION_BUCKETS);
         }
-        for verdict in VERDICT_LABELS {
-            let _ = families.duration.remove_label_values(&[name, verdict]);
+        if let Some(age) = outcome.signature_age_seconds {
+            counters.age.observe(age, &AGE_BUCKETS);
         }
-        for class in CODE_CLASSES {
-            let _ = families.responses.remove_label_values(&[name, class]);
+        if let Some((_, matches)) = outcome.secret.and_then(|index| self.secrets.get(index)) {
+            matches.fetch_add(1, Ordering::Relaxed);
         }
-        self.remove_secrets_except(&[]);
-        for family in [
-            &families.verification,
-            &families.age,
-            &families.body,
-            &families.upstream_duration,
-        ] {
-            let _ = family.remove_label_values(&[name]);
+        if body_was_read(outcome) {
+            let bytes = i64::try_from(outcome.body_bytes).unwrap_or(i64::MAX);
+            counters.body.observe(bytes, &BODY_BUCKETS);
+        }
+        if let Some(status) = outcome.upstream_status {
+            count(&counters.responses, class_index(status));
+        }
+        if let Some(duration) = outcome.upstream_duration {
+            let duration = nanoseconds(duration);
+            counters.upstream_duration.observe(duration, &EXCHANGE_BUCKETS);
         }
     }
 
-    fn empty(families: &RouteFamilies, name: &str, secrets: &[String]) -> Self {
-        let matches = |secret: &String| (secret.clone(), families.secrets.with_label_values(&[name, secret]));
-        Self(Arc::new(Inner {
-            name: name.to_owned(),
-            families: families.clone(),
-            requests: from_fn(|_| OnceLock::new()),
-            duration: from_fn(|_| OnceLock::new()),
-            verification: OnceLock::new(),
-            age: OnceLock::new(),
-            secrets: secrets.iter().map(matches).collect(),
-            body: OnceLock::new(),
-            responses: from_fn(|_| OnceLock::new()),
-            upstream_duration: OnceLock::new(),
-        }))
+    /// Whether a request of this route was counted.
+    pub(super) fn is_used(&self) -> bool {
+        let mut requests = self.counters.requests.iter();
+        requests.any(|requests| requests.load(Ordering::Relaxed) > 0)
     }
+
+    /// Every verdict with the number of its requests.
+    pub(super) fn requests(&self) -> impl Iterator<Item = (Verdict, u64)> {
+        let counts = self.counters.requests.iter().map(|count| count.load(Ordering::Relaxed));
+        verdicts().zip(counts)
+    }
+
+    /// Whether this is a route, and not the requests without one.
+    pub(super) fn is_route(&self) -> bool {
+        !self.counters.name.is_empty()
+    }
+}
+
+/// Writes the series of all `routes`.
+///
+/// # Errors
+/// `Break`: nobody reads the text any more.
+pub(super) fn write(out: &mut Exposition<'_>, routes: &[RouteMetrics]) -> ControlFlow<()> {
+    let each = || {
+        routes
+            .iter()
+            .map(|route| (route, &*route.counters, &*route.counters.name))
+    };
+    out.family(REQUESTS);
+    for (route, _, name) in each() {
+        for (verdict, count) in route.requests() {
+            if count > 0 || is_usual(verdict, route.is_route()) {
+                let labels = [
+                    ("reason", verdict.reason()),
+                    ("route", name),
+                    ("verdict", verdict.label()),
+                ];
+                out.series(REQUESTS, "", &labels, count)?;
+            }
+        }
+    }
+    out.family(DURATION);
+    for (route, counters, name) in each() {
+        for (label, histogram) in VERDICT_LABELS.iter().zip(&counters.duration) {
+            let is_usual = route.is_route() && ["forwarded", "rejected", "failed"].contains(label);
+            if is_usual || !histogram.is_empty() {
+                let labels = [("route", name), ("verdict", label)];
+                histogram.write(out, DURATION, &labels, &EXCHANGE_BUCKETS)?;
+            }
+        }
+    }
+    let with_route = || each().filter(|(route, ..)| route.is_route());
+    out.family(VERIFICATION);
+    for (_, counters, name) in with_route() {
+        let labels = [("route", name)];
+        counters
+            .verification
+            .write(out, VERIFICATION, &labels, &VERIFICATION_BUCKETS)?;
+    }
+    out.family(AGE);
+    for (_, counters, name) in with_route() {
+        counters.age.write(out, AGE, &[("route", name)], &AGE_BUCKETS)?;
+    }
+    out.family(SECRETS);
+    for (route, _, name) in with_route() {
+        for (secret, matches) in &*route.secrets {
+            let labels = [("route", name), ("secret", secret)];
+            out.series(SECRETS, "", &labels, matches.load(Ordering::Relaxed))?;
+        }
+    }
+    out.family(BODY);
+    for (_, counters, name) in with_route() {
+        counters.body.write(out, BODY, &[("route", name)], &BODY_BUCKETS)?;
+    }
+    out.family(RESPONSES);
+    for (_, counters, name) in with_route() {
+        for (class, responses) in CODE_CLASSES.iter().zip(&counters.responses) {
+            let count = responses.load(Ordering::Relaxed);
+            if count > 0 || *class != "1xx" {
+                let labels = [("code_class", *class), ("route", name)];
+                out.series(RESPONSES, "", &labels, count)?;
+            }
+        }
+    }
+    out.family(UPSTREAM_DURATION);
+    for (_, counters, name) in with_route() {
+        let labels = [("route", name)];
+        counters
+            .upstream_duration
+            .write(out, UPSTREAM_DURATION, &labels, &EXCHANGE_BUCKETS)?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// Whether the verdict has a series before it is counted first: what a route with a working upstream and an ordinary
+/// sender needs, or the only refusal of requests without a route.
+fn is_usual(verdict: Verdict, is_route: bool) -> bool {
+    match verdict {
+        Verdict::Forwarded => is_route,
+        Verdict::Refused(rejection) => is_route != (rejection == Rejection::NoRoute),
+        Verdict::Challenge | Verdict::Acknowledged(_) | Verdict::Stored(_) | Verdict::Reported(_) => false,
+    }
+}
+
+fn count(counters: &[AtomicU64], index: usize) {
+    if let Some(counter) = counters.get(index) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn nanoseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 impl fmt::Debug for RouteMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RouteMetrics").field(&self.0.name).finish()
-    }
-}
-
-impl Inner {
-    fn requests(&self, verdict: Verdict) -> Option<&IntCounter> {
-        let resolve = || {
-            self.families
-                .requests
-                .with_label_values(&[&*self.name, verdict.label(), verdict.reason()])
-        };
-        self.requests
-            .get(verdict_index(verdict))
-            .map(|slot| slot.get_or_init(resolve))
-    }
-
-    fn duration(&self, verdict: Verdict) -> Option<&Histogram> {
-        let label = verdict.label();
-        let slot = VERDICT_LABELS
-            .iter()
-            .position(|known| *known == label)
-            .and_then(|i| self.duration.get(i));
-        slot.map(|slot| slot.get_or_init(|| self.families.duration.with_label_values(&[&*self.name, label])))
-    }
-
-    fn responses(&self, class: &'static str) -> Option<&IntCounter> {
-        let slot = CODE_CLASSES
-            .iter()
-            .position(|known| *known == class)
-            .and_then(|i| self.responses.get(i));
-        slot.map(|slot| slot.get_or_init(|| self.families.responses.with_label_values(&[&*self.name, class])))
-    }
-
-    fn verification(&self) -> &Histogram {
-        self.verification
-            .get_or_init(|| self.families.verification.with_label_values(&[&self.name]))
-    }
-
-    fn age(&self) -> &Histogram {
-        self.age
-            .get_or_init(|| self.families.age.with_label_values(&[&self.name]))
-    }
-
-    fn body(&self) -> &Histogram {
-        self.body
-            .get_or_init(|| self.families.body.with_label_values(&[&self.name]))
-    }
-
-    fn upstream_duration(&self) -> &Histogram {
-        self.upstream_duration
-            .get_or_init(|| self.families.upstream_duration.with_label_values(&[&self.name]))
+        f.debug_tuple("RouteMetrics").field(&self.counters.name).finish()
     }
 }
 
@@ -225,13 +240,28 @@ const fn body_was_read(outcome: &Outcome) -> bool {
         )
 }
 
-const fn code_class(status: StatusCode) -> &'static str {
+const fn class_index(status: StatusCode) -> usize {
     match status.as_u16() {
-        0..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        500.. => "5xx",
+        0..=199 => 0,
+        200..=299 => 1,
+        300..=399 => 2,
+        400..=499 => 3,
+        500.. => 4,
+    }
+}
+
+/// The index of a verdict's label in [`VERDICT_LABELS`].
+const fn label_index(verdict: Verdict) -> usize {
+    match verdict {
+        Verdict::Stored(_) => 0,
+        Verdict::Forwarded => 1,
+        Verdict::Acknowledged(_) => 2,
+        Verdict::Challenge => 3,
+        Verdict::Reported(_) => 4,
+        Verdict::Refused(rejection) => match rejection.failure_side() {
+            FailureSide::Sender => 5,
+            FailureSide::Delivery => 6,
+        },
     }
 }
 
@@ -286,7 +316,7 @@ mod tests {
         assert_eq!(all.len(), VERDICTS);
         for (index, verdict) in all.iter().enumerate() {
             assert_eq!(verdict_index(*verdict), index);
-            assert!(VERDICT_LABELS.contains(&verdict.label()), "{verdict:?}");
+            assert_eq!(VERDICT_LABELS[label_index(*verdict)], verdict.label(), "{verdict:?}");
         }
         let labels: HashSet<_> = all.iter().map(|v| v.label()).collect();
         assert_eq!(labels, VERDICT_LABELS.into());

@@ -8,7 +8,7 @@ use crate::outcome::{Outcome, Rejection, Verdict};
 use hyper::StatusCode;
 use std::time::Duration;
 
-fn outcome(verdict: Verdict) -> Outcome {
+pub(super) fn outcome(verdict: Verdict) -> Outcome {
     Outcome {
         verdict,
         received_unix_ms: 1_700_000_000_000,

@@ -4,22 +4,23 @@
 //! the label set must not grow with them. The health of a server as one route sees it (up, ejected) also has a route
 //! label; connections and events are counted for the server alone.
 
-use super::registration::{counters, gauges};
-use prometheus::{IntCounterVec, IntGaugeVec, Registry};
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use super::exposition::{Exposition, Family, Kind};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The families with an `upstream` label.
+/// What the last sample showed, and what all samples have counted.
+#[derive(Default)]
 pub(super) struct UpstreamFamilies {
-    up: IntGaugeVec,
-    endpoints: IntGaugeVec,
-    connections: IntGaugeVec,
-    ejections: IntCounterVec,
-    passed_on: IntCounterVec,
-    checks: IntCounterVec,
-    lookups: IntCounterVec,
-    /// Route and upstream of every series that exists.
-    shown: Mutex<BTreeSet<(String, String)>>,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Clone, Default)]
+struct Shown {
+    /// The last samples, by route and server.
+    samples: Arc<BTreeMap<(String, String), [usize; 5]>>,
+    /// Counts of each server since it was first sampled, with the connections of the last sample.
+    servers: BTreeMap<String, UpstreamCounts>,
 }
 
 /// The health of one route's server, and what was counted since the last sample.
@@ -56,130 +57,130 @@ pub struct UpstreamCounts {
 const STATES: [&str; 5] = ["up", "failing", "ejected", "unhealthy", "draining"];
 const RESULTS: [&str; 2] = ["ok", "failed"];
 
-impl UpstreamFamilies {
-    pub(super) fn register(r: &Registry) -> Self {
-        Self {
-            up: gauges(
-                r,
-                "upstream_up",
-                "1 when the upstream takes requests: reached at the last attempt, not ejected, health checks passed.",
-                &["route", "upstream"],
-            ),
-            endpoints: gauges(
-                r,
-                "upstream_endpoints",
-                "Addresses of the upstream by state: up, failing (used although the last attempt failed), ejected, unhealthy, draining.",
-                &["route", "upstream", "state"],
-            ),
-            connections: gauges(
-                r,
-                "upstream_connections",
-                "Connections to the upstream: idle in the pool, or active with a request.",
-                &["upstream", "state"],
-            ),
-            ejections: counters(
-                r,
-                "upstream_ejections_total",
-                "Times that an address of the upstream was ejected because of consecutive failures.",
-                &["upstream"],
-            ),
-            passed_on: counters(
-                r,
-                "upstream_passed_on_total",
-                "Requests of which no byte could be sent to the upstream, and which went to another.",
-                &["upstream"],
-            ),
-            checks: counters(
-                r,
-                "upstream_health_checks_total",
-                "Health checks by result.",
-                &["upstream", "result"],
-            ),
-            lookups: counters(
-                r,
-                "upstream_lookups_total",
-                "Look-ups of the upstream's name by result.",
-                &["upstream", "result"],
-            ),
-            shown: Mutex::default(),
-        }
-    }
+const UP: Family = Family {
+    name: "upstream_up",
+    kind: Kind::Gauge,
+    help: "1 when the upstream takes requests: reached at the last attempt, not ejected, health checks passed.",
+};
+const ENDPOINTS: Family = Family {
+    name: "upstream_endpoints",
+    kind: Kind::Gauge,
+    help: "Addresses of the upstream by state: up, failing (used although the last attempt failed), ejected, unhealthy, draining.",
+};
+const CONNECTIONS: Family = Family {
+    name: "upstream_connections",
+    kind: Kind::Gauge,
+    help: "Connections to the upstream: idle in the pool, or active with a request.",
+};
+const EJECTIONS: Family = Family {
+    name: "upstream_ejections_total",
+    kind: Kind::Counter,
+    help: "Times that an address of the upstream was ejected because of consecutive failures.",
+};
+const PASSED_ON: Family = Family {
+    name: "upstream_passed_on_total",
+    kind: Kind::Counter,
+    help: "Requests of which no byte could be sent to the upstream, and which went to another.",
+};
+const CHECKS: Family = Family {
+    name: "upstream_health_checks_total",
+    kind: Kind::Counter,
+    help: "Health checks by result.",
+};
+const LOOKUPS: Family = Family {
+    name: "upstream_lookups_total",
+    kind: Kind::Counter,
+    help: "Look-ups of the upstream's name by result.",
+};
 
-    /// Sets the series of these servers and removes the series of all others.
+impl UpstreamFamilies {
+    /// Shows these servers from now on, and no others. Adds what they have counted.
     pub(super) fn show(&self, samples: &[UpstreamSample]) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let now: BTreeSet<_> = samples
-            .iter()
-            .map(|sample| (sample.route.clone(), sample.upstream.clone()))
-            .collect();
-        let used: BTreeSet<_> = now.iter().map(|(_, upstream)| upstream).collect();
-        for (route, upstream) in shown.difference(&now) {
-            self.remove(route, upstream, used.contains(upstream));
-        }
-        *shown = now;
-        // Two routes may have different upstreams with the same server.
-        let mut connections = std::collections::BTreeMap::new();
+        let mut before = std::mem::take(&mut shown.servers);
         for sample in samples {
-            self.show_state(sample);
+            let server = shown
+                .servers
+                .entry(sample.upstream.clone())
+                .or_insert_with(|| UpstreamCounts {
+                    idle: 0,
+                    active: 0,
+                    ..before.remove(&sample.upstream).unwrap_or_default()
+                });
             if let Some(counts) = &sample.counts {
-                let sum: &mut (usize, usize) = connections.entry(&*sample.upstream).or_default();
-                sum.0 += counts.idle;
-                sum.1 += counts.active;
-                self.count(&sample.upstream, counts);
+                server.add(counts);
             }
         }
-        for (upstream, (idle, active)) in connections {
-            for (state, count) in [("idle", idle), ("active", active)] {
-                self.connections.with_label_values(&[upstream, state]).set(gauge(count));
+        let states = samples
+            .iter()
+            .map(|sample| ((sample.route.clone(), sample.upstream.clone()), sample.endpoints));
+        shown.samples = Arc::new(states.collect());
+    }
+
+    /// Writes the series.
+    ///
+    /// # Errors
+    /// `Break`: nobody reads the text any more.
+    pub(super) fn write(&self, out: &mut Exposition<'_>) -> ControlFlow<()> {
+        // A slow reader must not hold the lock.
+        let Shown { samples, servers } = self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if samples.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        out.family(UP);
+        for ((route, upstream), [up, ..]) in &*samples {
+            let labels = [("route", &**route), ("upstream", upstream)];
+            out.series(UP, "", &labels, u8::from(*up > 0))?;
+        }
+        out.family(ENDPOINTS);
+        for ((route, upstream), endpoints) in &*samples {
+            for (state, count) in STATES.into_iter().zip(endpoints) {
+                let labels = [("route", &**route), ("state", state), ("upstream", upstream)];
+                out.series(ENDPOINTS, "", &labels, count)?;
             }
         }
-    }
-
-    fn show_state(&self, sample: &UpstreamSample) {
-        let (route, upstream) = (&*sample.route, &*sample.upstream);
-        let [up, ..] = sample.endpoints;
-        self.up.with_label_values(&[route, upstream]).set(i64::from(up > 0));
-        for (state, count) in STATES.into_iter().zip(sample.endpoints) {
-            self.endpoints
-                .with_label_values(&[route, upstream, state])
-                .set(gauge(count));
-        }
-    }
-
-    fn count(&self, upstream: &str, counts: &UpstreamCounts) {
-        self.ejections.with_label_values(&[upstream]).inc_by(counts.ejections);
-        self.passed_on.with_label_values(&[upstream]).inc_by(counts.passed_on);
-        for (family, counts) in [(&self.checks, counts.checks), (&self.lookups, counts.lookups)] {
-            for (result, count) in RESULTS.into_iter().zip(counts) {
-                family.with_label_values(&[upstream, result]).inc_by(count);
+        out.family(CONNECTIONS);
+        for (upstream, counts) in &servers {
+            for (state, count) in [("active", counts.active), ("idle", counts.idle)] {
+                out.series(CONNECTIONS, "", &[("state", state), ("upstream", upstream)], count)?;
             }
         }
-    }
-
-    /// The library returns an error for a series that does not exist; it is ignored.
-    fn remove(&self, route: &str, upstream: &str, is_used_elsewhere: bool) {
-        let _ = self.up.remove_label_values(&[route, upstream]);
-        for state in STATES {
-            let _ = self.endpoints.remove_label_values(&[route, upstream, state]);
+        type Count = fn(&UpstreamCounts) -> u64;
+        let plain: [(Family, Count); 2] = [
+            (EJECTIONS, |counts| counts.ejections),
+            (PASSED_ON, |counts| counts.passed_on),
+        ];
+        for (family, count) in plain {
+            out.family(family);
+            for (upstream, counts) in &servers {
+                out.series(family, "", &[("upstream", upstream)], count(counts))?;
+            }
         }
-        if is_used_elsewhere {
-            return;
+        type Counts = fn(&UpstreamCounts) -> [u64; 2];
+        let with_result: [(Family, Counts); 2] = [(CHECKS, |counts| counts.checks), (LOOKUPS, |counts| counts.lookups)];
+        for (family, results) in with_result {
+            out.family(family);
+            for (upstream, counts) in &servers {
+                for (result, count) in RESULTS.into_iter().zip(results(counts)) {
+                    out.series(family, "", &[("result", result), ("upstream", upstream)], count)?;
+                }
+            }
         }
-        for state in ["idle", "active"] {
-            let _ = self.connections.remove_label_values(&[upstream, state]);
-        }
-        for family in [&self.ejections, &self.passed_on] {
-            let _ = family.remove_label_values(&[upstream]);
-        }
-        for (family, result) in [&self.checks, &self.lookups]
-            .into_iter()
-            .flat_map(|family| RESULTS.map(|result| (family, result)))
-        {
-            let _ = family.remove_label_values(&[upstream, result]);
-        }
+        ControlFlow::Continue(())
     }
 }
 
-fn gauge(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+impl UpstreamCounts {
+    fn add(&mut self, other: &Self) {
+        // Two routes may have different upstreams with the same server.
+        self.idle += other.idle;
+        self.active += other.active;
+        self.ejections += other.ejections;
+        self.passed_on += other.passed_on;
+        for (sums, counts) in [(&mut self.checks, other.checks), (&mut self.lookups, other.lookups)] {
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+    }
 }
