@@ -19,7 +19,7 @@ pub struct Excerpt {
 }
 
 /// Keys whose values are never secrets. URLs are not among them, because they can contain a password.
-const SHOWN_KEYS: [&str; 50] = [
+const SHOWN_KEYS: [&str; 52] = [
     "address",
     "admin",
     "algorithm",
@@ -62,6 +62,8 @@ const SHOWN_KEYS: [&str; 50] = [
     "path",
     "plaintext",
     "provider",
+    "queue_limit",
+    "queue_timeout",
     "readiness",
     "reject_status",
     "timeout",

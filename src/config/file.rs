@@ -224,6 +224,8 @@ pub(super) struct Upstream {
     pub(super) idle_connections: Option<Count>,
     pub(super) idle_timeout: Option<DurationValue>,
     pub(super) max_connections: Option<Count>,
+    pub(super) queue_limit: Option<Count>,
+    pub(super) queue_timeout: Option<DurationValue>,
     pub(super) resolve_interval: Option<DurationValue>,
     pub(super) ejection: Ejection,
     pub(super) health_check: Option<HealthCheck>,

@@ -342,7 +342,7 @@ impl CompiledRoute {
     #[must_use]
     pub fn lease(&self) -> Duration {
         let upstream = self.upstream.settings();
-        upstream.connect_timeout + upstream.timeout + LEASE_MARGIN
+        upstream.queue_timeout + upstream.connect_timeout + upstream.timeout + LEASE_MARGIN
     }
 
     /// The target of the forwarded request: the raw path and query below the upstream's base path, or the upstream's own

@@ -64,6 +64,12 @@ pub(super) fn sample(snapshot: &Snapshot) -> Vec<UpstreamSample> {
             let counts = || UpstreamCounts {
                 idle: state.idle,
                 active: state.active,
+                waiting: state.waiting,
+                queued: [
+                    counters.queue_served.take(),
+                    counters.queue_timeouts.take(),
+                    counters.queue_full.take(),
+                ],
                 ejections: counters.ejections.take(),
                 passed_on: counters.passed_on.take(),
                 checks: [counters.checks_passed.take(), counters.checks_failed.take()],

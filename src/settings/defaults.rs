@@ -165,6 +165,12 @@ pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// `max_connections` of an upstream: number for each endpoint, over all workers.
 pub const MAX_CONNECTIONS: usize = 1_024;
 
+/// `queue_limit` of an upstream: number for each endpoint, over all workers.
+pub const QUEUE_LIMIT: usize = 1_024;
+
+/// `queue_timeout` of an upstream: a fifth of the time in which Paddle expects the answer.
+pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// `resolve_interval` of an upstream: the time to live of records of CoreDNS's Kubernetes plugin.
 pub const RESOLVE_INTERVAL: Duration = Duration::from_secs(5);
 

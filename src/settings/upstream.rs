@@ -29,6 +29,10 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// Open connections to one endpoint, over all workers.
     pub max_connections: usize,
+    /// Requests that wait for a connection to one endpoint when it has `max_connections`, over all workers.
+    pub queue_limit: usize,
+    /// How long a request waits for one.
+    pub queue_timeout: Duration,
     /// Time between two lookups of a name.
     pub resolve_interval: Duration,
     /// When failed requests eject an endpoint. Without effect if there is only one endpoint.
@@ -206,6 +210,8 @@ impl Serialize for Upstream {
         table.serialize_entry("idle_connections", &self.idle_connections)?;
         table.serialize_entry("idle_timeout", &duration_text(self.idle_timeout))?;
         table.serialize_entry("max_connections", &self.max_connections)?;
+        table.serialize_entry("queue_limit", &self.queue_limit)?;
+        table.serialize_entry("queue_timeout", &duration_text(self.queue_timeout))?;
         table.serialize_entry("resolve_interval", &duration_text(self.resolve_interval))?;
         table.serialize_entry("ejection", &self.ejection)?;
         if let Some(check) = &self.health_check {

@@ -185,6 +185,8 @@ fn sampled_servers_are_counted_and_removed_servers_have_no_series() {
     let counts = UpstreamCounts {
         idle: 3,
         active: 1,
+        waiting: 6,
+        queued: [9, 8, 7],
         ejections: 2,
         passed_on: 5,
         checks: [7, 1],
@@ -201,6 +203,8 @@ fn sampled_servers_are_counted_and_removed_servers_have_no_series() {
         r#"hookgate_upstream_up{route="b",upstream="http://x"} 1"#,
         r#"hookgate_upstream_endpoints{route="b",state="ejected",upstream="http://x"} 2"#,
         r#"hookgate_upstream_connections{state="idle",upstream="http://x"} 3"#,
+        r#"hookgate_upstream_queue_requests{upstream="http://x"} 6"#,
+        r#"hookgate_upstream_queue_total{result="timeout",upstream="http://x"} 16"#,
         r#"hookgate_upstream_ejections_total{upstream="http://x"} 4"#,
         r#"hookgate_upstream_passed_on_total{upstream="http://y"} 5"#,
         r#"hookgate_upstream_health_checks_total{result="ok",upstream="http://x"} 14"#,

@@ -44,6 +44,10 @@ pub struct UpstreamCounts {
     pub idle: usize,
     /// Requests in flight.
     pub active: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// Requests that have waited since the last sample: served, not served in time, not admitted to the full queue.
+    pub queued: [u64; 3],
     /// Endpoints ejected since the last sample, because of consecutive failures.
     pub ejections: u64,
     /// Requests since the last sample that could not be sent to this server and went to another.
@@ -87,6 +91,17 @@ const CHECKS: Family = Family {
     kind: Kind::Counter,
     help: "Health checks by result.",
 };
+const WAITING: Family = Family {
+    name: "upstream_queue_requests",
+    kind: Kind::Gauge,
+    help: "Requests that wait for a connection because the upstream has max_connections.",
+};
+const QUEUED: Family = Family {
+    name: "upstream_queue_total",
+    kind: Kind::Counter,
+    help: "Requests that found max_connections in use, by what became of them: served, timeout, full.",
+};
+const QUEUE_RESULTS: [&str; 3] = ["served", "timeout", "full"];
 const LOOKUPS: Family = Family {
     name: "upstream_lookups_total",
     kind: Kind::Counter,
@@ -105,6 +120,7 @@ impl UpstreamFamilies {
                 .or_insert_with(|| UpstreamCounts {
                     idle: 0,
                     active: 0,
+                    waiting: 0,
                     ..before.remove(&sample.upstream).unwrap_or_default()
                 });
             if let Some(counts) = &sample.counts {
@@ -145,6 +161,16 @@ impl UpstreamFamilies {
                 out.series(CONNECTIONS, "", &[("state", state), ("upstream", upstream)], count)?;
             }
         }
+        out.family(WAITING);
+        for (upstream, counts) in &servers {
+            out.series(WAITING, "", &[("upstream", upstream)], counts.waiting)?;
+        }
+        out.family(QUEUED);
+        for (upstream, counts) in &servers {
+            for (result, count) in QUEUE_RESULTS.into_iter().zip(counts.queued) {
+                out.series(QUEUED, "", &[("result", result), ("upstream", upstream)], count)?;
+            }
+        }
         type Count = fn(&UpstreamCounts) -> u64;
         let plain: [(Family, Count); 2] = [
             (EJECTIONS, |counts| counts.ejections),
@@ -175,6 +201,10 @@ impl UpstreamCounts {
         // Two routes may have different upstreams with the same server.
         self.idle += other.idle;
         self.active += other.active;
+        self.waiting += other.waiting;
+        for (sum, count) in self.queued.iter_mut().zip(other.queued) {
+            *sum += count;
+        }
         self.ejections += other.ejections;
         self.passed_on += other.passed_on;
         for (sums, counts) in [(&mut self.checks, other.checks), (&mut self.lookups, other.lookups)] {

@@ -6,6 +6,9 @@
 //! endpoint that this request has not tried, one is chosen, even if no endpoint is available: refusing the webhook
 //! would be worse.
 
+/// How often a second endpoint is drawn that must differ from the first.
+const REDRAWS: usize = 4;
+
 /// The properties of one endpoint that the choice depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EndpointCandidate {
@@ -29,6 +32,45 @@ impl EndpointCandidate {
     };
 }
 
+/// The weights of all endpoints, for drawing one without looking at the others.
+#[derive(Debug)]
+pub(super) struct Weights {
+    count: usize,
+    /// The sums of the weights up to each endpoint; empty if all weights are equal.
+    sums: Vec<u64>,
+}
+
+impl Weights {
+    pub(super) fn new(weights: impl Iterator<Item = u32> + Clone) -> Self {
+        let count = weights.clone().count();
+        let mut following = weights.clone().skip(1);
+        let is_equal = weights.clone().zip(&mut following).all(|(one, next)| one == next);
+        let add = |sum: &mut u64, weight: u32| {
+            *sum += u64::from(weight);
+            Some(*sum)
+        };
+        Self {
+            count,
+            sums: if is_equal {
+                Vec::new()
+            } else {
+                weights.scan(0, add).collect()
+            },
+        }
+    }
+
+    /// Draws an index, with a probability in proportion to its weight; `None` without endpoints.
+    fn draw(&self, random: u64) -> Option<usize> {
+        match self.sums.last() {
+            None => usize::try_from(random.checked_rem(self.count as u64)?).ok(),
+            Some(total) => {
+                let at = random.checked_rem(*total)?;
+                Some(self.sums.partition_point(|sum| *sum <= at))
+            }
+        }
+    }
+}
+
 /// The endpoint that was chosen for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
@@ -40,17 +82,33 @@ pub(super) struct Choice {
     pub(super) has_alternative: bool,
 }
 
-/// Chooses among `count` endpoints. `candidate` returns the properties of an endpoint by index; it is called several
+/// Chooses among the endpoints of `weights`. `candidate` returns the properties of an endpoint by index; it is called several
 /// times and its results may change in between. Returns `None` when all endpoints are tried.
 ///
 /// When fewer than `panic_below` percent are available, or none is, all are used: the few would be overloaded, and the
 /// cause of the failures may be common to all. When all available endpoints are tried, the unavailable ones are used.
+///
+/// Two available endpoints that are drawn are used without looking at the others, so that a choice costs the same with
+/// two endpoints and with hundreds as long as most are available.
 pub(super) fn choose(
-    count: usize,
+    weights: &Weights,
     candidate: impl Fn(usize) -> EndpointCandidate,
     panic_below: u32,
     mut random: impl FnMut() -> u64,
 ) -> Option<Choice> {
+    let is_usable = |(_, candidate): &(usize, EndpointCandidate)| candidate.is_available && !candidate.is_tried;
+    let drawn = weights.draw(random()).map(|index| (index, candidate(index)));
+    if let Some((first, a)) = drawn.filter(is_usable) {
+        let other = (0..REDRAWS).find_map(|_| weights.draw(random()).filter(|index| *index != first));
+        if let Some((second, b)) = other.map(|index| (index, candidate(index))).filter(is_usable) {
+            return Some(Choice {
+                index: if is_lighter(b, a) { second } else { first },
+                is_available: true,
+                has_alternative: true,
+            });
+        }
+    }
+    let count = weights.count;
     let (mut available, mut untried, mut available_untried) = (0_usize, 0_usize, 0_usize);
     for candidate in (0..count).map(&candidate) {
         available += usize::from(candidate.is_available);
@@ -66,7 +124,10 @@ pub(super) fn choose(
             .map(|index| (index, candidate(index)))
             .filter(|(_, candidate)| is_eligible(candidate))
     };
-    let (first, a) = draw(&eligible(None), random())?;
+    let (first, a) = match drawn.filter(|(_, candidate)| is_eligible(candidate)) {
+        Some(first) => first,
+        None => draw(&eligible(None), random())?,
+    };
     let (index, chosen) = match draw(&eligible(Some(first)), random()) {
         Some((second, b)) if is_lighter(b, a) => (second, b),
         Some(_) | None => (first, a),
@@ -130,7 +191,31 @@ mod tests {
     };
 
     fn pick(candidates: &[EndpointCandidate], panic_below: u32, random: &mut Random) -> Option<Choice> {
-        choose(candidates.len(), |i| candidates[i], panic_below, || random.next())
+        choose(&weights(candidates), |i| candidates[i], panic_below, || random.next())
+    }
+
+    fn weights(candidates: &[EndpointCandidate]) -> Weights {
+        Weights::new(candidates.iter().map(|candidate| candidate.weight))
+    }
+
+    /// A choice looks at two endpoints, however many there are.
+    #[test]
+    fn a_choice_among_available_endpoints_looks_at_two() {
+        for weight in [1, 7] {
+            let mut candidates = vec![IDLE; 10_000];
+            candidates[0].weight = weight;
+            let weights = weights(&candidates);
+            let looks = std::cell::Cell::new(0);
+            let mut random = Random(3);
+            for _ in 0..1_000 {
+                let candidate = |index: usize| {
+                    looks.set(looks.get() + 1);
+                    candidates[index]
+                };
+                choose(&weights, candidate, 30, || random.next()).unwrap();
+            }
+            assert_eq!(looks.get(), 2_000, "weight {weight}");
+        }
     }
 
     /// How often each candidate is chosen in `rounds` choices, without load.
@@ -228,7 +313,8 @@ mod tests {
                 script[at.get() % script.len()]
             };
             let mut random = Random(seed);
-            if let Some(choice) = choose(count, candidate, 30, || random.next()) {
+            let weights = Weights::new(script.iter().cycle().take(count).map(|candidate| candidate.weight));
+            if let Some(choice) = choose(&weights, candidate, 30, || random.next()) {
                 prop_assert!(choice.index < count);
             }
         }

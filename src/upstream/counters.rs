@@ -12,6 +12,12 @@ pub struct ServerCounters {
     pub ejections: Counter,
     /// Requests of which no byte could be sent to this server and which were sent to another endpoint.
     pub passed_on: Counter,
+    /// Requests that waited at `max_connections` and got a connection.
+    pub queue_served: Counter,
+    /// Requests that waited at `max_connections` in vain.
+    pub queue_timeouts: Counter,
+    /// Requests that found the queue full.
+    pub queue_full: Counter,
     /// Health checks that succeeded.
     pub checks_passed: Counter,
     /// Health checks that failed.
@@ -32,6 +38,9 @@ impl ServerCounters {
         Self {
             ejections: Counter(AtomicU64::new(0)),
             passed_on: Counter(AtomicU64::new(0)),
+            queue_served: Counter(AtomicU64::new(0)),
+            queue_timeouts: Counter(AtomicU64::new(0)),
+            queue_full: Counter(AtomicU64::new(0)),
             checks_passed: Counter(AtomicU64::new(0)),
             checks_failed: Counter(AtomicU64::new(0)),
             lookups_passed: Counter(AtomicU64::new(0)),

@@ -12,10 +12,12 @@
 //! | [`forwarding`] | the head of the request that an upstream receives, made from the sender's |
 //! | [`resolve`] | looks up the names of servers in the background |
 //! | [`health_check`] | sends active health checks |
-//! | [`balance`] | chooses an endpoint |
+//! | [`endpoints`] | the endpoints of an upstream, and the choice of one |
+//! | [`balance`] | how an endpoint is chosen |
 //! | [`tried_endpoints`] | the endpoints that one request has tried |
 //! | [`forward_error`] | why a request has no answer |
 //! | [`pool`] | the connections of one endpoint, and one attempt to send a request |
+//! | [`wait_queue`] | the requests that wait for a connection |
 //! | [`connection`] | one HTTP/1.1 connection: writes a request, reads its answer |
 //! | [`message`] | the request as bytes; parses the head of an answer |
 //! | [`endpoint_health`] | which endpoints are ejected after failures, and when they are tried again |
@@ -26,6 +28,7 @@ mod balance;
 mod connection;
 mod counters;
 mod endpoint_health;
+mod endpoints;
 mod forward_error;
 pub mod forwarding;
 mod health_check;
@@ -34,30 +37,25 @@ mod pool;
 mod resolve;
 mod stream;
 mod tried_endpoints;
+mod wait_queue;
 
 use crate::http::message::Response;
 use crate::outcome::Rejection;
 use crate::settings;
 use crate::time::shutdown::ShutdownSignal;
-use arc_swap::ArcSwap;
-use balance::{EndpointCandidate, Random};
 use connection::IncomingBody;
 use counters::ServerCounters;
+use endpoints::Endpoints;
 pub use forward_error::ForwardError;
 use hyper::body::Bytes;
 pub use message::OutgoingRequest;
 use pool::{AttemptError, Endpoint, Lease, Shared, UpstreamServer};
-use std::cell::RefCell;
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tried_endpoints::TriedEndpoints;
-
-/// How often an endpoint is chosen again because another request has just taken the trial of the chosen one.
-const MAX_CHOICES: usize = 4;
 
 /// An upstream with its endpoints.
 pub struct Upstream {
@@ -72,16 +70,6 @@ pub struct Upstream {
     names_looked_up: ShutdownSignal,
     /// Triggered when no new request is sent here; it ends look-ups and health checks.
     retired: ShutdownSignal,
-}
-
-/// The endpoints that requests can be sent to.
-enum Endpoints {
-    /// A single endpoint that never changes.
-    One(Arc<Endpoint>),
-    /// Several endpoints that never change, because every server is configured by address.
-    Fixed(Vec<Arc<Endpoint>>),
-    /// Endpoints that look-ups replace, because at least one server is configured by name.
-    Changing(ArcSwap<Vec<Arc<Endpoint>>>),
 }
 
 /// The present state of one server: numbers of endpoints by state, connections and requests.
@@ -101,6 +89,8 @@ pub struct ServerState {
     pub idle: usize,
     /// Requests in flight.
     pub active: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
 }
 
 impl fmt::Debug for Upstream {
@@ -145,20 +135,10 @@ impl Upstream {
             settings,
         });
         let known = servers.iter().zip(found);
-        let mut endpoints: Vec<_> = known
+        let endpoints = known
             .filter_map(|(server, addresses)| Some(Endpoint::new(&shared, server, addresses?)))
             .collect();
-        let endpoints = match (names, endpoints.pop()) {
-            (0, Some(one)) if endpoints.is_empty() => Endpoints::One(one),
-            (names, last) => {
-                endpoints.extend(last);
-                if names == 0 {
-                    Endpoints::Fixed(endpoints)
-                } else {
-                    Endpoints::Changing(ArcSwap::from_pointee(endpoints))
-                }
-            }
-        };
+        let endpoints = Endpoints::new(endpoints, names > 0);
         let names_looked_up = ShutdownSignal::default();
         if names == 0 {
             names_looked_up.trigger();
@@ -200,7 +180,7 @@ impl Upstream {
                 tokio::spawn(resolve::maintain(self.clone(), server.clone()));
             }
         }
-        self.for_each_endpoint(|endpoint| health_check::start(self, endpoint));
+        self.endpoints.for_each(|endpoint| health_check::start(self, endpoint));
     }
 
     /// Waits until the first look-up of every name has ended, successfully or not.
@@ -211,7 +191,7 @@ impl Upstream {
     /// Ends the background tasks and closes idle connections. Requests in flight continue.
     pub fn retire(&self) {
         self.retired.trigger();
-        self.for_each_endpoint(|endpoint| endpoint.retire());
+        self.endpoints.for_each(|endpoint| endpoint.retire());
     }
 
     /// Sends `request` at `now` and returns the head of the final answer; the body is read from the [`Answer`]. Sets
@@ -219,7 +199,7 @@ impl Upstream {
     ///
     /// # Errors
     /// `UpstreamUnreachable`, `UpstreamReset`, `UpstreamInvalid`, `UpstreamTimeout`, and `Overloaded` when the limit of
-    /// open connections is reached.
+    /// open connections is reached and the queue does not help.
     pub async fn forward(
         &self,
         worker: usize,
@@ -230,19 +210,20 @@ impl Upstream {
         let connect_timeout = self.shared.settings.connect_timeout;
         if let Endpoints::One(endpoint) = &self.endpoints {
             *server = Some(0);
-            let answer = endpoint.attempt(worker, request, now, connect_timeout).await;
+            let answer = endpoint.attempt(worker, request, now, connect_timeout, true).await;
             return answer.map_err(|error| ForwardError::from(&error));
         }
         let deadline = now + connect_timeout;
         let (mut request, mut now) = (request, now);
         let mut tried = TriedEndpoints::default();
         let mut rejection = Rejection::UpstreamUnreachable;
-        while let Some((endpoint, has_alternative)) = self.choose_endpoint(&tried, now) {
+        while let Some((endpoint, has_alternative)) = self.endpoints.choose(&self.shared, &tried, now) {
+            let has_alternative = has_alternative && !tried.is_last();
             let remaining = deadline.saturating_duration_since(now);
             // An endpoint that drops packets must leave time for the other endpoints.
             let timeout = if has_alternative { remaining / 2 } else { remaining };
             *server = Some(endpoint.server.index);
-            match endpoint.attempt(worker, request, now, timeout).await {
+            match endpoint.attempt(worker, request, now, timeout, !has_alternative).await {
                 Ok(response) => return Ok(response),
                 Err(AttemptError::MaybeSent(rejection)) => {
                     return Err(ForwardError {
@@ -254,7 +235,8 @@ impl Upstream {
                     rejection = why;
                     request = unsent;
                     now = Instant::now();
-                    if !has_alternative || !tried.add(endpoint.id) || now >= deadline {
+                    tried.add(endpoint.id);
+                    if !has_alternative || now >= deadline {
                         break;
                     }
                     endpoint.server.counters.passed_on.add(1);
@@ -267,60 +249,17 @@ impl Upstream {
         })
     }
 
-    /// Chooses the endpoint for a request that has already `tried` others. The flag is whether yet another one is left.
-    fn choose_endpoint(&self, tried: &TriedEndpoints, now: Instant) -> Option<(Arc<Endpoint>, bool)> {
-        match &self.endpoints {
-            Endpoints::One(endpoint) => Some((endpoint.clone(), false)),
-            Endpoints::Fixed(endpoints) => self.choose_from(endpoints, tried, now),
-            Endpoints::Changing(endpoints) => self.choose_from(&endpoints.load(), tried, now),
-        }
-    }
-
-    fn choose_from(
-        &self,
-        endpoints: &[Arc<Endpoint>],
-        tried: &TriedEndpoints,
-        now: Instant,
-    ) -> Option<(Arc<Endpoint>, bool)> {
-        thread_local! {
-            // The seed comes from the standard library's random hash keys.
-            static RANDOM: RefCell<Random> = RefCell::new(Random(RandomState::new().hash_one(0)));
-        }
-        let settings = &self.shared.settings;
-        let now_ms = self.shared.milliseconds_since_start(now);
-        let candidate = |index: usize| match endpoints.get(index) {
-            Some(endpoint) => EndpointCandidate {
-                weight: endpoint.server.settings.weight,
-                in_flight: endpoint.active(),
-                is_available: endpoint.health.is_available(now_ms),
-                is_tried: tried.contains(endpoint.id),
-            },
-            None => EndpointCandidate::NONE,
-        };
-        let random = || RANDOM.with_borrow_mut(Random::next);
-        let trial_timeout = settings.connect_timeout.saturating_add(settings.timeout);
-        let mut found = None;
-        for _ in 0..MAX_CHOICES {
-            let choice = balance::choose(endpoints.len(), candidate, settings.ejection.panic_below, random)?;
-            let endpoint = endpoints.get(choice.index)?;
-            found = Some((endpoint, choice.has_alternative));
-            if !choice.is_available || endpoint.health.admit(now_ms, trial_timeout) {
-                break;
-            }
-        }
-        found.map(|(endpoint, has_alternative)| (endpoint.clone(), has_alternative))
-    }
-
     /// Closes the idle connections of `worker` that have reached the idle timeout or that the other side has closed.
     pub fn sweep(&self, worker: usize, now: Instant) {
-        self.for_each_endpoint(|endpoint| endpoint.sweep(worker, now));
+        self.endpoints.for_each(|endpoint| endpoint.sweep(worker, now));
     }
 
     /// Whether the health checks of every endpoint fail. Always false without health checks.
     #[must_use]
     pub fn is_down(&self) -> bool {
         let mut all_unhealthy = true;
-        self.for_each_endpoint(|endpoint| all_unhealthy &= endpoint.health.is_unhealthy());
+        self.endpoints
+            .for_each(|endpoint| all_unhealthy &= endpoint.health.is_unhealthy());
         self.shared.settings.health_check.is_some() && all_unhealthy
     }
 
@@ -328,7 +267,7 @@ impl Upstream {
     pub fn servers(&self) -> impl Iterator<Item = (&str, ServerState, &ServerCounters)> {
         self.servers.iter().map(|server| {
             let mut state = ServerState::default();
-            self.for_each_endpoint(|endpoint| {
+            self.endpoints.for_each(|endpoint| {
                 if endpoint.server.index == server.index {
                     state.add(endpoint);
                 }
@@ -343,14 +282,6 @@ impl Upstream {
             }
             (&*server.name, state, &server.counters)
         })
-    }
-
-    fn for_each_endpoint(&self, mut visit: impl FnMut(&Arc<Endpoint>)) {
-        match &self.endpoints {
-            Endpoints::One(endpoint) => visit(endpoint),
-            Endpoints::Fixed(endpoints) => endpoints.iter().for_each(visit),
-            Endpoints::Changing(endpoints) => endpoints.load().iter().for_each(&mut visit),
-        }
     }
 }
 
@@ -375,6 +306,7 @@ impl ServerState {
         *count += 1;
         self.idle += endpoint.idle();
         self.active += endpoint.active();
+        self.waiting += endpoint.waiting();
     }
 }
 

@@ -10,6 +10,7 @@ use super::counters::ServerCounters;
 use super::endpoint_health::EndpointHealth;
 use super::message::OutgoingRequest;
 use super::stream::UpstreamStream;
+use super::wait_queue::WaitQueue;
 use crate::http::message::Response;
 use crate::outcome::Rejection;
 use crate::settings::{self, Ejection, UpstreamTarget};
@@ -79,8 +80,10 @@ pub(super) struct Endpoint {
     idle: Vec<Mutex<Vec<UpstreamConnection>>>,
     /// Number of connections: idle, in use and being opened.
     open: AtomicUsize,
-    /// Number of requests that have a connection or wait for one.
+    /// Number of requests that have a connection or open one.
     active: AtomicUsize,
+    /// Requests that wait because `open` has reached `max_connections`.
+    queue: WaitQueue<Lease>,
     /// Whether the last request got an answer.
     reached: AtomicBool,
     /// Connections are not reused before this time, in seconds after `Shared::created_at`.
@@ -126,6 +129,7 @@ impl Endpoint {
             idle: (0..shared.workers.max(1)).map(|_| Mutex::default()).collect(),
             open: AtomicUsize::new(0),
             active: AtomicUsize::new(0),
+            queue: WaitQueue::default(),
             reached: AtomicBool::new(true),
             no_reuse_until_seconds: AtomicU64::new(0),
         })
@@ -140,6 +144,11 @@ impl Endpoint {
         self.active.load(Ordering::Relaxed)
     }
 
+    /// Number of requests that wait for a connection.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Number of idle connections.
     pub(super) fn idle(&self) -> usize {
         self.idle.iter().map(|pool| lock(pool).len()).sum()
@@ -151,20 +160,22 @@ impl Endpoint {
     }
 
     /// Sends `request` at `now` and returns the head of the final answer. `connect_timeout` limits the opening of a new
-    /// connection, TLS handshake included.
+    /// connection, TLS handshake included. With `may_wait` the request waits in the queue while there are
+    /// `max_connections`.
     pub(super) async fn attempt(
         self: &Arc<Self>,
         worker: usize,
         request: OutgoingRequest,
         now: Instant,
         connect_timeout: Duration,
+        may_wait: bool,
     ) -> Result<Response<Answer>, AttemptError> {
         let (mut request, mut now) = (request, now);
         loop {
             let (mut lease, is_from_pool) = match self.checkout(worker, now).await {
                 Some(lease) => (lease, true),
-                None => match self.connect(worker, connect_timeout).await {
-                    Ok(lease) => (lease, false),
+                None => match self.connect(worker, connect_timeout, may_wait).await {
+                    Ok(new) => new,
                     Err(rejection) => return Err(AttemptError::NotSent(rejection, request)),
                 },
             };
@@ -319,13 +330,73 @@ impl Endpoint {
         })
     }
 
-    async fn connect(self: &Arc<Self>, worker: usize, connect_timeout: Duration) -> Result<Lease, Rejection> {
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.shared.settings.max_connections && !self.evict() {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(Rejection::Overloaded);
+    /// Counts one more connection in `open`; `false` if there are `max_connections` in use.
+    fn reserve(&self) -> bool {
+        let is_reserved =
+            self.open.fetch_add(1, Ordering::SeqCst) < self.shared.settings.max_connections || self.evict();
+        if !is_reserved {
+            self.open.fetch_sub(1, Ordering::SeqCst);
         }
-        // From here on, dropping the lease decrements `open`.
-        let mut lease = Lease::new(self, worker, None);
+        is_reserved
+    }
+
+    /// Opens a connection. At `max_connections` it waits for one, which may then have been used before (the flag).
+    async fn connect(
+        self: &Arc<Self>,
+        worker: usize,
+        connect_timeout: Duration,
+        may_wait: bool,
+    ) -> Result<(Lease, bool), Rejection> {
+        let lease = if self.reserve() {
+            // From here on, dropping the lease decrements `open`.
+            Lease::new(self, worker, None)
+        } else if may_wait {
+            self.wait_for_lease(worker).await?
+        } else {
+            return Err(Rejection::Overloaded);
+        };
+        if lease.connection.is_some() {
+            return Ok((lease, true));
+        }
+        Ok((self.open(lease, connect_timeout).await?, false))
+    }
+
+    /// Waits in the queue until another request has finished, at most for the queue's timeout.
+    async fn wait_for_lease(self: &Arc<Self>, worker: usize) -> Result<Lease, Rejection> {
+        let settings = &self.shared.settings;
+        let counters = &self.server.counters;
+        let Some(lease) = self.queue.push(worker, settings.queue_limit) else {
+            counters.queue_full.add(1);
+            return Err(Rejection::Overloaded);
+        };
+        // A connection may have ended just before the request was in the queue.
+        self.serve_queue();
+        match timeout(settings.queue_timeout, lease).await {
+            Ok(Ok(mut lease)) => {
+                counters.queue_served.add(1);
+                lease.worker = worker;
+                Ok(lease)
+            }
+            Ok(Err(_)) | Err(_) => {
+                counters.queue_timeouts.add(1);
+                Err(Rejection::Overloaded)
+            }
+        }
+    }
+
+    /// Gives the first requests of the queue the right to open connections, as long as there may be more.
+    fn serve_queue(self: &Arc<Self>) {
+        while !self.queue.is_empty() && self.reserve() {
+            // The worker of the waiting request is set by itself.
+            let lease = Lease::new(self, 0, None);
+            match self.queue.pop() {
+                Some(waiter) => drop(waiter.send(lease)),
+                None => return,
+            }
+        }
+    }
+
+    async fn open(self: &Arc<Self>, mut lease: Lease, connect_timeout: Duration) -> Result<Lease, Rejection> {
         let stream = match timeout(connect_timeout, self.open_stream()).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -378,12 +449,21 @@ impl Lease {
         };
         let mut pool = lock(pool);
         // Checked under the lock: `retire` triggers the signal first and empties the pool afterwards.
-        if pool.len() < endpoint.shared.settings.idle_connections
-            && !endpoint.is_reuse_disabled(now)
-            && !endpoint.retired.is_triggered()
-        {
+        let is_reusable = !endpoint.is_reuse_disabled(now) && !endpoint.retired.is_triggered();
+        if is_reusable && !endpoint.queue.is_empty() {
+            drop(pool);
+            if let Some(waiter) = endpoint.queue.pop_for(self.worker) {
+                self.connection = Some(connection);
+                let _ = waiter.send(self);
+            }
+            return;
+        }
+        if is_reusable && pool.len() < endpoint.shared.settings.idle_connections {
             pool.push(connection);
+            drop(pool);
             self.is_pooled = true;
+            // A request may have come into the queue meanwhile.
+            endpoint.serve_queue();
         }
     }
 }
@@ -392,7 +472,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.endpoint.active.fetch_sub(1, Ordering::Relaxed);
         if !self.is_pooled {
-            self.endpoint.open.fetch_sub(1, Ordering::Relaxed);
+            self.endpoint.open.fetch_sub(1, Ordering::SeqCst);
+            self.endpoint.serve_queue();
         }
     }
 }

@@ -4,8 +4,9 @@
 //! to live. All addresses that it returns become endpoints. A look-up that fails changes nothing. Look-ups run on
 //! threads of their own, because the system's resolver cannot be interrupted and must not delay the end of the process.
 
+use super::endpoints::{EndpointList, Endpoints};
 use super::pool::{Endpoint, UpstreamServer};
-use super::{Endpoints, Upstream, health_check};
+use super::{Upstream, health_check};
 use crate::settings::UpstreamTarget;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
@@ -107,6 +108,7 @@ impl Upstream {
         let mut draining_endpoints = self.draining_endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let current = endpoints.load_full();
         let (own, others): (Vec<_>, Vec<_>) = current
+            .endpoints
             .iter()
             .cloned()
             .partition(|endpoint| endpoint.server.index == server.index);
@@ -126,7 +128,7 @@ impl Upstream {
             "the addresses of the upstream's name have changed"
         );
         let next = others.into_iter().chain(kept).chain(new.iter().cloned()).collect();
-        endpoints.store(Arc::new(next));
+        endpoints.store(Arc::new(EndpointList::new(next)));
         draining_endpoints.retain(|endpoint| endpoint.strong_count() > 0);
         draining_endpoints.extend(gone.iter().map(Arc::downgrade));
         drop(draining_endpoints);

@@ -15,12 +15,16 @@ impl TriedEndpoints {
         self.ids.iter().take(self.count).any(|tried| *tried == id)
     }
 
-    /// Adds an endpoint. Returns whether another attempt may follow.
-    pub(super) fn add(&mut self, id: u64) -> bool {
+    /// Adds an endpoint.
+    pub(super) fn add(&mut self, id: u64) {
         if let Some(slot) = self.ids.get_mut(self.count) {
             *slot = id;
             self.count += 1;
         }
-        self.count < MAX_ATTEMPTS
+    }
+
+    /// Whether no other attempt may follow the next one.
+    pub(super) fn is_last(&self) -> bool {
+        self.count + 1 >= MAX_ATTEMPTS
     }
 }

@@ -172,6 +172,18 @@ impl Resolver<'_> {
                 1,
                 1_000_000,
             ),
+            queue_limit: self.count(
+                &format!("{key}.queue_limit"),
+                table.queue_limit,
+                defaults::QUEUE_LIMIT,
+                0,
+                1_000_000,
+            ),
+            queue_timeout: self.timeout(
+                &format!("{key}.queue_timeout"),
+                table.queue_timeout,
+                defaults::QUEUE_TIMEOUT,
+            ),
             resolve_interval: self.interval(
                 &format!("{key}.resolve_interval"),
                 table.resolve_interval,

@@ -219,6 +219,8 @@ timeout = "4s"
 idle_connections = 0
 idle_timeout = "1m"
 max_connections = 9
+queue_limit = 3
+queue_timeout = "200ms"
 headers = { X-Gateway-Token = { env = "TOKEN" }, X-Plain = "yes" }
 
 [[route]]
@@ -245,7 +247,7 @@ path = "/a/*"
 provider = "paddle"
 secrets = { env = "PADDLE_WEBHOOK_SECRET" }
 tolerance = "unlimited"
-upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout = "4s", idle_connections = 0, idle_timeout = "60s", max_connections = 9, headers = { x-gateway-token = { env = "TOKEN" }, x-plain = "yes" } }
+upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout = "4s", idle_connections = 0, idle_timeout = "60s", max_connections = 9, queue_limit = 3, queue_timeout = "200ms", headers = { x-gateway-token = { env = "TOKEN" }, x-plain = "yes" } }
 "#,
     )
     .variable("TOKEN", "token of the gateway");
@@ -330,6 +332,10 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
         (Duration::from_millis(100), seconds(4), seconds(60))
     );
     assert_eq!((upstream.idle_connections, upstream.max_connections), (0, 9));
+    assert_eq!(
+        (upstream.queue_limit, upstream.queue_timeout),
+        (3, Duration::from_millis(200))
+    );
     let headers: Vec<(&str, &[u8])> = upstream
         .headers
         .iter()

@@ -246,3 +246,28 @@ fn an_outage_is_probed_by_one_attempt_at_a_time() {
     assert_eq!(count(&gateway, "dead"), 0.0);
     wait_for_bodies(&upstream, 40);
 }
+
+/// A request that leaves the queue at `max_connections` unserved is stored.
+#[test]
+fn a_request_that_waited_in_vain_for_a_connection_is_stored() {
+    let gate = Gate::default();
+    let wait = gate.clone();
+    let upstream = Upstream::new(move |_, connection| {
+        wait.pass();
+        connection.send(&ok())
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let setup = setup(&upstream.url(), directory.path(), "failover", "")
+        .upstream("max_connections = 1, queue_timeout = \"50ms\"");
+    let gateway = opened(setup.start());
+    let mut first = gateway.connect();
+    first.send(&webhook("evt_first", 0).bytes());
+    upstream.wait_for(1);
+    assert_eq!(gateway.exchange(&webhook("evt_second", 0).bytes()).status, 200);
+    assert_eq!(count(&gateway, "delivered"), 0.0);
+    gateway.wait_for_metric("hookgate_inbox_stored_total", &[("reason", "unreachable")], 1.0);
+    gate.open();
+    assert_eq!(first.response().status, 200);
+    wait_for(&gateway, "delivered", 1.0);
+    wait_for_bodies(&upstream, 2);
+}

@@ -5,6 +5,7 @@ mod changing;
 mod failing;
 mod health;
 mod names;
+mod queue;
 
 use crate::support::upstream::answer;
 use crate::support::{Gateway, Setup, Upstream, Webhook};
