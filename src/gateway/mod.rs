@@ -18,6 +18,7 @@
 //! | [`steps`] | the steps that need no waiting, as states that the types show |
 //! | [`examine`] | whether a complete request is genuine, and what it claims |
 //! | [`refusal`] | the gateway's own answers |
+//! | [`refusal_title`] | the sentence of a refusal |
 //! | [`challenges`] | the challenges of a route, and their answers |
 //! | [`answer`] | the body that goes back to the sender |
 //! | [`exchange`] | the record of one request: outcome, claim, what happens at its end |
@@ -44,6 +45,7 @@ mod held;
 pub mod long_work;
 pub mod rate;
 pub mod refusal;
+mod refusal_title;
 mod replay_identity;
 pub mod route_table;
 pub mod snapshot;

@@ -3,13 +3,13 @@
 
 use crate::gateway::answer::AnswerBody;
 use crate::gateway::rate::WaitSeconds;
+use crate::gateway::refusal_title;
 use crate::gateway::snapshot::CompiledRoute;
 use crate::http::message::{Headers, Response};
 use crate::http::unread_head::UnreadHead;
 use crate::inbox::known::Id;
 use crate::inbox::target::IdText;
 use crate::outcome::Rejection;
-use crate::scheme::SignaturePlace;
 use crate::scheme::challenge::ChallengeReply;
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -51,8 +51,8 @@ pub fn response_with_wait(
     let detail = !rejection.is_about_signature() || settings.is_none_or(|settings| settings.refusal_detail);
     let code = status.as_u16();
     let document = if detail {
-        let place = settings.map_or(SignaturePlace::Header, |settings| settings.verifier.signature_place());
-        let (title, reason) = (title(rejection, place), rejection.reason());
+        let places = settings.map(|settings| settings.verifier.read_places());
+        let (title, reason) = (refusal_title::title(rejection, places), rejection.reason());
         format!("{{\"title\":\"{title}\",\"status\":{code},\"reason\":\"{reason}\"}}\n")
     } else {
         format!("{{\"title\":\"{WITHOUT_DETAIL}\",\"status\":{code}}}\n")
@@ -75,37 +75,6 @@ pub fn response_with_wait(
         .flatten()
         .collect();
     response
-}
-
-/// The sentence about a rejection. What is missing or malformed is named by the place where the signature is.
-const fn title(rejection: Rejection, place: SignaturePlace) -> &'static str {
-    match (rejection, place) {
-        (Rejection::SignatureMissing, SignaturePlace::Query) => {
-            "The signature, or another value that is signed, is missing in the query"
-        }
-        (Rejection::SignatureMissing, SignaturePlace::Json) => {
-            "The signature, or another value that is signed, is missing in the JSON body"
-        }
-        (Rejection::SignatureMissing, SignaturePlace::Form) => {
-            "The signature, or another value that is signed, is missing in the form"
-        }
-        (Rejection::SignatureMissing, SignaturePlace::JsonOrForm) => {
-            "The signature, or another value that is signed, is missing in the form field or the JSON body"
-        }
-        (Rejection::SignatureMalformed, SignaturePlace::JsonOrForm) => {
-            "The signature in the form field or the JSON body, or another value that is signed, is malformed"
-        }
-        (Rejection::SignatureMalformed, SignaturePlace::Query) => {
-            "The signature in the query, or another value that is signed, is malformed"
-        }
-        (Rejection::SignatureMalformed, SignaturePlace::Json) => {
-            "The signature in the JSON body, or another value that is signed, is malformed"
-        }
-        (Rejection::SignatureMalformed, SignaturePlace::Form) => {
-            "The signature in the form, or another value that is signed, is malformed"
-        }
-        (other, _) => other.title(),
-    }
 }
 
 /// The answer to a provider's challenge. It echoes text that anyone may have sent, so browsers are told not to guess
@@ -143,27 +112,4 @@ pub fn acknowledgement(body: &'static str) -> Response<AnswerBody> {
     let mut response = Response::new(StatusCode::OK, AnswerBody::from(body.to_owned()));
     response.headers = Headers::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn titles_name_the_place_of_the_signature() {
-        for (place, word) in [
-            (SignaturePlace::Header, "header"),
-            (SignaturePlace::Query, "query"),
-            (SignaturePlace::Json, "JSON body"),
-            (SignaturePlace::Form, "form"),
-            (SignaturePlace::JsonOrForm, "form field"),
-        ] {
-            for rejection in [Rejection::SignatureMissing, Rejection::SignatureMalformed] {
-                let title = title(rejection, place);
-                assert!(title.contains(word), "{title}");
-                assert_eq!(place == SignaturePlace::Header, title.contains("header"), "{title}");
-            }
-            assert_eq!(title(Rejection::NoRoute, place), Rejection::NoRoute.title());
-        }
-    }
 }

@@ -422,7 +422,7 @@ fn coverage(description: &SchemeDescription, parsed: &Parsed, payload: &PayloadP
     let leaves_fields_out = digest
         .is_some_and(|digest| matches!(digest.fields, Some(DigestFields::Named(_))) || !digest.leave_out.is_empty());
     let is_fixed = |part: &PayloadPart| matches!(part, PayloadPart::Literal(_) | PayloadPart::Secret);
-    if payload.parts().any(weaknesses::covers_body) && !leaves_fields_out {
+    if payload.parts().any(PayloadPart::covers_body) && !leaves_fields_out {
         if payload.parts().all(|part| *part == PayloadPart::Body || is_fixed(part)) {
             Coverage::BodyOnly
         } else {

@@ -9,6 +9,7 @@ use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
 use super::mac::HmacHash;
 use super::strength::Weakness;
 use super::template::PayloadPart;
+use super::types::{ReadPlaces, ValuePlace};
 use super::url::PublicUrl;
 use hyper::header::HeaderName;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -146,6 +147,56 @@ impl FormDigest {
 }
 
 impl CompiledScheme {
+    /// Where the scheme reads what it needs.
+    pub(super) fn read_places(&self) -> ReadPlaces {
+        let json = if self.forms {
+            ValuePlace::JsonOrForm
+        } else {
+            ValuePlace::Json
+        };
+        let is_secret = |key: &SchemeKey| matches!(key.key, VerificationKey::Token(..));
+        let is_other_value = |part: &PayloadPart| match part {
+            PayloadPart::Field(_)
+            | PayloadPart::Header(_)
+            | PayloadPart::ListedHeaders(_)
+            | PayloadPart::QueryParameter(_)
+            | PayloadPart::Json(_, false)
+            | PayloadPart::FormField(_) => true,
+            PayloadPart::Literal(_)
+            | PayloadPart::Timestamp
+            | PayloadPart::Method
+            | PayloadPart::Url
+            | PayloadPart::Path
+            | PayloadPart::Target
+            | PayloadPart::Query
+            | PayloadPart::Json(_, true)
+            | PayloadPart::Form
+            | PayloadPart::Php
+            | PayloadPart::FormDigest
+            | PayloadPart::Secret
+            | PayloadPart::Body
+            | PayloadPart::BodyHash(..) => false,
+        };
+        ReadPlaces {
+            signature: match &self.signature {
+                SignatureLocation::Header(..) => ValuePlace::SignatureHeader,
+                SignatureLocation::Query(_) => ValuePlace::Query,
+                SignatureLocation::Json(_) => json,
+                SignatureLocation::Form(_) => ValuePlace::Form,
+            },
+            is_secret: self.keys.iter().any(is_secret),
+            time: self.timestamp.as_ref().map(|time| match &time.location {
+                TimestampLocation::Header(_) => ValuePlace::OtherHeader,
+                TimestampLocation::Field(_) | TimestampLocation::Position(_) => ValuePlace::SignatureHeader,
+                TimestampLocation::Query(_) => ValuePlace::Query,
+                TimestampLocation::Json(_) => json,
+                TimestampLocation::Form(_) => ValuePlace::Form,
+            }),
+            has_more: self.payload.parts().any(is_other_value),
+            covers_body: self.payload.parts().any(PayloadPart::covers_body),
+        }
+    }
+
     /// Whether a form may be `multipart/form-data`. Not where the signature covers all fields of a form: a file could be
     /// added to those.
     pub(super) fn reads_multipart(&self) -> bool {

@@ -42,6 +42,7 @@
 //! | [`mac`] | HMAC |
 //! | [`json`] | values of a JSON body |
 //! | [`letter_case`] | names that are equal for a reader that ignores case |
+//! | [`multipart`] | the fields of multipart forms |
 //! | [`form`] | form fields, and what providers sign of them |
 //! | [`url`] | the URL that the provider signed |
 //! | [`plain`] | the texts under which a secret may make a code for a challenge |
@@ -188,8 +189,8 @@ pub use description::{
     TimestampDescription,
 };
 pub use states::{Aged, Presented};
-pub use types::SignaturePlace;
 pub use types::{HeadRef, KeyList, ListedKeys, NamedSecret, SchemeFault, SignRequest, Verified};
+pub use types::{ReadPlaces, ValuePlace};
 pub use url::{CREDENTIALS_ELSEWHERE, CREDENTIALS_IN_URL, UrlOfRoute, credentials_problem};
 pub use verifier::Verifier;
 pub use work::Work;

@@ -77,6 +77,14 @@ const PLACEHOLDERS: [&str; 19] = [
 ];
 
 impl PayloadPart {
+    /// Whether this part covers the body.
+    pub(super) const fn covers_body(&self) -> bool {
+        matches!(
+            self,
+            Self::Body | Self::BodyHash(..) | Self::Form | Self::Php | Self::FormDigest
+        )
+    }
+
     /// Whether the part can only be read from the complete body. `{body}` itself is hashed while it arrives.
     pub(super) const fn needs_whole_body(&self) -> bool {
         match self {

@@ -17,11 +17,13 @@ pub struct HeadRef<'a> {
     pub headers: &'a Headers,
 }
 
-/// The kind of place where a scheme's signatures are.
+/// The kind of place where a scheme reads a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignaturePlace {
-    /// A header.
-    Header,
+pub enum ValuePlace {
+    /// The header with the signature.
+    SignatureHeader,
+    /// A header of its own.
+    OtherHeader,
     /// The query.
     Query,
     /// The JSON body.
@@ -30,6 +32,21 @@ pub enum SignaturePlace {
     Form,
     /// In the JSON body, or in a form field where the sender sends forms too.
     JsonOrForm,
+}
+
+/// Where a scheme reads what it needs, for the words of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadPlaces {
+    /// Where the signatures are.
+    pub signature: ValuePlace,
+    /// Whether these are not signatures: the sender sends the secret itself.
+    pub is_secret: bool,
+    /// Where the signed time is; `None` without one.
+    pub time: Option<ValuePlace>,
+    /// Whether other values of the request, beside the body, must be there too.
+    pub has_more: bool,
+    /// Whether the signature covers the body.
+    pub covers_body: bool,
 }
 
 /// One secret (or public key) as configured.

@@ -10,7 +10,7 @@ use super::keys::{self, VerificationKey};
 use super::location::SignatureLocation;
 use super::scheme_work::SchemeWork;
 use super::strength::Weakness;
-use super::types::{HeadRef, ListedKeys, NamedSecret, SchemeFault, SignRequest, SignaturePlace};
+use super::types::{HeadRef, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest};
 use super::url::UrlOfRoute;
 use super::work::Work;
 use super::{facts, header, presets, sign, sign_again};
@@ -310,16 +310,10 @@ impl Verifier {
         self.scheme.refuses_plain_payloads.store(true, Ordering::Relaxed);
     }
 
-    /// The kind of place where signatures are.
+    /// Where the scheme reads what it needs.
     #[must_use]
-    pub fn signature_place(&self) -> SignaturePlace {
-        match &self.scheme.signature {
-            SignatureLocation::Header(..) => SignaturePlace::Header,
-            SignatureLocation::Query(_) => SignaturePlace::Query,
-            SignatureLocation::Json(_) if self.scheme.forms => SignaturePlace::JsonOrForm,
-            SignatureLocation::Json(_) => SignaturePlace::Json,
-            SignatureLocation::Form(_) => SignaturePlace::Form,
-        }
+    pub fn read_places(&self) -> ReadPlaces {
+        self.scheme.read_places()
     }
 
     /// Whether a request without a body carries a signature, genuine or not.

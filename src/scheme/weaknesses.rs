@@ -4,14 +4,6 @@ use super::compiled::PayloadPlan;
 use super::description::Algorithm;
 use super::template::PayloadPart;
 
-/// Whether this part covers the body.
-pub(super) const fn covers_body(part: &PayloadPart) -> bool {
-    matches!(
-        part,
-        PayloadPart::Body | PayloadPart::BodyHash(..) | PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest
-    )
-}
-
 /// Sentences for the operator about weaknesses of the scheme itself, whatever the keys are.
 pub(super) fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan, is_undivided: bool) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -24,7 +16,7 @@ pub(super) fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan, 
         warnings.push(format!(
             "`{name}` compares a token and signs nothing: anyone who has seen one request can send any other."
         ));
-    } else if !payload.parts().any(covers_body) {
+    } else if !payload.parts().any(PayloadPart::covers_body) {
         warnings.push(format!(
             "`{name}` does not sign the whole body: only the values in its payload can be trusted."
         ));

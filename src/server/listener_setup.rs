@@ -8,7 +8,6 @@ use crate::listener::connection::{ConnectionLimits, Timeouts};
 use crate::listener::{Connections, LineRate, Listener};
 use crate::settings::{self, ProcessLimits, UpstreamTarget};
 use crate::telemetry::metrics::Metrics;
-use crate::time::clock;
 use crate::tls;
 use std::sync::Arc;
 
@@ -82,8 +81,8 @@ pub(super) fn update_metrics(metrics: &Metrics, listeners: &[ListenerSetup], sna
     }));
 }
 
-/// Sets the expiry times of the served certificates and of the client certificates for upstreams. Logs a warning for an
-/// expired one; it stays in use, because some peers still accept it.
+/// Sets the expiry times of the served certificates and of the client certificates for upstreams. An expired one stays in
+/// use, because some peers still accept it; the configuration warns of it.
 fn update_certificate_metrics(metrics: &Metrics, listeners: &[ListenerSetup], snapshot: &Snapshot) {
     let served = listeners.iter().filter_map(|listener| listener.tls.as_deref());
     let mut certificates: Vec<_> = served.flat_map(tls::Acceptor::expiries).collect();
@@ -102,10 +101,6 @@ fn update_certificate_metrics(metrics: &Metrics, listeners: &[ListenerSetup], sn
         {
             certificates.push((files.certificate.clone(), certificate.expires_unix));
         }
-    }
-    let now_unix = clock::unix_now().cast_signed();
-    for (path, _) in certificates.iter().filter(|(_, expires_unix)| *expires_unix < now_unix) {
-        tracing::warn!(certificate = %path.display(), "the certificate has expired");
     }
     let certificates: Vec<_> = certificates
         .into_iter()

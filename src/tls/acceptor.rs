@@ -144,15 +144,17 @@ fn configuration(tls: &ListenerTls, names: CertificateResolver) -> Result<Server
         TlsVersion::Tls12 => &BOTH[..],
         TlsVersion::Tls13 => &BOTH[..1],
     };
-    let message = |error: rustls::Error| error.to_string();
+    let versions_missing = |_| String::from("no version of TLS is available: install another build of hookgate");
+    let no_random =
+        |_| String::from("no key for session tickets can be made, because the system gives no random bytes");
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
-        .map_err(message)?;
+        .map_err(versions_missing)?;
     let Some(clients) = &tls.client_auth else {
         let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(names));
         // Stateless tickets: the server stores nothing for a sender between connections. The ticket key is created
         // here, encrypts new tickets for six hours, decrypts old ones for six more, and is never written to disk.
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(message)?;
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(no_random)?;
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         return Ok(config);
     };
@@ -173,7 +175,12 @@ fn configuration(tls: &ListenerTls, names: CertificateResolver) -> Result<Server
     };
     let verifier = verifier
         .build()
-        .map_err(|error| format!("{}: {error}", clients.ca.display()))?;
+        .map_err(|_| {
+            format!(
+                "client certificates cannot be checked with {}: write the path of a PEM file with certificates of authorities, and as `crl` one with their revocation lists",
+                clients.ca.display()
+            )
+        })?;
     let mut config = builder
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(names));
@@ -196,14 +203,14 @@ struct CertificateResolver {
 impl CertificateResolver {
     /// `None` without any certificate. The first one is the default.
     fn new(certificates: Vec<LoadedCertificate>) -> Option<Self> {
-        let first_names = certificates.first()?.names.clone();
+        let first_names = certificates.first()?.names.dns.clone();
         let mut default = Vec::new();
         let mut by_name: HashMap<String, Vec<_>> = HashMap::new();
         for LoadedCertificate { key, names, .. } in certificates {
-            if default.is_empty() || names.iter().any(|name| first_names.contains(name)) {
+            if default.is_empty() || names.dns.iter().any(|name| first_names.contains(name)) {
                 default.push(key.clone());
             }
-            for name in names {
+            for name in names.dns {
                 by_name.entry(name).or_default().push(key.clone());
             }
         }

@@ -1,16 +1,16 @@
 //! A certificate chain with its private key: reads both files, checks that TLS can use them together, and finds what a
 //! sender would not accept.
 
+use super::names::CertificateNames;
 use super::pem_file::{self, FileFault, USABLE_KEYS};
 use super::provider;
 use crate::settings::CertificateFiles;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
-use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate, X509Version};
+use x509_parser::prelude::{FromDer as _, ParsedExtension, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 
 /// A certificate chain with its private key, and properties of the leaf certificate.
@@ -18,10 +18,8 @@ use x509_parser::public_key::PublicKey;
 pub struct LoadedCertificate {
     /// The chain and the key in the form that rustls uses.
     pub key: Arc<CertifiedKey>,
-    /// DNS names of the leaf in lower case; wildcards begin with `*.`.
-    pub names: Vec<String>,
-    /// IP addresses of the leaf.
-    pub addresses: Vec<IpAddr>,
+    /// The names of the leaf.
+    pub names: CertificateNames,
     /// `notAfter` of the leaf, Unix seconds.
     pub expires_unix: i64,
 }
@@ -67,7 +65,7 @@ pub fn certificate(files: &CertificateFiles) -> Result<LoadedCertificate, FileFa
             fix,
         ));
     }
-    let (names, addresses) = names(leaf);
+    let names = CertificateNames::new(leaf);
     let expires_unix = leaf.validity().not_after.timestamp();
     let key = CertifiedKey::new(chain.clone(), key);
     // What is not checked above, such as an extension that is critical and unknown.
@@ -78,7 +76,6 @@ pub fn certificate(files: &CertificateFiles) -> Result<LoadedCertificate, FileFa
     accepted.map(|()| LoadedCertificate {
         key: Arc::new(key),
         names,
-        addresses,
         expires_unix,
     })
 }
@@ -152,39 +149,11 @@ fn check_leaf(leaf: &X509Certificate<'_>, path: &Path) -> Result<(), FileFault> 
     Ok(())
 }
 
-/// The DNS names, in lower case, and the addresses of a certificate.
-fn names(leaf: &X509Certificate<'_>) -> (Vec<String>, Vec<IpAddr>) {
-    let (mut names, mut addresses) = (Vec::new(), Vec::new());
-    let extension = leaf.subject_alternative_name().ok().flatten();
-    for name in extension.iter().flat_map(|extension| &extension.value.general_names) {
-        if let GeneralName::DNSName(name) = name {
-            names.push(name.to_ascii_lowercase());
-        } else if let GeneralName::IPAddress(bytes) = name {
-            let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
-            addresses.extend(four.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)));
-        }
-    }
-    (names, addresses)
-}
-
 impl LoadedCertificate {
-    /// Whether a sender that asks for `host` accepts a name of the certificate. Of a pattern (`*.example.com`) it is
-    /// enough that one host matches. A wildcard of a certificate stands for one label (RFC 9525, 6.3).
+    /// Whether a sender that asks for `host` accepts a name of the certificate.
     #[must_use]
     pub fn covers(&self, host: &str) -> bool {
-        let host = host.to_ascii_lowercase();
-        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return self.addresses.contains(&address);
-        }
-        let covers = |name: &String| {
-            let parent = |text: &str| text.split_once('.').map(|(_, parent)| parent.to_owned());
-            match (host.strip_prefix("*."), name.strip_prefix("*.")) {
-                (None, None) => *name == host,
-                (None, Some(domain)) => parent(&host).as_deref() == Some(domain),
-                (Some(pattern), Some(_) | None) => name.ends_with(&format!(".{pattern}")),
-            }
-        };
-        self.names.iter().any(covers)
+        self.names.covers(host)
     }
 
     /// What senders would not accept at `now_unix`, one sentence each: an incomplete chain, a certificate out of its time.
@@ -196,7 +165,13 @@ impl LoadedCertificate {
         };
         let mut warnings = Vec::new();
         for (at, certificate) in chain.iter().enumerate() {
-            warnings.extend(out_of_time(certificate, at, path, now_unix));
+            warnings.extend(out_of_its_time(
+                certificate,
+                at,
+                path,
+                "senders will not trust it",
+                now_unix,
+            ));
         }
         if let Some((leaf, others)) = chain.split_first()
             && leaf.issuer().as_raw() != leaf.subject().as_raw()
@@ -232,7 +207,25 @@ fn is_issuer(other: &X509Certificate<'_>, leaf: &X509Certificate<'_>) -> bool {
     same_key && other.subject().as_raw() == leaf.issuer().as_raw()
 }
 
-fn out_of_time(certificate: &X509Certificate<'_>, at: usize, path: &Path, now_unix: u64) -> Option<String> {
+/// One sentence for each certificate of the file that is out of its time at `now_unix`; `consequence` says what that
+/// means, such as "senders will not trust it". Empty for a file that cannot be read.
+#[must_use]
+pub fn out_of_time(path: &Path, consequence: &str, now_unix: u64) -> Vec<String> {
+    let Ok(certificates) = pem_file::certificates(path) else {
+        return Vec::new();
+    };
+    let certificates = parse(path, &certificates).unwrap_or_default();
+    let warning = |(at, certificate)| out_of_its_time(certificate, at, path, consequence, now_unix);
+    certificates.iter().enumerate().filter_map(warning).collect()
+}
+
+fn out_of_its_time(
+    certificate: &X509Certificate<'_>,
+    at: usize,
+    path: &Path,
+    consequence: &str,
+    now_unix: u64,
+) -> Option<String> {
     let which = match at {
         0 => format!("the certificate {}", path.display()),
         _ => format!("certificate {} of {}", at + 1, path.display()),
@@ -242,12 +235,12 @@ fn out_of_time(certificate: &X509Certificate<'_>, at: usize, path: &Path, now_un
     if validity.not_after.timestamp() < now {
         let date = date(validity.not_after.timestamp());
         Some(format!(
-            "{which} expired at {date}, so senders will not trust it; renew it and write the new file"
+            "{which} expired at {date}, so {consequence}; renew it and write the new file"
         ))
     } else if validity.not_before.timestamp() > now {
         let date = date(validity.not_before.timestamp());
         Some(format!(
-            "{which} is not valid before {date}, so senders will not trust it yet; use one that is valid now, and check this machine's clock with `date`"
+            "{which} is not valid before {date}, so {consequence} yet; use one that is valid now, and check this machine's clock with `date`"
         ))
     } else {
         None

@@ -1,7 +1,7 @@
 //! TLS for listeners and for connections to upstreams and the replay store.
 //!
-//! This file has the client side and the parts that both sides share: authorities and revocation lists. All TLS is rustls with aws-lc-rs. 0-RTT is off, because early data can be replayed and a webhook must not be accepted
-//! twice.
+//! This file has the client side and the parts that both sides share: authorities and revocation lists. All TLS is rustls
+//! with aws-lc-rs. 0-RTT is off, because early data can be replayed and a webhook must not be accepted twice.
 //!
 //! Each module imports only from those below it:
 //!
@@ -12,28 +12,33 @@
 //! | [`session`] | a TLS session without I/O |
 //! | [`failure`] | why a handshake failed, in words |
 //! | [`key_pair`] | a certificate chain with its key, and what senders would not accept of it |
+//! | [`server_trust`] | which certificates of a server a client trusts |
+//! | [`names`] | the names of a certificate, and whether they cover a host |
 //! | [`pem_file`] | reads PEM files, and explains one with something else |
 //! | [`subject`](mod@subject) | the subject of a certificate as text |
 
 mod acceptor;
 pub mod failure;
 mod key_pair;
+mod names;
 mod pem_file;
+mod server_trust;
 mod session;
 mod stream;
 mod subject;
 
 pub use acceptor::Acceptor;
-pub use key_pair::{LoadedCertificate, certificate};
+pub use key_pair::{LoadedCertificate, certificate, out_of_time};
 pub use pem_file::FileFault;
 pub use stream::{FailedHandshake, Stream};
 pub use subject::subject;
 
+use self::server_trust::ServerTrust;
 use crate::settings::{CertificateFiles, Upstream, UpstreamTarget};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_pki_types::CertificateRevocationListDer;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -97,16 +102,7 @@ impl Connectors {
 }
 
 fn connector((ca, client): &ClientFiles) -> Result<TlsConnector, FileFault> {
-    let roots = roots(ca.as_deref())?;
-    let verifier: Arc<dyn ServerCertVerifier> =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .map_err(|_| no_roots(ca.as_deref()))?;
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|_| no_versions())?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier);
+    let builder = client_builder(server_trust(ca.as_deref())?)?;
     let mut config = match client {
         None => builder.with_no_client_auth(),
         Some(files) => {
@@ -123,11 +119,32 @@ fn connector((ca, client): &ClientFiles) -> Result<TlsConnector, FileFault> {
 /// # Errors
 /// The file or what is missing on the platform, and what to do.
 pub fn store_connector(ca: Option<&Path>) -> Result<TlsConnector, FileFault> {
-    let builder = ClientConfig::builder_with_provider(provider())
+    let config = client_builder(server_trust(ca)?)?.with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// What a client checks a server's certificate with: the certificates of the PEM file `ca`, or the platform's authorities
+/// if it is `None`.
+///
+/// # Errors
+/// The file or what is missing on the platform, and what to do.
+pub fn server_trust(ca: Option<&Path>) -> Result<Arc<dyn ServerCertVerifier>, FileFault> {
+    let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(ca)?), provider())
+        .build()
+        .map_err(|_| no_roots(ca))?;
+    let listed = ca.map(pem_file::certificates).transpose()?.unwrap_or_default();
+    Ok(Arc::new(ServerTrust::new(authorities, listed)))
+}
+
+/// The beginning of a client's TLS configuration.
+fn client_builder(
+    trust: Arc<dyn ServerCertVerifier>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, FileFault> {
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder
         .with_safe_default_protocol_versions()
         .map_err(|_| no_versions())?;
-    let config = builder.with_root_certificates(roots(ca)?).with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(builder.dangerous().with_custom_certificate_verifier(trust))
 }
 
 /// The trusted authorities: the certificates of the PEM file `ca`, or those of the platform if it is `None`.

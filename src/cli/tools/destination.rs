@@ -1,16 +1,12 @@
 //! Where `send` and `demo` send their requests: a URL, and how its certificate is verified.
 
+use super::client_tls::{self, Trust};
 use crate::cli::client::Connection;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Uri};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::pem::PemObject as _;
-use std::path::PathBuf;
+use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -21,17 +17,6 @@ use tokio_rustls::TlsConnector;
 const AGENT: &str = concat!("hookgate/", env!("CARGO_PKG_VERSION"));
 /// Longest wait for the TCP connection, and again for the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Which server certificates the client accepts.
-#[derive(Clone, Debug)]
-pub(super) enum Trust {
-    /// Certificates that chain to the platform's root certificates.
-    Platform,
-    /// Certificates that chain to a certificate in this PEM file.
-    File(PathBuf),
-    /// Any certificate, for tests with self-signed certificates.
-    AnyCertificate,
-}
 
 /// Where requests are sent: a parsed URL, and what is needed to connect to it.
 #[derive(Clone)]
@@ -69,7 +54,7 @@ impl Destination {
         let tls = match is_tls {
             true => {
                 let name = ServerName::try_from(name.to_owned()).map_err(|_| format!("`{name}` is not a host name"))?;
-                Some((TlsConnector::from(Arc::new(tls(trust)?)), name))
+                Some((TlsConnector::from(Arc::new(client_tls::configuration(trust)?)), name))
             }
             false => None,
         };
@@ -116,10 +101,13 @@ impl Destination {
         };
         let handshaken = timeout(CONNECT_TIMEOUT, connector.connect(name.clone(), stream)).await;
         let stream = handshaken
-            .map_err(|_| format!("{address} does not complete the TLS handshake within {} s", CONNECT_TIMEOUT.as_secs()))?
-            .map_err(|error| {
-                format!("the TLS handshake with {address} failed: {error}; for a self-signed certificate use --ca FILE or --insecure")
-            })?;
+            .map_err(|_| {
+                format!(
+                    "{address} does not complete the TLS handshake within {} s",
+                    CONNECT_TIMEOUT.as_secs()
+                )
+            })?
+            .map_err(|error| client_tls::explain(address, &error))?;
         Connection::new(stream).await
     }
 
@@ -144,75 +132,6 @@ impl Destination {
         headers.entry(HOST).or_insert_with(|| self.authority.clone());
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         Ok(request)
-    }
-}
-
-/// The TLS client configuration for `trust`, with ALPN `http/1.1`.
-fn tls(trust: &Trust) -> Result<ClientConfig, String> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let mut roots = RootCertStore::empty();
-    let builder = match trust {
-        Trust::AnyCertificate => {
-            let verifier = Arc::new(AcceptAnyCertificate(provider.signature_verification_algorithms));
-            builder.dangerous().with_custom_certificate_verifier(verifier)
-        }
-        Trust::File(path) => {
-            let named = |error: &dyn std::fmt::Display| format!("{} is not a PEM certificate: {error}", path.display());
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| named(&error))? {
-                let certificate = certificate.map_err(|error| named(&error))?;
-                roots.add(certificate).map_err(|error| named(&error))?;
-            }
-            builder.with_root_certificates(roots)
-        }
-        Trust::Platform => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            builder.with_root_certificates(roots)
-        }
-    };
-    let mut config = builder.with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-/// The verifier of `--insecure`: it accepts any certificate, but still checks the signatures of the TLS handshake.
-#[derive(Debug)]
-struct AcceptAnyCertificate(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for AcceptAnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _leaf: &CertificateDer<'_>,
-        _chain: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, leaf, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, leaf, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
     }
 }
 

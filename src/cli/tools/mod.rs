@@ -7,8 +7,10 @@
 //! | [`send`] | signs a body and delivers it to a URL |
 //! | [`sign`] | prints the headers that a provider would send |
 //! | [`destination`] | the URL that they send to, with TLS |
+//! | [`client_tls`] | which certificates they accept, and why a handshake failed |
 //! | [`signing`] | arguments of `sign` and `send`: provider, secrets, route |
 
+mod client_tls;
 pub(super) mod demo;
 mod destination;
 pub(super) mod send;

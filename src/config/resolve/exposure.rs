@@ -5,6 +5,7 @@ use super::upstream_url::is_loopback;
 use crate::config::credential::is_world_readable;
 use crate::secret::Secret;
 use crate::settings::{Address, Listener, Route, StoreServer};
+use crate::tls::LoadedCertificate;
 use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -46,20 +47,21 @@ impl Resolver<'_> {
         }
     }
 
-    /// Warns of a route's host that is in no certificate, where every listener has TLS. A listener without TLS stands
-    /// behind a proxy, which has the certificate.
-    pub(super) fn check_hosts_in_certificates(&mut self, routes: &[Route], listeners: &[Listener]) {
-        if listeners.iter().any(|listener| listener.tls.is_none()) {
-            return;
-        }
+    /// Warns of a route's host that is in no certificate of a listener, because every listener serves every route. A
+    /// listener without TLS stands behind a proxy, which has the certificate.
+    pub(super) fn check_hosts_in_certificates(&mut self, routes: &[Route]) {
         for (index, route) in routes.iter().enumerate() {
-            if let Some(host) = &route.host
-                && !self.certificates.iter().any(|certificate| certificate.covers(host))
-            {
+            let Some(host) = &route.host else {
+                continue;
+            };
+            let lacks = |(_, certificates): &&(String, Vec<LoadedCertificate>)| {
+                !certificates.is_empty() && !certificates.iter().any(|certificate| certificate.covers(host))
+            };
+            for (listener, _) in self.certificates.iter().filter(lacks) {
                 self.report.warn(
                     &format!("route[{index}].host"),
                     format_args!(
-                        "no certificate of a listener is for `{host}`, so senders will not trust the connection; add a certificate with this name to `tls` of the listener, or correct `host`"
+                        "no certificate of `{listener}` is for `{host}`, so senders that connect there will not trust it; add a certificate with this name to `{listener}.tls`, or correct `host`"
                     ),
                 );
             }

@@ -6,7 +6,7 @@ use crate::config::value::{FileMode, Flag, Keyword, OneOrMany};
 use crate::settings::{
     Address, Admin, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS, defaults,
 };
-use crate::tls;
+use crate::tls::{self, LoadedCertificate};
 use std::net::SocketAddr;
 
 impl Resolver<'_> {
@@ -183,17 +183,19 @@ impl Resolver<'_> {
                 "remove one of them",
             );
         }
-        let mut certificates = Vec::new();
+        let (mut certificates, mut loaded) = (Vec::new(), Vec::new());
         for (key, pair) in list.into_paths(&tls_key) {
-            let Some(files) = self.certificate(&key, pair) else {
+            let Some((files, certificate)) = self.certificate(&key, pair) else {
                 continue;
             };
+            loaded.push(certificate);
             if certificates.contains(&files) {
                 self.report
                     .fault(&key, "the list contains this certificate twice", "remove one of them");
             }
             certificates.push(files);
         }
+        self.certificates.push((key.to_owned(), loaded));
         Some(ListenerTls {
             certificates,
             minimum: minimum.map_or(defaults::TLS_MINIMUM, |Keyword(version)| version),
@@ -201,7 +203,7 @@ impl Resolver<'_> {
         })
     }
 
-    /// The authorities of senders' certificates. They are read once, to report faults.
+    /// The authorities of senders' certificates. They are read once, to report faults and authorities out of their time.
     fn client_auth(&mut self, key: &str, written: file::ClientAuth) -> Option<ClientAuth> {
         let key = format!("{key}.client_auth.ca");
         let Some(ca) = written.ca.filter(|path| !path.is_empty()) else {
@@ -217,6 +219,9 @@ impl Resolver<'_> {
         if let Err(fault) = tls::roots(Some(&ca)) {
             self.report.fault(key, fault.problem, fault.fix);
             return None;
+        }
+        for warning in tls::out_of_time(&ca, "no certificate that it signed is accepted", self.now_unix) {
+            self.report.warn(&key, warning);
         }
         let crl = written.crl.map(|path| self.path(&path));
         if let Some(path) = &crl {
@@ -238,15 +243,14 @@ impl Resolver<'_> {
     }
 
     /// The paths of a chain and its key. The files are read once, to report faults: both load, and the key fits.
-    fn certificate(&mut self, key: &str, pair: Certificate) -> Option<CertificateFiles> {
+    fn certificate(&mut self, key: &str, pair: Certificate) -> Option<(CertificateFiles, LoadedCertificate)> {
         let files = self.certificate_files(key, pair)?;
         match tls::certificate(&files) {
             Ok(certificate) => {
                 for warning in certificate.warnings(&files.certificate, self.now_unix) {
                     self.report.warn(key, warning);
                 }
-                self.certificates.push(certificate);
-                Some(files)
+                Some((files, certificate))
             }
             Err(fault) => {
                 self.report.fault(key, fault.problem, fault.fix);

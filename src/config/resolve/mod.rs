@@ -109,7 +109,7 @@ pub(super) fn resolve(
     };
     let routes = resolver.routes(file.route, upstreams, &process, &own);
     resolver.check_tokens_in_plaintext(&routes, &listeners);
-    resolver.check_hosts_in_certificates(&routes, &listeners);
+    resolver.check_hosts_in_certificates(&routes);
     let config = Config {
         workers: resolver.count("workers", file.workers, available_cpus(), 1, 1_024),
         drain,
@@ -139,8 +139,8 @@ struct Resolver<'a> {
     /// The current time in Unix seconds.
     now_unix: u64,
     report: Report,
-    /// The certificates of all listeners.
-    certificates: Vec<LoadedCertificate>,
+    /// The certificates of each listener, by its key in the file (`listen`, `listen[1]`).
+    certificates: Vec<(String, Vec<LoadedCertificate>)>,
     /// Files that were read, to be watched by `serve`.
     files: Vec<PathBuf>,
     /// The SHA-256 of every secret of the routes that were read, and its place.

@@ -129,6 +129,11 @@ impl Resolver<'_> {
         let client = table
             .client
             .and_then(|pair| self.certificate_files(&format!("{key}.client"), pair));
+        if let Some(files) = &client {
+            for warning in tls::out_of_time(&files.certificate, "the application will not trust it", self.now_unix) {
+                self.report.warn(&format!("{key}.client"), warning);
+            }
+        }
         let is_tls = |(servers, _): &(Vec<ServerSettings>, String)| {
             servers
                 .iter()

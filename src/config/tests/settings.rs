@@ -351,7 +351,7 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
     assert!(std::sync::Arc::ptr_eq(upstream, &second.upstream));
     assert_eq!((second.name.as_str(), second.tolerance), ("*.example.com/a/*", None));
     assert_eq!(second.replay.window, Some(seconds(300)));
-    assert_eq!(config.warnings.len(), 4, "{:?}", config.warnings);
+    assert_eq!(config.warnings.len(), 6, "{:?}", config.warnings);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use crate::support::certificates::{Authority, Certificate};
 use crate::support::gateway::binary;
+use crate::support::setup::Setup;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -270,4 +271,52 @@ fn check_warns_of_certificates_that_senders_would_not_trust() {
     std::fs::write(directory.join("named.crt"), format!("{}{other}", leaf.chain_pem)).unwrap();
     let (_, text) = check(directory, "named.crt", "named.key", "");
     assert!(text.contains("is incomplete"), "{text}");
+}
+
+/// Every listener serves every route, so a certificate of another listener helps no sender.
+#[test]
+fn the_certificates_of_each_listener_are_judged_by_themselves() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    files(directory);
+    Certificate::new(&["internal.example.com"]).write(directory, "internal");
+    private(directory);
+    let text = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = { certificate = \"full.crt\", key = \"leaf.key\" }\n\
+        client_auth = { ca = \"expired.crt\" }\n\
+        [[listen]]\nname = \"inner\"\naddress = \"127.0.0.1:0\"\ntls = { certificate = \"internal.crt\", key = \"internal.key\" }\n\
+        [[listen]]\nname = \"behind\"\naddress = \"127.0.0.1:0\"\nplaintext = true\n\
+        [[route]]\npath = \"/a\"\nhost = \"hooks.example.com\"\nprovider = \"github\"\nsecrets = { env = \"S\" }\nupstream = \"app\"\n\
+        [upstreams.app]\nurl = \"https://127.0.0.1:9\"\nca = \"self.crt\"\nclient = { certificate = \"expired.crt\", key = \"expired.key\" }\n";
+    let file = directory.join("gateway.toml");
+    std::fs::write(&file, text).unwrap();
+    let output = binary()
+        .args(["check", "--quiet", "--config"])
+        .arg(&file)
+        .env("S", "f00dfeed0123456789abcdef01234567")
+        .output()
+        .unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    for words in [
+        "route[0].host: no certificate of `listen[1]` is for `hooks.example.com`",
+        "`listen[1].tls`",
+        "expired at 2020-01-02T00:00:00Z, so no certificate that it signed is accepted",
+        "upstreams.app.client",
+        "so the application will not trust it",
+    ] {
+        assert_eq!(text.matches(words).count(), 1, "{words:?}:\n{text}");
+    }
+    assert!(!text.contains("`listen[0]`") && !text.contains("`listen[2]`"), "{text}");
+}
+
+#[test]
+fn serve_says_once_that_a_certificate_has_expired() {
+    let directory = tempfile::tempdir().unwrap();
+    files(directory.path());
+    let certificate = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    let setup = Setup::new("http://127.0.0.1:9").expecting_readiness(200);
+    std::fs::write(setup.directory().join("tls.crt"), certificate("expired.crt")).unwrap();
+    std::fs::write(setup.directory().join("tls.key"), certificate("expired.key")).unwrap();
+    let gateway = setup.start();
+    let log = gateway.logs.text();
+    assert_eq!(log.matches("expired").count(), 1, "{log}");
 }

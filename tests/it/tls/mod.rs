@@ -6,3 +6,4 @@ mod files;
 mod listener;
 mod renewal;
 mod stream;
+mod trust;

@@ -23,7 +23,8 @@ mod fixture;
 mod scenarios;
 mod table;
 
-use super::destination::{Destination, Trust};
+use super::client_tls::Trust;
+use super::destination::Destination;
 use crate::cli::terminal::{self, Paint};
 use crate::cli::{CommandResult, Environment, Failure, block_on};
 use crate::config;

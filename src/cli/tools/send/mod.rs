@@ -7,7 +7,8 @@
 mod samples;
 mod summary;
 
-use super::destination::{Destination, Trust};
+use super::client_tls::Trust;
+use super::destination::Destination;
 use super::signing::{Signer, SigningArguments};
 use crate::cli::client::{ClientResponse, Connection};
 use crate::cli::terminal::{self, Paint};
