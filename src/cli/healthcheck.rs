@@ -21,8 +21,8 @@ use tokio::time::timeout;
 #[derive(Debug, clap::Args)]
 pub(super) struct HealthcheckArguments {
     /// Address of the admin listener; the default is admin.address of the configuration
-    #[arg(long, value_name = "IP:PORT")]
-    address: Option<SocketAddr>,
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    address: Option<String>,
     /// Longest wait for the answer
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -43,12 +43,12 @@ pub(super) fn ask(
     path: &str,
     refused: &str,
 ) -> CommandResult {
-    let address = match arguments.address {
-        Some(address) => address,
-        None => configured_address(sources)?,
+    let address = match &arguments.address {
+        Some(address) => address.clone(),
+        None => configured_address(sources)?.to_string(),
     };
     let address = loopback_if_unspecified(address);
-    let answer = block_on(request(address, method, path, arguments.timeout))?;
+    let answer = block_on(request(&address, method, path, arguments.timeout))?;
     let ClientResponse { status, body } = answer.map_err(|problem| Failure::Failed(format!("{address}: {problem}")))?;
     let text = String::from_utf8_lossy(&body);
     if status == StatusCode::OK {
@@ -63,7 +63,7 @@ pub(super) fn ask(
 ///
 /// # Errors
 /// No complete answer.
-async fn request(address: SocketAddr, method: Method, path: &str, limit: Duration) -> Result<ClientResponse, String> {
+async fn request(address: &str, method: Method, path: &str, limit: Duration) -> Result<ClientResponse, String> {
     let connected = timeout(limit, TcpStream::connect(address)).await;
     let stream = connected
         .map_err(|_| format!("no connection within {}", humantime::format_duration(limit)))?
@@ -71,7 +71,7 @@ async fn request(address: SocketAddr, method: Method, path: &str, limit: Duratio
     let request = Request::builder()
         .method(method)
         .uri(path)
-        .header("host", address.to_string())
+        .header("host", address)
         .header("connection", "close")
         .body(Full::default())
         .map_err(|error| error.to_string())?;
@@ -110,14 +110,29 @@ fn address_in_file(sources: &Sources) -> Option<String> {
 
 /// The loopback address in place of the unspecified one (`0.0.0.0`, `[::]`), on which a listener accepts connections of
 /// all interfaces.
-fn loopback_if_unspecified(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
+fn loopback_if_unspecified(address: String) -> String {
+    let Ok(mut socket) = address.parse::<SocketAddr>() else {
+        return address;
+    };
+    if socket.ip().is_unspecified() {
+        socket.set_ip(match socket.ip() {
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
         });
     }
-    address
+    socket.to_string()
+}
+
+/// Parses an address or a name, with a port.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let is_name = |host: &str| !host.is_empty() && !host.contains([':', '/', '@']);
+    let is_named = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| is_name(host) && port.parse::<u16>().is_ok());
+    if is_named || text.parse::<SocketAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err(String::from("write HOST:PORT, such as 127.0.0.1:9464"))
 }
 
 /// The variable that sets `admin.address`.
@@ -134,7 +149,7 @@ mod tests {
 
     fn arguments(address: SocketAddr) -> HealthcheckArguments {
         HealthcheckArguments {
-            address: Some(address),
+            address: Some(address.to_string()),
             timeout: Duration::from_secs(20),
         }
     }
@@ -156,11 +171,29 @@ mod tests {
         assert_eq!(configured_address(&sources).unwrap().port(), 1002);
         sources.overrides.push(("admin.address".into(), "[::]:1003".into()));
         assert_eq!(
-            loopback_if_unspecified(configured_address(&sources).unwrap()),
-            "[::1]:1003".parse().unwrap()
+            loopback_if_unspecified(configured_address(&sources).unwrap().to_string()),
+            "[::1]:1003"
         );
         sources.overrides.push(("admin.address".into(), "off".into()));
         assert!(configured_address(&sources).is_err());
+    }
+
+    #[test]
+    fn an_address_is_an_ip_or_a_name_with_a_port() {
+        for address in ["127.0.0.1:1", "[::1]:9464", "hooks-admin.shop:9464"] {
+            assert_eq!(host_and_port(address).as_deref(), Ok(address));
+        }
+        for other in [
+            "127.0.0.1",
+            "hooks",
+            "http://hooks:1",
+            ":1",
+            "hooks:",
+            "hooks:70000",
+            "::1:9464:x",
+        ] {
+            assert!(host_and_port(other).is_err(), "{other}");
+        }
     }
 
     #[test]
@@ -193,7 +226,7 @@ mod tests {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap();
         let short_timeout = HealthcheckArguments {
-            address: Some(address),
+            address: Some(address.to_string()),
             timeout: Duration::from_millis(50),
         };
         assert!(

@@ -1,15 +1,16 @@
 //! The Helm chart, the chart of an application that includes it, and the kustomize base: rendered by the real tools
 //! over a matrix of values and checked by schemas, by the real `hookgate check`, and by rules that no schema has.
 
+use crate::support::apps::installed;
 use crate::support::cluster::{Cluster, are_valid, find};
 use crate::support::tools::{copy, fails, repository, succeeds, tool, yaml};
-use crate::support::{Setup, Upstream};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
 /// The minimal values of a Deployment.
-const DEPLOYMENT: &str = r#"
+pub(super) const DEPLOYMENT: &str = r#"
+image: { repository: registry.example.com/hookgate }
 routes:
   - { path: /webhooks/paddle, provider: paddle, secrets: [{ secretName: paddle, key: secret }], upstream: "http://application:8000" }
 tls: { secretName: hookgate-tls }
@@ -21,7 +22,7 @@ fullnameOverride: gate
 labels: { team: payments }
 image: { repository: registry.example.com/hookgate, digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" }
 imagePullSecrets: [{ name: registry }]
-replicas: 3
+replicaCount: 3
 routes:
   - name: billing
     path: /webhooks/paddle
@@ -62,35 +63,50 @@ priorityClassName: high
 "#;
 
 /// Values that are added to [`DEPLOYMENT`].
-const VARIATIONS: [&str; 6] = [
+const VARIATIONS: [&str; 18] = [
     "",
     "tls: { enabled: false, secretName: '' }\nmonitor: { kind: PodMonitor }",
     "networkPolicy: { enabled: false }\npodDisruptionBudget: { enabled: false }\nservice: { enabled: false }",
-    "networkPolicy: { monitoringFrom: [] }\nserviceAccount: { create: false }\nreplicas: 1",
+    "networkPolicy: { monitoringFrom: [] }\nserviceAccount: { create: false }\nreplicaCount: 1",
     "drain: { delaySeconds: 0, graceSeconds: 1 }\nsettings: { workers: null, limits: null }\npodDisruptionBudget: { maxUnavailable: 50% }",
     "tls: { certManager: { enabled: true, issuerRef: { name: ca }, dnsNames: [a.example.com, b.example.com] } }\nmonitor: { kind: ServiceMonitor }",
+    "prometheusRule: { enabled: true, labels: { release: prometheus }, runbookURL: \"https://docs.example.com/hookgate/\" }\nfullnameOverride: webhooks",
+    "dashboard: { enabled: true, annotations: { grafana_folder: Webhooks } }",
+    "ingress: { enabled: true, className: nginx, annotations: { nginx.ingress.kubernetes.io/backend-protocol: HTTPS }, hosts: [a.example.com, b.example.com], tls: [{ secretName: a, hosts: [a.example.com] }] }\nlisten: { trustedProxies: [10.0.0.0/8] }",
+    "ingress: { enabled: true, pathType: ImplementationSpecific }\ntls: { enabled: false }",
+    "gatewayAPI: { httpRoute: { enabled: true, parentRefs: [{ name: edge, namespace: gateways }], hostnames: [a.example.com] }, tlsRoute: { enabled: true, parentRefs: [{ name: edge }], hostnames: [b.example.com] } }",
+    "autoscaling: { enabled: true, maxReplicas: 20, targetMemoryUtilizationPercentage: 80, behavior: { scaleDown: { stabilizationWindowSeconds: 600 } } }",
+    "service: { type: LoadBalancer, loadBalancerClass: service.k8s.aws/nlb, loadBalancerSourceRanges: [192.0.2.0/24], externalTrafficPolicy: Local, internalTrafficPolicy: Cluster, ipFamilyPolicy: PreferDualStack, ipFamilies: [IPv4, IPv6], labels: { a: b } }",
+    "service: { type: NodePort, nodePort: 30443 }\nadmin: { service: { enabled: true, annotations: { a: b } }, settings: { readiness: upstream, hosts: [gate.example.com] } }\ntests: { enabled: false }",
+    "listen: { settings: { tls_minimum: \"1.3\" } }\nextraListeners: [{ name: mesh, address: \"0.0.0.0:8080\", plaintext: true, trusted_proxies: [10.0.0.0/8] }]",
+    "hostAliases: [{ ip: 192.0.2.1, hostnames: [a.example.com] }]\ndnsPolicy: None\ndnsConfig: { nameservers: [192.0.2.2] }\nruntimeClassName: gvisor\nschedulerName: other\nminReadySeconds: 5\nrevisionHistoryLimit: 3\ndeploymentAnnotations: { a: b }\nreadinessProbe: { periodSeconds: 2 }",
+    "initContainers: [{ name: first, image: registry.example.com/first }]\nextraContainers: [{ name: beside, image: registry.example.com/beside }]\nnetworkPolicy: { extraIngress: [{ ports: [{ port: 9999 }] }] }\nextraObjects: [{ apiVersion: v1, kind: ConfigMap, metadata: { name: \"{{ .Release.Name }}-more\", namespace: \"{{ .Release.Namespace }}\" }, data: { a: b } }]",
+    "routes: [{ path: /webhooks/paddle/*, provider: paddle, secrets: [{ secretName: github.example.com, key: secret, name: old, retired: true }, { secretName: github-example-com, key: secret }], upstream: [\"http://a:8000\", \"http://b:8000\"], settings: { tolerance: 10s, rate: 50/s, dedupe: { window: 7d } } }]\nsettings: { limits: { per_source: 100/s, in_flight_bytes: 64MiB }, log: { audit: refused } }",
 ];
 
+/// The values of `deploy/helm/examples`, each for a chart on its own.
+const EXAMPLES: [&str; 3] = ["redis", "external-secrets", "vault-agent"];
+
 /// helm, with a home directory of its own.
-struct Helm {
+pub(super) struct Helm {
     home: TempDir,
 }
 
 impl Helm {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             home: tempfile::tempdir().unwrap(),
         }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = tool("bin/helm");
         command.env_clear().env("HOME", self.home.path()).args(arguments);
         command
     }
 
     /// `helm ARGUMENTS CHART -f VALUES…`.
-    fn with(&self, arguments: &[&str], chart: &Path, values: &[&str]) -> Command {
+    pub(super) fn with(&self, arguments: &[&str], chart: &Path, values: &[&str]) -> Command {
         let mut command = self.command(arguments);
         command.arg(chart);
         for (at, text) in values.iter().enumerate() {
@@ -103,7 +119,7 @@ impl Helm {
 
     /// The output of `helm template` for a chart that `helm lint` accepts.
     #[track_caller]
-    fn cluster(&self, chart: &Path, values: &[&str]) -> Cluster {
+    pub(super) fn cluster(&self, chart: &Path, values: &[&str]) -> Cluster {
         succeeds(&mut self.with(&["lint", "--strict", "--quiet"], chart, values), b"");
         let text = succeeds(
             &mut self.with(&["template", "release", "--namespace", "shop"], chart, values),
@@ -117,7 +133,7 @@ impl Helm {
     }
 }
 
-fn chart() -> std::path::PathBuf {
+pub(super) fn chart() -> std::path::PathBuf {
     repository("deploy/helm/hookgate")
 }
 
@@ -144,35 +160,125 @@ fn the_chart_is_valid_over_a_matrix_of_values() {
             .map(|cluster| cluster.of(kind).count())
             .collect::<Vec<_>>()
     };
-    assert_eq!(counts("PodDisruptionBudget"), [1, 1, 0, 1, 1, 1, 1]);
-    assert_eq!(counts("NetworkPolicy"), [1, 1, 0, 1, 1, 1, 2]);
-    assert_eq!(counts("Service"), [1, 1, 0, 1, 1, 2, 2]);
-    assert_eq!(counts("PodMonitor"), [0, 1, 0, 0, 0, 0, 0]);
-    assert_eq!(counts("ServiceMonitor"), [0, 0, 0, 0, 0, 1, 1]);
-    assert_eq!(counts("Certificate"), [0, 0, 0, 0, 0, 1, 1]);
-    assert_eq!(counts("ServiceAccount"), [1, 1, 1, 0, 1, 1, 1]);
+    let with = |kind: &str, expected: usize| {
+        let found = counts(kind);
+        (0..found.len()).filter(|at| found[*at] == expected).collect::<Vec<_>>()
+    };
+    // The last set of values is `FULL`.
+    let last = VARIATIONS.len();
+    assert_eq!(with("PodDisruptionBudget", 0), [2]);
+    assert_eq!(with("NetworkPolicy", 0), [2]);
+    assert_eq!(with("NetworkPolicy", 2), [last]);
+    assert_eq!(with("Service", 1), [2], "the one for the admin port");
+    assert_eq!(with("Pod", 0), [13], "the pod of `helm test`");
+    assert_eq!(with("PodMonitor", 1), [1]);
+    assert_eq!(with("ServiceMonitor", 1), [5, last]);
+    assert_eq!(with("Certificate", 1), [5, last]);
+    assert_eq!(with("ServiceAccount", 0), [3]);
+    assert_eq!(with("PrometheusRule", 1), [6]);
+    assert_eq!(with("Ingress", 1), [8, 9]);
+    assert_eq!((with("HTTPRoute", 1), with("TLSRoute", 1)), (vec![10], vec![10]));
+    assert_eq!(with("HorizontalPodAutoscaler", 1), [11]);
+    assert_eq!(with("ConfigMap", 2), [7, 16]);
+    assert!(
+        clusters[11].only("Deployment")["spec"]["replicas"].is_null(),
+        "the autoscaler sets it"
+    );
+    let rules = clusters[6].only("PrometheusRule").to_string();
+    assert!(
+        rules.contains(r#"up{job=~\"(.*/)?webhooks(-admin)?\"}"#) && !rules.contains("job=~\\\".*hookgate"),
+        "{rules}"
+    );
+    assert!(
+        rules.contains("https://docs.example.com/hookgate/docs/monitoring.md#hookgatedown"),
+        "{rules}"
+    );
+    assert!(
+        rules.contains("{{ $labels.instance }}"),
+        "the templates of Prometheus stay"
+    );
 
-    let full: toml::Table = clusters[6].gateway_toml().parse().unwrap();
+    let full: toml::Table = clusters[last].gateway_toml().parse().unwrap();
     assert_eq!(full["replay"]["capacity"].as_integer(), Some(1_000_000), "not 1e+06");
-    assert_eq!(full["listen"]["proxy_protocol"].as_bool(), Some(true));
-    assert_eq!(clusters[6].pod()["terminationGracePeriodSeconds"], 90);
-    let image = concat!("hookgate:", env!("CARGO_PKG_VERSION"));
+    assert_eq!(full["listen"][0]["proxy_protocol"].as_bool(), Some(true));
+    assert_eq!(clusters[last].pod()["terminationGracePeriodSeconds"], 90);
+    let image = concat!("registry.example.com/hookgate:", env!("CARGO_PKG_VERSION"));
     assert_eq!(clusters[0].container()["image"], image, "appVersion in Chart.yaml");
     assert_eq!(clusters[0].pod()["terminationGracePeriodSeconds"], 35, "5 + 25 + 5");
-    let application = clusters[6]
+    let application = clusters[last]
         .of("NetworkPolicy")
         .find(|policy| policy["spec"]["podSelector"]["matchLabels"]["app"] == "application");
     let rules = application.unwrap()["spec"]["ingress"].as_array().unwrap().clone();
     assert_eq!(rules[0]["ports"][0]["port"], 8000);
     assert_eq!(
         rules[0]["from"][0]["podSelector"]["matchLabels"],
-        clusters[6].only("Deployment")["spec"]["selector"]["matchLabels"],
+        clusters[last].only("Deployment")["spec"]["selector"]["matchLabels"],
         "the application's port is open to the gateway alone"
     );
-    let certificate = &clusters[6].only("Certificate")["spec"]["secretName"];
+    let certificate = &clusters[last].only("Certificate")["spec"]["secretName"];
     assert_eq!(
         *certificate,
-        find(&clusters[6].pod()["volumes"], "hookgate-tls")["secret"]["secretName"]
+        find(&clusters[last].pod()["volumes"], "hookgate-tls")["secret"]["secretName"]
+    );
+}
+
+/// The examples render resources that Kubernetes and the operators accept, and configurations that hookgate accepts.
+#[test]
+fn the_examples_of_values_are_valid() {
+    let helm = Helm::new();
+    let read = |name: &str| std::fs::read_to_string(repository(&format!("deploy/helm/examples/{name}.yaml"))).unwrap();
+    let image = "image: { repository: registry.example.com/hookgate }";
+    let mut clusters: Vec<Cluster> = EXAMPLES
+        .iter()
+        .map(|name| helm.cluster(&chart(), &[&read(name), image]))
+        .collect();
+    let application = yaml(&read("argocd"));
+    let values = application[0]["spec"]["source"]["helm"]["valuesObject"].to_string();
+    clusters.push(helm.cluster(&chart(), &[&values]));
+    for cluster in &clusters {
+        cluster.holds();
+    }
+    clusters.push(Cluster { resources: application });
+    are_valid(&clusters);
+}
+
+/// The chart's schema knows every key of gateway.toml, its README lists every value, and its rules and dashboard are those of
+/// `deploy/`.
+#[test]
+fn generated_files_of_the_chart_are_up_to_date() {
+    succeeds(
+        Command::new("python3")
+            .arg(repository("deploy/helm/schema.py"))
+            .arg("--check"),
+        b"",
+    );
+    for (copy, original) in [
+        ("alerts.yml", "deploy/prometheus/alerts.yml"),
+        ("recording.yml", "deploy/prometheus/recording.yml"),
+        ("hookgate.json", "deploy/grafana/hookgate.json"),
+    ] {
+        let equal =
+            std::fs::read(chart().join("files").join(copy)).unwrap() == std::fs::read(repository(original)).unwrap();
+        assert!(equal, "run: cp {original} deploy/helm/hookgate/files/");
+    }
+    let place = tempfile::tempdir().unwrap();
+    let readme = place.path().join("README.md");
+    std::fs::copy(chart().join("README.md"), &readme).unwrap();
+    let generator = installed("deploy/node/node_modules/@bitnami/readme-generator-for-helm/bin/index.js");
+    let values = chart().join("values.yaml");
+    succeeds(
+        Command::new("node")
+            .arg(generator)
+            .arg("-v")
+            .arg(values)
+            .arg("-r")
+            .arg(&readme),
+        b"",
+    );
+    let is_new = std::fs::read(&readme).unwrap() == std::fs::read(chart().join("README.md")).unwrap();
+    assert!(
+        is_new,
+        "run readme-generator -v values.yaml -r README.md in deploy/helm/hookgate"
     );
 }
 
@@ -182,7 +288,8 @@ fn bad_values_are_refused() {
     let helm = Helm::new();
     for (values, expected_text) in [
         ("replcas: 2", "'replcas' not allowed"),
-        ("replicas: two", "/replicas"),
+        ("image: { repository: \"\" }", "image.repository: no image is published"),
+        ("replicaCount: two", "/replicaCount"),
         ("mode: daemonset", "/mode"),
         ("listen: { proxyProtocol: true }", "/listen/trustedProxies"),
         ("routes: []", "at least one is needed"),
@@ -202,8 +309,20 @@ fn bad_values_are_refused() {
             "routes: [{ path: /a, provider: paddle, upstream: \"http://a\", secrets: [{ secretName: A_b, key: b }] }]",
             "secretName",
         ),
-        ("settings: { route: [] }", "invalid propertyName 'route'"),
-        ("settings: { listen: {} }", "invalid propertyName 'listen'"),
+        ("settings: { route: [] }", "'route' not allowed"),
+        ("settings: { limit: { connections: 5 } }", "'limit' not allowed"),
+        ("settings: { limits: { conections: 5 } }", "/settings/limits"),
+        (
+            "settings: { limits: { head_timeout: 5 } }",
+            "/settings/limits/head_timeout",
+        ),
+        ("settings: { log: { audit: everything } }", "/settings/log/audit"),
+        ("upstreams: { a: { url: \"http://a\", timeuot: 5s } }", "/upstreams/a"),
+        (
+            "gatewayAPI: { httpRoute: { enabled: true } }",
+            "gatewayAPI.httpRoute.parentRefs",
+        ),
+        ("settings: { listen: {} }", "'listen' not allowed"),
         ("listen: { port: 443 }", "/listen/port"),
         ("admin: { port: 70000 }", "/admin/port"),
         ("image: { digest: \"sha256:abc\" }", "/image/digest"),
@@ -257,136 +376,4 @@ fn the_helm_notes_warn_about_open_settings() {
     ]);
     assert!(!closed.contains("is not set"), "{closed}");
     assert!(closed.contains("WARNING: /a is in report mode"), "{closed}");
-}
-
-/// An application's own chart includes the sidecar. The probes and the hook ask for paths that the real admin listener
-/// has.
-#[test]
-fn an_application_chart_includes_the_sidecar() {
-    let place = tempfile::tempdir().unwrap();
-    copy(&repository("deploy/helm"), place.path());
-    let example = place.path().join("example");
-    let helm = Helm::new();
-    succeeds(
-        &mut helm.with(&["dependency", "update", "--skip-refresh"], &example, &[]),
-        b"",
-    );
-    let clusters: Vec<Cluster> = [
-        "",
-        "hookgate: { drain: { delaySeconds: 10 }, monitor: { kind: PodMonitor }, networkPolicy: { applicationPorts: [8080] } }",
-        "hookgate: { monitor: { kind: ServiceMonitor }, tls: { certManager: { enabled: true, issuerRef: { name: ca }, dnsNames: [a.example] } } }",
-    ]
-    .iter()
-    .map(|more| helm.cluster(&example, &[more]))
-    .collect();
-    are_valid(&clusters);
-    for cluster in &clusters {
-        cluster.holds();
-        is_a_sidecar(cluster);
-        assert_eq!(
-            cluster.of("PodDisruptionBudget").count(),
-            0,
-            "the selector belongs to the application"
-        );
-    }
-    let ports = |cluster: &Cluster| {
-        let rules = cluster.only("NetworkPolicy")["spec"]["ingress"]
-            .as_array()
-            .unwrap()
-            .clone();
-        rules
-            .iter()
-            .map(|rule| rule["ports"][0]["port"].as_u64().unwrap())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        ports(&clusters[0]),
-        [8443, 9464],
-        "the application's port 8000 is closed"
-    );
-    assert_eq!(ports(&clusters[1]), [8443, 9464, 8080]);
-
-    let upstream = Upstream::ok();
-    let gateway = Setup::new(&upstream.url()).start();
-    let container = clusters[0].container();
-    for path in [
-        &container["startupProbe"]["httpGet"]["path"],
-        &container["readinessProbe"]["httpGet"]["path"],
-        &container["livenessProbe"]["httpGet"]["path"],
-    ] {
-        assert_eq!(gateway.ask(path.as_str().unwrap()).status, 200, "{path}");
-    }
-    let hook = &container["lifecycle"]["preStop"]["exec"]["command"];
-    assert_eq!(*hook, serde_json::json!(["/hookgate", "stopping"]));
-}
-
-/// The sidecar starts before the application and stops after it, with time for both.
-#[track_caller]
-fn is_a_sidecar(cluster: &Cluster) {
-    let (pod, sidecar) = (cluster.pod(), cluster.container());
-    assert_eq!(sidecar["restartPolicy"], "Always");
-    assert_eq!(*sidecar, pod["initContainers"][0]);
-    assert_eq!(
-        sidecar["startupProbe"]["httpGet"]["path"], "/livez",
-        "readiness may depend on the application, which starts after this probe"
-    );
-    let application = &pod["containers"][0];
-    let sleep = application["lifecycle"]["preStop"]["sleep"]["seconds"]
-        .as_u64()
-        .unwrap();
-    let configuration: toml::Table = cluster.gateway_toml().parse().unwrap();
-    let delay = configuration["drain"]["delay"].as_str().unwrap();
-    assert_eq!(format!("{sleep}s"), delay);
-    let listens = application["args"].as_array().unwrap();
-    assert!(
-        listens.iter().any(|argument| argument == "127.0.0.1:8000"),
-        "{application:#}"
-    );
-    assert_eq!(
-        configuration["route"][0]["upstream"].as_str(),
-        Some("http://127.0.0.1:8000")
-    );
-    let given = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
-    assert!(given >= sleep + 30 + sleep + 25, "{given}");
-}
-
-/// The base and the component without Helm; their container equals the chart's.
-#[test]
-fn kustomize_renders_the_same_container() {
-    let built = |path: &str| {
-        let mut command = tool("bin/kubectl");
-        command.arg("kustomize").arg(repository("deploy/kustomize").join(path));
-        Cluster {
-            resources: yaml(&succeeds(&mut command, b"")),
-        }
-    };
-    let clusters = [built("base"), built("example")];
-    are_valid(&clusters);
-    clusters.iter().for_each(Cluster::holds);
-    is_a_sidecar(&clusters[1]);
-    assert_eq!(clusters[0].pod()["enableServiceLinks"], false);
-    let policy = clusters[0].only("NetworkPolicy");
-    assert_eq!(
-        policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/name"],
-        "hookgate"
-    );
-
-    let helm = Helm::new();
-    let chart = helm.cluster(&chart(), &[DEPLOYMENT]);
-    for cluster in &clusters {
-        let (ours, charts) = (cluster.container(), chart.container());
-        for key in [
-            "image",
-            "args",
-            "env",
-            "ports",
-            "startupProbe",
-            "readinessProbe",
-            "livenessProbe",
-            "resources",
-            "securityContext",
-        ] {
-            assert_eq!(ours[key], charts[key], "{key}");
-        }
-    }
 }

@@ -3,4 +3,5 @@
 mod compose;
 mod container;
 mod kubernetes;
+mod sidecar;
 mod systemd;

@@ -8,8 +8,19 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
+/// API groups of operators, whose schemas are those of their definitions.
+const OPERATORS: [&str; 5] = [
+    "monitoring.coreos.com/",
+    "cert-manager.io/",
+    "gateway.networking.k8s.io/",
+    "external-secrets.io/",
+    "argoproj.io/",
+];
+
 /// Where the pod mounts the files that hookgate reads.
 const MOUNTED: &str = "/etc/hookgate/";
+/// Where the agent of Vault writes files.
+const INJECTED: &str = "/vault/secrets/";
 
 /// The resources of one application.
 pub(crate) struct Cluster {
@@ -94,7 +105,10 @@ impl Cluster {
 
     fn ports_agree(&self, configuration: &toml::Table) {
         let port = |table: &str| {
-            let address = configuration[table]["address"].as_str().unwrap();
+            let table = &configuration[table];
+            // A list of listeners: the first is the one that the Service leads to.
+            let table = table.as_array().map_or(table, |listeners| &listeners[0]);
+            let address = table["address"].as_str().unwrap();
             address.rsplit_once(':').unwrap().1.parse::<u16>().unwrap()
         };
         let (webhooks, admin) = (port("listen"), port("admin"));
@@ -161,15 +175,19 @@ impl Cluster {
     /// The real `hookgate check` accepts the configuration, with the files where the pod mounts them.
     fn is_accepted(&self) {
         let place = tempfile::tempdir().unwrap();
-        let text = self.gateway_toml();
+        // The files of an agent that the chart does not mount.
+        let text = self.gateway_toml().replace(INJECTED, &format!("{MOUNTED}injected/"));
         for path in text.split('"').filter(|word| word.starts_with(MOUNTED)) {
-            assert!(self.mounts(path), "{path} is not mounted");
+            let is_injected = path.starts_with(&format!("{MOUNTED}injected/"));
+            assert!(is_injected || self.mounts(path), "{path} is not mounted");
             let file = place.path().join(path.strip_prefix(MOUNTED).unwrap());
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(&file, format!("pdl_ntfset_01hookgate_{path}")).unwrap();
         }
-        if place.path().join("tls").exists() {
-            Certificate::new(&["localhost"]).write(&place.path().join("tls"), "tls");
+        for (folder, name) in [("tls", "tls"), ("redis-ca", "ca")] {
+            if place.path().join(folder).exists() {
+                Certificate::new(&["localhost"]).write(&place.path().join(folder), name);
+            }
         }
         let file = place.path().join("gateway.toml");
         let here = format!("{}/", place.path().display());
@@ -211,7 +229,7 @@ pub(crate) fn are_valid(clusters: &[Cluster]) {
         .flat_map(|cluster| &cluster.resources)
         .partition(|resource| {
             let version = resource["apiVersion"].as_str().unwrap();
-            version.starts_with("monitoring.coreos.com/") || version.starts_with("cert-manager.io/")
+            OPERATORS.iter().any(|group| version.starts_with(group))
         });
     let mut files = Vec::new();
     // Resources that several sets of values have in common are validated once; JSON is YAML.

@@ -1,7 +1,31 @@
+{{/* The image reference. There is no default, because no image is published. */}}
+{{- define "hookgate.image" -}}
+{{- $repository := required "image.repository: no image is published; build one (deploy/container), push it to your registry and write its name" .Values.image.repository -}}
+{{- if .Values.image.digest -}}
+{{ $repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ $repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{/* The fields of a probe, with those of the values in front. */}}
+{{- define "hookgate.probe" -}}
+{{- toYaml (merge (deepCopy .values) .defaults) -}}
+{{- end -}}
+
+{{/* The name of the volume of a Secret. Names of volumes have no dots and at most 63 characters. */}}
+{{- define "hookgate.secretVolume" -}}
+{{- if or (contains "." .) (gt (len .) 46) -}}
+hookgate-secret-{{ . | replace "." "-" | trunc 36 | trimSuffix "-" }}-{{ sha256sum . | trunc 8 }}
+{{- else -}}
+hookgate-secret-{{ . }}
+{{- end -}}
+{{- end -}}
+
 {{/* The container, the same in both modes. */}}
 {{- define "hookgate.container" -}}
 name: hookgate
-image: {{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
+image: {{ include "hookgate.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 args: [serve]
 env:
@@ -20,39 +44,31 @@ ports:
   - name: hookgate-admin
     containerPort: {{ .Values.admin.port }}
     protocol: TCP
+  {{- range $at, $listener := .Values.extraListeners }}
+  - name: listener-{{ $at }}
+    containerPort: {{ regexFind "[0-9]+$" $listener.address }}
+    protocol: TCP
+  {{- end }}
 # This is not /readyz, because Kubernetes starts the application behind a native sidecar only after this probe has succeeded.
 startupProbe:
-  httpGet: { path: /livez, port: hookgate-admin }
-  periodSeconds: 1
-  failureThreshold: 30
+  {{- $livez := dict "path" "/livez" "port" "hookgate-admin" }}
+  {{- $readyz := dict "path" "/readyz" "port" "hookgate-admin" }}
+  {{- include "hookgate.probe" (dict "values" .Values.startupProbe "defaults" (dict "httpGet" $livez "periodSeconds" 1 "failureThreshold" 30)) | nindent 2 }}
 readinessProbe:
-  httpGet: { path: /readyz, port: hookgate-admin }
-  periodSeconds: 5
-  timeoutSeconds: 2
-  failureThreshold: 2
+  {{- include "hookgate.probe" (dict "values" .Values.readinessProbe "defaults" (dict "httpGet" $readyz "periodSeconds" 5 "timeoutSeconds" 2 "failureThreshold" 2)) | nindent 2 }}
 livenessProbe:
-  httpGet: { path: /livez, port: hookgate-admin }
-  periodSeconds: 10
-  timeoutSeconds: 2
-  failureThreshold: 3
+  {{- include "hookgate.probe" (dict "values" .Values.livenessProbe "defaults" (dict "httpGet" $livez "periodSeconds" 10 "timeoutSeconds" 2 "failureThreshold" 3)) | nindent 2 }}
 resources:
   {{- toYaml .Values.resources | nindent 2 }}
 securityContext:
-  runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  readOnlyRootFilesystem: true
-  allowPrivilegeEscalation: false
-  privileged: false
-  capabilities: { drop: [ALL] }
-  seccompProfile: { type: RuntimeDefault }
+  {{- toYaml .Values.securityContext | nindent 2 }}
 volumeMounts:
   - { name: hookgate-configuration, mountPath: /etc/hookgate/gateway, readOnly: true }
   {{- if .Values.tls.enabled }}
   - { name: hookgate-tls, mountPath: /etc/hookgate/tls, readOnly: true }
   {{- end }}
   {{- range (include "hookgate.secretNames" . | fromJsonArray) }}
-  - { name: {{ printf "hookgate-secret-%s" . }}, mountPath: /etc/hookgate/secrets/{{ . }}, readOnly: true }
+  - { name: {{ include "hookgate.secretVolume" . }}, mountPath: /etc/hookgate/secrets/{{ . }}, readOnly: true }
   {{- end }}
   {{- with .Values.volumeMounts }}
   {{- toYaml . | nindent 2 }}
@@ -64,7 +80,7 @@ volumeMounts:
 {{- $names := list -}}
 {{- range .Values.routes -}}
 {{- range concat (default (list) .secrets) (default (list) .publicKeys) -}}
-{{- $names = append $names .secretName -}}
+{{- if .secretName }}{{ $names = append $names .secretName }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- $names | uniq | sortAlpha | toJson -}}
@@ -82,7 +98,7 @@ application's pod, so there every user may read the files; only this container m
   secret: { secretName: {{ include "hookgate.tlsSecret" . }}, defaultMode: {{ $mode }} }
 {{- end }}
 {{- range (include "hookgate.secretNames" . | fromJsonArray) }}
-- name: {{ printf "hookgate-secret-%s" . }}
+- name: {{ include "hookgate.secretVolume" . }}
   secret: { secretName: {{ . }}, defaultMode: {{ $mode }} }
 {{- end }}
 {{- with .Values.volumes }}

