@@ -12,6 +12,8 @@
 //! | [`tools`] | demo, send, sign: for developers, in builds with the feature `tools` |
 //! | [`verify`] | checks a captured request offline and reports why it is not genuine |
 //! | [`providers`] | lists the presets and their facts |
+//! | [`tail`] | follows the requests of a running gateway |
+//! | [`capture`] | captures whole requests of a route for a while |
 //! | [`serve`] | runs the gateway |
 //! | [`stopping`] | announces to a running gateway that its application is about to end |
 //! | [`healthcheck`] | asks a running gateway whether it is ready |
@@ -20,9 +22,12 @@
 //! | [`route_lines`] | the URLs of each route and where it forwards, for `serve` |
 //! | [`file_watch`] | detects changed configuration files, for reloads |
 //! | [`inputs`] | readers of secrets and bodies, shared by `sign`, `send` and `verify` |
+//! | [`api_client`] | the client of a running gateway's API |
 //! | [`client`] | the HTTP client of `send`, `demo` and `healthcheck` |
 //! | [`terminal`] | colours and sanitized output |
 
+mod api_client;
+mod capture;
 pub mod check;
 mod client;
 mod completions;
@@ -33,6 +38,7 @@ mod providers;
 mod route_lines;
 mod serve;
 mod stopping;
+mod tail;
 mod terminal;
 #[cfg(feature = "tools")]
 mod tools;
@@ -92,6 +98,10 @@ enum Command {
     Send(tools::send::SendArguments),
     /// Check a captured request offline and report why it is not genuine
     Verify(verify::VerifyArguments),
+    /// Follow the requests of a running gateway, and save refused ones for verify
+    Tail(tail::TailArguments),
+    /// Capture whole requests of a route of a running gateway for a while
+    Capture(capture::CaptureArguments),
     /// Ask a running gateway whether it is ready, for container probes
     Healthcheck(healthcheck::HealthcheckArguments),
     /// Announce to a running gateway that its application is about to end: the pre-stop hook of a sidecar
@@ -160,6 +170,8 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
         #[cfg(feature = "tools")]
         Command::Send(arguments) => tools::send::run(arguments, &sources),
         Command::Verify(arguments) => verify::run(&arguments, &sources),
+        Command::Tail(arguments) => tail::run(&arguments, &sources),
+        Command::Capture(arguments) => capture::run(&arguments, &sources),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &sources),
         Command::Stopping(arguments) => stopping::run(&arguments, &sources),
         Command::Providers(arguments) => providers::run(&arguments, &sources.environment),

@@ -3,6 +3,7 @@
 
 use super::challenge_reference::ChallengeReference;
 use super::inbox_keys::{AnswerUse, DeliveryKind, Inbox, Order, Retry, SignatureKind};
+use super::operator_keys::{Api, Capture};
 pub(super) use super::secret_reference::{SecretReference, SecretTable};
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
 use crate::scheme;
@@ -20,6 +21,7 @@ pub(super) struct File {
     pub(super) listen: OneOrMany<Listen>,
     pub(super) admin: Admin,
     pub(super) api: Api,
+    pub(super) capture: Capture,
     pub(super) limits: Limits,
     pub(super) drain: Drain,
     pub(super) replay: ReplayStore,
@@ -77,13 +79,6 @@ pub(super) struct Admin {
     pub(super) address: Option<String>,
     pub(super) readiness: Option<Keyword<ReadyWhen>>,
     pub(super) hosts: OneOrMany<String>,
-}
-
-/// `[api]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Api {
-    pub(super) socket: Option<String>,
 }
 
 /// `[limits]`.
@@ -164,6 +159,7 @@ pub(super) struct Route {
     pub(super) formerly: OneOrMany<String>,
     pub(super) signature: Option<Keyword<SignatureKind>>,
     pub(super) gateway_keys: OneOrMany<SecretReference>,
+    pub(super) capture: OneOrMany<String>,
     pub(super) mode: Option<Keyword<RouteMode>>,
     pub(super) rate: Option<RequestRate>,
     pub(super) body_limit: Option<Size>,

@@ -22,6 +22,7 @@
 //! | [`file`] | the keys of the file as types |
 //! | [`challenge_reference`] | `challenge` of a route as the file writes it |
 //! | [`inbox_keys`] | the keys of the inbox as types |
+//! | [`operator_keys`] | the keys of what operators see and do, as types |
 //! | [`secret_reference`] | where a secret is |
 //! | [`value`] | durations, sizes and other single values |
 //! | [`credential`] | reads a secret from its source |
@@ -38,6 +39,7 @@ mod file;
 mod inbox_keys;
 mod layers;
 mod load;
+mod operator_keys;
 mod resolve;
 mod secret_reference;
 mod service_credential;

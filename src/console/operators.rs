@@ -41,6 +41,14 @@ pub struct Actor {
     pub role: Role,
 }
 
+impl Actor {
+    /// Whether this person may change something.
+    #[must_use]
+    pub fn may_operate(&self) -> bool {
+        self.role >= Role::Operate
+    }
+}
+
 impl Operators {
     /// For a process that started at `started_unix`.
     #[must_use]

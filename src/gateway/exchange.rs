@@ -5,6 +5,7 @@
 //! `internal` or `overloaded`, so that the numbers of requests and outcomes are equal.
 
 use crate::gateway::Downstream;
+use crate::gateway::captures::Capturing;
 use crate::gateway::connection_state::ConnectionState;
 use crate::gateway::held::{HeldKey, HeldWebhook};
 use crate::gateway::rate::WaitSeconds;
@@ -18,6 +19,7 @@ use crate::scheme::Verified;
 use crate::telemetry::audit::{Action, Asked, AuditLog, AuditNames, UnreadRequest};
 use crate::telemetry::metrics::Metrics;
 use crate::time::clock;
+use bytes::Bytes;
 use hyper::{StatusCode, Version};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -173,6 +175,8 @@ pub struct Exchange {
     pub held: Option<Box<HeldWebhook>>,
     /// The order key that this webhook keeps busy until its outcome is known.
     pub order: Option<HeldKey>,
+    /// The request, if it is captured.
+    capture: Option<Box<Capturing>>,
     /// When the head had been read.
     pub started: Instant,
     /// After how many seconds a sender above a rate may retry.
@@ -226,6 +230,7 @@ impl Exchange {
             },
             claim: None,
             held: None,
+            capture: None,
             order: None,
             started,
             wait: None,
@@ -240,6 +245,20 @@ impl Exchange {
             }),
             concluded: false,
         })
+    }
+
+    /// Begins to capture the request if its route says so. Returns whether its body is to be read in any case.
+    pub fn begin_capture(&mut self, request: &Request) -> bool {
+        let state = self.route.as_ref().and_then(|route| route.capture.get());
+        self.capture = state.and_then(|state| state.begin(request, self.outcome.received_unix()));
+        self.capture.as_ref().is_some_and(|capture| capture.is_whole())
+    }
+
+    /// Captures the body, in pieces, if the request is captured.
+    pub fn capture_body(&mut self, pieces: &[Bytes]) {
+        if let Some(capture) = &mut self.capture {
+            capture.body(pieces);
+        }
     }
 
     /// Notes what verification found. `worked` is its CPU time.
@@ -290,6 +309,10 @@ impl Exchange {
         route
             .map_or(metrics.unrouted(), |route| &route.metrics)
             .record(&self.outcome);
+        // Before the audit line: who reads the line finds the capture.
+        if let Some((capture, route)) = self.capture.take().zip(route) {
+            capture.end(&self.outcome, &route.settings);
+        }
         let Some(arrival) = &self.arrival else { return };
         for (log, _) in audit.iter().filter(|(_, scope)| scope.records(self.outcome.verdict)) {
             let secret = route.zip(self.outcome.secret);

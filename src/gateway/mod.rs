@@ -24,6 +24,7 @@
 //! | [`exchange`] | the record of one request: outcome, claim, what happens at its end |
 //! | [`held`] | what an exchange keeps for the inbox |
 //! | [`snapshot`] | the configuration in force, compiled |
+//! | [`captures`] | captured requests, where an operator turned that on |
 //! | [`replay_identity`] | what identifies a verified webhook in the replay store |
 //! | [`long_work`] | threads for work that would hold a worker too long |
 //! | [`rate`] | limits on the number of requests in a time |
@@ -33,6 +34,7 @@
 //! | [`text_table`] | texts to values, by a hash made byte by byte |
 
 pub mod answer;
+pub mod captures;
 mod challenge_rate;
 mod challenges;
 pub mod connection_state;
@@ -54,6 +56,7 @@ mod storing;
 mod text_table;
 
 use crate::gateway::answer::{AnswerBody, BegunAnswer};
+use crate::gateway::captures::Captures;
 use crate::gateway::connection_state::ConnectionState;
 use crate::gateway::examine::Examined;
 use crate::gateway::exchange::{Exchange, Recorder, Settlement};
@@ -103,6 +106,8 @@ pub struct Gateway {
     pub long_work: LongWork,
     /// The inbox; `None` without one.
     pub inbox: Option<Arc<Inbox>>,
+    /// Captured requests; `None` where operators cannot read them.
+    pub captures: Option<Arc<Captures>>,
     /// Records outcomes in metrics and audit lines.
     pub recorder: Arc<Recorder>,
     /// Triggered when the process begins to stop, before the listeners close. The applications may then be stopping
@@ -198,6 +203,7 @@ impl Gateway {
         // match
         let has_body = || !body.is_end_stream();
         let matched = Matched::find(&self.snapshot.load(), request, &downstream.origin, has_body, exchange)?;
+        let captures_whole = exchange.begin_capture(request);
 
         // admit
         let rates = self.source_rates.as_ref();
@@ -212,7 +218,7 @@ impl Gateway {
         let mut stopwatch = Stopwatch::start();
         let mut aged = admitted.present(&head, now_unix);
         let may_ask = route.may_be_challenge(&head, &aged, body.size_hint().upper());
-        if !may_ask {
+        if !may_ask && !captures_whole {
             route.enforce(&aged)?;
         }
 
@@ -228,7 +234,15 @@ impl Gateway {
             }
         });
         let received = received.await;
-        let body = received.map_err(|rejection| route.instead_of_challenge(may_ask, rejection))?;
+        // A body that is read only to be captured changes nothing of the refusal.
+        let refused = aged
+            .as_ref()
+            .err()
+            .filter(|_| captures_whole && !route.settings.report_only);
+        let body = received.map_err(|rejection| {
+            refused.map_or_else(|| route.instead_of_challenge(may_ask, rejection), |refused| *refused)
+        })?;
+        exchange.capture_body(body.pieces());
         exchange.outcome.body_bytes = body.len() as u64;
 
         // verify

@@ -2,6 +2,7 @@
 //! for all requests. An exchange keeps its route until its end; a reload replaces the whole snapshot for later
 //! requests.
 
+use crate::gateway::captures::{Captures, RouteCapture};
 use crate::gateway::challenge_rate::ChallengeRate;
 use crate::gateway::long_work::LONGEST_ON_WORKER;
 use crate::gateway::rate::RateLimiter;
@@ -25,7 +26,7 @@ use hyper::http::uri::PathAndQuery;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_rustls::TlsConnector;
 
@@ -73,6 +74,8 @@ pub struct CompiledRoute {
     pub name: HeaderValue,
     /// `Host` of a request without one: that of the upstream's first server.
     pub upstream_host: String,
+    /// What is captured of its requests; empty where operators cannot read it.
+    pub capture: OnceLock<Arc<RouteCapture>>,
     /// The inbox and its view of this route; `None` where webhooks are delivered directly.
     pub durable: Option<(Arc<Inbox>, Arc<Target>)>,
 }
@@ -169,6 +172,13 @@ impl Snapshot {
         }
     }
 
+    /// Gives each route its state in `captures`.
+    pub fn set_captures(&self, captures: Option<&Arc<Captures>>) {
+        if let Some(captures) = captures {
+            captures.attach(self.routes.iter().map(|route| (&route.settings, &route.capture)));
+        }
+    }
+
     /// Every distinct upstream, in the order of the first route that has it.
     #[must_use]
     pub fn upstreams(&self) -> &[Arc<Upstream>] {
@@ -200,6 +210,7 @@ impl CompiledRoute {
             scheme: text(settings.verifier.name()),
             keys: keys.iter().map(|name| text(name)).collect(),
             name: text(&settings.name),
+            capture: OnceLock::new(),
             upstream_host: upstream.settings().authority(),
             durable: inbox.zip(settings.delivery.as_ref()).map(|(inbox, delivery)| {
                 let target = inbox.target(&settings.name, delivery, &upstream, signing(&settings));

@@ -10,6 +10,7 @@ use super::systemd::{Handover, PassedSocket, activation};
 use super::{StartError, Started, upstreams, worker};
 use crate::console::Operators;
 use crate::gateway::Gateway;
+use crate::gateway::captures::Captures;
 use crate::gateway::exchange::{AuditScope, Recorder};
 use crate::gateway::long_work::LongWork;
 use crate::gateway::rate::SourceRates;
@@ -149,7 +150,10 @@ async fn build_gateway(
     let guard = replay_guard(config, metrics)?;
     guard.share(&snapshot.replay_spaces());
     snapshot.set_targets(inbox.as_ref());
+    let captures = recent.as_ref().map(|_| Captures::new(config.capture.clone()));
+    snapshot.set_captures(captures.as_ref());
     Ok(Arc::new(Gateway {
+        captures,
         inbox,
         snapshot: ArcSwap::from_pointee(snapshot),
         budget,

@@ -96,6 +96,7 @@ async fn apply(
     // Samples the old upstreams a last time, so that no count of a removed one is lost.
     metrics.upstreams(&upstreams::sample(&active));
     gateway.guard.share(&snapshot.replay_spaces());
+    snapshot.set_captures(gateway.captures.as_ref());
     let snapshot = Arc::new(snapshot);
     gateway.snapshot.store(snapshot.clone());
     snapshot.set_targets(gateway.inbox.as_ref());

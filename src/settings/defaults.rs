@@ -245,6 +245,18 @@ pub const PROBE_BACKOFF: Duration = Duration::from_secs(1);
 /// `inbox.probe.backoff_limit`.
 pub const PROBE_BACKOFF_LIMIT: Duration = Duration::from_secs(30);
 
+/// `capture.count`: more than one looks through.
+pub const CAPTURE_COUNT: usize = 200;
+
+/// `capture.bytes`: some hundred usual webhooks, or a few of the largest.
+pub const CAPTURE_BYTES: usize = 16 << 20;
+
+/// `capture.keep`: captured requests are personal data; an hour is enough to look into a fault.
+pub const CAPTURE_KEEP: Duration = Duration::from_secs(3600);
+
+/// `capture.full_for`.
+pub const CAPTURE_FULL_FOR: Duration = Duration::from_secs(3600);
+
 impl Default for Delivery {
     /// What applies to deliveries that are stored although their route delivers directly now.
     fn default() -> Self {

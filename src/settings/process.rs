@@ -2,7 +2,7 @@
 
 use super::inbox::Inbox;
 use super::listener::Listener;
-use super::operators::Api;
+use super::operators::{Api, Captures};
 use super::rate::Rate;
 use super::replay::Replay;
 use super::route::Route;
@@ -27,6 +27,8 @@ pub struct Config {
     /// The API of operators; `None` without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api: Option<Api>,
+    /// Bounds of captured requests.
+    pub capture: Captures,
     /// Limits on connections and on the process.
     pub limits: ProcessLimits,
     /// Duration of the drain after SIGTERM.

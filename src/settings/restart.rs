@@ -25,6 +25,7 @@ impl Config {
             listeners,
             admin,
             api,
+            capture,
             limits,
             drain,
             replay,
@@ -41,6 +42,7 @@ impl Config {
         keys.extend(table_changes("limits", limits, &new.limits));
         keys.extend(table_changes("drain", drain, &new.drain));
         keys.extend(table_changes("replay", replay, &new.replay));
+        keys.extend(table_changes("capture", capture, &new.capture));
         keys.extend((*api != new.api).then(|| String::from("api")));
         match (inbox, &new.inbox) {
             (Some(old), Some(new)) => keys.extend(table_changes("inbox", old, new)),

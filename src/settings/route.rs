@@ -1,6 +1,7 @@
 //! Webhook endpoints.
 
 use super::delivery::Delivery;
+use super::operators::Capture;
 use super::rate::Rate;
 use super::secret_info::SecretInfo;
 use super::serialize::{display_all, duration_text, size_text};
@@ -48,6 +49,8 @@ pub struct Route {
     pub delivery: Option<Delivery>,
     /// The signature that the application gets.
     pub signature: ApplicationSignature,
+    /// What is captured of its requests.
+    pub capture: Capture,
     /// Whether every request is forwarded, with a mark on those that failed verification.
     pub report_only: bool,
     /// Largest body in bytes.
@@ -136,6 +139,7 @@ impl Serialize for Route {
         if let ApplicationSignature::Gateway(keys) = &self.signature {
             table.serialize_entry("gateway_keys", &keys.infos)?;
         }
+        table.serialize_entry("capture", &self.capture)?;
         table.serialize_entry("mode", if self.report_only { "report" } else { "verify" })?;
         if let Some(rate) = &self.rate {
             table.serialize_entry("rate", rate)?;

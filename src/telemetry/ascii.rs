@@ -36,6 +36,14 @@ impl DateText {
     }
 }
 
+/// A time in RFC 3339 with milliseconds, from Unix milliseconds.
+#[must_use]
+pub fn rfc3339(unix_ms: u64) -> String {
+    let mut out = Vec::new();
+    DateText::default().write(&mut out, unix_ms);
+    String::from_utf8(out).unwrap_or_default()
+}
+
 /// Appends `text` as a JSON string with its quotes.
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');

@@ -65,6 +65,7 @@ mod route_families;
 mod route_metrics;
 mod upstream_metrics;
 
+pub use ascii::rfc3339;
 pub use route_metrics::RouteMetrics;
 pub use upstream_metrics::{UpstreamCounts, UpstreamSample};
 

@@ -24,7 +24,7 @@
 //! | [`upstream_url`] | from text to a target |
 //! | [`route_pattern`] | `host` and `path` of a route |
 //! | [`listener`] | `[[listen]]` and `[admin]` |
-//! | [`operators`] | `[api]` |
+//! | [`operators`] | `[api]`, `[capture]`, and `capture` of a route |
 //! | [`replay_store`] | `[replay]` |
 //! | [`network`] | lists of networks, single addresses and presets |
 //! | [`secret`] | secrets and public keys |
@@ -96,6 +96,7 @@ pub(super) fn resolve(
     let listeners = resolver.listeners(file.listen);
     let admin = resolver.admin(&file.admin, &listeners);
     let api = resolver.api(file.api, &listeners);
+    let capture = resolver.captures(&file.capture);
     let upstreams = resolver.named_upstreams(file.upstreams);
     let own = listeners.iter().map(|listener| listener.address.clone());
     let own: Vec<Address> = own.chain(admin.address.map(Address::Tcp)).collect();
@@ -106,6 +107,7 @@ pub(super) fn resolve(
         drain: &drain,
         has_inbox: inbox.is_some(),
         has_inbox_keys: inbox.as_ref().is_some_and(|inbox| !inbox.keys.is_empty()),
+        has_operators: api.is_some(),
     };
     let routes = resolver.routes(file.route, upstreams, &process, &own);
     resolver.check_tokens_in_plaintext(&routes, &listeners);
@@ -119,6 +121,7 @@ pub(super) fn resolve(
         listeners,
         admin,
         api,
+        capture,
         limits,
         routes,
         warnings: resolver.report.warnings.clone(),

@@ -1,16 +1,19 @@
-//! `[api]`: how operators see and change the running process.
+//! `[api]`, `[capture]`, and `capture` of a route: how operators see and change the running process.
 
 use super::Resolver;
-use crate::config::file;
-use crate::settings::{Address, Api, Listener};
+use crate::config::operator_keys;
+use crate::config::value::{DurationValue, OneOrMany};
+use crate::settings::{Address, Api, Capture, Captures, Listener, defaults};
 use std::path::Path;
 
 /// The longest path of a Unix socket, in bytes (`sun_path`, without the zero at its end).
 const SOCKET_PATH_BYTES: usize = 107;
+/// The most values of one request that are shown.
+const POINTERS: usize = 16;
 
 impl Resolver<'_> {
     /// The API of operators; `None` without a socket.
-    pub(super) fn api(&mut self, written: file::Api, listeners: &[Listener]) -> Option<Api> {
+    pub(super) fn api(&mut self, written: operator_keys::Api, listeners: &[Listener]) -> Option<Api> {
         let socket = written.socket?;
         let path = self.path(&socket);
         let is_taken = |listener: &Listener| matches!(&listener.address, Address::Unix(taken, _) if *taken == path);
@@ -24,6 +27,62 @@ impl Resolver<'_> {
             );
         }
         Some(Api { socket: path })
+    }
+
+    /// The bounds of captured requests.
+    pub(super) fn captures(&mut self, written: &operator_keys::Capture) -> Captures {
+        let keep = self.timeout("capture.keep", written.keep, defaults::CAPTURE_KEEP);
+        Captures {
+            count: self.count("capture.count", written.count, defaults::CAPTURE_COUNT, 1, 100_000),
+            bytes: self.size(
+                "capture.bytes",
+                written.bytes,
+                defaults::CAPTURE_BYTES,
+                64 << 10,
+                4 << 30,
+            ),
+            keep,
+            full_for: written
+                .full_for
+                .map_or(defaults::CAPTURE_FULL_FOR, |DurationValue(time)| time),
+        }
+    }
+
+    /// What is captured of the requests of a route.
+    pub(super) fn capture(&mut self, key: &str, written: &OneOrMany<String>, can_be_read: bool) -> Capture {
+        let key = format!("{key}.capture");
+        let capture = match written.0.as_slice() {
+            [] => return Capture::Off,
+            [(None, word)] if word == "off" => return Capture::Off,
+            [(None, word)] if word == "full" => {
+                self.report.warn(
+                    &key,
+                    "\"full\" keeps whole requests in memory for a while; operators can read their bodies",
+                );
+                Capture::Full
+            }
+            pointers => {
+                for (key, pointer) in written.paths(&key) {
+                    if !pointer.starts_with('/') {
+                        self.report.fault(
+                            key,
+                            format!("`{pointer}` is not a JSON pointer"),
+                            "write \"off\", \"full\", or pointers such as [\"/event_type\"]",
+                        );
+                    }
+                }
+                if pointers.len() > POINTERS {
+                    let problem = format!("{} pointers are given", pointers.len());
+                    self.report.fault(&key, problem, format!("write at most {POINTERS}"));
+                }
+                Capture::Values(pointers.iter().map(|(_, pointer)| pointer.clone()).collect())
+            }
+        };
+        if !can_be_read {
+            let text = "nobody can read what is captured; add `[api]` with a `socket`";
+            self.report.warn(&key, text);
+        }
+        capture
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct ProcessSettings<'a> {
     pub(super) drain: &'a Drain,
     pub(super) has_inbox: bool,
     pub(super) has_inbox_keys: bool,
+    /// Whether operators can read what is captured.
+    pub(super) has_operators: bool,
 }
 
 impl Resolver<'_> {
@@ -132,6 +134,7 @@ impl Resolver<'_> {
                 (signature, delivery)
             });
             let (signature, delivery) = delivery.unwrap_or((ApplicationSignature::Original, None));
+            let capture = self.capture(&key, &written.capture, process.has_operators);
             if let (Some(path), Some(upstream), Some(mut scheme)) = (path, upstream, scheme) {
                 let digests = std::mem::take(&mut scheme.digests);
                 signing.note(&key, &name, digests, &challenges);
@@ -152,6 +155,7 @@ impl Resolver<'_> {
                     rate: written.rate.map(|RequestRate(rate)| rate),
                     delivery,
                     signature,
+                    capture,
                     report_only: settings.report_only,
                     body_limit: settings.body_limit,
                     body_timeout: settings.body_timeout,

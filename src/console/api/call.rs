@@ -1,7 +1,7 @@
 //! One request of an operator: who asks, for what, and what that person may do.
 
 use crate::console::answer::{Refusal, refusal};
-use crate::console::{Actor, Operators, Role};
+use crate::console::{Actor, Operators};
 use crate::http::percent;
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
@@ -58,10 +58,25 @@ impl Call<'_> {
         if self.method != method {
             return Err(not_allowed(if *method == Method::DELETE { "DELETE" } else { "POST" }));
         }
-        if self.actor.role < Role::Operate {
+        if !self.actor.may_operate() {
             return Err(refusal(StatusCode::FORBIDDEN, "this needs the role `operate`"));
         }
         Ok(())
+    }
+
+    /// A text in the body, which is a document or a form.
+    ///
+    /// # Errors
+    /// The answer to a body that has no such text.
+    pub fn field(&self, name: &'static str) -> Result<String, Refusal> {
+        let missing = || refusal(StatusCode::BAD_REQUEST, format!("the body has no `{name}`"));
+        if self.is_form {
+            let form = str::from_utf8(&self.body).map(Query::parse).unwrap_or_default();
+            return form.get(name).map(str::to_owned).ok_or_else(missing);
+        }
+        let document: serde_json::Value = self.document()?;
+        let text = document.get(name).and_then(serde_json::Value::as_str);
+        text.map(str::to_owned).ok_or_else(missing)
     }
 
     /// The body as a document.

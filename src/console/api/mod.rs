@@ -6,17 +6,22 @@
 //! | `GET /api/v1/requests` | the latest requests, the latest first |
 //! | `GET /api/v1/requests/stream` | requests as they are recorded, as server-sent events |
 //! | `GET /api/v1/requests/ID` | one request |
+//! | `GET /api/v1/captures` | the requests that are captured, without their content |
+//! | `GET /api/v1/captures/ID` | one of them as a HAR document |
+//! | `GET`, `POST`, `DELETE /api/v1/capture/ROUTE` | whether whole requests of a route are captured, and until when |
 //!
 //! A new group of paths is a module with a function `respond`, and an arm in [`dispatch`].
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`captures`] | captured requests |
 //! | [`requests`] | the latest requests |
 //! | [`status`] | the process as a whole |
 //! | [`filter`] | which requests are meant |
 //! | [`call`] | one request of an operator |
 
 mod call;
+pub mod captures;
 pub mod filter;
 mod requests;
 mod status;
@@ -25,6 +30,7 @@ pub use call::{Call, Query};
 
 use super::answer::{Answer, Refusal, not_found, refusal};
 use super::{Actor, Operators};
+use crate::http::percent;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -86,7 +92,14 @@ pub async fn respond(operators: &Arc<Operators>, actor: &Actor, request: Request
 async fn dispatch(call: &Call<'_>, path: &[&str]) -> Result<Answer, Refusal> {
     match path {
         ["status"] => status::respond(call),
+        ["captures", rest @ ..] => captures::respond(call, rest),
+        ["capture", route] => captures::switch(call, &decoded(route)),
         ["requests", rest @ ..] => requests::respond(call, rest),
         _ => Err(not_found()),
     }
+}
+
+/// A segment of a path without its escapes.
+fn decoded(segment: &str) -> String {
+    String::from_utf8_lossy(&percent::decode(segment.as_bytes())).into_owned()
 }

@@ -165,6 +165,7 @@ pub(crate) mod tests {
             guard: Guard::Memory(MemoryStore::new(1, Instant::now())),
             long_work: LongWork::new(1),
             inbox: None,
+            captures: None,
             recorder: Recorder::new(metrics, Vec::new(), 0),
             stopping: Arc::default(),
         }

@@ -101,3 +101,134 @@ fn a_socket_in_use_is_not_taken() {
     assert!(text.contains("api.socket: cannot listen on"), "{text}");
     assert_eq!(get(&socket, "/api/v1/status")["process_id"], gateway.pid());
 }
+
+/// What `hookgate` prints with these arguments.
+fn hookgate(arguments: &[&str]) -> (String, String) {
+    let output = crate::support::gateway::binary().args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr))
+}
+
+/// A refused request is captured, saved, and explained by `verify`; nothing of it can be used as a credential.
+#[test]
+fn refused_requests_are_captured_and_explained() {
+    let upstream = Upstream::ok();
+    let (socket, gateway) = start(Setup::new(&upstream.url()));
+    let socket = socket.to_str().unwrap();
+    let (printed, _) = hookgate(&["capture", "paddle", "--for", "10m", "--socket", socket]);
+    assert!(printed.contains("captured for 10m"), "{printed}");
+    assert_eq!(gateway.wait_for_actions("capture", 1)[0]["target"], "paddle");
+    let genuine = Webhook::new(r#"{"event_type":"a"}"#)
+        .header("Authorization", "Bearer canary-1")
+        .header("Cookie", "canary-2")
+        .header("X-Auth-Token", "canary-3");
+    // The application's framework has written the body again: a space more.
+    let text = String::from_utf8(genuine.bytes()).unwrap();
+    let changed = text.replace(r#""event_type":"a""#, r#""event_type": "a""#);
+    let length = format!("Content-Length: {}", r#"{"event_type":"a"}"#.len());
+    let changed = changed.replace(
+        &length,
+        &format!("Content-Length: {}", r#"{"event_type":"a"}"#.len() + 1),
+    );
+    assert_eq!(gateway.exchange(changed.as_bytes()).status, 401);
+    assert_eq!(
+        gateway.exchange(&Webhook::new("{}").signature(None).bytes()).status,
+        401
+    );
+    assert_eq!(gateway.exchange(&genuine.bytes()).status, 200);
+    gateway.wait_for_audit_lines("none", 1);
+    let directory = tempfile::tempdir().unwrap();
+    let saved = directory.path().to_str().unwrap();
+    let (printed, notes) = hookgate(&["tail", "--refused", "--no-follow", "--save", saved, "--socket", socket]);
+    assert_eq!(printed.lines().count(), 2, "{printed}");
+    assert!(printed.contains("rejected signature_mismatch"), "{printed}");
+    assert_eq!(notes.matches("saved: hookgate verify").count(), 2, "{notes}");
+    let mut texts = String::new();
+    for file in std::fs::read_dir(directory.path()).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        texts.push_str(&std::fs::read_to_string(&path).unwrap());
+        if !path.to_str().unwrap().contains("mismatch") {
+            continue;
+        }
+        let mut verify = crate::support::gateway::binary();
+        verify.env("PADDLE_WEBHOOK_SECRET", crate::support::paddle::SECRET);
+        verify
+            .arg("verify")
+            .arg(&path)
+            .arg("--config")
+            .arg(gateway.setup.file());
+        let output = String::from_utf8(verify.output().unwrap().stdout).unwrap();
+        assert!(
+            output.contains("JSON") && !output.contains("None of the usual causes"),
+            "{output}"
+        );
+    }
+    assert!(
+        texts.contains("h1=") && texts.contains("[masked]") && !texts.contains("canary"),
+        "{texts}"
+    );
+    // The signature of a genuine request would be accepted again, so it is not kept.
+    let id =
+        get(Path::new(socket), "/api/v1/requests?verdict=forwarded")["requests"][0]["request"]["request_id"].clone();
+    let kept = get(Path::new(socket), &format!("/api/v1/captures/{}", id.as_str().unwrap())).to_string();
+    assert!(
+        kept.contains("event_type") && !kept.contains("h1=") && !kept.contains("canary"),
+        "{kept}"
+    );
+    hookgate(&["capture", "paddle", "--off", "--socket", socket]);
+    assert_eq!(
+        gateway.exchange(&Webhook::new("[]").signature(None).bytes()).status,
+        401
+    );
+    gateway.wait_for_audit_lines("signature_missing", 2);
+    let all = get(Path::new(socket), "/api/v1/captures");
+    assert_eq!(all["captures"].as_array().unwrap().len(), 3, "{all}");
+}
+
+/// A reader sees requests as they are recorded, and the lines are those of the audit log.
+#[test]
+fn tail_follows_and_filters() {
+    let upstream = Upstream::ok();
+    let (socket, gateway) = start(Setup::new(&upstream.url()));
+    let mut command = crate::support::gateway::binary();
+    command
+        .args(["tail", "--json", "--refused", "--route", "paddle", "--socket"])
+        .arg(&socket);
+    let mut child = command.spawn().unwrap();
+    let logs = crate::support::logs::Logs::default();
+    logs.follow(child.stdout.take().unwrap());
+    assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).status, 200);
+    assert_eq!(
+        gateway.exchange(&Webhook::new("{}").signature(None).bytes()).status,
+        401
+    );
+    crate::support::eventually("the refused request", || {
+        let lines = logs.objects();
+        assert!(lines.iter().all(|line| line["verdict"] == "rejected"), "{lines:?}");
+        (lines.len() == 1 && lines[0]["reason"] == "signature_missing").then_some(())
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Values that the configuration names are shown, and nothing else of the body.
+#[test]
+fn named_values_are_shown() {
+    let upstream = Upstream::ok();
+    let (socket, gateway) = start(Setup::new(&upstream.url()).route(r#"capture = ["/event_type", "/absent"]"#));
+    let body = r#"{"event_type":"<b>paid</b>","canary":"hidden"}"#;
+    assert_eq!(gateway.exchange(&Webhook::new(body).bytes()).status, 200);
+    gateway.wait_for_audit_lines("none", 1);
+    let all = get(&socket, "/api/v1/captures");
+    assert_eq!(
+        all["captures"][0]["values"],
+        serde_json::json!({ "/event_type": "\"<b>paid</b>\"" })
+    );
+    let id = all["captures"][0]["request_id"].as_str().unwrap();
+    let kept = get(&socket, &format!("/api/v1/captures/{id}")).to_string();
+    assert!(
+        !kept.contains("hidden") && !all.to_string().contains("hidden"),
+        "{kept}"
+    );
+}

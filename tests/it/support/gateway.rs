@@ -183,6 +183,15 @@ impl Gateway {
         })
     }
 
+    /// Waits until there are `count` audit lines about this action of an operator.
+    pub(crate) fn wait_for_actions(&self, action: &str, count: usize) -> Vec<serde_json::Value> {
+        eventually(&format!("{count} actions {action}"), || {
+            let lines = self.logs.objects().into_iter();
+            let found: Vec<_> = lines.filter(|line| line["action"] == action).collect();
+            (found.len() >= count).then_some(found)
+        })
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
