@@ -5,7 +5,7 @@
 
 use crate::http::message::Request;
 use crate::outcome::{Outcome, Verdict};
-use crate::scheme::{SignaturePlace, Verifier};
+use crate::scheme::{ValuePlace, Verifier};
 use crate::settings::{self, Capture, Route};
 use crate::time::clock;
 use bytes::Bytes;
@@ -255,12 +255,9 @@ impl Capturing {
     pub fn end(self, outcome: &Outcome, route: &Route) {
         let verifier = &route.verifier;
         let may_show_signature = outcome.is_unverified_refusal() && !verifier.compares_token();
-        let place = verifier.signature_place();
-        let is_in_body = matches!(
-            place,
-            SignaturePlace::Json | SignaturePlace::Form | SignaturePlace::JsonOrForm
-        );
-        let target = if may_show_signature && place == SignaturePlace::Query {
+        let place = verifier.read_places().signature;
+        let is_in_body = matches!(place, ValuePlace::Json | ValuePlace::Form | ValuePlace::JsonOrForm);
+        let target = if may_show_signature && place == ValuePlace::Query {
             self.target
         } else {
             masked_target(&self.target)
