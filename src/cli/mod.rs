@@ -15,6 +15,7 @@
 //! | [`tail`] | follows the requests of a running gateway |
 //! | [`capture`] | captures whole requests of a route for a while |
 //! | [`serve`] | runs the gateway |
+//! | [`inbox`] | shows and changes what the inbox has stored |
 //! | [`stopping`] | announces to a running gateway that its application is about to end |
 //! | [`healthcheck`] | asks a running gateway whether it is ready |
 //! | [`completions`] | prints a completion script for a shell |
@@ -33,6 +34,7 @@ mod client;
 mod completions;
 mod file_watch;
 mod healthcheck;
+mod inbox;
 mod inputs;
 mod providers;
 mod route_lines;
@@ -106,6 +108,8 @@ enum Command {
     Healthcheck(healthcheck::HealthcheckArguments),
     /// Announce to a running gateway that its application is about to end: the pre-stop hook of a sidecar
     Stopping(healthcheck::HealthcheckArguments),
+    /// Show and change what the inbox has stored
+    Inbox(inbox::InboxArguments),
     /// List the providers that hookgate knows, with what they sign and where they show the secret
     Providers(providers::ProvidersArguments),
     /// Print a completion script for a shell
@@ -174,6 +178,7 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
         Command::Capture(arguments) => capture::run(&arguments, &sources),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &sources),
         Command::Stopping(arguments) => stopping::run(&arguments, &sources),
+        Command::Inbox(arguments) => inbox::run(arguments, &sources),
         Command::Providers(arguments) => providers::run(&arguments, &sources.environment),
         Command::Completions(arguments) => completions::run(&arguments),
     };

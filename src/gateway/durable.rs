@@ -14,10 +14,13 @@ use crate::gateway::storing::{Delivering, Webhook, rejection};
 use crate::inbox::attempt;
 use crate::inbox::health::Admission;
 use crate::inbox::model::delivery::Outcome;
+use crate::inbox::store::changes::RouteTally;
 use crate::inbox::store::types::{FirstAttempt, OrderKey};
 use crate::outcome::{Rejection, StoreReason, Verdict};
 use crate::replay::ClaimRequest;
 use crate::settings::DeliveryMode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -188,6 +191,10 @@ impl Delivering<'_> {
 
     /// Whether the application is asked, and whether as a probe; otherwise why the webhook is stored without asking.
     fn admission(&self, now: Instant, store_at: Instant) -> Result<bool, StoreReason> {
+        let is_paused = |tally: &Arc<RouteTally>| tally.is_paused.load(Ordering::Relaxed);
+        if self.target.tally().is_some_and(is_paused) {
+            return Err(StoreReason::Paused);
+        }
         if !self.inbox.status().accepts() {
             return Ok(false);
         }

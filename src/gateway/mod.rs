@@ -12,6 +12,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`diagnosis`] | why a captured request fails, for tools |
+//! | [`import`] | the checks of a delivery that an operator brings in |
 //! | [`durable`] | claim, forward and store on a route with an inbox |
 //! | [`storing`] | the steps that store a webhook |
 //! | [`detached`] | a direct attempt that goes on after its sender was answered |
@@ -44,6 +45,7 @@ mod durable;
 mod examine;
 pub mod exchange;
 mod held;
+pub mod import;
 pub mod long_work;
 pub mod rate;
 pub mod refusal;

@@ -9,6 +9,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`operators`] | what operators do |
 //! | [`dispatch`] | the thread that delivers what is stored |
 //! | [`open_attempt`] | an attempt under way, and its row |
 //! | [`attempt`] | one attempt of a stored delivery |
@@ -30,6 +31,7 @@ pub mod health;
 pub mod known;
 pub mod model;
 pub mod open_attempt;
+pub mod operators;
 pub mod place;
 pub mod record;
 pub mod store;
@@ -86,6 +88,8 @@ pub struct Inbox {
     closing: ShutdownSignal,
     /// Counts the bytes of what is being sent.
     budget: Arc<Budget>,
+    /// The operation of an operator that was begun last.
+    job: Mutex<Option<Arc<operators::Job>>>,
     /// Attempts under way, and direct ones that go on after their webhook was stored.
     active: AtomicUsize,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -126,6 +130,7 @@ impl Inbox {
             drain_deadline: OnceLock::new(),
             closing: ShutdownSignal::default(),
             budget,
+            job: Mutex::default(),
             active: AtomicUsize::new(0),
             threads: Mutex::new(vec![writer]),
         });
@@ -225,6 +230,12 @@ impl Inbox {
 
     fn healths(&self) -> MutexGuard<'_, UpstreamHealths> {
         self.healths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a route of the configuration or of the file has this name.
+    #[must_use]
+    pub fn knows_route(&self, name: &str) -> bool {
+        self.shared.tallies.all().iter().any(|(route, _)| **route == *name)
     }
 
     /// Whether a webhook with this id may be stored; a positive answer may be wrong.
@@ -416,6 +427,7 @@ impl Inbox {
                 states: &State::ALL.map(|state| (state.label(), tally.count(state))),
                 bytes: tally.bytes(),
                 oldest_seconds: age,
+                dead_expires: tally.dead_expires.load(Ordering::Relaxed) / 1_000,
                 is_paused: tally.is_paused.load(Ordering::Relaxed),
             });
         }

@@ -100,11 +100,13 @@ pub enum StoreReason {
     Outage,
     /// An earlier webhook with the same order key is not settled.
     Order,
+    /// An operator has paused the route.
+    Paused,
 }
 
 impl StoreReason {
     /// Every value.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Queue,
         Self::Unreachable,
         Self::NoAnswer,
@@ -112,6 +114,7 @@ impl StoreReason {
         Self::Status,
         Self::Outage,
         Self::Order,
+        Self::Paused,
     ];
 
     /// The `reason` label.
@@ -125,6 +128,7 @@ impl StoreReason {
             Self::Status => "status",
             Self::Outage => "outage",
             Self::Order => "order",
+            Self::Paused => "paused",
         }
     }
 }

@@ -32,6 +32,7 @@ pub struct InboxMetrics {
     deliveries: IntGaugeVec,
     bytes: IntGaugeVec,
     oldest: IntGaugeVec,
+    dead_expire: IntGaugeVec,
     paused: IntGaugeVec,
     stored: IntCounterVec,
     attempts: IntCounterVec,
@@ -60,6 +61,8 @@ pub struct InboxSample<'a> {
     pub bytes: i64,
     /// Age of the oldest open delivery in seconds; 0 without one.
     pub oldest_seconds: i64,
+    /// When the oldest dead letter is erased, in Unix seconds; 0 without one.
+    pub dead_expires: i64,
     /// Whether an operator has paused the route.
     pub is_paused: bool,
 }
@@ -113,6 +116,12 @@ impl InboxMetrics {
                 r,
                 "inbox_oldest_age_seconds",
                 "Age of the oldest delivery that is not settled; 0 without one.",
+                &["route"],
+            ),
+            dead_expire: gauges(
+                r,
+                "inbox_dead_expire_timestamp_seconds",
+                "Unix time at which the oldest dead letter is erased; 0 without one.",
                 &["route"],
             ),
             paused: gauges(
@@ -169,6 +178,9 @@ impl InboxMetrics {
         self.oldest
             .with_label_values(&[sample.route])
             .set(sample.oldest_seconds);
+        self.dead_expire
+            .with_label_values(&[sample.route])
+            .set(sample.dead_expires);
         self.paused
             .with_label_values(&[sample.route])
             .set(i64::from(sample.is_paused));

@@ -127,6 +127,13 @@ impl Query {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// All parameters, for an audit line.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let pairs = self.0.iter().map(|(name, value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join(" ")
+    }
+
     /// A parameter that is a number.
     ///
     /// # Errors

@@ -9,12 +9,20 @@
 //! | `GET /api/v1/captures` | the requests that are captured, without their content |
 //! | `GET /api/v1/captures/ID` | one of them as a HAR document |
 //! | `GET`, `POST`, `DELETE /api/v1/capture/ROUTE` | whether whole requests of a route are captured, and until when |
+//! | `GET /api/v1/inbox/deliveries` | stored deliveries, the oldest first |
+//! | `GET /api/v1/inbox/deliveries/ID` | one delivery with its attempts, its history and its content |
+//! | `GET /api/v1/inbox/count` | how many deliveries are meant |
+//! | `POST /api/v1/inbox/redeliver`, `/drop` | begins an operation on the deliveries that are meant |
+//! | `GET /api/v1/inbox/job` | how far that operation is |
+//! | `POST /api/v1/inbox/routes/NAME/pause`, `/resume` | pauses a route, or resumes it |
+//! | `POST /api/v1/inbox/export`, `/import`, `/backup` | contents out of the inbox, and into it |
 //!
 //! A new group of paths is a module with a function `respond`, and an arm in [`dispatch`].
 //!
 //! | module | what it is |
 //! | --- | --- |
 //! | [`captures`] | captured requests |
+//! | [`inbox`] | the inbox |
 //! | [`requests`] | the latest requests |
 //! | [`status`] | the process as a whole |
 //! | [`filter`] | which requests are meant |
@@ -23,6 +31,7 @@
 mod call;
 pub mod captures;
 pub mod filter;
+mod inbox;
 mod requests;
 mod status;
 
@@ -95,6 +104,7 @@ async fn dispatch(call: &Call<'_>, path: &[&str]) -> Result<Answer, Refusal> {
         ["captures", rest @ ..] => captures::respond(call, rest),
         ["capture", route] => captures::switch(call, &decoded(route)),
         ["requests", rest @ ..] => requests::respond(call, rest),
+        ["inbox", rest @ ..] => inbox::respond(call, rest).await,
         _ => Err(not_found()),
     }
 }

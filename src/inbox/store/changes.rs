@@ -46,6 +46,8 @@ pub struct RouteTally {
     bytes: AtomicI64,
     /// When the oldest open delivery arrived, in milliseconds since 1970; 0 without one. Sampled by the writer.
     pub oldest: AtomicI64,
+    /// When the oldest dead letter is erased, in milliseconds since 1970; 0 without one. Sampled by the writer.
+    pub dead_expires: AtomicI64,
     /// Whether an operator has paused the route.
     pub is_paused: AtomicBool,
     /// Attempts of its stored deliveries that are under way.

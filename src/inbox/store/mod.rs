@@ -11,6 +11,7 @@
 //! | [`upkeep`] | what is done to the rows at a start and at intervals |
 //! | [`rows`] | what each command does to the rows |
 //! | [`schema`] | the tables, and how the file is opened |
+//! | [`operations`] | what operators see of the rows, and do to them |
 //! | [`shared`] | what the writer shares with the rest of the inbox |
 //! | [`status`] | whether the store accepts webhooks, and its figures |
 //! | [`changes`] | counts by route and state |
@@ -19,6 +20,7 @@
 pub mod changes;
 mod checkpoints;
 pub mod command;
+pub mod operations;
 mod rows;
 mod schema;
 pub mod shared;
@@ -26,6 +28,36 @@ pub mod status;
 pub mod types;
 mod upkeep;
 pub mod writer;
+
+pub use rusqlite::Connection;
+
+use std::path::Path;
+
+/// A connection that only reads, beside the writer.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn reader(store: &Path) -> rusqlite::Result<Connection> {
+    schema::reader(store)
+}
+
+/// The file of a process that does not run. The caller has its lock.
+///
+/// # Errors
+/// When the file cannot be opened, is not a database, or was written by a later release.
+pub fn open_closed(store: &Path) -> rusqlite::Result<Connection> {
+    schema::open(store)
+}
+
+/// Pauses every route of a copy.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn pause_all(copy: &Path) -> rusqlite::Result<()> {
+    let connection = schema::connect(copy)?;
+    let sql = "INSERT OR REPLACE INTO route (name, is_paused) SELECT DISTINCT route, 1 FROM delivery";
+    connection.execute(sql, []).map(drop)
+}
 
 #[cfg(test)]
 mod tests;

@@ -221,6 +221,7 @@ pub(super) fn remove(db: &Connection, route: &str, old: &Entry, changes: &mut Ch
     for sql in [
         "DELETE FROM body WHERE seq = ?1",
         "DELETE FROM attempt WHERE seq = ?1",
+        "DELETE FROM action WHERE seq = ?1",
         "DELETE FROM delivery WHERE seq = ?1",
     ] {
         db.prepare_cached(sql)?.execute([old.seq])?;
@@ -263,9 +264,10 @@ pub(super) fn take(
     let mut numbers: Vec<i64> = Vec::new();
     let fresh = limit - limit.div_ceil(BACKLOG_SHARE).min(limit);
     if !rotation && fresh > 0 {
-        numbers = due(db, route, now - FRESH_MS, now, fresh)?;
+        // What operators redeliver is not new: it goes behind what waits already.
+        numbers = due(db, route, now - FRESH_MS, now, fresh, "AND is_manual = 0")?;
     }
-    for number in due(db, route, Millis::MIN, now, limit)? {
+    for number in due(db, route, Millis::MIN, now, limit, "")? {
         if numbers.len() < limit && !numbers.contains(&number) {
             numbers.push(number);
         }
@@ -305,10 +307,12 @@ pub(super) fn take(
     Ok(taken)
 }
 
-fn due(db: &Connection, route: &str, from: Millis, to: Millis, limit: usize) -> rusqlite::Result<Vec<i64>> {
-    let sql = "SELECT seq FROM delivery WHERE route = ?1 AND state = 0 AND next_at >= ?2 AND next_at <= ?3
-               ORDER BY next_at, seq LIMIT ?4";
-    let mut statement = db.prepare_cached(sql)?;
+fn due(db: &Connection, route: &str, from: Millis, to: Millis, limit: usize, more: &str) -> rusqlite::Result<Vec<i64>> {
+    let sql = format!(
+        "SELECT seq FROM delivery WHERE route = ?1 AND state = 0 AND next_at >= ?2 AND next_at <= ?3 {more}
+         ORDER BY next_at, seq LIMIT ?4"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     statement
         .query_map(params![route, from, to, limit], |row| row.get(0))?
@@ -393,6 +397,49 @@ fn finish(
         release_key(db, route, key, now, changes)?;
     }
     Ok(())
+}
+
+/// Lets a delivery be tried again with a fresh budget, for an operator: behind what waits already, and behind what is open of
+/// its order key.
+pub(super) fn redeliver(
+    db: &Connection,
+    route: &str,
+    old: &Entry,
+    now: Millis,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    let mut control = old.control.revive(now);
+    if let Some(key) = &old.order_key {
+        // Those behind wait for this one, or for one of these.
+        let sql = "SELECT 1 FROM delivery
+                   WHERE route = ?1 AND order_key = ?2 AND state < 4 AND state <> 2 AND seq <> ?3";
+        if db.prepare_cached(sql)?.exists(params![route, key, old.seq])? {
+            control.state = State::Behind;
+        }
+    }
+    write(db, old.seq, &control)?;
+    db.prepare_cached("UPDATE delivery SET is_manual = 1, settled_at = NULL, expires_at = NULL WHERE seq = ?1")?
+        .execute([old.seq])?;
+    changes.moved(route, Some(old.control.state), Some(control.state), 0);
+    Ok(())
+}
+
+/// Ends a delivery for an operator.
+pub(super) fn drop_delivery(
+    db: &Connection,
+    route: &str,
+    old: &Entry,
+    keep: Keep,
+    now: Millis,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    let control = Control {
+        state: State::Dropped,
+        why: None,
+        ..old.control
+    };
+    write(db, old.seq, &control)?;
+    finish(db, route, old, State::Dropped, keep, now, changes)
 }
 
 /// Erases head, body and answers of a delivery.

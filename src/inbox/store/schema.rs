@@ -17,6 +17,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 ///   whole row if it has none.
 /// - `body`: bodies apart, so that the rows of `delivery` stay small.
 /// - `attempt`: the last attempts of each delivery.
+/// - `action`: what operators did to each delivery.
 /// - `known_id`: ids of stored webhooks; they outlive the rows.
 /// - `route`: what operators have set for a route.
 /// - `probe`: one row, written regularly, to notice a bad disk.
@@ -42,10 +43,11 @@ CREATE TABLE delivery (
     bytes INTEGER NOT NULL,
     head BLOB
 );
-CREATE UNIQUE INDEX delivery_id ON delivery (route, id);
+CREATE UNIQUE INDEX delivery_id ON delivery (id, route);
 CREATE INDEX delivery_due ON delivery (route, state, next_at) WHERE state < 4;
 CREATE INDEX delivery_open ON delivery (route, seq) WHERE state < 4;
 CREATE INDEX delivery_order ON delivery (route, order_key, position) WHERE order_key IS NOT NULL AND state < 4;
+CREATE INDEX delivery_dead ON delivery (route, expires_at) WHERE state = 5;
 CREATE INDEX delivery_expiry ON delivery (expires_at) WHERE expires_at IS NOT NULL;
 CREATE TABLE body (seq INTEGER PRIMARY KEY, content BLOB NOT NULL);
 CREATE TABLE attempt (
@@ -58,6 +60,14 @@ CREATE TABLE attempt (
     answer BLOB,
     PRIMARY KEY (seq, number)
 ) WITHOUT ROWID;
+CREATE TABLE action (
+    number INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    action TEXT NOT NULL,
+    actor TEXT NOT NULL
+);
+CREATE INDEX action_seq ON action (seq);
 CREATE TABLE known_id (
     route TEXT NOT NULL,
     id BLOB NOT NULL,
@@ -106,6 +116,17 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "secure_delete", "ON")?;
     connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// A connection that only reads.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
 

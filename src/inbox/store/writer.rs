@@ -449,6 +449,16 @@ impl Writer {
                 found.ok()
             };
             tally.oldest.store(oldest.unwrap_or(0), Ordering::Relaxed);
+            let dead_expires = if tally.count(State::Dead) == 0 {
+                None
+            } else {
+                let sql = "SELECT min(expires_at) FROM delivery WHERE route = ?1 AND state = 5";
+                let found = connection
+                    .prepare_cached(sql)
+                    .and_then(|mut statement| statement.query_row([&*route], |row| row.get::<_, Option<i64>>(0)));
+                found.ok().flatten()
+            };
+            tally.dead_expires.store(dead_expires.unwrap_or(0), Ordering::Relaxed);
         }
     }
 }

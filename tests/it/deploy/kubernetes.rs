@@ -377,3 +377,49 @@ fn the_helm_notes_warn_about_open_settings() {
     assert!(!closed.contains("is not set"), "{closed}");
     assert!(closed.contains("WARNING: /a is in report mode"), "{closed}");
 }
+
+/// Values with an inbox, which needs a named route.
+const INBOX: &str = r#"
+routes:
+  - { name: paddle, path: /webhooks/paddle, provider: paddle, secrets: [{ secretName: paddle, key: secret }], upstream: "http://application:8000", settings: { delivery: failover } }
+inbox: { enabled: true, size: 5Gi, storageClassName: fast, keys: [{ secretName: inbox, key: current }] }
+settings: { inbox: { max_items: 1000 } }
+"#;
+
+/// An inbox makes the Deployment a StatefulSet with a volume for each pod. It is refused where it would be lost with the pod.
+#[test]
+fn an_inbox_has_a_volume_of_its_own_for_each_pod() {
+    let helm = Helm::new();
+    let cluster = helm.cluster(&chart(), &[DEPLOYMENT, INBOX]);
+    assert_eq!(cluster.of("Deployment").count(), 0);
+    let set = cluster.only("StatefulSet");
+    let claim = &set["spec"]["volumeClaimTemplates"][0];
+    assert_eq!(claim["spec"]["accessModes"], serde_json::json!(["ReadWriteOncePod"]));
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "5Gi");
+    let container = &set["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(
+        find(&container["volumeMounts"], "inbox")["mountPath"],
+        "/var/lib/hookgate"
+    );
+    let names: Vec<_> = cluster
+        .of("Service")
+        .map(|service| service["metadata"]["name"].clone())
+        .collect();
+    assert!(names.contains(&set["spec"]["serviceName"]), "{names:?}");
+    let written: toml::Table = cluster.gateway_toml().parse().unwrap();
+    assert_eq!(written["inbox"]["store"].as_str(), Some("/var/lib/hookgate/inbox.db"));
+    assert_eq!(written["inbox"]["max_items"].as_integer(), Some(1_000));
+    let key = written["inbox"]["keys"][0]["file"].as_str().unwrap();
+    assert_eq!(key, "/etc/hookgate/secrets/inbox/current");
+    are_valid(&[cluster]);
+    for (more, expected) in [
+        ("inbox: { enabled: false }", "lost with the pod; set inbox.enabled"),
+        (
+            "mode: sidecar\napplicationSelector: { app: a }",
+            "a sidecar of a Deployment does not have",
+        ),
+    ] {
+        let refused = fails(&mut helm.with(&["template", "release"], &chart(), &[DEPLOYMENT, INBOX, more]));
+        assert!(refused.contains(expected), "{refused}");
+    }
+}

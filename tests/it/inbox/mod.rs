@@ -2,6 +2,7 @@
 
 mod failover;
 mod faults;
+mod operators;
 mod order;
 mod queue;
 mod repeats;

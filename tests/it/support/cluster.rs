@@ -42,7 +42,8 @@ impl Cluster {
 
     /// The pod's specification.
     pub(crate) fn pod(&self) -> &Value {
-        &self.only("Deployment")["spec"]["template"]["spec"]
+        let workload = self.of("StatefulSet").next();
+        &workload.unwrap_or_else(|| self.only("Deployment"))["spec"]["template"]["spec"]
     }
 
     /// hookgate's container: the pod's only one, or its native sidecar.

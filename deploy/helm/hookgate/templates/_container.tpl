@@ -70,6 +70,9 @@ volumeMounts:
   {{- range (include "hookgate.secretNames" . | fromJsonArray) }}
   - { name: {{ include "hookgate.secretVolume" . }}, mountPath: /etc/hookgate/secrets/{{ . }}, readOnly: true }
   {{- end }}
+  {{- if .Values.inbox.enabled }}
+  - { name: inbox, mountPath: /var/lib/hookgate }
+  {{- end }}
   {{- with .Values.volumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -81,6 +84,11 @@ volumeMounts:
 {{- range .Values.routes -}}
 {{- range concat (default (list) .secrets) (default (list) .publicKeys) -}}
 {{- if .secretName }}{{ $names = append $names .secretName }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.inbox.enabled -}}
+{{- range .Values.inbox.keys -}}
+{{- $names = append $names .secretName -}}
 {{- end -}}
 {{- end -}}
 {{- $names | uniq | sortAlpha | toJson -}}

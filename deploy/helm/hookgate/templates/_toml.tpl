@@ -71,7 +71,23 @@ address = {{ printf "%s:%d" .Values.listen.address (int .Values.admin.port) | to
 [drain]
 delay = "{{ int .Values.drain.delaySeconds }}s"
 grace = "{{ int .Values.drain.graceSeconds }}s"
-{{- range $key, $value := .Values.settings }}
+{{- if and .Values.inbox.enabled (ne .Values.mode "deployment") }}
+{{- fail "inbox.enabled: an inbox needs a volume of its own for each pod, which a sidecar of a Deployment does not have; use mode: deployment" }}
+{{- end }}
+{{- if and (hasKey .Values.settings "inbox") (not .Values.inbox.enabled) }}
+{{- fail "settings.inbox: without inbox.enabled the store would be on the pod's own file system and lost with the pod; set inbox.enabled: true" }}
+{{- end }}
+{{- if .Values.inbox.enabled }}
+{{- $inbox := omit (default (dict) .Values.settings.inbox) "store" "keys" }}
+
+[inbox]
+store = "/var/lib/hookgate/inbox.db"
+{{- with .Values.inbox.keys }}
+keys = {{ include "hookgate.toml.files" . }}
+{{- end }}
+{{- include "hookgate.toml.entries" $inbox }}
+{{- end }}
+{{- range $key, $value := omit .Values.settings "inbox" }}
 {{- if kindIs "map" $value }}
 
 [{{ $key }}]

@@ -81,7 +81,14 @@ fn every_query_returns_data() {
             "[[route]]\nname = \"nowhere\"\npath = \"/nowhere\"\nprovider = \"paddle\"\ntolerance = \"60s\"\n\
              secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]\nupstream = \"http://127.0.0.1:1\"\n",
         );
-    let gateway = setup.start();
+    let inbox = format!(
+        "[inbox]\nstore = {:?}\nany_filesystem = true\nmin_free_disk = \"1MiB\"\n\
+         [[route]]\nname = \"later\"\npath = \"/later\"\nprovider = \"paddle\"\ntolerance = \"60s\"\n\
+         secrets = [{{ env = \"PADDLE_WEBHOOK_SECRET\" }}]\ndelivery = \"queue\"\nupstream = {:?}\n",
+        setup.directory().join("inbox.db"),
+        upstream.url()
+    );
+    let gateway = setup.more(&inbox).start();
     // A replica with a shared replay store.
     let redis = Redis::start();
     let shared = replica(&upstream, &redis).start();
@@ -178,6 +185,7 @@ fn queries(panels: &[Value]) -> Vec<(String, String, Vec<String>)> {
 /// goes to the replica whose store is `shared`.
 fn traffic(gateway: &Gateway, shared: &Gateway, tick: u64, progress: f64) {
     shared.exchange(&Webhook::new(format!("shared {tick}")).bytes());
+    gateway.exchange(&Webhook::new(format!("later {tick}")).path("/later").bytes());
     let now = paddle::now();
     let wave = 2.0 + (progress * 9.0).sin() + 0.8 * (progress * 31.0).sin();
     let count = (wave * 3.0) as u64 + tick % 3;
