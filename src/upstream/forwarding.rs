@@ -4,7 +4,7 @@
 //! result always has exactly one `Content-Length` and one `Host`, and no field by which the sender could claim an
 //! identity.
 
-use crate::http::decimal;
+use super::head_writer::HeadWriter;
 use crate::http::http1::lines;
 use crate::http::message::{Header, Headers, Role};
 use crate::http::rules::{Origin, fields_named_by_connection};
@@ -14,8 +14,6 @@ use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use std::borrow::Cow;
-use std::fmt::Write as _;
-use std::net::IpAddr;
 
 /// Initial size of the buffer for the head; it grows if necessary.
 const INITIAL_CAPACITY_BYTES: usize = 1024;
@@ -247,40 +245,11 @@ impl ForwardedHead<'_> {
     }
 }
 
-/// Writes a head. Names and values come from parsed fields or from the gateway, so none contains a line end.
-struct HeadWriter(BytesMut);
-
-impl HeadWriter {
-    fn put(&mut self, parts: &[&[u8]]) {
-        parts.iter().for_each(|part| self.0.extend_from_slice(part));
-    }
-
-    fn field(&mut self, name: &str, value: &[u8]) {
-        lines::field(&mut self.0, name.as_bytes(), value);
-    }
-
-    fn decimal(&mut self, number: usize) {
-        self.put(&[decimal::write(number as u64, &mut [0; 20])]);
-    }
-
-    fn address(&mut self, address: IpAddr) {
-        match address {
-            IpAddr::V4(address) => {
-                for (index, octet) in address.octets().into_iter().enumerate() {
-                    self.put(if index == 0 { &[] } else { &[b"."] });
-                    self.decimal(octet.into());
-                }
-            }
-            // Writing to a growing buffer cannot fail.
-            IpAddr::V6(address) => drop(write!(self.0, "{address}")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::net::IpAddr;
 
     const ROUTE: HeaderValue = HeaderValue::from_static("shop");
 

@@ -10,6 +10,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`forwarding`] | the head of the request that an upstream receives, made from the sender's |
+//! | [`head_writer`] | the lines of a head |
 //! | [`resolve`] | looks up the names of servers in the background |
 //! | [`health_check`] | sends active health checks |
 //! | [`endpoints`] | the endpoints of an upstream, and the choice of one |
@@ -31,6 +32,7 @@ mod endpoint_health;
 mod endpoints;
 mod forward_error;
 pub mod forwarding;
+mod head_writer;
 mod health_check;
 mod message;
 mod pool;

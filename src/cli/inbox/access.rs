@@ -1,5 +1,6 @@
 //! The inbox as the commands reach it: the running process over the socket of its API, or the file if no process uses it.
 
+use super::output::field;
 use super::selection::{self, Chosen};
 use crate::cli::client::Connection;
 use crate::inbox::operators::{self, ClosedStore};
@@ -107,7 +108,7 @@ impl Access {
             Self::Running(connection) => {
                 let path = format!("count?{}&for={}", chosen.query(), operation.label());
                 let answer = ask(connection, Method::GET, &path, String::new()).await?;
-                Ok(answer["matched"].as_i64().unwrap_or(0))
+                Ok(field(&answer, "matched").as_i64().unwrap_or(0))
             }
             Self::Closed(store) => {
                 operations::count(&store.connection, &chosen.selection, Some(operation)).map_err(faulty)
@@ -127,12 +128,12 @@ impl Access {
                 let path = format!("{}?{}", operation.label(), chosen.query());
                 let mut job = ask(connection, Method::POST, &path, String::new()).await?;
                 loop {
-                    let changed = job["changed"].as_i64().unwrap_or(0);
+                    let changed = field(&job, "changed").as_i64().unwrap_or(0);
                     progress(changed);
-                    if let Some(problem) = job["problem"].as_str() {
+                    if let Some(problem) = field(&job, "problem").as_str() {
                         return Err(format!("{problem}; {changed} were changed"));
                     }
-                    if job["ended"] == Value::Bool(true) {
+                    if field(&job, "ended") == &Value::Bool(true) {
                         return Ok(changed);
                     }
                     sleep(POLL).await;
@@ -203,7 +204,7 @@ async fn ask(connection: &mut Connection, method: Method, path: &str, body: Stri
     if answer.status.is_success() {
         return Ok(document);
     }
-    Err(document["title"]
+    Err(field(&document, "title")
         .as_str()
         .map_or_else(|| format!("the process answered {}", answer.status), str::to_owned))
 }

@@ -18,7 +18,7 @@ use crate::config::{Sources, inspect};
 use crate::inbox::store::operations::Operation;
 use access::Access;
 use clap::{Args, Subcommand};
-use output::Progress;
+use output::{Progress, field};
 use selection::SelectionArguments;
 use serde_json::Value;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
@@ -142,7 +142,7 @@ async fn perform(command: InboxCommand, access: &mut Access) -> CommandResult {
                 for delivery in output::deliveries(&page) {
                     emit(&format!("{delivery}\n"))?;
                 }
-                after = page["next"].as_i64();
+                after = field(&page, "next").as_i64();
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -173,7 +173,7 @@ async fn list(access: &mut Access, selection: &selection::Chosen, json: bool) ->
                 emit(&output::line(delivery))?;
             }
         }
-        after = page["next"].as_i64();
+        after = field(&page, "next").as_i64();
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -240,7 +240,7 @@ async fn import(access: &mut Access, file: &std::path::Path) -> CommandResult {
             continue;
         }
         match access.import(line).await {
-            Ok(answer) if answer["stored"] == Value::Bool(true) => stored += 1,
+            Ok(answer) if field(&answer, "stored") == &Value::Bool(true) => stored += 1,
             Ok(_) => known += 1,
             Err(problem) => {
                 refused += 1;

@@ -12,11 +12,16 @@ const BAR: usize = 30;
 
 /// The deliveries of a page.
 pub(super) fn deliveries(page: &Value) -> &[Value] {
-    page["deliveries"].as_array().map_or(&[], Vec::as_slice)
+    field(page, "deliveries").as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A field of a document; null if it has none.
+pub(super) fn field<'a>(document: &'a Value, key: &str) -> &'a Value {
+    document.get(key).unwrap_or(&Value::Null)
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key].as_str().unwrap_or("-")
+    field(value, key).as_str().unwrap_or("-")
 }
 
 /// The heading of a list.
@@ -34,8 +39,8 @@ pub(super) fn line(delivery: &Value) -> String {
         text(delivery, "id"),
         text(delivery, "state"),
         text(delivery, "received_at"),
-        delivery["attempts"].as_i64().unwrap_or(0),
-        delivery["bytes"].as_i64().unwrap_or(0),
+        field(delivery, "attempts").as_i64().unwrap_or(0),
+        field(delivery, "bytes").as_i64().unwrap_or(0),
         text(delivery, "route"),
     ))
 }
@@ -54,29 +59,29 @@ pub(super) fn shown(delivery: &Value) -> String {
         "settled_at",
         "expires_at",
     ] {
-        if let Some(value) = delivery[key].as_str() {
+        if let Some(value) = field(delivery, key).as_str() {
             // Writing to a text cannot fail.
             let _ = writeln!(out, "{:<12} {value}", key.replace('_', " "));
         }
     }
-    for attempt in delivery["attempt_list"].as_array().into_iter().flatten() {
+    for attempt in field(delivery, "attempt_list").as_array().into_iter().flatten() {
         let _ = write!(
             out,
             "attempt {:<4} {} {} after {} ms",
-            attempt["number"],
+            field(attempt, "number"),
             text(attempt, "ended_at"),
             text(attempt, "outcome"),
-            attempt["took_ms"]
+            field(attempt, "took_ms")
         );
-        if let Some(status) = attempt["status"].as_u64() {
+        if let Some(status) = field(attempt, "status").as_u64() {
             let _ = write!(out, ", status {status}");
         }
-        if let Some(answer) = attempt["answer"].as_str() {
+        if let Some(answer) = field(attempt, "answer").as_str() {
             let _ = write!(out, ": {}", answer.escape_debug());
         }
         out.push('\n');
     }
-    for action in delivery["actions"].as_array().into_iter().flatten() {
+    for action in field(delivery, "actions").as_array().into_iter().flatten() {
         let _ = writeln!(
             out,
             "action       {} {} by {}",
@@ -85,11 +90,11 @@ pub(super) fn shown(delivery: &Value) -> String {
             text(action, "actor")
         );
     }
-    let request = &delivery["request"];
+    let request = field(delivery, "request");
     if request.is_object() {
         let _ = writeln!(out, "\n{} {}", text(request, "method"), text(request, "target"));
-        for field in request["headers"].as_array().into_iter().flatten() {
-            let part = |at: usize| field[at].as_str().unwrap_or_default();
+        for pair in field(request, "headers").as_array().into_iter().flatten() {
+            let part = |at: usize| pair.get(at).and_then(Value::as_str).unwrap_or_default();
             let _ = writeln!(out, "{}: {}", part(0), part(1));
         }
         let body = STANDARD.decode(text(request, "body_base64")).unwrap_or_default();

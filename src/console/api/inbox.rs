@@ -46,6 +46,7 @@ pub(super) async fn respond(call: &Call<'_>, path: &[&str]) -> Result<Answer, Re
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(problem: Problem) -> Refusal {
     refusal(StatusCode::SERVICE_UNAVAILABLE, problem.to_string())
 }

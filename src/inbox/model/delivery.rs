@@ -9,7 +9,7 @@ pub type Millis = i64;
 
 /// The longest time that a delivery waits for its next attempt after a start, whatever the file says: the wall clock may
 /// have been set back since the file was written.
-const LONGEST_LOADED_WAIT_MS: Millis = 3_600_000;
+pub const LONGEST_LOADED_WAIT_MS: Millis = 3_600_000;
 /// How long a delivery waits that could not be sent because the upstream has `max_connections`.
 const CROWDED_WAIT_MS: Millis = 1_000;
 

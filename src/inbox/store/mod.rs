@@ -6,6 +6,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`writer`] | the writer thread: opens the store, commits, maintains |
+//! | [`measure`] | the bounds of the store, and its figures |
 //! | [`checkpoints`] | copies the write-ahead log into the file |
 //! | [`command`] | what the writer is asked, and its answers |
 //! | [`upkeep`] | what is done to the rows at a start and at intervals |
@@ -20,6 +21,7 @@
 pub mod changes;
 mod checkpoints;
 pub mod command;
+mod measure;
 pub mod operations;
 mod rows;
 mod schema;

@@ -2,11 +2,11 @@
 //! runs, or of a command on a closed file.
 
 use super::changes::Changes;
-use super::rows::{self, ENTRY, Entry, entry};
+use super::rows::{ENTRY, Entry, entry, finish, write};
 use super::types::Keep;
 use crate::inbox::crypt::{Part, Vault};
 use crate::inbox::known::Id;
-use crate::inbox::model::delivery::{Millis, State, Why};
+use crate::inbox::model::delivery::{Control, Millis, State, Why};
 use crate::inbox::record::StoredHead;
 use bytes::Bytes;
 use rusqlite::types::Value;
@@ -350,18 +350,55 @@ pub fn step(
         step.last = Some(old.seq);
         step.changed += 1;
         match operation {
-            Operation::Redeliver => rows::redeliver(db, route, old, now, changes)?,
+            Operation::Redeliver => redeliver(db, route, old, now, changes)?,
             Operation::Drop => {
                 let keep = Keep {
                     delivered: Duration::ZERO,
                     dead: Duration::ZERO,
                 };
-                rows::drop_delivery(db, route, old, keep, now, changes)?;
+                drop_delivery(db, route, old, keep, now, changes)?;
             }
         }
         note(db, old.seq, operation.label(), actor, now)?;
     }
     Ok(step)
+}
+
+/// Lets a delivery be tried again with a fresh budget, for an operator: behind what waits already, and behind what is open of
+/// its order key.
+fn redeliver(db: &Connection, route: &str, old: &Entry, now: Millis, changes: &mut Changes) -> rusqlite::Result<()> {
+    let mut control = old.control.revive(now);
+    if let Some(key) = &old.order_key {
+        // Those behind wait for this one, or for one of these.
+        let sql = "SELECT 1 FROM delivery
+                   WHERE route = ?1 AND order_key = ?2 AND state < 4 AND state <> 2 AND seq <> ?3";
+        if db.prepare_cached(sql)?.exists(params![route, key, old.seq])? {
+            control.state = State::Behind;
+        }
+    }
+    write(db, old.seq, &control)?;
+    db.prepare_cached("UPDATE delivery SET is_manual = 1, settled_at = NULL, expires_at = NULL WHERE seq = ?1")?
+        .execute([old.seq])?;
+    changes.moved(route, Some(old.control.state), Some(control.state), 0);
+    Ok(())
+}
+
+/// Ends a delivery for an operator.
+fn drop_delivery(
+    db: &Connection,
+    route: &str,
+    old: &Entry,
+    keep: Keep,
+    now: Millis,
+    changes: &mut Changes,
+) -> rusqlite::Result<()> {
+    let control = Control {
+        state: State::Dropped,
+        why: None,
+        ..old.control
+    };
+    write(db, old.seq, &control)?;
+    finish(db, route, old, State::Dropped, keep, now, changes)
 }
 
 /// The greatest number of a delivery, at which an operation that begins now ends.

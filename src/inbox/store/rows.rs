@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) seq: i64,
     pub(super) control: Control,
     pub(super) bytes: i64,
-    order_key: Option<Vec<u8>>,
+    pub(super) order_key: Option<Vec<u8>>,
 }
 
 /// The columns of an [`Entry`].
@@ -367,7 +367,7 @@ fn record_attempt(db: &Connection, end: &AttemptEnd, number: u32, now: Millis) -
 }
 
 /// What follows from a new state: erasure, expiry, and the next delivery of the order key.
-fn finish(
+pub(super) fn finish(
     db: &Connection,
     route: &str,
     old: &Entry,
@@ -397,49 +397,6 @@ fn finish(
         release_key(db, route, key, now, changes)?;
     }
     Ok(())
-}
-
-/// Lets a delivery be tried again with a fresh budget, for an operator: behind what waits already, and behind what is open of
-/// its order key.
-pub(super) fn redeliver(
-    db: &Connection,
-    route: &str,
-    old: &Entry,
-    now: Millis,
-    changes: &mut Changes,
-) -> rusqlite::Result<()> {
-    let mut control = old.control.revive(now);
-    if let Some(key) = &old.order_key {
-        // Those behind wait for this one, or for one of these.
-        let sql = "SELECT 1 FROM delivery
-                   WHERE route = ?1 AND order_key = ?2 AND state < 4 AND state <> 2 AND seq <> ?3";
-        if db.prepare_cached(sql)?.exists(params![route, key, old.seq])? {
-            control.state = State::Behind;
-        }
-    }
-    write(db, old.seq, &control)?;
-    db.prepare_cached("UPDATE delivery SET is_manual = 1, settled_at = NULL, expires_at = NULL WHERE seq = ?1")?
-        .execute([old.seq])?;
-    changes.moved(route, Some(old.control.state), Some(control.state), 0);
-    Ok(())
-}
-
-/// Ends a delivery for an operator.
-pub(super) fn drop_delivery(
-    db: &Connection,
-    route: &str,
-    old: &Entry,
-    keep: Keep,
-    now: Millis,
-    changes: &mut Changes,
-) -> rusqlite::Result<()> {
-    let control = Control {
-        state: State::Dropped,
-        why: None,
-        ..old.control
-    };
-    write(db, old.seq, &control)?;
-    finish(db, route, old, State::Dropped, keep, now, changes)
 }
 
 /// Erases head, body and answers of a delivery.

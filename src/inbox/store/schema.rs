@@ -47,6 +47,7 @@ CREATE UNIQUE INDEX delivery_id ON delivery (id, route);
 CREATE INDEX delivery_due ON delivery (route, state, next_at) WHERE state < 4;
 CREATE INDEX delivery_open ON delivery (route, seq) WHERE state < 4;
 CREATE INDEX delivery_order ON delivery (route, order_key, position) WHERE order_key IS NOT NULL AND state < 4;
+CREATE INDEX delivery_count ON delivery (route, state, bytes);
 CREATE INDEX delivery_dead ON delivery (route, expires_at) WHERE state = 5;
 CREATE INDEX delivery_expiry ON delivery (expires_at) WHERE expires_at IS NOT NULL;
 CREATE TABLE body (seq INTEGER PRIMARY KEY, content BLOB NOT NULL);

@@ -2,7 +2,7 @@
 
 use super::changes::Changes;
 use super::rows::{ENTRY, Entry, METADATA_MS, entry, erase, remove, write};
-use crate::inbox::model::delivery::{Millis, Outcome, State};
+use crate::inbox::model::delivery::{LONGEST_LOADED_WAIT_MS, Millis, Outcome, State};
 use rusqlite::{Connection, params};
 
 /// Brings deliveries of the earlier process back: attempts that were under way have an unknown outcome. Returns how many
@@ -11,7 +11,7 @@ pub(super) fn load(db: &Connection, now: Millis) -> rusqlite::Result<usize> {
     let sql = format!("SELECT {ENTRY} FROM delivery WHERE state < 4 AND (state IN (1, 3) OR next_at > ?1)");
     let entries: Vec<Entry> = db
         .prepare(&sql)?
-        .query_map([now], entry)?
+        .query_map([now.saturating_add(LONGEST_LOADED_WAIT_MS)], entry)?
         .collect::<rusqlite::Result<_>>()?;
     let mut cut_off = 0;
     for old in entries {

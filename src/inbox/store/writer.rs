@@ -3,6 +3,7 @@
 use super::changes::Changes;
 use super::checkpoints::Checkpoints;
 use super::command::{Command, Effect, Refusal};
+use super::measure;
 use super::rows;
 use super::schema;
 use super::shared::Shared;
@@ -10,7 +11,7 @@ use super::status::{Bound, Phase};
 use super::types::Keep;
 use super::upkeep;
 use crate::inbox::model::delivery::{Ending, State};
-use crate::inbox::place::{self, StoreLock};
+use crate::inbox::place::StoreLock;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -149,7 +150,11 @@ impl Writer {
                     .store(row.get(1)?, Ordering::Relaxed);
             }
         }
-        let last: Option<i64> = connection.query_row("SELECT max(position) FROM delivery", [], |row| row.get(0))?;
+        let last: Option<i64> = connection.query_row(
+            "SELECT max(position) FROM delivery WHERE order_key IS NOT NULL AND state < 4",
+            [],
+            |row| row.get(0),
+        )?;
         shared
             .position
             .fetch_max(last.unwrap_or(0).saturating_add(1), Ordering::Relaxed);
@@ -387,7 +392,7 @@ impl Writer {
             return false;
         }
         self.last_maintenance = now;
-        self.measure(connection);
+        measure::measure(&shared, connection);
         let is_probe_due = elapsed(self.last_probe, PROBE);
         let may_expire = shared.clock.is_consistent();
         let mut changes = Changes::default();
@@ -416,49 +421,6 @@ impl Writer {
                 self.failed(&error);
                 false
             }
-        }
-    }
-
-    fn measure(&self, connection: &Connection) {
-        let shared = &self.shared;
-        let (settings, status) = (&shared.settings, &shared.status);
-        let log = std::fs::metadata(place::beside(&settings.store, "-wal")).map_or(0, |found| found.len());
-        status.log_bytes.store(log, Ordering::Relaxed);
-        let free = place::free_bytes(&settings.store).unwrap_or(u64::MAX);
-        status.free_bytes.store(free, Ordering::Relaxed);
-        let exceeds = |count: i64, limit: usize| count >= i64::try_from(limit).unwrap_or(i64::MAX);
-        let at_most = |limit: usize| u64::try_from(limit).unwrap_or(u64::MAX);
-        let tallies = &shared.tallies;
-        status.set_bound(if free < at_most(settings.min_free_disk) {
-            Bound::Disk
-        } else if log > at_most(settings.max_log) {
-            Bound::Log
-        } else if exceeds(tallies.bytes(), settings.max_bytes) || exceeds(tallies.items(), settings.max_items) {
-            Bound::Size
-        } else {
-            Bound::None
-        });
-        for (route, tally) in tallies.all() {
-            let oldest = if tally.open() == 0 {
-                None
-            } else {
-                let sql = "SELECT received_at FROM delivery WHERE route = ?1 AND state < 4 ORDER BY seq LIMIT 1";
-                let found = connection
-                    .prepare_cached(sql)
-                    .and_then(|mut statement| statement.query_row([&*route], |row| row.get::<_, i64>(0)));
-                found.ok()
-            };
-            tally.oldest.store(oldest.unwrap_or(0), Ordering::Relaxed);
-            let dead_expires = if tally.count(State::Dead) == 0 {
-                None
-            } else {
-                let sql = "SELECT min(expires_at) FROM delivery WHERE route = ?1 AND state = 5";
-                let found = connection
-                    .prepare_cached(sql)
-                    .and_then(|mut statement| statement.query_row([&*route], |row| row.get::<_, Option<i64>>(0)));
-                found.ok().flatten()
-            };
-            tally.dead_expires.store(dead_expires.unwrap_or(0), Ordering::Relaxed);
         }
     }
 }

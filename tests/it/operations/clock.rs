@@ -40,17 +40,21 @@ fn library() -> &'static str {
 }
 
 pub(crate) fn start(upstream: &Upstream, tolerance: &str) -> (Gateway, Clock) {
-    let setup = Setup::new(&upstream.url()).tolerance(Some(tolerance));
+    let (setup, clock) = adjustable(Setup::new(&upstream.url()).tolerance(Some(tolerance)));
+    (setup.start(), clock)
+}
+
+/// A setup whose gateway has a wall clock that the test sets.
+pub(crate) fn adjustable(setup: Setup) -> (Setup, Clock) {
     let clock = Clock(setup.directory().join("now"));
     clock.set(paddle::now());
-    let gateway = setup
+    let setup = setup
         .variable("LD_PRELOAD", library())
         .variable("FAKETIME_TIMESTAMP_FILE", &clock.0.display().to_string())
         .variable("FAKETIME_NO_CACHE", "1")
         .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        .variable("TZ", "UTC")
-        .start();
-    (gateway, clock)
+        .variable("TZ", "UTC");
+    (setup, clock)
 }
 
 fn send(gateway: &Gateway, body: &str, ts: u64) -> (u16, String) {
