@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test test-quick test-apps test-static examples soak picture fmt lint docs fuzz bench demo licences package release coverage unused
+.PHONY: help test test-quick test-apps test-static examples soak picture fmt lint docs fuzz bench demo dist licences package release coverage unused
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 APPS := $(TARGET)/apps
@@ -158,6 +158,14 @@ bench: ## compare verification with a bare HMAC, then hookgate with nginx and HA
 	cargo bench --bench verify
 	benches/side_by_side/install.sh
 	cargo bench --bench side_by_side -- $(ROWS)
+
+# The tests that drive the binary itself, on the optimized one.
+ON_DIST := test(/^protocol::/) + test(/^schemes::/) + test(/^upstreams::/) + test(/^operations::training::/)
+dist: test-apps ## build $(TARGET)/dist/hookgate as it is released, with profile-guided optimization, and test that binary
+	AWS_LC_SYS_NO_JITTER_ENTROPY=1 deploy/pgo $(TARGET)/hookgate.profdata
+	AWS_LC_SYS_NO_JITTER_ENTROPY=1 RUSTFLAGS=-Cprofile-use=$(abspath $(TARGET))/hookgate.profdata cargo build --profile dist --locked --bin hookgate
+	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
+	HOOKGATE_UNDER_TEST=$(abspath $(TARGET))/dist/hookgate cargo nextest run --test it -E '$(ON_DIST)'
 
 demo: ## send genuine and forged webhooks to a sample application, print the results, then serve until Ctrl-C
 	cargo run --release -- demo

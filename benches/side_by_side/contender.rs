@@ -16,8 +16,12 @@ use std::time::{Duration, Instant};
 /// The program that a contender runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// hookgate: the built binary, or another build to compare with.
+    /// hookgate in its default configuration: the built binary, or another build to compare with.
     Hookgate(PathBuf),
+    /// hookgate without audit lines.
+    HookgateWithoutAudit(PathBuf),
+    /// hookgate that has grown in one way.
+    HookgateGrown(PathBuf, Growth),
     /// hookgate with its replay guard in a redis-server on the same core.
     HookgateRedis(PathBuf),
     /// nginx with TLS and proxy only; it verifies nothing.
@@ -26,6 +30,40 @@ pub enum Kind {
     NginxLua,
     /// HAProxy that verifies with its `hmac` converter.
     Haproxy,
+}
+
+/// What a configuration has many of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// 10,000 routes, of which the last is asked for.
+    Routes,
+    /// Two active secrets, of which the second signs.
+    Secrets,
+}
+
+impl Growth {
+    /// Routes before the one that is asked for.
+    fn routes(self) -> String {
+        match self {
+            Self::Routes => (1..10_000)
+                .map(|number| {
+                    format!(
+                        "[[route]]\npath = \"/hooks/tenant-{number}/paddle\"\nprovider = \"paddle\"\n\
+                         secrets = [{{ file = \"@SECRET@\" }}]\nupstream = \"http://127.0.0.1:@UPSTREAM@\"\n"
+                    )
+                })
+                .collect(),
+            Self::Secrets => String::new(),
+        }
+    }
+
+    /// Secrets before the one that signs.
+    const fn secrets(self) -> &'static str {
+        match self {
+            Self::Routes => "",
+            Self::Secrets => "{ file = \"@OTHER_SECRET@\" }, ",
+        }
+    }
 }
 
 /// A contender before its start: its name and its program.
@@ -38,10 +76,26 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The program of hookgate; `None` for another contender.
+    fn hookgate(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::Hookgate(binary)
+            | Kind::HookgateWithoutAudit(binary)
+            | Kind::HookgateGrown(binary, _)
+            | Kind::HookgateRedis(binary) => Some(binary),
+            Kind::Nginx | Kind::NginxLua | Kind::Haproxy => None,
+        }
+    }
+
     /// Whether it must refuse requests that are not genuine.
     pub fn verifies(&self) -> bool {
         match self.kind {
-            Kind::Hookgate(_) | Kind::HookgateRedis(_) | Kind::NginxLua | Kind::Haproxy => true,
+            Kind::Hookgate(_)
+            | Kind::HookgateWithoutAudit(_)
+            | Kind::HookgateGrown(..)
+            | Kind::HookgateRedis(_)
+            | Kind::NginxLua
+            | Kind::Haproxy => true,
             Kind::Nginx => false,
         }
     }
@@ -65,6 +119,7 @@ impl RunFiles {
         fs::write(path.join("tls.key"), key.serialize_pem())?;
         fs::write(path.join("tls.pem"), certificate.pem() + &key.serialize_pem())?;
         fs::write(path.join("secret"), SECRET)?;
+        fs::write(path.join("other-secret"), format!("{SECRET}-of-before"))?;
         fs::write(path.join("verify.lua"), include_str!("contenders/verify.lua"))?;
         let certificate = certificate.der().to_vec();
         Ok(Self { directory, certificate })
@@ -98,7 +153,7 @@ impl Contender {
         let directory = run_files.path();
         let at = |name: &str| directory.join(name).to_string_lossy().into_owned();
         let (template, modules, init, verify) = match &entry.kind {
-            Kind::Hookgate(_) | Kind::HookgateRedis(_) => {
+            Kind::Hookgate(_) | Kind::HookgateWithoutAudit(_) | Kind::HookgateGrown(..) | Kind::HookgateRedis(_) => {
                 (include_str!("contenders/hookgate.toml"), "", String::new(), "")
             }
             Kind::Haproxy => (include_str!("contenders/haproxy.cfg"), "", String::new(), ""),
@@ -121,9 +176,24 @@ impl Contender {
                     format!("store = \"redis://127.0.0.1:{port}\"\ntimeout = \"1s\""),
                 )
             }
-            Kind::Hookgate(_) | Kind::Nginx | Kind::NginxLua | Kind::Haproxy => (None, String::new()),
+            Kind::Hookgate(_)
+            | Kind::HookgateWithoutAudit(_)
+            | Kind::HookgateGrown(..)
+            | Kind::Nginx
+            | Kind::NginxLua
+            | Kind::Haproxy => (None, String::new()),
         };
+        let grown = if let Kind::HookgateGrown(_, growth) = &entry.kind {
+            Some(*growth)
+        } else {
+            None
+        };
+        let is_audited = !matches!(entry.kind, Kind::HookgateWithoutAudit(_));
         let text = template
+            .replace("@ROUTES@", &grown.map(Growth::routes).unwrap_or_default())
+            .replace("@SECRETS@", grown.map_or("", Growth::secrets))
+            .replace("@OTHER_SECRET@", &at("other-secret"))
+            .replace("@AUDIT@", if is_audited { "all" } else { "off" })
             .replace("@REPLAY@", &replay)
             .replace("@DIR@", &directory.to_string_lossy())
             .replace("@NAME@", &entry.name)
@@ -141,15 +211,18 @@ impl Contender {
         let file = directory.join(format!("{}.conf", entry.name));
         fs::write(&file, text)?;
         let mut command = pinned_command(CONTENDER_CORE)?;
-        match &entry.kind {
-            Kind::Hookgate(binary) | Kind::HookgateRedis(binary) => {
-                command.arg(binary).arg("--config").arg(&file).arg("serve")
-            }
-            Kind::Nginx | Kind::NginxLua => command.args(["nginx", "-c"]).arg(&file),
-            Kind::Haproxy => command.args(["haproxy", "-db", "-f"]).arg(&file),
+        match entry.hookgate() {
+            Some(binary) => command.arg(binary).arg("--config").arg(&file).arg("serve"),
+            None if entry.kind == Kind::Haproxy => command.args(["haproxy", "-db", "-f"]).arg(&file),
+            None => command.args(["nginx", "-c"]).arg(&file),
         };
         let log = fs::File::create(directory.join(format!("{}.out", entry.name)))?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // Audit lines go to standard output; written to a file they cost the same.
+        let output = match entry.hookgate() {
+            Some(_) => Stdio::null(),
+            None => log.try_clone()?.into(),
+        };
+        command.stdin(Stdio::null()).stdout(output).stderr(log);
         let mut child = ChildGuard(command.spawn()?);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         if let Err(problem) = child.wait_for(address) {
@@ -159,7 +232,11 @@ impl Contender {
         // nginx listens before its worker process exists.
         let processes = match entry.kind {
             Kind::Nginx | Kind::NginxLua => 2,
-            Kind::Hookgate(_) | Kind::HookgateRedis(_) | Kind::Haproxy => 1,
+            Kind::Hookgate(_)
+            | Kind::HookgateWithoutAudit(_)
+            | Kind::HookgateGrown(..)
+            | Kind::HookgateRedis(_)
+            | Kind::Haproxy => 1,
         };
         let mut tree = ProcessTree::of(child.0.id())?;
         while tree.0.len() < processes {

@@ -31,7 +31,7 @@ mod syscalls;
 mod upstream;
 mod webhook;
 
-use contender::{Contender, Entry, Kind, RunFiles};
+use contender::{Contender, Entry, Growth, Kind, RunFiles};
 use rows::{Measure, ROWS, Row};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -133,8 +133,12 @@ impl Options {
             kind: Kind::Hookgate(env!("CARGO_BIN_EXE_hookgate").into()),
         }];
         all.extend(self.builds.iter().cloned());
+        let binary = || PathBuf::from(env!("CARGO_BIN_EXE_hookgate"));
         for (name, kind) in [
-            ("redis", Kind::HookgateRedis(env!("CARGO_BIN_EXE_hookgate").into())),
+            ("audit-off", Kind::HookgateWithoutAudit(binary())),
+            ("10,000-routes", Kind::HookgateGrown(binary(), Growth::Routes)),
+            ("2-secrets", Kind::HookgateGrown(binary(), Growth::Secrets)),
+            ("redis", Kind::HookgateRedis(binary())),
             ("nginx", Kind::Nginx),
             ("nginx-lua", Kind::NginxLua),
             ("haproxy", Kind::Haproxy),

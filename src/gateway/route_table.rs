@@ -135,6 +135,7 @@ fn is_plain(rest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::text_table::COMPARED;
     use proptest::prelude::*;
     use std::cmp::Reverse;
 
@@ -209,6 +210,26 @@ mod tests {
         assert_eq!(table.find("[::1]", "/a"), Some(0));
         assert_eq!(table.find("127.0.0.1:80", "/a"), Some(1));
         assert_eq!(table.find("127.0.0.1:http", "/a"), None);
+    }
+
+    /// The work of a look-up does not grow with the number of patterns, whether it finds something or not.
+    #[test]
+    fn a_look_up_compares_a_handful_of_ten_thousand_patterns() {
+        let patterns = (0..10_000).map(|number| RoutePattern {
+            host: (number % 3 == 0).then(|| format!("shop-{number}.example.com")),
+            path: format!("/tenants/{number}/{}", if number % 2 == 0 { "paddle" } else { "*" }),
+        });
+        let table = RouteTable::new(patterns);
+        for number in 0..10_000_usize {
+            let before = COMPARED.get();
+            let host = format!("shop-{number}.example.com:8443");
+            let found = table.find(&host, &format!("/tenants/{number}/paddle"));
+            assert_eq!(found, Some(number));
+            assert_eq!(table.find(&host, &format!("/tenants/{number}")), None);
+            assert_eq!(table.find("other.test", &format!("/unknown/{number}")), None);
+            let compared = COMPARED.get() - before;
+            assert!(compared <= 20, "{number}: {compared} patterns were compared");
+        }
     }
 
     /// The reference: every pattern is compared, the most specific first.

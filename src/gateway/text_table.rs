@@ -7,6 +7,12 @@
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+#[cfg(test)]
+thread_local! {
+    /// Number of rows that look-ups of this thread have compared.
+    pub(super) static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// The hash of a text, made byte by byte (FNV-1a, 64 bits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TextHash(u64);
@@ -56,9 +62,11 @@ impl<T> Default for TextTable<T> {
 impl<T> TextTable<T> {
     /// The value of the text with this hash that `is_equal` accepts.
     pub(super) fn get(&self, hash: TextHash, is_equal: impl Fn(&str) -> bool) -> Option<&T> {
-        let row = self
-            .rows
-            .find(hash.bits(), |row| row.hash == hash && is_equal(&row.text));
+        let row = self.rows.find(hash.bits(), |row| {
+            #[cfg(test)]
+            COMPARED.set(COMPARED.get() + 1);
+            row.hash == hash && is_equal(&row.text)
+        });
         row.map(|row| &row.value)
     }
 

@@ -93,15 +93,26 @@ async fn apply(
     }
     listener_setup::update_metrics(metrics, listeners, &snapshot);
     gateway.budget.resize(new.limits.in_flight_bytes);
+    let installing = {
+        let gateway = gateway.clone();
+        move || install(&gateway, &active, snapshot)
+    };
+    let installed = tokio::task::spawn_blocking(installing).await;
+    installed.map_err(|error| error.to_string())
+}
+
+/// Puts `snapshot` into force in place of `active`, and drops what only that had. With many routes this takes longer than
+/// a probe may wait, so it has a thread of its own.
+fn install(gateway: &Gateway, active: &Snapshot, snapshot: Snapshot) {
+    let metrics = &gateway.recorder.metrics;
     // Samples the old upstreams a last time, so that no count of a removed one is lost.
-    metrics.upstreams(&upstreams::sample(&active));
+    metrics.upstreams(&upstreams::sample(active));
     gateway.guard.share(&snapshot.replay_spaces());
     snapshot.set_captures(gateway.captures.as_ref());
     let snapshot = Arc::new(snapshot);
     gateway.snapshot.store(snapshot.clone());
     snapshot.set_targets(gateway.inbox.as_ref());
-    upstreams::stop_removed(&active, &snapshot);
+    upstreams::stop_removed(active, &snapshot);
     let routes = snapshot.routes().iter();
     metrics.retain_routes(&routes.map(|route| route.settings.name.as_str()).collect());
-    Ok(())
 }

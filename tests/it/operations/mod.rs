@@ -17,3 +17,5 @@ mod reload;
 mod series;
 mod supply;
 mod terminal;
+mod training;
+mod workload;

@@ -8,6 +8,7 @@ use super::setup::Setup;
 use super::wait::{WAIT_TIMEOUT, eventually};
 use rustix::process::{Pid, Signal};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -20,9 +21,14 @@ pub(crate) struct Gateway {
     addresses: BTreeMap<String, SocketAddr>,
 }
 
+/// Path of the binary under test: the one that cargo built, or another build that `HOOKGATE_UNDER_TEST` names.
+pub(crate) fn binary_path() -> OsString {
+    std::env::var_os("HOOKGATE_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_hookgate").into())
+}
+
 /// The binary under test.
 pub(crate) fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+    let mut command = Command::new(binary_path());
     command
         .env_clear()
         .stdin(Stdio::null())
@@ -66,7 +72,7 @@ impl Gateway {
         let mut command = binary();
         if let Some((program, arguments)) = launcher.split_first() {
             command = Command::new(program);
-            command.args(arguments).arg(env!("CARGO_BIN_EXE_hookgate"));
+            command.args(arguments).arg(binary_path());
             command.env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         command.stdin(stdin.map_or_else(Stdio::null, Stdio::from));
