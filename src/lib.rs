@@ -51,6 +51,7 @@
 //! | [`inbox`] | durable deliveries: model, SQLite, delivery of what is stored |
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`] | connection pool, load balancing, health, forwarding |
+//! | [`keyring`] | keys that providers publish, fetched in the background |
 //! | [`replay`] | claims, in memory or in Redis |
 //! | [`tls`] | certificates, their choice by server name, the TLS stream |
 //! | [`settings`] | the runtime shape of the configuration, and its defaults |
@@ -66,6 +67,7 @@ pub mod console;
 pub mod gateway;
 pub mod http;
 pub mod inbox;
+pub mod keyring;
 pub mod listener;
 pub mod outcome;
 pub mod replay;

@@ -62,7 +62,14 @@ struct Facts {
 impl Facts {
     fn new(name: &'static str, description: &SchemeDescription) -> Self {
         let signature = description.signature.clone().unwrap_or_default();
-        let payload = description.payload.clone().unwrap_or_else(|| "{body}".to_owned());
+        let payload = match &description.jwt {
+            None => description.payload.clone().unwrap_or_else(|| "{body}".to_owned()),
+            Some(jwt) => match (&jwt.body_claim, &jwt.request_claim) {
+                (Some(claim), _) => format!("a token; its claim {claim} is a hash of the body"),
+                (None, Some(claim)) => format!("a token; its claim {claim} is a hash of method, path and query"),
+                (None, None) => "a token, and nothing of the request".to_owned(),
+            },
+        };
         Self {
             name,
             signature: match (presets::signature_header(name), signature.pointer, signature.form) {

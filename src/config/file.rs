@@ -3,6 +3,7 @@
 
 use super::challenge_reference::ChallengeReference;
 use super::inbox_keys::{AnswerUse, DeliveryKind, Inbox, Order, Retry, SignatureKind};
+use super::keys_keys::{Keys, RouteKeys};
 use super::operator_keys::{Api, Capture};
 pub(super) use super::secret_reference::{SecretReference, SecretTable};
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
@@ -26,6 +27,7 @@ pub(super) struct File {
     pub(super) drain: Drain,
     pub(super) replay: ReplayStore,
     pub(super) inbox: Option<Inbox>,
+    pub(super) keys: Keys,
     pub(super) log: Log,
     pub(super) upstreams: BTreeMap<String, Upstream>,
     pub(super) route: OneOrMany<Route>,
@@ -145,6 +147,8 @@ pub(super) struct Route {
     pub(super) public_keys: OneOrMany<SecretReference>,
     pub(super) public_url: Option<String>,
     pub(super) public_url_credentials: Option<SecretReference>,
+    pub(super) expect: BTreeMap<String, OneOrMany<String>>,
+    pub(super) keys: Option<RouteKeys>,
     pub(super) custom: Option<scheme::SchemeDescription>,
     pub(super) tolerance: Option<Tolerance>,
     pub(super) replay: Replay,

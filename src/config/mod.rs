@@ -23,6 +23,7 @@
 //! | [`challenge_reference`] | `challenge` of a route as the file writes it |
 //! | [`inbox_keys`] | the keys of the inbox as types |
 //! | [`operator_keys`] | the keys of what operators see and do, as types |
+//! | [`keys_keys`] | the keys of `[keys]` as types |
 //! | [`secret_reference`] | where a secret is |
 //! | [`value`] | durations, sizes and other single values |
 //! | [`credential`] | reads a secret from its source |
@@ -37,6 +38,7 @@ mod excerpt;
 mod fault;
 mod file;
 mod inbox_keys;
+mod keys_keys;
 mod layers;
 mod load;
 mod operator_keys;

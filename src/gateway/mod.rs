@@ -1,7 +1,7 @@
 //! ★ The request's way: from the end of its head to the record of its outcome.
 //!
 //! [`Gateway::handle`] serves one request. Its private function `pass` reads from top to bottom: match, admit, present,
-//! age, body, verify, claim, forward. Each step may refuse, and then no later step happens. The order matters:
+//! age, key, body, verify, claim, forward. Each step may refuse, and then no later step happens. The order matters:
 //!
 //! - What the head shows is checked before a byte of the body is read, so that unsigned requests cost no memory.
 //! - The claim comes after verification, so that forged requests never reach the replay store.
@@ -16,6 +16,7 @@
 //! | [`durable`] | claim, forward and store on a route with an inbox |
 //! | [`storing`] | the steps that store a webhook |
 //! | [`detached`] | a direct attempt that goes on after its sender was answered |
+//! | [`keyed`] | the step that takes a fetched key from the key ring |
 //! | [`steps`] | the steps that need no waiting, as states that the types show |
 //! | [`examine`] | whether a complete request is genuine, and what it claims |
 //! | [`refusal`] | the gateway's own answers |
@@ -46,6 +47,7 @@ mod examine;
 pub mod exchange;
 mod held;
 pub mod import;
+mod keyed;
 pub mod long_work;
 pub mod rate;
 pub mod refusal;
@@ -74,6 +76,7 @@ use crate::http::rules::{self, Origin};
 use crate::http::source::Source;
 use crate::inbox::Inbox;
 use crate::inbox::known::Id;
+use crate::keyring::KeyRing;
 use crate::outcome::{Rejection, Verdict};
 use crate::replay::Guard;
 use crate::scheme::challenge::ChallengeReply;
@@ -110,6 +113,8 @@ pub struct Gateway {
     pub inbox: Option<Arc<Inbox>>,
     /// Captured requests; `None` where operators cannot read them.
     pub captures: Option<Arc<Captures>>,
+    /// Fetched keys; `None` where no provider is to be asked.
+    pub keys: Option<Arc<KeyRing>>,
     /// Records outcomes in metrics and audit lines.
     pub recorder: Arc<Recorder>,
     /// Triggered when the process begins to stop, before the listeners close. The applications may then be stopping
@@ -224,6 +229,15 @@ impl Gateway {
             route.enforce(&aged)?;
         }
 
+        // key
+        if let Some(keys) = &route.fetched_keys {
+            stopwatch.pause();
+            aged = Box::pin(keyed::with_key(aged, keys, None, now_unix)).await;
+            if !may_ask {
+                route.enforce(&aged)?;
+            }
+        }
+
         // body
         let holder = Holder {
             source: exchange.outcome.peer.map(Source::of),
@@ -246,6 +260,11 @@ impl Gateway {
         })?;
         exchange.capture_body(body.pieces());
         exchange.outcome.body_bytes = body.len() as u64;
+
+        // key, where the body names it
+        if let Some(keys) = &route.fetched_keys {
+            aged = Box::pin(keyed::with_key(aged, keys, Some(body.pieces()), now_unix)).await;
+        }
 
         // verify
         let examined = self.examine(&admitted.route, aged, &head, &body, now_unix, stopwatch);

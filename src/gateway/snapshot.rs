@@ -12,6 +12,7 @@ use crate::http::body::BodyLimits;
 use crate::inbox::Inbox;
 use crate::inbox::known::Id;
 use crate::inbox::target::{self, IdText, Identity, Signing, Target};
+use crate::keyring::{KeyRing, Source};
 use crate::outcome::{Rejection, Repeat};
 use crate::replay::ClaimRequest;
 use crate::scheme::{HeadRef, Verified, Work};
@@ -60,6 +61,8 @@ pub struct CompiledRoute {
     pub(super) work_when_complete: Work,
     /// The length of a body that is absorbed in the time that a worker may spend on one request.
     turn_bytes: usize,
+    /// The keys that its scheme fetches; `None` where they are configured.
+    pub fetched_keys: Option<Arc<Source>>,
     /// Makes the keys under which its webhooks are claimed.
     replay: ReplayIdentity,
     /// How many unsigned challenges it answers.
@@ -82,7 +85,7 @@ pub struct CompiledRoute {
 
 impl Snapshot {
     /// Compiles `routes`. Upstreams with the same settings as in `previous` keep their connections. `tls` makes the TLS
-    /// client configuration of the upstreams that need one.
+    /// client configuration of the upstreams that need one. Without `ring` no keys are fetched.
     ///
     /// # Errors
     /// Every error of `tls` about an upstream's certificate files, one sentence each.
@@ -91,6 +94,7 @@ impl Snapshot {
         previous: Option<&Self>,
         workers: usize,
         inbox: Option<&Arc<Inbox>>,
+        ring: Option<&KeyRing>,
         metrics: &Metrics,
         mut tls: impl FnMut(&settings::Upstream) -> Result<Option<TlsConnector>, String>,
     ) -> Result<Self, Vec<String>> {
@@ -126,7 +130,9 @@ impl Snapshot {
             if used.insert(upstream.address()) {
                 upstreams.push(upstream.clone());
             }
-            compiled.push(Arc::new(CompiledRoute::compile(settings, upstream, inbox, metrics)));
+            compiled.push(Arc::new(CompiledRoute::compile(
+                settings, upstream, inbox, ring, metrics,
+            )));
         }
         if faults.is_empty() {
             Ok(Self {
@@ -191,6 +197,7 @@ impl CompiledRoute {
         settings: settings::Route,
         upstream: Arc<Upstream>,
         inbox: Option<&Arc<Inbox>>,
+        ring: Option<&KeyRing>,
         metrics: &Metrics,
     ) -> Self {
         let text = |value: &str| HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static("unnamed"));
@@ -204,6 +211,11 @@ impl CompiledRoute {
                 .work_when_complete()
                 .and(ReplayIdentity::work(&settings)),
             turn_bytes: settings.verifier.work_while_arriving().bytes_in(LONGEST_ON_WORKER),
+            fetched_keys: settings
+                .verifier
+                .key_source()
+                .zip(ring)
+                .map(|(source, ring)| ring.source(source)),
             replay: ReplayIdentity::new(&settings),
             challenge_rate: ChallengeRate::default(),
             allow: text(&methods.join(", ")),

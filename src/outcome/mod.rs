@@ -42,6 +42,10 @@ pub enum Rejection {
     TimestampStale,
     /// The signed timestamp is further in the future than the tolerance.
     TimestampFuture,
+    /// The provider has no key with the id that the request names.
+    KeyUnknown,
+    /// The key that the request names is not known, and the provider cannot be asked now.
+    KeyUnavailable,
     /// The body did not arrive before its deadline.
     BodyTimeout,
     /// The body ended early, or its framing is invalid.
@@ -95,7 +99,7 @@ pub enum FailureSide {
 
 impl Rejection {
     /// Every value, in the order of the request's way. Metrics and documentation are generated from it.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::BadRequest,
         Self::HeaderConflict,
         Self::ExpectationFailed,
@@ -109,6 +113,8 @@ impl Rejection {
         Self::SignatureMalformed,
         Self::TimestampStale,
         Self::TimestampFuture,
+        Self::KeyUnknown,
+        Self::KeyUnavailable,
         Self::BodyTimeout,
         Self::BodyIncomplete,
         Self::Overloaded,
@@ -149,13 +155,14 @@ impl Rejection {
             | Self::SignatureMalformed
             | Self::TimestampStale
             | Self::TimestampFuture
+            | Self::KeyUnknown
             | Self::SignatureMismatch => StatusCode::UNAUTHORIZED,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Replayed | Self::Duplicate | Self::TokenReused | Self::InFlight => StatusCode::CONFLICT,
             Self::Overloaded | Self::ReplayStoreFull | Self::ReplayStoreDown | Self::Draining | Self::DrainTimeout => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::InboxFull | Self::InboxDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::InboxFull | Self::InboxDown | Self::KeyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamUnreachable | Self::UpstreamReset | Self::UpstreamInvalid => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -179,6 +186,8 @@ impl Rejection {
             Self::SignatureMalformed => "signature_malformed",
             Self::TimestampStale => "timestamp_stale",
             Self::TimestampFuture => "timestamp_future",
+            Self::KeyUnknown => "key_unknown",
+            Self::KeyUnavailable => "key_unavailable",
             Self::BodyTimeout => "body_timeout",
             Self::BodyIncomplete => "body_incomplete",
             Self::Overloaded => "overloaded",
@@ -219,6 +228,8 @@ impl Rejection {
             Self::SignatureMalformed => "The signature header is malformed",
             Self::TimestampStale => "The signature is older than the tolerance",
             Self::TimestampFuture => "The signature's timestamp is in the future",
+            Self::KeyUnknown => "The provider has no key with the id that the signature names",
+            Self::KeyUnavailable => "The provider's keys cannot be fetched now, retry shortly",
             Self::BodyTimeout => "The body did not arrive in time",
             Self::BodyIncomplete => "The body ended before its declared length",
             Self::Overloaded => "The gateway is at a limit, retry shortly",
@@ -269,7 +280,12 @@ impl Rejection {
         match self {
             Self::Overloaded | Self::RateLimited | Self::InFlight | Self::ReplayStoreDown => Some(1),
             // For `Draining`: the time that a replacement needs to start.
-            Self::ReplayStoreFull | Self::InboxFull | Self::InboxDown | Self::Draining | Self::DrainTimeout => Some(5),
+            Self::ReplayStoreFull
+            | Self::InboxFull
+            | Self::InboxDown
+            | Self::KeyUnavailable
+            | Self::Draining
+            | Self::DrainTimeout => Some(5),
             Self::BadRequest
             | Self::HeaderConflict
             | Self::ExpectationFailed
@@ -282,6 +298,7 @@ impl Rejection {
             | Self::SignatureMalformed
             | Self::TimestampStale
             | Self::TimestampFuture
+            | Self::KeyUnknown
             | Self::BodyTimeout
             | Self::BodyIncomplete
             | Self::SignatureMismatch
@@ -302,6 +319,7 @@ impl Rejection {
     pub const fn failure_side(self) -> FailureSide {
         match self {
             Self::Overloaded
+            | Self::KeyUnavailable
             | Self::ReplayStoreFull
             | Self::ReplayStoreDown
             | Self::InboxFull
@@ -326,6 +344,7 @@ impl Rejection {
             | Self::SignatureMalformed
             | Self::TimestampStale
             | Self::TimestampFuture
+            | Self::KeyUnknown
             | Self::BodyTimeout
             | Self::BodyIncomplete
             | Self::SignatureMismatch

@@ -262,7 +262,8 @@ fn shape(part: &PayloadPart, time: Option<&(PayloadPart, TimeUnit)>) -> Shape {
         | PayloadPart::Secret
         | PayloadPart::Timestamp
         | PayloadPart::Method
-        | PayloadPart::BodyHash(..) => Shape::Fixed,
+        | PayloadPart::BodyHash(..)
+        | PayloadPart::Crc32 => Shape::Fixed,
         PayloadPart::Url | PayloadPart::Path | PayloadPart::Target | PayloadPart::Query => Shape::Url,
         PayloadPart::QueryParameter(_)
         | PayloadPart::Header(_)
@@ -270,7 +271,9 @@ fn shape(part: &PayloadPart, time: Option<&(PayloadPart, TimeUnit)>) -> Shape {
         | PayloadPart::Json(..)
         | PayloadPart::FormField(_) => Shape::Text,
         PayloadPart::ListedHeaders(_) => Shape::Joined,
-        PayloadPart::Body | PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest => Shape::Body,
+        PayloadPart::Body | PayloadPart::Form | PayloadPart::Php | PayloadPart::FormDigest | PayloadPart::Sns(_) => {
+            Shape::Body
+        }
     }
 }
 

@@ -3,19 +3,23 @@
 
 use super::asymmetric::SignedMessage;
 use super::boundary::BodyStart;
-use super::compiled::CompiledScheme;
+use super::candidates::Candidate;
+use super::compiled::{CompiledScheme, FetchedKeys};
+use super::description::Algorithm;
+use super::fetched::FetchedKey;
 use super::form::{self, FormField};
 use super::head::HeadValues;
-use super::header::{self, MAX_CANDIDATES, MAX_HASHING_CANDIDATES};
+use super::header;
 use super::json::JsonValues;
 use super::keys::VerificationKey;
-use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
+use super::location::{SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
 use super::mac::Tag;
 use super::multipart::{self, FormType};
 use super::plain;
+use super::sns;
 use super::template::PayloadPart;
 use super::time;
-use super::types::{HeadRef, Verified, contiguous};
+use super::types::{HeadRef, Verified, WantedKey, contiguous};
 use crate::outcome::Rejection;
 use crate::secret::Secret;
 use bytes::Bytes;
@@ -48,14 +52,19 @@ pub(super) struct BufferedCheck {
     refuses_body: bool,
     /// How the body may begin.
     body_start: BodyStart,
+    /// The fetched key, once it is given, or the URL of its certificate where a header names it.
+    key: FetchedState,
 }
 
-/// A decoded signature.
+/// What is known of the fetched key of a request.
 #[derive(Debug)]
-pub(super) struct Candidate {
-    /// The keys that may have made it: those with the same [`SchemeKey::family`](super::compiled::SchemeKey::family).
-    family: usize,
-    bytes: Vec<u8>,
+enum FetchedState {
+    /// The scheme has none, or the body names it.
+    Unknown,
+    /// A header names it.
+    Named(String),
+    /// It was given.
+    Given(Arc<FetchedKey>),
 }
 
 /// A part of the payload.
@@ -146,7 +155,36 @@ impl BufferedCheck {
             },
             refuses_body: is_get && scheme.reads_form(),
             body_start: BodyStart::Any,
+            key: match scheme.fetched.as_ref().and_then(|fetched| fetched.named.as_ref()) {
+                Some(ValueLocation::Header(name)) => FetchedState::Named(header::only(head.headers, name)?.to_owned()),
+                Some(ValueLocation::Json(_) | ValueLocation::SeveralJson(_) | ValueLocation::Form(_)) | None => {
+                    FetchedState::Unknown
+                }
+            },
         })
+    }
+
+    /// The fetched key that this request needs. `body` in pieces, once it is complete.
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`.
+    pub(super) fn wanted_key(&self, body: Option<&[Bytes]>) -> Result<WantedKey, Rejection> {
+        let named = self.scheme.fetched.as_ref().and_then(|fetched| fetched.named.as_ref());
+        match (&self.key, named, body) {
+            (FetchedState::Given(_), _, _) | (_, None, _) => Ok(WantedKey::None),
+            (FetchedState::Named(url), _, _) => Ok(WantedKey::Id(url.clone())),
+            (FetchedState::Unknown, Some(ValueLocation::Json(pointer)), Some(body)) => {
+                let body = contiguous(body);
+                let url = pointer.text(&body).map_err(|()| Rejection::SignatureMalformed)?;
+                url.map(WantedKey::Id).ok_or(Rejection::SignatureMissing)
+            }
+            (FetchedState::Unknown, Some(_), _) => Ok(WantedKey::InBody),
+        }
+    }
+
+    /// Gives the fetched key.
+    pub(super) fn use_key(&mut self, key: Arc<FetchedKey>) {
+        self.key = FetchedState::Given(key);
     }
 
     /// The bytes that a sender with this secret signs.
@@ -215,7 +253,8 @@ impl BufferedCheck {
                     TimestampLocation::Header(_)
                     | TimestampLocation::Field(_)
                     | TimestampLocation::Position(_)
-                    | TimestampLocation::Query(_),
+                    | TimestampLocation::Query(_)
+                    | TimestampLocation::Claim(_),
                 ..
             })
             | None => self.timestamp_unix,
@@ -309,12 +348,38 @@ impl BufferedCheck {
                     VerificationKey::Token(digest, _) => {
                         any_matches(of_family(), |bytes| digest.as_slice().ct_eq(&Sha256::digest(bytes)))
                     }
+                    VerificationKey::Fetched => {
+                        let algorithm = self.algorithm(content)?;
+                        let hit = of_family().any(|candidate| match &self.key {
+                            FetchedState::Given(key) => key.verifies(algorithm, &message, &candidate.bytes),
+                            FetchedState::Unknown | FetchedState::Named(_) => false,
+                        });
+                        Choice::from(u8::from(hit))
+                    }
                 };
                 secret.conditional_assign(&index, hit & !found);
                 found |= hit;
             }
         }
         Ok((found.into(), usize::try_from(secret).unwrap_or_default()))
+    }
+
+    /// The algorithm of a signature by a fetched key. The messages of AWS SNS name theirs.
+    fn algorithm(&self, content: &Content<'_>) -> Result<Algorithm, Rejection> {
+        if self
+            .scheme
+            .payload
+            .parts()
+            .any(|part| matches!(part, PayloadPart::Sns(_)))
+        {
+            return sns::algorithm(&content.json);
+        }
+        let fetched = self
+            .scheme
+            .fetched
+            .as_ref()
+            .map(|FetchedKeys { algorithm, .. }| *algorithm);
+        Ok(fetched.unwrap_or(Algorithm::RsaSha256))
     }
 
     /// Builds the payload for one variant of the URL; `secret` for plain digests, `None` for a mark in its place.
@@ -373,6 +438,12 @@ impl BufferedCheck {
                 out.extend_from_slice(&form::php_serialized(&content.form, without)?);
             }
             PayloadPart::FormDigest => self.scheme.form_digest.write(&content.form, secret, out)?,
+            PayloadPart::Crc32 => {
+                let mut sum = flate2::Crc::new();
+                sum.update(content.body);
+                out.extend_from_slice(sum.sum().to_string().as_bytes());
+            }
+            PayloadPart::Sns(topics) => sns::write(&content.json, topics, out)?,
             // These parts are in the head, so they are `Piece::Known`.
             PayloadPart::Literal(_)
             | PayloadPart::Timestamp
@@ -392,47 +463,4 @@ impl BufferedCheck {
 /// Whether any candidate matches. Takes the same time whichever it is.
 fn any_matches<'c>(candidates: impl Iterator<Item = &'c Candidate>, matches: impl Fn(&[u8]) -> Choice) -> Choice {
     candidates.fold(Choice::from(0), |hit, candidate| hit | matches(&candidate.bytes))
-}
-
-impl CompiledScheme {
-    /// Decodes one signature for every family that it may belong to, and appends the results.
-    ///
-    /// # Errors
-    /// `SignatureMalformed` beyond [`MAX_CANDIDATES`] or [`MAX_HASHING_CANDIDATES`], and for a badly written one where the
-    /// scheme is strict.
-    fn candidates(&self, text: &str, into: &mut Vec<Candidate>) -> Result<(), Rejection> {
-        let has_token = self
-            .keys
-            .iter()
-            .any(|key| matches!(key.key, VerificationKey::Token(..)));
-        for (family, prefix) in self.prefixes.iter().enumerate() {
-            let Some(text) = text.strip_prefix(prefix.as_str()) else {
-                continue;
-            };
-            let bytes = if has_token {
-                Some(text.as_bytes().to_vec())
-            } else {
-                header::decode(text, self.encoding)
-            };
-            let is_too_many = |into: &[Candidate]| {
-                let of_family = into.iter().filter(|candidate| candidate.family == family).count();
-                into.len() == MAX_CANDIDATES || (of_family == MAX_HASHING_CANDIDATES && self.hashes_each_time(family))
-            };
-            match bytes {
-                Some(_) if is_too_many(into) => return Err(Rejection::SignatureMalformed),
-                Some(bytes) => into.push(Candidate { family, bytes }),
-                None if self.strict => return Err(Rejection::SignatureMalformed),
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether each signature of this family costs a hash of the whole body.
-    fn hashes_each_time(&self, family: usize) -> bool {
-        let of_family = self.keys.iter().filter(|key| key.family == family);
-        of_family
-            .into_iter()
-            .any(|key| matches!(&key.key, VerificationKey::Public(key) if key.hashes_each_time()))
-    }
 }

@@ -5,20 +5,22 @@
 //! whether the body can be hashed while it arrives or must be complete first.
 
 use super::boundary::Boundaries;
-use super::compiled::{CompiledScheme, Coverage, FormDigest, PayloadPlan, SchemeKey};
+use super::compile_fetched;
+use super::compiled::{CompiledScheme, FormDigest, SchemeKey};
 use super::delivery::DeliveryId;
-use super::description::{Algorithm, DigestFields, SchemeDescription, SignatureDescription, SignatureEncoding, Texts};
+use super::derived::{self, Parsed};
+use super::description::{Algorithm, SchemeDescription, SignatureDescription, SignatureEncoding, Texts};
 use super::given_keys::{self, GivenKeys};
-use super::json::{JsonPlan, JsonPointer};
-use super::keys::{self, VerificationKey};
-use super::location::{self, SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
+use super::json::JsonPointer;
+use super::keys;
+use super::location::{self, SignatureHeaderFormat, SignatureLocation};
 use super::presets;
+use super::route_context::RouteContext;
 use super::signed_parts::SignedParts;
 use super::template::{self, PayloadPart, PlaceholderValues};
 use super::types::SchemeFault;
-use super::url::{PublicUrl, UrlOfRoute};
+use super::url::PublicUrl;
 use super::weaknesses;
-use hyper::header::HeaderName;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -30,35 +32,32 @@ pub(super) fn compile(
     name: &str,
     description: SchemeDescription,
     given: &GivenKeys,
-    url: UrlOfRoute<'_>,
+    route: &RouteContext<'_>,
 ) -> Result<CompiledScheme, Vec<SchemeFault>> {
+    let fetched = compile_fetched::fetched(name, &description, route, !given.keys.is_empty());
+    let key_faults = match &fetched {
+        Ok(None) => keys::faults(&given.keys),
+        Ok(Some(_)) | Err(_) => Vec::new(),
+    };
+    let expect_faults = compile_fetched::expect_faults(name, &description, route.expect);
     let usable = both(
-        no_faults(keys::faults(&given.keys)),
-        located(check_form_digest(&description)),
+        both(no_faults(key_faults), located(check_form_digest(&description))),
+        both(located(fetched), located(no_faults(expect_faults))),
     );
     let description = spell_out_basic(spell_out_form_digest(description));
-    let parsed = parse(&description, url).and_then(|parsed| check(name, &description, parsed));
-    let (_, (parsed, keys)) = both(usable, both(located(parsed), given.expand(name, &description)))?;
+    let parsed = parse(&description, route).and_then(|parsed| check(name, &description, parsed));
+    let ((_, (fetched, ())), (parsed, keys)) = both(usable, both(located(parsed), given.expand(name, &description)))?;
     let mut scheme = assemble(name, description, parsed, keys, given);
-    scheme.is_path_fixed = url.is_path_fixed;
+    scheme.is_path_fixed = route.url.is_path_fixed;
+    if let Some(fetched) = fetched {
+        scheme.fetch_keys(fetched);
+    }
     Ok(scheme)
 }
 
 /// Turns sentences about the description into faults.
 fn located<T>(result: Result<T, Vec<String>>) -> Result<T, Vec<SchemeFault>> {
     result.map_err(|faults| faults.into_iter().map(SchemeFault::from).collect())
-}
-
-/// The description after every text in it was parsed; see the fields of [`CompiledScheme`].
-struct Parsed {
-    signature: SignatureLocation,
-    timestamp: Option<TimestampSource>,
-    tolerance: Option<Duration>,
-    delivery_id: Option<DeliveryId>,
-    public_url: Option<PublicUrl>,
-    single_element_array: Option<JsonPointer>,
-    parts: Vec<PayloadPart>,
-    boundaries: Boundaries,
 }
 
 /// Returns both values, or the faults of both.
@@ -140,7 +139,7 @@ fn spell_out_basic(mut description: SchemeDescription) -> SchemeDescription {
 ///
 /// # Errors
 /// All faults, each a sentence.
-fn parse(description: &SchemeDescription, of_route: UrlOfRoute<'_>) -> Result<Parsed, Vec<String>> {
+fn parse(description: &SchemeDescription, route: &RouteContext<'_>) -> Result<Parsed, Vec<String>> {
     let mut faults = Faults::default();
     let signature = faults.keep(location::signature(description.signature.clone().unwrap_or_default()));
     let has_list = signature.as_ref().is_some_and(is_list);
@@ -157,6 +156,7 @@ fn parse(description: &SchemeDescription, of_route: UrlOfRoute<'_>) -> Result<Pa
     let single_element_array = description.single.as_deref();
     let single_element_array = single_element_array.and_then(|text| faults.keep(JsonPointer::parse(text)));
     let unescape = description.url_unescape.as_deref().unwrap_or_default();
+    let of_route = route.url;
     let url = of_route.public.and_then(|text| {
         let url = PublicUrl::parse(text, unescape, description.url_ports);
         faults.keep(url.and_then(|url| url.with_credentials(of_route.credentials)))
@@ -165,8 +165,20 @@ fn parse(description: &SchemeDescription, of_route: UrlOfRoute<'_>) -> Result<Pa
         timestamp: timestamp.as_ref().map(location::timestamp_part),
         id: delivery_id.as_ref().and_then(|id| location::id_part(&id.location)),
         has_url: of_route.public.is_some(),
+        expect: Some(route.expect),
     };
-    let parts = faults.keep(parse_payload(description, &values)).unwrap_or_default();
+    let mut parts = faults.keep(parse_payload(description, &values)).unwrap_or_default();
+    let jwt = match compile_fetched::jwt(description, route.expect) {
+        Ok(None) => None,
+        Ok(Some((format, covered))) => {
+            parts = covered;
+            Some(format)
+        }
+        Err(found) => {
+            faults.0.extend(found);
+            None
+        }
+    };
     let reads_list = |part: &PayloadPart| matches!(part, PayloadPart::Field(_) | PayloadPart::ListedHeaders(_));
     if !has_list && parts.iter().any(reads_list) {
         faults.push("`{field:…}` and `{headers:…}` read the signature header's list: write `signature = { header = …, field = … }`.");
@@ -181,6 +193,7 @@ fn parse(description: &SchemeDescription, of_route: UrlOfRoute<'_>) -> Result<Pa
             single_element_array,
             parts,
             boundaries: Boundaries::default(),
+            jwt,
         }),
         None => Err(faults.0),
     }
@@ -195,7 +208,7 @@ fn parse_tolerance(text: &str) -> Result<Duration, String> {
 }
 
 /// Parses the payload's template. It is empty for a token, which signs nothing, and `{body}` by default.
-fn parse_payload(description: &SchemeDescription, values: &PlaceholderValues) -> Result<Vec<PayloadPart>, String> {
+fn parse_payload(description: &SchemeDescription, values: &PlaceholderValues<'_>) -> Result<Vec<PayloadPart>, String> {
     match description.payload.as_deref() {
         Some(_) if description.algorithm().is_token() => Err("A token signs nothing: remove `payload`.".to_owned()),
         None if description.algorithm().is_token() => Ok(Vec::new()),
@@ -231,7 +244,7 @@ fn check(name: &str, description: &SchemeDescription, mut parsed: Parsed) -> Res
     if description.form_digest.is_none() && is_digest != parsed.parts.contains(&PayloadPart::Secret) {
         faults.push("A plain digest (`md5`, `sha1`, `sha256`, `sha512`) needs `{secret}` in its payload, and no other algorithm may have it.");
     }
-    if description.forms && (json_plan(&parsed).is_empty() || description.single.is_some()) {
+    if description.forms && (derived::json_plan(&parsed).is_empty() || description.single.is_some()) {
         faults.push("`forms` is for schemes that read values of a JSON body, without `single`: write a `pointer` or `{json:…}`, or remove `forms`.");
     }
     if parsed.public_url.is_some() && !parsed.parts.contains(&PayloadPart::Url) {
@@ -260,7 +273,7 @@ fn any_text_part(text: &str, parsed: &Parsed) -> Result<PayloadPart, String> {
 fn assemble(
     name: &str,
     description: SchemeDescription,
-    parsed: Parsed,
+    mut parsed: Parsed,
     keys: Vec<SchemeKey>,
     given: &GivenKeys,
 ) -> CompiledScheme {
@@ -272,16 +285,16 @@ fn assemble(
         ))
     };
     let weak_keys = given.keys.iter().enumerate().filter_map(weak).collect();
-    let payload = plan(&description, &parsed, &keys);
-    let json = json_plan(&parsed);
-    let coverage = coverage(&description, &parsed, &payload);
+    let payload = derived::plan(&description, &mut parsed, &keys);
+    let json = derived::json_plan(&parsed);
+    let coverage = derived::coverage(&description, &parsed, &payload);
     let prefix = description.signature.and_then(|signature| signature.prefix);
     let mut prefixes = vec![prefix.unwrap_or_default()];
     prefixes.extend(description.alternative.map(|other| other.prefix));
     CompiledScheme {
         name: name.to_owned(),
         key_names: given.keys.iter().map(|key| key.name.clone()).collect(),
-        headers: signed_headers(&parsed.signature, parsed.timestamp.as_ref(), &payload),
+        headers: derived::signed_headers(&parsed.signature, parsed.timestamp.as_ref(), &payload),
         warnings: weaknesses::warnings(name, algorithm, &payload, description.undivided),
         weak_keys,
         json,
@@ -303,35 +316,8 @@ fn assemble(
         body_digest: description.body_digest,
         is_single_element: parsed.single_element_array.is_some(),
         form_digest: FormDigest::new(description.form_digest.unwrap_or_default()),
+        fetched: None,
     }
-}
-
-/// Everything that a check of the complete body reads of its JSON.
-fn json_plan(parsed: &Parsed) -> JsonPlan {
-    let signature = match &parsed.signature {
-        SignatureLocation::Json(pointer) => Some(pointer),
-        SignatureLocation::Header(..) | SignatureLocation::Query(_) | SignatureLocation::Form(_) => None,
-    };
-    let time = parsed
-        .timestamp
-        .as_ref()
-        .and_then(|timestamp| match &timestamp.location {
-            TimestampLocation::Json(pointer) => Some(pointer),
-            TimestampLocation::Header(_)
-            | TimestampLocation::Field(_)
-            | TimestampLocation::Position(_)
-            | TimestampLocation::Query(_)
-            | TimestampLocation::Form(_) => None,
-        });
-    let signed = parsed.parts.iter().filter_map(|part| {
-        if let PayloadPart::Json(pointer, _) = part {
-            Some(pointer)
-        } else {
-            None
-        }
-    });
-    let texts = signature.into_iter().chain(time).chain(signed);
-    JsonPlan::new(texts, parsed.single_element_array.as_ref())
 }
 
 /// Whether signatures are in a header that is a list of `key=value`, or of values with other meanings.
@@ -343,101 +329,4 @@ const fn is_list(signature: &SignatureLocation) -> bool {
             SignatureHeaderFormat::KeyValueList(..) | SignatureHeaderFormat::Positions(..)
         )
     )
-}
-
-/// Decides whether the payload is hashed while the body arrives. It is when everything before and after the body is
-/// known from the head and every key is an HMAC key of one hash.
-fn plan(description: &SchemeDescription, parsed: &Parsed, keys: &[SchemeKey]) -> PayloadPlan {
-    let mut hashes = keys.iter().map(|key| match &key.key {
-        VerificationKey::Mac(mac) if key.family == 0 => Some(mac.hash()),
-        VerificationKey::Mac(_)
-        | VerificationKey::Public(_)
-        | VerificationKey::Token(..)
-        | VerificationKey::Digest(..) => None,
-    });
-    let hash = hashes
-        .next()
-        .flatten()
-        .filter(|first| hashes.all(|hash| hash == Some(*first)));
-    let time_in_form = parsed
-        .timestamp
-        .as_ref()
-        .is_some_and(|timestamp| matches!(timestamp.location, TimestampLocation::Form(_)));
-    let allowed = matches!(
-        parsed.signature,
-        SignatureLocation::Header(..) | SignatureLocation::Query(_)
-    ) && !time_in_form
-        && !description.url_ports
-        && description.body_digest.is_none()
-        && parsed.single_element_array.is_none()
-        && !parsed.parts.iter().any(PayloadPart::needs_whole_body);
-    let mut bodies = parsed
-        .parts
-        .iter()
-        .enumerate()
-        .filter(|(_, part)| **part == PayloadPart::Body);
-    match (hash, bodies.next(), bodies.next()) {
-        (Some(hash), Some((at, _)), None) if allowed => {
-            let (before, after) = parsed.parts.split_at(at);
-            PayloadPlan::Streamed {
-                before: before.to_vec(),
-                after: after.iter().skip(1).cloned().collect(),
-                hash,
-            }
-        }
-        _ => PayloadPlan::Buffered(parsed.parts.clone()),
-    }
-}
-
-/// Every header that the result depends on, the signature header first.
-fn signed_headers(
-    signature: &SignatureLocation,
-    timestamp: Option<&TimestampSource>,
-    payload: &PayloadPlan,
-) -> Vec<HeaderName> {
-    let mut headers = Vec::new();
-    let mut add = |name: &HeaderName| {
-        if !headers.contains(name) {
-            headers.push(name.clone());
-        }
-    };
-    if let SignatureLocation::Header(names, _) = signature {
-        names.iter().for_each(&mut add);
-    }
-    if let Some(TimestampLocation::Header(name)) = timestamp.map(|timestamp| &timestamp.location) {
-        add(name);
-    }
-    for part in payload.parts() {
-        if let PayloadPart::Header(name) = part {
-            add(name);
-        }
-    }
-    headers
-}
-
-/// What the signature covers.
-fn coverage(description: &SchemeDescription, parsed: &Parsed, payload: &PayloadPlan) -> Coverage {
-    // A form digest over some of the fields leaves the others open.
-    let digest = description.form_digest.as_ref();
-    let leaves_fields_out = digest
-        .is_some_and(|digest| matches!(digest.fields, Some(DigestFields::Named(_))) || !digest.leave_out.is_empty());
-    let is_fixed = |part: &PayloadPart| matches!(part, PayloadPart::Literal(_) | PayloadPart::Secret);
-    if payload.parts().any(PayloadPart::covers_body) && !leaves_fields_out {
-        if payload.parts().all(|part| *part == PayloadPart::Body || is_fixed(part)) {
-            Coverage::BodyOnly
-        } else {
-            Coverage::Whole
-        }
-    } else {
-        let id = parsed
-            .delivery_id
-            .as_ref()
-            .and_then(|id| location::id_part(&id.location));
-        let signs_id = id.is_some_and(|id| payload.parts().any(|part| *part == id));
-        if signs_id && parsed.timestamp.is_some() {
-            Coverage::SingleUseToken
-        } else {
-            Coverage::Part
-        }
-    }
 }

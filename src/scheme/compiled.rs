@@ -2,10 +2,13 @@
 
 use super::boundary::Boundaries;
 use super::delivery::DeliveryId;
-use super::description::{DigestFields, FieldOrder, FormDigestDescription, SecretPosition, SignatureEncoding};
+use super::description::{
+    Algorithm, DigestFields, FieldOrder, FormDigestDescription, SecretPosition, SignatureEncoding,
+};
 use super::json::JsonPlan;
+use super::key_source::KeySource;
 use super::keys::VerificationKey;
-use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
+use super::location::{SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
 use super::mac::HmacHash;
 use super::strength::Weakness;
 use super::template::PayloadPart;
@@ -58,6 +61,8 @@ pub(super) struct CompiledScheme {
     pub(super) json: JsonPlan,
     /// The options of [`PayloadPart::FormDigest`].
     pub(super) form_digest: FormDigest,
+    /// The keys that are fetched; `None` for a scheme whose keys are configured.
+    pub(super) fetched: Option<FetchedKeys>,
     /// Every header that the result depends on, the signature header first.
     pub(super) headers: Vec<HeaderName>,
     /// Whether a payload that is a challenge's text is refused, because the route answers the HMAC of such texts.
@@ -68,11 +73,54 @@ pub(super) struct CompiledScheme {
     pub(super) weak_keys: Vec<(usize, Weakness)>,
 }
 
+/// The name of fetched keys in metrics, the audit line and `Hookgate-Key`. Their own ids change, and there is no bound on
+/// their number.
+const FETCHED_NAME: &str = "fetched";
+
 impl CompiledScheme {
+    /// Lets fetched keys verify, in place of configured ones.
+    pub(super) fn fetch_keys(&mut self, fetched: FetchedKeys) {
+        self.keys = vec![SchemeKey {
+            family: 0,
+            key: VerificationKey::Fetched,
+        }];
+        self.key_names = vec![FETCHED_NAME.to_owned()];
+        self.fetched = Some(fetched);
+    }
+
+    /// Whether the keys are fetched.
+    pub(super) const fn is_fetched(&self) -> bool {
+        self.fetched.is_some()
+    }
+
     /// Whether a payload that is a challenge's text is refused.
     pub(super) fn refuses_plain_payloads(&self) -> bool {
         self.refuses_plain_payloads.load(Ordering::Relaxed)
     }
+}
+
+/// What a token must say.
+#[derive(Debug)]
+pub(super) struct JwtFormat {
+    /// Values that claims must have: the claim, and the values of which one is enough.
+    pub(super) claims: Vec<(String, Vec<String>)>,
+    /// The claim with the SHA-256 of the body, and how it is written.
+    pub(super) body: Option<(String, SignatureEncoding)>,
+    /// The claim with the SHA-256 of method, path and query.
+    pub(super) request: Option<String>,
+    /// The hash of tokens that are made with a shared secret.
+    pub(super) hmac: HmacHash,
+}
+
+/// The keys of a scheme that fetches them.
+#[derive(Debug)]
+pub(super) struct FetchedKeys {
+    /// Where they are published.
+    pub(super) source: KeySource,
+    /// Where a request has the URL of its certificate; `None` for tokens, which have the id of their key.
+    pub(super) named: Option<ValueLocation>,
+    /// The algorithm of the signatures, except for tokens.
+    pub(super) algorithm: Algorithm,
 }
 
 /// What a signature covers of a request. The replay key contains everything that it does not cover.
@@ -110,6 +158,8 @@ pub(super) enum PayloadPlan {
     },
     /// Built when the body is complete.
     Buffered(Vec<PayloadPart>),
+    /// A token (RFC 7519), and the part of the request that it covers.
+    Jwt(JwtFormat, Vec<PayloadPart>),
 }
 
 impl PayloadPlan {
@@ -117,7 +167,7 @@ impl PayloadPlan {
     pub(super) fn parts(&self) -> impl Iterator<Item = &PayloadPart> {
         let (before, body, after): (&[PayloadPart], _, &[PayloadPart]) = match self {
             Self::Streamed { before, after, .. } => (before, Some(&PayloadPart::Body), after),
-            Self::Buffered(parts) => (parts, None, &[]),
+            Self::Buffered(parts) | Self::Jwt(_, parts) => (parts, None, &[]),
         };
         before.iter().chain(body).chain(after)
     }
@@ -161,7 +211,8 @@ impl CompiledScheme {
             | PayloadPart::ListedHeaders(_)
             | PayloadPart::QueryParameter(_)
             | PayloadPart::Json(_, false)
-            | PayloadPart::FormField(_) => true,
+            | PayloadPart::FormField(_)
+            | PayloadPart::Sns(_) => true,
             PayloadPart::Literal(_)
             | PayloadPart::Timestamp
             | PayloadPart::Method
@@ -175,7 +226,8 @@ impl CompiledScheme {
             | PayloadPart::FormDigest
             | PayloadPart::Secret
             | PayloadPart::Body
-            | PayloadPart::BodyHash(..) => false,
+            | PayloadPart::BodyHash(..)
+            | PayloadPart::Crc32 => false,
         };
         ReadPlaces {
             signature: match &self.signature {
@@ -187,7 +239,9 @@ impl CompiledScheme {
             is_secret: self.keys.iter().any(is_secret),
             time: self.timestamp.as_ref().map(|time| match &time.location {
                 TimestampLocation::Header(_) => ValuePlace::OtherHeader,
-                TimestampLocation::Field(_) | TimestampLocation::Position(_) => ValuePlace::SignatureHeader,
+                TimestampLocation::Field(_) | TimestampLocation::Position(_) | TimestampLocation::Claim(_) => {
+                    ValuePlace::SignatureHeader
+                }
                 TimestampLocation::Query(_) => ValuePlace::Query,
                 TimestampLocation::Json(_) => json,
                 TimestampLocation::Form(_) => ValuePlace::Form,

@@ -4,6 +4,7 @@
 //! [`Verifier`](super::Verifier) is made of it. The grammar is explained in `docs/schemes.md`.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A description of a scheme. Every preset is one, and so is `[route.custom]`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -49,6 +50,10 @@ pub struct SchemeDescription {
     pub alternative: Option<AlternativeKeys>,
     /// A scheme that is a plain digest over form values and the secret.
     pub form_digest: Option<FormDigestDescription>,
+    /// A scheme whose signature is a token (RFC 7519).
+    pub jwt: Option<JwtDescription>,
+    /// Where the keys are published, for a scheme whose keys are fetched.
+    pub keys: Option<KeysDescription>,
 }
 
 /// One text, or a list of texts.
@@ -101,7 +106,7 @@ pub struct SignatureDescription {
     pub prefix: Option<String>,
 }
 
-/// The location of the signed time. Exactly one of `header`, `field`, `position`, `query`, `pointer` and `form`.
+/// The location of the signed time. Exactly one of `header`, `field`, `position`, `query`, `pointer`, `form` and `claim`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimestampDescription {
@@ -117,6 +122,8 @@ pub struct TimestampDescription {
     pub pointer: Option<String>,
     /// A form field.
     pub form: Option<String>,
+    /// A claim of the token, in Unix seconds.
+    pub claim: Option<String>,
     /// The format of the time: `s` (default), `ms`, `rfc3339`, `datetime` (`2020-04-21 00:00:00`, UTC), `http-date`.
     pub unit: Option<TimeUnit>,
 }
@@ -173,6 +180,50 @@ pub struct FormDigestDescription {
     pub secret_position: Option<SecretPosition>,
     /// Fields that are not covered, besides the hash field.
     pub leave_out: Vec<String>,
+}
+
+/// A signature that is a token. Its header, its claims and its signature are one text.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JwtDescription {
+    /// Values that claims must have, by the claim's name: one text, or several of which one is enough.
+    pub claims: BTreeMap<String, Texts>,
+    /// Claims whose value every route must state in `expect`.
+    pub required: Vec<String>,
+    /// The claim with a SHA-256 of the body. Without it the token says nothing of the body.
+    pub body_claim: Option<String>,
+    /// How that hash is written: `hex` (default) or `base64`.
+    pub body_encoding: Option<SignatureEncoding>,
+    /// The claim with a SHA-256 of method, path and query, as Atlassian computes it (`qsh`).
+    pub request_claim: Option<String>,
+}
+
+/// Where keys are published. Exactly one of the three.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeysDescription {
+    /// The URL of a JSON Web Key Set (RFC 7517). Empty: every route states its own.
+    pub jwks: Option<String>,
+    /// The URL that answers a POST with the key of one id, as Plaid's does.
+    pub plaid: Option<String>,
+    /// Certificates, each at a URL that the request names.
+    pub certificate: Option<CertificateDescription>,
+}
+
+/// Certificates of signers. A request names the URL of its certificate; only URLs of this form are fetched.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CertificateDescription {
+    /// Where the request has the URL.
+    pub url: LocationDescription,
+    /// The hosts that may be asked. `*` stands for one or more letters, digits and hyphens.
+    pub hosts: Vec<String>,
+    /// The path, with `*` as in `hosts`.
+    pub path: String,
+    /// The names of which the certificate must have one; `{host}` is the host of the URL.
+    pub names: Vec<String>,
+    /// The common names of the authorities that may have issued it.
+    pub roots: Vec<String>,
 }
 
 /// Which form values a digest covers, in which order.

@@ -99,7 +99,7 @@ impl CompiledScheme {
             TimestampLocation::Field(_) | TimestampLocation::Position(_) => {
                 Cow::Borrowed(written.ok_or(Rejection::SignatureMalformed)?)
             }
-            TimestampLocation::Json(_) | TimestampLocation::Form(_) => {
+            TimestampLocation::Json(_) | TimestampLocation::Form(_) | TimestampLocation::Claim(_) => {
                 return Ok(HeadValues {
                     signature_header: text,
                     timestamp_text: Cow::Borrowed(""),
@@ -203,6 +203,8 @@ impl CompiledScheme {
             | PayloadPart::Php
             | PayloadPart::FormDigest
             | PayloadPart::BodyHash(..)
+            | PayloadPart::Crc32
+            | PayloadPart::Sns(_)
             | PayloadPart::Secret => return Ok(false),
         }
         Ok(true)

@@ -36,13 +36,21 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
 /// [`MAX_HEADER_BYTES`]
 /// or has a byte that is not printable ASCII.
 pub(super) fn only<'h>(headers: &'h Headers, name: &HeaderName) -> Result<&'h str, Rejection> {
+    only_within(headers, name, MAX_HEADER_BYTES)
+}
+
+/// Like [`only`], for a header of at most `most` bytes.
+///
+/// # Errors
+/// As [`only`].
+pub(super) fn only_within<'h>(headers: &'h Headers, name: &HeaderName, most: usize) -> Result<&'h str, Rejection> {
     let mut values = headers.named(name.as_str());
     let value = values.next().ok_or(Rejection::SignatureMissing)?;
     // A tab is refused too: HTTP allows it, but an application that trims values may treat it as a space.
     let printable = value
         .iter()
         .fold(true, |printable, byte| printable & (0x20..0x7f).contains(byte));
-    if values.next().is_some() || value.len() > MAX_HEADER_BYTES || !printable {
+    if values.next().is_some() || value.len() > most || !printable {
         return Err(Rejection::SignatureMalformed);
     }
     match std::str::from_utf8(value)

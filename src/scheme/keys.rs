@@ -34,6 +34,8 @@ pub(super) enum VerificationKey {
     Token([u8; 32], Secret),
     /// A plain digest over a payload that contains the secret.
     Digest(PlainHash, Secret),
+    /// A key that is fetched: the request names it, and it is an argument of the verification.
+    Fetched,
 }
 
 /// A hash without a key.

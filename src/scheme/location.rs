@@ -55,6 +55,8 @@ pub(super) enum TimestampLocation {
     Json(JsonPointer),
     /// In this form field.
     Form(String),
+    /// In this claim of the token.
+    Claim(String),
 }
 
 /// Where a text value, such as the delivery's id, is.
@@ -149,8 +151,17 @@ pub(super) fn timestamp(
         query,
         pointer,
         form,
+        claim,
         unit,
     } = description;
+    if let (Some(claim), None, None, None, None, None, None) =
+        (&claim, &header, &field, position, &query, &pointer, &form)
+    {
+        return Ok(TimestampSource {
+            location: TimestampLocation::Claim(claim.clone()),
+            unit: TimeUnit::Seconds,
+        });
+    }
     let location = match (header, field, position, query, pointer, form) {
         (Some(header), None, None, None, None, None) => TimestampLocation::Header(template::header(&header)?),
         (None, Some(field), None, None, None, None) if has_names => TimestampLocation::Field(field),
@@ -200,6 +211,8 @@ pub(super) fn timestamp_part(timestamp: &TimestampSource) -> PayloadPart {
         | TimestampLocation::Query(_) => PayloadPart::Timestamp,
         TimestampLocation::Json(pointer) => PayloadPart::Json(pointer.clone(), false),
         TimestampLocation::Form(name) => PayloadPart::FormField(name.clone()),
+        // The time of a token has no placeholder: a token has no payload template.
+        TimestampLocation::Claim(_) => PayloadPart::Timestamp,
     }
 }
 

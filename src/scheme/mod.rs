@@ -18,14 +18,24 @@
 //! | [`sign`] | the headers that a sender sets |
 //! | [`streaming`] | verification while the body arrives |
 //! | [`buffered`] | verification when the body is complete |
+//! | [`candidates`] | the signatures of a request, decoded |
+//! | [`jwt`] | verification of a token |
+//! | [`jwt_request`] | the hash of a request that some tokens have |
 //! | [`head`] | signatures and timestamp of a request's head |
 //! | [`compile`] | from a description and keys to a scheme that can run |
+//! | [`compile_fetched`] | what a token must say, and where fetched keys are published |
+//! | [`derived`] | what follows from a parsed description |
 //! | [`form_digest`] | the text of a plain digest over form values |
 //! | [`weaknesses`] | sentences about weaknesses of a scheme |
 //! | [`signed_parts`] | whether a scheme signs what it reads |
 //! | [`given_keys`] | the keys of a route: which list each is in, and which algorithm it is for |
 //! | [`compiled`] | a scheme with its keys, ready to verify requests |
 //! | [`facts`] | what is known about each provider besides its signature |
+//! | [`sns`] | the signed text of AWS SNS messages |
+//! | [`route_context`] | what a route says about its scheme besides the keys |
+//! | [`key_source`] | where the keys of a scheme are published |
+//! | [`certificate`] | certificates of signers, and which of them are fetched |
+//! | [`fetched`] | a key that is fetched |
 //! | [`presets`] | the providers that hookgate knows by name |
 //! | [`delivery`] | the provider's id of a delivery |
 //! | [`boundary`] | where one value of a payload ends and the next begins |
@@ -145,18 +155,26 @@
 mod asymmetric;
 mod boundary;
 mod buffered;
+mod candidates;
+mod certificate;
 pub mod challenge;
 mod compile;
+mod compile_fetched;
 mod compiled;
 mod delivery;
+mod derived;
 mod description;
 pub mod facts;
+mod fetched;
 mod form;
 mod form_digest;
 mod given_keys;
 mod head;
 mod header;
 mod json;
+mod jwt;
+mod jwt_request;
+mod key_source;
 mod keys;
 mod letter_case;
 mod location;
@@ -166,10 +184,12 @@ mod multipart;
 mod plain;
 pub mod presets;
 mod query;
+mod route_context;
 mod scheme_work;
 mod sign;
 mod sign_again;
 mod signed_parts;
+mod sns;
 mod states;
 mod streaming;
 pub mod strength;
@@ -181,16 +201,22 @@ mod verifier;
 mod weaknesses;
 mod work;
 
+pub use certificate::CertificateSource;
 pub use compiled::Coverage;
 pub use delivery::DeliveryId;
 pub use description::{
-    Algorithm, AlternativeKeys, DigestFields, FieldOrder, FormDigestDescription, KeyEncoding, KeyFormat,
-    LocationDescription, SchemeDescription, SecretPosition, SignatureDescription, SignatureEncoding, Texts, TimeUnit,
-    TimestampDescription,
+    Algorithm, AlternativeKeys, CertificateDescription, DigestFields, FieldOrder, FormDigestDescription,
+    JwtDescription, KeyEncoding, KeyFormat, KeysDescription, LocationDescription, SchemeDescription, SecretPosition,
+    SignatureDescription, SignatureEncoding, Texts, TimeUnit, TimestampDescription,
 };
+pub use fetched::FetchedKey;
+pub use key_source::{KeyRequest, KeySource};
+pub use route_context::RouteContext;
 pub use states::{Aged, Presented};
-pub use types::{HeadRef, KeyList, ListedKeys, NamedSecret, SchemeFault, SignRequest, Verified};
-pub use types::{ReadPlaces, ValuePlace};
+pub use types::{
+    Expected, HeadRef, KeyList, KeySettings, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest, ValuePlace,
+    Verified, WantedKey,
+};
 pub use url::{CREDENTIALS_ELSEWHERE, CREDENTIALS_IN_URL, UrlOfRoute, credentials_problem};
 pub use verifier::Verifier;
 pub use work::Work;

@@ -89,8 +89,16 @@ pub fn signs_url(provider: &str) -> bool {
     description(provider).is_some_and(|row| row.payload.is_some_and(|payload| payload.contains("{url}")))
 }
 
-/// Whether a preset verifies with public keys.
+/// Whether a preset verifies with keys that are fetched, so that a route needs none.
+#[must_use]
+pub fn fetches_keys(provider: &str) -> bool {
+    let keys = description(provider).and_then(|row| row.keys);
+    keys.is_some_and(|keys| keys.jwks.as_deref() != Some(""))
+}
+
+/// Whether a preset verifies with public keys of the configuration.
 #[must_use]
 pub fn takes_public_keys(provider: &str) -> bool {
-    description(provider).is_some_and(|row| keys::list_of(row.algorithm()) == KeyList::PublicKeys)
+    !fetches_keys(provider)
+        && description(provider).is_some_and(|row| keys::list_of(row.algorithm()) == KeyList::PublicKeys)
 }

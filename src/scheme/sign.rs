@@ -4,13 +4,13 @@
 //! published vectors and the providers' own libraries do.
 
 use super::buffered::BufferedCheck;
-use super::compiled::{CompiledScheme, SchemeKey};
+use super::compiled::{CompiledScheme, PayloadPlan, SchemeKey};
 use super::head::HeadValues;
 use super::keys::VerificationKey;
 use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
 use super::template::PayloadPart;
 use super::types::{HeadRef, SignRequest};
-use super::{header, time};
+use super::{header, jwt, time};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use std::borrow::Cow;
@@ -45,9 +45,36 @@ pub(super) fn sign(
         match location {
             TimestampLocation::Header(name) => drop(headers.insert(name, HeaderValue::try_from(&written).ok()?)),
             TimestampLocation::Field(field) => fields.push(format!("{field}={written}")),
-            TimestampLocation::Position(_) | TimestampLocation::Json(_) | TimestampLocation::Form(_) => {}
+            TimestampLocation::Position(_)
+            | TimestampLocation::Json(_)
+            | TimestampLocation::Form(_)
+            | TimestampLocation::Claim(_) => {}
             TimestampLocation::Query(_) => return None,
         }
+    }
+    if let PayloadPlan::Jwt(format, _) = &scheme.payload {
+        let [key] = keys else { return None };
+        let head = HeadRef {
+            method: request.method,
+            target: request.target,
+            headers: &headers.iter().collect(),
+        };
+        let token = jwt::sign(
+            scheme,
+            format,
+            &scheme.keys.get(*key)?.key,
+            &head,
+            request.body,
+            now_unix,
+        )?;
+        let token = HeaderValue::try_from(token).ok()?;
+        headers.insert(name, token);
+        return Some(
+            headers
+                .into_iter()
+                .filter_map(|(name, value)| Some((name?, value)))
+                .collect(),
+        );
     }
     for part in scheme.payload.parts() {
         if let PayloadPart::Header(name) = part
@@ -133,7 +160,7 @@ pub(super) fn signature_header(
                 scheme.encoding,
             ),
             VerificationKey::Token(_, secret) => std::str::from_utf8(secret.expose()).ok()?.to_owned(),
-            VerificationKey::Public(_) => return None,
+            VerificationKey::Public(_) | VerificationKey::Fetched => return None,
         };
         fields.push(match format {
             SignatureHeaderFormat::KeyValueList(field, _) => format!("{field}={prefix}{signature}"),
@@ -163,7 +190,8 @@ fn in_positions(
         | TimestampLocation::Field(_)
         | TimestampLocation::Query(_)
         | TimestampLocation::Json(_)
-        | TimestampLocation::Form(_) => None,
+        | TimestampLocation::Form(_)
+        | TimestampLocation::Claim(_) => None,
     });
     let mut parts = Vec::new();
     let mut rest = signatures.into_iter().peekable();

@@ -1,7 +1,7 @@
 //! Signs a webhook again that was received before, so that the application's library accepts it although its signed time
 //! has passed: the same request with the present time, under a key of the route.
 
-use super::compiled::CompiledScheme;
+use super::compiled::{CompiledScheme, PayloadPlan};
 use super::keys::VerificationKey;
 use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
 use super::sign::{HeaderFields, signature_header};
@@ -17,9 +17,12 @@ pub(super) fn obstacle(scheme: &CompiledScheme) -> Option<&'static str> {
     if scheme
         .keys
         .iter()
-        .any(|key| matches!(key.key, VerificationKey::Public(_)))
+        .any(|key| matches!(key.key, VerificationKey::Public(_) | VerificationKey::Fetched))
     {
         return Some("only the provider has the private key");
+    }
+    if matches!(scheme.payload, PayloadPlan::Jwt(..)) {
+        return Some("the signature is a token");
     }
     match &scheme.signature {
         SignatureLocation::Header(..) => {}
@@ -28,6 +31,7 @@ pub(super) fn obstacle(scheme: &CompiledScheme) -> Option<&'static str> {
     }
     match scheme.timestamp.as_ref().map(|timestamp| &timestamp.location) {
         Some(TimestampLocation::Json(_) | TimestampLocation::Form(_)) => Some("the signed time is in the body"),
+        Some(TimestampLocation::Claim(_)) => Some("the signed time is in a token"),
         Some(TimestampLocation::Query(_)) => Some("the signed time is in the query"),
         Some(TimestampLocation::Header(_) | TimestampLocation::Field(_) | TimestampLocation::Position(_)) | None => {
             None
@@ -60,7 +64,10 @@ pub(super) fn sign_again(
             TimestampLocation::Header(name) => replaced.push((name.clone(), HeaderValue::try_from(&written).ok()?)),
             TimestampLocation::Field(field) => known.push(format!("{field}={written}")),
             TimestampLocation::Position(_) => {}
-            TimestampLocation::Query(_) | TimestampLocation::Json(_) | TimestampLocation::Form(_) => return None,
+            TimestampLocation::Query(_)
+            | TimestampLocation::Json(_)
+            | TimestampLocation::Form(_)
+            | TimestampLocation::Claim(_) => return None,
         }
     }
     if let SignatureHeaderFormat::KeyValueList(_, separator) = format {
@@ -101,6 +108,8 @@ fn signed_fields(scheme: &CompiledScheme, received: &str, separator: char) -> Ve
             | PayloadPart::Php
             | PayloadPart::FormDigest
             | PayloadPart::BodyHash(..)
+            | PayloadPart::Crc32
+            | PayloadPart::Sns(_)
             | PayloadPart::Secret => false,
         })
     };

@@ -9,12 +9,15 @@
 
 use super::buffered::BufferedCheck;
 use super::compiled::PayloadPlan;
+use super::fetched::FetchedKey;
+use super::jwt::JwtCheck;
 use super::streaming::{self, StreamingCheck};
 use super::time;
-use super::types::{HeadRef, Verified};
+use super::types::{HeadRef, Verified, WantedKey};
 use super::verifier::Verifier;
 use crate::outcome::Rejection;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// A request whose head carries a signature that is well formed; nothing of it has been checked.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub struct Presented<'v> {
 enum PresentedForm {
     Streaming(streaming::StreamingHead),
     Buffered(Box<BufferedCheck>),
+    Jwt(Box<JwtCheck>),
 }
 
 /// A request whose timestamp in the head was accepted, with the running check of its body. It owns its state, so it can
@@ -54,6 +58,11 @@ enum AgedForm {
         /// Whether the result has an identity.
         identifies: bool,
     },
+    Jwt {
+        check: Box<JwtCheck>,
+        /// Whether the result has an identity.
+        identifies: bool,
+    },
 }
 
 impl Verifier {
@@ -62,13 +71,15 @@ impl Verifier {
     /// # Errors
     /// `SignatureMissing`, `SignatureMalformed`.
     pub fn present(&self, head: &HeadRef<'_>) -> Result<Presented<'_>, Rejection> {
-        let form =
-            match &self.scheme.payload {
-                PayloadPlan::Streamed { before, after, hash } => PresentedForm::Streaming(
-                    streaming::StreamingHead::read(&self.scheme, head, (before, after, *hash))?,
-                ),
-                PayloadPlan::Buffered(_) => PresentedForm::Buffered(Box::new(BufferedCheck::read(&self.scheme, head)?)),
-            };
+        let form = match &self.scheme.payload {
+            PayloadPlan::Streamed { before, after, hash } => PresentedForm::Streaming(streaming::StreamingHead::read(
+                &self.scheme,
+                head,
+                (before, after, *hash),
+            )?),
+            PayloadPlan::Buffered(_) => PresentedForm::Buffered(Box::new(BufferedCheck::read(&self.scheme, head)?)),
+            PayloadPlan::Jwt(format, _) => PresentedForm::Jwt(Box::new(JwtCheck::read(&self.scheme, format, head)?)),
+        };
         Ok(Presented { verifier: self, form })
     }
 }
@@ -84,10 +95,24 @@ impl Presented<'_> {
         let signed = match &self.form {
             PresentedForm::Streaming(streaming) => streaming.timestamp_unix,
             PresentedForm::Buffered(buffered) => buffered.timestamp_unix,
+            PresentedForm::Jwt(token) => {
+                token.age(now_unix, tolerance)?;
+                None
+            }
         };
         if let Some(signed) = signed {
             time::check_age(signed, now_unix, tolerance)?;
         }
+        Ok(self.start(tolerance))
+    }
+
+    /// Like [`Presented::age`], for a time that does not matter.
+    #[must_use]
+    pub fn at_any_time(self) -> Aged {
+        self.start(None)
+    }
+
+    fn start(self, tolerance: Option<u64>) -> Aged {
         let identifies = self.verifier.identifies;
         let form = match self.form {
             PresentedForm::Streaming(streaming) => {
@@ -98,17 +123,42 @@ impl Presented<'_> {
                 tolerance,
                 identifies,
             },
+            PresentedForm::Jwt(check) => AgedForm::Jwt { check, identifies },
         };
-        Ok(Aged { form })
+        Aged { form }
     }
 }
 
 impl Aged {
+    /// The fetched key that this request needs. `body` in pieces, once it is complete.
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed` where the request does not name a key.
+    pub fn wanted_key(&self, body: Option<&[Bytes]>) -> Result<WantedKey, Rejection> {
+        match &self.form {
+            AgedForm::Streaming(_) => Ok(WantedKey::None),
+            AgedForm::Buffered { check, .. } => check.wanted_key(body),
+            AgedForm::Jwt { check, .. } => Ok(check
+                .wanted_key()
+                .map_or(WantedKey::None, |id| WantedKey::Id(id.to_owned()))),
+        }
+    }
+
+    /// Gives the fetched key that [`Aged::wanted_key`] named.
+    pub fn use_key(&mut self, key: Arc<FetchedKey>) {
+        match &mut self.form {
+            AgedForm::Streaming(_) => {}
+            AgedForm::Buffered { check, .. } => check.use_key(key),
+            AgedForm::Jwt { check, .. } => check.use_key(key),
+        }
+    }
+
     /// Absorbs the next piece of the body. To be called once for every byte, in order.
     pub fn update(&mut self, piece: &[u8]) {
         match &mut self.form {
             AgedForm::Streaming(check) => check.update(piece),
             AgedForm::Buffered { .. } => {}
+            AgedForm::Jwt { check, .. } => check.update(piece),
         }
     }
 
@@ -118,6 +168,7 @@ impl Aged {
         match &self.form {
             AgedForm::Streaming(check) => check.candidates(),
             AgedForm::Buffered { check, .. } => check.candidates().max(1),
+            AgedForm::Jwt { .. } => 1,
         }
     }
 
@@ -135,6 +186,7 @@ impl Aged {
                 tolerance,
                 identifies,
             } => check.finish(body, now_unix, tolerance, identifies),
+            AgedForm::Jwt { check, identifies } => check.finish(identifies),
         }
     }
 }

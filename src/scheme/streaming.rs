@@ -113,7 +113,10 @@ impl StreamingHead {
                 mac.update(self.before.as_slice());
                 Some(mac)
             }
-            VerificationKey::Public(_) | VerificationKey::Token(..) | VerificationKey::Digest(..) => None,
+            VerificationKey::Public(_)
+            | VerificationKey::Token(..)
+            | VerificationKey::Digest(..)
+            | VerificationKey::Fetched => None,
         });
         let is_in_body = matches!(
             &scheme.timestamp,

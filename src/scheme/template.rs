@@ -7,6 +7,7 @@
 use super::description::SignatureEncoding;
 use super::json::JsonPointer;
 use super::keys::PlainHash;
+use super::types::Expected;
 use hyper::header::HeaderName;
 use std::fmt;
 
@@ -51,10 +52,15 @@ pub(super) enum PayloadPart {
     FormDigest,
     /// `{secret}`: the secret, for plain digests.
     Secret,
+    /// `{crc32:body}`: the CRC-32 of the body as a decimal number (PayPal).
+    Crc32,
+    /// `{sns}`: the values of an AWS SNS message that are signed, each with its name; and the topics whose messages are
+    /// accepted, all of them if there is none.
+    Sns(Vec<String>),
 }
 
 /// The beginnings of all placeholders, for suggestions.
-const PLACEHOLDERS: [&str; 19] = [
+const PLACEHOLDERS: [&str; 22] = [
     "timestamp",
     "id",
     "method",
@@ -74,6 +80,9 @@ const PLACEHOLDERS: [&str; 19] = [
     "form:",
     "php",
     "secret",
+    "crc32:body",
+    "sns",
+    "expect:",
 ];
 
 impl PayloadPart {
@@ -81,16 +90,21 @@ impl PayloadPart {
     pub(super) const fn covers_body(&self) -> bool {
         matches!(
             self,
-            Self::Body | Self::BodyHash(..) | Self::Form | Self::Php | Self::FormDigest
+            Self::Body | Self::BodyHash(..) | Self::Form | Self::Php | Self::FormDigest | Self::Crc32
         )
     }
 
     /// Whether the part can only be read from the complete body. `{body}` itself is hashed while it arrives.
     pub(super) const fn needs_whole_body(&self) -> bool {
         match self {
-            Self::Json(..) | Self::Form | Self::FormField(_) | Self::Php | Self::FormDigest | Self::BodyHash(..) => {
-                true
-            }
+            Self::Json(..)
+            | Self::Form
+            | Self::FormField(_)
+            | Self::Php
+            | Self::FormDigest
+            | Self::BodyHash(..)
+            | Self::Crc32
+            | Self::Sns(_) => true,
             Self::Literal(_)
             | Self::Timestamp
             | Self::Method
@@ -131,13 +145,17 @@ impl fmt::Display for PayloadPart {
             Self::Php => f.write_str("{php}"),
             Self::FormDigest => f.write_str("form_digest"),
             Self::Secret => f.write_str("{secret}"),
+            Self::Crc32 => f.write_str("{crc32:body}"),
+            Self::Sns(_) => f.write_str("{sns}"),
         }
     }
 }
 
-/// The meaning of `{timestamp}`, `{id}` and `{url}` in one scheme; empty for those that it does not have.
+/// The meaning of `{timestamp}`, `{id}`, `{url}` and `{expect:…}` in one scheme; empty for those that it does not have.
 #[derive(Debug, Default)]
-pub(super) struct PlaceholderValues {
+pub(super) struct PlaceholderValues<'e> {
+    /// The values that the route states in `expect`; `None` where there is no route.
+    pub(super) expect: Option<&'e Expected>,
     pub(super) timestamp: Option<PayloadPart>,
     pub(super) id: Option<PayloadPart>,
     pub(super) has_url: bool,
@@ -147,7 +165,7 @@ pub(super) struct PlaceholderValues {
 ///
 /// # Errors
 /// A sentence for the operator.
-pub(super) fn parse(template: &str, values: &PlaceholderValues) -> Result<Vec<PayloadPart>, String> {
+pub(super) fn parse(template: &str, values: &PlaceholderValues<'_>) -> Result<Vec<PayloadPart>, String> {
     let mut parts = Vec::new();
     let mut literal = String::new();
     let mut rest = template;
@@ -183,7 +201,7 @@ pub(super) fn parse(template: &str, values: &PlaceholderValues) -> Result<Vec<Pa
 ///
 /// # Errors
 /// A sentence for the operator.
-fn placeholder(text: &str, values: &PlaceholderValues) -> Result<PayloadPart, String> {
+fn placeholder(text: &str, values: &PlaceholderValues<'_>) -> Result<PayloadPart, String> {
     let (name, argument) = text
         .split_once(':')
         .map_or((text, None), |(name, argument)| (name, Some(argument)));
@@ -211,6 +229,12 @@ fn placeholder(text: &str, values: &PlaceholderValues) -> Result<PayloadPart, St
         ("form", None) => PayloadPart::Form,
         ("php", None) => PayloadPart::Php,
         ("secret", None) => PayloadPart::Secret,
+        ("crc32", Some("body")) => PayloadPart::Crc32,
+        ("sns", None) => PayloadPart::Sns(expected(values, "TopicArn").to_vec()),
+        ("expect", Some(name)) => match expected(values, name) {
+            [value] => PayloadPart::Literal(value.clone()),
+            _ => return Err(format!("This scheme signs a value of your account: write `expect = {{ {name} = \"…\" }}`.")),
+        },
         ("header", Some(name)) => PayloadPart::Header(header(name)?),
         ("field", Some(name)) => PayloadPart::Field(name.to_owned()),
         ("headers", Some(name)) => PayloadPart::ListedHeaders(name.to_owned()),
@@ -232,6 +256,14 @@ fn placeholder(text: &str, values: &PlaceholderValues) -> Result<PayloadPart, St
         }
     };
     Ok(part)
+}
+
+/// The values that the route states for a name.
+fn expected<'e>(values: &PlaceholderValues<'e>, name: &str) -> &'e [String] {
+    values
+        .expect
+        .and_then(|expect| expect.get(name))
+        .map_or(&[], Vec::as_slice)
 }
 
 /// Parses `{sha256:body}` and `{sha256:body:base64}`.
@@ -334,6 +366,7 @@ mod tests {
                 timestamp: Some(PayloadPart::Timestamp),
                 id,
                 has_url: true,
+                expect: None,
             },
         )
     }

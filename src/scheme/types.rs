@@ -4,7 +4,9 @@ use crate::http::message::Headers;
 use crate::secret::Secret;
 use bytes::Bytes;
 use hyper::Method;
+use rustls_pki_types::TrustAnchor;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The part of a request that a verifier reads before the body. All of it is borrowed from the request.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,36 @@ pub struct ListedKeys {
     pub secrets: Vec<NamedSecret>,
     /// The keys of `public_keys`.
     pub public_keys: Vec<NamedSecret>,
+}
+
+/// Values that signed requests must carry, by name: claims of a token, or values of the provider's account. Of several
+/// values one is enough.
+pub type Expected = BTreeMap<String, Vec<String>>;
+
+/// What a route says about fetched keys; everything has a default in the preset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeySettings {
+    /// The URL of the keys.
+    pub url: Option<String>,
+    /// The hosts that may be asked for certificates.
+    pub hosts: Vec<String>,
+    /// The authorities of certificates.
+    pub roots: Option<Vec<TrustAnchor<'static>>>,
+    /// The id of the operator's account at the provider.
+    pub client_id: Option<String>,
+    /// The secret of that account.
+    pub secret: Option<Secret>,
+}
+
+/// The key that a request needs besides those of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedKey {
+    /// None: the keys are configured, or it has been given.
+    None,
+    /// The body names it.
+    InBody,
+    /// The fetched key with this id.
+    Id(String),
 }
 
 /// Why a scheme cannot be used.

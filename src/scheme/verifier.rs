@@ -6,11 +6,13 @@ use super::delivery::DeliveryId;
 use super::description::{SchemeDescription, SignatureEncoding};
 use super::facts::ProviderFacts;
 use super::given_keys::GivenKeys;
+use super::key_source::KeySource;
 use super::keys::{self, VerificationKey};
 use super::location::SignatureLocation;
+use super::route_context::RouteContext;
 use super::scheme_work::SchemeWork;
 use super::strength::Weakness;
-use super::types::{HeadRef, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest};
+use super::types::{Expected, HeadRef, KeySettings, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest};
 use super::url::UrlOfRoute;
 use super::work::Work;
 use super::{facts, header, presets, sign, sign_again};
@@ -71,7 +73,12 @@ impl Verifier {
         url: UrlOfRoute<'_>,
     ) -> Result<Self, Vec<String>> {
         let given = GivenKeys { keys, secrets: None };
-        Self::compile(provider, custom, &given, url)
+        let route = RouteContext {
+            url,
+            expect: &Expected::new(),
+            keys: &KeySettings::default(),
+        };
+        Self::compile(provider, custom, &given, &route)
             .map_err(|faults| faults.into_iter().map(|fault| fault.text).collect())
     }
 
@@ -83,19 +90,19 @@ impl Verifier {
         provider: &str,
         custom: Option<SchemeDescription>,
         lists: ListedKeys,
-        url: UrlOfRoute<'_>,
+        route: &RouteContext<'_>,
     ) -> Result<Self, Vec<SchemeFault>> {
         let secrets = Some(lists.secrets.len());
         let mut keys = lists.secrets;
         keys.extend(lists.public_keys);
-        Self::compile(provider, custom, &GivenKeys { keys, secrets }, url)
+        Self::compile(provider, custom, &GivenKeys { keys, secrets }, route)
     }
 
     fn compile(
         provider: &str,
         custom: Option<SchemeDescription>,
         given: &GivenKeys,
-        url: UrlOfRoute<'_>,
+        route: &RouteContext<'_>,
     ) -> Result<Self, Vec<SchemeFault>> {
         let description = match (provider, custom) {
             (presets::CUSTOM, Some(custom)) => Ok(custom),
@@ -111,7 +118,7 @@ impl Verifier {
             Ok(description) => description,
             Err(fault) => return Err([vec![fault.into()], keys::faults(&given.keys)].concat()),
         };
-        let scheme = compile::compile(provider, description.clone(), given, url)?;
+        let scheme = compile::compile(provider, description.clone(), given, route)?;
         Ok(Self {
             work: SchemeWork::of(&scheme),
             scheme: Arc::new(scheme),
@@ -194,6 +201,12 @@ impl Verifier {
     #[must_use]
     pub fn weak_keys(&self) -> &[(usize, Weakness)] {
         &self.scheme.weak_keys
+    }
+
+    /// Where the keys are published; `None` for a scheme whose keys are configured.
+    #[must_use]
+    pub fn key_source(&self) -> Option<&KeySource> {
+        self.scheme.fetched.as_ref().map(|fetched| &fetched.source)
     }
 
     /// Whether senders send the secret itself, which is compared.
@@ -300,7 +313,10 @@ impl Verifier {
                 mac.update(text);
                 Some(header::encode(mac.finish().as_slice(), encoding))
             }
-            VerificationKey::Public(_) | VerificationKey::Token(..) | VerificationKey::Digest(..) => None,
+            VerificationKey::Public(_)
+            | VerificationKey::Token(..)
+            | VerificationKey::Digest(..)
+            | VerificationKey::Fetched => None,
         }
     }
 

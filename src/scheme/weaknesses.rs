@@ -12,10 +12,20 @@ pub(super) fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan, 
             "`{name}` signs values with nothing between them: anyone who has seen one request can move the end of one value into the next."
         ));
     }
-    if algorithm.is_token() {
+    if matches!(payload, PayloadPlan::Jwt(..)) && payload.parts().next().is_none() {
+        warnings.push(format!(
+            "`{name}` sends a token that says nothing of the request: anyone who has seen one can send any other request until the token expires."
+        ));
+    } else if matches!(payload, PayloadPlan::Jwt(..)) && !payload.parts().any(PayloadPart::covers_body) {
+        warnings.push(format!(
+            "`{name}` signs method, path and query, and not the body: anyone who has seen one request can send another body until the token expires."
+        ));
+    } else if algorithm.is_token() {
         warnings.push(format!(
             "`{name}` compares a token and signs nothing: anyone who has seen one request can send any other."
         ));
+    } else if payload.parts().any(|part| matches!(part, PayloadPart::Sns(_))) {
+        // Everything that SNS sends is signed, except the addresses that the message itself does not need.
     } else if !payload.parts().any(PayloadPart::covers_body) {
         warnings.push(format!(
             "`{name}` does not sign the whole body: only the values in its payload can be trusted."

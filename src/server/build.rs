@@ -17,6 +17,7 @@ use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::Snapshot;
 use crate::http::budget::Budget;
 use crate::inbox::Inbox;
+use crate::keyring::KeyRing;
 use crate::listener::socket::{self, BoundSocket};
 use crate::listener::{Connections, Listener};
 use crate::replay::{Guard, MemoryStore, RedisStore};
@@ -32,6 +33,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 /// Builds everything and starts the workers. The process serves when this returns.
@@ -141,9 +143,16 @@ async fn build_gateway(
         None => None,
     };
     let mut connectors = tls::Connectors::default();
-    let snapshot = Snapshot::compile(routes, None, config.workers, inbox.as_ref(), metrics, |upstream| {
-        connectors.connector(upstream).map_err(|fault| fault.to_string())
-    })
+    let keys = KeyRing::new(config.keys.clone(), Handle::current());
+    let snapshot = Snapshot::compile(
+        routes,
+        None,
+        config.workers,
+        inbox.as_ref(),
+        Some(&keys),
+        metrics,
+        |upstream| connectors.connector(upstream).map_err(|fault| fault.to_string()),
+    )
     .map_err(StartError::Tls)?;
     upstreams::start_new(&snapshot, None).await;
     listener_setup::update_metrics(metrics, listeners, &snapshot);
@@ -155,6 +164,7 @@ async fn build_gateway(
     Ok(Arc::new(Gateway {
         captures,
         inbox,
+        keys: Some(keys),
         snapshot: ArcSwap::from_pointee(snapshot),
         budget,
         min_body_rate: config.limits.min_body_rate,

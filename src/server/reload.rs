@@ -65,6 +65,7 @@ async fn apply(
                 Some(&active),
                 workers,
                 gateway.inbox.as_ref(),
+                gateway.keys.as_deref(),
                 &gateway.recorder.metrics,
                 |upstream| connectors.connector(upstream).map_err(|fault| fault.to_string()),
             )
@@ -115,4 +116,8 @@ fn install(gateway: &Gateway, active: &Snapshot, snapshot: Snapshot) {
     upstreams::stop_removed(active, &snapshot);
     let routes = snapshot.routes().iter();
     metrics.retain_routes(&routes.map(|route| route.settings.name.as_str()).collect());
+    if let Some(keys) = &gateway.keys {
+        let used = snapshot.routes().iter().filter_map(|route| route.fetched_keys.as_ref());
+        keys.keep_only(&used.collect::<Vec<_>>());
+    }
 }

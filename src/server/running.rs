@@ -187,6 +187,9 @@ pub(super) fn sample(gateway: &Gateway) {
     if let Some(inbox) = &gateway.inbox {
         inbox.sample();
     }
+    if let Some(keys) = &gateway.keys {
+        metrics.keys(&keys.sample());
+    }
     metrics.bounds.body_bytes.set(gauge(gateway.budget.limit()));
 }
 

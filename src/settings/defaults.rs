@@ -277,3 +277,12 @@ impl Default for Delivery {
         }
     }
 }
+
+/// `keys.timeout`: a request waits for a key at most this long, within the deadline of most senders.
+pub const KEY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// `keys.refresh`: a removed key is refused after an hour at the latest. Providers publish a new key long before its use.
+pub const KEY_REFRESH: Duration = Duration::from_secs(3600);
+
+/// `keys.max_age`: a weekend without the provider's server is no outage, and a removed key does not live on for ever.
+pub const KEY_MAX_AGE: Duration = Duration::from_secs(3 * 24 * 3600);

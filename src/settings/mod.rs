@@ -14,6 +14,7 @@
 //! | [`inbox`] | the inbox of the process |
 //! | [`operators`] | how operators see and change the running process |
 //! | [`route`] | webhook endpoints |
+//! | [`keys`] | how keys are fetched |
 //! | [`delivery`] | what a route does with a webhook that the application does not take |
 //! | [`signature`] | the signature that the application gets |
 //! | [`replay`] | the replay guard's store |
@@ -26,6 +27,7 @@
 pub mod defaults;
 mod delivery;
 mod inbox;
+mod keys;
 mod listener;
 mod operators;
 mod process;
@@ -40,6 +42,7 @@ mod upstream;
 
 pub use delivery::{Delivery, DeliveryMode, Order, Retry};
 pub use inbox::{DeadLetters, Inbox, InboxKey, Probe};
+pub use keys::{Keys, Proxy};
 pub use listener::{Address, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS};
 pub use operators::{Api, Capture, Captures};
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};

@@ -1,6 +1,7 @@
 //! The whole configuration, and what concerns the process as a whole.
 
 use super::inbox::Inbox;
+use super::keys::Keys;
 use super::listener::Listener;
 use super::operators::{Api, Captures};
 use super::rate::Rate;
@@ -38,6 +39,8 @@ pub struct Config {
     /// Durable deliveries; `None` without a store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inbox: Option<Inbox>,
+    /// How keys are fetched.
+    pub keys: Keys,
     /// Logs and audit lines.
     pub log: Log,
     /// At least one, with distinct names and patterns.

@@ -30,6 +30,7 @@ impl Config {
             drain,
             replay,
             inbox,
+            keys: fetching,
             log,
             // A reload applies both.
             routes: _,
@@ -49,6 +50,7 @@ impl Config {
             (None, None) => {}
             (Some(_), None) | (None, Some(_)) => keys.push(String::from("inbox")),
         }
+        keys.extend(table_changes("keys", fetching, &new.keys));
         keys.extend(table_changes("log", log, &new.log));
         keys.retain(|key| !APPLIED.contains(&key.as_str()));
         needed.extend(keys.into_iter().map(|key| format!("`{key}` has changed")));

@@ -8,7 +8,7 @@ use super::serialize::{display_all, duration_text, size_text};
 use super::signature::ApplicationSignature;
 use super::upstream::Upstream;
 use crate::scheme::challenge::Challenge;
-use crate::scheme::{DeliveryId, Verifier};
+use crate::scheme::{DeliveryId, Expected, Verifier};
 use hyper::{Method, StatusCode};
 use ipnet::IpNet;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -32,6 +32,10 @@ pub struct Route {
     pub verifier: Verifier,
     /// Names and sources of the secrets and public keys that `verifier` holds, in its order.
     pub secrets: Vec<SecretInfo>,
+    /// Values that signed requests must carry.
+    pub expect: Expected,
+    /// The secret with which fetched keys are asked for.
+    pub key_secret: Option<SecretInfo>,
     /// URL that the provider was given, for schemes that sign it.
     pub public_url: Option<String>,
     /// Name and source of the user and password of that URL.
@@ -67,6 +71,23 @@ pub struct Route {
     pub refusal_detail: bool,
     /// Where verified requests are forwarded. Routes with equal upstreams share one.
     pub upstream: Arc<Upstream>,
+}
+
+/// What is shown of the place of fetched keys.
+struct FetchedFrom<'r> {
+    hosts: Vec<&'r str>,
+    secret: Option<&'r SecretInfo>,
+}
+
+impl Serialize for FetchedFrom<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_map(None)?;
+        table.serialize_entry("hosts", &self.hosts)?;
+        if let Some(secret) = self.secret {
+            table.serialize_entry("secret", secret)?;
+        }
+        table.end()
+    }
 }
 
 /// How long a delivered request is remembered, and the answer to a replay.
@@ -117,6 +138,16 @@ impl Serialize for Route {
         table.serialize_entry("allow", &display_all(&self.allow))?;
         table.serialize_entry("provider", self.verifier.name())?;
         table.serialize_entry("secrets", &self.secrets)?;
+        if !self.expect.is_empty() {
+            table.serialize_entry("expect", &self.expect)?;
+        }
+        if let Some(source) = self.verifier.key_source() {
+            let keys = FetchedFrom {
+                hosts: source.hosts(),
+                secret: self.key_secret.as_ref(),
+            };
+            table.serialize_entry("keys", &keys)?;
+        }
         if let Some(url) = &self.public_url {
             table.serialize_entry("public_url", url)?;
         }

@@ -5,9 +5,11 @@
 
 use super::exposition::{Exposition, Sink};
 use super::handles::{self, ListenerFamilies};
+use super::key_metrics::KeyFamilies;
 use super::registration::{self, Registry, counter, gauge, gauges};
 use super::route_metrics::{self, RouteMetrics};
 use super::upstream_metrics::{UpstreamFamilies, UpstreamSample};
+use crate::keyring::KeySample;
 use crate::outcome::{FailureSide, Verdict};
 use crate::replay::ReplayStoreMetrics;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, TextEncoder};
@@ -47,6 +49,7 @@ pub struct Metrics {
     unrouted: RouteMetrics,
     listener_families: ListenerFamilies,
     upstream_families: UpstreamFamilies,
+    key_families: KeyFamilies,
     /// Registered when the process has an inbox.
     inbox: OnceLock<InboxMetrics>,
     certificate_expiry: IntGaugeVec,
@@ -95,6 +98,7 @@ impl Metrics {
             unrouted: RouteMetrics::new("", &[]),
             listener_families: ListenerFamilies::register(r),
             upstream_families: UpstreamFamilies::default(),
+            key_families: KeyFamilies::register(r),
             inbox: OnceLock::new(),
             certificate_expiry: gauges(
                 r,
@@ -185,6 +189,11 @@ impl Metrics {
     /// Sets the series of all upstream servers, and removes the series of servers that are not among `samples`.
     pub fn upstreams(&self, samples: &[UpstreamSample]) {
         self.upstream_families.show(samples);
+    }
+
+    /// Sets the series of the sources of fetched keys.
+    pub fn keys(&self, samples: &[KeySample]) {
+        self.key_families.show(samples);
     }
 
     /// Replaces the expiry times of all served certificates: name (path) and `notAfter` in Unix seconds.

@@ -39,6 +39,7 @@
 //! | [`ascii`] | text and numbers in plain ASCII |
 //! | [`metrics`] | the registry, all families, all handles; the text of a scrape |
 //! | [`inbox_metrics`] | the handle of the inbox and of its routes |
+//! | [`key_metrics`] | the metrics of fetched keys |
 //! | [`upstream_metrics`] | families with an `upstream` label, sampled |
 //! | [`route_metrics`] | the counters of one route |
 //! | [`route_families`] | families with a `route` label |
@@ -55,6 +56,7 @@ mod exposition;
 mod handles;
 mod histogram;
 mod inbox_metrics;
+mod key_metrics;
 mod log_line;
 pub mod logging;
 pub mod metrics;

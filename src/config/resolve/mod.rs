@@ -26,6 +26,7 @@
 //! | [`listener`] | `[[listen]]` and `[admin]` |
 //! | [`operators`] | `[api]`, `[capture]`, and `capture` of a route |
 //! | [`replay_store`] | `[replay]` |
+//! | [`fetched_keys`] | `[keys]`, and `keys` and `expect` of a route |
 //! | [`network`] | lists of networks, single addresses and presets |
 //! | [`secret`] | secrets and public keys |
 //! | [`path`] | syntax of paths |
@@ -34,6 +35,7 @@
 mod challenge;
 mod dedupe;
 mod exposure;
+mod fetched_keys;
 mod host;
 mod inbox;
 mod listener;
@@ -117,6 +119,7 @@ pub(super) fn resolve(
         drain,
         inbox,
         replay: resolver.replay_store(file.replay),
+        keys: resolver.keys(file.keys),
         log: resolver.log(file.log),
         listeners,
         admin,

@@ -36,13 +36,8 @@ impl Resolver<'_> {
 
 /// Why the webhooks of a well-known provider cannot be verified, in lower case.
 fn unsupported(provider: &str) -> Option<&'static str> {
-    const FETCHED: &str =
-        "its signatures are made with keys that must be fetched from the provider, which hookgate does not do";
     match provider {
-        "paypal" | "aws-sns" | "sns" | "plaid" | "azure-event-grid" | "fal" => Some(FETCHED),
-        "google-pubsub" | "pubsub" | "ms-graph" | "microsoft-graph" => {
-            Some("it sends a token that says nothing of the body, with keys that must be fetched from the provider")
-        }
+        "fal" => Some("it signs with keys that must be fetched in a way that hookgate does not know"),
         "auth0" | "okta" => {
             Some("it sends a fixed header and no signature; `custom` with `algorithm = \"token\"` compares it")
         }

@@ -7,7 +7,7 @@
 use super::Resolver;
 use crate::config::file::{self, OnReplay};
 use crate::config::value::{DurationValue, Flag, Keyword};
-use crate::scheme::facts::EqualBytes;
+use crate::scheme::facts::{EqualBytes, Retry};
 use crate::scheme::{Coverage, Verifier};
 use crate::settings::{ReplayPolicy, defaults, duration_text};
 use std::time::Duration;
@@ -48,9 +48,8 @@ impl Resolver<'_> {
 
     /// Whether a repetition is answered 200.
     fn acknowledges(&mut self, key: &str, written: &file::Replay, verifier: Option<&Verifier>) -> bool {
-        let answer_used = verifier
-            .and_then(Verifier::facts)
-            .is_some_and(|facts| facts.answer_used);
+        let facts = verifier.and_then(Verifier::facts);
+        let answer_used = facts.is_some_and(|facts| facts.answer_used);
         match written.on_replay {
             Some(Keyword(OnReplay::Acknowledge)) => {
                 if answer_used {
@@ -63,7 +62,11 @@ impl Resolver<'_> {
                 true
             }
             Some(Keyword(OnReplay::Reject)) => false,
-            None => !answer_used && verifier.is_some_and(|verifier| !verifier.has_timestamp()),
+            // Where the time is the event's, a retry has the same one.
+            None => {
+                let repeats = facts.is_some_and(|facts| facts.retry == Some(Retry::SameBytes));
+                !answer_used && (repeats || verifier.is_some_and(|verifier| !verifier.has_timestamp()))
+            }
         }
     }
 

@@ -2,12 +2,13 @@
 
 use super::Resolver;
 use super::challenge::{ChallengedScheme, SigningRoutes};
+use super::fetched_keys;
 use super::inbox::RouteContext;
 use super::upstream::NamedUpstreams;
 use crate::config::file::{self, RefusalDetail, RouteMode};
 use crate::config::value::{Keyword, OneOrMany, RequestRate, Tolerance};
 use crate::scheme::challenge::Challenge;
-use crate::scheme::{ListedKeys, UrlOfRoute, Verifier};
+use crate::scheme::{Expected, ListedKeys, RouteContext as SchemeContext, UrlOfRoute, Verifier, presets};
 use crate::settings::{
     Address, ApplicationSignature, Dedupe, Drain, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, size_text,
 };
@@ -163,6 +164,8 @@ impl Resolver<'_> {
                     reject_status: settings.reject_status,
                     refusal_detail: settings.refusal_detail,
                     secrets: scheme.keys,
+                    expect: scheme.expect,
+                    key_secret: scheme.key_secret,
                     public_url: written.public_url,
                     public_url_credentials: scheme.credentials,
                     verify_token,
@@ -195,7 +198,14 @@ impl Resolver<'_> {
             std::mem::take(&mut written.secrets),
             std::mem::take(&mut written.public_keys),
         ];
-        if lists.iter().all(OneOrMany::is_empty) {
+        // Which keys a described scheme needs is known when it is compiled.
+        let may_fetch = match (&written.provider, &written.custom) {
+            (_, Some(custom)) => custom.keys.is_some(),
+            (Some(provider), None) => presets::description(provider).is_some_and(|preset| preset.keys.is_some()),
+            (None, None) => false,
+        };
+        let has_keys = !lists.iter().all(OneOrMany::is_empty);
+        if !has_keys && !may_fetch {
             let fix = "write `secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]`";
             self.report.missing(
                 format!("{key}.secrets"),
@@ -223,7 +233,9 @@ impl Resolver<'_> {
                 .missing(format!("{key}.provider"), "this route has no provider", fix);
             return None;
         };
-        if keys.is_empty() {
+        let fetched = self.route_keys(&format!("{key}.keys"), written.keys.take());
+        let expect = fetched_keys::expect(std::mem::take(&mut written.expect));
+        if keys.is_empty() && (has_keys || !may_fetch) {
             // The keys have their own faults; only the name of the provider can still be checked.
             self.check_provider(key, &provider);
             return None;
@@ -242,10 +254,14 @@ impl Resolver<'_> {
             &provider,
             written.custom.take(),
             lists,
-            UrlOfRoute {
-                public: written.public_url.as_deref(),
-                credentials: credentials.as_ref().map(|(_, secret)| secret),
-                is_path_fixed,
+            &SchemeContext {
+                url: UrlOfRoute {
+                    public: written.public_url.as_deref(),
+                    credentials: credentials.as_ref().map(|(_, secret)| secret),
+                    is_path_fixed,
+                },
+                expect: &expect,
+                keys: &fetched.settings,
             },
         ) {
             Ok(verifier) => {
@@ -261,6 +277,8 @@ impl Resolver<'_> {
                     keys,
                     credentials: credentials.map(|(info, _)| info),
                     digests,
+                    expect,
+                    key_secret: fetched.secret,
                 })
             }
             Err(problems) => {
@@ -404,6 +422,10 @@ struct ResolvedScheme {
     credentials: Option<SecretInfo>,
     /// SHA-256 of every key.
     digests: Vec<[u8; 32]>,
+    /// Values that signed requests must carry.
+    expect: Expected,
+    /// Name and source of the secret with which fetched keys are asked for.
+    key_secret: Option<SecretInfo>,
 }
 
 /// The part of [`Route`] that needs neither the path nor the upstream.

@@ -6,7 +6,7 @@ use super::secret::RouteKeys;
 use crate::config::file;
 use crate::config::inbox_keys::SignatureKind;
 use crate::config::value::{Keyword, OneOrMany};
-use crate::scheme::{ListedKeys, UrlOfRoute, Verifier};
+use crate::scheme::{Expected, KeySettings, ListedKeys, RouteContext as SchemeContext, UrlOfRoute, Verifier};
 use crate::settings::{ApplicationSignature, Dedupe, Delivery, DeliveryMode, GatewayKeys};
 use std::sync::Arc;
 
@@ -96,7 +96,12 @@ impl Resolver<'_> {
             credentials: None,
             is_path_fixed: true,
         };
-        match Verifier::for_route(GATEWAY_SCHEME, None, lists, url) {
+        let route = SchemeContext {
+            url,
+            expect: &Expected::new(),
+            keys: &KeySettings::default(),
+        };
+        match Verifier::for_route(GATEWAY_SCHEME, None, lists, &route) {
             Ok(verifier) => {
                 for (index, weakness) in verifier.weak_keys() {
                     self.decoded_weakness(places.get(*index).map_or(key, String::as_str), *weakness);

@@ -124,7 +124,8 @@ fn rows(table: &str) -> Vec<&'static str> {
         None => table
             .replace("route.public_keys", "route.secrets")
             .replace("route.verify_token", "route.secrets")
-            .replace("route.public_url_credentials", "route.secrets"),
+            .replace("route.public_url_credentials", "route.secrets")
+            .replace("route.keys.secret", "route.secrets"),
     };
     all_rows()
         .into_iter()

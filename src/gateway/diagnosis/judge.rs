@@ -64,7 +64,7 @@ impl Routes {
     /// Sentences about upstreams; none is expected, because no TLS configuration is loaded.
     pub fn new(routes: Vec<settings::Route>) -> Result<Self, Vec<String>> {
         let metrics = Metrics::new();
-        let snapshot = Snapshot::compile(routes, None, 1, None, &metrics, |_| Ok(None))?;
+        let snapshot = Snapshot::compile(routes, None, 1, None, None, &metrics, |_| Ok(None))?;
         Ok(Self { snapshot, metrics })
     }
 

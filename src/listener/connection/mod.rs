@@ -156,7 +156,7 @@ pub(crate) mod tests {
     /// A gateway without routes: it answers every request with 404.
     pub(crate) fn gateway() -> Gateway {
         let metrics = Metrics::new();
-        let snapshot = Snapshot::compile(Vec::new(), None, 1, None, &metrics, |_| Ok(None)).unwrap();
+        let snapshot = Snapshot::compile(Vec::new(), None, 1, None, None, &metrics, |_| Ok(None)).unwrap();
         Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             budget: Budget::new(0),
@@ -166,6 +166,7 @@ pub(crate) mod tests {
             long_work: LongWork::new(1),
             inbox: None,
             captures: None,
+            keys: None,
             recorder: Recorder::new(metrics, Vec::new(), 0),
             stopping: Arc::default(),
         }

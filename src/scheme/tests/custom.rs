@@ -200,7 +200,7 @@ fn presets_verify_what_they_sign() {
     let body = format!("{{\"event_id\":\"e\",\"webhookTimestamp\":{NOW}000}}");
     let mut signed = Vec::new();
     for provider in presets::names() {
-        if presets::takes_public_keys(provider) {
+        if presets::takes_public_keys(provider) || presets::fetches_keys(provider) {
             continue;
         }
         let secret = example_secret(provider);
@@ -230,7 +230,7 @@ fn presets_verify_what_they_sign() {
             "{provider}"
         );
         let other = verify(&verifier, &head, body.replace("e\"", "f\"").as_bytes(), NOW, Some(5));
-        if verifier.compares_token() {
+        if verifier.coverage() == Coverage::Part {
             assert_eq!((other.is_ok(), verifier.coverage()), (true, Coverage::Part));
         } else {
             assert_eq!(other, Err(Rejection::SignatureMismatch), "{provider}");

@@ -97,6 +97,14 @@ impl Row {
 
     /// The algorithm and how a signature is written.
     fn mac(&self) -> String {
+        if self.scheme.jwt.is_some() {
+            let published = match self.scheme.keys.as_ref().and_then(|keys| keys.jwks.as_deref()) {
+                _ if self.scheme.keys.is_none() => return "token (JWT), HS256".to_owned(),
+                Some("") => "HS256; RS256, ES256, EdDSA with published keys",
+                Some(_) | None => "RS256, ES256 or EdDSA",
+            };
+            return format!("token (JWT), {published}");
+        }
         if self.compares() {
             return self.algorithm().to_owned();
         }
@@ -108,6 +116,13 @@ impl Row {
 
     /// The payload's template.
     fn signed(&self) -> String {
+        if let Some(jwt) = &self.scheme.jwt {
+            return match (&jwt.body_claim, &jwt.request_claim) {
+                (Some(claim), _) => format!("`{{body}}` (claim `{claim}`)"),
+                (None, Some(claim)) => format!("method, path and query (claim `{claim}`)"),
+                (None, None) => "nothing of the request".to_owned(),
+            };
+        }
         match &self.scheme.payload {
             _ if self.compares() => "nothing".to_owned(),
             Some(payload) if payload.len() > 200 => "eight values of the item".to_owned(),
@@ -123,6 +138,9 @@ impl Row {
     }
 
     fn key(&self) -> String {
+        if presets::fetches_keys(self.name) {
+            return "fetched".to_owned();
+        }
         let key = self.scheme.key.clone().unwrap_or_default();
         let encoding = key.encoding.map_or_else(|| "verbatim".to_owned(), word);
         let prefix = key.prefix.map(|prefix| format!("`{}` ", prefix.as_slice()[0]));
@@ -131,8 +149,15 @@ impl Row {
 
     fn time(&self) -> String {
         let Some(time) = &self.scheme.timestamp else {
-            return "none".to_owned();
+            return match self.scheme.jwt {
+                Some(_) => "claim `exp`, if there is one".to_owned(),
+                None => "none".to_owned(),
+            };
         };
+        if let Some(claim) = &time.claim {
+            let ours = if self.facts.own_tolerance { " (ours)" } else { "" };
+            return format!("claim `{claim}`, {}{ours}", self.scheme.tolerance.as_deref().unwrap());
+        }
         let unit = match time.unit {
             None | Some(TimeUnit::Seconds) => "s",
             Some(TimeUnit::Milliseconds) => "ms",
@@ -263,6 +288,14 @@ fn page(row: &Row) -> String {
         false => ("secrets", "WEBHOOK_SECRET"),
     };
     let variable = format!("{}_{variable}", name.to_uppercase().replace('-', "_"));
+    let keys = match name {
+        "google-pubsub" => "expect = { aud = \"https://hooks.example.com/pubsub\", email = \"push@project.iam.gserviceaccount.com\" }\n".to_owned(),
+        "azure-event-grid" => "expect = { aud = \"APPLICATION_ID\", iss = \"https://login.microsoftonline.com/TENANT/v2.0\" }\n".to_owned(),
+        "aws-sns" => "expect = { TopicArn = \"arn:aws:sns:eu-west-1:123456789012:topic\" }\n".to_owned(),
+        "paypal" => "expect = { webhook_id = \"WEBHOOK_ID\" }\n".to_owned(),
+        "plaid" => "keys = { client_id = \"CLIENT_ID\", secret = { env = \"PLAID_SECRET\" } }\n".to_owned(),
+        _ => format!("{list} = [{{ env = \"{variable}\" }}]\n"),
+    };
     let url = match presets::signs_url(name) {
         true => {
             format!("public_url = \"https://hooks.example.com/webhooks/{name}\"  # the URL that the provider calls\n")
@@ -271,7 +304,7 @@ fn page(row: &Row) -> String {
     };
     let mut page = format!(
         "# {name}\n\n**Where the secret is:** {}\n\n```toml\n[[route]]\npath = \"/webhooks/{name}\"\nprovider = \"{name}\"\n\
-         {list} = [{{ env = \"{variable}\" }}]\n{url}upstream = \"http://127.0.0.1:8000\"\n```\n\n",
+         {keys}{url}upstream = \"http://127.0.0.1:8000\"\n```\n\n",
         facts.secret
     );
     let mut fact = |name: &str, value: &str| writeln!(page, "- **{name}:** {value}").unwrap();

@@ -3,8 +3,10 @@
 mod challenges;
 mod differential;
 mod facts;
+mod fetched;
 mod oracles;
 mod report;
 mod sdks;
+mod token_oracles;
 mod vectors;
 mod verify;

@@ -33,6 +33,15 @@ pub(crate) struct Library {
 impl Oracle {
     /// With the libraries of these providers, or with all if the list is empty.
     pub(crate) fn node(only: &[&str]) -> Self {
+        Self::script("oracle.mjs", only)
+    }
+
+    /// Libraries for tokens and for requests with published keys.
+    pub(crate) fn tokens() -> Self {
+        Self::script("tokens.mjs", &[])
+    }
+
+    fn script(name: &str, only: &[&str]) -> Self {
         // Node finds modules relative to the scripts, so the scripts are copied below their folder.
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let copies = installed("oracles").join(format!("oracle-{}-{number}", std::process::id()));
@@ -43,7 +52,7 @@ impl Oracle {
                 std::fs::copy(&path, copies.join(path.file_name().unwrap())).unwrap();
             }
         }
-        let mut oracle = Self::start(Command::new("node").arg(copies.join("oracle.mjs")).args(only));
+        let mut oracle = Self::start(Command::new("node").arg(copies.join(name)).args(only));
         oracle.copies = Some(copies);
         oracle
     }

@@ -1,0 +1,208 @@
+//! The parts of a scheme that depend on what a route says besides its keys: what a token must say, and where fetched keys
+//! are published.
+
+use super::certificate::CertificateSource;
+use super::compiled::{FetchedKeys, JwtFormat};
+use super::description::{Algorithm, CertificateDescription, JwtDescription, SchemeDescription, SignatureEncoding};
+use super::key_source::KeySource;
+use super::location;
+use super::mac::HmacHash;
+use super::route_context::RouteContext;
+use super::template::PayloadPart;
+use super::types::{Expected, KeySettings};
+
+/// What a token must say, and the parts of a request that it covers; `None` for a scheme without tokens.
+///
+/// # Errors
+/// A sentence for each value that the route does not state.
+pub(super) fn jwt(
+    description: &SchemeDescription,
+    expect: &Expected,
+) -> Result<Option<(JwtFormat, Vec<PayloadPart>)>, Vec<String>> {
+    let Some(jwt) = &description.jwt else {
+        return Ok(None);
+    };
+    let mut claims: Vec<(String, Vec<String>)> = jwt
+        .claims
+        .iter()
+        .filter(|(name, _)| !expect.contains_key(*name))
+        .map(|(name, values)| (name.clone(), values.as_slice().to_vec()))
+        .collect();
+    claims.extend(expect.iter().map(|(name, values)| (name.clone(), values.clone())));
+    let body = jwt.body_claim.clone();
+    let body = body.map(|claim| (claim, jwt.body_encoding.unwrap_or(SignatureEncoding::Hex)));
+    let mut covered = Vec::new();
+    covered.extend(body.is_some().then_some(PayloadPart::Body));
+    covered.extend(jwt.request_claim.is_some().then_some(PayloadPart::Target));
+    let hmac = match description.algorithm() {
+        Algorithm::HmacSha256 => HmacHash::Sha256,
+        Algorithm::HmacSha512 => HmacHash::Sha512,
+        Algorithm::HmacSha1
+        | Algorithm::Ed25519
+        | Algorithm::EcdsaP256
+        | Algorithm::RsaSha1
+        | Algorithm::RsaSha256
+        | Algorithm::RsaPssSha256
+        | Algorithm::Token
+        | Algorithm::Basic
+        | Algorithm::Md5
+        | Algorithm::Sha1
+        | Algorithm::Sha256
+        | Algorithm::Sha512 => {
+            return Err(vec![
+                "A token names its algorithm: remove `algorithm`, or write `hmac-sha512` for tokens with HS512."
+                    .to_owned(),
+            ]);
+        }
+    };
+    let format = JwtFormat {
+        claims,
+        body,
+        request: jwt.request_claim.clone(),
+        hmac,
+    };
+    Ok(Some((format, covered)))
+}
+
+/// A sentence for each name of `expect` that the scheme does not read, and for each that is missing.
+pub(super) fn expect_faults(name: &str, description: &SchemeDescription, expect: &Expected) -> Vec<String> {
+    let payload = description.payload.as_deref().unwrap_or_default();
+    let is_read = |wanted: &str| {
+        description.jwt.is_some()
+            || payload.contains(&format!("{{expect:{wanted}}}"))
+            || (payload.contains("{sns}") && wanted == "TopicArn")
+    };
+    let unread = expect.iter().filter(|(wanted, _)| !is_read(wanted));
+    let mut faults: Vec<String> = unread
+        .map(|(wanted, _)| format!("`expect` names `{wanted}`, which `{name}` does not read: remove it."))
+        .collect();
+    let required = description.jwt.iter().flat_map(|jwt: &JwtDescription| &jwt.required);
+    let missing = required.filter(|wanted| !expect.contains_key(*wanted));
+    faults.extend(missing.map(|wanted| {
+        format!(
+            "Anyone can get a token of `{name}` for another receiver: write the value of `{wanted}` in your tokens as `expect = {{ {wanted} = \"…\" }}`."
+        )
+    }));
+    faults
+}
+
+/// Where the keys are published; `None` for a scheme with keys of its own. `has_keys`: whether the route has any.
+///
+/// # Errors
+/// A sentence for each setting that is missing or has no effect.
+pub(super) fn fetched(
+    name: &str,
+    description: &SchemeDescription,
+    route: &RouteContext<'_>,
+    has_keys: bool,
+) -> Result<Option<FetchedKeys>, Vec<String>> {
+    let settings = route.keys;
+    let Some(keys) = &description.keys else {
+        if *settings == KeySettings::default() {
+            return Ok(None);
+        }
+        return Err(vec![format!(
+            "`keys` belongs to schemes whose keys are fetched; `{name}` has none: remove it."
+        )]);
+    };
+    let fault = |text: String| Err(vec![text]);
+    let algorithm = description.algorithm();
+    match (&keys.jwks, &keys.plaid, &keys.certificate) {
+        (Some(of_preset), None, None) => {
+            let url = settings
+                .url
+                .clone()
+                .or_else(|| (!of_preset.is_empty()).then(|| of_preset.clone()));
+            let url = match (url, has_keys) {
+                (None, true) => return Ok(None),
+                (Some(_), true) if !of_preset.is_empty() || settings.url.is_some() => {
+                    return fault(format!(
+                        "`{name}` verifies with fetched keys: remove `secrets` and `public_keys`, or remove `keys`."
+                    ));
+                }
+                (Some(url), _) => url,
+                (None, false) => {
+                    return fault("Write `secrets` for tokens with a shared secret, or `keys = { url = \"https://…\" }` for those with published keys.".to_owned());
+                }
+            };
+            Ok(Some(FetchedKeys {
+                source: KeySource::Jwks { url: checked(&url)? },
+                named: None,
+                algorithm,
+            }))
+        }
+        (None, Some(of_preset), None) => {
+            let (Some(client_id), Some(secret), false) = (&settings.client_id, &settings.secret, has_keys) else {
+                return fault(format!(
+                    "The keys of `{name}` are given to its customers only: write `keys = {{ client_id = \"…\", secret = {{ env = \"PLAID_SECRET\" }} }}` and neither `secrets` nor `public_keys`."
+                ));
+            };
+            let url = settings.url.as_ref().unwrap_or(of_preset);
+            Ok(Some(FetchedKeys {
+                source: KeySource::Plaid {
+                    url: checked(url)?,
+                    client_id: client_id.clone(),
+                    secret: secret.clone(),
+                },
+                named: None,
+                algorithm,
+            }))
+        }
+        (None, None, Some(certificate)) if !has_keys => Ok(Some(FetchedKeys {
+            source: KeySource::Certificates(certificates(certificate, settings)?),
+            named: Some(location::value("keys.certificate.url", certificate.url.clone()).map_err(|text| vec![text])?),
+            algorithm,
+        })),
+        (None, None, Some(_)) => fault(format!(
+            "`{name}` verifies with its own certificates: remove `secrets` and `public_keys`."
+        )),
+        _ => fault(
+            "`keys` is one of `{ jwks = \"https://…\" }`, `{ plaid = \"https://…\" }`, `{ certificate = … }`."
+                .to_owned(),
+        ),
+    }
+}
+
+/// A URL from which keys may be fetched.
+fn checked(url: &str) -> Result<String, Vec<String>> {
+    let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic()) && !url.contains(['@', '#', '"', '\\']);
+    let is_local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"]
+        .iter()
+        .any(|local| url.starts_with(local));
+    let host = url
+        .split_once("://")
+        .map_or("", |(_, rest)| rest)
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    if is_plain && !host.is_empty() && (url.starts_with("https://") || is_local) {
+        Ok(url.to_owned())
+    } else {
+        Err(vec![format!(
+            "`{url}` cannot be the URL of keys: write one with `https://`, without user and fragment."
+        )])
+    }
+}
+
+fn certificates(
+    description: &CertificateDescription,
+    settings: &KeySettings,
+) -> Result<CertificateSource, Vec<String>> {
+    let roots = match &settings.roots {
+        Some(roots) => roots.clone(),
+        None => CertificateSource::pinned(&description.roots).map_err(|name| {
+            vec![format!(
+                "No authority is called `{name}`: write the name of one in `keys.certificate.roots`."
+            )]
+        })?,
+    };
+    Ok(CertificateSource {
+        hosts: match settings.hosts.is_empty() {
+            true => description.hosts.clone(),
+            false => settings.hosts.clone(),
+        },
+        path: description.path.clone(),
+        names: description.names.clone(),
+        roots,
+    })
+}

@@ -1,0 +1,418 @@
+//! Presets with tokens, and with published keys, against independent libraries. Bodies and keys are new in every run.
+
+use crate::support::oracle::{Oracle, Random};
+use crate::support::paddle::now;
+use bytes::Bytes;
+use hookgate::http::message::Headers;
+use hookgate::outcome::Rejection;
+use hookgate::scheme::facts;
+use hookgate::scheme::{
+    CertificateSource, Expected, FetchedKey, HeadRef, KeySettings, KeySource, ListedKeys, NamedSecret, RouteContext,
+    SignRequest, UrlOfRoute, Verified, Verifier, WantedKey, presets,
+};
+use hookgate::secret::Secret;
+use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The libraries of `tests/oracles/tokens.mjs`.
+const TOKENS: [(&str, &str); 10] = [
+    ("netlify", "nuxt-webhook-validators"),
+    ("vonage", "@vonage/jwt"),
+    ("livekit", "livekit-server-sdk"),
+    ("atlassian-connect", "atlassian-jwt"),
+    ("fusionauth", "jose"),
+    ("google-pubsub", "jose"),
+    ("azure-event-grid", "jose"),
+    ("plaid", "jose"),
+    ("fusionauth+published", "jose"),
+    ("aws-sns", "sns-validator"),
+];
+
+const SECRET: &str = "a secret of more than 32 bytes, for tokens";
+const CERTIFICATE_URL: &str = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem";
+
+/// A route of this provider, as its configuration would say it.
+fn verifier(provider: &str, secret: Option<&str>, keys: &KeySettings) -> Verifier {
+    let expected = |pairs: &[(&str, &str)]| -> Expected {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()]))
+            .collect()
+    };
+    let expect = match provider {
+        "livekit" => expected(&[("iss", "key")]),
+        "google-pubsub" => expected(&[("aud", "audience"), ("email", "push@example.iam.gserviceaccount.com")]),
+        "azure-event-grid" => expected(&[
+            ("aud", "audience"),
+            ("iss", "https://login.microsoftonline.com/tenant/v2.0"),
+        ]),
+        "paypal" => expected(&[("webhook_id", "WH-1")]),
+        _ => Expected::new(),
+    };
+    let secrets = secret.map(|secret| NamedSecret {
+        name: "key".into(),
+        secret: Secret::new(secret.as_bytes().to_vec()),
+    });
+    let lists = ListedKeys {
+        secrets: secrets.into_iter().collect(),
+        ..ListedKeys::default()
+    };
+    let route = RouteContext {
+        url: UrlOfRoute::default(),
+        expect: &expect,
+        keys,
+    };
+    Verifier::for_route(provider, None, lists, &route).unwrap()
+}
+
+/// Verifies a request at `at`, with this fetched key.
+fn verify(
+    verifier: &Verifier,
+    target: &str,
+    headers: &Headers,
+    body: &str,
+    key: Option<&Arc<FetchedKey>>,
+    at: u64,
+) -> Result<Verified, Rejection> {
+    let head = HeadRef {
+        method: &Method::POST,
+        target,
+        headers,
+    };
+    let tolerance = verifier.default_tolerance().map(|tolerance| tolerance.as_secs());
+    let mut aged = verifier.present(&head)?.age(at, tolerance)?;
+    let pieces = [Bytes::copy_from_slice(body.as_bytes())];
+    if let Some(key) = key {
+        let wanted = aged.wanted_key(Some(&pieces))?;
+        assert_eq!(wanted, WantedKey::Id(key.id.clone()));
+        aged.use_key(key.clone());
+    }
+    aged.update(body.as_bytes());
+    aged.verify(&pieces, at)
+}
+
+fn headers(answer: &Value) -> Headers {
+    let pairs = answer["headers"].as_object().unwrap_or_else(|| panic!("{answer}"));
+    let pairs = pairs.iter().map(|(name, value)| {
+        let name = HeaderName::try_from(name).unwrap();
+        (name, HeaderValue::from_str(value.as_str().unwrap()).unwrap())
+    });
+    pairs.collect()
+}
+
+fn event(random: &mut Random) -> String {
+    json!({ "event": "x", "id": random.next().to_string(), "text": random.text(40) }).to_string()
+}
+
+#[test]
+fn libraries_are_those_that_the_documentation_names() {
+    let libraries = Oracle::tokens().libraries();
+    let found: BTreeSet<(String, String)> = libraries
+        .into_iter()
+        .map(|library| (library.provider, library.name))
+        .collect();
+    for (name, library) in TOKENS {
+        let provider = name.split('+').next().unwrap();
+        let judges = &facts::find(provider).unwrap().judges;
+        assert!(judges.contains(&format!("npm {library}")), "{name}: {judges:?}");
+    }
+    let named = TOKENS
+        .iter()
+        .map(|(name, library)| ((*name).to_owned(), (*library).to_owned()));
+    assert_eq!(found, named.collect());
+}
+
+#[test]
+fn tokens_with_a_shared_secret_agree_both_ways() {
+    let mut oracle = Oracle::tokens();
+    let mut random = Random(now());
+    for provider in ["netlify", "vonage", "livekit", "atlassian-connect", "fusionauth"] {
+        for round in 0..10 {
+            let (body, at) = (event(&mut random), now());
+            let target = *random.of(&["/in", "/in?b=2&a=%20x+y&a=1", "/in/?q=%C3%A9*~&jwt=t", "/a%26b/c"]);
+            let url = format!("https://hooks.example.com{target}");
+            let ask = |op: &str, secret: &str, headers: Value, body: &str| json!({ "op": op, "provider": provider, "secret": secret, "url": url, "headers": headers, "body": body, "now": at });
+            let ours = verifier(provider, Some(SECRET), &KeySettings::default());
+            let other = verifier(
+                provider,
+                Some("another secret of more than 32 bytes"),
+                &KeySettings::default(),
+            );
+            let theirs = headers(&oracle.ask(&ask("sign", SECRET, json!({}), &body)));
+            let shown = format!("{provider} {round} {target}");
+            assert!(verify(&ours, target, &theirs, &body, None, at).is_ok(), "{shown}");
+            assert_eq!(
+                verify(&other, target, &theirs, &body, None, at),
+                Err(Rejection::SignatureMismatch),
+                "{shown}"
+            );
+            let changed = body.replace("\"x\"", "\"y\"");
+            // Atlassian's token covers method, path and query, and not the body.
+            if provider == "atlassian-connect" {
+                let moved = format!("/y{target}");
+                assert_eq!(
+                    verify(&ours, &moved, &theirs, &body, None, at),
+                    Err(Rejection::SignatureMismatch),
+                    "{shown}"
+                );
+            } else {
+                assert_eq!(
+                    verify(&ours, target, &theirs, &changed, None, at),
+                    Err(Rejection::SignatureMismatch),
+                    "{shown}"
+                );
+            }
+            let request = SignRequest {
+                method: &Method::POST,
+                target,
+                delivery_id: None,
+                body: body.as_bytes(),
+            };
+            let signed = ours.sign(0, &request, at).unwrap();
+            let own: Value = signed
+                .iter()
+                .map(|(name, value)| (name.to_string(), Value::from(value.to_str().unwrap())))
+                .collect::<serde_json::Map<_, _>>()
+                .into();
+            let genuine = oracle.ask(&ask("verify", SECRET, own.clone(), &body));
+            assert_eq!(genuine["genuine"], true, "{shown}: {genuine}");
+            let stranger = oracle.ask(&ask(
+                "verify",
+                "another secret of more than 32 bytes",
+                own.clone(),
+                &body,
+            ));
+            assert_eq!(stranger["genuine"], false, "{shown}");
+            if provider != "atlassian-connect" {
+                let forged = oracle.ask(&ask("verify", SECRET, own, &changed));
+                assert_eq!(forged["genuine"], false, "{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tokens_with_published_keys_agree() {
+    let mut oracle = Oracle::tokens();
+    let mut random = Random(now());
+    for name in ["google-pubsub", "azure-event-grid", "plaid", "fusionauth+published"] {
+        let provider = name.split('+').next().unwrap();
+        for _ in 0..6 {
+            let (body, at) = (event(&mut random), now());
+            let settings = KeySettings {
+                url: (provider == "fusionauth").then(|| "https://auth.example.com/jwks.json".into()),
+                client_id: (provider == "plaid").then(|| "client".into()),
+                secret: (provider == "plaid").then(|| Secret::new(b"secret".to_vec())),
+                ..KeySettings::default()
+            };
+            let ours = verifier(provider, None, &settings);
+            let sign = |oracle: &mut Oracle| {
+                let question = json!({ "op": "sign", "provider": name, "secret": "", "url": "", "headers": {}, "body": body, "now": at });
+                let answer = oracle.ask(&question);
+                let source: &KeySource = ours.key_source().unwrap();
+                let kid = answer["kid"].as_str().unwrap();
+                let keys = source.parse(source.document(kid), answer["keys"].as_str().unwrap().as_bytes(), at);
+                (headers(&answer), Arc::new(keys.unwrap().remove(0)))
+            };
+            let (theirs, key) = sign(&mut oracle);
+            assert!(verify(&ours, "/in", &theirs, &body, Some(&key), at).is_ok(), "{name}");
+            // Google and Microsoft do not sign the body.
+            if ["plaid", "fusionauth"].contains(&provider) {
+                let changed = body.replace("\"x\"", "\"y\"");
+                let got = verify(&ours, "/in", &theirs, &changed, Some(&key), at);
+                assert_eq!(got, Err(Rejection::SignatureMismatch), "{name}");
+            }
+            if provider != "fusionauth" {
+                let late = verify(&ours, "/in", &theirs, &body, Some(&key), at + 4_000);
+                assert_eq!(late, Err(Rejection::TimestampStale), "{name}");
+                let early = verify(&ours, "/in", &theirs, &body, Some(&key), at - 4_000);
+                assert_eq!(early, Err(Rejection::TimestampFuture), "{name}");
+            }
+            // The same id with another key, as after a theft of the name.
+            let (_, other) = sign(&mut oracle);
+            let head = HeadRef {
+                method: &Method::POST,
+                target: "/in",
+                headers: &theirs,
+            };
+            let mut aged = ours.present(&head).unwrap().at_any_time();
+            aged.use_key(other);
+            aged.update(body.as_bytes());
+            let got = aged.verify(&[Bytes::copy_from_slice(body.as_bytes())], at);
+            assert_eq!(got, Err(Rejection::SignatureMismatch), "{name}");
+            // Without a key nothing is genuine.
+            let mut aged = ours.present(&head).unwrap().at_any_time();
+            aged.update(body.as_bytes());
+            let got = aged.verify(&[Bytes::copy_from_slice(body.as_bytes())], at);
+            assert_eq!(got, Err(Rejection::SignatureMismatch), "{name}");
+        }
+    }
+}
+
+/// An authority, and a signer's RSA certificate with this name.
+fn certificate(name: &str) -> (String, String, String) {
+    let key = rsa_key();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let root = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let pair = rcgen::KeyPair::from_pem(&key).unwrap();
+    let leaf = rcgen::CertificateParams::new(vec![name.to_owned()])
+        .unwrap()
+        .signed_by(&pair, &issuer)
+        .unwrap();
+    (root.pem(), leaf.pem(), key)
+}
+
+fn rsa_key() -> String {
+    let output = std::process::Command::new("openssl")
+        .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
+        .stderr(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn sns_messages_agree_with_the_validator() {
+    let mut oracle = Oracle::tokens();
+    let mut random = Random(now());
+    let (root, leaf, key) = certificate("sns.eu-west-1.amazonaws.com");
+    let settings = KeySettings {
+        roots: CertificateSource::anchors(root.as_bytes()),
+        ..KeySettings::default()
+    };
+    let ours = verifier("aws-sns", None, &settings);
+    let at = now();
+    let source = ours.key_source().unwrap();
+    let fetched = Arc::new(source.parse(CERTIFICATE_URL, leaf.as_bytes(), at).unwrap().remove(0));
+    for round in 0..8 {
+        let kind = ["Notification", "SubscriptionConfirmation"][round % 2];
+        let mut message = json!({
+            "Type": kind, "MessageId": random.next().to_string(), "TopicArn": "arn:aws:sns:eu-west-1:1:t",
+            "Message": random.text(30) + "\nMessageId\n1", "SigningCertURL": CERTIFICATE_URL,
+            "Timestamp": humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + std::time::Duration::from_secs(at)).to_string(),
+        });
+        match kind {
+            "Notification" if round % 4 == 0 => message["Subject"] = "hello".into(),
+            "Notification" => {}
+            _ => {
+                message["Token"] = "t".into();
+                message["SubscribeURL"] = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription".into();
+            }
+        }
+        let version = ["1", "2"][round / 2 % 2];
+        let signed = oracle.ask(&json!({
+            "op": "sign", "provider": "aws-sns", "message": message, "key": key, "certificate": leaf, "version": version,
+        }));
+        let body = signed["body"].as_str().unwrap_or_else(|| panic!("{signed}"));
+        let none = Headers::default();
+        let got = verify(&ours, "/in", &none, body, Some(&fetched), at);
+        assert!(got.is_ok(), "{kind} {version}: {got:?}");
+        assert_eq!(
+            verify(&ours, "/in", &none, body, Some(&fetched), at + 8_000),
+            Err(Rejection::TimestampStale)
+        );
+        for (from, to) in [
+            ("arn:aws:sns:eu-west-1:1:t", "arn:aws:sns:eu-west-1:2:t"),
+            ("\"MessageId\":\"", "\"MessageId\":\"1"),
+        ] {
+            let changed = body.replacen(from, to, 1);
+            assert_ne!(changed, body);
+            let got = verify(&ours, "/in", &none, &changed, Some(&fetched), at);
+            assert_eq!(got, Err(Rejection::SignatureMismatch), "{changed}");
+        }
+        // The end of one value moved into the next: the same signed text, if a line end were allowed there.
+        let moved = body.replacen("\\nMessageId\\n1\"", "\"", 1);
+        assert!(verify(&ours, "/in", &none, &moved, Some(&fetched), at).is_err());
+    }
+}
+
+#[test]
+fn certificates_of_others_are_refused() {
+    let (root, leaf, _) = certificate("sns.eu-west-1.amazonaws.com");
+    let (_, stranger, _) = certificate("sns.eu-west-1.amazonaws.com");
+    let (other_root, other_name, _) = certificate("api.evil.example");
+    let at = now();
+    let parse = |root: &str, leaf: &str, at: u64| {
+        let settings = KeySettings {
+            roots: CertificateSource::anchors(root.as_bytes()),
+            ..KeySettings::default()
+        };
+        let ours = verifier("aws-sns", None, &settings);
+        let parsed = ours.key_source().unwrap().parse(CERTIFICATE_URL, leaf.as_bytes(), at);
+        parsed.map(|keys| keys.len())
+    };
+    assert_eq!(parse(&root, &leaf, at), Ok(1));
+    assert!(parse(&root, &stranger, at).is_err());
+    assert!(
+        parse(&other_root, &other_name, at)
+            .unwrap_err()
+            .contains("another name")
+    );
+    assert!(parse(&root, &leaf, 100).unwrap_err().contains("not valid yet"));
+    assert!(parse(&root, "<html>", at).unwrap_err().contains("no certificate"));
+    assert!(parse(&root, "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----", at).is_err());
+}
+
+/// PayPal's signed text, written down from its documentation and signed by openssl.
+#[test]
+fn paypal_requests_are_verified() {
+    let (root, leaf, key) = certificate("messageverificationcerts.paypal.com");
+    let settings = KeySettings {
+        roots: CertificateSource::anchors(root.as_bytes()),
+        ..KeySettings::default()
+    };
+    let ours = verifier("paypal", None, &settings);
+    let at = now();
+    let url = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-90621ecd";
+    let fetched = ours
+        .key_source()
+        .unwrap()
+        .parse(url, leaf.as_bytes(), at)
+        .unwrap()
+        .remove(0);
+    let body = r#"{"id":"WH-5","event_type":"PAYMENT.SALE.COMPLETED"}"#;
+    let time =
+        humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + std::time::Duration::from_secs(at)).to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key.pem");
+    std::fs::write(&path, key).unwrap();
+    // The checksum of `body`, by Python's zlib.crc32.
+    let text = format!("d41|{time}|WH-1|{PAYPAL_CRC32}");
+    std::fs::write(directory.path().join("text"), text).unwrap();
+    let signed = std::process::Command::new("openssl")
+        .args(["dgst", "-sha256", "-sign"])
+        .arg(&path)
+        .arg(directory.path().join("text"))
+        .output()
+        .unwrap();
+    let signature = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, signed.stdout);
+    let request = json!({ "headers": {
+        "PAYPAL-TRANSMISSION-ID": "d41", "PAYPAL-TRANSMISSION-TIME": time, "PAYPAL-TRANSMISSION-SIG": signature,
+        "PAYPAL-CERT-URL": url, "PAYPAL-AUTH-ALGO": "SHA256withRSA",
+    } });
+    let headers = headers(&request);
+    let key = Arc::new(fetched);
+    assert!(verify(&ours, "/in", &headers, body, Some(&key), at).is_ok());
+    let changed = body.replace("COMPLETED", "REFUNDED");
+    assert_eq!(
+        verify(&ours, "/in", &headers, &changed, Some(&key), at),
+        Err(Rejection::SignatureMismatch)
+    );
+}
+
+const PAYPAL_CRC32: u32 = 1133373088;
+
+#[test]
+fn every_preset_with_fetched_keys_is_proven_here() {
+    for preset in presets::names() {
+        let fetches = presets::description(preset).is_some_and(|row| row.jwt.is_some() || row.keys.is_some());
+        let is_named = TOKENS.iter().any(|(name, _)| name.split('+').next() == Some(preset));
+        assert!(!fetches || is_named || preset == "paypal", "{preset}");
+    }
+}
