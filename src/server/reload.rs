@@ -52,13 +52,14 @@ async fn apply(
     for change in started.restart_needed(&new) {
         tracing::warn!("{change}: this change takes effect at the next restart");
     }
-    for warning in &new.warnings {
-        tracing::warn!("{warning}");
-    }
     let active = gateway.snapshot.load_full();
     let compiling = {
-        let (gateway, active, routes, workers) = (gateway.clone(), active.clone(), new.routes, started.workers);
+        let (gateway, active, workers) = (gateway.clone(), active.clone(), started.workers);
+        let (routes, warnings) = (new.routes, new.warnings);
         move || {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
             let mut connectors = tls::Connectors::default();
             Snapshot::compile(
                 routes,

@@ -3,7 +3,7 @@
 
 use crate::support::apps::installed;
 use crate::support::cluster::{Cluster, are_valid, find};
-use crate::support::tools::{copy, fails, repository, succeeds, tool, yaml};
+use crate::support::tools::{fails, repository, succeeds, tool, yaml};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;

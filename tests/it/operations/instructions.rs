@@ -201,7 +201,7 @@ fn instructions(binary: &Path) -> Figures {
         assert_eq!(client.exchange(&Webhook::new(body()).bytes()).status, 200);
     });
     count.of("unsigned", || {
-        refused(&mut client, &Webhook::new(body()).signature(None))
+        refused(&mut client, &Webhook::new(body()).signature(None));
     });
     count.of("tampered", || {
         let mut webhook = Webhook::new(body());
