@@ -4,8 +4,8 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`output`] | what is printed |
 //! | [`access`] | the running process, or the closed file |
+//! | [`output`] | what is printed |
 //! | [`selection`] | which deliveries are meant |
 
 mod access;

@@ -1,5 +1,8 @@
 //! The inbox with the real binary: an outage of the application loses nothing, and doubles nothing.
 
+mod bounds;
+mod deploys;
+mod disk;
 mod failover;
 mod faults;
 mod operators;

@@ -45,7 +45,15 @@ impl Application {
     /// # Errors
     /// The socket cannot be bound.
     pub(super) async fn start() -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
+    }
+
+    /// Listens on this address until the runtime ends.
+    ///
+    /// # Errors
+    /// The socket cannot be bound.
+    pub(super) async fn start_at(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let records = Arc::new(Records::default());
         tokio::spawn(accept(listener, Arc::clone(&records)));

@@ -16,6 +16,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Fixture {
     directory: PathBuf,
+    /// The address of an application that is stopped: nothing listens there yet.
+    stopped_application: SocketAddr,
     /// Signs with the provider's secrets (keys [`CURRENT`] and [`PREVIOUS`]) and with an unknown one ([`UNKNOWN`]).
     pub(super) signer: Verifier,
 }
@@ -31,6 +33,8 @@ pub(super) const UNKNOWN: usize = 2;
 
 /// The route's path.
 pub(super) const PATH: &str = "/webhooks/paddle";
+/// The path of the route to the application that is stopped.
+pub(super) const STOPPED_PATH: &str = "/webhooks/orders";
 /// The route's body limit in bytes.
 pub(super) const BODY_LIMIT_BYTES: usize = 64 << 10;
 
@@ -55,8 +59,10 @@ impl Fixture {
         let known: Vec<_> = secrets.iter().take(UNKNOWN).cloned().collect();
         let signer = Verifier::new("paddle", None, secrets, None).map_err(|faults| faults.join("\n"))?;
         // From here on, every error path drops the fixture and thereby removes the directory.
+        let unused = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let fixture = Self {
             directory: directory.clone(),
+            stopped_application: unused.map_err(|error| format!("there is no free port: {error}"))?,
             signer,
         };
         for NamedSecret { name, secret } in &known {
@@ -66,6 +72,7 @@ impl Fixture {
             certificate(now_unix).map_err(|error| format!("cannot make a certificate: {error}"))?;
         write(&fixture.certificate(), certificate.as_bytes()).map_err(write_error)?;
         write(&fixture.file("tls.key"), key.as_bytes()).map_err(write_error)?;
+        write(&fixture.file("inbox.key"), random_hex::<32>()?.as_bytes()).map_err(write_error)?;
         write(
             &fixture.file("gateway.toml"),
             fixture.configuration(application).as_bytes(),
@@ -87,6 +94,11 @@ impl Fixture {
     /// Path of the PEM certificate. It is self-signed, so it is also the root to trust.
     pub(super) fn certificate(&self) -> PathBuf {
         self.file("tls.crt")
+    }
+
+    /// The address on which the stopped application will listen.
+    pub(super) const fn stopped_application(&self) -> SocketAddr {
+        self.stopped_application
     }
 
     /// Path of the file with the current secret.
@@ -114,7 +126,7 @@ tls = {{ certificate = {certificate}, key = {key} }}
 address = "{admin}"
 
 [drain]
-grace = "2s"
+grace = "3s"
 
 [log]
 format = "human"
@@ -128,7 +140,27 @@ provider = "paddle"
 secrets = [{{ name = "current", file = {current} }}, {{ name = "previous", file = {previous} }}]
 body_limit = {BODY_LIMIT_BYTES}
 upstream = "http://{application}"
+
+# The file is temporary: it ends with the demonstration.
+[inbox]
+store = {store}
+keys = [{{ file = {inbox_key} }}]
+any_filesystem = true
+min_free_disk = "1MiB"
+probe = {{ backoff = "50ms", backoff_limit = "200ms" }}
+
+[[route]]
+name = "orders"
+path = "{STOPPED_PATH}"
+provider = "paddle"
+secrets = [{{ name = "current", file = {current} }}, {{ name = "previous", file = {previous} }}]
+delivery = "failover"
+order = "route"
+upstream = "http://{stopped}"
 "#,
+            store = quoted(self.file("inbox.db")),
+            inbox_key = quoted(self.file("inbox.key")),
+            stopped = self.stopped_application,
             webhooks = preferred_address(8443),
             admin = preferred_address(9464),
         )
@@ -194,7 +226,10 @@ mod tests {
     fn the_fixture_is_valid_readable_by_its_owner_only_and_removed_on_drop() {
         let fixture = Fixture::create("127.0.0.1:1".parse().unwrap(), clock::unix_now()).unwrap();
         let config = config::load(&fixture.sources()).unwrap();
-        assert_eq!(config.warnings, Vec::<String>::new());
+        // The directory for temporary files may be on any file system, and the two routes have the same secrets.
+        let expected = |warning: &&String| warning.contains("inbox.store") || warning.contains("same secret");
+        let others: Vec<_> = config.warnings.iter().filter(|warning| !expected(warning)).collect();
+        assert!(others.is_empty(), "{others:?}");
         assert_eq!(
             config.routes.first().unwrap().verifier.key_names(),
             ["current", "previous"]
@@ -204,7 +239,7 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
-        assert_eq!(files.len(), 5);
+        assert_eq!(files.len(), 6);
         for path in files.iter().chain([&directory]) {
             let mode = std::fs::metadata(path).unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0, "{}", path.display());

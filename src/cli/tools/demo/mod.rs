@@ -12,6 +12,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`table`] | the result, for a terminal or as JSON |
+//! | [`outage`] | an application that is stopped and returns |
 //! | [`scenarios`] | the requests that are sent, and the runner that sends them |
 //! | [`expectation`] | the expected result of one request, and the check of what happened |
 //! | [`application`] | the sample application |
@@ -20,6 +21,7 @@
 mod application;
 mod expectation;
 mod fixture;
+mod outage;
 mod scenarios;
 mod table;
 
@@ -146,7 +148,11 @@ impl Demonstration<'_> {
         };
         let mut interrupted = std::pin::pin!(interrupted);
         let rows = tokio::select! {
-            rows = runner.run_all() => rows,
+            rows = async {
+                let mut rows = runner.run_all().await;
+                rows.extend(outage::rows(&runner, self.fixture.stopped_application()).await);
+                rows
+            } => rows,
             () = &mut interrupted => return Ok(ExitCode::FAILURE),
         };
         let ok_count = rows.iter().filter(|row| row.problems.is_empty()).count();
