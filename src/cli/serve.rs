@@ -120,6 +120,9 @@ fn announce(started: &Started, routes: &RouteLines) {
     for (name, address) in &started.listeners {
         tracing::info!(%name, %address, "listening");
     }
+    if let Some(address) = started.console {
+        tracing::info!(name = "console", %address, "listening");
+    }
     if let Some(address) = started.admin {
         tracing::info!(name = "admin", %address, "listening");
     }

@@ -4,7 +4,7 @@
 use super::challenge_reference::ChallengeReference;
 use super::inbox_keys::{AnswerUse, DeliveryKind, Inbox, Order, Retry, SignatureKind};
 use super::keys_keys::{Keys, RouteKeys};
-use super::operator_keys::{Api, Capture};
+use super::operator_keys::{Api, Capture, Console};
 pub(super) use super::secret_reference::{SecretReference, SecretTable};
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
 use crate::scheme;
@@ -23,6 +23,7 @@ pub(super) struct File {
     pub(super) admin: Admin,
     pub(super) api: Api,
     pub(super) capture: Capture,
+    pub(super) console: Console,
     pub(super) limits: Limits,
     pub(super) drain: Drain,
     pub(super) replay: ReplayStore,
@@ -164,6 +165,7 @@ pub(super) struct Route {
     pub(super) signature: Option<Keyword<SignatureKind>>,
     pub(super) gateway_keys: OneOrMany<SecretReference>,
     pub(super) capture: OneOrMany<String>,
+    pub(super) expect_every: Option<DurationValue>,
     pub(super) mode: Option<Keyword<RouteMode>>,
     pub(super) rate: Option<RequestRate>,
     pub(super) body_limit: Option<Size>,

@@ -1,9 +1,9 @@
 //! Who may ask the admin listener: not the browser of an operator that a page of someone else makes send a request. Pure.
 
+use crate::console::hosts::is_own_name;
 use hyper::header::{HOST, HeaderValue, ORIGIN};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request};
-use std::net::IpAddr;
 
 /// Whether a page of someone else may have made a browser send this request. The `Host` of such a request is a name that
 /// the owner of the page has in the public DNS (DNS rebinding). `hosts` are the names that the configuration allows. A
@@ -23,23 +23,6 @@ pub(super) fn is_foreign<B>(request: &Request<B>, hosts: &[String]) -> bool {
         .chain(named)
         .all(|host| host.is_ok_and(|host| is_own_name(host, hosts)))
 }
-
-/// Whether `host` (with or without a port) is an IP address, one of `hosts`, or a name that nobody can have in the public
-/// DNS: one label, or below a domain that is reserved for local use.
-fn is_own_name(host: &str, hosts: &[String]) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        Some(_) | None => host,
-    };
-    if name.starts_with('[') || name.parse::<IpAddr>().is_ok() {
-        return true;
-    }
-    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    !name.contains('.') || LOCAL_DOMAINS.iter().any(|domain| name.ends_with(domain)) || hosts.contains(&name)
-}
-
-/// Domains that the public DNS does not have: of Kubernetes, of RFC 6761, 6762 and 8375, and `internal`.
-const LOCAL_DOMAINS: [&str; 6] = [".svc", ".local", ".localhost", ".internal", ".home.arpa", ".test"];
 
 #[cfg(test)]
 mod tests {

@@ -2,13 +2,15 @@
 
 use super::admin::{self, AdminState};
 use super::api_socket;
+use super::console_listener;
 use super::heartbeat::Heartbeat;
 use super::listener_setup::{self, ListenerSetup};
 use super::running::{self, Running};
 use super::signals::ShutdownSignals;
 use super::systemd::{Handover, PassedSocket, activation};
 use super::{StartError, Started, upstreams, worker};
-use crate::console::Operators;
+use crate::console::access::Access;
+use crate::console::{Console, Operators};
 use crate::gateway::Gateway;
 use crate::gateway::captures::Captures;
 use crate::gateway::exchange::{AuditScope, Recorder};
@@ -47,7 +49,8 @@ pub(super) async fn build(
 ) -> Result<Running, StartError> {
     let metrics = Metrics::new();
     let listeners = load_listeners(&config.listeners)?;
-    let recent = config.api.as_ref().map(|_| RecentLines::default());
+    let has_operators = config.api.is_some() || config.console.is_some();
+    let recent = has_operators.then(RecentLines::default);
     let gateway = build_gateway(&mut config, &listeners, &metrics, audit, recent.clone()).await?;
     set_limit_gauges(&config, &gateway);
     let connections = Connections::new(config.limits.connections);
@@ -62,6 +65,10 @@ pub(super) async fn build(
         }
     }
     let admin_listener = bind_admin(config.admin.address).await?;
+    let console_listener = match &config.console {
+        Some(settings) => Some(console_listener::bind(settings).await?),
+        None => None,
+    };
     let api_listener = config.api.as_ref().map(api_socket::bind).transpose()?;
     let (workers, heartbeat) = start_workers(worker_sockets, &gateway, &signals).map_err(StartError::Thread)?;
 
@@ -71,9 +78,16 @@ pub(super) async fn build(
         let (state, end) = (admin.clone(), signals.end.clone());
         tokio::spawn(async move { admin::serve(listener, state, end.wait()).await });
     }
-    if let (Some(listener), Some(recent)) = (api_listener, recent) {
-        let operators = Operators::new(gateway.clone(), recent, clock::unix_now());
-        tokio::spawn(api_socket::serve(listener, operators, signals.end.clone()));
+    let operators = recent.map(|recent| Operators::new(gateway.clone(), recent, clock::unix_now()));
+    if let (Some(listener), Some(operators)) = (api_listener, &operators) {
+        tokio::spawn(api_socket::serve(listener, operators.clone(), signals.end.clone()));
+    }
+    let console_address = console_listener
+        .as_ref()
+        .and_then(|(listener, _)| listener.local_addr().ok());
+    if let (Some((listener, tls)), Some(operators)) = (console_listener, operators) {
+        let console = console(&config, operators)?;
+        tokio::spawn(console_listener::serve(listener, tls, console, signals.end.clone()));
     }
     metrics.config_reloads.last_successful.set(1);
     metrics
@@ -96,6 +110,7 @@ pub(super) async fn build(
         started: Started {
             listeners: addresses,
             admin: admin_address,
+            console: console_address,
         },
         config,
         gateway,
@@ -105,6 +120,22 @@ pub(super) async fn build(
         workers,
         admin,
         manager,
+    })
+}
+
+/// The web console for a configuration that has one.
+fn console(config: &Config, operators: Arc<Operators>) -> Result<Console, StartError> {
+    let no_random = || StartError::Thread(io::Error::other("the system provides no random numbers"));
+    let access = config.console.clone().and_then(Access::new).ok_or_else(no_random)?;
+    let replica = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // The routes were taken out; they are in the snapshot.
+    let process = toml::to_string_pretty(config).unwrap_or_default();
+    Ok(Console {
+        operators,
+        access: Arc::new(access),
+        history: Arc::default(),
+        replica: replica.into(),
+        process: process.into(),
     })
 }
 

@@ -74,6 +74,11 @@ impl ListenerSetup {
 /// Updates the metrics that show the configuration: expiry times of certificates, and secrets marked as retired.
 pub(super) fn update_metrics(metrics: &Metrics, listeners: &[ListenerSetup], snapshot: &Snapshot) {
     update_certificate_metrics(metrics, listeners, snapshot);
+    let now_unix = clock::unix_now();
+    for route in snapshot.routes() {
+        let seconds = route.settings.expect_every.map_or(0, |time| time.as_secs());
+        route.metrics.expect(seconds, now_unix);
+    }
     let routes = snapshot.routes().iter().map(|route| &route.settings);
     metrics.retired(routes.flat_map(|route| {
         let retired = route.retired_secrets();

@@ -16,6 +16,7 @@
 //! | [`upstreams`] | starts, stops and samples the upstreams of a snapshot |
 //! | [`heartbeat`] | asks the workers whether they respond, for the watchdog |
 //! | [`signals`] | the shutdown signals in the order in which they are triggered |
+//! | [`console_listener`] | the listener of the web console |
 //! | [`api_socket`] | the Unix socket of the API |
 //! | [`admin`] | `/metrics`, `/livez`, `/readyz` |
 //! | [`admin_access`] | which requests to the admin listener a foreign page may have caused |
@@ -28,6 +29,7 @@ mod admin_access;
 mod admin_body;
 mod api_socket;
 mod build;
+mod console_listener;
 mod heartbeat;
 mod listener_setup;
 pub mod process;
@@ -72,6 +74,8 @@ pub struct Started {
     pub listeners: Vec<(String, Address)>,
     /// The admin listener, if there is one.
     pub admin: Option<SocketAddr>,
+    /// The web console, if there is one.
+    pub console: Option<SocketAddr>,
 }
 
 /// How the process ended.

@@ -44,7 +44,7 @@ pub use delivery::{Delivery, DeliveryMode, Order, Retry};
 pub use inbox::{DeadLetters, Inbox, InboxKey, Probe};
 pub use keys::{Keys, Proxy};
 pub use listener::{Address, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS};
-pub use operators::{Api, Capture, Captures};
+pub use operators::{Api, Capture, Captures, Console, ConsoleRole, ConsoleToken};
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
 pub use rate::Rate;
 pub use replay::{Redis, Replay, StoreServer};

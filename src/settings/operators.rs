@@ -1,7 +1,13 @@
 //! How operators see and change the running process: the API's socket.
 
-use super::serialize::{duration, size};
+use super::listener::ListenerTls;
+use super::route::SecretInfo;
+use super::serialize::{display_all, duration, size};
+use crate::secret::Secret;
+use ipnet::IpNet;
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,5 +52,78 @@ impl Serialize for Capture {
             Self::Values(pointers) => pointers.serialize(serializer),
             Self::Full => serializer.serialize_str("full"),
         }
+    }
+}
+
+/// The web console.
+#[derive(Clone, Debug)]
+pub struct Console {
+    /// Where browsers connect.
+    pub address: SocketAddr,
+    /// Certificates, and the authorities of people's certificates; `None` for plaintext.
+    pub tls: Option<ListenerTls>,
+    /// Names in the public DNS by which it may be asked, in lower case.
+    pub hosts: Vec<String>,
+    /// Tokens that are exchanged for a session, or that programs send.
+    pub tokens: Vec<ConsoleToken>,
+    /// Proxies that authenticate people.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which these proxies name the user, in lower case; `None` without such proxies.
+    pub user_header: Option<String>,
+    /// Names of people, as certificates and proxies write them, with the role `operate`. All others may look only.
+    pub operators: Vec<String>,
+    /// Whether a trusted proxy terminates TLS, so that cookies are for TLS only.
+    pub is_behind_tls: bool,
+}
+
+/// A token of the console.
+#[derive(Clone, Debug)]
+pub struct ConsoleToken {
+    /// Its name, and where it is read from.
+    pub info: SecretInfo,
+    /// What its holder may do.
+    pub role: ConsoleRole,
+    /// Its bytes.
+    pub secret: Secret,
+}
+
+/// What a person may do in the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConsoleRole {
+    /// See everything that is shown.
+    View,
+    /// Change something, and check captured requests.
+    Operate,
+}
+
+impl Serialize for ConsoleToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_map(None)?;
+        table.serialize_entry("role", &self.role)?;
+        table.serialize_entry("token", &self.info)?;
+        table.end()
+    }
+}
+
+impl Serialize for Console {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_map(None)?;
+        table.serialize_entry("address", &self.address.to_string())?;
+        if let Some(tls) = &self.tls {
+            table.serialize_entry("tls", &tls.certificates)?;
+            if let Some(clients) = &tls.client_auth {
+                table.serialize_entry("client_ca", &clients.ca.display().to_string())?;
+            }
+        }
+        table.serialize_entry("hosts", &self.hosts)?;
+        table.serialize_entry("tokens", &self.tokens)?;
+        table.serialize_entry("trusted_proxies", &display_all(&self.trusted_proxies))?;
+        if let Some(header) = &self.user_header {
+            table.serialize_entry("user_header", header)?;
+        }
+        table.serialize_entry("operators", &self.operators)?;
+        table.serialize_entry("behind_tls", &self.is_behind_tls)?;
+        table.end()
     }
 }

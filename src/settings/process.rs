@@ -3,7 +3,7 @@
 use super::inbox::Inbox;
 use super::keys::Keys;
 use super::listener::Listener;
-use super::operators::{Api, Captures};
+use super::operators::{Api, Captures, Console};
 use super::rate::Rate;
 use super::replay::Replay;
 use super::route::Route;
@@ -28,6 +28,9 @@ pub struct Config {
     /// The API of operators; `None` without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api: Option<Api>,
+    /// The web console; `None` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub console: Option<Console>,
     /// Bounds of captured requests.
     pub capture: Captures,
     /// Limits on connections and on the process.

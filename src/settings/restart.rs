@@ -26,6 +26,7 @@ impl Config {
             admin,
             api,
             capture,
+            console,
             limits,
             drain,
             replay,
@@ -45,6 +46,11 @@ impl Config {
         keys.extend(table_changes("replay", replay, &new.replay));
         keys.extend(table_changes("capture", capture, &new.capture));
         keys.extend((*api != new.api).then(|| String::from("api")));
+        match (console, &new.console) {
+            (Some(old), Some(new)) => keys.extend(table_changes("console", old, new)),
+            (None, None) => {}
+            (Some(_), None) | (None, Some(_)) => keys.push(String::from("console")),
+        }
         match (inbox, &new.inbox) {
             (Some(old), Some(new)) => keys.extend(table_changes("inbox", old, new)),
             (None, None) => {}

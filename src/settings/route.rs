@@ -55,6 +55,8 @@ pub struct Route {
     pub signature: ApplicationSignature,
     /// What is captured of its requests.
     pub capture: Capture,
+    /// The longest usual time between two verified requests, beyond which silence is told; `None` expects nothing.
+    pub expect_every: Option<Duration>,
     /// Whether every request is forwarded, with a mark on those that failed verification.
     pub report_only: bool,
     /// Largest body in bytes.
@@ -171,6 +173,9 @@ impl Serialize for Route {
             table.serialize_entry("gateway_keys", &keys.infos)?;
         }
         table.serialize_entry("capture", &self.capture)?;
+        if let Some(time) = self.expect_every {
+            table.serialize_entry("expect_every", &duration_text(time))?;
+        }
         table.serialize_entry("mode", if self.report_only { "report" } else { "verify" })?;
         if let Some(rate) = &self.rate {
             table.serialize_entry("rate", rate)?;

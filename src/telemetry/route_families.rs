@@ -28,6 +28,16 @@ pub(super) const SECRETS: Family = Family {
     kind: Kind::Counter,
     help: "Genuine requests by the active secret that matched; a retired secret stays at its count.",
 };
+pub(super) const LAST_VERIFIED: Family = Family {
+    name: "route_last_verified_timestamp_seconds",
+    kind: Kind::Gauge,
+    help: "When the latest genuine request arrived, in Unix seconds; until the first, when the route was loaded.",
+};
+pub(super) const EXPECT_EVERY: Family = Family {
+    name: "route_expect_every_seconds",
+    kind: Kind::Gauge,
+    help: "The longest usual time between two genuine requests (expect_every of the route); 0 expects nothing.",
+};
 pub(super) const BODY: Family = Family {
     name: "body_bytes",
     kind: Kind::Histogram,

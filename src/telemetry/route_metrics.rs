@@ -9,7 +9,7 @@ use super::exposition::Exposition;
 use super::histogram::Histogram;
 use super::route_families::{
     AGE, AGE_BOUNDS, AGE_BUCKETS, BODY, BODY_BOUNDS, BODY_BUCKETS, DURATION, EXCHANGE_BOUNDS, EXCHANGE_BUCKETS,
-    REQUESTS, RESPONSES, SECRETS, UPSTREAM_DURATION, VERIFICATION, VERIFICATION_BOUNDS, VERIFICATION_BUCKETS,
+    EXPECT_EVERY, LAST_VERIFIED, REQUESTS, RESPONSES, SECRETS, UPSTREAM_DURATION, VERIFICATION, VERIFICATION_BOUNDS, VERIFICATION_BUCKETS,
 };
 use crate::outcome::{FailureSide, Outcome, Rejection, Repeat, StoreReason, Verdict};
 use hyper::StatusCode;
@@ -17,7 +17,7 @@ use std::array::from_fn;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The metrics of one route. Cheap to clone, and clones count together. The compiled route owns one.
@@ -35,6 +35,12 @@ struct Counters {
     duration: [Histogram<EXCHANGE_BOUNDS>; VERDICT_LABELS.len()],
     verification: Histogram<VERIFICATION_BOUNDS>,
     age: Histogram<AGE_BOUNDS>,
+    /// When the latest request was verified, or else the route was loaded, in Unix seconds.
+    last_verified: AtomicU64,
+    /// Whether a request was verified.
+    has_verified: AtomicBool,
+    /// The longest usual time between two verified requests, in seconds; 0 expects nothing.
+    expect_every: AtomicU64,
     body: Histogram<BODY_BOUNDS>,
     responses: [AtomicU64; CODE_CLASSES.len()],
     upstream_duration: Histogram<EXCHANGE_BOUNDS>,
@@ -49,6 +55,9 @@ impl RouteMetrics {
             duration: from_fn(|_| Histogram::default()),
             verification: Histogram::default(),
             age: Histogram::default(),
+            last_verified: AtomicU64::new(0),
+            has_verified: AtomicBool::new(false),
+            expect_every: AtomicU64::new(0),
             body: Histogram::default(),
             responses: from_fn(|_| AtomicU64::new(0)),
             upstream_duration: Histogram::default(),
@@ -96,6 +105,8 @@ impl RouteMetrics {
         }
         if let Some((_, matches)) = outcome.secret.and_then(|index| self.secrets.get(index)) {
             matches.fetch_add(1, Ordering::Relaxed);
+            counters.last_verified.store(outcome.received_unix(), Ordering::Relaxed);
+            counters.has_verified.store(true, Ordering::Relaxed);
         }
         if body_was_read(outcome) {
             let bytes = i64::try_from(outcome.body_bytes).unwrap_or(i64::MAX);
@@ -108,6 +119,40 @@ impl RouteMetrics {
             let duration = nanoseconds(duration);
             counters.upstream_duration.observe(duration, &EXCHANGE_BUCKETS);
         }
+    }
+
+    /// Notes how often a request should be verified, counted from `now_unix` if none was before. 0 expects nothing.
+    pub fn expect(&self, seconds: u64, now_unix: u64) {
+        let counters = &*self.counters;
+        counters.expect_every.store(seconds, Ordering::Relaxed);
+        // Fails if the route was loaded before; its time stays.
+        let _ = counters
+            .last_verified
+            .compare_exchange(0, now_unix, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// When the latest request was verified, in Unix seconds; `None` if none was.
+    #[must_use]
+    pub fn last_verified_unix(&self) -> Option<u64> {
+        let counters = &*self.counters;
+        let has_verified = counters.has_verified.load(Ordering::Relaxed);
+        has_verified.then(|| counters.last_verified.load(Ordering::Relaxed))
+    }
+
+    /// Requests so far: accepted, refused because of the sender, failed.
+    #[must_use]
+    pub fn totals(&self) -> [u64; 3] {
+        self.requests().fold([0; 3], |[accepted, refused, failed], (verdict, count)| match verdict.label() {
+            "rejected" | "reported" => [accepted, refused + count, failed],
+            "failed" => [accepted, refused, failed + count],
+            _ => [accepted + count, refused, failed],
+        })
+    }
+
+    /// How often each secret has matched.
+    pub fn secret_matches(&self) -> impl Iterator<Item = (&str, u64)> {
+        let secrets = self.secrets.iter();
+        secrets.map(|(name, matches)| (name.as_str(), matches.load(Ordering::Relaxed)))
     }
 
     /// Whether a request of this route was counted.
@@ -178,6 +223,15 @@ pub(super) fn write(out: &mut Exposition<'_>, routes: &[RouteMetrics]) -> Contro
         for (secret, matches) in &*route.secrets {
             let labels = [("route", name), ("secret", secret)];
             out.series(SECRETS, "", &labels, matches.load(Ordering::Relaxed))?;
+        }
+    }
+    for (family, value) in [
+        (LAST_VERIFIED, (|counters| &counters.last_verified) as fn(&Counters) -> &AtomicU64),
+        (EXPECT_EVERY, |counters| &counters.expect_every),
+    ] {
+        out.family(family);
+        for (_, counters, name) in with_route() {
+            out.series(family, "", &[("route", name)], value(counters).load(Ordering::Relaxed))?;
         }
     }
     out.family(BODY);

@@ -243,7 +243,11 @@ impl Resolver<'_> {
     }
 
     /// The paths of a chain and its key. The files are read once, to report faults: both load, and the key fits.
-    fn certificate(&mut self, key: &str, pair: Certificate) -> Option<(CertificateFiles, LoadedCertificate)> {
+    pub(super) fn certificate(
+        &mut self,
+        key: &str,
+        pair: Certificate,
+    ) -> Option<(CertificateFiles, LoadedCertificate)> {
         let files = self.certificate_files(key, pair)?;
         match tls::certificate(&files) {
             Ok(certificate) => {
@@ -332,7 +336,7 @@ impl Resolver<'_> {
     }
 
     /// Parses an IP address with a port.
-    fn socket_address(&mut self, key: &str, text: &str) -> Option<SocketAddr> {
+    pub(super) fn socket_address(&mut self, key: &str, text: &str) -> Option<SocketAddr> {
         if let Ok(address) = text.parse() {
             return Some(address);
         }

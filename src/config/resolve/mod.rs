@@ -24,6 +24,7 @@
 //! | [`upstream_url`] | from text to a target |
 //! | [`route_pattern`] | `host` and `path` of a route |
 //! | [`listener`] | `[[listen]]` and `[admin]` |
+//! | [`console`] | `[console]` |
 //! | [`operators`] | `[api]`, `[capture]`, and `capture` of a route |
 //! | [`replay_store`] | `[replay]` |
 //! | [`fetched_keys`] | `[keys]`, and `keys` and `expect` of a route |
@@ -33,6 +34,7 @@
 //! | [`host`] | syntax of host names |
 
 mod challenge;
+mod console;
 mod dedupe;
 mod exposure;
 mod fetched_keys;
@@ -99,6 +101,7 @@ pub(super) fn resolve(
     let admin = resolver.admin(&file.admin, &listeners);
     let api = resolver.api(file.api, &listeners);
     let capture = resolver.captures(&file.capture);
+    let console = resolver.console(file.console, &listeners);
     let upstreams = resolver.named_upstreams(file.upstreams);
     let own = listeners.iter().map(|listener| listener.address.clone());
     let own: Vec<Address> = own.chain(admin.address.map(Address::Tcp)).collect();
@@ -109,7 +112,7 @@ pub(super) fn resolve(
         drain: &drain,
         has_inbox: inbox.is_some(),
         has_inbox_keys: inbox.as_ref().is_some_and(|inbox| !inbox.keys.is_empty()),
-        has_operators: api.is_some(),
+        has_operators: api.is_some() || console.is_some(),
     };
     let routes = resolver.routes(file.route, upstreams, &process, &own);
     resolver.check_tokens_in_plaintext(&routes, &listeners);
@@ -125,6 +128,7 @@ pub(super) fn resolve(
         admin,
         api,
         capture,
+        console,
         limits,
         routes,
         warnings: resolver.report.warnings.clone(),

@@ -6,7 +6,7 @@ use super::fetched_keys;
 use super::inbox::RouteContext;
 use super::upstream::NamedUpstreams;
 use crate::config::file::{self, RefusalDetail, RouteMode};
-use crate::config::value::{Keyword, OneOrMany, RequestRate, Tolerance};
+use crate::config::value::{DurationValue, Keyword, OneOrMany, RequestRate, Tolerance};
 use crate::scheme::challenge::Challenge;
 use crate::scheme::{Expected, ListedKeys, RouteContext as SchemeContext, UrlOfRoute, Verifier, presets};
 use crate::settings::{
@@ -157,6 +157,10 @@ impl Resolver<'_> {
                     delivery,
                     signature,
                     capture,
+                    expect_every: written
+                        .expect_every
+                        .map(|DurationValue(time)| time)
+                        .filter(|time| !time.is_zero()),
                     report_only: settings.report_only,
                     body_limit: settings.body_limit,
                     body_timeout: settings.body_timeout,

@@ -45,7 +45,7 @@ pub(super) fn respond(call: &Call<'_>, path: &[&str]) -> Result<Answer, Refusal>
 }
 
 /// Answers `/api/v1/capture/ROUTE`: whether whole requests of a route are captured.
-pub(super) fn switch(call: &Call<'_>, route: &str) -> Result<Answer, Refusal> {
+pub(in crate::console) fn switch(call: &Call<'_>, route: &str) -> Result<Answer, Refusal> {
     let captures = captures(call)?;
     let now_unix = clock::unix_now();
     if *call.method == Method::GET {

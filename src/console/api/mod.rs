@@ -110,6 +110,6 @@ async fn dispatch(call: &Call<'_>, path: &[&str]) -> Result<Answer, Refusal> {
 }
 
 /// A segment of a path without its escapes.
-fn decoded(segment: &str) -> String {
+pub(in crate::console) fn decoded(segment: &str) -> String {
     String::from_utf8_lossy(&percent::decode(segment.as_bytes())).into_owned()
 }
