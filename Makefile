@@ -36,7 +36,7 @@ test-quick: ## library and protocol tests only; needs no tools, takes less than 
 	  cargo test --lib && cargo test --test it -- --test-threads=2 protocol:: $(foreach name,$(WITH_TOOLS),--skip $(name)); \
 	fi
 
-test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/oracles.stamp $(APPS)/deploy.stamp $(APPS)/systemd.stamp $(APPS)/nfpm.stamp test-static examples
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/oracles.stamp $(APPS)/console.stamp $(APPS)/deploy.stamp $(APPS)/systemd.stamp $(APPS)/nfpm.stamp test-static examples
 
 # What the `run` script of each example installs. There is no stamp file, because the script checks for changes itself.
 EXAMPLES := flask rails nextjs fastapi django
@@ -103,6 +103,16 @@ $(APPS)/oracles.stamp: $(ORACLES)
 	$(APPS)/oracles/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/oracles/requirements.txt
 	@touch $@
 
+# Chromium drives the console; axe-core judges its accessibility.
+$(APPS)/console.stamp: $(addprefix tests/console/,package.json package-lock.json drive.mjs)
+	@command -v npm >/dev/null || tests/apps/packages nodejs npm
+	tests/apps/packages chromium
+	rm -rf $(APPS)/console
+	@mkdir -p $(APPS)/console
+	cp $^ $(APPS)/console/
+	cd $(APPS)/console && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@
+
 # Duration of `make soak` in seconds.
 SOAK_SECONDS ?= 600
 
@@ -113,8 +123,9 @@ soak: ## genuine and forged traffic, upstream restarts and reloads for SOAK_SECO
 # Duration of the traffic that the dashboard picture shows, in seconds.
 PICTURE_SECONDS ?= 240
 
-picture: test-apps ## draw docs/dashboard.svg: hookgate under PICTURE_SECONDS (240) of traffic, scraped by Prometheus
+picture: test-apps ## draw the console, verify, and docs/dashboard.svg: hookgate under PICTURE_SECONDS (240) of traffic, scraped by Prometheus
 	PICTURE_SECONDS=$(PICTURE_SECONDS) cargo test --test it -- --exact operations::monitoring::dashboard::every_query_returns_data --nocapture
+	cargo build && tests/console/pictures $(TARGET)/debug/hookgate $(APPS)/console
 
 fmt: ## format the code
 	cargo fmt

@@ -11,9 +11,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "deploy/helm/hookgate/values.schema.json"
 # Keys that the chart sets from values of its own.
 OWN = {
-    "": {"listen", "admin", "drain", "route", "upstreams"},
+    "": {"listen", "admin", "console", "drain", "route", "upstreams"},
     "listen": {"address", "name", "tls", "plaintext", "trusted_proxies", "proxy_protocol", "unix", "mode"},
     "admin": {"address"},
+    "console": {"address"},
     "route": {"name", "path", "provider", "secrets", "public_keys", "upstream"},
 }
 DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"}
@@ -95,6 +96,7 @@ def generated():
         "listenSettings": table("listen", known, OWN["listen"]),
         "listener": {**table("listen", known), "required": ["address"]},
         "adminSettings": table("admin", known, OWN["admin"]),
+        "consoleSettings": table("console", known, OWN["console"]),
         "routeSettings": table("route", known, OWN["route"]),
         "upstream": {**table("upstreams.NAME", known), "required": ["url"]},
     }

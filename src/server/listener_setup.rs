@@ -8,6 +8,7 @@ use crate::listener::connection::{ConnectionLimits, Timeouts};
 use crate::listener::{Connections, LineRate, Listener};
 use crate::settings::{self, ProcessLimits, UpstreamTarget};
 use crate::telemetry::metrics::Metrics;
+use crate::time::clock;
 use crate::tls;
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! How operators see and change the running process: the API's socket.
 
 use super::listener::ListenerTls;
-use super::route::SecretInfo;
+use super::secret_info::SecretInfo;
 use super::serialize::{display_all, duration, size};
 use crate::secret::Secret;
 use ipnet::IpNet;

@@ -9,7 +9,8 @@ use super::exposition::Exposition;
 use super::histogram::Histogram;
 use super::route_families::{
     AGE, AGE_BOUNDS, AGE_BUCKETS, BODY, BODY_BOUNDS, BODY_BUCKETS, DURATION, EXCHANGE_BOUNDS, EXCHANGE_BUCKETS,
-    EXPECT_EVERY, LAST_VERIFIED, REQUESTS, RESPONSES, SECRETS, UPSTREAM_DURATION, VERIFICATION, VERIFICATION_BOUNDS, VERIFICATION_BUCKETS,
+    EXPECT_EVERY, LAST_VERIFIED, REQUESTS, RESPONSES, SECRETS, UPSTREAM_DURATION, VERIFICATION, VERIFICATION_BOUNDS,
+    VERIFICATION_BUCKETS,
 };
 use crate::outcome::{FailureSide, Outcome, Rejection, Repeat, StoreReason, Verdict};
 use hyper::StatusCode;
@@ -142,11 +143,14 @@ impl RouteMetrics {
     /// Requests so far: accepted, refused because of the sender, failed.
     #[must_use]
     pub fn totals(&self) -> [u64; 3] {
-        self.requests().fold([0; 3], |[accepted, refused, failed], (verdict, count)| match verdict.label() {
-            "rejected" | "reported" => [accepted, refused + count, failed],
-            "failed" => [accepted, refused, failed + count],
-            _ => [accepted + count, refused, failed],
-        })
+        self.requests()
+            .fold([0; 3], |[accepted, refused, failed], (verdict, count)| {
+                match verdict.label() {
+                    "rejected" | "reported" => [accepted, refused + count, failed],
+                    "failed" => [accepted, refused, failed + count],
+                    _ => [accepted + count, refused, failed],
+                }
+            })
     }
 
     /// How often each secret has matched.
@@ -226,7 +230,10 @@ pub(super) fn write(out: &mut Exposition<'_>, routes: &[RouteMetrics]) -> Contro
         }
     }
     for (family, value) in [
-        (LAST_VERIFIED, (|counters| &counters.last_verified) as fn(&Counters) -> &AtomicU64),
+        (
+            LAST_VERIFIED,
+            (|counters| &counters.last_verified) as fn(&Counters) -> &AtomicU64,
+        ),
         (EXPECT_EVERY, |counters| &counters.expect_every),
     ] {
         out.family(family);

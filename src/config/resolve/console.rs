@@ -103,7 +103,9 @@ impl Resolver<'_> {
             return None;
         }
         let pairs: Vec<_> = certificates.into_paths("console.tls").collect();
-        let certificates = pairs.into_iter().filter_map(|(key, pair)| self.certificate(&key, pair).map(|(files, _)| files));
+        let certificates = pairs
+            .into_iter()
+            .filter_map(|(key, pair)| self.certificate(&key, pair).map(|(files, _)| files));
         let certificates: Vec<_> = certificates.collect();
         let client_auth = client_ca.and_then(|written| {
             let ca = self.path(&written);

@@ -120,6 +120,17 @@ impl Query {
         Self(vec![(name.to_owned(), value.to_owned())])
     }
 
+    /// A query with these parameters; empty ones are left out.
+    #[must_use]
+    pub fn pairs(pairs: &[(&str, &str)]) -> Self {
+        let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
+        Self(
+            pairs
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
+    }
+
     /// The first value of a parameter; `None` if it is absent or empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -37,7 +37,7 @@ mod status;
 
 pub use call::{Call, Query};
 
-use super::answer::{Answer, Refusal, not_found, refusal};
+use super::answer::{Answer, AnswerBody, Refusal, not_found, refusal};
 use super::{Actor, Operators};
 use crate::http::percent;
 use bytes::Bytes;
@@ -106,6 +106,15 @@ async fn dispatch(call: &Call<'_>, path: &[&str]) -> Result<Answer, Refusal> {
         ["requests", rest @ ..] => requests::respond(call, rest),
         ["inbox", rest @ ..] => inbox::respond(call, rest).await,
         _ => Err(not_found()),
+    }
+}
+
+/// The document at a path, for the pages.
+pub(in crate::console) async fn document(call: &Call<'_>, path: &[&str]) -> Result<serde_json::Value, Refusal> {
+    let answer = dispatch(call, path).await?;
+    match answer.into_body() {
+        AnswerBody::Whole(text) => Ok(serde_json::from_slice(&text).unwrap_or_default()),
+        AnswerBody::Stream(_) => Err(not_found()),
     }
 }
 

@@ -8,7 +8,6 @@ use crate::gateway::captures::{Captured, MASK};
 use crate::gateway::diagnosis::{self, Capture, Case, Diagnosis, OtherSecret, Reference};
 use crate::gateway::snapshot::{CompiledRoute, Snapshot};
 use crate::outcome::Rejection;
-use crate::scheme::SignaturePlace;
 use hyper::StatusCode;
 use hyper::header::HOST;
 use maud::{Markup, html};
@@ -58,7 +57,7 @@ pub(super) fn explain(console: &Console, captured: &Captured) -> Markup {
     if verifier.signature_headers().iter().any(|name| is_masked(name.as_str())) {
         return html! { p { "The header with the credential was masked, so it cannot be checked again: it is the secret itself. Compare the secret with the one that the provider shows." } };
     }
-    if captured.body.is_none() && verifier.signature_place() == SignaturePlace::Header {
+    if captured.body.is_none() {
         return html! { p { "The body was not kept, so the signature cannot be checked again." } };
     }
     match diagnosis::parse(captures::har(captured).to_string().as_bytes(), None) {
@@ -151,12 +150,12 @@ fn shown(diagnosis: &Diagnosis, route: &str, provider: &str, has_time: bool) -> 
     html! {
         @match diagnosis.rejection {
             None => {
-                p.row { span.pill.good { "genuine" } " Signed with " b { (diagnosis.secret.as_deref().unwrap_or("an active secret")) } " of the route " b { (route) } "." }
+                p.row { span.pill.good { "genuine" } span { "Signed with " b { (diagnosis.secret.as_deref().unwrap_or("an active secret")) } " of the route " b { (route) } "." } }
                 @if diagnosis.signed_at_unix.is_some() && !has_time { p.soft { "Its age was not checked: the capture does not say when it was received." } }
                 @if let Some(age) = diagnosis.age_seconds { p.soft { "Signed " (age) " s before it was received." } }
             }
             Some(rejection) => {
-                p.row { span.pill.bad { (rejection.reason()) } " " (rejection.title()) " · route " b { (route) } ", " (provider) }
+                p.row { span.pill.bad { (rejection.reason()) } span { (rejection.title()) " · route " b { (route) } ", " (provider) } }
                 @for finding in &diagnosis.findings {
                     div.cause.certain[finding.is_certain] {
                         p { b { (if finding.is_certain { "Cause: " } else { "Likely cause: " }) } (finding.description) }

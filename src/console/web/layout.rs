@@ -25,11 +25,13 @@ static POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
 });
 
 /// The pages of the navigation: path, title, whether an inbox is needed.
-const PAGES: [(&str, &str); 4] = [
-    ("/", "Now"),
-    ("/requests", "Requests"),
-    ("/check", "Check a capture"),
-    ("/configuration", "Configuration"),
+const PAGES: [(&str, &str, bool); 6] = [
+    ("/", "Now", false),
+    ("/requests", "Requests", false),
+    ("/deliveries", "Deliveries", true),
+    ("/dead", "Dead letters", true),
+    ("/check", "Check a capture", false),
+    ("/configuration", "Configuration", false),
 ];
 
 /// What every page shows beside its content.
@@ -39,6 +41,8 @@ pub(super) struct Frame<'a> {
     pub(super) identity: &'a Identity,
     /// The name of this replica.
     pub(super) replica: &'a str,
+    /// Whether there is an inbox.
+    pub(super) has_inbox: bool,
     /// The path of the page in the navigation.
     pub(super) path: &'static str,
 }
@@ -59,8 +63,8 @@ impl Frame<'_> {
                     a.brand href="/" { (logo()) "hookgate" }
                     nav aria-label="Pages" {
                         ul {
-                            @for (path, name) in PAGES {
-                                li { a href=(path) aria-current=[(path == self.path).then_some("page")] { (name) } }
+                            @for (path, name, _) in PAGES.iter().filter(|(_, _, needs_inbox)| self.has_inbox || !needs_inbox) {
+                                li { a href=(path) aria-current=[(*path == self.path).then_some("page")] { (name) } }
                             }
                         }
                     }
@@ -129,7 +133,7 @@ pub(super) fn protect(answer: &mut Answer) {
 fn logo() -> Markup {
     html! {
         svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2.2" stroke-linecap="round" aria-hidden="true" {
-            path d="M4 21V8a8 8 0 0 1 16 0v13"; path d="M9 21v-8M15 21v-8"; path d="M4 13h16";
+            path d="M4 21V8a8 8 0 0 1 16 0v13M9 21v-8M15 21v-8M4 13h16" {}
         }
     }
 }

@@ -5,6 +5,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`live`] | pages and rows as server-sent events |
+//! | [`deliveries`] | the inbox |
 //! | [`requests`] | the list of requests, and one request |
 //! | [`now`] | is it flowing? |
 //! | [`check`] | a pasted request, checked |
@@ -14,6 +15,7 @@
 
 mod check;
 mod configuration;
+mod deliveries;
 mod layout;
 mod live;
 mod login;
@@ -23,7 +25,7 @@ mod requests;
 use super::access::{Identity, Peer};
 use super::answer::{Answer, Refusal, refusal};
 use super::api::{self, Call, Query};
-use super::{Console, hosts};
+use super::{Console, Role, hosts};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -78,8 +80,8 @@ pub async fn serve(console: &Console, peer: &Peer, request: Request<Incoming>) -
         };
     };
     let found = match head.method {
-        Method::GET | Method::HEAD => read(console, &identity, &head),
-        Method::POST => post(console, &identity, &head, &form),
+        Method::GET | Method::HEAD => read(console, &identity, &head).await,
+        Method::POST => post(console, &identity, &head, &form).await,
         _ => Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "this page has no such method")),
     };
     found.unwrap_or_else(|refusal| {
@@ -90,13 +92,16 @@ pub async fn serve(console: &Console, peer: &Peer, request: Request<Incoming>) -
 }
 
 /// The pages.
-fn read(console: &Console, identity: &Identity, head: &Parts) -> Result<Answer, Refusal> {
+async fn read(console: &Console, identity: &Identity, head: &Parts) -> Result<Answer, Refusal> {
     let query = Query::parse(head.uri.query().unwrap_or_default());
     let segments: Vec<&str> = head.uri.path().split('/').skip(1).collect();
     match segments.as_slice() {
         [""] => Ok(now::page(console, &frame(console, identity, "/"))),
         ["requests"] => requests::list(console, &frame(console, identity, "/requests"), &query),
         ["requests", id] => requests::one(console, &frame(console, identity, "/requests"), id),
+        ["deliveries"] => deliveries::list(console, &frame(console, identity, "/deliveries"), &query, false).await,
+        ["dead"] => deliveries::list(console, &frame(console, identity, "/dead"), &query, true).await,
+        ["deliveries", id] => deliveries::one(console, &frame(console, identity, "/deliveries"), id, &query).await,
         ["check"] => check::form(console, &frame(console, identity, "/check")),
         ["configuration"] => Ok(configuration::page(
             console,
@@ -109,7 +114,7 @@ fn read(console: &Console, identity: &Identity, head: &Parts) -> Result<Answer, 
 }
 
 /// The forms. Each needs the token of this person's pages and the console's own origin.
-fn post(console: &Console, identity: &Identity, head: &Parts, form: &Query) -> Result<Answer, Refusal> {
+async fn post(console: &Console, identity: &Identity, head: &Parts, form: &Query) -> Result<Answer, Refusal> {
     let token = form.get("form_token").unwrap_or_default();
     if !is_own_origin(head) || !console.access.is_form_token(identity, token) {
         return Err(refusal(
@@ -128,6 +133,8 @@ fn post(console: &Console, identity: &Identity, head: &Parts, form: &Query) -> R
     }
     match segments.as_slice() {
         ["check"] => Ok(check::result(console, &frame(console, identity, "/check"), form)),
+        ["deliveries", "act"] => deliveries::act(console, identity, form).await,
+        ["deliveries", "pause"] => deliveries::pause(console, identity, form).await,
         ["capture"] => requests::capture(console, identity, form),
         _ => Err(refusal(StatusCode::NOT_FOUND, "There is no such page.")),
     }
@@ -156,13 +163,28 @@ async fn program(console: &Console, peer: &Peer, head: Parts, body: Incoming, no
             .answer();
         }
     }
-    api::respond(&console.operators, &identity.actor, Request::from_parts(head, body)).await
+    let path = head.uri.path();
+    // No request over the network names a file of this machine.
+    if path == "/api/v1/inbox/backup" {
+        return refusal(
+            StatusCode::FORBIDDEN,
+            "a backup is made over the Unix socket of the API",
+        )
+        .answer();
+    }
+    let mut actor = identity.actor;
+    // What is stored has signatures that would be accepted again; only an export, which is recorded, has them.
+    if !changes && path.starts_with("/api/v1/inbox/") {
+        actor.role = Role::View;
+    }
+    api::respond(&console.operators, &actor, Request::from_parts(head, body)).await
 }
 
 fn frame<'a>(console: &'a Console, identity: &'a Identity, path: &'static str) -> Frame<'a> {
     Frame {
         identity,
         replica: &console.replica,
+        has_inbox: console.operators.gateway.inbox.is_some(),
         path,
     }
 }

@@ -38,9 +38,9 @@ pub(super) fn content(console: &Console) -> Markup {
     let recent = Recent::new(console);
     html! {
         div.tiles {
-            (tile("Requests since the start", &totals.requests.to_string(), &format!("{} forwarded", totals.forwarded)))
-            (tile("Refused", &totals.refused.to_string(), "the sender was told why"))
-            (tile("Failed", &totals.failed.to_string(), "genuine, and not delivered at once"))
+            (tile("Requests", &totals.requests.to_string(), &format!("{} forwarded", totals.forwarded)))
+            (tile("Refused", &totals.refused.to_string(), "by the sender's fault"))
+            (tile("Failed", &totals.failed.to_string(), "not delivered"))
             (tile("Running for", &duration(now_unix.saturating_sub(operators.started_unix)), &format!("version {}", env!("CARGO_PKG_VERSION"))))
             @if let Some((value, note)) = recent.clock() { (tile("Clock", &value, note)) }
             @if let Some(inbox) = &operators.gateway.inbox { (tile("Inbox", inbox_phase(inbox), "durable deliveries")) }
@@ -98,7 +98,7 @@ fn row(console: &Console, route: &CompiledRoute, now_unix: u64) -> Markup {
     let is_down = !servers.is_empty() && servers.iter().all(|(_, up)| *up == 0);
     html! {
         tr {
-            td { a href=(format!("/requests?route={}", super::escape(name))) { b { (name) } } br; span.soft { (route.settings.verifier.name()) " · " span.mono { (route.settings.path) } } }
+            td.nowrap { a href=(format!("/requests?route={}", super::escape(name))) { b { (name) } } br; span.soft { (route.settings.verifier.name()) " · " span.mono { (route.settings.path) } } }
             td {
                 @if is_down { span.pill.bad { "application down" } }
                 @else if is_silent { span.pill.warn { "silent" } }
@@ -116,7 +116,7 @@ fn row(console: &Console, route: &CompiledRoute, now_unix: u64) -> Markup {
             }
             td.num { (accepted) " accepted" br; span.soft { (refused) " refused, " (failed) " failed" } }
             td.hide { (spark(&history)) }
-            td { @for (name, up) in &servers { span class=(if *up > 0 { "pill good" } else { "pill bad" }) { (if *up > 0 { "up" } else { "down" }) } " " span.mono { (name) } br; } }
+            td.nowrap { @for (name, up) in &servers { span class=(if *up > 0 { "pill good" } else { "pill bad" }) { (if *up > 0 { "up" } else { "down" }) } " " span.mono { (name) } br; } }
         }
     }
 }
@@ -211,7 +211,7 @@ impl Recent {
         let median = *ages.get(ages.len() / 2)?;
         let note = match median {
             ..=-2 => "this clock seems to be behind",
-            -1..=30 => "signatures are this old on arrival",
+            -1..=30 => "usual age of signatures",
             31.. => "this clock may be ahead, or webhooks are late",
         };
         Some((format!("{median} s"), note))

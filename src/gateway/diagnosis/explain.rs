@@ -2,7 +2,9 @@
 
 use super::case::Case;
 use super::finding::Change;
+use crate::gateway::captures::MASK;
 use crate::scheme::{Algorithm, SignatureEncoding};
+use hyper::header::HeaderName;
 
 const CAUSE: &str = "signature_form";
 
@@ -16,6 +18,19 @@ const LENGTHS: [(Algorithm, usize); 7] = [
     (Algorithm::Sha1, 20),
     (Algorithm::Sha256, 32),
 ];
+
+/// The recording left out the credential, so that nothing can be said of it.
+pub(super) fn masked(case: &Case) -> Option<Change> {
+    let is_masked = |name: &&HeaderName| case.headers.get(*name).is_some_and(|value| value == MASK);
+    let name = case.verifier.signature_headers().iter().find(is_masked)?;
+    Some(Change::new(
+        "masked",
+        format!(
+            "The header `{name}` was masked when the request was recorded, so the request cannot be verified again: it would be accepted, or the header is the secret itself."
+        ),
+        "compare the secret with the one that the provider shows, or give the header with --header",
+    ))
+}
 
 /// Explains the form of the signature header; `None` if it has the form that the scheme expects.
 pub(super) fn form(case: &Case) -> Option<Change> {

@@ -111,6 +111,10 @@ pub fn diagnose(case: &Case) -> Diagnosis {
 
 /// Finds the causes of a signature that does not fit.
 fn explain(case: &Case, rejection: Rejection, diagnosis: &mut Diagnosis) {
+    if let Some(change) = explain::masked(case) {
+        diagnosis.findings.push(change.certain());
+        return;
+    }
     let known = schemes::classic_payload(case).or_else(|| schemes::older_header(case));
     if let Some(change) = known {
         diagnosis.tried.push(change.cause);

@@ -232,3 +232,50 @@ fn named_values_are_shown() {
         "{kept}"
     );
 }
+
+/// With a scheme whose header is the secret itself, the header is masked, and `verify` claims nothing of it.
+#[test]
+fn a_masked_credential_is_not_judged() {
+    let upstream = Upstream::ok();
+    let setup = Setup::new(&upstream.url()).variable("LAB_TOKEN", "canary-token-0123456789");
+    let socket = setup.directory().join("api.sock");
+    let gateway = setup
+        .more(&format!(
+            "[api]\nsocket = {socket:?}\n[[route]]\nname = \"lab\"\npath = \"/lab\"\nprovider = \"gitlab-token\"\nsecrets = [{{ env = \"LAB_TOKEN\" }}]\ncapture = \"full\"\nupstream = {:?}\n",
+            upstream.url()
+        ))
+        .start();
+    let wrong = Webhook::new("{}")
+        .path("/lab")
+        .signature(None)
+        .header("X-Gitlab-Token", "canary-wrong-0123456789");
+    assert_eq!(gateway.exchange(&wrong.bytes()).status, 401);
+    let directory = tempfile::tempdir().unwrap();
+    let saved = directory.path().to_str().unwrap();
+    gateway.wait_for_audit_lines("signature_mismatch", 1);
+    hookgate(&[
+        "tail",
+        "--refused",
+        "--no-follow",
+        "--save",
+        saved,
+        "--socket",
+        socket.to_str().unwrap(),
+    ]);
+    let file = std::fs::read_dir(saved).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("[masked]") && !text.contains("canary"), "{text}");
+    let mut verify = crate::support::gateway::binary();
+    verify.env("LAB_TOKEN", "canary-token-0123456789").args([
+        "verify",
+        "--provider",
+        "gitlab-token",
+        "--secret-env",
+        "LAB_TOKEN",
+    ]);
+    let output = String::from_utf8(verify.arg(&file).output().unwrap().stdout).unwrap();
+    assert!(
+        output.contains("was masked") && !output.contains("None of the usual causes"),
+        "{output}"
+    );
+}

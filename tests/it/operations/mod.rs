@@ -7,6 +7,7 @@ mod canary;
 mod cases;
 pub(crate) mod clock;
 mod commands;
+mod console;
 mod documents;
 mod drain;
 mod imports;

@@ -44,6 +44,11 @@ ports:
   - name: hookgate-admin
     containerPort: {{ .Values.admin.port }}
     protocol: TCP
+  {{- if .Values.console.enabled }}
+  - name: console
+    containerPort: {{ .Values.console.port }}
+    protocol: TCP
+  {{- end }}
   {{- range $at, $listener := .Values.extraListeners }}
   - name: listener-{{ $at }}
     containerPort: {{ regexFind "[0-9]+$" $listener.address }}

@@ -67,6 +67,12 @@ proxy_protocol = true
 [admin]
 address = {{ printf "%s:%d" .Values.listen.address (int .Values.admin.port) | toJson }}
 {{- include "hookgate.toml.entries" .Values.admin.settings }}
+{{- if .Values.console.enabled }}
+
+[console]
+address = {{ printf "%s:%d" .Values.listen.address (int .Values.console.port) | toJson }}
+{{- include "hookgate.toml.entries" .Values.console.settings }}
+{{- end }}
 
 [drain]
 delay = "{{ int .Values.drain.delaySeconds }}s"

@@ -68,6 +68,7 @@ impl Fixture {
         for NamedSecret { name, secret } in &known {
             write(&fixture.file(name), secret.expose()).map_err(write_error)?;
         }
+        write(&fixture.console_token(), random_hex::<16>()?.as_bytes()).map_err(write_error)?;
         let (certificate, key) =
             certificate(now_unix).map_err(|error| format!("cannot make a certificate: {error}"))?;
         write(&fixture.certificate(), certificate.as_bytes()).map_err(write_error)?;
@@ -106,6 +107,11 @@ impl Fixture {
         self.file("current")
     }
 
+    /// Path of the file with the token of the console.
+    pub(super) fn console_token(&self) -> PathBuf {
+        self.file("console-token")
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -113,6 +119,7 @@ impl Fixture {
     fn configuration(&self, application: SocketAddr) -> String {
         let quoted = |path: PathBuf| toml::Value::String(path.to_string_lossy().into_owned());
         let (certificate, key) = (quoted(self.certificate()), quoted(self.file("tls.key")));
+        let token = quoted(self.console_token());
         let (current, previous) = (quoted(self.secret()), quoted(self.file("previous")));
         format!(
             r#"workers = 2
@@ -124,6 +131,10 @@ tls = {{ certificate = {certificate}, key = {key} }}
 
 [admin]
 address = "{admin}"
+
+[console]
+address = "{console}"
+tokens = [{{ name = "demo", role = "operate", file = {token} }}]
 
 [drain]
 grace = "3s"
@@ -139,6 +150,7 @@ path = "{PATH}"
 provider = "paddle"
 secrets = [{{ name = "current", file = {current} }}, {{ name = "previous", file = {previous} }}]
 body_limit = {BODY_LIMIT_BYTES}
+capture = "full"
 upstream = "http://{application}"
 
 # The file is temporary: it ends with the demonstration.
@@ -163,6 +175,7 @@ upstream = "http://{stopped}"
             stopped = self.stopped_application,
             webhooks = preferred_address(8443),
             admin = preferred_address(9464),
+            console = preferred_address(9465),
         )
     }
 }

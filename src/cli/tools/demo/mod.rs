@@ -182,6 +182,7 @@ impl Demonstration<'_> {
                 "seconds": self.started_at.elapsed().as_secs_f64(),
                 "webhooks": urls.webhooks,
                 "metrics": urls.metrics,
+                "console": urls.console,
             });
             return format!("{report:#}\n");
         }
@@ -210,11 +211,14 @@ impl Demonstration<'_> {
             webhooks,
             metrics,
             ready,
+            console,
         } = urls;
+        let token = std::fs::read_to_string(self.fixture.console_token()).unwrap_or_default();
         let (secret, certificate) = (self.fixture.secret(), self.fixture.certificate());
         let url = |url: &str| self.paint.cyan(url);
         format!(
-            "\n  webhooks  {}\n  metrics   {}\n  ready     {}\n\n  {}\n\n{}\n  {}\n\n",
+            "\n  console   {}   token {token}\n  webhooks  {}\n  metrics   {}\n  ready     {}\n\n  {}\n\n{}\n  {}\n\n",
+            url(console),
             url(webhooks),
             url(metrics),
             url(ready),
@@ -247,6 +251,8 @@ struct Urls {
     metrics: String,
     /// `/readyz` on the admin listener.
     ready: String,
+    /// The console, in which the requests of the table stand.
+    console: String,
 }
 
 impl Urls {
@@ -256,19 +262,20 @@ impl Urls {
             Address::Unix(..) => None,
         };
         let webhooks = started.listeners.iter().find_map(|(_, address)| tcp(address));
-        match (webhooks, started.admin) {
-            (Some(webhooks), Some(admin)) => Ok(Self::from_addresses(webhooks, admin)),
-            (_, _) => Err(Failure::Failed(
+        match (webhooks, started.admin, started.console) {
+            (Some(webhooks), Some(admin), Some(console)) => Ok(Self::from_addresses(webhooks, admin, console)),
+            (_, _, _) => Err(Failure::Failed(
                 "the gateway did not report the addresses of its listeners".into(),
             )),
         }
     }
 
-    fn from_addresses(webhooks: SocketAddr, admin: SocketAddr) -> Self {
+    fn from_addresses(webhooks: SocketAddr, admin: SocketAddr, console: SocketAddr) -> Self {
         Self {
             webhooks: format!("https://localhost:{}{PATH}", webhooks.port()),
             metrics: format!("http://{admin}/metrics"),
             ready: format!("http://{admin}/readyz"),
+            console: format!("http://{console}/"),
         }
     }
 }
