@@ -5,6 +5,7 @@ use crate::config::operator_keys;
 use crate::config::value::{DurationValue, OneOrMany};
 use crate::settings::{Address, Api, Capture, Captures, Listener, defaults};
 use std::path::Path;
+use std::time::Duration;
 
 /// The longest path of a Unix socket, in bytes (`sun_path`, without the zero at its end).
 const SOCKET_PATH_BYTES: usize = 107;
@@ -84,6 +85,11 @@ impl Resolver<'_> {
         }
         capture
     }
+}
+
+/// `expect_every` of a route; zero expects nothing.
+pub(super) fn expected(written: Option<DurationValue>) -> Option<Duration> {
+    written.map(|DurationValue(time)| time).filter(|time| !time.is_zero())
 }
 
 /// What is wrong with the path of a socket, and what to write instead.

@@ -4,9 +4,10 @@ use super::Resolver;
 use super::challenge::{ChallengedScheme, SigningRoutes};
 use super::fetched_keys;
 use super::inbox::RouteContext;
+use super::operators;
 use super::upstream::NamedUpstreams;
 use crate::config::file::{self, RefusalDetail, RouteMode};
-use crate::config::value::{DurationValue, Keyword, OneOrMany, RequestRate, Tolerance};
+use crate::config::value::{Keyword, OneOrMany, RequestRate, Tolerance};
 use crate::scheme::challenge::Challenge;
 use crate::scheme::{Expected, ListedKeys, RouteContext as SchemeContext, UrlOfRoute, Verifier, presets};
 use crate::settings::{
@@ -157,10 +158,7 @@ impl Resolver<'_> {
                     delivery,
                     signature,
                     capture,
-                    expect_every: written
-                        .expect_every
-                        .map(|DurationValue(time)| time)
-                        .filter(|time| !time.is_zero()),
+                    expect_every: operators::expected(written.expect_every),
                     report_only: settings.report_only,
                     body_limit: settings.body_limit,
                     body_timeout: settings.body_timeout,
