@@ -70,13 +70,10 @@ fn hostile_content_is_text_and_no_secret_is_shown() {
     let hostile = Webhook::new("<script>window.pwned=1</script>")
         .path("/webhooks/paddle?token=canary-1")
         .signature(Some("ts=1;h1=<script>"))
-        .header("X-<script>", "x")
         .header("X-Name", "<img src=x onerror=alert(1)>")
         .header("Authorization", "canary-2");
     gateway.exchange(&hostile.bytes());
-    let path = Webhook::new("{}")
-        .path("/<script>alert(1)</script>/\"'&lt;")
-        .signature(None);
+    let path = Webhook::new("{}").path("/\"'{}&lt;script&gt;").signature(None);
     gateway.exchange(&path.bytes());
     assert_eq!(
         gateway
@@ -86,7 +83,7 @@ fn hostile_content_is_text_and_no_secret_is_shown() {
     );
     crate::support::eventually("three requests", || {
         let page = get(&gateway, "/api/v1/requests");
-        (page.body.matches("request_id").count() >= 2).then_some(())
+        (page.body.matches("request_id").count() >= 3).then_some(())
     });
     let list = get(&gateway, "/requests");
     let mut pages = vec![list.body.clone()];
