@@ -17,11 +17,9 @@
 //! | [`http1`] | HTTP/1.1 as bytes: heads and framing |
 //! | [`message`] | requests, responses and their header fields, in any version of HTTP |
 //! | [`percent`] | percent-decoding |
-//! | [`decimal`] | decimal digits |
 
 pub mod body;
 pub mod budget;
-pub(crate) mod decimal;
 pub mod destination;
 pub mod http1;
 pub mod message;

@@ -213,6 +213,7 @@ pub use fetched::FetchedKey;
 pub use key_source::{KeyRequest, KeySource};
 pub use route_context::RouteContext;
 pub use states::{Aged, Presented};
+pub use time::rfc3339;
 pub use types::{
     Expected, HeadRef, KeyList, KeySettings, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest, ValuePlace,
     Verified, WantedKey,

@@ -15,6 +15,12 @@ fn digits(text: &str, max: usize) -> Option<u64> {
     text.parse().ok()
 }
 
+/// Parses a time of RFC 3339 to Unix seconds. Fractions of a second are dropped.
+#[must_use]
+pub fn rfc3339(text: &str) -> Option<u64> {
+    parse(text, TimeUnit::Rfc3339)
+}
+
 /// Parses a sender's time to Unix seconds. Fractions of a second are dropped.
 pub(super) fn parse(text: &str, unit: TimeUnit) -> Option<u64> {
     match unit {

@@ -4,7 +4,6 @@
 //! without an escape; a log that people read in a terminal must escape them. Therefore every character outside of
 //! printable ASCII is escaped.
 
-use crate::http::decimal;
 use std::time::{Duration, SystemTime};
 
 /// 9999-12-31T23:59:59Z, where RFC 3339 ends.
@@ -28,8 +27,8 @@ impl DateText {
             self.second = second;
         }
         out.extend_from_slice(self.text.as_bytes());
-        let mut digits = [0; 20];
-        let digits = decimal::write(1000 + unix_ms % 1000, &mut digits);
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(1000 + unix_ms % 1000).as_bytes();
         out.push(b'.');
         out.extend_from_slice(digits.get(1..).unwrap_or_default());
         out.push(b'Z');
@@ -89,15 +88,12 @@ const fn is_plain(byte: u8) -> bool {
 
 /// Appends a whole number.
 pub(super) fn number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(decimal::write(number, &mut [0; 20]));
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends a whole number with its sign.
 pub(super) fn signed(out: &mut Vec<u8>, value: i64) {
-    if value < 0 {
-        out.push(b'-');
-    }
-    number(out, value.unsigned_abs());
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Appends a duration in seconds as a decimal fraction, down to microseconds and never with an exponent: `0.000008`.
@@ -110,8 +106,8 @@ pub(super) fn seconds(out: &mut Vec<u8>, duration: Duration) {
     if fraction > 0 {
         out.push(b'.');
         // The leading 1 keeps the zeros after the point; it is left out.
-        let mut digits = [0; 20];
-        let digits = decimal::write(1_000_000 + fraction, &mut digits);
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(1_000_000 + fraction).as_bytes();
         let digits = digits.get(1..).unwrap_or_default();
         let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
         out.extend_from_slice(digits.get(..digits.len() - zeros).unwrap_or_default());

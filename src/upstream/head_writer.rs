@@ -1,6 +1,5 @@
 //! Writes the lines of a head.
 
-use crate::http::decimal;
 use crate::http::http1::lines;
 use bytes::BytesMut;
 use std::fmt::Write as _;
@@ -19,7 +18,7 @@ impl HeadWriter {
     }
 
     pub(super) fn decimal(&mut self, number: usize) {
-        self.put(&[decimal::write(number as u64, &mut [0; 20])]);
+        self.put(&[itoa::Buffer::new().format(number).as_bytes()]);
     }
 
     pub(super) fn address(&mut self, address: IpAddr) {

@@ -5,7 +5,6 @@
 //! from parsed fields or from hookgate itself, so none of them can contain a line end.
 
 use super::lines::field;
-use crate::http::decimal;
 use crate::http::message::{Response, Role};
 use bytes::{BufMut as _, BytesMut};
 use hyper::{Method, StatusCode, Version};
@@ -93,7 +92,9 @@ impl ResponseContext {
             field(out, header.name, header.value);
         }
         match (format, length) {
-            (BodyFormat::Plain, Some(length)) => field(out, b"content-length", decimal::write(length, &mut [0; 20])),
+            (BodyFormat::Plain, Some(length)) => {
+                field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes())
+            }
             (BodyFormat::Chunked, _) => field(out, b"transfer-encoding", b"chunked"),
             (BodyFormat::Plain, None) | (BodyFormat::None, _) => {}
         }

@@ -1,7 +1,7 @@
 //! Lines, character encodings and times of captures.
 
+use crate::scheme;
 use std::borrow::Cow;
-use std::time::UNIX_EPOCH;
 
 /// The bytes in UTF-8 without a byte order mark. UTF-16 with a byte order mark, as PowerShell writes files, is converted.
 pub(super) fn decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
@@ -53,23 +53,9 @@ pub fn parse_time(text: &str) -> Option<u64> {
         // Seconds have ten digits until the year 2286.
         return Some(if number > 99_999_999_999 { number / 1000 } else { number });
     }
-    let without_offset = |text: &str| {
-        let at = humantime::parse_rfc3339_weak(text).ok()?;
-        at.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
-    };
-    let (clock, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
-    let is_offset = offset.starts_with(['+', '-']) && offset.get(3..4) == Some(":") && clock.contains(':');
-    if !is_offset {
-        return without_offset(text);
-    }
-    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
-    let seconds = hours.parse::<u64>().ok()? * 3600 + minutes.parse::<u64>().ok()? * 60;
-    let at = without_offset(clock)?;
-    if offset.starts_with('+') {
-        at.checked_sub(seconds)
-    } else {
-        at.checked_add(seconds)
-    }
+    // Some tools write a space in place of the T, or leave the offset out.
+    let text = text.replacen(' ', "T", 1);
+    scheme::rfc3339(&text).or_else(|| scheme::rfc3339(&format!("{text}Z")))
 }
 
 /// Decodes a body in chunked transfer coding; `None` if the body is not in this coding.
