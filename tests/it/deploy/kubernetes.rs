@@ -317,7 +317,7 @@ fn bad_values_are_refused() {
             "/settings/limits/head_timeout",
         ),
         ("settings: { log: { audit: everything } }", "/settings/log/audit"),
-        ("upstreams: { a: { url: \"http://a\", timeuot: 5s } }", "/upstreams/a"),
+        ("upstreams: { a: { url: \"http://a\", time_out: 5s } }", "/upstreams/a"),
         (
             "gatewayAPI: { httpRoute: { enabled: true } }",
             "gatewayAPI.httpRoute.parentRefs",
