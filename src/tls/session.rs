@@ -13,8 +13,20 @@ use std::sync::Arc;
 /// The server side of a TLS session, from the first byte of the handshake on.
 pub(super) struct TlsSession {
     connection: UnbufferedServerConnection,
-    /// Whether close_notify was received.
-    has_peer_closed: bool,
+    state: SessionState,
+}
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SessionState {
+    /// The handshake is not complete, so nothing can be encrypted.
+    Handshake,
+    /// Both sides may send.
+    Open,
+    /// The peer has sent close_notify. We may still send.
+    PeerClosed,
+    /// An error has ended the session. Nothing more is received or encrypted.
+    Failed,
 }
 
 /// The result of processing received bytes.
@@ -35,13 +47,13 @@ impl TlsSession {
     pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(config)?,
-            has_peer_closed: false,
+            state: SessionState::Handshake,
         })
     }
 
-    /// Whether the peer has sent close_notify.
-    pub(super) const fn has_peer_closed(&self) -> bool {
-        self.has_peer_closed
+    /// How far the session is.
+    pub(super) const fn state(&self) -> SessionState {
+        self.state
     }
 
     /// Processes received records, which are decrypted in place. For each record, `plaintext` is called with its
@@ -100,6 +112,10 @@ impl TlsSession {
         mut plaintext: impl FnMut(&[u8], usize),
         then: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>, &mut Vec<u8>) -> Result<(), Error>,
     ) -> Received {
+        if self.state == SessionState::Failed {
+            let outcome = Err(Error::General("the TLS session has failed".into()));
+            return Received { used: 0, outcome };
+        }
         let mut used = 0;
         let outcome = loop {
             let rest = incoming.get_mut(used..).unwrap_or_default();
@@ -113,6 +129,7 @@ impl TlsSession {
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    self.state = SessionState::Open;
                     while let Some(Ok(record)) = traffic.next_record() {
                         discard += record.discard;
                         plaintext(record.payload, to_come.saturating_sub(discard));
@@ -120,10 +137,13 @@ impl TlsSession {
                 }
                 // Bytes after close_notify are ignored.
                 Ok(ConnectionState::PeerClosed) => {
-                    self.has_peer_closed = true;
+                    self.state = SessionState::PeerClosed;
                     discard = to_come;
                 }
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    if self.state == SessionState::Handshake {
+                        self.state = SessionState::Open;
+                    }
                     used += discard;
                     break then(&mut traffic, outgoing);
                 }
@@ -142,6 +162,9 @@ impl TlsSession {
             }
             used += discard;
         };
+        if outcome.is_err() {
+            self.state = SessionState::Failed;
+        }
         Received { used, outcome }
     }
 
@@ -216,3 +239,118 @@ const fn sealed(length: usize) -> usize {
 pub(super) const MAX_PLAINTEXT: usize = 16 * 1024;
 /// Largest overhead of a record in bytes: header, explicit nonce of TLS 1.2, content type, authentication tag.
 const OVERHEAD: usize = 5 + 8 + 1 + 16;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+    use std::io::{Read as _, Write as _};
+
+    /// A session and a client that trusts its certificate, both before the handshake.
+    fn pair() -> (TlsSession, ClientConnection) {
+        let made = rcgen::generate_simple_self_signed(vec![String::from("localhost")]).unwrap();
+        let certificate = CertificateDer::from(made.cert.der().to_vec());
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = crate::tls::provider();
+        let server = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let server = server
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let client = client.with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = ClientConnection::new(Arc::new(client), name).unwrap();
+        (TlsSession::new(Arc::new(server)).unwrap(), client)
+    }
+
+    /// Gives the session what the client sends, and the client what the session answers. Returns the received plaintext.
+    fn exchange(session: &mut TlsSession, client: &mut ClientConnection) -> Vec<u8> {
+        let mut plaintext = Vec::new();
+        loop {
+            let mut incoming = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut incoming).unwrap();
+            }
+            let mut outgoing = Vec::new();
+            let received = session.receive(&mut incoming, &mut outgoing, |content, _| {
+                plaintext.extend_from_slice(content)
+            });
+            received.outcome.unwrap();
+            assert_eq!(received.used, incoming.len());
+            let mut rest = &outgoing[..];
+            while !rest.is_empty() {
+                client.read_tls(&mut rest).unwrap();
+                client.process_new_packets().unwrap();
+            }
+            if incoming.is_empty() && outgoing.is_empty() {
+                return plaintext;
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_sent_before_the_handshake_and_both_sides_send_after_it() {
+        let (mut session, mut client) = pair();
+        let mut outgoing = Vec::new();
+        assert_eq!(
+            session.send(b"early", &mut [], &mut outgoing),
+            Err(Error::HandshakeNotComplete)
+        );
+        assert_eq!((session.state(), outgoing.len()), (SessionState::Handshake, 0));
+        exchange(&mut session, &mut client);
+        assert_eq!(session.state(), SessionState::Open);
+
+        client.writer().write_all(b"question").unwrap();
+        assert_eq!(exchange(&mut session, &mut client), b"question");
+        session.send(b"answer", &mut [], &mut outgoing).unwrap();
+        client.read_tls(&mut &outgoing[..]).unwrap();
+        client.process_new_packets().unwrap();
+        let mut answer = [0; 6];
+        client.reader().read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"answer");
+    }
+
+    #[test]
+    fn after_close_notify_the_session_can_still_send_and_reads_nothing_more() {
+        let (mut session, mut client) = pair();
+        exchange(&mut session, &mut client);
+        client.send_close_notify();
+        exchange(&mut session, &mut client);
+        assert_eq!(session.state(), SessionState::PeerClosed);
+        let mut outgoing = Vec::new();
+        let received = session.receive(&mut b"not a record".to_vec(), &mut outgoing, |_, _| panic!("plaintext"));
+        assert_eq!((received.used, received.outcome), (0, Ok(())));
+        session.send(b"rest", &mut [], &mut outgoing).unwrap();
+        session.close(&mut [], &mut outgoing).unwrap();
+        client.read_tls(&mut &outgoing[..]).unwrap();
+        assert!(client.process_new_packets().unwrap().peer_has_closed());
+    }
+
+    #[test]
+    fn an_error_ends_the_session_with_an_alert() {
+        let (mut session, mut client) = pair();
+        exchange(&mut session, &mut client);
+        let mut outgoing = Vec::new();
+        let mut forged = b"\x17\x03\x03\x00\x20".to_vec();
+        forged.extend_from_slice(&[7; 32]);
+        let received = session.receive(&mut forged, &mut outgoing, |_, _| {});
+        assert_eq!(received.outcome, Err(Error::DecryptError));
+        assert_eq!(session.state(), SessionState::Failed);
+        client.read_tls(&mut &outgoing[..]).unwrap();
+        assert!(matches!(client.process_new_packets(), Err(Error::AlertReceived(_))));
+
+        let alert = outgoing.len();
+        assert!(session.receive(&mut forged, &mut outgoing, |_, _| {}).outcome.is_err());
+        assert!(session.send(b"late", &mut [], &mut outgoing).is_err());
+        assert_eq!(outgoing.len(), alert, "nothing follows the alert");
+    }
+}

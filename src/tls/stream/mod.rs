@@ -7,7 +7,7 @@
 
 mod write;
 
-use super::session::{MAX_PLAINTEXT, TlsSession};
+use super::session::{MAX_PLAINTEXT, SessionState, TlsSession};
 use crate::http::transport::Readable;
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use rustls::{CommonState, Error, ServerConfig};
@@ -171,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             self.poll_more_of_held(cx, take)
         };
         ready!(received)?;
-        if self.end.is_none() && self.session.has_peer_closed() {
+        if self.end.is_none() && self.session.state() == SessionState::PeerClosed {
             self.end = Some(End::Goodbye);
         }
         match &self.end {
