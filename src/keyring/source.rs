@@ -11,6 +11,8 @@ use crate::scheme::{FetchedKey, KeySource};
 use crate::settings::Keys;
 use crate::time::clock;
 use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +28,8 @@ const LEAST_BETWEEN: Duration = Duration::from_secs(60);
 const LEAST_REFRESH: Duration = Duration::from_secs(60);
 /// The first and the longest wait after a failed fetch.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Maximum number of certificates that are fetched to complete one chain.
+const MAX_ISSUERS: usize = 2;
 /// What a waiting request allows beyond the time of a fetch.
 const WAIT_MARGIN: Duration = Duration::from_millis(500);
 
@@ -323,15 +327,33 @@ async fn run(shared: Arc<Shared>, client: Arc<Client>, store: Store) {
     }
 }
 
+/// A certificate as PEM, from DER or PEM.
+fn pem(certificate: &[u8]) -> String {
+    match std::str::from_utf8(certificate) {
+        Ok(text) if text.contains("-----BEGIN") => format!("\n{text}\n"),
+        Ok(_) | Err(_) => format!(
+            "\n-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            STANDARD.encode(certificate)
+        ),
+    }
+}
+
 /// Fetches one document and reads its keys.
 async fn fetch(shared: &Shared, client: &Client, document: &str) -> Result<(Document, String), FetchError> {
     let request = shared.settings.request(document).ok_or(FetchError::NotFound)?;
     let answer = client.fetch(&request).await?;
-    let text = String::from_utf8(answer.body).map_err(|_| FetchError::Answer("the answer is not text".to_owned()))?;
-    let keys = shared
-        .settings
-        .parse(document, text.as_bytes(), clock::unix_now())
-        .map_err(FetchError::Answer)?;
+    let mut text =
+        String::from_utf8(answer.body).map_err(|_| FetchError::Answer("the answer is not text".to_owned()))?;
+    let mut parsed = shared.settings.parse(document, text.as_bytes(), clock::unix_now());
+    for _ in 0..MAX_ISSUERS {
+        let Some(request) = shared.settings.issuer(text.as_bytes()).filter(|_| parsed.is_err()) else {
+            break;
+        };
+        let issuer = client.fetch(&request).await?;
+        text.push_str(&pem(&issuer.body));
+        parsed = shared.settings.parse(document, text.as_bytes(), clock::unix_now());
+    }
+    let keys = parsed.map_err(FetchError::Answer)?;
     // Fetched again before its end, so that a failed fetch leaves time for another one.
     let lifetime = answer.lifetime.unwrap_or(shared.refresh).min(shared.refresh);
     let refresh = (lifetime * 3 / 4).max(LEAST_REFRESH);

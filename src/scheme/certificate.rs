@@ -6,12 +6,15 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use std::time::Duration;
 use webpki::{EndEntityCert, KeyUsage};
-use x509_parser::prelude::FromDer as _;
+use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
 
 /// Longest URL of a certificate, in bytes.
 const MAX_URL_BYTES: usize = 512;
 /// Maximum number of certificates of one answer.
 const MAX_CERTIFICATES: usize = 8;
+
+/// The access method for the certificate of an issuer (RFC 5280, 4.2.2.1).
+const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
 
 /// Whose certificates are accepted, and where they are fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct CertificateSource {
     pub path: String,
     /// The names of which a certificate must have one; `{host}` is the host of its URL.
     pub names: Vec<String>,
+    /// The hosts that have the certificates between a signer's and its authority's.
+    pub issuers: Vec<String>,
     /// The authorities.
     pub roots: Vec<TrustAnchor<'static>>,
 }
@@ -74,6 +79,45 @@ impl CertificateSource {
             && self.path.strip_prefix('/').is_some_and(|pattern| fits(pattern, path))
     }
 
+    /// The URL of the certificate that issued the last one of `answer`, as that one states it (RFC 5280, 4.2.2.1). Providers
+    /// publish their certificate without those between it and its authority. `None` unless a pinned host has it; whoever
+    /// answers there can only complete a chain, not make one.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the library's lists of extensions and names are open"
+    )]
+    pub(super) fn issuer_url(&self, answer: &[u8]) -> Option<String> {
+        let certificates: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(answer).flatten().collect();
+        let last = certificates.last().filter(|_| certificates.len() < MAX_CERTIFICATES)?;
+        let (_, parsed) = X509Certificate::from_der(last).ok()?;
+        let accesses = parsed
+            .extensions()
+            .iter()
+            .filter_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::AuthorityInfoAccess(access) => Some(&access.accessdescs),
+                _ => None,
+            });
+        let issuers = accesses
+            .flatten()
+            .filter(|access| access.access_method.to_id_string() == CA_ISSUERS);
+        let urls = issuers.filter_map(|access| match &access.access_location {
+            GeneralName::URI(url) => Some(*url),
+            _ => None,
+        });
+        let is_pinned = |url: &&str| {
+            let rest = url
+                .strip_prefix("http://")
+                .or(url.strip_prefix("https://"))
+                .unwrap_or_default();
+            let (host, path) = rest.split_once('/').unwrap_or_default();
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
+            url.len() <= MAX_URL_BYTES
+                && path.bytes().all(is_plain)
+                && self.issuers.iter().any(|pattern| fits(pattern, host))
+        };
+        urls.map(|url| url as &str).find(is_pinned).map(str::to_owned)
+    }
+
     /// The key of a certificate in PEM, the signer's first, then those between it and its authority.
     ///
     /// # Errors
@@ -108,8 +152,7 @@ impl CertificateSource {
         if !self.names.iter().any(has_name) {
             return Err("it is the certificate of another name".to_owned());
         }
-        let (_, parsed) =
-            x509_parser::certificate::X509Certificate::from_der(first).map_err(|_| "it cannot be read".to_owned())?;
+        let (_, parsed) = X509Certificate::from_der(first).map_err(|_| "it cannot be read".to_owned())?;
         FetchedKey::of_certificate(url, &parsed).ok_or_else(|| "it has no RSA key of 2048 to 8192 bits".to_owned())
     }
 }
@@ -160,6 +203,7 @@ mod tests {
         CertificateSource {
             hosts: vec!["sns.*.amazonaws.com".into(), "sns.*.amazonaws.com.cn".into()],
             path: "/SimpleNotificationService-*.pem".into(),
+            issuers: vec!["crt.*.amazontrust.com".into()],
             names: vec!["{host}".into(), "sns.amazonaws.com".into()],
             roots: CertificateSource::pinned(&["Amazon Root CA 1".into()]).unwrap(),
         }

@@ -201,6 +201,10 @@ fn certificates(
             true => description.hosts.clone(),
             false => settings.hosts.clone(),
         },
+        issuers: match settings.hosts.is_empty() {
+            true => description.issuers.clone(),
+            false => settings.hosts.clone(),
+        },
         path: description.path.clone(),
         names: description.names.clone(),
         roots,

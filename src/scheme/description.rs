@@ -222,6 +222,8 @@ pub struct CertificateDescription {
     pub path: String,
     /// The names of which the certificate must have one; `{host}` is the host of the URL.
     pub names: Vec<String>,
+    /// The hosts that have the certificates between it and its authority, with `*` as in `hosts`.
+    pub issuers: Vec<String>,
     /// The common names of the authorities that may have issued it.
     pub roots: Vec<String>,
 }

@@ -80,6 +80,16 @@ impl KeySource {
         }
     }
 
+    /// How to ask for the certificate that is missing at the end of a chain; `None` where none is, or where no pinned host
+    /// has it.
+    #[must_use]
+    pub fn issuer(&self, answer: &[u8]) -> Option<KeyRequest> {
+        match self {
+            Self::Jwks { .. } | Self::Plaid { .. } => None,
+            Self::Certificates(source) => source.issuer_url(answer).map(|url| KeyRequest { url, body: None }),
+        }
+    }
+
     /// What shares one rate of fetches: the host for certificates, everything for other sources.
     #[must_use]
     pub fn rate_group<'i>(&self, document: &'i str) -> &'i str {

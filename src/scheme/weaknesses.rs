@@ -25,7 +25,12 @@ pub(super) fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan, 
             "`{name}` compares a token and signs nothing: anyone who has seen one request can send any other."
         ));
     } else if payload.parts().any(|part| matches!(part, PayloadPart::Sns(_))) {
-        // Everything that SNS sends is signed, except the addresses that the message itself does not need.
+        let is_of_any_topic = |part: &PayloadPart| matches!(part, PayloadPart::Sns(topics) if topics.is_empty());
+        if payload.parts().any(is_of_any_topic) {
+            warnings.push(format!(
+                "`{name}` accepts the messages of every topic: anyone with an account there can send one; write `expect = {{ TopicArn = \"…\" }}`."
+            ));
+        }
     } else if !payload.parts().any(PayloadPart::covers_body) {
         warnings.push(format!(
             "`{name}` does not sign the whole body: only the values in its payload can be trusted."

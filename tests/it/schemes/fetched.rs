@@ -295,3 +295,111 @@ fn certificates_are_fetched_from_pinned_addresses_only() {
     assert_eq!(server.requests().len(), 1);
     upstream.assert_untouched();
 }
+
+/// The extension with the address of the issuer's certificate (RFC 5280, 4.2.2.1).
+fn issuer_at(url: &str) -> rcgen::CustomExtension {
+    let part = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+    let method = part(6, &[0x2b, 6, 1, 5, 5, 7, 0x30, 2]);
+    let access = part(0x30, &[method, part(0x86, url.as_bytes())].concat());
+    rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], part(0x30, &access))
+}
+
+/// Signs a text with RSA and SHA-256, as openssl does.
+fn openssl_sign(key: &std::path::Path, text: &str) -> String {
+    let file = key.with_extension("text");
+    std::fs::write(&file, text).unwrap();
+    let mut command = std::process::Command::new("openssl");
+    let signed = command
+        .args(["dgst", "-sha256", "-sign"])
+        .arg(key)
+        .arg(file)
+        .output()
+        .unwrap();
+    STANDARD.encode(signed.stdout)
+}
+
+/// Amazon publishes its certificate without the one between it and the authority.
+#[test]
+fn a_chain_is_completed_from_a_pinned_host() {
+    let upstream = Upstream::ok();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    // The authority, the certificate between, and the signer's.
+    let root_key = rcgen::KeyPair::generate().unwrap();
+    let mut root = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    root.distinguished_name.push(rcgen::DnType::CommonName, "root");
+    let root_pem = root.self_signed(&root_key).unwrap().pem();
+    let root = rcgen::Issuer::new(root, root_key);
+    let between_key = rcgen::KeyPair::generate().unwrap();
+    let mut between = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    between.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    between.distinguished_name.push(rcgen::DnType::CommonName, "between");
+    let between_der = between.signed_by(&between_key, &root).unwrap().der().to_vec();
+    let between = rcgen::Issuer::new(between, between_key);
+    let published = Published::new("");
+    published.answer(answer("200 OK", &[], &between_der));
+    let issuers = published.serve("127.0.0.1:0");
+    let issuer_host = issuers.url().replace("http://127.0.0.1", "localhost");
+    let key_file = path("key.pem");
+    let made = std::process::Command::new("openssl")
+        .args([
+            "genpkey",
+            "-algorithm",
+            "RSA",
+            "-pkeyopt",
+            "rsa_keygen_bits:2048",
+            "-out",
+        ])
+        .arg(&key_file)
+        .stderr(std::process::Stdio::null())
+        .status();
+    assert!(made.unwrap().success());
+    let pair = rcgen::KeyPair::from_pem(&std::fs::read_to_string(&key_file).unwrap()).unwrap();
+    let mut leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    leaf.custom_extensions
+        .push(issuer_at(&format!("http://{issuer_host}/between.cer")));
+    let leaf = leaf.signed_by(&pair, &between).unwrap().pem();
+    // The server of the signer's certificate.
+    let authority = Authority::new();
+    let server = Upstream::tls(authority.issue(&["localhost"]).server(), move |_, connection| {
+        connection.send(&answer("200 OK", &[], leaf.as_bytes()));
+        AfterAnswer::Close
+    });
+    let host = server
+        .url()
+        .replace("https://127.0.0.1", "localhost")
+        .replace("https://", "");
+    std::fs::write(path("ca.pem"), &authority.certificate.chain_pem).unwrap();
+    std::fs::write(path("root.pem"), root_pem).unwrap();
+    let start = |hosts: &[&str]| {
+        let (ca, root) = (path("ca.pem"), path("root.pem"));
+        Setup::new(&upstream.url())
+            .more(&format!(
+                "[keys]\nca = {ca:?}\n[[route]]\nname = \"sns\"\npath = \"/sns\"\nprovider = \"aws-sns\"\nexpect = {{ TopicArn = \"arn:t\" }}\nkeys = {{ hosts = {hosts:?}, ca = {root:?} }}\nupstream = \"{}\"\n",
+                upstream.url()
+            ))
+            .start()
+    };
+    let message = |topic: &str, id: &str| {
+        let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+        let text = format!("Message\nm\nMessageId\n{id}\nTimestamp\n{now}\nTopicArn\n{topic}\nType\nNotification\n");
+        let body = json!({
+            "Type": "Notification", "MessageId": id, "TopicArn": topic, "Message": "m", "Timestamp": now, "SignatureVersion": "2",
+            "Signature": openssl_sign(&key_file, &text),
+            "SigningCertURL": format!("https://{host}/SimpleNotificationService-0a.pem"),
+        });
+        post("/sns", "", &body.to_string())
+    };
+    let gateway = start(&[&host, &issuer_host]);
+    let response = gateway.exchange(&message("arn:t", "1"));
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(gateway.exchange(&message("arn:other", "2")).status, 401);
+    assert_eq!((server.requests().len(), issuers.requests().len()), (1, 1));
+    drop(gateway);
+    // Without the host of the issuer the chain stays incomplete.
+    let gateway = start(&[&host]);
+    assert_eq!(gateway.exchange(&message("arn:t", "3")).status, 503);
+    assert_eq!(issuers.requests().len(), 1);
+    assert_eq!(upstream.requests().len(), 1);
+}
