@@ -356,7 +356,7 @@ mod tests {
             access.identify(&other, &peer("10.1.2.3"), now).unwrap().actor.role,
             Role::View
         );
-        let mut twice = user.clone();
+        let mut twice = user;
         twice.append("x-forwarded-user", "eve".parse().unwrap());
         assert!(access.identify(&twice, &peer("10.1.2.3"), now).is_none());
         let token = headers("authorization", "Bearer token-of-wall");
