@@ -1,10 +1,11 @@
 //! `hookgate check`: validates the configuration exactly as `serve` does, but binds no socket.
 //!
-//! It prints the resolved configuration with every default, so that the user sees the values in force. Secrets appear
-//! as `[redacted]` with the variable or file that they were read from. All faults, warnings and notes follow.
+//! It prints a summary with every warning and note, or all faults. With `--print` it prints the configuration in force with
+//! every default, which is a configuration file itself: secrets appear as the variable or file that they are read from.
 
+use super::route_lines::{RouteLine, RouteLines};
 use crate::config::{Faults, Loaded, Sources, inspect};
-use crate::settings::{DeliveryMode, Route};
+use crate::settings::{Address, Config, DeliveryMode, Route};
 use serde_json::json;
 use std::io::{self, Write};
 
@@ -17,6 +18,8 @@ pub const FAULTY: u8 = 2;
 /// What `check` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// Listeners and routes, one line each, with warnings and notes.
+    Summary,
     /// The configuration as TOML, with warnings and notes as comments.
     Toml,
     /// One JSON object with `valid`, `file`, `configuration` (`null` when faulty), `acknowledgements`, `faults`, `warnings` and `notes`.
@@ -56,12 +59,15 @@ pub fn run(sources: &Sources, format: Format, out: &mut dyn Write) -> io::Result
             writeln!(out, "{report:#}")?;
         }
         (Ok(loaded), Format::Toml) => {
-            let text = toml::to_string_pretty(&loaded.config).map_err(io::Error::other)?;
-            writeln!(out, "{text}")?;
+            writeln!(out, "{}", loaded.printed().map_err(io::Error::other)?)?;
+            print_valid(sources, loaded, out)?;
+        }
+        (Ok(loaded), Format::Summary) => {
+            print_summary(&loaded.config, out)?;
             print_valid(sources, loaded, out)?;
         }
         (Ok(loaded), Format::Quiet) => print_valid(sources, loaded, out)?,
-        (Err(faults), Format::Toml | Format::Quiet) => print_faults(faults, out)?,
+        (Err(faults), Format::Summary | Format::Toml | Format::Quiet) => print_faults(faults, out)?,
     }
     out.flush()?;
     Ok(if result.is_ok() { VALID } else { FAULTY })
@@ -82,6 +88,32 @@ fn meaning(route: &Route) -> &'static str {
 /// What a 2xx to the sender means on a route, for programs.
 fn acknowledgement(route: &Route) -> serde_json::Value {
     json!({ "route": route.name, "meaning": meaning(route) })
+}
+
+/// One line for each listener and each route.
+fn print_summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
+    let listeners: Vec<(String, Address)> = config
+        .listeners
+        .iter()
+        .map(|listener| (listener.name.clone(), listener.address.clone()))
+        .collect();
+    for listener in &config.listeners {
+        let tls = if listener.tls.is_some() { "TLS" } else { "no TLS" };
+        writeln!(out, "listen  {} ({tls})", listener.address)?;
+    }
+    if let Some(address) = config.admin.address {
+        writeln!(out, "admin   http://{address}")?;
+    }
+    for (route, line) in config.routes.iter().zip(RouteLines::new(config).lines(&listeners)) {
+        let RouteLine { name, urls, upstream } = line;
+        let keys = match route.secrets.len() {
+            1 => String::from("1 key"),
+            count => format!("{count} keys"),
+        };
+        let provider = route.verifier.name();
+        writeln!(out, "route   {name}: {urls} -> {upstream} ({provider}, {keys})")?;
+    }
+    Ok(())
 }
 
 fn print_valid(sources: &Sources, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {

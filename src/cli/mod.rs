@@ -9,7 +9,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`tools`] | demo, send, sign: for developers, in builds with the feature `tools` |
+//! | [`tools`] | init, dev, demo, send, sign: for developers, in builds with the feature `tools` |
 //! | [`verify`] | checks a captured request offline and reports why it is not genuine |
 //! | [`providers`] | lists the presets and their facts |
 //! | [`tail`] | follows the requests of a running gateway |
@@ -87,8 +87,14 @@ pub struct Arguments {
 enum Command {
     /// Run the gateway
     Serve,
-    /// Print the resolved configuration and every fault in it, without binding a socket
+    /// Validate the configuration and report every fault in it, without binding a socket
     Check(CheckArguments),
+    /// Write a configuration file for one provider, with comments, and show how to try it
+    #[cfg(feature = "tools")]
+    Init(tools::init::InitArguments),
+    /// Run the gateway for development, without a file: one route, a self-signed certificate, a log for people
+    #[cfg(feature = "tools")]
+    Dev(tools::dev::DevArguments),
     /// Demonstrate that hookgate works: self-signed TLS, a sample application, valid and invalid requests
     #[cfg(feature = "tools")]
     Demo(tools::demo::DemoArguments),
@@ -124,6 +130,9 @@ struct CheckArguments {
     /// Print faults, warnings and notes only
     #[arg(long, short, conflicts_with = "json")]
     quiet: bool,
+    /// Print the configuration in force with every default, as a configuration file
+    #[arg(long, conflicts_with_all = ["json", "quiet"])]
+    print: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -166,7 +175,11 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
     };
     let result = match command {
         Command::Serve => serve::run(sources),
-        Command::Check(CheckArguments { json, quiet, .. }) => check(&sources, json, quiet),
+        Command::Check(arguments) => check(&sources, &arguments),
+        #[cfg(feature = "tools")]
+        Command::Init(arguments) => tools::init::run(&arguments),
+        #[cfg(feature = "tools")]
+        Command::Dev(arguments) => tools::dev::run(&arguments, &sources.environment),
         #[cfg(feature = "tools")]
         Command::Demo(arguments) => tools::demo::run(&arguments, &sources.environment),
         #[cfg(feature = "tools")]
@@ -235,11 +248,13 @@ fn configuration_file(
         .or_else(|| CONFIGURATION_FILES.first().filter(|_| !sets_keys).map(PathBuf::from))
 }
 
-fn check(sources: &Sources, json: bool, quiet: bool) -> CommandResult {
-    let format = match (json, quiet) {
-        (true, _) => check::Format::Json,
-        (false, true) => check::Format::Quiet,
-        (false, false) => check::Format::Toml,
+fn check(sources: &Sources, arguments: &CheckArguments) -> CommandResult {
+    let CheckArguments { json, quiet, print, .. } = arguments;
+    let format = match (json, quiet, print) {
+        (true, ..) => check::Format::Json,
+        (false, true, _) => check::Format::Quiet,
+        (false, false, true) => check::Format::Toml,
+        (false, false, false) => check::Format::Summary,
     };
     match check::run(sources, format, &mut io::stdout().lock()) {
         Ok(code) => Ok(ExitCode::from(code)),

@@ -41,11 +41,21 @@ fn record(key: &str, kind: Kind, report: &mut Report) {
                     alternatives(known.iter().copied(), "and")
                 )
             };
-            match (explanation(key, &name, known), closest(&name, known.iter().copied())) {
-                (Some(explanation), _) => report.fault(key, explanation, ""),
-                (None, Some(meant)) => report.fault(key, format!("unknown key `{name}`, did you mean `{meant}`?"), ""),
-                (None, None) => report.fault(key, format!("unknown key `{name}`"), known_here()),
-            }
+            let closest = closest(&name, known.iter().copied());
+            let meant = meant_instead(&name, known).or(closest);
+            let meant = meant.map(|meant| match key.rsplit_once('.') {
+                Some((table, _)) => format!("{table}.{meant}"),
+                None => meant.to_owned(),
+            });
+            let (problem, fix) = match (explanation(key, &name, known), closest) {
+                (Some(explanation), _) => (explanation, String::new()),
+                (None, Some(meant)) => (
+                    format!("unknown key `{name}`, did you mean `{meant}`?"),
+                    String::new(),
+                ),
+                (None, None) => (format!("unknown key `{name}`"), known_here()),
+            };
+            report.unknown(key, meant, problem, fix);
         }
         Kind::UnknownVariant(name, known) => {
             let hint = closest(&name, known.iter().copied()).map(|meant| format!(", did you mean `{meant}`?"));
@@ -126,6 +136,22 @@ fn wrong_type(key: &str, found: &Actual, expected: &str) -> (String, String) {
         ),
         _ => (format!("this is {is}, expected {expected}"), String::new()),
     }
+}
+
+/// The key of the same table that is often written under this name.
+fn meant_instead(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    let meant = match name {
+        "secret" | "key" | "signing_secret" => "secrets",
+        "public_key" => "public_keys",
+        "routes" => "route",
+        "url" | "target" | "backend" | "proxy_pass" | "forward_to" => "upstream",
+        "listeners" | "server" | "address" | "port" => "listen",
+        "listen" | "bind" | "addr" => "address",
+        "endpoint" | "uri" => "path",
+        "scheme" | "type" => "provider",
+        _ => return None,
+    };
+    known.iter().copied().find(|known| *known == meant)
 }
 
 /// Why a key does not exist that people often try.

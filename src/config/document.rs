@@ -112,6 +112,18 @@ fn other_format(text: &str) -> Option<(&'static str, &'static str)> {
             "write `key = value`, and tables as `[listen]` and `[[route]]`",
         ));
     }
+    if first.starts_with('<') {
+        return Some((
+            "this is XML or HTML, and the configuration is TOML",
+            "write `key = value`, and tables as `[listen]` and `[[route]]`",
+        ));
+    }
+    if first.ends_with('{') && !first.contains('=') {
+        return Some((
+            "this is the notation of nginx, Caddy or HCL, and the configuration is TOML",
+            "write `key = value`, and a block such as `listen { … }` as the table `[listen]`",
+        ));
+    }
     let is_yaml_key = |line: &str| {
         let key = line.trim_start_matches("- ").split_once(':').map(|(key, _)| key);
         key.is_some_and(|key| {
@@ -164,7 +176,52 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> (String, String) {
             String::from("remove one of them; several routes are written as `[[route]]`"),
         );
     }
-    (format!("this is not TOML: {message}"), String::new())
+    let (problem, fix) = other_syntax_error(message);
+    (problem.to_owned(), fix.to_owned())
+}
+
+/// The problem and the fix of the other messages of the parser, by a word in each.
+fn other_syntax_error(message: &str) -> (&'static str, &'static str) {
+    let known = [
+        (
+            "no value",
+            "this line has a key and no value",
+            "write `key = \"value\"`; a comment begins with `#`",
+        ),
+        (
+            "escape",
+            "a backslash in a text begins an escape, and there is none like this",
+            "write two backslashes, or the text in single quotation marks",
+        ),
+        (
+            "unclosed",
+            "a bracket is not closed",
+            "write `]` or `}` where the list or the table ends",
+        ),
+        (
+            "extra comma",
+            "there is a comma too many",
+            "remove it",
+        ),
+        (
+            "missing comma",
+            "a comma is missing between two items",
+            "write a comma after each item of a list or an inline table",
+        ),
+        (
+            "newline",
+            "the line goes on after its value",
+            "write each key on a line of its own",
+        ),
+    ];
+    let found = known.into_iter().find(|(word, ..)| message.contains(word));
+    found.map_or(
+        (
+            "this is not TOML",
+            "write `key = value`, texts in quotation marks, and tables as `[listen]` and `[[route]]`",
+        ),
+        |(_, problem, fix)| (problem, fix),
+    )
 }
 
 /// Parses a value of the command line or the environment: a TOML list or inline table if it is one, otherwise the text

@@ -95,6 +95,8 @@ pub(super) struct Report {
     pub(super) warnings: Vec<String>,
     /// Remarks that only `check` prints.
     pub(super) notes: Vec<String>,
+    /// Keys that an unknown key was probably meant as. They are not reported as missing too: one slip is one fault.
+    meant: Vec<String>,
 }
 
 /// Largest number of faults that are recorded. Each new fault is compared with all others, so a binary file would
@@ -119,11 +121,28 @@ impl Report {
         }
     }
 
-    /// Records that `key` is missing. Does nothing if `key` has a fault already: its value is invalid, not missing.
+    /// Records that `key` is missing. Does nothing if `key` has a fault already (its value is invalid, not missing), or if
+    /// it was written under another name.
     pub(super) fn missing(&mut self, key: String, problem: impl Into<String>, fix: impl Into<String>) {
-        if !self.is_faulted(&key) {
+        if !self.is_faulted(&key) && !self.is_meant(&key) {
             self.fault(key, problem, fix);
         }
+    }
+
+    /// Records an unknown key, which was probably meant as `meant`.
+    pub(super) fn unknown(&mut self, key: &str, meant: Option<String>, problem: String, fix: String) {
+        self.fault(key, problem, fix);
+        self.meant.extend(meant);
+    }
+
+    /// Whether `key` was written under another name, which has a fault.
+    pub(super) fn is_meant(&self, key: &str) -> bool {
+        self.meant.iter().any(|meant| meant == key)
+    }
+
+    /// Whether `key` or a key below it has a fault.
+    pub(super) fn has_fault_within(&self, key: &str) -> bool {
+        self.faults.iter().any(|fault| is_within(&fault.key, key))
     }
 
     /// Whether `key`, a key below it or a key above it has a fault.

@@ -4,10 +4,12 @@ use super::decode::decode;
 use super::document::Document;
 use super::fault::{Fault, Faults, Report, is_within, unreadable};
 use super::layers::{Origins, Sources, merge};
+use super::printed::printed;
 use super::resolve::{Resolved, resolve};
 use super::service_credential;
 use crate::settings::Config;
 use crate::time::clock;
+use figment::value::Dict;
 use std::path::{Path, PathBuf};
 
 /// A valid configuration with what `check` and the reload need.
@@ -20,6 +22,18 @@ pub struct Loaded {
     /// Every file that was read (configuration, secrets, certificates, keys, root certificates), sorted. `serve` watches
     /// them and reloads when one changes.
     pub files: Vec<PathBuf>,
+    /// The merged values of the file, the variables and the options.
+    pub(super) written: Dict,
+}
+
+impl Loaded {
+    /// The settings in force as a configuration file that gives the same settings.
+    ///
+    /// # Errors
+    /// A value has no form in TOML.
+    pub fn printed(&self) -> Result<String, toml::ser::Error> {
+        printed(&self.config, self.written.clone()).and_then(|tree| toml::to_string_pretty(&tree))
+    }
 }
 
 /// Loads the configuration, including the files that it names (secrets, certificates). Binds no socket and opens no
@@ -47,7 +61,7 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
     }
     let (tree, origins) = merge(document.tree.clone(), sources, &mut report);
     let tree = service_credential::resolve(tree, &sources.environment, &mut report);
-    let file = decode(tree, &mut report);
+    let file = decode(tree.clone(), &mut report);
     let base = sources
         .file
         .as_deref()
@@ -67,6 +81,7 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         config,
         notes: report.notes,
         files,
+        written: tree,
     })
 }
 

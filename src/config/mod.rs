@@ -14,6 +14,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`load`] | the steps, and the line of each fault |
+//! | [`printed`] | the settings as a file again |
 //! | [`resolve`] | from the keys of the file to the settings |
 //! | [`service_credential`] | files that the service manager provides |
 //! | [`layers`] | file, environment and command line, merged |
@@ -42,6 +43,7 @@ mod keys_keys;
 mod layers;
 mod load;
 mod operator_keys;
+mod printed;
 mod resolve;
 mod secret_reference;
 mod service_credential;

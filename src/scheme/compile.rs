@@ -35,18 +35,24 @@ pub(super) fn compile(
     route: &RouteContext<'_>,
 ) -> Result<CompiledScheme, Vec<SchemeFault>> {
     let fetched = compile_fetched::fetched(name, &description, route, !given.keys.is_empty());
-    let key_faults = match &fetched {
+    let mut key_faults = match &fetched {
         Ok(None) => keys::faults(&given.keys),
         Ok(Some(_)) | Err(_) => Vec::new(),
     };
     let expect_faults = compile_fetched::expect_faults(name, &description, route.expect);
+    let form_digest = located(check_form_digest(&description));
+    let description = spell_out_basic(spell_out_form_digest(description));
+    let keys = given.expand(name, &description);
+    if let Err(faults) = &keys {
+        // A key in the wrong list has this one fault.
+        key_faults.retain(|fault| fault.key.is_none() || faults.iter().all(|other| other.key != fault.key));
+    }
     let usable = both(
-        both(no_faults(key_faults), located(check_form_digest(&description))),
+        both(no_faults(key_faults), form_digest),
         both(located(fetched), located(no_faults(expect_faults))),
     );
-    let description = spell_out_basic(spell_out_form_digest(description));
     let parsed = parse(&description, route).and_then(|parsed| check(name, &description, parsed));
-    let ((_, (fetched, ())), (parsed, keys)) = both(usable, both(located(parsed), given.expand(name, &description)))?;
+    let ((_, (fetched, ())), (parsed, keys)) = both(usable, both(located(parsed), keys))?;
     let mut scheme = assemble(name, description, parsed, keys, given);
     scheme.is_path_fixed = route.url.is_path_fixed;
     if let Some(fetched) = fetched {

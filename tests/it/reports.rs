@@ -318,6 +318,7 @@ cases! {
     custom_reads_several_signature_headers = "c4-one-signature-header-per-key",
     custom_reads_hex_in_capitals = "c5-hex-in-capitals",
     a_time_may_have_an_offset_without_a_colon = "c9-offset-without-colon",
+    one_slip_is_one_fault = "f10-one-slip-two-faults",
     a_custom_time_without_a_tolerance_is_named = "f9-time-without-tolerance",
     a_secret_may_have_its_version_before_it = "c11-secret-shown-with-version",
     the_signed_url_has_a_user_and_a_password = "c10-user-and-password-in-the-url",

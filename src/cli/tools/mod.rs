@@ -3,16 +3,24 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`dev`] | runs the gateway for development, without a file |
+//! | [`init`] | writes a configuration file |
 //! | [`demo`] | demonstrates that hookgate works, with a sample application |
 //! | [`send`] | signs a body and delivers it to a URL |
 //! | [`sign`] | prints the headers that a provider would send |
 //! | [`destination`] | the URL that they send to, with TLS |
 //! | [`client_tls`] | which certificates they accept, and why a handshake failed |
+//! | [`sample_route`] | one route as `init` and `dev` write it |
+//! | [`files`] | private files: a directory, a certificate, secrets |
 //! | [`signing`] | arguments of `sign` and `send`: provider, secrets, route |
 
 mod client_tls;
 pub(super) mod demo;
 mod destination;
+pub(super) mod dev;
+mod files;
+pub(super) mod init;
+mod sample_route;
 pub(super) mod send;
 pub(super) mod sign;
 mod signing;

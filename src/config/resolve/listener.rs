@@ -160,7 +160,7 @@ impl Resolver<'_> {
         let is_plaintext = plaintext.is_some_and(|Flag(flag)| flag);
         let tls_key = format!("{key}.tls");
         if list.is_empty() {
-            if !is_plaintext {
+            if !is_plaintext && !self.report.is_meant(&format!("{key}.plaintext")) {
                 self.report.missing(
                     tls_key,
                     "this listener has no certificate, so webhooks would arrive unencrypted",

@@ -207,7 +207,7 @@ impl Resolver<'_> {
             (None, None) => false,
         };
         let has_keys = !lists.iter().all(OneOrMany::is_empty);
-        if !has_keys && !may_fetch {
+        if !has_keys && !may_fetch && !self.report.is_meant(&format!("{key}.public_keys")) {
             let fix = "write `secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]`";
             self.report.missing(
                 format!("{key}.secrets"),
@@ -248,10 +248,17 @@ impl Resolver<'_> {
         let digests = lists.secrets.iter().chain(&lists.public_keys);
         let digests = digests.map(|key| Sha256::digest(key.secret.expose()).into()).collect();
         self.remark_on_secrets(&provider, &lists.secrets, &places);
-        let place = |index: Option<usize>| index.and_then(|index| places.get(index)).map_or(key, String::as_str);
+        let custom_key = format!("{key}.custom");
+        let of_scheme = if written.custom.is_some() { &custom_key } else { key };
+        let place = |index: Option<usize>| index.and_then(|index| places.get(index)).map_or(of_scheme, String::as_str);
         let Ok(credentials) = credentials else {
             return None;
         };
+        if self.report.has_fault_within(&custom_key) {
+            // The rest of the description is not what the operator meant, so what it lacks is no fault.
+            self.check_provider(key, &provider);
+            return None;
+        }
         match Verifier::for_route(
             &provider,
             written.custom.take(),

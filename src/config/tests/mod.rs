@@ -10,6 +10,7 @@ mod restart_needed;
 mod secrets;
 mod service_credentials;
 mod settings;
+mod slips;
 mod upstream_faults;
 mod warnings;
 

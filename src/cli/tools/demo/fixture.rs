@@ -1,21 +1,17 @@
 //! The files of the demonstration: a self-signed certificate, two secrets and a configuration, in a temporary directory
 //! that is removed at the end.
 
+use crate::cli::tools::files::{PrivateDirectory, preferred_address, random_hex};
 use crate::config::Sources;
 use crate::scheme::{NamedSecret, Verifier};
 use crate::secret::Secret;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
-use std::fs::{DirBuilder, OpenOptions, remove_dir_all};
-use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 /// The temporary directory and its files. Dropping the value removes them.
 #[derive(Debug)]
 pub(super) struct Fixture {
-    directory: PathBuf,
+    directory: PrivateDirectory,
     /// The address of an application that is stopped: nothing listens there yet.
     stopped_application: SocketAddr,
     /// Signs with the provider's secrets (keys [`CURRENT`] and [`PREVIOUS`]) and with an unknown one ([`UNKNOWN`]).
@@ -45,9 +41,7 @@ impl Fixture {
     /// # Errors
     /// A sentence that names the file or the step that failed.
     pub(super) fn create(application: SocketAddr, now_unix: u64) -> Result<Self, String> {
-        let directory = std::env::temp_dir().join(format!("hookgate-demo-{}", random_hex::<8>()?));
-        let write_error = |error: io::Error| format!("cannot write into {}: {error}", directory.display());
-        DirBuilder::new().mode(0o700).create(&directory).map_err(write_error)?;
+        let directory = PrivateDirectory::create("demo")?;
         let mut secrets = Vec::new();
         for name in KEYS {
             let secret = format!("pdl_ntfset_{}_{}", random_hex::<13>()?, random_hex::<16>()?);
@@ -58,27 +52,20 @@ impl Fixture {
         }
         let known: Vec<_> = secrets.iter().take(UNKNOWN).cloned().collect();
         let signer = Verifier::new("paddle", None, secrets, None).map_err(|faults| faults.join("\n"))?;
-        // From here on, every error path drops the fixture and thereby removes the directory.
         let unused = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let fixture = Self {
-            directory: directory.clone(),
+            directory,
             stopped_application: unused.map_err(|error| format!("there is no free port: {error}"))?,
             signer,
         };
         for NamedSecret { name, secret } in &known {
-            write(&fixture.file(name), secret.expose()).map_err(write_error)?;
+            fixture.directory.write(name, secret.expose())?;
         }
-        write(&fixture.console_token(), random_hex::<16>()?.as_bytes()).map_err(write_error)?;
-        let (certificate, key) =
-            certificate(now_unix).map_err(|error| format!("cannot make a certificate: {error}"))?;
-        write(&fixture.certificate(), certificate.as_bytes()).map_err(write_error)?;
-        write(&fixture.file("tls.key"), key.as_bytes()).map_err(write_error)?;
-        write(&fixture.file("inbox.key"), random_hex::<32>()?.as_bytes()).map_err(write_error)?;
-        write(
-            &fixture.file("gateway.toml"),
-            fixture.configuration(application).as_bytes(),
-        )
-        .map_err(write_error)?;
+        fixture.directory.write("console-token", random_hex::<16>()?.as_bytes())?;
+        fixture.directory.write_certificate(now_unix)?;
+        fixture.directory.write("inbox.key", random_hex::<32>()?.as_bytes())?;
+        let configuration = fixture.configuration(application);
+        fixture.directory.write("gateway.toml", configuration.as_bytes())?;
         Ok(fixture)
     }
 
@@ -113,7 +100,7 @@ impl Fixture {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+        self.directory.file(name)
     }
 
     fn configuration(&self, application: SocketAddr) -> String {
@@ -180,53 +167,6 @@ upstream = "http://{stopped}"
     }
 }
 
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        // An error is ignored: what remains is in the system's directory for temporary files.
-        let _ = remove_dir_all(&self.directory);
-    }
-}
-
-/// The given port on loopback if it is free, otherwise port 0, for which the kernel chooses a free one.
-fn preferred_address(port: u16) -> SocketAddr {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    match TcpListener::bind(address) {
-        Ok(_) => address,
-        Err(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-    }
-}
-
-/// A P-256 certificate for `localhost` that is valid for 24 hours, and its private key, both in PEM.
-fn certificate(now_unix: u64) -> Result<(String, String), rcgen::Error> {
-    let mut parameters = CertificateParams::new(["localhost", "127.0.0.1", "::1"].map(String::from))?;
-    parameters.distinguished_name = DistinguishedName::new();
-    parameters.distinguished_name.push(DnType::CommonName, "hookgate demo");
-    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(now_unix);
-    parameters.not_before = now - HOUR;
-    parameters.not_after = now + 24 * HOUR;
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    Ok((parameters.self_signed(&key)?.pem(), key.serialize_pem()))
-}
-
-/// Creates a file that only its owner can read (mode 0600).
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?
-        .write_all(content)
-}
-
-/// `BYTES` random bytes as lower-case hexadecimal digits.
-fn random_hex<const BYTES: usize>() -> Result<String, String> {
-    let mut bytes = [0; BYTES];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| "the system's random number generator failed")?;
-    Ok(hex::encode(bytes))
-}
-
-const HOUR: Duration = Duration::from_secs(3600);
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
@@ -250,7 +190,7 @@ mod tests {
             config.routes.first().unwrap().verifier.key_names(),
             ["current", "previous"]
         );
-        let directory = fixture.directory.clone();
+        let directory = fixture.directory.path().to_path_buf();
         let files: Vec<_> = std::fs::read_dir(&directory)
             .unwrap()
             .map(|entry| entry.unwrap().path())
