@@ -9,7 +9,7 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`tools`] | init, dev, demo, send, sign: for developers, in builds with the feature `tools` |
+//! | [`tools`] | init, dev, schema, demo, send, sign: for developers, in builds with the feature `tools` |
 //! | [`verify`] | checks a captured request offline and reports why it is not genuine |
 //! | [`providers`] | lists the presets and their facts |
 //! | [`tail`] | follows the requests of a running gateway |
@@ -95,6 +95,9 @@ enum Command {
     /// Run the gateway for development, without a file: one route, a self-signed certificate, a log for people
     #[cfg(feature = "tools")]
     Dev(tools::dev::DevArguments),
+    /// Print the JSON Schema of the configuration file, for editors
+    #[cfg(feature = "tools")]
+    Schema,
     /// Demonstrate that hookgate works: self-signed TLS, a sample application, valid and invalid requests
     #[cfg(feature = "tools")]
     Demo(tools::demo::DemoArguments),
@@ -180,6 +183,8 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
         Command::Init(arguments) => tools::init::run(&arguments),
         #[cfg(feature = "tools")]
         Command::Dev(arguments) => tools::dev::run(&arguments, &sources.environment),
+        #[cfg(feature = "tools")]
+        Command::Schema => tools::schema::run(),
         #[cfg(feature = "tools")]
         Command::Demo(arguments) => tools::demo::run(&arguments, &sources.environment),
         #[cfg(feature = "tools")]

@@ -49,10 +49,7 @@ fn record(key: &str, kind: Kind, report: &mut Report) {
             });
             let (problem, fix) = match (explanation(key, &name, known), closest) {
                 (Some(explanation), _) => (explanation, String::new()),
-                (None, Some(meant)) => (
-                    format!("unknown key `{name}`, did you mean `{meant}`?"),
-                    String::new(),
-                ),
+                (None, Some(meant)) => (format!("unknown key `{name}`, did you mean `{meant}`?"), String::new()),
                 (None, None) => (format!("unknown key `{name}`"), known_here()),
             };
             report.unknown(key, meant, problem, fix);

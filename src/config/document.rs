@@ -176,7 +176,8 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> (String, String) {
             String::from("remove one of them; several routes are written as `[[route]]`"),
         );
     }
-    let (problem, fix) = other_syntax_error(message);
+    let has_backslash = value.is_some_and(|value| value.contains('\\'));
+    let (problem, fix) = other_syntax_error(if has_backslash { "escape" } else { message });
     (problem.to_owned(), fix.to_owned())
 }
 
@@ -198,11 +199,7 @@ fn other_syntax_error(message: &str) -> (&'static str, &'static str) {
             "a bracket is not closed",
             "write `]` or `}` where the list or the table ends",
         ),
-        (
-            "extra comma",
-            "there is a comma too many",
-            "remove it",
-        ),
+        ("extra comma", "there is a comma too many", "remove it"),
         (
             "missing comma",
             "a comma is missing between two items",

@@ -16,6 +16,7 @@ use std::fmt;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) workers: Option<Count>,
@@ -36,6 +37,7 @@ pub(super) struct File {
 
 /// `[listen]` or `[[listen]]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Listen {
     pub(super) name: Option<String>,
@@ -52,6 +54,7 @@ pub(super) struct Listen {
 
 /// A certificate chain and its key.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Certificate {
     pub(super) certificate: Option<String>,
@@ -60,6 +63,7 @@ pub(super) struct Certificate {
 
 /// `client_auth` of a listener.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ClientAuth {
     pub(super) ca: Option<String>,
@@ -77,6 +81,7 @@ pub(super) enum ClientAuthMode {
 
 /// `[admin]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Admin {
     pub(super) address: Option<String>,
@@ -86,6 +91,7 @@ pub(super) struct Admin {
 
 /// `[limits]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
     pub(super) connections: Option<Count>,
@@ -103,6 +109,7 @@ pub(super) struct Limits {
 
 /// `[drain]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Drain {
     pub(super) delay: Option<DurationValue>,
@@ -111,6 +118,7 @@ pub(super) struct Drain {
 
 /// `[replay]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ReplayStore {
     pub(super) capacity: Option<Count>,
@@ -127,6 +135,7 @@ pub(super) struct ReplayStore {
 
 /// `[log]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
     pub(super) format: Option<Keyword<LogFormat>>,
@@ -136,6 +145,7 @@ pub(super) struct Log {
 
 /// `[[route]]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Route {
     pub(super) name: Option<String>,
@@ -180,6 +190,7 @@ pub(super) struct Route {
 
 /// `replay` of a route.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Replay {
     pub(super) enabled: Option<Flag>,
@@ -189,6 +200,7 @@ pub(super) struct Replay {
 
 /// `dedupe` of a route. The table enables deduplication, even if it is empty.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Dedupe {
     pub(super) header: Option<String>,
@@ -214,6 +226,7 @@ pub(super) enum UpstreamReference {
 
 /// `[upstreams.NAME]`, or `upstream` of a route as a table.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Upstream {
     pub(super) url: OneOrMany<ServerEntry>,
@@ -240,6 +253,7 @@ pub(super) struct ServerEntry(pub(super) ServerTable);
 
 /// A [`ServerEntry`] as a table.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServerTable {
     pub(super) url: Option<String>,
@@ -251,6 +265,7 @@ pub(super) struct ServerTable {
 
 /// `ejection` of an upstream.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Ejection {
     pub(super) failures: Option<Count>,
@@ -261,6 +276,7 @@ pub(super) struct Ejection {
 
 /// `health_check` of an upstream.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HealthCheck {
     pub(super) path: Option<String>,

@@ -10,6 +10,7 @@ use std::fmt;
 
 /// `[inbox]`. The table turns the inbox on.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Inbox {
     pub(super) store: Option<String>,
@@ -26,6 +27,7 @@ pub(super) struct Inbox {
 
 /// `dead` of `[inbox]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DeadLetters {
     pub(super) keep: Option<DurationValue>,
@@ -33,6 +35,7 @@ pub(super) struct DeadLetters {
 
 /// `probe` of `[inbox]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Probe {
     pub(super) backoff: Option<DurationValue>,
@@ -41,6 +44,7 @@ pub(super) struct Probe {
 
 /// `retry` of a route.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Retry {
     pub(super) max_age: Option<DurationValue>,

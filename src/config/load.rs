@@ -10,6 +10,7 @@ use super::service_credential;
 use crate::settings::Config;
 use crate::time::clock;
 use figment::value::Dict;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// A valid configuration with what `check` and the reload need.
@@ -23,7 +24,16 @@ pub struct Loaded {
     /// them and reloads when one changes.
     pub files: Vec<PathBuf>,
     /// The merged values of the file, the variables and the options.
-    pub(super) written: Dict,
+    pub(super) written: WrittenValues,
+}
+
+/// Values as they were written. A literal header value may be a token, so none is shown.
+pub(super) struct WrittenValues(Dict);
+
+impl fmt::Debug for WrittenValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
 }
 
 impl Loaded {
@@ -32,7 +42,7 @@ impl Loaded {
     /// # Errors
     /// A value has no form in TOML.
     pub fn printed(&self) -> Result<String, toml::ser::Error> {
-        printed(&self.config, self.written.clone()).and_then(|tree| toml::to_string_pretty(&tree))
+        printed(&self.config, self.written.0.clone()).and_then(|tree| toml::to_string_pretty(&tree))
     }
 }
 
@@ -81,7 +91,7 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         config,
         notes: report.notes,
         files,
-        written: tree,
+        written: WrittenValues(tree),
     })
 }
 

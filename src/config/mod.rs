@@ -13,6 +13,8 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`schema`] | the JSON Schema of the file, in builds with the feature `tools` |
+//! | [`schema_types`] | the schema of single values |
 //! | [`load`] | the steps, and the line of each fault |
 //! | [`printed`] | the settings as a file again |
 //! | [`resolve`] | from the keys of the file to the settings |
@@ -45,6 +47,10 @@ mod load;
 mod operator_keys;
 mod printed;
 mod resolve;
+#[cfg(feature = "tools")]
+mod schema;
+#[cfg(feature = "tools")]
+mod schema_types;
 mod secret_reference;
 mod service_credential;
 mod value;
@@ -53,6 +59,8 @@ pub use credential::{SecretError, SecretFiles, read_secret};
 pub use fault::{Fault, Faults};
 pub use layers::{RESERVED_VARIABLES, Sources, is_key_variable};
 pub use load::{Loaded, inspect, load};
+#[cfg(feature = "tools")]
+pub use schema::schema;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 /// `[api]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Api {
     pub(super) socket: Option<String>,
@@ -14,6 +15,7 @@ pub(super) struct Api {
 
 /// `[capture]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Capture {
     pub(super) count: Option<Count>,

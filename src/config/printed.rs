@@ -13,10 +13,12 @@ use toml::{Table, Value};
 pub(super) fn printed(config: &Config, written: Dict) -> Result<Table, toml::ser::Error> {
     let mut tree = Table::try_from(config)?;
     let written = Table::try_from(Written::from(written))?;
-    tree.values_mut().for_each(remove_redacted);
+    tree.iter_mut().for_each(|(_, value)| remove_redacted(value));
     if let (Some(store), Some(own)) = (table(&mut tree, "replay"), written.get("replay")) {
         for key in ["user", "password"] {
-            copy(store, own, key);
+            if own.get(key).is_some_and(Value::is_table) {
+                copy(store, own, key);
+            }
         }
     }
     let routes = tree.get_mut("route").and_then(Value::as_array_mut);
@@ -32,7 +34,7 @@ pub(super) fn printed(config: &Config, written: Dict) -> Result<Table, toml::ser
             None => Some(upstream),
         });
         if let (Some(shown), Some(own)) = (table(route, "upstream"), upstream) {
-            copy(shown, own, "headers");
+            copy_sources(shown, own, "headers");
         }
     }
     Ok(tree)
@@ -60,6 +62,18 @@ fn item<'t>(tree: &'t Table, key: &str, index: usize) -> Option<&'t Value> {
     match list.as_array() {
         Some(items) => items.get(index),
         None => Some(list),
+    }
+}
+
+/// Copies the sources of header values. A literal value stays redacted, because it may be a token.
+fn copy_sources(into: &mut Table, from: &Value, key: &str) {
+    let Some(shown) = table(into, key) else {
+        return;
+    };
+    let own = from.get(key).and_then(Value::as_table);
+    for (name, value) in own.into_iter().flatten().filter(|(_, value)| value.is_table()) {
+        // The settings have names in lower case.
+        shown.insert(name.to_ascii_lowercase(), value.clone());
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) struct SecretReference(pub(super) SecretTable);
 
 /// A [`SecretReference`] as a table.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SecretTable {
     pub(super) name: Option<String>,

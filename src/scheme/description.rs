@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 /// A description of a scheme. Every preset is one, and so is `[route.custom]`.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SchemeDescription {
     /// The location of the signatures. Required, unless there is `form_digest`.
@@ -58,6 +59,7 @@ pub struct SchemeDescription {
 
 /// One text, or a list of texts.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
 pub enum Texts {
     /// One text.
@@ -86,6 +88,7 @@ impl SchemeDescription {
 
 /// The location of signatures. Exactly one of `header`, `query`, `pointer` and `form`.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SignatureDescription {
     /// A header name, or a list of names of which one at least is there.
@@ -108,6 +111,7 @@ pub struct SignatureDescription {
 
 /// The location of the signed time. Exactly one of `header`, `field`, `position`, `query`, `pointer`, `form` and `claim`.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TimestampDescription {
     /// A header.
@@ -130,6 +134,7 @@ pub struct TimestampDescription {
 
 /// The location of a text value. Exactly one of the four.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LocationDescription {
     /// A header.
@@ -144,6 +149,7 @@ pub struct LocationDescription {
 
 /// How a key is written, and its prefix.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct KeyFormat {
     /// `verbatim` (default), `base64`, `hex`, or `pem`. Public keys are SPKI in PEM or base64, or the raw bytes.
@@ -154,6 +160,7 @@ pub struct KeyFormat {
 
 /// A second algorithm for some of the keys.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AlternativeKeys {
     /// The prefixes of the keys that use this algorithm. They are removed before decoding.
@@ -166,6 +173,7 @@ pub struct AlternativeKeys {
 
 /// A plain digest over form values and the secret.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct FormDigestDescription {
     /// The form field with the digest; `msg_id` by default.
@@ -230,6 +238,7 @@ pub struct CertificateDescription {
 
 /// Which form values a digest covers, in which order.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum DigestFields {
     /// All fields, in this order.
@@ -240,6 +249,7 @@ pub enum DigestFields {
 
 /// Order of form values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum FieldOrder {
     /// As in the body.
@@ -250,6 +260,7 @@ pub enum FieldOrder {
 
 /// The position of the secret among the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SecretPosition {
     /// Before the first value.
@@ -260,6 +271,7 @@ pub enum SecretPosition {
 
 /// How a signature is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 pub enum Algorithm {
     /// HMAC with SHA-1.
     #[serde(rename = "hmac-sha1")]
@@ -319,6 +331,7 @@ impl Algorithm {
 
 /// How a signature is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SignatureEncoding {
     /// Lower-case hex.
@@ -334,6 +347,7 @@ pub enum SignatureEncoding {
 
 /// How a key is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum KeyEncoding {
     /// The bytes of the text.
@@ -348,6 +362,7 @@ pub enum KeyEncoding {
 
 /// How a time is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 pub enum TimeUnit {
     /// Unix seconds.
     #[serde(rename = "s")]

@@ -54,12 +54,13 @@ pub(in crate::cli) fn run(arguments: &DevArguments, environment: &Environment) -
     let files = PrivateDirectory::create("dev").map_err(Failure::Failed)?;
     files.write_certificate(clock::unix_now()).map_err(Failure::Failed)?;
     let key = Key::new(arguments, &files)?;
-    let listen = match arguments.listen {
-        Some(address) => address,
-        None => free(preferred_address(8443)).map_err(Failure::Failed)?,
-    };
+    let listen = arguments.listen.unwrap_or_else(|| preferred_address(8443));
+    let listen = free(listen).map_err(Failure::Failed)?;
     let scheme = if arguments.plaintext { "http" } else { "https" };
-    let path = arguments.path.clone().unwrap_or_else(|| format!("/webhooks/{provider}"));
+    let path = arguments
+        .path
+        .clone()
+        .unwrap_or_else(|| format!("/webhooks/{provider}"));
     let url = format!("{scheme}://{}:{}{path}", host(listen), listen.port());
     let text = configuration(arguments, &application, &files, &key, listen, &path, &url);
     files.write("gateway.toml", text.as_bytes()).map_err(Failure::Failed)?;
@@ -105,7 +106,9 @@ impl Key {
     fn source(&self) -> String {
         match self {
             Self::Variable(name) => format!("{{ env = {} }}", quoted(name)),
-            Self::File(path) | Self::Made(path) => format!("{{ file = {}, name = \"dev\" }}", quoted(&path.to_string_lossy())),
+            Self::File(path) | Self::Made(path) => {
+                format!("{{ file = {}, name = \"dev\" }}", quoted(&path.to_string_lossy()))
+            }
         }
     }
 
@@ -123,7 +126,9 @@ fn made_secret(provider: &str) -> Result<String, String> {
     if provider == "paddle" {
         return Ok(format!("pdl_ntfset_{}_{}", random_hex::<13>()?, random_hex::<16>()?));
     }
-    let format = presets::description(provider).and_then(|row| row.key).unwrap_or_default();
+    let format = presets::description(provider)
+        .and_then(|row| row.key)
+        .unwrap_or_default();
     let prefixes = format.prefix.as_ref().map_or(&[][..], |prefix| prefix.as_slice());
     let shortest = prefixes.iter().min_by_key(|prefix| prefix.len());
     let secret = match format.encoding {
@@ -167,17 +172,24 @@ fn configuration(
     let tls = if arguments.plaintext {
         String::from("plaintext = true\ntrusted_proxies = [\"127.0.0.1\", \"::1\"]")
     } else {
-        format!("tls = {{ certificate = {}, key = {} }}", file("tls.crt"), file("tls.key"))
+        format!(
+            "tls = {{ certificate = {}, key = {} }}",
+            file("tls.crt"),
+            file("tls.key")
+        )
     };
     let public_url = if presets::signs_url(provider) {
-        format!("public_url = {}\n", quoted(arguments.public_url.as_deref().unwrap_or(url)))
+        format!(
+            "public_url = {}\n",
+            quoted(arguments.public_url.as_deref().unwrap_or(url))
+        )
     } else {
         String::new()
     };
     let list = sample_route::key_list(provider);
     let challenge = sample_route::challenge_line(provider).unwrap_or_default();
     format!(
-        "[listen]\nname = \"dev\"\naddress = \"{listen}\"\n{tls}\n[admin]\naddress = \"{}\"\n[drain]\ngrace = \"2s\"\n\
+        "[listen]\nname = \"dev\"\naddress = \"{listen}\"\n{tls}\n[admin]\naddress = \"{}\"\n[drain]\ngrace = \"2s\"\n[limits]\nconnections = 256\n\
          [log]\nformat = \"human\"\nfilter = \"warn,hookgate=info\"\n[[route]]\nname = {}\npath = {}\nprovider = {}\n{list} = [{}]\n\
          {public_url}{challenge}upstream = {}\n",
         preferred_address(9464),
@@ -209,7 +221,11 @@ fn introduction(
         ),
         Key::Variable(_) | Key::File(_) => String::new(),
     };
-    let public = if presets::signs_url(provider) { format!(" --public-url {url}") } else { String::new() };
+    let public = if presets::signs_url(provider) {
+        format!(" --public-url {url}")
+    } else {
+        String::new()
+    };
     let test = if ["mailgun", "adyen"].contains(&provider.as_str()) || presets::takes_public_keys(provider) {
         String::from("Send a test event from the provider's dashboard.\n")
     } else {

@@ -37,9 +37,9 @@ pub(in crate::cli) struct InitArguments {
     certificate: String,
     /// Private key of the certificate in PEM
     #[arg(long, value_name = "FILE", default_value = "/etc/hookgate/tls/tls.key")]
-    key: String,
+    certificate_key: String,
     /// Without TLS, behind a proxy on this machine that terminates it
-    #[arg(long, conflicts_with_all = ["certificate", "key"])]
+    #[arg(long, conflicts_with_all = ["certificate", "certificate_key"])]
     plaintext: bool,
     /// File to write, or - for standard output
     #[arg(long, short, value_name = "FILE", default_value = "gateway.toml")]
@@ -51,13 +51,29 @@ pub(in crate::cli) struct InitArguments {
 
 /// Writes the file and prints the next steps.
 pub(in crate::cli) fn run(arguments: &InitArguments) -> CommandResult {
-    let provider = answer(arguments.provider.as_deref(), "--provider", "Provider (`hookgate providers` lists them)", "")?;
+    let provider = answer(
+        arguments.provider.as_deref(),
+        "--provider",
+        "Provider (`hookgate providers` lists them)",
+        "",
+    )?;
     sample_route::check_provider(&provider).map_err(Failure::Usage)?;
-    let to = answer(arguments.to.as_deref(), "--to", "URL of the application", "localhost:3000")?;
+    let to = answer(
+        arguments.to.as_deref(),
+        "--to",
+        "URL of the application",
+        "localhost:3000",
+    )?;
     let plan = Plan {
         application: Application::parse(&to).map_err(Failure::Usage)?,
-        variable: arguments.secret_env.clone().unwrap_or_else(|| sample_route::variable(&provider)),
-        path: arguments.path.clone().unwrap_or_else(|| format!("/webhooks/{provider}")),
+        variable: arguments
+            .secret_env
+            .clone()
+            .unwrap_or_else(|| sample_route::variable(&provider)),
+        path: arguments
+            .path
+            .clone()
+            .unwrap_or_else(|| format!("/webhooks/{provider}")),
         provider,
         arguments,
     };
@@ -81,7 +97,11 @@ fn answer(given: Option<&str>, option: &str, question: &str, default: &str) -> R
             "{option} is missing; write it like `hookgate init --provider stripe --to localhost:3000`"
         )));
     }
-    let shown = if default.is_empty() { String::new() } else { format!(" [{default}]") };
+    let shown = if default.is_empty() {
+        String::new()
+    } else {
+        format!(" [{default}]")
+    };
     let mut line = String::new();
     // The question goes to standard error, so that the output can be redirected.
     let asked = write!(io::stderr(), "{question}{shown}: ").and_then(|()| io::stdin().lock().read_line(&mut line));
@@ -114,7 +134,13 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn configuration(&self) -> String {
-        let Self { provider, application, variable, path, arguments } = self;
+        let Self {
+            provider,
+            application,
+            variable,
+            path,
+            arguments,
+        } = self;
         let mut text = format!(
             "# Webhooks of {provider} for {}. `hookgate check` checks this file, `hookgate serve` runs it.\n\
              # docs/configuration.md explains every key.\n\n\
@@ -128,7 +154,7 @@ impl Plan<'_> {
                  trusted_proxies = [\"127.0.0.1\", \"::1\"]\n",
             )
         } else {
-            let (certificate, key) = (quoted(&arguments.certificate), quoted(&arguments.key));
+            let (certificate, key) = (quoted(&arguments.certificate), quoted(&arguments.certificate_key));
             format!(
                 "# The certificate that the provider sees: the full chain, the leaf first, and its key, in PEM.\n\
                  tls = {{ certificate = {certificate}, key = {key} }}\n"
@@ -145,8 +171,13 @@ impl Plan<'_> {
         }
         let _ = writeln!(text, "provider = {}", quoted(provider));
         let list = sample_route::key_list(provider);
-        let place = secret_place(provider).map_or_else(String::new, |place| format!(" The provider shows it at: {place}."));
-        let what = if list == "secrets" { "The signing secret" } else { "The provider's public key" };
+        let place =
+            secret_place(provider).map_or_else(String::new, |place| format!(" The provider shows it at: {place}."));
+        let what = if list == "secrets" {
+            "The signing secret"
+        } else {
+            "The provider's public key"
+        };
         let _ = writeln!(
             text,
             "# {what} is read from this variable (or from a file: {{ file = \"/path\" }}).{place}\n{list} = [{{ env = {} }}]",
@@ -156,7 +187,10 @@ impl Plan<'_> {
             let _ = writeln!(
                 text,
                 "# The provider signs the URL that it was given. Write exactly that one.\npublic_url = {}",
-                quoted(&format!("https://{}{path}", arguments.host.as_deref().unwrap_or("hooks.example.com")))
+                quoted(&format!(
+                    "https://{}{path}",
+                    arguments.host.as_deref().unwrap_or("hooks.example.com")
+                ))
             );
         }
         text.push_str(sample_route::challenge_line(provider).unwrap_or_default());

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`dev`] | runs the gateway for development, without a file |
 //! | [`init`] | writes a configuration file |
+//! | [`schema`] | prints the JSON Schema of the configuration file |
 //! | [`demo`] | demonstrates that hookgate works, with a sample application |
 //! | [`send`] | signs a body and delivers it to a URL |
 //! | [`sign`] | prints the headers that a provider would send |
@@ -21,6 +22,7 @@ pub(super) mod dev;
 mod files;
 pub(super) mod init;
 mod sample_route;
+pub(super) mod schema;
 pub(super) mod send;
 pub(super) mod sign;
 mod signing;

@@ -21,7 +21,11 @@ pub(super) fn check_provider(name: &str) -> Result<(), String> {
 
 /// The key of the route that lists the provider's keys.
 pub(super) fn key_list(provider: &str) -> &'static str {
-    if presets::takes_public_keys(provider) { "public_keys" } else { "secrets" }
+    if presets::takes_public_keys(provider) {
+        "public_keys"
+    } else {
+        "secrets"
+    }
 }
 
 /// The variable that usually has the provider's secret or public key.
@@ -65,7 +69,10 @@ impl Application {
         let faulty = || format!("`{text}` is not the URL of an application: write it like localhost:3000");
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.starts_with('/') {
-                Ok(Self { server: text.to_owned(), path: None })
+                Ok(Self {
+                    server: text.to_owned(),
+                    path: None,
+                })
             } else {
                 Err(faulty())
             };
@@ -77,13 +84,19 @@ impl Application {
             None => (rest, ""),
         };
         let is_port = !authority.is_empty() && authority.bytes().all(|byte| byte.is_ascii_digit());
-        let authority = if is_port { format!("127.0.0.1:{authority}") } else { authority.to_owned() };
+        let authority = if is_port {
+            format!("127.0.0.1:{authority}")
+        } else {
+            authority.to_owned()
+        };
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte);
         if !["http", "https"].contains(&scheme) || authority.is_empty() || !authority.bytes().all(is_plain) {
             return Err(faulty());
         }
         if path.contains(['?', '#', '"', '\\', ' ']) {
-            return Err(format!("`{text}` has more than a path: leave out everything from `?` or `#` on"));
+            return Err(format!(
+                "`{text}` has more than a path: leave out everything from `?` or `#` on"
+            ));
         }
         Ok(Self {
             server: format!("{scheme}://{authority}"),
@@ -118,12 +131,22 @@ mod tests {
             ("localhost:3000", "\"http://localhost:3000\""),
             ("http://localhost:3000/", "\"http://localhost:3000\""),
             ("https://app.internal", "\"https://app.internal\""),
-            ("http://[::1]:3000/api/x", "{ url = \"http://[::1]:3000\", path = \"/api/x\" }"),
+            (
+                "http://[::1]:3000/api/x",
+                "{ url = \"http://[::1]:3000\", path = \"/api/x\" }",
+            ),
             ("unix:/run/app.sock", "\"unix:/run/app.sock\""),
         ] {
             assert_eq!(Application::parse(text).unwrap().upstream(), upstream, "{text}");
         }
-        for text in ["", "ftp://localhost", "unix:app.sock", "http://a b", "http://user@host", "localhost:3000/?a=b"] {
+        for text in [
+            "",
+            "ftp://localhost",
+            "unix:app.sock",
+            "http://a b",
+            "http://user@host",
+            "localhost:3000/?a=b",
+        ] {
             assert!(Application::parse(text).is_err(), "{text}");
         }
     }

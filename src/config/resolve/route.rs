@@ -249,8 +249,13 @@ impl Resolver<'_> {
         let digests = digests.map(|key| Sha256::digest(key.secret.expose()).into()).collect();
         self.remark_on_secrets(&provider, &lists.secrets, &places);
         let custom_key = format!("{key}.custom");
-        let of_scheme = if written.custom.is_some() { &custom_key } else { key };
-        let place = |index: Option<usize>| index.and_then(|index| places.get(index)).map_or(of_scheme, String::as_str);
+        let is_described = written.custom.is_some() && provider == "custom";
+        let of_scheme = if is_described { &custom_key } else { key };
+        let place = |index: Option<usize>| {
+            index
+                .and_then(|index| places.get(index))
+                .map_or(of_scheme, String::as_str)
+        };
         let Ok(credentials) = credentials else {
             return None;
         };

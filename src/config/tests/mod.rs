@@ -7,6 +7,8 @@ mod inbox;
 mod layers;
 mod mistakes;
 mod restart_needed;
+#[cfg(feature = "tools")]
+mod schema;
 mod secrets;
 mod service_credentials;
 mod settings;

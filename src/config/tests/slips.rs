@@ -44,7 +44,11 @@ fn a_misspelt_key_is_not_reported_as_missing_too() {
     ] {
         let text = FILE.replacen(right, slip, 1);
         // `[route.custom]` belongs to the route.
-        let text = if slip == "[[routes]]" { text.replace("[route.custom]", "[routes.custom]") } else { text };
+        let text = if slip == "[[routes]]" {
+            text.replace("[route.custom]", "[routes.custom]")
+        } else {
+            text
+        };
         let fault = only(&Fixture::new(&text));
         assert_eq!(fault.key, key, "{slip}: {fault}");
     }
@@ -52,7 +56,10 @@ fn a_misspelt_key_is_not_reported_as_missing_too() {
 
 #[test]
 fn a_key_in_the_other_list_too_is_one_fault() {
-    let text = FILE.replace("secrets =", "public_keys = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]\nsecrets =");
+    let text = FILE.replace(
+        "secrets =",
+        "public_keys = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]\nsecrets =",
+    );
     let fault = only(&Fixture::new(&text));
     assert_eq!(fault.key, "route[0].public_keys[0]", "{fault}");
 }
@@ -61,7 +68,11 @@ fn a_key_in_the_other_list_too_is_one_fault() {
 #[test]
 fn the_place_and_the_notation_are_named() {
     let fault = only(&Fixture::new(&FILE.replace("{secret}", "")));
-    assert_eq!((fault.key.as_str(), fault.line), ("route[0].custom", Some(13)), "{fault}");
+    assert_eq!(
+        (fault.key.as_str(), fault.line),
+        ("route[0].custom", Some(13)),
+        "{fault}"
+    );
     for (text, words) in [
         ("listen {\n  address 127.0.0.1:80\n}\n", "notation of nginx"),
         ("<listen/>\n", "XML"),
@@ -71,6 +82,9 @@ fn the_place_and_the_notation_are_named() {
         ("a = 1 b = 2\n", "a line of its own"),
     ] {
         let fault = only(&Fixture::new(text)).to_string();
-        assert!(fault.contains(words) && !fault.contains("expected"), "{text:?}: {fault}");
+        assert!(
+            fault.contains(words) && !fault.contains("expected"),
+            "{text:?}: {fault}"
+        );
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// An unsigned challenge. At most one of `body`, `query`, `header` and `pointer`; without one, the request has no body.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ChallengeDescription {
     /// The method: `GET` with `query`, `POST` with `body`, `header` or `pointer`, otherwise `HEAD` by default.
@@ -32,6 +33,7 @@ pub struct ChallengeDescription {
 
 /// What the answer to a challenge has. At most one of `json` and `header`; without one, the value is text.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AnswerDescription {
     /// The key of a JSON object that has the value.

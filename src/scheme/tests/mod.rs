@@ -8,6 +8,7 @@
 
 mod classic;
 mod custom;
+mod examples;
 mod facts;
 mod forms;
 mod keys;

@@ -4,4 +4,5 @@ mod compose;
 mod container;
 mod kubernetes;
 mod sidecar;
+mod schema;
 mod systemd;

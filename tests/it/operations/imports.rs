@@ -21,6 +21,7 @@ fn declared(text: &str) -> BTreeSet<String> {
     let lines = text.lines().map(|line| {
         let line = line
             .strip_prefix("pub(crate) ")
+            .or(line.strip_prefix("pub(super) "))
             .or(line.strip_prefix("pub "))
             .unwrap_or(line);
         line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';'))

@@ -1,0 +1,176 @@
+//! The first minutes of a new user: `init`, `dev`, and the help.
+
+use crate::support::gateway::binary;
+use crate::support::logs::Logs;
+use crate::support::upstream::Upstream;
+use crate::support::wait::eventually;
+use rustix::process::{Pid, Signal, kill_process};
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A text that is a secret for every scheme with shared secrets: it is hexadecimal, and Base64 too.
+const SECRET: &str = "8f14e45fceea167a5a36dedd4bea2543c9f0f895fb98ab9159f51fd0297e236d";
+
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = binary();
+    let Output { status, stdout, stderr } = command
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
+}
+
+/// The names of all presets.
+fn providers() -> Vec<(String, bool)> {
+    let (_, text) = run(&["providers", "--json"], &[]);
+    let rows: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let name = |row: &serde_json::Value| {
+        (
+            row["name"].as_str().unwrap().to_owned(),
+            row["needs_public_url"] == true,
+        )
+    };
+    rows.as_array().unwrap().iter().map(name).collect()
+}
+
+/// For every provider, the file that `init` writes is valid as soon as its variable has the provider's key.
+#[test]
+fn init_writes_a_valid_file_for_every_provider() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gateway.toml");
+    let file = file.to_str().unwrap();
+    let names = providers();
+    assert!(names.len() >= 30);
+    for name in names.iter().map(|(name, _)| name.as_str()).chain(["custom"]) {
+        let arguments = [
+            "init",
+            "--provider",
+            name,
+            "--to",
+            "localhost:3000",
+            "--plaintext",
+            "--force",
+            "-o",
+            file,
+        ];
+        let (code, text) = run(&[&arguments[..], &["--secret-env", "KEY"]].concat(), &[]);
+        assert_eq!(code, Some(0), "{name}: {text}");
+        assert!(text.contains("hookgate check --config"), "{text}");
+        let written = std::fs::read_to_string(file).unwrap();
+        let (code, text) = run(&["check", file], &[("KEY", SECRET), ("META_VERIFY_TOKEN", SECRET)]);
+        // The text is no public key of most schemes, which is the only fault then.
+        if written.contains("public_keys") && code != Some(0) {
+            assert!(
+                text.contains("has 1 fault") && text.contains("public_keys"),
+                "{name}: {text}"
+            );
+        } else {
+            assert_eq!(code, Some(0), "{name}: {text}\n{written}");
+            assert!(!text.contains("plaintext"), "{name}: {text}");
+        }
+    }
+}
+
+#[test]
+fn init_asks_for_what_is_missing_and_keeps_a_file_that_exists() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gateway.toml");
+    let at = file.to_str().unwrap();
+    let (code, text) = run(&["init", "-o", at], &[]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("--provider stripe --to localhost:3000"), "{text}");
+    std::fs::write(&file, "mine").unwrap();
+    let complete = ["init", "--provider", "stripe", "--to", "3000", "-o"];
+    let (code, text) = run(&[&complete[..], &[at]].concat(), &[]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("--force"), "{text}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+    let (code, text) = run(&[&complete[..], &["-"]].concat(), &[]);
+    assert_eq!(code, Some(0));
+    assert!(
+        text.contains("STRIPE_WEBHOOK_SECRET") && text.contains("http://127.0.0.1:3000"),
+        "{text}"
+    );
+    let (code, text) = run(&["init", "--provider", "strip", "--to", "3000", "-o", "-"], &[]);
+    assert_eq!(code, Some(2));
+    assert!(text.contains("no preset `strip`"), "{text}");
+}
+
+/// `dev` needs no file: it prints the command that sends a genuine event, and the command works as printed.
+#[test]
+fn dev_forwards_the_event_of_the_command_that_it_prints() {
+    for (provider, more) in [
+        ("github", &[][..]),
+        ("twilio", &[]),
+        ("svix", &["--plaintext"]),
+        ("adyen-platform", &[]),
+    ] {
+        let upstream = Upstream::ok();
+        let to = upstream.url();
+        let mut command = binary();
+        command.args(["dev", "--provider", provider, "--to", &to, "--listen", "127.0.0.1:0"]);
+        let mut child = command.args(more).spawn().unwrap();
+        let logs = Logs::default();
+        logs.follow(child.stdout.take().unwrap());
+        logs.follow(child.stderr.take().unwrap());
+        eventually("the log of the listener", || {
+            logs.text().contains("listening").then_some(())
+        });
+        let text = logs.text();
+        let printed = text
+            .lines()
+            .map(str::trim)
+            .find(|line| line.starts_with("hookgate send "));
+        let line = printed.unwrap_or_else(|| panic!("{provider}: {text}")).to_owned();
+        let program = binary();
+        let folder = Path::new(program.get_program()).parent().unwrap();
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        let sent = Command::new("sh")
+            .args(["-c", &line])
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        assert!(sent.status.success(), "{provider}: {line}\n{sent:?}\n{}", logs.text());
+        assert_eq!(upstream.requests().len(), 1, "{provider}");
+        let directory = line
+            .split(' ')
+            .find_map(|word| word.strip_suffix("/secret"))
+            .unwrap()
+            .to_owned();
+        assert!(Path::new(&directory).is_dir());
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{}", logs.text());
+        assert!(!Path::new(&directory).exists(), "{directory}");
+    }
+}
+
+#[test]
+fn dev_says_what_it_cannot_make() {
+    for (arguments, words) in [
+        (["dev", "--provider", "discord", "--to", "3000"], "--secret-file"),
+        (
+            ["dev", "--provider", "custom", "--to", "3000"],
+            "hookgate init --provider custom",
+        ),
+        (["dev", "--provider", "strip", "--to", "3000"], "hookgate providers"),
+        (["dev", "--provider", "stripe", "--to", "ftp://x"], "localhost:3000"),
+    ] {
+        let (code, text) = run(&arguments, &[]);
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn the_help_is_shown_without_a_command_and_for_each_command() {
+    for arguments in [&[][..], &["help"], &["--help"]] {
+        let (_, text) = run(arguments, &[]);
+        for command in ["serve", "check", "init", "dev", "schema", "demo", "send", "verify"] {
+            assert!(text.contains(&format!("  {command}")), "{arguments:?}: {text}");
+        }
+    }
+    let (code, text) = run(&["help", "init"], &[]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("--provider"), "{text}");
+}
