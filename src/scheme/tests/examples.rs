@@ -32,7 +32,11 @@ fn the_examples_of_custom_verify_the_requests_beside_them() {
             assert!(faults[0].contains("public key"), "{faults:?}");
             continue;
         };
-        let secret = if description.contains("basic") { format!("user:{KEY}") } else { KEY.to_owned() };
+        let secret = if description.contains("basic") {
+            format!("user:{KEY}")
+        } else {
+            KEY.to_owned()
+        };
         let verifier = Verifier::new("custom", Some(custom), keys(&[&secret]), None)
             .unwrap_or_else(|faults| panic!("{description}: {faults:?}"));
         let (head, body) = request.split_once("\n\n").unwrap();
@@ -40,15 +44,33 @@ fn the_examples_of_custom_verify_the_requests_beside_them() {
         let target = lines.next().unwrap().split(' ').nth(1).unwrap();
         let fields = lines.map(|line| line.split_once(": ").unwrap());
         let headers: Headers = fields
-            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
+            .map(|(name, value)| {
+                (
+                    name.parse::<HeaderName>().unwrap(),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
             .collect();
         let verdict = |target: &str, headers: &Headers, body: &str| {
-            let head = HeadRef { method: &Method::POST, target, headers };
+            let head = HeadRef {
+                method: &Method::POST,
+                target,
+                headers,
+            };
             verify(&verifier, &head, body.as_bytes(), NOW, Some(300)).map(drop)
         };
         assert_eq!(verdict(target, &headers, body), Ok(()), "{description}\n{request}");
-        let other = Verifier::new("custom", toml::from_str(description).ok(), keys(&["user:another secret that is long"]), None);
-        let head = HeadRef { method: &Method::POST, target, headers: &headers };
+        let other = Verifier::new(
+            "custom",
+            toml::from_str(description).ok(),
+            keys(&["user:another secret that is long"]),
+            None,
+        );
+        let head = HeadRef {
+            method: &Method::POST,
+            target,
+            headers: &headers,
+        };
         let refused = verify(&other.unwrap(), &head, body.as_bytes(), NOW, Some(300));
         assert_eq!(refused.map(drop), Err(Rejection::SignatureMismatch), "{description}");
     }
@@ -70,11 +92,28 @@ fn every_word_of_custom_is_shown() {
         // Of `{query:NAME}` the part before the name.
         let stem = name.split([':', '}']).next().unwrap().trim_end_matches('?');
         let is_known = [presets, &shown, elsewhere].iter().any(|text| {
-            text.lines().any(|line| !line.starts_with('|') && (line.contains(&format!("{name} = ")) || (stem.starts_with('{') && line.contains(stem))))
+            text.lines().any(|line| {
+                !line.starts_with('|')
+                    && (line.contains(&format!("{name} = ")) || (stem.starts_with('{') && line.contains(stem)))
+            })
         });
         assert!(is_known, "`{name}` is in no example");
     }
-    for word in ["position =", "query =", "hex-upper", "base64url", "http-date", "rfc3339", "basic", "token", "rsa-sha256", "rsa-pss-sha256", "hmac-sha512", "forms = true", "undivided = true"] {
+    for word in [
+        "position =",
+        "query =",
+        "hex-upper",
+        "base64url",
+        "http-date",
+        "rfc3339",
+        "basic",
+        "token",
+        "rsa-sha256",
+        "rsa-pss-sha256",
+        "hmac-sha512",
+        "forms = true",
+        "undivided = true",
+    ] {
         assert!(shown.contains(word), "{word}");
     }
 }

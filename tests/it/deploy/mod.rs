@@ -3,6 +3,6 @@
 mod compose;
 mod container;
 mod kubernetes;
-mod sidecar;
 mod schema;
+mod sidecar;
 mod systemd;

@@ -54,7 +54,10 @@ fn the_recipes_for_collectors_fit_real_lines() {
     let upstream = Upstream::ok();
     let gateway = Setup::new(&upstream.url()).start();
     assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).status, 200);
-    assert_eq!(gateway.exchange(&Webhook::new("{}").signature(None).bytes()).status, 401);
+    assert_eq!(
+        gateway.exchange(&Webhook::new("{}").signature(None).bytes()).status,
+        401
+    );
     gateway.wait_for_audit_lines("signature_missing", 1);
     let lines: Vec<String> = gateway.logs.objects().iter().map(ToString::to_string).collect();
     let mut judge = tool("venv/bin/python");
