@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 /// `[keys]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Keys {
     pub(super) directory: Option<String>,
@@ -18,6 +19,7 @@ pub(super) struct Keys {
 
 /// `keys` of a route.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RouteKeys {
     pub(super) url: Option<String>,

@@ -192,6 +192,7 @@ pub struct FormDigestDescription {
 
 /// A signature that is a token. Its header, its claims and its signature are one text.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct JwtDescription {
     /// Values that claims must have, by the claim's name: one text, or several of which one is enough.
@@ -208,6 +209,7 @@ pub struct JwtDescription {
 
 /// Where keys are published. Exactly one of the three.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct KeysDescription {
     /// The URL of a JSON Web Key Set (RFC 7517). Empty: every route states its own.
@@ -220,6 +222,7 @@ pub struct KeysDescription {
 
 /// Certificates of signers. A request names the URL of its certificate; only URLs of this form are fetched.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateDescription {
     /// Where the request has the URL.
