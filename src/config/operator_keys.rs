@@ -26,6 +26,7 @@ pub(super) struct Capture {
 
 /// `[console]`.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Console {
     pub(super) address: Option<String>,
@@ -41,6 +42,7 @@ pub(super) struct Console {
 
 /// One of the console's tokens.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ConsoleToken {
     pub(super) name: Option<String>,

@@ -61,7 +61,9 @@ impl Fixture {
         for NamedSecret { name, secret } in &known {
             fixture.directory.write(name, secret.expose())?;
         }
-        fixture.directory.write("console-token", random_hex::<16>()?.as_bytes())?;
+        fixture
+            .directory
+            .write("console-token", random_hex::<16>()?.as_bytes())?;
         fixture.directory.write_certificate(now_unix)?;
         fixture.directory.write("inbox.key", random_hex::<32>()?.as_bytes())?;
         let configuration = fixture.configuration(application);
