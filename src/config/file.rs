@@ -8,7 +8,7 @@ use super::operator_keys::{Api, Capture, Console};
 pub(super) use super::secret_reference::{SecretReference, SecretTable};
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
 use crate::scheme;
-use crate::settings::{Audit, LogFormat, ReadyWhen, TlsVersion};
+use crate::settings::{Audit, LogFormat, ReadyWhen, RouteMode, TlsVersion};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
 use std::collections::BTreeMap;
@@ -50,6 +50,7 @@ pub(super) struct Listen {
     pub(super) plaintext: Option<Flag>,
     pub(super) trusted_proxies: OneOrMany<String>,
     pub(super) proxy_protocol: Option<Flag>,
+    pub(super) health: Option<String>,
 }
 
 /// A certificate chain and its key.
@@ -295,13 +296,6 @@ pub(super) enum TextOrSecret {
     Source(SecretTable),
 }
 
-/// `mode` of a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RouteMode {
-    Verify,
-    Report,
-}
-
 /// `refusal_detail` of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusalDetail {
@@ -339,7 +333,11 @@ impl Keywords for OnMissingId {
 }
 
 impl Keywords for RouteMode {
-    const KEYWORDS: &'static [(&'static str, Self)] = &[("verify", Self::Verify), ("report", Self::Report)];
+    const KEYWORDS: &'static [(&'static str, Self)] = &[
+        ("verify", Self::Verify),
+        ("report", Self::Report),
+        ("authorize", Self::Authorize),
+    ];
 }
 
 impl Keywords for RefusalDetail {

@@ -42,7 +42,7 @@ impl CompiledRoute {
     /// The limits of a request's body. With `may_ask` the request has no signature and is read only because it may be a
     /// challenge.
     pub(super) fn limits_of(&self, may_ask: bool, limits: BodyLimits) -> BodyLimits {
-        if may_ask && !self.settings.report_only {
+        if may_ask && !self.settings.report_only() {
             BodyLimits {
                 max_bytes: limits.max_bytes.min(challenge::max_body_bytes()),
                 ..limits
@@ -55,7 +55,7 @@ impl CompiledRoute {
     /// The reason for refusing a request whose body could not be read: a long body is no challenge, and its signature is
     /// missing.
     pub(super) fn instead_of_challenge(&self, may_ask: bool, rejection: Rejection) -> Rejection {
-        if may_ask && !self.settings.report_only && rejection == Rejection::BodyTooLarge {
+        if may_ask && !self.settings.report_only() && rejection == Rejection::BodyTooLarge {
             Rejection::SignatureMissing
         } else {
             rejection

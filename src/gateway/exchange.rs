@@ -47,7 +47,7 @@ pub struct Recorder {
 pub enum AuditScope {
     /// Every exchange.
     All,
-    /// Exchanges that were not forwarded.
+    /// Exchanges that were neither forwarded nor authorized.
     Refused,
     /// No exchange, only what operators do.
     Actions,
@@ -57,7 +57,7 @@ impl AuditScope {
     fn records(self, verdict: Verdict) -> bool {
         match self {
             Self::All => true,
-            Self::Refused => verdict != Verdict::Forwarded,
+            Self::Refused => !matches!(verdict, Verdict::Forwarded | Verdict::Authorized),
             Self::Actions => false,
         }
     }

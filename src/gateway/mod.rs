@@ -28,6 +28,7 @@
 //! | [`snapshot`] | the configuration in force, compiled |
 //! | [`captures`] | captured requests, where an operator turned that on |
 //! | [`replay_identity`] | what identifies a verified webhook in the replay store |
+//! | [`authorization`] | what a proxy that asks for verification says, and is told |
 //! | [`long_work`] | threads for work that would hold a worker too long |
 //! | [`rate`] | limits on the number of requests in a time |
 //! | [`connection_state`] | what one connection does, for the limit on connections |
@@ -36,6 +37,7 @@
 //! | [`text_table`] | texts to values, by a hash made byte by byte |
 
 pub mod answer;
+mod authorization;
 pub mod captures;
 mod challenge_rate;
 mod challenges;
@@ -80,13 +82,14 @@ use crate::keyring::KeyRing;
 use crate::outcome::{Rejection, Verdict};
 use crate::replay::Guard;
 use crate::scheme::challenge::ChallengeReply;
+use crate::settings::RouteMode;
 use crate::time::shutdown::ShutdownSignal;
 use crate::time::stopwatch::Stopwatch;
 use crate::upstream;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::StatusCode;
 use hyper::header::HeaderValue;
+use hyper::{Method, StatusCode};
 use ipnet::IpNet;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -135,6 +138,8 @@ pub struct Downstream {
     pub origin: Origin,
     /// Proxies whose forwarding headers are trusted to name the sender's address.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// The path of the listener's health checks; `None` answers none.
+    pub health: Option<Arc<str>>,
     /// Subject of the sender's verified client certificate, where the listener is configured to pass it on.
     pub client_subject: Option<HeaderValue>,
 }
@@ -153,6 +158,8 @@ enum Passed {
     Inbox(Verdict, &'static str, Id),
     /// A challenge of the provider, which the gateway answers itself.
     Challenge(ChallengeReply),
+    /// A genuine request on a route that only says so; with the index of the secret.
+    Authorized(usize),
 }
 
 impl Gateway {
@@ -162,6 +169,9 @@ impl Gateway {
     where
         B: http_body::Body<Data = Bytes>,
     {
+        if let Some(answer) = self.health(downstream, &request) {
+            return answer;
+        }
         let mut exchange = Exchange::open(&self.recorder, downstream, &request);
         match self.pass(downstream, &request, body, &mut exchange).await {
             Ok(Passed::Forwarded(response, verdict)) => settle(response, verdict, exchange).await,
@@ -178,6 +188,11 @@ impl Gateway {
             Ok(Passed::Challenge(reply)) => {
                 let response = refusal::challenge(reply);
                 exchange.conclude(Verdict::Challenge, response.status);
+                response
+            }
+            Ok(Passed::Authorized(secret)) => {
+                let response = refusal::authorized(exchange.route.as_deref(), secret);
+                exchange.conclude(Verdict::Authorized, response.status);
                 response
             }
             Err(rejection) => refuse(self.while_stopping(rejection), exchange),
@@ -254,7 +269,7 @@ impl Gateway {
         let refused = aged
             .as_ref()
             .err()
-            .filter(|_| captures_whole && !route.settings.report_only);
+            .filter(|_| captures_whole && !route.settings.report_only());
         let body = received.map_err(|rejection| {
             refused.map_or_else(|| route.instead_of_challenge(may_ask, rejection), |refused| *refused)
         })?;
@@ -283,6 +298,11 @@ impl Gateway {
         // A signed challenge is not a delivery: it is answered without a claim.
         if let Some(reply) = route.answer_challenge(&verified, &body) {
             return Ok(Passed::Challenge(reply));
+        }
+
+        // The proxy that asked forwards the webhook.
+        if let (RouteMode::Authorize, Ok(verified)) = (route.settings.mode, &verified) {
+            return Ok(Passed::Authorized(verified.secret));
         }
 
         // claim, forward, store: on a route with an inbox
@@ -328,6 +348,18 @@ impl Gateway {
         let answer = route.upstream.forward(downstream.worker, outgoing, now, server).await;
         let answer = answer.map_err(|error| error.rejection)?;
         Ok(Passed::Forwarded(answer, cleared.verdict))
+    }
+
+    /// The answer to a health check of the listener: 503 while the process stops, or cannot store what it must store.
+    /// Balancers ask every few seconds, so nothing is counted and no audit line written.
+    fn health(&self, downstream: &Downstream, request: &Request) -> Option<Response<AnswerBody>> {
+        let path = downstream.health.as_deref()?;
+        let is_check = matches!(request.method, Method::GET | Method::HEAD) && request.uri.path() == path;
+        let cannot_store = |inbox: &Arc<Inbox>| !inbox.status().accepts() && self.snapshot.load().has_queue();
+        is_check.then(|| {
+            let is_well = !self.stopping.is_triggered() && !self.inbox.as_ref().is_some_and(cannot_store);
+            refusal::health(is_well)
+        })
     }
 
     /// While the process stops, an upstream that cannot be reached has usually been stopped as well: the sender is

@@ -2,6 +2,7 @@
 //! provider's delivery log.
 
 use crate::gateway::answer::AnswerBody;
+use crate::gateway::authorization::{KEY, ROUTE, VERIFIED};
 use crate::gateway::rate::WaitSeconds;
 use crate::gateway::refusal_title;
 use crate::gateway::snapshot::CompiledRoute;
@@ -13,7 +14,9 @@ use crate::outcome::Rejection;
 use crate::scheme::challenge::ChallengeReply;
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 
 /// The id of the delivery.
 const DELIVERY: HeaderName = HeaderName::from_static("hookgate-delivery");
@@ -74,6 +77,35 @@ pub fn response_with_wait(
         .into_iter()
         .flatten()
         .collect();
+    response
+}
+
+/// The answer to a proxy that asked whether a request is genuine: it is. The fields tell the application how it was
+/// verified; the proxy puts them in place of fields with the same names that the sender may have written.
+#[must_use]
+pub fn authorized(route: Option<&CompiledRoute>, secret: usize) -> Response<AnswerBody> {
+    let mut response = Response::new(StatusCode::OK, AnswerBody::empty());
+    if let Some(route) = route {
+        let key = route.keys.get(secret).cloned().map(|key| (KEY, key));
+        let fields = [(VERIFIED, route.scheme.clone()), (ROUTE, route.name.clone())];
+        response.headers = fields.into_iter().chain(key).collect();
+    }
+    response
+}
+
+/// The answer to a health check of a listener.
+#[must_use]
+pub fn health(is_well: bool) -> Response<AnswerBody> {
+    let (status, text) = match is_well {
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    };
+    let mut response = Response::new(status, AnswerBody::Whole(Bytes::from_static(text.as_bytes())));
+    let kind = HeaderValue::from_static("text/plain");
+    response.headers = Headers::from_iter([
+        (CONTENT_TYPE, kind),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ]);
     response
 }
 

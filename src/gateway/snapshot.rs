@@ -270,7 +270,7 @@ impl CompiledRoute {
     /// The error of `checked`.
     pub fn enforce<T>(&self, checked: &Result<T, Rejection>) -> Result<(), Rejection> {
         match checked {
-            Err(rejection) if !self.settings.report_only => Err(*rejection),
+            Err(rejection) if !self.settings.report_only() => Err(*rejection),
             Ok(_) | Err(_) => Ok(()),
         }
     }

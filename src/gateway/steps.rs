@@ -13,6 +13,7 @@
 //! it.
 
 use crate::gateway::Downstream;
+use crate::gateway::authorization;
 use crate::gateway::examine::DeliveryKeys;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::rate::SourceRates;
@@ -28,6 +29,7 @@ use crate::inbox::target::IdText;
 use crate::outcome::{Rejection, Verdict};
 use crate::scheme::challenge::ChallengeReply;
 use crate::scheme::{Aged, HeadRef, Verified};
+use crate::settings::RouteMode;
 use crate::upstream::OutgoingRequest;
 use crate::upstream::forwarding::{
     DeliveryHeaders, ForwardedHead, SignatureHeaders, VerificationHeaders, VerificationResult,
@@ -130,6 +132,9 @@ impl<'r> Matched<'r> {
     ) -> Result<Admission<'r>, Rejection> {
         let settings = &self.route.settings;
         rules::check_request_fields(&request.headers, request.version, settings.verifier.signature_headers())?;
+        if settings.mode == RouteMode::Authorize && authorization::is_partial(&request.headers) {
+            return Err(Rejection::BodyIncomplete);
+        }
         let proxies = &downstream.trusted_proxies;
         let trusted = |address: IpAddr| proxies.iter().any(|network| network.contains(&address));
         let client = rules::client_address(&downstream.origin, &request.headers, trusted);
@@ -297,7 +302,7 @@ impl Cleared {
                 verdict: Verdict::Forwarded,
                 secret: Some(verified.secret),
             }),
-            Err(rejection) if route.settings.report_only => Ok(Self {
+            Err(rejection) if route.settings.report_only() => Ok(Self {
                 verdict: Verdict::Reported(rejection),
                 secret: None,
             }),
@@ -311,9 +316,11 @@ impl Cleared {
             Verdict::Reported(rejection) | Verdict::Refused(rejection) => {
                 VerificationResult::Reported(rejection.reason())
             }
-            Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Stored(_) | Verdict::Challenge => {
-                VerificationResult::Verified(route.scheme.as_bytes())
-            }
+            Verdict::Forwarded
+            | Verdict::Authorized
+            | Verdict::Acknowledged(_)
+            | Verdict::Stored(_)
+            | Verdict::Challenge => VerificationResult::Verified(route.scheme.as_bytes()),
         }
     }
 }

@@ -66,6 +66,8 @@ pub struct Listener {
     pub trusts_unix_peers: bool,
     /// Whether every connection begins with a PROXY protocol header; only trusted proxies may then connect.
     pub proxy_protocol: bool,
+    /// The path of health checks; `None` answers none.
+    pub health: Option<Arc<str>>,
     /// Limits of each connection.
     pub limits: ConnectionLimits,
     /// How long a TLS handshake may take, with the PROXY protocol header before it.
@@ -189,6 +191,7 @@ mod tests {
             trusted_proxies: Arc::default(),
             trusts_unix_peers: false,
             proxy_protocol: false,
+            health: None,
             limits: limits(Duration::from_secs(10)),
             handshake_timeout: Duration::from_secs(10),
             connections: connections.clone(),

@@ -28,8 +28,10 @@ impl Listener {
     /// Serves an accepted socket until its connection ends. `peer` is `None` on a Unix socket.
     pub(super) async fn serve(&self, socket: Socket, peer: Option<IpAddr>, connection: &Arc<ConnectionState>) {
         let mut stream = ReadAhead::new(socket);
-        let Some((peer, trusted)) = self.sender(&mut stream, peer).await else {
-            return self.metrics.proxy_header.inc();
+        let (peer, trusted) = match self.sender(&mut stream, peer).await {
+            Ok(sender) => sender,
+            Err(NoSender::Silent) => return,
+            Err(NoSender::Refused) => return self.metrics.proxy_header.inc(),
         };
         self.metrics.accepted.inc();
         if let Some(sender) = peer.filter(|_| self.proxy_protocol && !trusted) {
@@ -42,6 +44,7 @@ impl Listener {
             listener: self.name.clone(),
             origin: Origin { peer, trusted, scheme },
             trusted_proxies: self.trusted_proxies.clone(),
+            health: self.health.clone(),
             client_subject: None,
         };
         match &self.tls {
@@ -51,23 +54,23 @@ impl Listener {
     }
 
     /// The address of the sender, and whether it is a trusted proxy. With the PROXY protocol the address comes from the
-    /// header, which only a trusted proxy or the peer of a Unix socket may send; `None` when there is no valid header.
-    async fn sender(&self, stream: &mut ReadAhead, peer: Option<IpAddr>) -> Option<(Option<IpAddr>, bool)> {
+    /// header, which only a trusted proxy or the peer of a Unix socket may send.
+    async fn sender(&self, stream: &mut ReadAhead, peer: Option<IpAddr>) -> Result<(Option<IpAddr>, bool), NoSender> {
         let trusted = peer.map_or(self.trusts_unix_peers, |peer| self.trusts(peer));
         if !self.proxy_protocol {
-            return Some((peer, trusted));
+            return Ok((peer, trusted));
         }
         // The mode of a Unix socket decides who may connect.
         if !trusted && peer.is_some() {
-            return None;
+            return Err(NoSender::Refused);
         }
-        match self.read_proxy_header(stream).await? {
+        Ok(match self.read_proxy_header(stream).await? {
             // The header only proves the address. What comes from that address is trusted if it is a trusted proxy
             // itself.
-            ProxySource::Sender(sender) => Some((Some(sender), self.trusts(sender))),
-            ProxySource::Unknown => Some((peer, false)),
-            ProxySource::Balancer => Some((peer, trusted)),
-        }
+            ProxySource::Sender(sender) => (Some(sender), self.trusts(sender)),
+            ProxySource::Unknown => (peer, false),
+            ProxySource::Balancer => (peer, trusted),
+        })
     }
 
     /// Whether `peer` is one of the trusted proxies.
@@ -75,17 +78,22 @@ impl Listener {
         self.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
 
-    /// Reads the PROXY protocol header; `None` when it is not valid or not complete before its timeout.
-    async fn read_proxy_header(&self, stream: &mut ReadAhead) -> Option<ProxySource> {
+    /// Reads the PROXY protocol header, which must be valid and complete before its timeout. A connection that is closed
+    /// at once is the health check of a balancer that only connects.
+    async fn read_proxy_header(&self, stream: &mut ReadAhead) -> Result<ProxySource, NoSender> {
         let limit = match self.tls {
             Some(_) => self.handshake_timeout,
             None => self.limits.timeouts.head,
         };
         let is_decided = |bytes: &[u8]| !matches!(proxy_protocol::parse(bytes), Ok(None));
-        let bytes = timeout(limit, stream.peek(is_decided)).await.ok()?.ok()?;
-        let header = proxy_protocol::parse(bytes).ok()??;
+        let peeked = timeout(limit, stream.peek(is_decided)).await;
+        let bytes = peeked.map_err(|_| NoSender::Refused)?.map_err(|_| NoSender::Silent)?;
+        if bytes.is_empty() {
+            return Err(NoSender::Silent);
+        }
+        let header = proxy_protocol::parse(bytes).ok().flatten().ok_or(NoSender::Refused)?;
         stream.consume(header.length_bytes);
-        Some(header.source)
+        Ok(header.source)
     }
 
     /// Completes the TLS handshake before its timeout, then serves HTTP. ALPN chooses the version.
@@ -171,6 +179,14 @@ impl Listener {
             http1::serve(stream, gateway, downstream, self.limits, &self.drain).await;
         }
     }
+}
+
+/// Why a connection is not served.
+enum NoSender {
+    /// It ended before it said anything, as the health checks of balancers do.
+    Silent,
+    /// Its peer may not send a PROXY protocol header, or sent none that is valid.
+    Refused,
 }
 
 /// What the first byte on a TLS listener says about the client.

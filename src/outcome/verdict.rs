@@ -58,6 +58,8 @@ impl Outcome {
 pub enum Verdict {
     /// The request is genuine, and the upstream's answer with any status went back to the sender.
     Forwarded,
+    /// The request is genuine, on a route that only says so to a proxy. It was answered 200 and not forwarded.
+    Authorized,
     /// A challenge of the provider, signed or with the route's own token. The gateway answered it and did not forward
     /// it.
     Challenge,
@@ -137,12 +139,13 @@ impl StoreReason {
 pub type RequestId = std::sync::Arc<str>;
 
 impl Verdict {
-    /// The `verdict` label: `forwarded`, `acknowledged`, `stored`, `challenge`, `reported`, `rejected` (caused by
-    /// the sender) or `failed`.
+    /// The `verdict` label: `forwarded`, `authorized`, `acknowledged`, `stored`, `challenge`, `reported`, `rejected`
+    /// (caused by the sender) or `failed`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
+            Self::Authorized => "authorized",
             Self::Acknowledged(_) => "acknowledged",
             Self::Stored(_) => "stored",
             Self::Challenge => "challenge",
@@ -158,7 +161,7 @@ impl Verdict {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Forwarded | Self::Challenge => "none",
+            Self::Forwarded | Self::Authorized | Self::Challenge => "none",
             Self::Acknowledged(Repeat::Request) => Rejection::Replayed.reason(),
             Self::Acknowledged(Repeat::Delivery) => Rejection::Duplicate.reason(),
             Self::Acknowledged(Repeat::Stored) => "stored_before",

@@ -52,6 +52,7 @@ impl ListenerSetup {
             trusted_proxies: self.settings.trusted_proxies.clone().into(),
             trusts_unix_peers: self.settings.trusts_unix_peers,
             proxy_protocol: self.settings.proxy_protocol,
+            health: self.settings.health.as_deref().map(Arc::from),
             limits: ConnectionLimits {
                 head: RequestHeadLimits {
                     bytes: limits.head_bytes,

@@ -9,6 +9,7 @@
 use super::delivery::{Delivery, DeliveryMode, Order, Retry};
 use super::listener::TlsVersion;
 use super::process::{Audit, LogFormat, ReadyWhen};
+use super::route::RouteMode;
 use hyper::{Method, StatusCode};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -112,7 +113,7 @@ pub const BODY_LIMIT: usize = 1 << 20;
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `mode` of a route: whether requests that fail verification are forwarded.
-pub const REPORT_ONLY: bool = false;
+pub const MODE: RouteMode = RouteMode::Verify;
 
 /// `refusal_detail` of a route: whether a refusal contains its reason. The reason helps the sender and reveals no secret.
 pub const REFUSAL_DETAIL: bool = true;

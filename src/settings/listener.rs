@@ -25,6 +25,8 @@ pub struct Listener {
     pub trusts_unix_peers: bool,
     /// Whether every connection begins with a PROXY protocol header. If so, peers outside `trusted_proxies` are refused.
     pub proxy_protocol: bool,
+    /// Path of health checks, which are answered without a route; `None` answers none.
+    pub health: Option<String>,
 }
 
 /// A TCP or Unix socket address.
@@ -119,6 +121,9 @@ impl Serialize for Listener {
         }
         table.serialize_entry("trusted_proxies", &trusted)?;
         table.serialize_entry("proxy_protocol", &self.proxy_protocol)?;
+        if let Some(path) = &self.health {
+            table.serialize_entry("health", path)?;
+        }
         table.end()
     }
 }

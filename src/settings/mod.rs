@@ -48,7 +48,7 @@ pub use operators::{Api, Capture, Captures, Console, ConsoleRole, ConsoleToken};
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
 pub use rate::Rate;
 pub use replay::{Redis, Replay, StoreServer};
-pub use route::{Dedupe, ReplayPolicy, Route};
+pub use route::{Dedupe, ReplayPolicy, Route, RouteMode};
 pub use secret_info::{SecretInfo, SecretSource};
 pub(crate) use serialize::{duration_text, size_text};
 pub use signature::{ApplicationSignature, GatewayKeys};

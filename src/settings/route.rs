@@ -57,8 +57,8 @@ pub struct Route {
     pub capture: Capture,
     /// The longest usual time between two verified requests, beyond which silence is told; `None` expects nothing.
     pub expect_every: Option<Duration>,
-    /// Whether every request is forwarded, with a mark on those that failed verification.
-    pub report_only: bool,
+    /// What is done with verified and with other requests.
+    pub mode: RouteMode,
     /// Largest body in bytes.
     pub body_limit: usize,
     /// Time from the end of the head to the end of the body.
@@ -71,8 +71,21 @@ pub struct Route {
     pub reject_status: StatusCode,
     /// Whether the body of a refusal contains the reason.
     pub refusal_detail: bool,
-    /// Where verified requests are forwarded. Routes with equal upstreams share one.
+    /// Where verified requests are forwarded; without servers on a route that forwards nothing. Routes with equal
+    /// upstreams share one.
     pub upstream: Arc<Upstream>,
+}
+
+/// What a route does with requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouteMode {
+    /// Verified requests are forwarded, others are refused.
+    Verify,
+    /// Every request is forwarded, with a mark on those that failed verification.
+    Report,
+    /// Verified requests are answered 200 for a proxy that asks, others are refused. Nothing is forwarded.
+    Authorize,
 }
 
 /// What is shown of the place of fetched keys.
@@ -121,6 +134,12 @@ pub struct Dedupe {
 }
 
 impl Route {
+    /// Whether every request is forwarded, with a mark on those that failed verification.
+    #[must_use]
+    pub fn report_only(&self) -> bool {
+        self.mode == RouteMode::Report
+    }
+
     /// Names of the secrets that are still accepted although senders should no longer use them.
     pub fn retired_secrets(&self) -> impl Iterator<Item = &str> {
         let retired = self.secrets.iter().filter(|secret| secret.retired);
@@ -176,7 +195,7 @@ impl Serialize for Route {
         if let Some(time) = self.expect_every {
             table.serialize_entry("expect_every", &duration_text(time))?;
         }
-        table.serialize_entry("mode", if self.report_only { "report" } else { "verify" })?;
+        table.serialize_entry("mode", &self.mode)?;
         if let Some(rate) = &self.rate {
             table.serialize_entry("rate", rate)?;
         }
@@ -194,7 +213,9 @@ impl Serialize for Route {
         if let Some(token) = &self.verify_token {
             table.serialize_entry("verify_token", token)?;
         }
-        table.serialize_entry("upstream", &*self.upstream)?;
+        if self.mode != RouteMode::Authorize {
+            table.serialize_entry("upstream", &*self.upstream)?;
+        }
         table.end()
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Where verified requests are forwarded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Upstream {
-    /// At least one, with distinct targets. All have the same `ca` and `client`.
+    /// With distinct targets. All have the same `ca` and `client`. None only on a route that forwards nothing.
     pub servers: Vec<ServerSettings>,
     /// Prefix of the forwarded path: the path of the URL without a trailing slash, usually empty.
     pub base_path: String,
@@ -113,6 +113,33 @@ pub enum UpstreamTarget {
 }
 
 impl Upstream {
+    /// The upstream of a route that forwards nothing.
+    #[must_use]
+    pub const fn unused() -> Self {
+        Self {
+            servers: Vec::new(),
+            base_path: String::new(),
+            host: None,
+            path: None,
+            connect_timeout: Duration::ZERO,
+            timeout: Duration::ZERO,
+            idle_connections: 0,
+            idle_timeout: Duration::ZERO,
+            max_connections: 0,
+            queue_limit: 0,
+            queue_timeout: Duration::ZERO,
+            resolve_interval: Duration::ZERO,
+            ejection: Ejection {
+                failures: 0,
+                backoff: Duration::ZERO,
+                backoff_limit: Duration::ZERO,
+                panic_below: 0,
+            },
+            health_check: None,
+            headers: Vec::new(),
+        }
+    }
+
     /// The authority of the first server, for a request that names none; `localhost` for a Unix socket.
     #[must_use]
     pub fn authority(&self) -> String {

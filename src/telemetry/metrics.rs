@@ -220,7 +220,7 @@ impl Metrics {
             totals.requests += count;
             let sum = match verdict {
                 Verdict::Forwarded | Verdict::Reported(_) | Verdict::Stored(_) => &mut totals.forwarded,
-                Verdict::Acknowledged(_) | Verdict::Challenge => &mut totals.answered,
+                Verdict::Acknowledged(_) | Verdict::Authorized | Verdict::Challenge => &mut totals.answered,
                 Verdict::Refused(rejection) => match rejection.failure_side() {
                     FailureSide::Sender => &mut totals.refused,
                     FailureSide::Delivery => &mut totals.failed,

@@ -271,7 +271,11 @@ fn is_usual(verdict: Verdict, is_route: bool) -> bool {
     match verdict {
         Verdict::Forwarded => is_route,
         Verdict::Refused(rejection) => is_route != (rejection == Rejection::NoRoute),
-        Verdict::Challenge | Verdict::Acknowledged(_) | Verdict::Stored(_) | Verdict::Reported(_) => false,
+        Verdict::Authorized
+        | Verdict::Challenge
+        | Verdict::Acknowledged(_)
+        | Verdict::Stored(_)
+        | Verdict::Reported(_) => false,
     }
 }
 
@@ -297,7 +301,7 @@ const fn body_was_read(outcome: &Outcome) -> bool {
     outcome.body_bytes > 0
         || matches!(
             outcome.verdict,
-            Verdict::Forwarded | Verdict::Acknowledged(_) | Verdict::Stored(_)
+            Verdict::Forwarded | Verdict::Authorized | Verdict::Acknowledged(_) | Verdict::Stored(_)
         )
 }
 
@@ -323,6 +327,7 @@ const fn label_index(verdict: Verdict) -> usize {
             FailureSide::Sender => 5,
             FailureSide::Delivery => 6,
         },
+        Verdict::Authorized => 7,
     }
 }
 
@@ -333,6 +338,7 @@ const fn verdict_index(verdict: Verdict) -> usize {
         Verdict::Acknowledged(Repeat::Delivery) => 2,
         Verdict::Challenge => 3,
         Verdict::Acknowledged(Repeat::Stored) => 4,
+        Verdict::Authorized => 5,
         Verdict::Stored(reason) => FIXED_VERDICTS + reason as usize,
         Verdict::Refused(rejection) => REFUSALS_FROM + rejection as usize,
         Verdict::Reported(rejection) => REFUSALS_FROM + Rejection::ALL.len() + rejection as usize,
@@ -344,18 +350,22 @@ pub(super) fn verdicts() -> impl Iterator<Item = Verdict> {
     [Verdict::Forwarded]
         .into_iter()
         .chain([Repeat::Request, Repeat::Delivery].map(Verdict::Acknowledged))
-        .chain([Verdict::Challenge, Verdict::Acknowledged(Repeat::Stored)])
+        .chain([
+            Verdict::Challenge,
+            Verdict::Acknowledged(Repeat::Stored),
+            Verdict::Authorized,
+        ])
         .chain(StoreReason::ALL.map(Verdict::Stored))
         .chain(Rejection::ALL.map(Verdict::Refused))
         .chain(Rejection::ALL.map(Verdict::Reported))
 }
 
 /// Verdicts before those with a reason.
-const FIXED_VERDICTS: usize = 5;
+const FIXED_VERDICTS: usize = 6;
 /// Index of the first refusal.
 const REFUSALS_FROM: usize = FIXED_VERDICTS + StoreReason::ALL.len();
 pub(super) const VERDICTS: usize = REFUSALS_FROM + 2 * Rejection::ALL.len();
-const VERDICT_LABELS: [&str; 7] = [
+const VERDICT_LABELS: [&str; 8] = [
     "stored",
     "forwarded",
     "acknowledged",
@@ -363,6 +373,7 @@ const VERDICT_LABELS: [&str; 7] = [
     "reported",
     "rejected",
     "failed",
+    "authorized",
 ];
 const CODE_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 

@@ -137,7 +137,7 @@ pub(super) fn run(arguments: &VerifyArguments, sources: &Sources) -> CommandResu
         },
         route: gateway
             .as_ref()
-            .map(|(_, route)| (route.settings.name.clone(), route.settings.report_only)),
+            .map(|(_, route)| (route.settings.name.clone(), route.settings.report_only())),
         judged,
         has_tolerance: case.tolerance_seconds.is_some(),
         body_bytes: case.body.len(),

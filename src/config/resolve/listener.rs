@@ -127,6 +127,7 @@ impl Resolver<'_> {
             trusted_proxies,
             trusts_unix_peers,
             proxy_protocol,
+            health: self.health_path(key, listen.health),
         })
     }
 

@@ -9,6 +9,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`route`] | `[[route]]` |
+//! | [`mode`] | `mode` of a route |
 //! | [`provider`] | `provider` of a route |
 //! | [`public_url`] | `public_url` and `public_url_credentials` of a route |
 //! | [`replay_policy`] | `replay` of a route |
@@ -25,6 +26,7 @@
 //! | [`route_pattern`] | `host` and `path` of a route |
 //! | [`listener`] | `[[listen]]` and `[admin]` |
 //! | [`console`] | `[console]` |
+//! | [`health_path`] | `health` of a listener |
 //! | [`operators`] | `[api]`, `[capture]`, and `capture` of a route |
 //! | [`replay_store`] | `[replay]` |
 //! | [`fetched_keys`] | `[keys]`, and `keys` and `expect` of a route |
@@ -38,9 +40,11 @@ mod console;
 mod dedupe;
 mod exposure;
 mod fetched_keys;
+mod health_path;
 mod host;
 mod inbox;
 mod listener;
+mod mode;
 mod network;
 mod operators;
 mod path;
@@ -116,6 +120,7 @@ pub(super) fn resolve(
     };
     let routes = resolver.routes(file.route, upstreams, &process, &own);
     resolver.check_tokens_in_plaintext(&routes, &listeners);
+    resolver.check_health_paths(&listeners, &routes);
     resolver.check_hosts_in_certificates(&routes);
     let config = Config {
         workers: resolver.count("workers", file.workers, available_cpus(), 1, 1_024),

@@ -4,18 +4,21 @@ use super::Resolver;
 use super::challenge::{ChallengedScheme, SigningRoutes};
 use super::fetched_keys;
 use super::inbox::RouteContext;
+use super::mode::WITHOUT_GUARD;
 use super::operators;
 use super::upstream::NamedUpstreams;
-use crate::config::file::{self, RefusalDetail, RouteMode};
+use crate::config::file::{self, RefusalDetail};
 use crate::config::value::{Keyword, OneOrMany, RequestRate, Tolerance};
 use crate::scheme::challenge::Challenge;
 use crate::scheme::{Expected, ListedKeys, RouteContext as SchemeContext, UrlOfRoute, Verifier, presets};
 use crate::settings::{
-    Address, ApplicationSignature, Dedupe, Drain, ProcessLimits, ReplayPolicy, Route, SecretInfo, defaults, size_text,
+    Address, ApplicationSignature, Dedupe, Drain, ProcessLimits, ReplayPolicy, Route, RouteMode, SecretInfo, Upstream,
+    defaults, size_text,
 };
 use hyper::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of the process that routes are checked against.
@@ -74,12 +77,16 @@ impl Resolver<'_> {
                 patterns.entry(pattern).or_insert_with(|| key.clone());
             }
             names.entry(name.clone()).or_insert_with(|| key.clone());
-            let upstream = self.route_upstream(
-                &format!("{key}.upstream"),
-                written.upstream.take(),
-                &mut named,
-                &mut shared,
-            );
+            let mode = self.mode(&key, &written);
+            let upstream = match mode {
+                RouteMode::Authorize => Some(Arc::new(Upstream::unused())),
+                RouteMode::Verify | RouteMode::Report => self.route_upstream(
+                    &format!("{key}.upstream"),
+                    written.upstream.take(),
+                    &mut named,
+                    &mut shared,
+                ),
+            };
             let is_path_fixed = path.as_deref().is_some_and(|path| !path.ends_with("/*"));
             let scheme = self.scheme(&key, &mut written, is_path_fixed);
             if let Some(upstream) = &upstream {
@@ -106,7 +113,7 @@ impl Resolver<'_> {
                         .map_or(&[], |scheme| scheme.verifier.signature_headers()),
                 );
             }
-            let settings = self.settings(&key, &written, scheme.as_ref(), process.limits);
+            let settings = self.settings(&key, &written, mode, scheme.as_ref(), process.limits);
             let challenged = scheme.as_ref().map(|scheme| ChallengedScheme {
                 provider: &scheme.provider,
                 verifier: &scheme.verifier,
@@ -120,7 +127,8 @@ impl Resolver<'_> {
                 written.handshake,
                 written.verify_token.take(),
             );
-            let delivery = scheme.as_ref().map(|scheme| {
+            let delivers = scheme.as_ref().filter(|_| mode != RouteMode::Authorize);
+            let delivery = delivers.map(|scheme| {
                 let context = RouteContext {
                     provider: &scheme.provider,
                     verifier: &scheme.verifier,
@@ -159,7 +167,7 @@ impl Resolver<'_> {
                     signature,
                     capture,
                     expect_every: operators::expected(written.expect_every),
-                    report_only: settings.report_only,
+                    mode,
                     body_limit: settings.body_limit,
                     body_timeout: settings.body_timeout,
                     challenges,
@@ -311,20 +319,12 @@ impl Resolver<'_> {
         &mut self,
         key: &str,
         written: &file::Route,
+        mode: RouteMode,
         scheme: Option<&ResolvedScheme>,
         limits: &ProcessLimits,
     ) -> RouteSettings {
         let tolerance = self.tolerance(key, written.tolerance, scheme);
         let verifier = scheme.map(|scheme| &scheme.verifier);
-        let report_only = written
-            .mode
-            .map_or(defaults::REPORT_ONLY, |Keyword(mode)| mode == RouteMode::Report);
-        if report_only {
-            self.report.warn(
-                &format!("{key}.mode"),
-                "report mode: requests that fail verification are forwarded too, with `Hookgate-Report: <reason>` in place of `Hookgate-Verified`",
-            );
-        }
         let largest = verifier.and_then(Verifier::facts).and_then(|facts| facts.largest_body);
         // Within the process's bound, unless that cannot even hold a usual body.
         let default = largest
@@ -354,12 +354,17 @@ impl Resolver<'_> {
         RouteSettings {
             methods: self.methods(&format!("{key}.methods"), &written.methods),
             tolerance,
-            replay: self.replay(&format!("{key}.replay"), &written.replay, verifier, tolerance),
+            replay: match mode {
+                RouteMode::Authorize => WITHOUT_GUARD,
+                RouteMode::Verify | RouteMode::Report => {
+                    self.replay(&format!("{key}.replay"), &written.replay, verifier, tolerance)
+                }
+            },
             dedupe: written
                 .dedupe
                 .as_ref()
+                .filter(|_| mode != RouteMode::Authorize)
                 .and_then(|written| self.dedupe(&format!("{key}.dedupe"), written, verifier)),
-            report_only,
             body_limit,
             body_timeout: self.timeout(
                 &format!("{key}.body_timeout"),
@@ -448,7 +453,6 @@ struct RouteSettings {
     tolerance: Option<Duration>,
     replay: ReplayPolicy,
     dedupe: Option<Dedupe>,
-    report_only: bool,
     body_limit: usize,
     body_timeout: Duration,
     reject_status: StatusCode,

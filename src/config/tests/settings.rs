@@ -73,7 +73,7 @@ upstream = "http://127.0.0.1:8000"
     );
     assert_eq!((route.body_limit, route.body_timeout), (1 << 20, seconds(10)));
     assert_eq!(
-        (route.reject_status, route.refusal_detail, route.report_only),
+        (route.reject_status, route.refusal_detail, route.report_only()),
         (StatusCode::UNAUTHORIZED, true, false)
     );
     assert_eq!(route.verifier.key_names(), ["PADDLE_WEBHOOK_SECRET"]);
@@ -314,7 +314,7 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
         (1_024, Duration::from_millis(1_500))
     );
     assert_eq!(
-        (first.reject_status, first.refusal_detail, first.report_only),
+        (first.reject_status, first.refusal_detail, first.report_only()),
         (StatusCode::FORBIDDEN, false, true)
     );
 

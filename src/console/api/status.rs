@@ -33,7 +33,11 @@ pub(super) fn respond(call: &Call<'_>) -> Result<Answer, Refusal> {
         provider: route.settings.verifier.name(),
         host: route.settings.host.as_deref(),
         path: &route.settings.path,
-        mode: if route.settings.report_only { "report" } else { "verify" },
+        mode: if route.settings.report_only() {
+            "report"
+        } else {
+            "verify"
+        },
     });
     Ok(answer::json(
         StatusCode::OK,

@@ -175,6 +175,7 @@ impl Routes {
                 scheme: "https",
             },
             trusted_proxies: Arc::from([]),
+            health: None,
             client_subject: None,
         };
         let recorder = Recorder::new(self.metrics.clone(), Vec::new(), 0);

@@ -11,8 +11,8 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use hyper::{Method, Uri, Version};
 use std::mem::MaybeUninit;
 
-/// The number of header fields that are parsed without an allocation: the default limit.
-const FIELDS_ON_STACK: usize = 100;
+/// The number of header fields that are parsed without an allocation: one more than the default limit.
+const FIELDS_ON_STACK: usize = 101;
 
 /// The limits of a request head.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,14 @@ pub struct RequestHeadLimits {
     pub bytes: usize,
     /// The most header fields.
     pub fields: usize,
+}
+
+impl RequestHeadLimits {
+    /// Whether a request may have this number of header fields, in every version of HTTP.
+    #[must_use]
+    pub const fn accept_fields(&self, fields: usize) -> bool {
+        fields <= self.fields
+    }
 }
 
 /// The head of a request, and what it says about the body and the connection.
@@ -72,7 +80,7 @@ impl RequestHeadReader {
             return Ok(None);
         };
         *self = Self::default();
-        parse(&input.split_to(end).freeze(), limits.fields).map(Some)
+        parse(&input.split_to(end).freeze(), limits).map(Some)
     }
 
     /// The offset after the empty line that ends the head; `None` when it has not arrived. `max_bytes` limits the head.
@@ -107,8 +115,10 @@ impl RequestHeadReader {
     }
 }
 
-/// Parses a complete head of at most `max_fields` fields.
-fn parse(bytes: &Bytes, max_fields: usize) -> Result<RequestHead, RequestHeadError> {
+/// Parses a complete head.
+fn parse(bytes: &Bytes, limits: RequestHeadLimits) -> Result<RequestHead, RequestHeadError> {
+    // With room for one field too many, the number is judged below as over HTTP/2.
+    let max_fields = limits.fields.saturating_add(1);
     let mut on_stack = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
     let mut on_heap = Vec::new();
     let room = on_stack.get_mut(..max_fields).unwrap_or_else(|| {
@@ -122,6 +132,9 @@ fn parse(bytes: &Bytes, max_fields: usize) -> Result<RequestHead, RequestHeadErr
         Ok(_) => return Err(RequestHeadError::Syntax),
         Err(httparse::Error::TooManyHeaders) => return Err(RequestHeadError::TooLarge),
         Err(_) => return Err(RequestHeadError::Syntax),
+    }
+    if !limits.accept_fields(parsed.headers.len()) {
+        return Err(RequestHeadError::TooLarge);
     }
     let method = parsed.method.unwrap_or_default();
     let target = parsed.path.unwrap_or_default();

@@ -352,6 +352,7 @@ mod tests {
                 scheme: "http",
             },
             trusted_proxies: Arc::default(),
+            health: None,
             client_subject: None,
         })
     }

@@ -195,7 +195,7 @@ impl Exchanges {
         let (gateway, downstream) = (self.gateway.clone(), self.downstream.clone());
         let request = request.map(RequestBody::new);
         let size = message::FieldsSize::of(request.headers());
-        if size.fields > self.limits.fields {
+        if !self.limits.accept_fields(size.fields) {
             gateway.recorder.unread(&downstream, UnreadHead::TooLarge);
             return Box::pin(async move { refusal::unread(UnreadHead::TooLarge) });
         }

@@ -77,8 +77,10 @@ struct Node {
     /// Whether the elements of the array here are counted.
     is_counted: bool,
     children: Vec<Self>,
-    /// The lengths of keys that may be one of `children`, one bit for each; see [`length_bit`].
+    /// The lengths of the children's tokens of ASCII, one bit for each; see [`length_bit`].
     lengths: u64,
+    /// Whether a child's token is not ASCII.
+    is_beyond_ascii: bool,
 }
 
 /// The values of one body.
@@ -164,10 +166,10 @@ impl Node {
         let at = self.children.iter().position(|child| child.token == *token);
         let at = at.unwrap_or(self.children.len());
         if at == self.children.len() {
-            self.lengths |= match token.is_ascii() {
-                true => length_bit(token),
-                false => u64::MAX,
-            };
+            match token.is_ascii() {
+                true => self.lengths |= length_bit(token.len()),
+                false => self.is_beyond_ascii = true,
+            }
             self.children.push(Self {
                 token: token.clone(),
                 index: token.parse().ok().filter(|index: &usize| index.to_string() == *token),
@@ -296,9 +298,9 @@ impl<'de> Visitor<'de> for Search<'_, '_> {
     }
 }
 
-/// The bit of a key's length. Without regard to case, a key of ASCII equals only keys of its own length.
-fn length_bit(key: &str) -> u64 {
-    1 << key.len().min(63)
+/// The bit of a length in bytes.
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
 }
 
 /// Compares a key with those on the way of a pointer, without copying it. The result is the index of the equal one, or
@@ -321,8 +323,18 @@ impl Visitor<'_> for KeySearch<'_> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Option<usize>, E> {
-        // Most keys are excluded here. Otherwise a sender could make each of many short keys cost all comparisons.
-        if key.is_ascii() && self.0.lengths & length_bit(key) == 0 {
+        // Most keys equal no token of ASCII, as their lengths show. A sender could otherwise make each of very many keys
+        // cost all comparisons.
+        let mut room = [0; 64];
+        let may_equal = match key.is_ascii() {
+            true => self.0.lengths & length_bit(key.len()) != 0,
+            false => match letter_case::to_ascii(key, &mut room) {
+                Some(ascii) => self.0.lengths & length_bit(ascii.len()) != 0,
+                // A key that is longer than the room may equal only a token that is as long.
+                None => key.len() > room.len() && self.0.lengths & length_bit(usize::MAX) != 0,
+            },
+        };
+        if !may_equal && (key.is_ascii() || !self.0.is_beyond_ascii) {
             return Ok(None);
         }
         for (at, node) in self.0.children.iter().enumerate() {

@@ -122,6 +122,7 @@ mod tests {
             tls: None,
             trusted_proxies: Vec::new(),
             trusts_unix_peers: false,
+            health: None,
             proxy_protocol: false,
         }
     }

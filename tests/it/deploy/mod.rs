@@ -3,6 +3,7 @@
 mod compose;
 mod container;
 mod kubernetes;
+mod proxies;
 mod schema;
 mod sidecar;
 mod systemd;

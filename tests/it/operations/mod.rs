@@ -21,4 +21,5 @@ mod series;
 mod supply;
 mod terminal;
 mod training;
+mod unsigned_cpu;
 mod workload;

@@ -123,3 +123,45 @@ fn cookies_are_joined() {
     assert_eq!(answer.payload[0], 0x88);
     assert_eq!(upstream.only().all("cookie"), ["a=1; b=2; c=3"]);
 }
+
+/// C01: the HTTP/2 library cuts a fragment from `:path` before hookgate can see it. Nothing of it reaches the application,
+/// and a fragment cannot hide a path from the route table.
+#[test]
+fn a_fragment_over_http2_is_no_part_of_the_target() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    for (number, (path, target)) in [
+        ("/webhooks/paddle#x", Some("/webhooks/paddle")),
+        ("/webhooks/paddle?a=1#/../admin?b", Some("/webhooks/paddle?a=1")),
+        ("/#/webhooks/paddle", None),
+        ("#/webhooks/paddle", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = format!("body {number}");
+        let signature = Webhook::new(body.clone()).signature.unwrap();
+        let fields = [
+            (":method", "POST"),
+            (":scheme", "https"),
+            (":path", path),
+            (":authority", "localhost"),
+            ("paddle-signature", signature.as_str()),
+        ];
+        let before = upstream.requests().len();
+        let mut client = frames::connect(&gateway);
+        let head = frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &frames::hpack(&fields));
+        let data = frames::frame(frames::DATA, frames::END_STREAM, 1, body.as_bytes());
+        client.send(&[head, data].concat());
+        frames::read_until(&mut client, |frame| {
+            matches!(frame.kind, frames::RST_STREAM | frames::GOAWAY | frames::HEADERS)
+        });
+        let seen: Vec<String> = upstream.requests()[before..]
+            .iter()
+            .map(|request| request.message.start.clone())
+            .collect();
+        let expected: Vec<String> = target.iter().map(|target| format!("POST {target} HTTP/1.1")).collect();
+        assert_eq!(seen, expected, "{path}");
+    }
+    assert_invariants(&mut gateway, &upstream);
+}

@@ -8,6 +8,7 @@ mod differential;
 mod early_answers;
 mod fairness;
 mod framing;
+mod health;
 mod http2_fields;
 mod http2_stalls;
 mod kept_alive;

@@ -196,18 +196,22 @@ fn a_provider_that_uses_the_answer_gets_none_from_hookgate() {
     let mut hmac = Hmac::<Sha1>::new_from_slice(KEY.as_bytes()).unwrap();
     hmac.update(b"https://hooks.example.com/twilioCallSidCA1Digits1");
     let signature = STANDARD.encode(hmac.finalize().into_bytes());
-    let call = |token: &str| {
+    let form = |token: &str, form: &str| {
         let fields = [
             ("X-Twilio-Signature", signature.as_str()),
             ("Content-Type", "application/x-www-form-urlencoded"),
             ("I-Twilio-Idempotency-Token", token),
         ];
-        request("POST", "/twilio", &fields, "CallSid=CA1&Digits=1")
+        request("POST", "/twilio", &fields, form)
     };
+    let call = |token: &str| form(token, "CallSid=CA1&Digits=1");
     assert_eq!(
         send(&gateway, &upstream, &[call("a"), call("a"), call("b")]),
         (vec![200, 409, 200], 2)
     );
+    // Nothing stands between the signed names and values. The same text divided in another way is the same webhook.
+    let divided = ["CallSidCA1=&Digits=1", "CallSid=CA1Digits1", "CallSid=CA1&Digits1="].map(|text| form("a", text));
+    assert_eq!(send(&gateway, &upstream, &divided), (vec![409, 409, 409], 0));
 }
 
 /// Adyen's older notifications are acknowledged with a text.

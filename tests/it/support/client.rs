@@ -60,7 +60,11 @@ impl Client {
 
     /// The same with a configuration of the test; an error means that the handshake failed.
     pub(crate) fn try_tls(address: SocketAddr, name: &str, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::try_tls_on(TcpStream::connect(address)?, name, config)
+    }
+
+    /// The same on a connection of the test.
+    pub(crate) fn try_tls_on(stream: TcpStream, name: &str, config: Arc<ClientConfig>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
         let name = ServerName::try_from(name.to_owned()).unwrap();

