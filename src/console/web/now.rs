@@ -102,7 +102,7 @@ fn row(console: &Console, route: &CompiledRoute, now_unix: u64) -> Markup {
             td {
                 @if is_down { span.pill.bad { "application down" } }
                 @else if is_silent { span.pill.warn { "silent" } }
-                @else if route.settings.report_only { span.pill.warn { "report only" } }
+                @else if route.settings.report_only() { span.pill.warn { "report only" } }
                 @else if failed > 0 { span.pill.bad { "failing" } }
                 @else if last.is_some() { span.pill.good { "flowing" } }
                 @else { span.pill { "waiting" } }
