@@ -197,7 +197,7 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
-        assert_eq!(files.len(), 6);
+        assert_eq!(files.len(), 7);
         for path in files.iter().chain([&directory]) {
             let mode = std::fs::metadata(path).unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0, "{}", path.display());
