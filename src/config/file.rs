@@ -4,6 +4,7 @@
 use super::challenge_reference::ChallengeReference;
 use super::inbox_keys::{AnswerUse, DeliveryKind, Inbox, Order, Retry, SignatureKind};
 use super::keys_keys::{Keys, RouteKeys};
+pub(super) use super::operator_keys::Certificate;
 use super::operator_keys::{Api, Capture, Console};
 pub(super) use super::secret_reference::{SecretReference, SecretTable};
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
@@ -51,15 +52,6 @@ pub(super) struct Listen {
     pub(super) trusted_proxies: OneOrMany<String>,
     pub(super) proxy_protocol: Option<Flag>,
     pub(super) health: Option<String>,
-}
-
-/// A certificate chain and its key.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Certificate {
-    pub(super) certificate: Option<String>,
-    pub(super) key: Option<String>,
 }
 
 /// `client_auth` of a listener.

@@ -1,6 +1,5 @@
 //! The keys of what operators see and do: `[api]`, `[capture]` and `[console]`.
 
-use super::file::Certificate;
 use super::value::{Count, DurationValue, Flag, Keyword, Keywords, OneOrMany, Size};
 use crate::settings::ConsoleRole;
 use serde::Deserialize;
@@ -53,4 +52,13 @@ pub(super) struct ConsoleToken {
 
 impl Keywords for ConsoleRole {
     const KEYWORDS: &'static [(&'static str, Self)] = &[("view", Self::View), ("operate", Self::Operate)];
+}
+
+/// A certificate chain and its key.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Certificate {
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
 }
