@@ -58,7 +58,7 @@
 //! | [`scheme`] ★ | signatures: pure and synchronous; the table of providers |
 //! | [`http`] | messages, HTTP/1.1 framing, header rules of both directions, bodies; does not know the gateway |
 //! | [`outcome`] | every reason for a refusal, with its status and its metric label |
-//! | [`secret`] | secret bytes: zeroized in memory, redacted in print |
+//! | [`secret`] | secret bytes: zeroized in memory, redacted in print; directories of them |
 //! | [`time`] | the clock, timers, the shutdown signal |
 
 pub mod cli;

@@ -3,7 +3,7 @@
 use super::terminal::{self, Paint};
 use super::{CommandResult, Environment};
 use crate::gateway::diagnosis::secret_place;
-use crate::scheme::{LocationDescription, SchemeDescription, presets};
+use crate::scheme::{Algorithm, LocationDescription, SchemeDescription, facts, presets};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
@@ -57,6 +57,8 @@ struct Facts {
     needs_url: bool,
     /// Where the provider's dashboard shows the secret.
     secret: Option<&'static str>,
+    /// What the preset was proven against.
+    judges: &'static [String],
 }
 
 impl Facts {
@@ -76,6 +78,9 @@ impl Facts {
                 (Some(header), ..) => format!("header {header}"),
                 (None, Some(pointer), _) => format!("JSON {pointer}"),
                 (None, None, Some(field)) => format!("form field {field}"),
+                (None, None, None) if description.algorithm == Some(Algorithm::Basic) => {
+                    "header Authorization".to_owned()
+                }
                 (None, None, None) => "a form field".to_owned(),
             },
             needs_url: payload.contains("{url}"),
@@ -88,6 +93,7 @@ impl Facts {
             tolerance: description.tolerance.clone(),
             delivery_id: description.delivery_id.clone().and_then(location),
             secret: secret_place(name),
+            judges: facts::find(name).map_or(&[], |facts| &facts.judges),
         }
     }
 
@@ -109,6 +115,11 @@ impl Facts {
         if let Some(secret) = self.secret {
             row("secret", secret);
         }
+        let judges = self
+            .judges
+            .join(", ")
+            .replace("node:crypto", "the provider's documents only");
+        row("proven by", &judges);
         text
     }
 
@@ -121,6 +132,7 @@ impl Facts {
             "delivery_id": self.delivery_id,
             "needs_public_url": self.needs_url,
             "secret": self.secret,
+            "judges": self.judges,
         })
     }
 }

@@ -6,7 +6,9 @@ use super::inbox_keys::{AnswerUse, DeliveryKind, Inbox, Order, Retry, SignatureK
 use super::keys_keys::{Keys, RouteKeys};
 pub(super) use super::operator_keys::Certificate;
 use super::operator_keys::{Api, Capture, Console};
-pub(super) use super::secret_reference::{SecretReference, SecretTable};
+pub(super) use super::secret_reference::{
+    RouteSecret, RouteSecretTable, SecretReference, SecretTable, TenantBy, TenantPlaceTable,
+};
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
 use crate::scheme;
 use crate::settings::{Audit, LogFormat, ReadyWhen, RouteMode, TlsVersion};
@@ -147,7 +149,7 @@ pub(super) struct Route {
     pub(super) methods: OneOrMany<String>,
     pub(super) allow: OneOrMany<String>,
     pub(super) provider: Option<String>,
-    pub(super) secrets: OneOrMany<SecretReference>,
+    pub(super) secrets: OneOrMany<RouteSecret>,
     pub(super) public_keys: OneOrMany<SecretReference>,
     pub(super) public_url: Option<String>,
     pub(super) public_url_credentials: Option<SecretReference>,

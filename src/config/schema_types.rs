@@ -4,7 +4,7 @@
 use super::challenge_reference::ChallengeReference;
 use super::file::{ServerEntry, ServerTable, TextOrSecret, Upstream, UpstreamReference};
 use super::inbox_keys::{Order, OrderKind};
-use super::secret_reference::{SecretReference, SecretTable};
+use super::secret_reference::{RouteSecret, RouteSecretTable, SecretReference, SecretTable};
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
 use crate::scheme::LocationDescription;
 use crate::scheme::challenge::ChallengeDescription;
@@ -44,6 +44,7 @@ schemas! {
     RequestRate = |_generator| json_schema!({ "type": "string", "pattern": "^[0-9]+\\s*/\\s*[smh]$" });
     FileMode = |_generator| json_schema!({ "type": "string", "pattern": "^[0-7]{3,4}$" });
     SecretReference = |generator| SecretTable::json_schema(generator);
+    RouteSecret = |generator| RouteSecretTable::json_schema(generator);
     TextOrSecret = |generator| either([text(), SecretTable::json_schema(generator)]);
     ServerEntry = |generator| either([text(), ServerTable::json_schema(generator)]);
     UpstreamReference = |generator| {

@@ -169,12 +169,7 @@ impl Delivering<'_> {
                 exchange.order = Some(held);
                 return Ok(None);
             }
-            let new = self.new_delivery(
-                webhook,
-                FirstAttempt::None,
-                StoreReason::Order,
-                &exchange.outcome.request_id,
-            );
+            let new = self.new_delivery(webhook, FirstAttempt::None, StoreReason::Order, exchange);
             match timeout_at(answer_at, self.inbox.store_behind(new)).await {
                 Ok(Ok(Some(_))) => return Ok(Some(self.passed(webhook, StoreReason::Order, exchange))),
                 Ok(Ok(None)) => {
@@ -212,17 +207,11 @@ impl Delivering<'_> {
     /// Begins the direct attempt. It does not borrow the exchange, so that it can go on after the sender was answered.
     fn ask(&self, webhook: &Webhook, exchange: &mut Exchange, now: Instant) -> Asking {
         let cleared = Cleared::verified(self.verified);
-        let request_id = &exchange.outcome.request_id;
         let (request, downstream) = (self.request, self.downstream);
         let body = self.body.share();
-        let outgoing = self.admitted.outgoing(
-            request,
-            downstream,
-            body,
-            &cleared,
-            request_id,
-            Some(&webhook.identified),
-        );
+        let outgoing = self
+            .admitted
+            .outgoing(request, downstream, body, &cleared, exchange, Some(&webhook.identified));
         exchange.begin_forwarding(now);
         let (upstream, worker) = (self.target.upstream.clone(), downstream.worker);
         Box::pin(async move {
@@ -288,8 +277,7 @@ impl Delivering<'_> {
                     let _ = timeout_at(answer_at, self.inbox.remember(&self.target.name, webhook.id, window)).await;
                 }
                 if !begun.is_complete() && head.status.is_success() {
-                    let request_id = &exchange.outcome.request_id;
-                    let new = self.new_delivery(webhook, FirstAttempt::None, StoreReason::NoAnswer, request_id);
+                    let new = self.new_delivery(webhook, FirstAttempt::None, StoreReason::NoAnswer, exchange);
                     exchange.held = Some(Box::new(HeldWebhook {
                         inbox: self.inbox.clone(),
                         target: self.target.clone(),

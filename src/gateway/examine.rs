@@ -12,7 +12,7 @@ use crate::inbox::store::types::OrderKey;
 use crate::inbox::target::KeyMissing;
 use crate::outcome::Rejection;
 use crate::replay::ClaimRequest;
-use crate::scheme::{Aged, HeadRef, Verified};
+use crate::scheme::{Aged, ChosenTenant, HeadRef, Verified};
 use crate::time::stopwatch::Stopwatch;
 use bytes::Bytes;
 use hyper::Method;
@@ -33,6 +33,8 @@ pub(super) struct Examined {
     pub(super) claim: Result<ClaimRequest, Rejection>,
     /// What identifies and orders it; `None` unless it is genuine and has what it must claim.
     pub(super) keys: Option<DeliveryKeys>,
+    /// The tenant that the body names, on a route where it does.
+    pub(super) tenant: Option<ChosenTenant>,
 }
 
 /// What identifies and orders a genuine webhook.
@@ -108,7 +110,13 @@ impl CompiledRoute {
         mut stopwatch: Stopwatch,
     ) -> Examined {
         stopwatch.resume();
-        let verified = aged.and_then(|aged| aged.verify(body, now_unix));
+        let tenant = self.tenant_in_body(head, body);
+        let verified = aged.and_then(|mut aged| {
+            if let Some(tenant) = tenant.clone() {
+                aged.choose(tenant);
+            }
+            aged.verify(body, now_unix)
+        });
         let (worked, ended) = stopwatch.stop();
         let claim = match &verified {
             Ok(verified) => self.claim_request(verified, head, body, now_unix),
@@ -132,6 +140,7 @@ impl CompiledRoute {
             ended,
             claim,
             keys,
+            tenant,
         }
     }
 }

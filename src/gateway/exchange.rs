@@ -15,11 +15,12 @@ use crate::http::rules::Origin;
 use crate::http::unread_head::UnreadHead;
 use crate::outcome::{Outcome, Rejection, RequestId, Verdict};
 use crate::replay::Claim;
-use crate::scheme::Verified;
+use crate::scheme::{ChosenTenant, Verified};
 use crate::telemetry::audit::{Action, Asked, AuditLog, AuditNames, UnreadRequest};
 use crate::telemetry::metrics::Metrics;
 use crate::time::clock;
 use bytes::Bytes;
+use hyper::header::HeaderValue;
 use hyper::{StatusCode, Version};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -169,6 +170,8 @@ pub struct Exchange {
     pub route: Option<Arc<CompiledRoute>>,
     /// What is known so far. Recorded at the end.
     pub outcome: Outcome,
+    /// The tenant with whose keys the request is verified, on a route with tenants.
+    pub tenant: Option<ChosenTenant>,
     /// The claim on this webhook. It is released when the exchange ends without committing it.
     pub claim: Option<Claim>,
     /// What is stored if the application's answer breaks off after its beginning has been sent on.
@@ -212,6 +215,7 @@ impl Exchange {
         Box::new(Self {
             recorder: recorder.clone(),
             route: None,
+            tenant: None,
             outcome: Outcome {
                 verdict: Verdict::Refused(Rejection::Internal),
                 received_unix_ms: clock::unix_now_ms(),
@@ -275,6 +279,13 @@ impl Exchange {
         }
     }
 
+    /// The tenant whose secret verified the request.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&HeaderValue> {
+        let tenant = self.tenant.as_ref()?.tenant.as_ref()?;
+        self.outcome.secret.map(|_| &tenant.name)
+    }
+
     /// When the head had been read.
     #[must_use]
     pub const fn started(&self) -> Instant {
@@ -323,6 +334,7 @@ impl Exchange {
                 protocol: arrival.protocol,
                 asked: &arrival.asked,
                 secret: secret.map(String::as_str),
+                tenant: self.tenant().and_then(|tenant| tenant.to_str().ok()),
                 upstream: route
                     .zip(self.outcome.upstream)
                     .and_then(|(route, server)| route.upstream.name(server)),

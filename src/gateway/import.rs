@@ -107,11 +107,17 @@ fn stored(
             rejection.reason()
         )
     };
+    let tenant = route.tenant_in_head(&head, &request.authority);
     // Any age is accepted, so the present time has no effect.
     let mut aged = verifier
         .present(&head)
-        .and_then(|presented| presented.age(0, None))
+        .and_then(|presented| presented.age_as(0, None, tenant.clone()))
         .map_err(refused)?;
+    let in_body = route.tenant_in_body(&head, &pieces);
+    if let Some(tenant) = in_body.clone() {
+        aged.choose(tenant);
+    }
+    let tenant = in_body.or(tenant).and_then(|chosen| chosen.tenant);
     pieces.iter().for_each(|piece| aged.update(piece));
     let verified = aged.verify(&pieces, 0).map_err(refused)?;
     let claim = route.claim_request(&verified, &head, &pieces, 0).map_err(refused)?;
@@ -130,6 +136,7 @@ fn stored(
             .collect(),
         scheme: verifier.name().to_owned(),
         secret,
+        tenant: tenant.and_then(|tenant| tenant.name.to_str().ok().map(str::to_owned)),
         client_subject: None,
         token_header: None,
     };

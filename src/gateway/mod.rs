@@ -238,7 +238,8 @@ impl Gateway {
 
         // present, age
         let mut stopwatch = Stopwatch::start();
-        let mut aged = admitted.present(&head, now_unix);
+        exchange.tenant = route.tenant_in_head(&head, admitted.authority());
+        let mut aged = admitted.present(&head, now_unix, exchange.tenant.clone());
         let may_ask = route.may_be_challenge(&head, &aged, body.size_hint().upper());
         if !may_ask && !captures_whole {
             route.enforce(&aged)?;
@@ -289,7 +290,9 @@ impl Gateway {
             ended: mut now,
             claim,
             keys,
+            tenant,
         } = examined.await?;
+        exchange.tenant = tenant.or(exchange.tenant.take());
         if let Some(reply) = route.answer_unsigned(&verified, &head, &body, now_unix)? {
             return Ok(Passed::Challenge(reply));
         }
@@ -341,8 +344,7 @@ impl Gateway {
 
         // forward
         let payload = body.into_payload();
-        let request_id = &exchange.outcome.request_id;
-        let outgoing = admitted.outgoing(request, downstream, payload, &cleared, request_id, identified.as_ref());
+        let outgoing = admitted.outgoing(request, downstream, payload, &cleared, exchange, identified.as_ref());
         exchange.begin_forwarding(now);
         let server = &mut exchange.outcome.upstream;
         let answer = route.upstream.forward(downstream.worker, outgoing, now, server).await;

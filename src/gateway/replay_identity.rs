@@ -86,7 +86,7 @@ impl ReplayIdentity {
         let timestamp = verified.timestamp.filter(|_| route.tolerance.is_some());
         let coverage = route.verifier.coverage();
         if let Some(keep) = remember(route, timestamp, now_unix) {
-            let signed = verified.identity;
+            let signed = of_tenant(verified, verified.identity);
             let is_empty = || body.iter().all(Bytes::is_empty);
             match coverage {
                 // Every request without a body has this signature: nothing tells a repetition from another request.
@@ -152,6 +152,7 @@ impl ReplayIdentity {
             hash.update(secret.map_or("", String::as_str));
         }
         let hash: [u8; 32] = hash.chain_update([0]).chain_update(&id).finalize().into();
+        let hash = of_tenant(verified, hash);
         match route.verifier.coverage() {
             Coverage::SingleUseToken => Some(self.with_rest(route, hash, head, body)),
             Coverage::Whole | Coverage::BodyOnly | Coverage::Part => Some(hash),
@@ -184,7 +185,20 @@ impl ReplayIdentity {
             hash.update(secret.map_or("", String::as_str));
             hash.update([0]);
         }
-        hash.chain_update(id).finalize().into()
+        of_tenant(verified, hash.chain_update(id).finalize().into())
+    }
+}
+
+/// An identity among those of one tenant: two tenants may have the same secret or send the same id. Unchanged on a route
+/// without tenants.
+fn of_tenant(verified: &Verified, identity: [u8; 32]) -> [u8; 32] {
+    match verified.tenant == [0; 32] {
+        true => identity,
+        false => Sha256::new()
+            .chain_update(verified.tenant)
+            .chain_update(identity)
+            .finalize()
+            .into(),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::inbox::target::{self, IdText, Identity, Signing, Target};
 use crate::keyring::{KeyRing, Source};
 use crate::outcome::{Rejection, Repeat};
 use crate::replay::ClaimRequest;
-use crate::scheme::{HeadRef, Verified, Work};
+use crate::scheme::{ChosenTenant, HeadRef, Verified, Work};
 use crate::settings::{self, ApplicationSignature, DeliveryMode};
 use crate::telemetry::RouteMetrics;
 use crate::telemetry::metrics::Metrics;
@@ -209,6 +209,12 @@ impl CompiledRoute {
             work_when_complete: settings
                 .verifier
                 .work_when_complete()
+                .and(
+                    settings
+                        .tenants
+                        .as_ref()
+                        .map_or(Work::default(), |tenants| tenants.place.work()),
+                )
                 .and(ReplayIdentity::work(&settings)),
             turn_bytes: settings.verifier.work_while_arriving().bytes_in(LONGEST_ON_WORKER),
             fetched_keys: settings
@@ -245,6 +251,25 @@ impl CompiledRoute {
     pub fn allows(&self, client: Option<IpAddr>) -> bool {
         let allow = &self.settings.allow;
         allow.is_empty() || client.is_some_and(|client| allow.iter().any(|network| network.contains(&client)))
+    }
+
+    /// The tenant that the head names, or the lack of one; `None` on a route without tenants, or whose bodies name them.
+    #[must_use]
+    pub fn tenant_in_head(&self, head: &HeadRef<'_>, authority: &str) -> Option<ChosenTenant> {
+        let tenants = self.settings.tenants.as_ref()?;
+        match tenants.place.is_in_body() {
+            // Until the body is known, no tenant is.
+            true => Some(tenants.choose("")),
+            false => Some(tenants.choose(&tenants.place.find(head, authority, &[]))),
+        }
+    }
+
+    /// The tenant that a complete body names, or the lack of one; `None` on a route whose bodies name none. `body` in pieces.
+    #[must_use]
+    pub fn tenant_in_body(&self, head: &HeadRef<'_>, body: &[Bytes]) -> Option<ChosenTenant> {
+        let tenants = self.settings.tenants.as_ref()?;
+        let is_in_body = tenants.place.is_in_body();
+        is_in_body.then(|| tenants.choose(&tenants.place.find(head, "", body)))
     }
 
     /// The tolerance in whole seconds; `None` accepts every age.

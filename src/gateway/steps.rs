@@ -28,7 +28,7 @@ use crate::inbox::record::HeadLine;
 use crate::inbox::target::IdText;
 use crate::outcome::{Rejection, Verdict};
 use crate::scheme::challenge::ChallengeReply;
-use crate::scheme::{Aged, HeadRef, Verified};
+use crate::scheme::{Aged, ChosenTenant, HeadRef, Verified};
 use crate::settings::RouteMode;
 use crate::upstream::OutgoingRequest;
 use crate::upstream::forwarding::{
@@ -177,9 +177,19 @@ impl Admitted<'_> {
 
     /// Reads signature and timestamp from the head, and checks the timestamp: everything that needs no byte of the
     /// body.
-    pub(super) fn present(&self, head: &HeadRef<'_>, now_unix: u64) -> Result<Aged, Rejection> {
+    pub(super) fn present(
+        &self,
+        head: &HeadRef<'_>,
+        now_unix: u64,
+        tenant: Option<ChosenTenant>,
+    ) -> Result<Aged, Rejection> {
         let presented = self.route.settings.verifier.present(head)?;
-        presented.age(now_unix, self.route.tolerance_seconds())
+        presented.age_as(now_unix, self.route.tolerance_seconds(), tenant)
+    }
+
+    /// The host that the request asked for, with its port.
+    pub(super) const fn authority(&self) -> &str {
+        self.authority
     }
 
     /// What is stored of the head, if the webhook is stored.
@@ -188,7 +198,7 @@ impl Admitted<'_> {
         request: &Request,
         downstream: &Downstream,
         secret: usize,
-        request_id: &str,
+        exchange: &Exchange,
     ) -> Bytes {
         let route = &*self.route;
         let line = HeadLine {
@@ -198,7 +208,7 @@ impl Admitted<'_> {
             peer: downstream.origin.peer,
             trusted: downstream.origin.trusted,
             tls: downstream.origin.scheme == "https",
-            request_id: request_id.to_owned(),
+            request_id: exchange.outcome.request_id.to_string(),
             scheme: route.settings.verifier.name().to_owned(),
             secret: route
                 .settings
@@ -207,6 +217,9 @@ impl Admitted<'_> {
                 .get(secret)
                 .cloned()
                 .unwrap_or_default(),
+            tenant: exchange
+                .tenant()
+                .and_then(|tenant| tenant.to_str().ok().map(str::to_owned)),
             client_subject: downstream
                 .client_subject
                 .as_ref()
@@ -229,7 +242,7 @@ impl Admitted<'_> {
         downstream: &Downstream,
         body: Payload,
         cleared: &Cleared,
-        request_id: &str,
+        exchange: &Exchange,
         identified: Option<&Identified>,
     ) -> OutgoingRequest {
         let route = &*self.route;
@@ -243,11 +256,12 @@ impl Admitted<'_> {
             host: route.upstream.settings().host.as_ref(),
             upstream_host: &route.upstream_host,
             length: body.remaining(),
-            request_id,
+            request_id: &exchange.outcome.request_id,
             verification: VerificationHeaders {
                 result: cleared.result(route),
                 key: cleared.secret.and_then(|secret| route.keys.get(secret)),
                 route: &route.name,
+                tenant: exchange.tenant(),
                 client: downstream.client_subject.as_ref(),
             },
             delivery: identified.map(|identified| DeliveryHeaders {

@@ -63,12 +63,7 @@ impl Delivering<'_> {
         match state {
             State::Waiting | State::InFlight | State::Behind | State::Blocked | State::Delivered => {}
             State::Dead | State::Dropped => {
-                let new = self.new_delivery(
-                    webhook,
-                    FirstAttempt::None,
-                    StoreReason::Queue,
-                    &exchange.outcome.request_id,
-                );
+                let new = self.new_delivery(webhook, FirstAttempt::None, StoreReason::Queue, exchange);
                 match timeout_at(answer_at, self.inbox.store(new)).await {
                     Ok(Ok(_)) => {}
                     Ok(Err(refusal)) => return Some(Err(rejection(refusal))),
@@ -97,12 +92,7 @@ impl Delivering<'_> {
         if !self.inbox.status().accepts() {
             return Err(asking);
         }
-        let new = self.new_delivery(
-            webhook,
-            FirstAttempt::UnderWay,
-            StoreReason::Deadline,
-            &exchange.outcome.request_id,
-        );
+        let new = self.new_delivery(webhook, FirstAttempt::UnderWay, StoreReason::Deadline, exchange);
         let inbox = self.inbox.clone();
         let mut storing: Pin<Box<dyn Future<Output = Result<Stored, Refusal>> + Send>> =
             Box::pin(async move { inbox.store(new).await });
@@ -153,7 +143,7 @@ impl Delivering<'_> {
         answer_at: Instant,
         exchange: &mut Exchange,
     ) -> Result<Passed, Rejection> {
-        let new = self.new_delivery(webhook, first, reason, &exchange.outcome.request_id);
+        let new = self.new_delivery(webhook, first, reason, exchange);
         match timeout_at(answer_at, self.inbox.store(new)).await {
             Ok(Ok(_)) => Ok(self.passed(webhook, reason, exchange)),
             Ok(Err(refusal)) => Err(rejection(refusal)),
@@ -175,7 +165,7 @@ impl Delivering<'_> {
         webhook: &Webhook,
         first: FirstAttempt,
         reason: StoreReason,
-        request_id: &str,
+        exchange: &Exchange,
     ) -> NewDelivery {
         let secret = self.verified.secret;
         let position = match webhook.position {
@@ -189,7 +179,7 @@ impl Delivering<'_> {
             position,
             head: self
                 .admitted
-                .stored_head(self.request, self.downstream, secret, request_id),
+                .stored_head(self.request, self.downstream, secret, exchange),
             body: self.body.pieces().to_vec(),
             window: self.target.settings.window,
             first,

@@ -65,8 +65,9 @@ pub fn request(
     let method = Method::from_bytes(line.method.as_bytes()).map_err(|_| Unsendable::Changed)?;
     let received = PathAndQuery::try_from(line.target.as_str()).map_err(|_| Unsendable::Changed)?;
     let value = |text: &str| HeaderValue::from_str(text).map_err(|_| Unsendable::Changed);
-    let (key, client) = (
+    let (key, tenant, client) = (
         value(&line.secret)?,
+        line.tenant.as_deref().map(value).transpose()?,
         line.client_subject.as_deref().map(value).transpose()?,
     );
     let settings = target.upstream.settings();
@@ -88,6 +89,7 @@ pub fn request(
             result: VerificationResult::Verified(line.scheme.as_bytes()),
             key: Some(&key),
             route: &target.route,
+            tenant: tenant.as_ref(),
             client: client.as_ref(),
         },
         delivery: Some(DeliveryHeaders {

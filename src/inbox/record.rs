@@ -44,6 +44,9 @@ pub struct HeadLine {
     pub scheme: String,
     /// Name of the secret that matched.
     pub secret: String,
+    /// The tenant whose secret matched, on a route with tenants.
+    #[serde(default)]
+    pub tenant: Option<String>,
     /// Subject of the sender's client certificate, where it is passed on.
     pub client_subject: Option<String>,
     /// Name of the header that held the secret itself, in schemes that compare a token. Its value is not stored; an
@@ -141,6 +144,7 @@ mod tests {
             request_id: "r-1".into(),
             scheme: "paddle".into(),
             secret: "current".into(),
+            tenant: Some("acme".into()),
             client_subject: None,
             token_header: None,
         }

@@ -18,6 +18,7 @@ use super::multipart::{self, FormType};
 use super::plain;
 use super::sns;
 use super::template::PayloadPart;
+use super::tenant::ChosenTenant;
 use super::time;
 use super::types::{HeadRef, Verified, WantedKey, contiguous};
 use crate::outcome::Rejection;
@@ -54,6 +55,8 @@ pub(super) struct BufferedCheck {
     body_start: BodyStart,
     /// The fetched key, once it is given, or the URL of its certificate where a header names it.
     key: FetchedState,
+    /// The tenant whose keys are used in place of those of the scheme.
+    pub(super) tenant: Option<ChosenTenant>,
 }
 
 /// What is known of the fetched key of a request.
@@ -161,6 +164,7 @@ impl BufferedCheck {
                     FetchedState::Unknown
                 }
             },
+            tenant: None,
         })
     }
 
@@ -271,6 +275,7 @@ impl BufferedCheck {
                 secret,
                 timestamp: timestamp_unix,
                 identity: if identifies { self.identity(&content)? } else { [0; 32] },
+                tenant: self.tenant.as_ref().map_or([0; 32], ChosenTenant::digest),
                 sealed: (),
             })
         } else {
@@ -323,7 +328,9 @@ impl BufferedCheck {
                 continue;
             }
             let message = SignedMessage::new(&shared);
-            for (index, key) in (0u64..).zip(&self.scheme.keys) {
+            let of_tenant = self.tenant.as_ref().map(|tenant| tenant.keys(&self.scheme));
+            let of_scheme = self.scheme.keys.iter().filter(|_| self.tenant.is_none());
+            for (index, key) in (0u64..).zip(of_tenant.into_iter().flatten().chain(of_scheme)) {
                 let of_family = || {
                     self.candidates
                         .iter()

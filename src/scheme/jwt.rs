@@ -11,6 +11,7 @@ use super::jwt_request;
 use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
 use super::mac::HmacHash;
+use super::tenant::ChosenTenant;
 use super::types::{HeadRef, Verified};
 use crate::outcome::Rejection;
 use base64::Engine as _;
@@ -29,6 +30,8 @@ const LEEWAY_SECONDS: u64 = 60;
 /// A token whose form and claims are accepted; its signature is not verified yet.
 #[derive(Debug)]
 pub(super) struct JwtCheck {
+    /// The tenant whose keys are used in place of those of the scheme.
+    pub(super) tenant: Option<ChosenTenant>,
     scheme: Arc<CompiledScheme>,
     algorithm: Algorithm,
     /// The id of the key; empty for a token without one.
@@ -112,6 +115,7 @@ impl JwtCheck {
             text.is_some_and(|text| jwt_request::hash(head).as_bytes().ct_eq(text.as_bytes()).into())
         });
         Ok(Self {
+            tenant: None,
             scheme: Arc::clone(scheme),
             algorithm: header.alg,
             kid,
@@ -186,6 +190,7 @@ impl JwtCheck {
                 true => Sha256::digest(&self.signed).into(),
                 false => [0; 32],
             },
+            tenant: self.tenant.as_ref().map_or([0; 32], ChosenTenant::digest),
             sealed: (),
         })
     }
@@ -199,7 +204,9 @@ impl JwtCheck {
             return (false, 0);
         };
         let mut found = (Choice::from(0), 0);
-        for (index, key) in self.scheme.keys.iter().enumerate() {
+        let of_tenant = self.tenant.as_ref().map(|tenant| tenant.keys(&self.scheme));
+        let of_scheme = self.scheme.keys.iter().filter(|_| self.tenant.is_none());
+        for (index, key) in of_tenant.into_iter().flatten().chain(of_scheme).enumerate() {
             let VerificationKey::Mac(mac) = &key.key else {
                 continue;
             };

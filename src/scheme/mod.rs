@@ -12,6 +12,8 @@
 //! | --- | --- |
 //! | [`challenge`] | the challenges that some providers send before webhooks, and their answers |
 //! | [`states`] | presented, aged, verified: the states of one request |
+//! | [`tenant`] | the keys of one tenant, in place of those of the route |
+//! | [`tenant_place`] | where a request names its tenant |
 //! | [`verifier`] | a compiled scheme as its callers use it |
 //! | [`scheme_work`] | how long the checks of a scheme may take |
 //! | [`sign_again`] | a new signature for a request that was received before |
@@ -194,6 +196,8 @@ mod states;
 mod streaming;
 pub mod strength;
 mod template;
+mod tenant;
+mod tenant_place;
 mod time;
 mod types;
 mod url;
@@ -213,6 +217,8 @@ pub use fetched::FetchedKey;
 pub use key_source::{KeyRequest, KeySource};
 pub use route_context::RouteContext;
 pub use states::{Aged, Presented};
+pub use tenant::{ChosenTenant, SECRET_NAMES, Tenant, unknown_secrets};
+pub use tenant_place::TenantPlace;
 pub use time::rfc3339;
 pub use types::{
     Expected, HeadRef, KeyList, KeySettings, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest, ValuePlace,

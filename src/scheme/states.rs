@@ -12,6 +12,7 @@ use super::compiled::PayloadPlan;
 use super::fetched::FetchedKey;
 use super::jwt::JwtCheck;
 use super::streaming::{self, StreamingCheck};
+use super::tenant::ChosenTenant;
 use super::time;
 use super::types::{HeadRef, Verified, WantedKey};
 use super::verifier::Verifier;
@@ -92,6 +93,19 @@ impl Presented<'_> {
     /// # Errors
     /// `TimestampStale`, `TimestampFuture`.
     pub fn age(self, now_unix: u64, tolerance: Option<u64>) -> Result<Aged, Rejection> {
+        self.age_as(now_unix, tolerance, None)
+    }
+
+    /// Like [`Presented::age`], with the keys of a tenant in place of those of the scheme.
+    ///
+    /// # Errors
+    /// As [`Presented::age`].
+    pub fn age_as(
+        self,
+        now_unix: u64,
+        tolerance: Option<u64>,
+        tenant: Option<ChosenTenant>,
+    ) -> Result<Aged, Rejection> {
         let signed = match &self.form {
             PresentedForm::Streaming(streaming) => streaming.timestamp_unix,
             PresentedForm::Buffered(buffered) => buffered.timestamp_unix,
@@ -103,27 +117,33 @@ impl Presented<'_> {
         if let Some(signed) = signed {
             time::check_age(signed, now_unix, tolerance)?;
         }
-        Ok(self.start(tolerance))
+        Ok(self.start(tolerance, tenant))
     }
 
     /// Like [`Presented::age`], for a time that does not matter.
     #[must_use]
     pub fn at_any_time(self) -> Aged {
-        self.start(None)
+        self.start(None, None)
     }
 
-    fn start(self, tolerance: Option<u64>) -> Aged {
+    fn start(self, tolerance: Option<u64>, tenant: Option<ChosenTenant>) -> Aged {
         let identifies = self.verifier.identifies;
         let form = match self.form {
             PresentedForm::Streaming(streaming) => {
-                AgedForm::Streaming(streaming.start(&self.verifier.scheme, tolerance, identifies))
+                AgedForm::Streaming(streaming.start(&self.verifier.scheme, tolerance, identifies, tenant.as_ref()))
             }
-            PresentedForm::Buffered(check) => AgedForm::Buffered {
-                check,
-                tolerance,
-                identifies,
-            },
-            PresentedForm::Jwt(check) => AgedForm::Jwt { check, identifies },
+            PresentedForm::Buffered(mut check) => {
+                check.tenant = tenant;
+                AgedForm::Buffered {
+                    check,
+                    tolerance,
+                    identifies,
+                }
+            }
+            PresentedForm::Jwt(mut check) => {
+                check.tenant = tenant;
+                AgedForm::Jwt { check, identifies }
+            }
         };
         Aged { form }
     }
@@ -150,6 +170,16 @@ impl Aged {
             AgedForm::Streaming(_) => {}
             AgedForm::Buffered { check, .. } => check.use_key(key),
             AgedForm::Jwt { check, .. } => check.use_key(key),
+        }
+    }
+
+    /// Chooses the tenant by what the complete body says, on a route whose scheme looks at complete bodies only
+    /// ([`Verifier::on_complete_bodies`]).
+    pub fn choose(&mut self, tenant: ChosenTenant) {
+        match &mut self.form {
+            AgedForm::Buffered { check, .. } => check.tenant = Some(tenant),
+            AgedForm::Jwt { check, .. } => check.tenant = Some(tenant),
+            AgedForm::Streaming(_) => {}
         }
     }
 

@@ -12,6 +12,7 @@ use super::location::{TimestampLocation, TimestampSource};
 use super::mac::{HmacHash, Mac};
 use super::plain;
 use super::template::{PayloadPart, SmallBuffer};
+use super::tenant::ChosenTenant;
 use super::types::{HeadRef, Verified, contiguous};
 use crate::outcome::Rejection;
 use crate::secret::Secret;
@@ -106,8 +107,12 @@ impl StreamingHead {
         scheme: &Arc<CompiledScheme>,
         tolerance: Option<u64>,
         identifies: bool,
+        tenant: Option<&ChosenTenant>,
     ) -> StreamingCheck {
-        let mut macs = scheme.keys.iter().filter_map(|key| match &key.key {
+        let of_tenant = tenant.map(|tenant| tenant.keys(scheme));
+        let of_scheme = scheme.keys.iter().filter(|_| tenant.is_none());
+        let keys = of_tenant.into_iter().flatten().chain(of_scheme);
+        let mut macs = keys.filter_map(|key| match &key.key {
             VerificationKey::Mac(mac) => {
                 let mut mac = mac.clone();
                 mac.update(self.before.as_slice());
@@ -135,6 +140,7 @@ impl StreamingHead {
             plain_bytes: self.plain_bytes,
             body_start: self.body_start,
             timestamp_in_body: is_in_body.then(|| (Arc::clone(scheme), tolerance)),
+            tenant: tenant.map_or([0; 32], ChosenTenant::digest),
         }
     }
 }
@@ -158,6 +164,8 @@ pub(super) struct StreamingCheck {
     plain_bytes: Option<usize>,
     /// How the body may begin.
     body_start: BodyStart,
+    /// SHA-256 of the tenant's name; zero on a route without tenants.
+    tenant: [u8; 32],
     /// The scheme and the tolerance in seconds, where the time is in the body.
     timestamp_in_body: Option<(Arc<CompiledScheme>, Option<u64>)>,
 }
@@ -211,6 +219,7 @@ impl StreamingCheck {
             identity: self
                 .before
                 .map_or([0; 32], |before| identity(before.as_slice(), body, &after)),
+            tenant: self.tenant,
             sealed: (),
         })
     }

@@ -138,6 +138,8 @@ pub struct Verified {
     /// neither on the text of the header nor on any key. Zero when the verifier does not identify requests
     /// ([`Verifier::identifying`](super::Verifier::identifying)).
     pub identity: [u8; 32],
+    /// SHA-256 of the name of the tenant whose secret matched; zero on a route without tenants.
+    pub tenant: [u8; 32],
     /// Private to schemes, so that no other code can make this value.
     pub(super) sealed: (),
 }

@@ -1,7 +1,7 @@
 //! A scheme with its keys, compiled once for a route.
 
 use super::compile;
-use super::compiled::{CompiledScheme, Coverage, SchemeKey};
+use super::compiled::{CompiledScheme, Coverage, PayloadPlan, SchemeKey};
 use super::delivery::DeliveryId;
 use super::description::{SchemeDescription, SignatureEncoding};
 use super::facts::ProviderFacts;
@@ -145,6 +145,21 @@ impl Verifier {
     #[must_use]
     pub fn identifying(mut self, wanted: bool) -> Self {
         self.identifies = wanted;
+        self
+    }
+
+    /// The verifier of a route whose tenants have the real keys: `header` names the tenant, or the body does, so that the
+    /// signature is looked at when the body is complete.
+    #[must_use]
+    pub fn for_tenants(mut self, header: Option<&HeaderName>, is_in_body: bool) -> Self {
+        // Nobody else has the scheme yet.
+        if let Some(scheme) = Arc::get_mut(&mut self.scheme) {
+            scheme.headers.extend(header.cloned());
+            if is_in_body && matches!(scheme.payload, PayloadPlan::Streamed { .. }) {
+                scheme.payload = PayloadPlan::Buffered(scheme.payload.parts().cloned().collect());
+            }
+        }
+        self.work = SchemeWork::of(&self.scheme);
         self
     }
 

@@ -8,6 +8,7 @@ use super::listener_setup::{self, ListenerSetup};
 use super::running::{self, Running};
 use super::signals::ShutdownSignals;
 use super::systemd::{Handover, PassedSocket, activation};
+use super::tenants::TenantWatch;
 use super::{StartError, Started, upstreams, worker};
 use crate::console::access::Access;
 use crate::console::{Console, Operators};
@@ -106,6 +107,7 @@ pub(super) async fn build(
         move || manager.ping_watchdog()
     };
     Ok(Running {
+        tenants: TenantWatch::default(),
         heartbeat: Box::pin(heartbeat.run(manager.watchdog(), ping)),
         started: Started {
             listeners: addresses,

@@ -22,6 +22,7 @@
 //! | [`admin_access`] | which requests to the admin listener a foreign page may have caused |
 //! | [`admin_body`] | the body of an answer of the admin listener |
 //! | [`process`] | limits and protection of the process |
+//! | [`tenants`] | reads the directories of tenants while the process runs |
 //! | [`systemd`] | socket activation, notifications and watchdog of systemd |
 
 pub mod admin;
@@ -37,6 +38,7 @@ mod reload;
 mod running;
 mod signals;
 pub mod systemd;
+mod tenants;
 mod upstreams;
 mod worker;
 

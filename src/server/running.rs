@@ -5,6 +5,7 @@ use super::listener_setup::ListenerSetup;
 use super::reload::reload;
 use super::signals::ShutdownSignals;
 use super::systemd::ServiceManager;
+use super::tenants::TenantWatch;
 use super::{DrainReport, HOUSEKEEPING, Started, upstreams};
 use crate::gateway::Gateway;
 use crate::gateway::exchange::Recorder;
@@ -12,6 +13,7 @@ use crate::inbox::store::status::Phase;
 use crate::listener::Connections;
 use crate::replay::RedisStore;
 use crate::settings::{Address, Config};
+use crate::time::clock;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -45,6 +47,8 @@ pub(super) struct Running {
     /// Pings the watchdog while the workers respond. It is polled by the control plane, so it also stops when that
     /// hangs.
     pub(super) heartbeat: Pin<Box<dyn Future<Output = Infallible> + Send>>,
+    /// Reads the directories of tenants.
+    pub(super) tenants: TenantWatch,
     /// The addresses on which the process listens.
     pub(super) started: Started,
 }
@@ -83,9 +87,10 @@ impl Running {
         }
     }
 
-    /// Removes expired replay keys and updates the readiness.
+    /// Removes expired replay keys, reads changed tenants and updates the readiness.
     fn housekeep(&self) {
         self.gateway.guard.sweep(Instant::now());
+        self.tenants.refresh(&self.gateway, clock::unix_now());
         let is_ready = upstreams::are_ready(&self.gateway.snapshot.load(), self.config.admin.readiness);
         let has_inbox = self
             .gateway

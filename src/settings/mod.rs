@@ -20,6 +20,7 @@
 //! | [`replay`] | the replay guard's store |
 //! | [`upstream`] | the application's servers |
 //! | [`listener`] | listening sockets and their TLS |
+//! | [`tenants`] | one secret for each tenant of a route |
 //! | [`secret_info`] | names and sources of secrets |
 //! | [`rate`] | a number of requests in a time |
 //! | [`serialize`] | durations, sizes and paths as the file writes them |
@@ -38,6 +39,7 @@ mod route;
 mod secret_info;
 mod serialize;
 mod signature;
+mod tenants;
 mod upstream;
 
 pub use delivery::{Delivery, DeliveryMode, Order, Retry};
@@ -52,4 +54,5 @@ pub use route::{Dedupe, ReplayPolicy, Route, RouteMode};
 pub use secret_info::{SecretInfo, SecretSource};
 pub(crate) use serialize::{duration_text, size_text};
 pub use signature::{ApplicationSignature, GatewayKeys};
+pub use tenants::Tenants;
 pub use upstream::{Ejection, HealthCheck, ServerSettings, Upstream, UpstreamTarget};

@@ -6,6 +6,7 @@ use super::rate::Rate;
 use super::secret_info::SecretInfo;
 use super::serialize::{display_all, duration_text, size_text};
 use super::signature::ApplicationSignature;
+use super::tenants::Tenants;
 use super::upstream::Upstream;
 use crate::scheme::challenge::Challenge;
 use crate::scheme::{DeliveryId, Expected, Verifier};
@@ -36,6 +37,8 @@ pub struct Route {
     pub expect: Expected,
     /// The secret with which fetched keys are asked for.
     pub key_secret: Option<SecretInfo>,
+    /// The tenants that have a secret each, where the route has a directory of them in place of `secrets`.
+    pub tenants: Option<Tenants>,
     /// URL that the provider was given, for schemes that sign it.
     pub public_url: Option<String>,
     /// Name and source of the user and password of that URL.
@@ -158,7 +161,10 @@ impl Serialize for Route {
         table.serialize_entry("methods", &display_all(&self.methods))?;
         table.serialize_entry("allow", &display_all(&self.allow))?;
         table.serialize_entry("provider", self.verifier.name())?;
-        table.serialize_entry("secrets", &self.secrets)?;
+        match &self.tenants {
+            Some(tenants) => table.serialize_entry("secrets", tenants)?,
+            None => table.serialize_entry("secrets", &self.secrets)?,
+        }
         if !self.expect.is_empty() {
             table.serialize_entry("expect", &self.expect)?;
         }

@@ -23,6 +23,8 @@ pub struct AuditNames<'a> {
     pub asked: &'a Asked,
     /// The active secret that matched.
     pub secret: Option<&'a str>,
+    /// The tenant whose secret matched, on a route with tenants.
+    pub tenant: Option<&'a str>,
     /// The upstream's server, as its URL.
     pub upstream: Option<&'a str>,
 }
@@ -114,6 +116,10 @@ pub(super) fn json(out: &mut Vec<u8>, date: &mut DateText, names: AuditNames<'_>
     if let Some(secret) = names.secret {
         out.extend_from_slice(b",\"secret\":");
         string(out, secret);
+    }
+    if let Some(tenant) = names.tenant {
+        out.extend_from_slice(b",\"tenant\":");
+        string(out, tenant);
     }
     if outcome.without_shared_store {
         out.extend_from_slice(b",\"replay_store\":\"failed\"");
@@ -211,6 +217,9 @@ pub(super) fn human(out: &mut Vec<u8>, date: &mut DateText, names: AuditNames<'_
     words(out, &[" protocol=", names.protocol]);
     if let Some(secret) = names.secret {
         field(out, " secret=", secret);
+    }
+    if let Some(tenant) = names.tenant {
+        field(out, " tenant=", tenant);
     }
     if outcome.without_shared_store {
         words(out, &[" replay_store=failed"]);

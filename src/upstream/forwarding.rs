@@ -70,6 +70,8 @@ pub struct VerificationHeaders<'a> {
     pub key: Option<&'a HeaderValue>,
     /// `Hookgate-Route`.
     pub route: &'a HeaderValue,
+    /// `Hookgate-Tenant`: the tenant whose secret verified the request, on a route with tenants.
+    pub tenant: Option<&'a HeaderValue>,
     /// `Hookgate-Client-Subject`: the subject of the sender's TLS certificate, if the configuration forwards it.
     pub client: Option<&'a HeaderValue>,
 }
@@ -155,6 +157,9 @@ impl ForwardedHead<'_> {
         match self.verification.result {
             VerificationResult::Verified(scheme) => out.field("hookgate-verified", scheme),
             VerificationResult::Reported(reason) => out.field("hookgate-report", reason.as_bytes()),
+        }
+        if let Some(tenant) = self.verification.tenant {
+            out.field("hookgate-tenant", tenant.as_bytes());
         }
         if let Some(key) = self.verification.key {
             out.field("hookgate-key", key.as_bytes());
@@ -290,6 +295,7 @@ mod tests {
                 result: VerificationResult::Verified(b"paddle"),
                 key: Some(&HeaderValue::from_static("current")),
                 route: &ROUTE,
+                tenant: Some(&HeaderValue::from_static("acme")),
                 client: Some(&HeaderValue::from_static("CN=sender-1")),
             },
             delivery: None,
@@ -378,6 +384,7 @@ mod tests {
             ("x-forwarded-host", "h:8443"),
             ("x-request-id", "id-1"),
             ("hookgate-verified", "paddle"),
+            ("hookgate-tenant", "acme"),
             ("hookgate-key", "current"),
             ("hookgate-route", "shop"),
             ("hookgate-client-subject", "CN=sender-1"),

@@ -17,6 +17,7 @@
 //! | [`signature`] | `signature` and `gateway_keys` of a route |
 //! | [`inbox`] | `[inbox]`, and `delivery` of a route |
 //! | [`dedupe`] | `dedupe` of a route |
+//! | [`tenants`] | `secrets` of a route as a directory |
 //! | [`challenge`] | `challenge` and `verify_token` of a route |
 //! | [`exposure`] | warnings of what is more exposed than it need be |
 //! | [`upstream`] | `[upstreams.NAME]` and `upstream` of a route |
@@ -57,6 +58,7 @@ mod route_http;
 mod route_pattern;
 mod secret;
 mod signature;
+mod tenants;
 mod upstream;
 mod upstream_servers;
 mod upstream_url;

@@ -12,8 +12,8 @@ use crate::config::value::{Keyword, OneOrMany, RequestRate, Tolerance};
 use crate::scheme::challenge::Challenge;
 use crate::scheme::{Expected, ListedKeys, RouteContext as SchemeContext, UrlOfRoute, Verifier, presets};
 use crate::settings::{
-    Address, ApplicationSignature, Dedupe, Drain, ProcessLimits, ReplayPolicy, Route, RouteMode, SecretInfo, Upstream,
-    defaults, size_text,
+    Address, ApplicationSignature, Dedupe, Drain, ProcessLimits, ReplayPolicy, Route, RouteMode, SecretInfo, Tenants,
+    Upstream, defaults, size_text,
 };
 use hyper::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -87,8 +87,7 @@ impl Resolver<'_> {
                     &mut shared,
                 ),
             };
-            let is_path_fixed = path.as_deref().is_some_and(|path| !path.ends_with("/*"));
-            let scheme = self.scheme(&key, &mut written, is_path_fixed);
+            let scheme = self.scheme(&key, &mut written, (host.as_deref(), path.as_deref()));
             if let Some(upstream) = &upstream {
                 let key = format!("{key}.upstream");
                 let repeats = path
@@ -120,6 +119,9 @@ impl Resolver<'_> {
                 keys: &scheme.keys,
                 methods: &settings.methods,
             });
+            if let Some(scheme) = scheme.as_ref().filter(|scheme| scheme.tenants.is_some()) {
+                self.check_tenants(&key, &written, &scheme.verifier);
+            }
             let (challenges, verify_token) = self.challenges(
                 &key,
                 challenged,
@@ -176,6 +178,7 @@ impl Resolver<'_> {
                     secrets: scheme.keys,
                     expect: scheme.expect,
                     key_secret: scheme.key_secret,
+                    tenants: scheme.tenants,
                     public_url: written.public_url,
                     public_url_credentials: scheme.credentials,
                     verify_token,
@@ -203,18 +206,22 @@ impl Resolver<'_> {
     }
 
     /// The scheme of a route with its keys; `None` after a fault.
-    fn scheme(&mut self, key: &str, written: &mut file::Route, is_path_fixed: bool) -> Option<ResolvedScheme> {
-        let lists = [
-            std::mem::take(&mut written.secrets),
-            std::mem::take(&mut written.public_keys),
-        ];
+    fn scheme(
+        &mut self,
+        key: &str,
+        written: &mut file::Route,
+        (host, path): (Option<&str>, Option<&str>),
+    ) -> Option<ResolvedScheme> {
+        let is_path_fixed = path.is_some_and(|path| !path.ends_with("/*"));
+        let secrets = std::mem::take(&mut written.secrets);
+        let public_keys = std::mem::take(&mut written.public_keys);
         // Which keys a described scheme needs is known when it is compiled.
         let may_fetch = match (&written.provider, &written.custom) {
             (_, Some(custom)) => custom.keys.is_some(),
             (Some(provider), None) => presets::description(provider).is_some_and(|preset| preset.keys.is_some()),
             (None, None) => false,
         };
-        let has_keys = !lists.iter().all(OneOrMany::is_empty);
+        let has_keys = !secrets.is_empty() || !public_keys.is_empty();
         if !has_keys && !may_fetch && !self.report.is_meant(&format!("{key}.public_keys")) {
             let fix = "write `secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]`";
             self.report.missing(
@@ -224,8 +231,8 @@ impl Resolver<'_> {
             );
         }
         let credentials = self.public_url(key, written, is_path_fixed);
-        let [secrets, public_keys] = lists;
-        let secrets = self.secrets(&format!("{key}.secrets"), secrets, true);
+        let place_of_secrets = format!("{key}.secrets");
+        let (secrets, written_tenants) = self.route_secrets(&place_of_secrets, secrets, written, (host, path))?;
         let public_keys = self.secrets(&format!("{key}.public_keys"), public_keys, false);
         let places = [secrets.places, public_keys.places].concat();
         let keys = [secrets.sources, public_keys.sources].concat();
@@ -286,7 +293,12 @@ impl Resolver<'_> {
                 keys: &fetched.settings,
             },
         ) {
-            Ok(verifier) => {
+            Ok(mut verifier) => {
+                let mut tenants = None;
+                if let Some(written) = written_tenants {
+                    verifier = verifier.for_tenants(written.header_name(), written.is_in_body());
+                    tenants = Some(self.tenants(&place_of_secrets, written, &verifier)?);
+                }
                 for warning in verifier.warnings() {
                     self.report.warn(&format!("{key}.provider"), warning);
                 }
@@ -295,6 +307,7 @@ impl Resolver<'_> {
                 }
                 Some(ResolvedScheme {
                     verifier,
+                    tenants,
                     provider,
                     keys,
                     credentials: credentials.map(|(info, _)| info),
@@ -433,6 +446,8 @@ impl Resolver<'_> {
 struct ResolvedScheme {
     /// The scheme with its keys.
     verifier: Verifier,
+    /// The tenants, where they have the secrets.
+    tenants: Option<Tenants>,
     /// Name of the provider as the file writes it.
     provider: String,
     /// Names and sources of the keys, in the order of `verifier`.

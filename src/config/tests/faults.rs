@@ -58,7 +58,7 @@ reject_status = 410
         "line 14: route[0].provider: unknown provider `padle`, did you mean `paddle`?",
         "line 15: route[0].tolerence: unknown key `tolerence`, did you mean `tolerance`?",
         "line 16: route[0].secrets[0]: a secret must not be part of the configuration itself, where backups, `git` and process lists would show it; write { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }",
-        "line 16: route[0].secrets[2].vaule: unknown key `vaule`; the keys of this table are `name`, `env`, `file` and `retired`",
+        "line 16: route[0].secrets[2].vaule: unknown key `vaule`; the keys of this table are `name`, `env`, `file`, `retired`, `directory` and `by`",
         "line 16: route[0].secrets[1].env: the variable NOT_SET is not set; export it, or remove this entry",
         "line 16: route[0].secrets[2].env: the variable NOT_SET_EITHER is not set; export it, or remove this entry",
         "line 18: route[0].allow[0]: `10.0.0.1/8` has bits set after its prefix; write \"10.0.0.0/8\" for the network, or \"10.0.0.1\" for the one address",

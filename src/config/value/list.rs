@@ -29,6 +29,11 @@ impl<T> OneOrMany<T> {
             .map(move |(index, item)| (index.map_or_else(|| key.to_owned(), |i| format!("{key}[{i}]")), item))
     }
 
+    /// The list with other items in place of these.
+    pub(in crate::config) fn map<U>(self, make: impl Fn(T) -> U) -> OneOrMany<U> {
+        OneOrMany(self.0.into_iter().map(|(index, item)| (index, make(item))).collect())
+    }
+
     /// Whether the list is missing or has no items.
     pub(in crate::config) const fn is_empty(&self) -> bool {
         self.0.is_empty()

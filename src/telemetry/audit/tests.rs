@@ -43,6 +43,7 @@ fn names(route: &'static str) -> AuditNames<'static> {
         protocol: "HTTP/1.1",
         asked: &ASKED,
         secret: None,
+        tenant: None,
         upstream: None,
     }
 }
@@ -59,6 +60,7 @@ fn named<'a>(route: &'a str, secret: Option<&'a str>) -> AuditNames<'a> {
     AuditNames {
         route,
         secret,
+        tenant: secret.and(Some("acme")),
         upstream: secret.and(Some("http://127.0.0.1:8000")),
         ..names("")
     }
@@ -102,7 +104,7 @@ fn a_line_holds_every_field_in_order() {
         concat!(
             r#"{"time":"2022-12-20T16:12:57.089Z","kind":"request","request_id":"0192-abc","route":"/webhooks/paddle","#,
             r#""peer":"2001:db8::1","listener":"l","protocol":"HTTP/1.1","method":"POST","host":"h","path":"/hook/","#,
-            r#""status":200,"verdict":"forwarded","reason":"none","secret":"2026","#,
+            r#""status":200,"verdict":"forwarded","reason":"none","secret":"2026","tenant":"acme","#,
             r#""signature_age_seconds":-1,"body_bytes":2048,"upstream":"http://127.0.0.1:8000","upstream_status":200,"upstream_seconds":1.234567,"#,
             r#""verification_seconds":0.000004,"seconds":1.24}"#,
             "\n"
@@ -181,7 +183,7 @@ fn hostile_strings_stay_inside_one_printable_line() {
         for key in ["route", "secret", "request_id"] {
             assert_eq!(value[key], text);
         }
-        assert_eq!(value.as_object().unwrap().len(), 21);
+        assert_eq!(value.as_object().unwrap().len(), 22);
     }
 }
 

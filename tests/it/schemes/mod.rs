@@ -7,6 +7,7 @@ mod fetched;
 mod oracles;
 mod report;
 mod sdks;
+mod tenants;
 mod token_oracles;
 mod vectors;
 mod verify;

@@ -3,6 +3,17 @@
 //! Every secret of the process (signing secrets, static upstream header values, store passwords) has this type from the
 //! moment it is read until it becomes the key of a MAC, so that no log line, error or output of `check` can show it.
 
+//!
+//! A directory of secrets has one file for each owner, such as a tenant. Requests choose an owner by name in a table in memory
+//! ([`OwnerTable`]): no name that a request carries is ever used as a path. [`SecretDirectory`] reads the files, and replaces
+//! one owner after the other when they change.
+
+mod directory;
+mod table;
+
+pub use directory::{Changes, MAX_SECRETS, Make, SecretDirectory};
+pub use table::OwnerTable;
+
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -23,6 +34,19 @@ impl Secret {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Longest name of an owner, in bytes.
+const MAX_NAME_BYTES: usize = 128;
+
+/// Whether a text is the name of an owner: 1 to 128 letters, digits, `.`, `-` and `_`, and no `.` at its beginning. Such a
+/// name is safe as a file, in a header and in a log.
+fn is_owner_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+        && !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
 }
 
 impl fmt::Debug for Secret {
