@@ -282,7 +282,7 @@ mod tests {
             }
             let mut outgoing = Vec::new();
             let received = session.receive(&mut incoming, &mut outgoing, |content, _| {
-                plaintext.extend_from_slice(content)
+                plaintext.extend_from_slice(content);
             });
             received.outcome.unwrap();
             assert_eq!(received.used, incoming.len());

@@ -93,7 +93,7 @@ impl ResponseContext {
         }
         match (format, length) {
             (BodyFormat::Plain, Some(length)) => {
-                field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes())
+                field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
             }
             (BodyFormat::Chunked, _) => field(out, b"transfer-encoding", b"chunked"),
             (BodyFormat::Plain, None) | (BodyFormat::None, _) => {}
