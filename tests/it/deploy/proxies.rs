@@ -220,12 +220,10 @@ fn stands_behind(recipe: &Recipe) {
     assert!(chain.contains(&SENDER.to_string()), "{chain}");
     let line = eventually("the audit line", || {
         let lines = first.logs.lines();
-        let audit = lines
+        let mut audit = lines
             .iter()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        audit
-            .filter(|line| line["kind"] == "request" && line["verdict"] == "forwarded")
-            .next_back()
+        audit.rfind(|line| line["kind"] == "request" && line["verdict"] == "forwarded")
     });
     assert_eq!(line["peer"], SENDER.to_string(), "{line}");
 
@@ -234,7 +232,7 @@ fn stands_behind(recipe: &Recipe) {
     let genuine = Webhook::new("forged");
     for webhook in [
         genuine.clone().signature(None),
-        genuine.clone().signature(Some("ts=1;h1=00")),
+        genuine.signature(Some("ts=1;h1=00")),
         Webhook::signed("forged", "another secret of some length", crate::support::paddle::now()),
     ] {
         assert_eq!(front.send(&webhook.bytes()), Some(401));
@@ -385,7 +383,7 @@ fn envoy_asks_hookgate() {
     // No guard: the same request is authorized again. The documents say so.
     let before = upstream.requests().len();
     assert_eq!(front.send(&ask.bytes()), Some(200));
-    assert_eq!(front.send(&ask.clone().signature(None).bytes()), Some(401));
+    assert_eq!(front.send(&ask.signature(None).bytes()), Some(401));
     assert_eq!(front.send(&Webhook::new("asked").path("/elsewhere").bytes()), Some(404));
     assert_eq!(upstream.requests().len(), before + 1);
     gateway.wait_for_metric(
