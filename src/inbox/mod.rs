@@ -15,8 +15,8 @@
 //! | [`attempt`] | one attempt of a stored delivery |
 //! | [`target`] | what the inbox knows of one route |
 //! | [`health`] | the state of an upstream, shared by its routes |
-//! | [`record`] | the stored head of a webhook |
 //! | [`store`] | the SQLite file and its writer thread |
+//! | [`record`] | the stored head of a webhook |
 //! | [`place`] | lock file, file system and free space |
 //! | [`crypt`] | encryption of what is stored |
 //! | [`known`] | which ids may be stored, in memory |

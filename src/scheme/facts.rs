@@ -15,6 +15,8 @@ use std::sync::LazyLock;
 pub struct ProviderFacts {
     /// Where the provider shows the signing secret or the public key, as a path through its pages.
     pub secret: String,
+    /// The line of the route in place of `secrets`, where keys are fetched: an example.
+    pub example: Option<String>,
     /// What the preset was proven against: `published vectors`, a library such as `npm stripe` or `PyPI slack-sdk`, another
     /// implementation such as `PHP 8.2`, or `node:crypto` where there was nothing but the provider's documents.
     pub judges: Vec<String>,

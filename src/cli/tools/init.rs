@@ -170,19 +170,25 @@ impl Plan<'_> {
             let _ = writeln!(text, "host = {}", quoted(host));
         }
         let _ = writeln!(text, "provider = {}", quoted(provider));
-        let list = sample_route::key_list(provider);
         let place =
             secret_place(provider).map_or_else(String::new, |place| format!(" The provider shows it at: {place}."));
-        let what = if list == "secrets" {
-            "The signing secret"
-        } else {
-            "The provider's public key"
+        let list = sample_route::key_list(provider);
+        let _ = match sample_route::fetched_keys_line(provider) {
+            Some(example) => writeln!(
+                text,
+                "# The provider's keys are fetched. Write what your account has in place of the example.\n{example}"
+            ),
+            None => writeln!(
+                text,
+                "# {} is read from this variable (or from a file: {{ file = \"/path\" }}).{place}\n{list} = [{{ env = {} }}]",
+                if list == "secrets" {
+                    "The signing secret"
+                } else {
+                    "The provider's public key"
+                },
+                quoted(variable)
+            ),
         };
-        let _ = writeln!(
-            text,
-            "# {what} is read from this variable (or from a file: {{ file = \"/path\" }}).{place}\n{list} = [{{ env = {} }}]",
-            quoted(variable)
-        );
         if presets::signs_url(provider) {
             let _ = writeln!(
                 text,
@@ -232,10 +238,19 @@ impl Plan<'_> {
         let scheme = if self.arguments.plaintext { "http" } else { "https" };
         let insecure = if self.arguments.plaintext { "" } else { " --insecure" };
         let (variable, port) = (&self.variable, self.arguments.listen.port());
+        let is_fetched = sample_route::fetched_keys_line(&self.provider).is_some();
+        let first = if is_fetched {
+            format!("write your account's values into {file}, then")
+        } else {
+            format!("export {variable}='…'")
+        };
         let mut text = format!(
-            "wrote {file}. Next:\n\n  export {variable}='…'\n  hookgate check --config {file}\n  hookgate serve --config {file}\n"
+            "wrote {file}. Next:\n\n  {first}\n  hookgate check --config {file}\n  hookgate serve --config {file}\n"
         );
-        if ["mailgun", "adyen"].contains(&self.provider.as_str()) || presets::takes_public_keys(&self.provider) {
+        if is_fetched
+            || ["mailgun", "adyen"].contains(&self.provider.as_str())
+            || presets::takes_public_keys(&self.provider)
+        {
             text.push_str("\nThen send a test event from the provider's dashboard.\n");
         } else {
             let _ = write!(

@@ -1,6 +1,7 @@
 //! One route as `init` and `dev` write it: what a provider needs, and the application. Pure.
 
 use crate::scheme::challenge;
+use crate::scheme::facts;
 use crate::scheme::presets;
 
 /// The scheme that is described in the file itself.
@@ -17,6 +18,11 @@ pub(super) fn check_provider(name: &str) -> Result<(), String> {
     Err(format!(
         "there is no preset `{name}`; `hookgate providers` lists all of them, and `custom` describes any other scheme"
     ))
+}
+
+/// The line in place of a list of keys, for a provider whose keys are fetched: an example to be changed.
+pub(super) fn fetched_keys_line(provider: &str) -> Option<&'static str> {
+    facts::find(provider)?.example.as_deref()
 }
 
 /// The key of the route that lists the provider's keys.

@@ -40,7 +40,7 @@ fn keys_have_the_description_of_the_reference() {
     assert_eq!(secret["additionalProperties"], Value::Bool(false));
     assert_eq!(
         at(&format!("{route}/mode/enum")),
-        serde_json::json!(["verify", "report"])
+        serde_json::json!(["verify", "report", "authorize"])
     );
     assert!(!schema.to_string().contains("\"null\""));
 }

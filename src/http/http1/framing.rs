@@ -185,13 +185,14 @@ fn line(input: &mut impl Input, limit: usize) -> Result<Option<Bytes>, FramingEr
     }
 }
 
-/// The size of a chunk, and the number of the other bytes in its size line: blanks and extensions may follow the
-/// hexadecimal digits.
+/// The size of a chunk, and the number of the other bytes in its size line: extensions may follow the hexadecimal digits.
+/// Blanks may stand before an extension, and nowhere else (RFC 9112, section 7.1.1; llhttp and gunicorn refuse them too).
 fn size(line: &[u8]) -> Result<(u64, usize), FramingError> {
     let end = line.iter().position(|byte| !byte.is_ascii_hexdigit());
     let (digits, rest) = line.split_at(end.unwrap_or(line.len()));
     let after_blanks = rest.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
-    if after_blanks.is_some_and(|byte| *byte != b';') || !rest.iter().all(|byte| is_field_byte(*byte)) {
+    let is_extension = rest.is_empty() || after_blanks == Some(&b';');
+    if !is_extension || !rest.iter().all(|byte| is_field_byte(*byte)) {
         return Err(FramingError);
     }
     let digits = str::from_utf8(digits).map_err(|_| FramingError)?;

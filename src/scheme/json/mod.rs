@@ -77,7 +77,7 @@ struct Node {
     /// Whether the elements of the array here are counted.
     is_counted: bool,
     children: Vec<Self>,
-    /// The lengths of the children's tokens of ASCII, one bit for each; see [`length_bit`].
+    /// The lengths of the children's tokens that are ASCII without their case, one bit for each; see [`length_bit`].
     lengths: u64,
     /// Whether a child's token is not ASCII.
     is_beyond_ascii: bool,
@@ -166,9 +166,11 @@ impl Node {
         let at = self.children.iter().position(|child| child.token == *token);
         let at = at.unwrap_or(self.children.len());
         if at == self.children.len() {
-            match token.is_ascii() {
-                true => self.lengths |= length_bit(token.len()),
-                false => self.is_beyond_ascii = true,
+            self.is_beyond_ascii |= !token.is_ascii();
+            // A token such as `straße` equals the key `STRASSE`, so its text in ASCII counts too.
+            let mut room = vec![0; 3 * token.len()];
+            if let Some(ascii) = letter_case::to_ascii(token, &mut room) {
+                self.lengths |= length_bit(ascii.len());
             }
             self.children.push(Self {
                 token: token.clone(),

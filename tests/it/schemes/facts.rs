@@ -288,13 +288,9 @@ fn page(row: &Row) -> String {
         false => ("secrets", "WEBHOOK_SECRET"),
     };
     let variable = format!("{}_{variable}", name.to_uppercase().replace('-', "_"));
-    let keys = match name {
-        "google-pubsub" => "expect = { aud = \"https://hooks.example.com/pubsub\", email = \"push@project.iam.gserviceaccount.com\" }\n".to_owned(),
-        "azure-event-grid" => "expect = { aud = \"APPLICATION_ID\", iss = \"https://login.microsoftonline.com/TENANT/v2.0\" }\n".to_owned(),
-        "aws-sns" => "expect = { TopicArn = \"arn:aws:sns:eu-west-1:123456789012:topic\" }\n".to_owned(),
-        "paypal" => "expect = { webhook_id = \"WEBHOOK_ID\" }\n".to_owned(),
-        "plaid" => "keys = { client_id = \"CLIENT_ID\", secret = { env = \"PLAID_SECRET\" } }\n".to_owned(),
-        _ => format!("{list} = [{{ env = \"{variable}\" }}]\n"),
+    let keys = match &facts.example {
+        Some(line) => format!("{line}\n"),
+        None => format!("{list} = [{{ env = \"{variable}\" }}]\n"),
     };
     let url = match presets::signs_url(name) {
         true => {
