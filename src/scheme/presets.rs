@@ -6,7 +6,7 @@
 //! that an operator can configure everything that a preset can. They are parsed when a route is compiled, never during
 //! a request.
 
-use super::description::SchemeDescription;
+use super::description::{Algorithm, SchemeDescription};
 use super::keys;
 use super::types::KeyList;
 use std::sync::LazyLock;
@@ -94,6 +94,12 @@ pub fn signs_url(provider: &str) -> bool {
 pub fn fetches_keys(provider: &str) -> bool {
     let keys = description(provider).and_then(|row| row.keys);
     keys.is_some_and(|keys| keys.jwks.as_deref() != Some(""))
+}
+
+/// Whether a preset's secret is a user and a password, which the sender sends with each request.
+#[must_use]
+pub fn is_basic(provider: &str) -> bool {
+    description(provider).is_some_and(|row| row.algorithm() == Algorithm::Basic)
 }
 
 /// Whether a preset verifies with public keys of the configuration.

@@ -85,6 +85,11 @@ enum Key {
 impl Key {
     fn new(arguments: &DevArguments, files: &PrivateDirectory) -> Result<Self, Failure> {
         let provider = &arguments.provider;
+        if sample_route::fetched_keys_line(provider).is_some() {
+            return Err(Failure::Usage(format!(
+                "the keys of {provider} are fetched, and its route needs values of your account: write a file with `hookgate init --provider {provider}`"
+            )));
+        }
         if let Some(name) = &arguments.secret_env {
             return Ok(Self::Variable(name.clone()));
         }
@@ -125,6 +130,9 @@ impl Key {
 fn made_secret(provider: &str) -> Result<String, String> {
     if provider == "paddle" {
         return Ok(format!("pdl_ntfset_{}_{}", random_hex::<13>()?, random_hex::<16>()?));
+    }
+    if presets::is_basic(provider) {
+        return Ok(format!("dev:{}", random_hex::<32>()?));
     }
     let format = presets::description(provider)
         .and_then(|row| row.key)

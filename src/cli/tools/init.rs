@@ -181,10 +181,10 @@ impl Plan<'_> {
             None => writeln!(
                 text,
                 "# {} is read from this variable (or from a file: {{ file = \"/path\" }}).{place}\n{list} = [{{ env = {} }}]",
-                if list == "secrets" {
-                    "The signing secret"
-                } else {
-                    "The provider's public key"
+                match list {
+                    "secrets" if presets::is_basic(provider) => "The text `user:password` of the URL",
+                    "secrets" => "The signing secret",
+                    _ => "The provider's public key",
                 },
                 quoted(variable)
             ),

@@ -10,9 +10,9 @@
 //! | [`checkpoints`] | copies the write-ahead log into the file |
 //! | [`command`] | what the writer is asked, and its answers |
 //! | [`upkeep`] | what is done to the rows at a start and at intervals |
+//! | [`operations`] | what operators see of the rows, and do to them |
 //! | [`rows`] | what each command does to the rows |
 //! | [`schema`] | the tables, and how the file is opened |
-//! | [`operations`] | what operators see of the rows, and do to them |
 //! | [`shared`] | what the writer shares with the rest of the inbox |
 //! | [`status`] | whether the store accepts webhooks, and its figures |
 //! | [`changes`] | counts by route and state |

@@ -229,6 +229,7 @@ fn real_lines_have_exactly_the_documented_fields() {
         "verified",
         "upstream",
         "store failed",
+        "tenants",
     ];
     assert!(named.iter().all(|lines| known.contains(lines)), "{named:?}");
 

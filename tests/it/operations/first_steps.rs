@@ -58,9 +58,16 @@ fn init_writes_a_valid_file_for_every_provider() {
         assert_eq!(code, Some(0), "{name}: {text}");
         assert!(text.contains("hookgate check --config"), "{text}");
         let written = std::fs::read_to_string(file).unwrap();
+        // A scheme with Basic authentication has a user and a password.
+        let basic = format!("user:{SECRET}");
+        let key = if written.contains("user:password") {
+            &basic
+        } else {
+            SECRET
+        };
         let (code, text) = run(
             &["check", file],
-            &[("KEY", SECRET), ("META_VERIFY_TOKEN", SECRET), ("PLAID_SECRET", SECRET)],
+            &[("KEY", key), ("META_VERIFY_TOKEN", SECRET), ("PLAID_SECRET", SECRET)],
         );
         // The text is no public key of most schemes, which is the only fault then.
         if written.contains("public_keys") && code != Some(0) {

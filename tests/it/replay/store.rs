@@ -148,7 +148,8 @@ fn the_claim_of_a_dead_replica_ends_with_its_lease() {
     let refused = other.exchange(&webhook);
     assert_eq!((refused.status, refused.reason().as_str()), (409, "in_flight"));
     let lease: u64 = redis.ask(&["PTTL", &redis.keys()[0]]).parse().unwrap();
-    assert!(lease <= 6100, "{lease} ms");
+    // The timeouts above, the second in the queue for a connection, and the margin.
+    assert!(lease <= 7100, "{lease} ms");
     eventually("the end of the lease", || {
         (other.exchange(&webhook).status == 200).then_some(())
     });
