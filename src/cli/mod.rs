@@ -108,7 +108,7 @@ enum Command {
     #[cfg(feature = "tools")]
     Send(tools::send::SendArguments),
     /// Check a captured request offline and report why it is not genuine
-    Verify(verify::VerifyArguments),
+    Verify(Box<verify::VerifyArguments>),
     /// Follow the requests of a running gateway, and save refused ones for verify
     Tail(tail::TailArguments),
     /// Capture whole requests of a route of a running gateway for a while

@@ -1,8 +1,8 @@
 //! The calls to the server: what is sent for each operation of a claim, and what its replies mean. Pure.
 
-use super::super::store_metrics::{StoreOperation, StoreResult};
+use super::super::store_metrics::StoreResult;
 use super::super::{ClaimRequest, ReplayKey};
-use super::script::Script;
+use super::script::{Operation, Script};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
@@ -10,19 +10,6 @@ use std::time::Duration;
 
 /// The length of [`ClaimRequest::KINDS`].
 const KEYS: usize = ClaimRequest::KINDS.len();
-
-/// What a call does with its keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
-    /// Claims all keys or none.
-    Claim,
-    /// Reads one key and changes nothing.
-    Look,
-    /// Records the delivery.
-    Commit,
-    /// Gives the keys back.
-    Release,
-}
 
 /// One call to the server: an operation on keys of one claim.
 #[derive(Clone, Copy, Debug)]
@@ -41,17 +28,6 @@ pub(super) struct Failure {
     pub(super) result: StoreResult,
     /// Whether the server may have executed the call, or may still do so.
     pub(super) maybe_done: bool,
-}
-
-impl Operation {
-    /// The label in the metrics.
-    pub(super) const fn metric(self) -> StoreOperation {
-        match self {
-            Self::Claim | Self::Look => StoreOperation::Claim,
-            Self::Commit => StoreOperation::Commit,
-            Self::Release => StoreOperation::Release,
-        }
-    }
 }
 
 impl Call {

@@ -15,8 +15,8 @@
 //! | --- | --- |
 //! | [`worker_connection`] | one worker's connection: calls, answers, reconnecting |
 //! | [`connect`] | opening a connection to a server that accepts writes |
-//! | [`script`] | the scripts that the server runs |
 //! | [`call`] | what is sent for each operation, and what its replies mean |
+//! | [`script`] | the scripts that the server runs |
 
 mod call;
 mod connect;
@@ -27,8 +27,9 @@ use super::store_metrics::{ReplayStoreMetrics, StoreResult};
 use super::{ClaimError, ClaimRequest, KeyKind};
 use crate::outcome::Rejection;
 use crate::settings;
-use call::{Call, Failure, Operation};
+use call::{Call, Failure};
 use connect::OpenConnection;
+use script::Operation;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

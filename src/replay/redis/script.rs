@@ -4,8 +4,32 @@
 //! shares small integers, so the value of a delivered key needs no memory. The token protects settling: a claim whose
 //! lease has expired must not release a key that another exchange has claimed since.
 
-use super::call::Operation;
+use super::super::store_metrics::StoreOperation;
 use sha1::{Digest as _, Sha1};
+
+/// What a call does with its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// Claims all keys or none.
+    Claim,
+    /// Reads one key and changes nothing.
+    Look,
+    /// Records the delivery.
+    Commit,
+    /// Gives the keys back.
+    Release,
+}
+
+impl Operation {
+    /// The label in the metrics.
+    pub(super) const fn metric(self) -> StoreOperation {
+        match self {
+            Self::Claim | Self::Look => StoreOperation::Claim,
+            Self::Commit => StoreOperation::Commit,
+            Self::Release => StoreOperation::Release,
+        }
+    }
+}
 
 /// A script of one operation.
 #[derive(Clone, Debug)]
