@@ -173,8 +173,7 @@ impl Aged {
         }
     }
 
-    /// Chooses the tenant by what the complete body says, on a route whose scheme looks at complete bodies only
-    /// ([`Verifier::on_complete_bodies`]).
+    /// Chooses the tenant by what the complete body says, on a route whose scheme looks at complete bodies only.
     pub fn choose(&mut self, tenant: ChosenTenant) {
         match &mut self.form {
             AgedForm::Buffered { check, .. } => check.tenant = Some(tenant),
