@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
         upstream_host: "app:3000",
         length: 7,
         request_id: "id",
-        verification: VerificationHeaders { result: VerificationResult::Verified(b"paddle"), key: None, route: &ROUTE, client: None },
+        verification: VerificationHeaders { result: VerificationResult::Verified(b"paddle"), key: None, route: &ROUTE, client: None, tenant: None },
         delivery: None,
         signature: None,
         fixed: &[],
