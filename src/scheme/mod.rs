@@ -12,7 +12,7 @@
 //! | --- | --- |
 //! | [`challenge`] | the challenges that some providers send before webhooks, and their answers |
 //! | [`states`] | presented, aged, verified: the states of one request |
-//! | [`tenant`] | the keys of one tenant, in place of those of the route |
+//! | [`tenant_keys`] | the keys of a tenant, made from its secrets |
 //! | [`tenant_place`] | where a request names its tenant |
 //! | [`verifier`] | a compiled scheme as its callers use it |
 //! | [`scheme_work`] | how long the checks of a scheme may take |
@@ -31,6 +31,7 @@
 //! | [`weaknesses`] | sentences about weaknesses of a scheme |
 //! | [`signed_parts`] | whether a scheme signs what it reads |
 //! | [`given_keys`] | the keys of a route: which list each is in, and which algorithm it is for |
+//! | [`tenant`] | the keys of one tenant, in place of those of the route |
 //! | [`compiled`] | a scheme with its keys, ready to verify requests |
 //! | [`facts`] | what is known about each provider besides its signature |
 //! | [`sns`] | the signed text of AWS SNS messages |
@@ -197,6 +198,7 @@ mod streaming;
 pub mod strength;
 mod template;
 mod tenant;
+mod tenant_keys;
 mod tenant_place;
 mod time;
 mod types;
@@ -217,7 +219,8 @@ pub use fetched::FetchedKey;
 pub use key_source::{KeyRequest, KeySource};
 pub use route_context::RouteContext;
 pub use states::{Aged, Presented};
-pub use tenant::{ChosenTenant, SECRET_NAMES, Tenant, unknown_secrets};
+pub use tenant::{ChosenTenant, Tenant};
+pub use tenant_keys::{SECRET_NAMES, unknown_secrets};
 pub use tenant_place::TenantPlace;
 pub use time::rfc3339;
 pub use types::{
