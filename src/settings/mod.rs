@@ -12,8 +12,8 @@
 //! | [`defaults`] | the value of each key that the file does not set |
 //! | [`process`] | the whole configuration: workers, limits, drain, logs |
 //! | [`inbox`] | the inbox of the process |
-//! | [`operators`] | how operators see and change the running process |
 //! | [`route`] | webhook endpoints |
+//! | [`operators`] | how operators see and change the running process |
 //! | [`keys`] | how keys are fetched |
 //! | [`delivery`] | what a route does with a webhook that the application does not take |
 //! | [`signature`] | the signature that the application gets |
