@@ -48,7 +48,7 @@ fn three_hundred_unfinished_bodies_stay_within_the_budget() {
     assert!(in_flight <= BUDGET as f64, "{in_flight} bytes in flight");
     assert!(held >= 32.0, "only {held} of {SENDERS} are held within a budget for 64");
     let peak = gateway.peak_resident();
-    // The budget, the process before the first request (26 MiB), and the buffers of 300 connections that are read at once.
+    // The budget, the process before the first request (26 MiB), and what 300 connections hold besides.
     assert!(peak <= (BUDGET + 80 * MIB) as u64, "{} MiB resident", peak >> 20);
 
     let mut served = 0;
