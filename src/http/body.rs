@@ -131,6 +131,11 @@ where
     let mut turn_ends_at = limits.turn_bytes;
     let mut reservation = Reservation::new(budget.clone(), holder.source, holder.head_bytes);
     loop {
+        // The worker serves other tasks only while every byte that is held here is charged to the budget.
+        if length_bytes >= turn_ends_at {
+            turn_ends_at = length_bytes.saturating_add(limits.turn_bytes);
+            yield_now().await;
+        }
         let frame = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Ok(frame)),
             Poll::Pending => {
@@ -162,10 +167,6 @@ where
         let is_last = body.is_end_stream();
         if !is_last {
             stopwatch.pause();
-            if length_bytes >= turn_ends_at {
-                turn_ends_at = length_bytes.saturating_add(limits.turn_bytes);
-                yield_now().await;
-            }
         }
         if piece.len() >= KEEP_FROM_BYTES || (is_last && pieces.is_empty() && small.is_empty()) {
             let charged = piece.len().next_multiple_of(READ_BUFFER_BYTES);
