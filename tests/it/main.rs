@@ -13,6 +13,11 @@
 
 mod support;
 
+/// What `cargo xtask lists` writes.
+#[cfg(feature = "tools")]
+#[path = "../../xtask/generated/mod.rs"]
+mod generated;
+
 mod deploy;
 mod heavy;
 mod inbox;

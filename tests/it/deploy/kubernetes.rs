@@ -242,8 +242,7 @@ fn the_examples_of_values_are_valid() {
     are_valid(&clusters);
 }
 
-/// The chart's schema knows every key of gateway.toml, its README lists every value, and its rules and dashboard are those of
-/// `deploy/`.
+/// The chart's schema knows every key of gateway.toml, and its README lists every value.
 #[test]
 fn generated_files_of_the_chart_are_up_to_date() {
     succeeds(
@@ -252,15 +251,6 @@ fn generated_files_of_the_chart_are_up_to_date() {
             .arg("--check"),
         b"",
     );
-    for (copy, original) in [
-        ("alerts.yml", "deploy/prometheus/alerts.yml"),
-        ("recording.yml", "deploy/prometheus/recording.yml"),
-        ("hookgate.json", "deploy/grafana/hookgate.json"),
-    ] {
-        let equal =
-            std::fs::read(chart().join("files").join(copy)).unwrap() == std::fs::read(repository(original)).unwrap();
-        assert!(equal, "run: cp {original} deploy/helm/hookgate/files/");
-    }
     let place = tempfile::tempdir().unwrap();
     let readme = place.path().join("README.md");
     std::fs::copy(chart().join("README.md"), &readme).unwrap();

@@ -4,6 +4,7 @@ mod admin;
 mod api;
 mod audit;
 mod canary;
+#[cfg(feature = "tools")]
 mod cases;
 pub(crate) mod clock;
 mod collectors;
@@ -12,6 +13,8 @@ mod console;
 mod documents;
 mod drain;
 mod first_steps;
+#[cfg(feature = "tools")]
+mod generated;
 mod imports;
 mod instructions;
 mod monitoring;

@@ -2,6 +2,7 @@
 
 mod challenges;
 mod differential;
+#[cfg(feature = "tools")]
 mod facts;
 mod fetched;
 mod oracles;

@@ -9,6 +9,8 @@ pub(crate) mod cluster;
 pub(crate) mod dns;
 pub(crate) mod frames;
 pub(crate) mod gateway;
+#[cfg(feature = "tools")]
+pub(crate) mod generated;
 pub(crate) mod http2;
 pub(crate) mod invariants;
 pub(crate) mod logs;
