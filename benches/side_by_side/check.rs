@@ -5,7 +5,7 @@
 
 use crate::Result;
 use crate::contender::{Contender, RunFiles};
-use crate::generator::{Agreed, Progress, Session, Tickets, client_config};
+use crate::generator::{Agreed, Progress, Protocol, Session, Tickets, client_config};
 use crate::upstream::{Upstream, content_length, find, recorded};
 use crate::webhook::{RequestKind, Webhooks};
 use mio::{Events, Poll};
@@ -28,8 +28,9 @@ pub fn check(
     upstream: &mut Upstream,
     run_files: &RunFiles,
     body_bytes: usize,
+    protocol: Protocol,
 ) -> Result<Conditions> {
-    probe(contender, upstream, run_files, body_bytes).map_err(|problem| {
+    probe(contender, upstream, run_files, body_bytes, protocol).map_err(|problem| {
         format!(
             "{}: {problem}\nIts output:\n{}",
             contender.name,
@@ -56,6 +57,7 @@ fn probe(
     upstream: &mut Upstream,
     run_files: &RunFiles,
     body_bytes: usize,
+    protocol: Protocol,
 ) -> Result<Conditions> {
     let tickets = Arc::new(Tickets::default());
     let at = contender.upstream;
@@ -70,7 +72,7 @@ fn probe(
         let before = upstream.received[at].requests;
         let sent = Webhooks::new(body_bytes, request_kind)?.next_whole()?;
         let tickets_before = tickets.count();
-        let (status, answer, session) = exchange(contender, upstream, &tickets, &sent)?;
+        let (status, answer, session) = exchange(contender, upstream, protocol, &tickets, &sent)?;
         let forwarded = upstream.received[at].requests - before;
         let genuine = request_kind == RequestKind::Signed || !contender.verifies;
         if (status, forwarded) != if genuine { (200, 1) } else { (401, 0) } {
@@ -99,12 +101,13 @@ fn probe(
 fn exchange(
     contender: &Contender,
     upstream: &mut Upstream,
+    protocol: Protocol,
     tickets: &Arc<Tickets>,
     request: &[u8],
 ) -> Result<(u16, Vec<u8>, Session)> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(8);
-    let mut session = Session::open(&poll, 0, contender.address, &client_config(tickets.clone())?)?;
+    let mut session = Session::open(&poll, 0, contender.address, &client_config(protocol, tickets.clone())?)?;
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         upstream.pump()?;
@@ -117,7 +120,10 @@ fn exchange(
         }
         match session.advance()? {
             Progress::Pending => {}
-            Progress::Ready => session.send(&[IoSlice::new(request)])?,
+            Progress::Ready => {
+                let body = find(request, b"\r\n\r\n").ok_or("a request without a head")? + 4;
+                session.send(&[IoSlice::new(&request[..body]), IoSlice::new(&request[body..])])?;
+            }
             Progress::Answered(status) => return Ok((status, session.body().to_vec(), session)),
             Progress::Closed => return Err("the contender closed the connection without an answer".into()),
         }

@@ -4,7 +4,7 @@
 use crate::Result;
 use crate::contender::Contender;
 use crate::cpu::CONTENDER_CORE;
-use crate::generator::{Connections, Reuse, Tickets, Turn, client_config};
+use crate::generator::{Connections, Protocol, Reuse, Tickets, Turn, client_config};
 use crate::process::{CpuTime, core_idle};
 use crate::upstream::Upstream;
 use crate::webhook::{RequestKind, Webhooks};
@@ -22,6 +22,8 @@ pub struct Workload {
     pub connections: usize,
     /// Whether a connection serves one request or many.
     pub reuse: Reuse,
+    /// Version of HTTP of the requests.
+    pub protocol: Protocol,
 }
 
 /// How often and how long to measure.
@@ -142,6 +144,9 @@ pub fn compare(
             repetitions: Vec::new(),
         })
         .collect();
+    for runner in &mut runners {
+        runner.serve_before(upstream, work)?;
+    }
     let mut shuffler = Shuffler::new()?;
     let mut order: Vec<usize> = (0..runners.len()).collect();
     for repetition in 0..=plan.repetitions {
@@ -164,7 +169,7 @@ pub fn compare(
 
 /// Prepares the connections for `work`; they open in the first turn.
 pub fn connections(contender: &Contender, work: Workload) -> Result<Connections> {
-    let config = client_config(Arc::new(Tickets::default()))?;
+    let config = client_config(work.protocol, Arc::new(Tickets::default()))?;
     let webhooks = Webhooks::new(work.body_bytes, work.request_kind)?;
     Connections::new(contender.address, config, work.connections, work.reuse, webhooks)
 }
@@ -185,6 +190,15 @@ pub fn check_turn(contender: &Contender, work: Workload, turn: &Turn, forwarded:
 }
 
 impl Runner<'_> {
+    /// Serves the webhooks that this contender needs before the measurement.
+    fn serve_before(&mut self, upstream: &mut Upstream, work: Workload) -> Result<()> {
+        let mut served = 0;
+        while served < self.contender.webhooks_before {
+            served += self.turn(upstream, work, Duration::from_secs(1))?.answers;
+        }
+        Ok(())
+    }
+
     fn turn(&mut self, upstream: &mut Upstream, work: Workload, length: Duration) -> Result<TurnTotals> {
         let at = self.contender.upstream;
         let forwarded = upstream.received[at].requests;

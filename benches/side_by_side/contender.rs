@@ -16,14 +16,8 @@ use std::time::{Duration, Instant};
 /// The program that a contender runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// hookgate in its default configuration: the built binary, or another build to compare with.
-    Hookgate(PathBuf),
-    /// hookgate without audit lines.
-    HookgateWithoutAudit(PathBuf),
-    /// hookgate that has grown in one way.
-    HookgateGrown(PathBuf, Growth),
-    /// hookgate with its replay guard in a redis-server on the same core.
-    HookgateRedis(PathBuf),
+    /// hookgate: the built binary, or another build to compare with.
+    Hookgate(PathBuf, Variation),
     /// nginx with TLS and proxy only; it verifies nothing.
     Nginx,
     /// nginx that verifies with Lua and libcrypto.
@@ -32,37 +26,83 @@ pub enum Kind {
     Haproxy,
 }
 
-/// What a configuration has many of.
+/// How a configuration of hookgate differs from the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Growth {
+pub enum Variation {
+    /// In nothing.
+    Default,
+    /// No audit lines.
+    WithoutAudit,
     /// 10,000 routes, of which the last is asked for.
     Routes,
     /// Two active secrets, of which the second signs.
     Secrets,
+    /// 100 endpoints of the upstream.
+    Endpoints,
+    /// A million keys in the replay guard, which webhooks have made.
+    Keys,
+    /// The upstream listens on a Unix socket.
+    UnixSocket,
+    /// The replay guard is in a redis-server on the same core.
+    Redis,
 }
 
-impl Growth {
+/// Endpoints of [`Variation::Endpoints`].
+const ENDPOINTS: u8 = 100;
+
+impl Variation {
     /// Routes before the one that is asked for.
     fn routes(self) -> String {
-        match self {
-            Self::Routes => (1..10_000)
-                .map(|number| {
-                    format!(
-                        "[[route]]\npath = \"/hooks/tenant-{number}/paddle\"\nprovider = \"paddle\"\n\
-                         secrets = [{{ file = \"@SECRET@\" }}]\nupstream = \"http://127.0.0.1:@UPSTREAM@\"\n"
-                    )
-                })
-                .collect(),
-            Self::Secrets => String::new(),
+        if self != Self::Routes {
+            return String::new();
         }
+        (1..10_000)
+            .map(|number| {
+                format!(
+                    "[[route]]\npath = \"/hooks/tenant-{number}/paddle\"\nprovider = \"paddle\"\n\
+                     secrets = [{{ file = \"@SECRET@\" }}]\nupstream = \"http://127.0.0.1:@UPSTREAM@\"\n"
+                )
+            })
+            .collect()
     }
 
     /// Secrets before the one that signs.
-    const fn secrets(self) -> &'static str {
-        match self {
-            Self::Routes => "",
-            Self::Secrets => "{ file = \"@OTHER_SECRET@\" }, ",
+    fn secrets(self) -> &'static str {
+        if self == Self::Secrets {
+            "{ file = \"@OTHER_SECRET@\" }, "
+        } else {
+            ""
         }
+    }
+
+    /// The value of the route's `upstream`; further addresses and the Unix socket are opened here.
+    fn upstream(self, upstream: &mut Upstream, listener: usize, directory: &Path) -> Result<String> {
+        let port = upstream.port(listener)?;
+        match self {
+            Self::Endpoints => {
+                let mut urls = Vec::new();
+                for host in 1..=ENDPOINTS {
+                    if host > 1 {
+                        upstream.listen_also(listener, SocketAddr::from(([127, 0, 0, host], port)))?;
+                    }
+                    urls.push(format!("\"http://127.0.0.{host}:{port}\""));
+                }
+                Ok(format!("[{}]", urls.join(", ")))
+            }
+            Self::UnixSocket => {
+                let path = directory.join("app.sock");
+                upstream.listen_on_socket(listener, &path)?;
+                Ok(format!("\"unix:{}\"", path.display()))
+            }
+            Self::Default | Self::WithoutAudit | Self::Routes | Self::Secrets | Self::Keys | Self::Redis => {
+                Ok(format!("\"http://127.0.0.1:{port}\""))
+            }
+        }
+    }
+
+    /// Webhooks to serve before the measurement.
+    pub fn webhooks_before(self) -> u64 {
+        if self == Self::Keys { 1_000_000 } else { 0 }
     }
 }
 
@@ -76,28 +116,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The program of hookgate; `None` for another contender.
-    fn hookgate(&self) -> Option<&Path> {
-        match &self.kind {
-            Kind::Hookgate(binary)
-            | Kind::HookgateWithoutAudit(binary)
-            | Kind::HookgateGrown(binary, _)
-            | Kind::HookgateRedis(binary) => Some(binary),
-            Kind::Nginx | Kind::NginxLua | Kind::Haproxy => None,
-        }
-    }
-
     /// Whether it must refuse requests that are not genuine.
     pub fn verifies(&self) -> bool {
-        match self.kind {
-            Kind::Hookgate(_)
-            | Kind::HookgateWithoutAudit(_)
-            | Kind::HookgateGrown(..)
-            | Kind::HookgateRedis(_)
-            | Kind::NginxLua
-            | Kind::Haproxy => true,
-            Kind::Nginx => false,
-        }
+        self.kind != Kind::Nginx
     }
 }
 
@@ -140,6 +161,8 @@ pub struct Contender {
     pub address: SocketAddr,
     /// Index of the upstream's listener to which only this contender forwards.
     pub upstream: usize,
+    /// Webhooks to serve before the measurement.
+    pub webhooks_before: u64,
     /// Its processes.
     pub tree: ProcessTree,
     _child: ChildGuard,
@@ -148,14 +171,16 @@ pub struct Contender {
 
 impl Contender {
     /// Writes the configuration, starts the program on its core and waits until it accepts connections.
-    pub fn start(entry: &Entry, run_files: &RunFiles, upstream: &Upstream, listener: usize) -> Result<Self> {
+    pub fn start(entry: &Entry, run_files: &RunFiles, upstream: &mut Upstream, listener: usize) -> Result<Self> {
         let port = free_port()?;
         let directory = run_files.path();
         let at = |name: &str| directory.join(name).to_string_lossy().into_owned();
+        let variation = match &entry.kind {
+            Kind::Hookgate(_, variation) => *variation,
+            Kind::Nginx | Kind::NginxLua | Kind::Haproxy => Variation::Default,
+        };
         let (template, modules, init, verify) = match &entry.kind {
-            Kind::Hookgate(_) | Kind::HookgateWithoutAudit(_) | Kind::HookgateGrown(..) | Kind::HookgateRedis(_) => {
-                (include_str!("contenders/hookgate.toml"), "", String::new(), "")
-            }
+            Kind::Hookgate(..) => (include_str!("contenders/hookgate.toml"), "", String::new(), ""),
             Kind::Haproxy => (include_str!("contenders/haproxy.cfg"), "", String::new(), ""),
             Kind::Nginx => (include_str!("contenders/nginx.conf"), "", String::new(), ""),
             Kind::NginxLua => (
@@ -168,33 +193,31 @@ impl Contender {
                 "access_by_lua_block { verify.check(5) }",
             ),
         };
-        let (store, replay) = match &entry.kind {
-            Kind::HookgateRedis(_) => {
-                let port = free_port()?;
-                (
-                    Some(redis(port)?),
-                    format!("store = \"redis://127.0.0.1:{port}\"\ntimeout = \"1s\""),
-                )
-            }
-            Kind::Hookgate(_)
-            | Kind::HookgateWithoutAudit(_)
-            | Kind::HookgateGrown(..)
-            | Kind::Nginx
-            | Kind::NginxLua
-            | Kind::Haproxy => (None, String::new()),
-        };
-        let grown = if let Kind::HookgateGrown(_, growth) = &entry.kind {
-            Some(*growth)
+        let store = if variation == Variation::Redis {
+            Some(free_port()?)
         } else {
             None
         };
-        let is_audited = !matches!(entry.kind, Kind::HookgateWithoutAudit(_));
+        let (replay, tolerance) = match (variation, store) {
+            (_, Some(port)) => (format!("store = \"redis://127.0.0.1:{port}\"\ntimeout = \"1s\""), ""),
+            // A key is kept as long as its webhook could be sent again.
+            (Variation::Keys, None) => ("capacity = 20_000_000".to_owned(), "tolerance = \"1h\""),
+            (_, None) => (String::new(), ""),
+        };
+        let store = store.map(redis).transpose()?;
+        let audit = if variation == Variation::WithoutAudit {
+            "off"
+        } else {
+            "all"
+        };
         let text = template
-            .replace("@ROUTES@", &grown.map(Growth::routes).unwrap_or_default())
-            .replace("@SECRETS@", grown.map_or("", Growth::secrets))
+            .replace("@ROUTES@", &variation.routes())
+            .replace("@SECRETS@", variation.secrets())
+            .replace("@UPSTREAM_URL@", &variation.upstream(upstream, listener, directory)?)
             .replace("@OTHER_SECRET@", &at("other-secret"))
-            .replace("@AUDIT@", if is_audited { "all" } else { "off" })
+            .replace("@AUDIT@", audit)
             .replace("@REPLAY@", &replay)
+            .replace("@TOLERANCE@", tolerance)
             .replace("@DIR@", &directory.to_string_lossy())
             .replace("@NAME@", &entry.name)
             .replace("@MODULES@", modules)
@@ -211,16 +234,21 @@ impl Contender {
         let file = directory.join(format!("{}.conf", entry.name));
         fs::write(&file, text)?;
         let mut command = pinned_command(CONTENDER_CORE)?;
-        match entry.hookgate() {
-            Some(binary) => command.arg(binary).arg("--config").arg(&file).arg("serve"),
-            None if entry.kind == Kind::Haproxy => command.args(["haproxy", "-db", "-f"]).arg(&file),
-            None => command.args(["nginx", "-c"]).arg(&file),
-        };
         let log = fs::File::create(directory.join(format!("{}.out", entry.name)))?;
-        // Audit lines go to standard output; written to a file they cost the same.
-        let output = match entry.hookgate() {
-            Some(_) => Stdio::null(),
-            None => log.try_clone()?.into(),
+        let output = match &entry.kind {
+            Kind::Hookgate(binary, _) => {
+                command.arg(binary).arg("--config").arg(&file).arg("serve");
+                // Audit lines go to standard output; written to a file they cost the same.
+                Stdio::null()
+            }
+            Kind::Haproxy => {
+                command.args(["haproxy", "-db", "-f"]).arg(&file);
+                log.try_clone()?.into()
+            }
+            Kind::Nginx | Kind::NginxLua => {
+                command.args(["nginx", "-c"]).arg(&file);
+                log.try_clone()?.into()
+            }
         };
         command.stdin(Stdio::null()).stdout(output).stderr(log);
         let mut child = ChildGuard(command.spawn()?);
@@ -232,11 +260,7 @@ impl Contender {
         // nginx listens before its worker process exists.
         let processes = match entry.kind {
             Kind::Nginx | Kind::NginxLua => 2,
-            Kind::Hookgate(_)
-            | Kind::HookgateWithoutAudit(_)
-            | Kind::HookgateGrown(..)
-            | Kind::HookgateRedis(_)
-            | Kind::Haproxy => 1,
+            Kind::Hookgate(..) | Kind::Haproxy => 1,
         };
         let mut tree = ProcessTree::of(child.0.id())?;
         while tree.0.len() < processes {
@@ -248,6 +272,7 @@ impl Contender {
             verifies: entry.verifies(),
             address,
             upstream: listener,
+            webhooks_before: variation.webhooks_before(),
             tree,
             _child: child,
             _store: store,

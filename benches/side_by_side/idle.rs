@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::comparison::{Workload, connections};
 use crate::contender::Contender;
-use crate::generator::Reuse;
+use crate::generator::{Protocol, Reuse};
 use crate::upstream::Upstream;
 use crate::webhook::RequestKind;
 
@@ -28,6 +28,7 @@ pub fn measure(contender: &Contender, upstream: &mut Upstream) -> Result<Idle> {
         body_bytes: 2048,
         connections: CONNECTIONS,
         reuse: Reuse::KeepAlive,
+        protocol: Protocol::Http1,
     };
     let before = contender.tree.memory_kib()?;
     let each = |now: u64| (now as f64 - before as f64) / CONNECTIONS as f64;

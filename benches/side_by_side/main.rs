@@ -31,7 +31,8 @@ mod syscalls;
 mod upstream;
 mod webhook;
 
-use contender::{Contender, Entry, Growth, Kind, RunFiles};
+use contender::{Contender, Entry, Kind, RunFiles, Variation};
+use generator::Protocol;
 use rows::{Measure, ROWS, Row};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -102,7 +103,7 @@ impl Options {
                     let (name, path) = value()?.split_once('=').ok_or("--build takes NAME=PATH")?;
                     options.builds.push(Entry {
                         name: name.to_owned(),
-                        kind: Kind::Hookgate(PathBuf::from(path)),
+                        kind: Kind::Hookgate(PathBuf::from(path), Variation::Default),
                     });
                 }
                 "--load" => {
@@ -128,17 +129,20 @@ impl Options {
 
     /// The contenders of a row, hookgate first.
     fn entries(&self, row: &Row) -> Vec<Entry> {
+        let ours = |variation| Kind::Hookgate(env!("CARGO_BIN_EXE_hookgate").into(), variation);
         let mut all = vec![Entry {
             name: "hookgate".to_owned(),
-            kind: Kind::Hookgate(env!("CARGO_BIN_EXE_hookgate").into()),
+            kind: ours(Variation::Default),
         }];
         all.extend(self.builds.iter().cloned());
-        let binary = || PathBuf::from(env!("CARGO_BIN_EXE_hookgate"));
         for (name, kind) in [
-            ("audit-off", Kind::HookgateWithoutAudit(binary())),
-            ("10,000-routes", Kind::HookgateGrown(binary(), Growth::Routes)),
-            ("2-secrets", Kind::HookgateGrown(binary(), Growth::Secrets)),
-            ("redis", Kind::HookgateRedis(binary())),
+            ("audit-off", ours(Variation::WithoutAudit)),
+            ("10,000-routes", ours(Variation::Routes)),
+            ("2-secrets", ours(Variation::Secrets)),
+            ("100-endpoints", ours(Variation::Endpoints)),
+            ("1,000,000-keys", ours(Variation::Keys)),
+            ("unix-socket", ours(Variation::UnixSocket)),
+            ("redis", ours(Variation::Redis)),
             ("nginx", Kind::Nginx),
             ("nginx-lua", Kind::NginxLua),
             ("haproxy", Kind::Haproxy),
@@ -187,14 +191,14 @@ fn measure(options: &Options, row: &Row) -> Result<()> {
     let mut contenders = Vec::new();
     let mut conditions = Vec::new();
     for (listener, entry) in entries.iter().enumerate() {
-        let contender = Contender::start(entry, &run_files, &upstream, listener)?;
-        let body_bytes = match &row.measure {
-            Measure::CpuTime(work) | Measure::Calls(work) => work.body_bytes,
-            Measure::Idle => 2048,
+        let contender = Contender::start(entry, &run_files, &mut upstream, listener)?;
+        let (body_bytes, protocol) = match &row.measure {
+            Measure::CpuTime(work) | Measure::Calls(work) => (work.body_bytes, work.protocol),
+            Measure::Idle => (2048, Protocol::Http1),
         };
         conditions.push((
             entry.name.clone(),
-            check::check(&contender, &mut upstream, &run_files, body_bytes)?,
+            check::check(&contender, &mut upstream, &run_files, body_bytes, protocol)?,
         ));
         contenders.push(contender);
     }
@@ -242,8 +246,8 @@ fn load(options: &Options, name: &str, span: Duration) -> Result<()> {
         .ok_or("no such contender in this row")?;
     let run_files = RunFiles::new()?;
     let mut upstream = Upstream::new(1)?;
-    let contender = Contender::start(entry, &run_files, &upstream, 0)?;
-    check::check(&contender, &mut upstream, &run_files, work.body_bytes)?;
+    let contender = Contender::start(entry, &run_files, &mut upstream, 0)?;
+    check::check(&contender, &mut upstream, &run_files, work.body_bytes, work.protocol)?;
     println!("{name} runs as {:?}", contender.tree.0);
     let mut connections = comparison::connections(&contender, *work)?;
     let end = Instant::now() + span;

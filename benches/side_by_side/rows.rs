@@ -1,7 +1,7 @@
 //! The rows of the table: the workload, the contenders, and the goal for the ratio.
 
 use crate::comparison::Workload;
-use crate::generator::Reuse;
+use crate::generator::{Protocol, Reuse};
 use crate::webhook::RequestKind;
 
 /// How a row is measured.
@@ -68,9 +68,27 @@ pub const ROWS: &[Row] = &[
             body_bytes: 2 * 1024,
             connections: 64,
             reuse: Reuse::PerRequest,
+            protocol: Protocol::Http1,
         }),
         against: &["nginx", "nginx-lua", "haproxy"],
         goals: &[("nginx-lua", 2.1), ("haproxy", 2.2)],
+    },
+    Row {
+        name: "http2",
+        title: "2 KiB bodies over HTTP/2, 64 kept connections, each with one stream at a time",
+        measure: Measure::CpuTime(Workload {
+            protocol: Protocol::Http2,
+            ..SIGNED_2K
+        }),
+        against: &["nginx", "nginx-lua", "haproxy"],
+        goals: &[("nginx", 1.1), ("nginx-lua", 1.5)],
+    },
+    Row {
+        name: "unix",
+        title: "An upstream on TCP and on a Unix socket, 2 KiB bodies, 64 keep-alive connections",
+        measure: Measure::CpuTime(SIGNED_2K),
+        against: &["unix-socket"],
+        goals: &[],
     },
     Row {
         name: "tampered",
@@ -88,9 +106,10 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "growth",
-        title: "hookgate with one route and one secret, with 10,000 routes, and with two secrets; 2 KiB bodies (goal for routes: at most 1.03)",
+        title: "One route, endpoint and secret, beside 10,000 routes, 100 endpoints, 1,000,000 keys in the replay guard, two secrets; \
+                2 KiB bodies (goal for routes and endpoints: at most 1.03)",
         measure: Measure::CpuTime(SIGNED_2K),
-        against: &["10,000-routes", "2-secrets"],
+        against: &["10,000-routes", "100-endpoints", "1,000,000-keys", "2-secrets"],
         goals: &[],
     },
     Row {
@@ -129,5 +148,6 @@ const fn keep_alive(request_kind: RequestKind, body_bytes: usize, connections: u
         body_bytes,
         connections,
         reuse: Reuse::KeepAlive,
+        protocol: Protocol::Http1,
     }
 }

@@ -6,11 +6,17 @@
 //! listener records, as the check before the measurement does.
 
 use crate::Result;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::RecvFlags;
 use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::time::Duration;
+
+/// The first token of connections; those below are of listeners.
+const CONNECTIONS: usize = 1 << 20;
 
 /// Buffer for the head of a request; far larger than any head here.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -31,15 +37,85 @@ pub struct Received {
 pub struct Upstream {
     poll: Poll,
     events: Events,
-    listeners: Vec<TcpListener>,
+    /// By token, with the index of the listener whose requests these are.
+    listeners: Vec<(Listener, usize)>,
     /// What each listener has received, by its index.
     pub received: Vec<Received>,
     connections: Vec<Option<Connection>>,
     scratch: Vec<u8>,
 }
 
+/// Where the application listens.
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// The next connection that waits, if there is one.
+    fn accept(&self) -> Result<Option<Stream>> {
+        let accepted = match self {
+            Self::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
+            Self::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
+        };
+        match accepted {
+            Ok(Stream::Tcp(stream)) => {
+                stream.set_nodelay(true)?;
+                Ok(Some(Stream::Tcp(stream)))
+            }
+            Ok(stream) => Ok(Some(stream)),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    fn source(&mut self) -> &mut dyn mio::event::Source {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Unix(stream) => stream,
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(bytes),
+            Self::Unix(stream) => stream.read(bytes),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     listener: usize,
     head: Vec<u8>,
     /// Body bytes that have not arrived yet.
@@ -50,27 +126,44 @@ struct Connection {
 impl Upstream {
     /// Listens on `count` ports that the system chooses.
     pub fn new(count: usize) -> Result<Self> {
-        let poll = Poll::new()?;
-        let mut listeners = Vec::new();
-        for index in 0..count {
-            let mut listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
-            poll.registry()
-                .register(&mut listener, Token(index), Interest::READABLE)?;
-            listeners.push(listener);
-        }
-        Ok(Self {
-            poll,
+        let mut upstream = Self {
+            poll: Poll::new()?,
             events: Events::with_capacity(1024),
-            listeners,
+            listeners: Vec::new(),
             received: (0..count).map(|_| Received::default()).collect(),
             connections: Vec::new(),
             scratch: vec![0; 1024 * 1024],
-        })
+        };
+        for index in 0..count {
+            upstream.listen_also(index, "127.0.0.1:0".parse()?)?;
+        }
+        Ok(upstream)
     }
 
     /// Port of one listener.
     pub fn port(&self, listener: usize) -> Result<u16> {
-        Ok(self.listeners[listener].local_addr()?.port())
+        match &self.listeners[listener].0 {
+            Listener::Tcp(listener) => Ok(listener.local_addr()?.port()),
+            Listener::Unix(_) => Err("a Unix socket has no port".into()),
+        }
+    }
+
+    /// Listens on a further address for `listener`.
+    pub fn listen_also(&mut self, listener: usize, address: SocketAddr) -> Result<()> {
+        let mut socket = TcpListener::bind(address)?;
+        let token = Token(self.listeners.len());
+        self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
+        self.listeners.push((Listener::Tcp(socket), listener));
+        Ok(())
+    }
+
+    /// Listens on a Unix socket for `listener`.
+    pub fn listen_on_socket(&mut self, listener: usize, path: &Path) -> Result<()> {
+        let mut socket = UnixListener::bind(path)?;
+        let token = Token(self.listeners.len());
+        self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
+        self.listeners.push((Listener::Unix(socket), listener));
+        Ok(())
     }
 
     /// Answers the requests that have arrived, without waiting. Returns whether there were any events.
@@ -81,20 +174,21 @@ impl Upstream {
         }
         for event in &self.events {
             let token = event.token().0;
-            let Some(slot) = token.checked_sub(self.listeners.len()) else {
-                while let Ok((mut stream, _)) = self.listeners[token].accept() {
-                    stream.set_nodelay(true)?;
+            let Some(slot) = token.checked_sub(CONNECTIONS) else {
+                let (listener, index) = &self.listeners[token];
+                while let Some(mut stream) = listener.accept()? {
                     let slot = self.connections.iter().position(Option::is_none).unwrap_or_else(|| {
                         self.connections.push(None);
                         self.connections.len() - 1
                     });
-                    let name = Token(self.listeners.len() + slot);
-                    self.poll.registry().register(&mut stream, name, Interest::READABLE)?;
-                    let head = Vec::with_capacity(HEAD_BYTES);
+                    let name = Token(CONNECTIONS + slot);
+                    self.poll
+                        .registry()
+                        .register(stream.source(), name, Interest::READABLE)?;
                     self.connections[slot] = Some(Connection {
                         stream,
-                        listener: token,
-                        head,
+                        listener: *index,
+                        head: Vec::with_capacity(HEAD_BYTES),
                         remaining: 0,
                         in_body: false,
                     });

@@ -4,11 +4,12 @@
 //! continuing a generator process would leave half-sent requests in the pause. Generator and upstream run alternately on one thread that
 //! never sleeps; `upstream.rs` says why.
 
+mod http2;
 mod session;
 mod tls;
 
 pub use session::{Agreed, Progress, Session};
-pub use tls::{Tickets, client_config};
+pub use tls::{Protocol, Tickets, client_config};
 
 use crate::Result;
 use crate::upstream::Upstream;

@@ -1,5 +1,6 @@
 //! One TLS connection to a contender: writes a request and reads its answer, with as few system calls as possible.
 
+use super::http2::Http2;
 use crate::Result;
 use crate::upstream::{content_length, find};
 use mio::net::TcpStream;
@@ -46,6 +47,8 @@ pub struct Session {
     answer: Vec<u8>,
     body: Vec<u8>,
     closing: bool,
+    /// `None` for HTTP/1.1.
+    http2: Option<Http2>,
 }
 
 impl Session {
@@ -65,13 +68,24 @@ impl Session {
             answer: Vec::new(),
             body: Vec::new(),
             closing: false,
+            http2: config
+                .alpn_protocols
+                .iter()
+                .any(|name| name == b"h2")
+                .then(Http2::default),
         })
     }
 
-    /// Writes a request; `advance` returns its answer.
+    /// Writes a request, whose first slice is the head in HTTP/1.1; `advance` returns its answer.
     pub fn send(&mut self, request: &[IoSlice<'_>]) -> Result<()> {
         self.waiting = true;
         self.answer.clear();
+        if let (Some(http2), [head, body @ ..]) = (&mut self.http2, request) {
+            let mut frames = Vec::with_capacity(4096);
+            http2.request(head, body, &mut frames)?;
+            self.tls.writer().write_all(&frames)?;
+            return self.flush();
+        }
         let wanted: usize = request.iter().map(|slice| slice.len()).sum();
         let taken = self.tls.writer().write_vectored(request)?;
         if taken != wanted {
@@ -183,7 +197,20 @@ impl Session {
         Ok(())
     }
 
+    /// The status, when `answer` is complete.
     fn complete(&mut self) -> Result<Option<u16>> {
+        if let Some(http2) = &mut self.http2 {
+            let mut frames = Vec::new();
+            let response = http2.receive(&self.answer, &mut frames)?;
+            self.answer.clear();
+            self.closing |= http2.closing;
+            self.tls.writer().write_all(&frames)?;
+            self.flush()?;
+            return Ok(response.map(|response| {
+                self.body = response.body;
+                response.status
+            }));
+        }
         let Some(end) = find(&self.answer, b"\r\n\r\n") else {
             return Ok(None);
         };

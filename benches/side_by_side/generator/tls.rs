@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// TLS 1.3 with AES-256-GCM and X25519, which both OpenSSL and rustls prefer.
-pub fn client_config(tickets: Arc<Tickets>) -> Result<Arc<ClientConfig>> {
+pub fn client_config(protocol: Protocol, tickets: Arc<Tickets>) -> Result<Arc<ClientConfig>> {
     let provider = CryptoProvider {
         cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
         kx_groups: vec![aws_lc_rs::kx_group::X25519],
@@ -21,9 +21,28 @@ pub fn client_config(tickets: Arc<Tickets>) -> Result<Arc<ClientConfig>> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Unverified))
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.alpn().to_vec()];
     config.resumption = Resumption::store(tickets);
     Ok(Arc::new(config))
+}
+
+/// Version of HTTP that the generator speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Protocol {
+    /// The name in TLS's negotiation.
+    const fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
 }
 
 /// Counts session tickets and never uses one, so that every handshake is a full handshake.
