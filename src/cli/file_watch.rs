@@ -1,10 +1,13 @@
 //! Detects that the content of a configuration file has changed. It compares hashes of the contents: a symbolic link
 //! that now points to another file (Kubernetes, certbot) and a rewritten file are changes, a new modification time is
-//! not.
+//! not. A file is read only when its metadata have changed.
 
+use crate::time::clock::unix_now;
 use crate::tls;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -16,38 +19,90 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// Number of [`SETTLE`] waits after which a file that keeps changing is taken as it is.
 const MAX_SETTLE_WAITS: usize = 10;
 
-/// The watched files and the hashes of their contents.
+/// A file that changed so recently may change again without new metadata, because the kernel's clock for files is coarse, and
+/// that of a file server may be behind.
+const RECENT_SECONDS: u64 = 3;
+
+/// The files with what was found in them.
+type Contents = BTreeMap<Arc<Path>, Content>;
+
+/// What was found in a file.
+#[derive(Clone, Copy, Debug)]
+struct Content {
+    hash: u64,
+    /// The metadata that it had; `None` when it must be read again in any case.
+    metadata: Option<Metadata>,
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+/// What changes with every change of the content: the file (device and inode), its length, and the time of its last change, in
+/// nanoseconds, which nobody can set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Metadata {
+    file: (u64, u64),
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Metadata {
+    /// Of the file to which `path` leads; `None` without a file, or when it changed recently. `now` is a Unix time in seconds.
+    fn of(path: &Path, now: u64) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        let age = now.checked_sub(u64::try_from(changed.0).ok()?);
+        let is_settled = age.is_some_and(|age| age > RECENT_SECONDS);
+        is_settled.then_some(Self {
+            file: (metadata.dev(), metadata.ino()),
+            length: metadata.len(),
+            changed,
+        })
+    }
+}
+
+/// The watched files and what they contain.
 #[derive(Debug)]
 pub(super) struct FileWatch {
-    /// Hash of the content of each file.
-    hashes: BTreeMap<PathBuf, u64>,
+    contents: Arc<Contents>,
 }
 
 impl FileWatch {
     /// Watches `files` from now on.
     pub(super) async fn new(files: Vec<PathBuf>) -> Self {
+        let none = Arc::default();
         Self {
-            hashes: hash_all(files).await,
+            contents: Arc::new(read(files.into_iter().map(Arc::from).collect(), none).await),
         }
     }
 
     /// Records the present contents. The caller does this before it reads the files, so that a change during the
     /// reading is detected afterwards.
     pub(super) async fn refresh(&mut self) {
-        self.hashes = self.current().await;
+        self.contents = Arc::new(self.current().await);
     }
 
-    /// Watches `files` from now on. Files that were watched before keep their recorded hash.
+    /// Watches `files` from now on. Files that were watched before keep what was recorded of them.
     pub(super) async fn set_files(&mut self, files: Vec<PathBuf>) {
-        let (old, new) = files
-            .into_iter()
-            .partition::<BTreeSet<_>, _>(|file| self.hashes.contains_key(file));
-        self.hashes.retain(|file, _| old.contains(file));
-        self.hashes.extend(hash_all(new.into_iter().collect()).await);
+        let mut contents = Contents::new();
+        let mut new: Vec<Arc<Path>> = Vec::new();
+        for file in files.into_iter().map(Arc::from) {
+            match self.contents.get(&file) {
+                Some(content) => {
+                    contents.insert(file, *content);
+                }
+                None => new.push(file),
+            }
+        }
+        contents.extend(read(new, Arc::default()).await);
+        self.contents = Arc::new(contents);
     }
 
-    async fn current(&self) -> BTreeMap<PathBuf, u64> {
-        hash_all(self.hashes.keys().cloned().collect()).await
+    async fn current(&self) -> Contents {
+        read(self.contents.keys().cloned().collect(), self.contents.clone()).await
     }
 
     /// Waits until the content of any file differs from the recorded one, then records the new contents.
@@ -57,7 +112,8 @@ impl FileWatch {
         loop {
             ticks.tick().await;
             let mut current = self.current().await;
-            if current == self.hashes {
+            if current == *self.contents {
+                self.contents = Arc::new(current);
                 continue;
             }
             for _ in 0..MAX_SETTLE_WAITS {
@@ -69,26 +125,37 @@ impl FileWatch {
                     break;
                 }
             }
-            if current != self.hashes {
-                self.hashes = current;
+            let is_changed = current != *self.contents;
+            self.contents = Arc::new(current);
+            if is_changed {
                 return;
             }
         }
     }
 }
 
-/// Hashes the content of each file; a missing file has a hash of its own. Many files, or a slow file system, must not
-/// delay what else the calling thread does.
-async fn hash_all(files: Vec<PathBuf>) -> BTreeMap<PathBuf, u64> {
-    let hash_all = || {
-        let hashed = files.into_iter().map(|file| {
-            let content = tls::content_hash([&file]);
-            (file, content)
-        });
-        hashed.collect()
-    };
+/// What each file contains; a missing file has a hash of its own. Files with the metadata of `known` are not read. Many files,
+/// or a slow file system, must not delay what else the calling thread does.
+async fn read(files: Vec<Arc<Path>>, known: Arc<Contents>) -> Contents {
+    let read = move || read_all(files, &known, unix_now());
     // It fails only when the process ends.
-    tokio::task::spawn_blocking(hash_all).await.unwrap_or_default()
+    tokio::task::spawn_blocking(read).await.unwrap_or_default()
+}
+
+fn read_all(files: Vec<Arc<Path>>, known: &Contents, now: u64) -> Contents {
+    let contents = files.into_iter().map(|file| {
+        // Before the content: a change in between is found the next time.
+        let metadata = Metadata::of(&file, now);
+        let content = match known.get(&file) {
+            Some(content) if metadata.is_some() && content.metadata == metadata => *content,
+            _ => Content {
+                hash: tls::content_hash([&*file]),
+                metadata,
+            },
+        };
+        (file, content)
+    });
+    contents.collect()
 }
 
 #[cfg(test)]
@@ -125,6 +192,33 @@ mod tests {
         assert!(!changes(&mut file_watch).await);
         fs::remove_file(path("tls.crt")).unwrap();
         assert!(changes(&mut file_watch).await);
+    }
+
+    /// A file whose metadata are the same is not read; one that changed just now is, because the clock of files is coarse.
+    #[tokio::test]
+    async fn a_file_is_read_again_only_when_its_metadata_have_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file: Arc<Path> = directory.path().join("secret").into();
+        fs::write(&file, "one").unwrap();
+        let now = unix_now();
+        assert_eq!(
+            Metadata::of(&file, now),
+            None,
+            "it may change again within the same tick"
+        );
+        let settled = Metadata::of(&file, now + 10);
+        assert!(settled.is_some());
+        // What was recorded with these metadata is believed without a look at the content.
+        let recorded = Content {
+            hash: 7,
+            metadata: settled,
+        };
+        let known: Arc<Contents> = Arc::new([(file.clone(), recorded)].into());
+        let read_at = |now| read_all(vec![file.clone()], &known, now);
+        assert_eq!(read_at(now + 10)[&file].hash, 7);
+        assert_ne!(read_at(now)[&file].hash, 7);
+        fs::write(&file, "longer").unwrap();
+        assert_ne!(read_at(now + 10)[&file].hash, 7);
     }
 
     /// A change between `refresh` and the end of the reading must be detected.

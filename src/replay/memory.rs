@@ -97,6 +97,7 @@ impl MemoryStore {
         for shard in &self.shards {
             self.forget(&mut lock(shard), second);
         }
+        self.shares.load().recount();
     }
 
     fn second(&self, now: Instant) -> u64 {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 /// One part in this many of the capacity is kept for the routes.
 const RESERVED: usize = 8;
@@ -19,6 +19,9 @@ pub(super) struct Shares {
     routes: Vec<Share>,
     /// Number of keys that are kept for each configured route.
     reserve: usize,
+    /// The part of all reserves that no key of its route uses. Workers change it while a reload replaces the shares, so that
+    /// a few keys may be missing; [`Shares::recount`] counts them again.
+    unused: AtomicIsize,
 }
 
 /// The keys of one route.
@@ -66,7 +69,23 @@ impl Shares {
             }
         }
         shares.spaces.sort_unstable();
+        shares.recount();
         shares
+    }
+
+    /// Counts again what is unused of the reserves.
+    pub(super) fn recount(&self) {
+        let unused: usize = self.routes.iter().map(|share| self.unused_by(share)).sum();
+        self.unused.store(unused.cast_signed(), Ordering::Relaxed);
+    }
+
+    /// The part of its reserve that this route does not use.
+    fn unused_by(&self, share: &Share) -> usize {
+        if share.is_configured {
+            self.reserve.saturating_sub(share.keys.load(Ordering::Relaxed))
+        } else {
+            0
+        }
     }
 
     fn add(&mut self, spaces: impl Iterator<Item = u64>, share: Share) {
@@ -81,24 +100,18 @@ impl Shares {
             // Not even all reserves together are touched.
             return true;
         }
-        let own = self.index(space);
-        let others = self.routes.iter().enumerate().filter(|(index, _)| Some(*index) != own);
-        let unused = |share: &Share| {
-            let held = share.keys.load(Ordering::Relaxed);
-            if share.is_configured {
-                self.reserve.saturating_sub(held)
-            } else {
-                0
-            }
-        };
-        let kept: usize = others.map(|(_, share)| unused(share)).sum();
-        keys + kept < capacity
+        let own = self.share(space).map_or(0, |share| self.unused_by(share));
+        let others = self.unused.load(Ordering::Relaxed).saturating_sub_unsigned(own);
+        keys.saturating_add_signed(others.max(0)) < capacity
     }
 
     /// Counts a key that the route of this key space holds from now on.
     pub(super) fn claimed(&self, space: u64) {
         if let Some(share) = self.share(space) {
-            share.keys.fetch_add(1, Ordering::Relaxed);
+            let held = share.keys.fetch_add(1, Ordering::Relaxed);
+            if share.is_configured && held < self.reserve {
+                self.unused.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -107,7 +120,10 @@ impl Shares {
         if let Some(share) = self.share(space) {
             // A key that was claimed before its route was known is not counted.
             let less = |keys: usize| keys.checked_sub(1);
-            let _ = share.keys.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            let held = share.keys.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            if share.is_configured && held.is_ok_and(|held| held <= self.reserve) {
+                self.unused.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -143,6 +159,27 @@ mod tests {
         assert_eq!(fill(&shares, 2, &mut keys, capacity), 0, "the same route");
         assert_eq!(fill(&shares, 4, &mut keys, capacity), 10);
         assert_eq!(keys, capacity);
+    }
+
+    /// The count of what is unused stays exact while keys come and go, so that admitting a key need not look at every route.
+    #[test]
+    fn the_unused_reserves_are_counted_as_keys_come_and_go() {
+        let routes: Vec<[u64; 3]> = (0..40).map(|route| [route * 3, route * 3 + 1, route * 3 + 2]).collect();
+        let shares = Shares::new(8_000, &routes, &Shares::default());
+        let mut random = 7_u64;
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let space = (random >> 33) % 30;
+            if random >> 63 == 0 {
+                shares.claimed(space);
+            } else {
+                shares.gone(space);
+            }
+        }
+        let counted = shares.unused.load(Ordering::Relaxed);
+        shares.recount();
+        assert_eq!(counted, shares.unused.load(Ordering::Relaxed));
+        assert!(counted < 40 * 25, "{counted}");
     }
 
     #[test]

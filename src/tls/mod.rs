@@ -195,7 +195,7 @@ fn no_versions() -> FileFault {
 
 /// A hash of the present content of the files, to find out whether a file has changed. It is neither stable between
 /// processes nor cryptographic. A file that cannot be read counts with the kind of the error as its content.
-pub fn content_hash<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> u64 {
+pub fn content_hash<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in files {
         std::fs::read(file).map_err(|error| error.kind()).hash(&mut hasher);
