@@ -56,6 +56,7 @@ fn every_example_follows_the_schema() {
         "docs/configuration.md",
         "docs/inbox.md",
         "docs/operating.md",
+        "docs/scaling.md",
         "docs/deployment.md",
     ] {
         let text = std::fs::read_to_string(repository(document)).unwrap();

@@ -19,11 +19,11 @@ const KUSTOMIZE: [&str; 2] = [
     include_str!("../../../deploy/kustomize/base/deployment.yaml"),
     include_str!("../../../deploy/kustomize/sidecar/sidecar.yaml"),
 ];
-const MANUAL: &str = include_str!("../../../docs/operating.md");
+const MANUAL: &str = include_str!("../../../docs/scaling.md");
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
-/// The parts of the formula in docs/operating.md, Capacity.
+/// The parts of the formula in docs/scaling.md, Capacity.
 const CONNECTION: u64 = 64 * KIB;
 const PROCESS: u64 = 64 * MIB;
 const KEY: u64 = 230;
@@ -70,7 +70,7 @@ fn the_memory_limit_of_the_chart_follows_from_the_formula() {
         }
     }
     let formula = "`limits.connections` × 64 KiB + `limits.in_flight_bytes` + 64 MiB + `replay.capacity` × 230 bytes";
-    assert!(MANUAL.contains(formula), "docs/operating.md has another formula");
+    assert!(MANUAL.contains(formula), "docs/scaling.md has another formula");
 }
 
 /// Groups of version 2 where the memory controller belongs to version 1: the same steps, with a controller that is free.
