@@ -1,11 +1,13 @@
 //! Receives a request's body. The bytes are counted against the route's limit and against the budget of the whole
 //! process as they arrive, and are passed to the running verification while they are still in the CPU's cache.
 //!
-//! A body is charged for the memory that it really holds. A large piece is kept as the socket read delivered it,
-//! without a copy, and is charged in whole read buffers, because the buffer lives as long as the piece. Small pieces
-//! are copied into one buffer, so that a sender who sends single bytes cannot make each of them hold a read buffer.
+//! A body is charged for the memory that it really holds. What arrives beyond its first 16 KiB is copied into blocks
+//! that all workers share, so that the memory of the process follows the budget however many workers there are. Before
+//! that, a large piece is kept as the socket read delivered it, without a copy, and is charged in whole read buffers,
+//! because the buffer lives as long as the piece. Small pieces are copied into one buffer, so that a sender who sends
+//! single bytes cannot make each of them hold a read buffer.
 
-use super::budget::{Budget, Reservation};
+use super::budget::{Block, Budget, Reservation};
 use super::payload::Payload;
 use super::source::Source;
 use crate::outcome::Rejection;
@@ -27,6 +29,8 @@ const READ_BUFFER_BYTES: usize = 8 * 1024;
 const SLOW_GRACE: Duration = Duration::from_secs(5);
 /// Pieces of at least this size are kept without a copy.
 const KEEP_FROM_BYTES: usize = READ_BUFFER_BYTES / 2;
+/// A piece that ends behind this part of the body is copied into blocks.
+const BLOCKS_FROM_BYTES: usize = 16 * 1024;
 
 /// The limits of one route on a request's body.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +131,7 @@ where
     let mut since = None;
     let mut pieces = Vec::new();
     let mut small = BytesMut::new();
+    let mut block: Option<Block> = None;
     let mut length_bytes = 0_usize;
     let mut turn_ends_at = limits.turn_bytes;
     let mut reservation = Reservation::new(budget.clone(), holder.source, holder.head_bytes);
@@ -168,7 +173,24 @@ where
         if !is_last {
             stopwatch.pause();
         }
-        if piece.len() >= KEEP_FROM_BYTES || (is_last && pieces.is_empty() && small.is_empty()) {
+        if length_bytes > BLOCKS_FROM_BYTES {
+            if !small.is_empty() {
+                pieces.push(small.split().freeze());
+            }
+            let mut rest = &*piece;
+            while !rest.is_empty() {
+                let mut filling = match block.take() {
+                    Some(block) => block,
+                    None => poll_fn(|cx| reservation.poll_block(cx)).await?,
+                };
+                rest = filling.fill(rest);
+                if filling.is_full() {
+                    pieces.push(filling.freeze());
+                } else {
+                    block = Some(filling);
+                }
+            }
+        } else if piece.len() >= KEEP_FROM_BYTES || (is_last && pieces.is_empty() && small.is_empty()) {
             let charged = piece.len().next_multiple_of(READ_BUFFER_BYTES);
             poll_fn(|cx| reservation.poll_grow(cx, charged)).await?;
             if !small.is_empty() {
@@ -183,6 +205,7 @@ where
     if !small.is_empty() {
         pieces.push(small.freeze());
     }
+    pieces.extend(block.map(Block::freeze));
     // The head of a request without a body.
     poll_fn(|cx| reservation.poll_grow(cx, 0)).await?;
     reservation.complete()?;
@@ -196,6 +219,7 @@ where
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::budget::BLOCK_BYTES;
     use super::*;
     use bytes::Buf as _;
     use http_body::Frame;
@@ -262,6 +286,10 @@ mod tests {
             vec![1; 5000],
             vec![4096, 1, 1, 9000, 3],
             vec![100, 8192, 100, 8192],
+            vec![8192, 8192, 1, 70_000, 5],
+            vec![300; 200],
+            vec![16_384, 16_384, 16_384],
+            vec![40_000],
         ] {
             let expected: Vec<u8> = script(&sizes, End::Clean).0.into_iter().flatten().collect();
             let mut absorbed = Vec::new();
@@ -377,6 +405,26 @@ mod tests {
         assert_eq!(refused.unwrap_err(), Rejection::Overloaded);
         drop(held.into_payload());
         assert_eq!(budget.used(), 0);
+    }
+
+    /// Whatever the pieces are, the charge is at least the memory that they keep, and little more.
+    #[tokio::test]
+    async fn a_large_body_is_charged_in_blocks() {
+        for sizes in [vec![8192; 40], vec![1000; 400], vec![65_536; 8], vec![17_000]] {
+            let budget = Budget::new(usize::MAX);
+            let length: usize = sizes.iter().sum();
+            let held = take(script(&sizes, End::Clean), LIMITS, &budget).await.unwrap();
+            let charged = budget.used();
+            assert!(
+                (length..length + 32 * 1024).contains(&charged),
+                "{charged} for {length}"
+            );
+            assert!(
+                held.pieces().len() <= 4 + length / BLOCK_BYTES,
+                "{} pieces",
+                held.pieces().len()
+            );
+        }
     }
 
     #[tokio::test]

@@ -9,11 +9,14 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`reservation`] | the bytes that one request has reserved |
+//! | [`blocks`] | memory for large bodies, which all workers share |
 
+mod blocks;
 mod reservation;
 #[cfg(test)]
 mod tests;
 
+pub(super) use blocks::{BLOCK_BYTES, Block};
 pub use reservation::HeldBytes;
 pub(super) use reservation::Reservation;
 
@@ -53,6 +56,8 @@ pub struct Budget {
     waiting: [Mutex<HashMap<u64, Arc<WaitingRequest>>>; SHARDS],
     /// The number of the next waiting request.
     next_number: AtomicU64,
+    /// Blocks that no body uses now, each of [`BLOCK_BYTES`].
+    free_blocks: Mutex<Vec<Box<[u8]>>>,
 }
 
 /// A request that waits for more of its body, as others see it.
@@ -80,6 +85,7 @@ impl Budget {
             has_queue: AtomicBool::new(false),
             waiting: Default::default(),
             next_number: AtomicU64::new(0),
+            free_blocks: Mutex::default(),
         })
     }
 

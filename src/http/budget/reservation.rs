@@ -1,13 +1,13 @@
 //! The bytes that one request has reserved in the [`Budget`].
 
-use super::{Asking, Budget, LEAVING, WaitingRequest, lock};
+use super::{Asking, BLOCK_BYTES, Block, Budget, LEAVING, WaitingRequest, lock};
 use crate::http::source::Source;
 use crate::outcome::Rejection;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -96,6 +96,12 @@ impl Reservation {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Reserves the memory of one block and returns the block; pending and errors as in [`poll_grow`](Self::poll_grow).
+    pub(in crate::http) fn poll_block(&mut self, cx: &mut Context<'_>) -> Poll<Result<Block, Rejection>> {
+        ready!(self.poll_grow(cx, BLOCK_BYTES))?;
+        Poll::Ready(Ok(self.budget.take_block()))
     }
 
     /// Registers the request as waiting, since `since`, for more of its body. When it has to give way, the task is woken

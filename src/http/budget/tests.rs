@@ -147,3 +147,31 @@ async fn the_head_is_reserved_with_the_first_bytes_of_the_body() {
     drop((reservation, without_body));
     assert_eq!(budget.used(), 0);
 }
+
+/// Blocks are used again by other bodies, and no more of them are kept than the budget allows.
+#[test]
+fn freed_blocks_are_used_again_within_the_budget() {
+    let budget = Budget::new(3 * BLOCK_BYTES);
+    let content = vec![7; BLOCK_BYTES + 5];
+    let mut first = budget.take_block();
+    let rest = first.fill(&content);
+    assert_eq!((rest.len(), first.is_full()), (5, true));
+    let mut second = budget.take_block();
+    assert_eq!(second.fill(rest).len(), 0);
+    assert!(!second.is_full());
+    let (first, second) = (first.freeze(), second.freeze());
+    assert_eq!([&first[..], &second[..]].concat(), content);
+    let part = first.slice(10..20);
+    drop((first, second));
+    assert_eq!(lock(&budget.free_blocks).len(), 1, "a part of the first one is held");
+    drop(part);
+    assert_eq!(lock(&budget.free_blocks).len(), 2);
+    let blocks: Vec<Block> = (0..5).map(|_| budget.take_block()).collect();
+    assert!(lock(&budget.free_blocks).is_empty(), "freed blocks were not used");
+    assert!(
+        blocks.iter().all(|block| block.as_ref().is_empty()),
+        "bytes of another body"
+    );
+    drop(blocks);
+    assert_eq!(lock(&budget.free_blocks).len(), 3);
+}

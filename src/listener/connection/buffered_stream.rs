@@ -52,12 +52,18 @@ impl<S: Readable> BufferedStream<S> {
         }
     }
 
-    /// Appends what arrives to `input` and returns the number of bytes, 0 at the end of the stream.
+    /// Appends what arrives to `input` and returns the number of bytes, 0 at the end of the stream. While it waits for
+    /// the sender, an empty buffer serves other connections.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.input.capacity() == 0 {
             self.input = SPARE_BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_default();
         }
-        let count = ready!(self.stream.poll_fill(cx, &mut self.input, self.read_bytes))?;
+        let filled = self.stream.poll_fill(cx, &mut self.input, self.read_bytes);
+        if filled.is_pending() && self.input.is_empty() {
+            // A connection that waits needs no buffer.
+            self.release_input_buffer();
+        }
+        let count = ready!(filled)?;
         // Buffers grow only with what the sender sends, because the smallest piece of a buffer keeps all of it.
         self.read_bytes = if count >= self.read_bytes / 2 {
             MAX_READ_BYTES.min(2 * self.read_bytes)
@@ -68,7 +74,7 @@ impl<S: Readable> BufferedStream<S> {
     }
 
     /// Gives the empty input buffer to the next connection of this thread that reads.
-    pub(super) fn release_input_buffer(&mut self) {
+    fn release_input_buffer(&mut self) {
         let mut buffer = mem::take(&mut self.input);
         // Fails when a piece of the buffer is still held somewhere.
         if buffer.try_reclaim(FIRST_READ_BYTES) {

@@ -223,7 +223,6 @@ impl<S: Readable> ActiveConnection<'_, S> {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Next::Close),
                     Poll::Ready(Err(_)) => return Poll::Ready(Next::Failed),
                     Poll::Pending if self.stream.input.is_empty() => {
-                        self.stream.release_input_buffer();
                         if let Some(idle) = idle {
                             return Poll::Ready(Next::Idle(idle));
                         }
