@@ -1,7 +1,7 @@
 //! Deploys of an application under load, by its server's own means: no sender sees another status than 2xx, and the
 //! application's own log has each webhook once.
 
-use super::{free_address, opened, setup, wait_for, webhook};
+use super::{free_address, opened, setup, wait_for_the_end, webhook};
 use crate::support::apps::installed;
 use crate::support::{eventually, logs};
 use rustix::process::{Pid, Signal, kill_process};
@@ -79,9 +79,7 @@ fn under_load(address: SocketAddr, log: &Path, deploy: impl FnOnce()) {
     more(30);
     is_over.store(true, Ordering::SeqCst);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
-    for state in ["waiting", "in_flight"] {
-        wait_for(&gateway, state, 0.0);
-    }
+    wait_for_the_end(&gateway);
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     for line in std::fs::read_to_string(log).unwrap().lines() {
         *taken.entry(line.to_owned()).or_default() += 1;

@@ -1,12 +1,16 @@
 //! The inbox with the real binary: an outage of the application loses nothing, and doubles nothing.
 
+mod backlog;
 mod bounds;
 mod deploys;
 mod disk;
+mod exact_points;
 mod failover;
 mod faults;
+mod io;
 mod operators;
 mod order;
+mod outages;
 mod queue;
 mod repeats;
 mod routes;
@@ -65,6 +69,15 @@ fn count(gateway: &Gateway, state: &str) -> f64 {
 
 fn wait_for(gateway: &Gateway, state: &str, number: f64) {
     gateway.wait_for_metric("hookgate_inbox_deliveries", &[("state", state)], number);
+}
+
+/// Waits until no delivery is open. All states are of one scrape: a delivery goes from one to another.
+fn wait_for_the_end(gateway: &Gateway) {
+    eventually("the end of all deliveries", || {
+        let metrics = gateway.metrics();
+        let open = |state| metrics.sum("hookgate_inbox_deliveries", &[("state", state)]);
+        (["waiting", "in_flight", "behind"].into_iter().map(open).sum::<f64>() == 0.0).then_some(())
+    });
 }
 
 /// How often each body arrived.

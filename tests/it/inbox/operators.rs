@@ -176,6 +176,11 @@ fn a_dropped_delivery_is_erased() {
     eventually("the next one", || (upstream.requests().len() == 1).then_some(()));
     let file = std::fs::read(directory.path().join("inbox.db")).unwrap();
     assert!(!file.windows(16).any(|window| window == b"transaction.paid"));
+    // A resend by the provider is a new reason to deliver it.
+    wait_for(&gateway, "dropped", 3.0);
+    assert_eq!(gateway.exchange(&webhook("evt_1", 1).bytes()).status, 200);
+    wait_for(&gateway, "dropped", 2.0);
+    eventually("the dropped one", || (upstream.requests().len() == 2).then_some(()));
 }
 
 /// Contents go from one inbox into another: checked as requests are, with the sender's signature.

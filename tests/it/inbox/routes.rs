@@ -94,3 +94,40 @@ fn a_route_that_goes_back_to_direct_delivers_what_it_stored() {
     wait_for(&gateway, "delivered", 1.0);
     assert_eq!(upstream.requests().len(), 1);
 }
+
+/// A thousand deliveries: the route is removed, then it is back with another application and another secret. All are delivered
+/// there, each once.
+#[test]
+fn a_route_that_is_removed_and_added_again_delivers_what_it_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let gone = format!("http://{}", free_address());
+    let gateway = opened(setup(&gone, directory.path(), "queue", "").start());
+    let mut client = gateway.connect();
+    for at in 0..1_000 {
+        assert_eq!(client.exchange(&webhook(&format!("evt_{at}"), 0).bytes()).status, 200);
+    }
+    drop(client);
+    end(gateway);
+    let upstream = serve(&free_address());
+    let other = "pdl_ntfset_01other0000000000000000000_abcdefghijklmnopqrstuvwxyz01234";
+    let removed = setup(&upstream.url(), directory.path(), "queue", "")
+        .replacing("name = \"paddle\"", "name = \"other\"")
+        .secrets(&[other]);
+    let gateway = opened(removed.start());
+    crate::support::eventually("the warning", || {
+        let text = gateway.logs.text();
+        text.contains("a route that does not exist").then_some(())
+    });
+    assert_eq!(count(&gateway, "waiting"), 1_000.0);
+    end(gateway);
+    upstream.assert_untouched();
+    let gateway = opened(
+        setup(&upstream.url(), directory.path(), "queue", "")
+            .secrets(&[other])
+            .start(),
+    );
+    wait_for(&gateway, "delivered", 1_000.0);
+    assert_eq!(upstream.requests().len(), 1_000);
+    let once = super::arrivals(&upstream).len();
+    assert_eq!(once, 1_000);
+}
