@@ -125,9 +125,9 @@ $(APPS)/console.stamp: $(addprefix tests/console/,package.json package-lock.json
 # Duration of `make soak` in seconds.
 SOAK_SECONDS ?= 600
 
-soak: ## genuine and forged traffic, upstream restarts and reloads for SOAK_SECONDS (600), in a release build
+soak: examples ## genuine and forged traffic, upstream restarts and reloads for SOAK_SECONDS (600), in a release build
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test it -- --exact heavy::soak::good_and_bad_traffic --nocapture
-	INBOX_SOAK=1 cargo test --release --test it -- inbox:: --test-threads=2 --nocapture
+	INBOX_SOAK=1 cargo test --release --test it -- inbox:: deploy_under_load --test-threads=2 --nocapture
 
 # Duration of the traffic that the dashboard picture shows, in seconds.
 PICTURE_SECONDS ?= 240

@@ -32,8 +32,8 @@ fn slowest(gateway: &Gateway, name: &str, number: usize) -> Duration {
 #[test]
 fn a_backlog_of_twenty_routes_stays_within_the_bound_of_their_application() {
     let works = Arc::new(AtomicBool::new(true));
-    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (flag, current, peak) = (works.clone(), running.clone(), most.clone());
+    let (current, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let (flag, peak) = (works.clone(), most.clone());
     let upstream = Upstream::new(move |request, connection| {
         if !flag.load(Ordering::SeqCst) {
             return connection.send(&answer("503 Service Unavailable", &[], b""));

@@ -2,7 +2,6 @@
 
 mod backlog;
 mod bounds;
-mod deploys;
 mod disk;
 mod exact_points;
 mod failover;

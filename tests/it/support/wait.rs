@@ -1,6 +1,7 @@
 //! Waiting without fixed sleeps: poll a condition until it holds, or fail at a deadline that is generous on any
 //! machine.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -44,5 +45,14 @@ impl Gate {
                 .wait_timeout_while(closed, WAIT_TIMEOUT * 3, |open| !*open)
                 .unwrap(),
         );
+    }
+}
+
+/// Sets a flag at the end of a scope, also when a test fails, so that the threads that read it end.
+pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }

@@ -4,7 +4,7 @@ use crate::support::certificates::Authority;
 use crate::support::paddle::{self, SECRET};
 use crate::support::prometheus::{Prometheus, promtool};
 use crate::support::upstream::answer;
-use crate::support::wait::within;
+use crate::support::wait::{SetOnDrop, within};
 use crate::support::{Client, Setup, Upstream, Webhook};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -254,13 +254,5 @@ fn send_bad_traffic(plain: SocketAddr, stop: &AtomicBool) {
             let _ = Client::tcp(plain).try_exchange(&webhook.bytes());
         }
         std::thread::sleep(Duration::from_millis(300));
-    }
-}
-
-struct SetOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for SetOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -2,14 +2,17 @@
 //! one table. The requests that an application received are read from its own log.
 
 mod checks;
+mod deploys;
 mod failures;
 mod order;
 mod processes;
 
 use checks::{a_hundred_concurrent_webhooks_are_served, only_genuine_webhooks_reach_it, run_starts_both_processes};
+use deploys::a_deploy_under_load_is_seen_by_no_sender;
 use failures::{a_crashed_application_gets_the_retry, a_slow_or_absent_application_gets_the_retry};
 use order::Convention;
 use processes::Transport;
+use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 
 /// The properties of an example that the checks depend on.
@@ -31,6 +34,11 @@ pub(crate) struct Example {
     guards_its_socket: bool,
     /// Whether it refuses requests without the header that hookgate adds.
     token: bool,
+    /// The signal at which its server takes the application's new code, and what its log says then; `None` where the server is
+    /// stopped and started.
+    reload: Option<(Signal, &'static str)>,
+    /// Whether its deploy is a test of `make test`, and not only of `make soak`.
+    is_deployed_always: bool,
 }
 
 static FLASK: Example = Example {
@@ -47,6 +55,8 @@ static FLASK: Example = Example {
     verifies: false,
     guards_its_socket: true,
     token: false,
+    reload: Some((Signal::HUP, "Booting worker")),
+    is_deployed_always: true,
 };
 
 static RAILS: Example = Example {
@@ -58,6 +68,8 @@ static RAILS: Example = Example {
     verifies: true,
     guards_its_socket: true,
     token: false,
+    reload: Some((Signal::USR2, "Puma version")),
+    is_deployed_always: true,
 };
 
 static NEXTJS: Example = Example {
@@ -69,6 +81,8 @@ static NEXTJS: Example = Example {
     verifies: true,
     guards_its_socket: false,
     token: true,
+    reload: None,
+    is_deployed_always: false,
 };
 
 static FASTAPI: Example = Example {
@@ -80,6 +94,8 @@ static FASTAPI: Example = Example {
     verifies: false,
     guards_its_socket: false,
     token: true,
+    reload: Some((Signal::HUP, "Started server process")),
+    is_deployed_always: false,
 };
 
 static DJANGO: Example = Example {
@@ -91,6 +107,8 @@ static DJANGO: Example = Example {
     verifies: false,
     guards_its_socket: true,
     token: true,
+    reload: Some((Signal::HUP, "Booting worker")),
+    is_deployed_always: false,
 };
 
 impl Example {
@@ -124,7 +142,8 @@ example!(
     only_genuine_webhooks_reach_it(unix: Unix, tcp: Tcp),
     a_hundred_concurrent_webhooks_are_served(unix: Unix),
     a_slow_or_absent_application_gets_the_retry(unix: Unix),
-    a_crashed_application_gets_the_retry(unix: Unix)
+    a_crashed_application_gets_the_retry(unix: Unix),
+    a_deploy_under_load_is_seen_by_no_sender(unix: Unix)
 );
 example!(
     rails,
@@ -133,7 +152,8 @@ example!(
     only_genuine_webhooks_reach_it(unix: Unix, tcp: Tcp),
     a_hundred_concurrent_webhooks_are_served(unix: Unix),
     a_slow_or_absent_application_gets_the_retry(tcp: Tcp),
-    a_crashed_application_gets_the_retry(unix: Unix)
+    a_crashed_application_gets_the_retry(unix: Unix),
+    a_deploy_under_load_is_seen_by_no_sender(unix: Unix)
 );
 example!(
     django,
@@ -142,7 +162,8 @@ example!(
     only_genuine_webhooks_reach_it(unix: Unix, tcp: Tcp),
     a_hundred_concurrent_webhooks_are_served(tcp: Tcp),
     a_slow_or_absent_application_gets_the_retry(tcp: Tcp),
-    a_crashed_application_gets_the_retry(tcp: Tcp)
+    a_crashed_application_gets_the_retry(tcp: Tcp),
+    a_deploy_under_load_is_seen_by_no_sender(tcp: Tcp)
 );
 example!(
     fastapi,
@@ -151,7 +172,8 @@ example!(
     only_genuine_webhooks_reach_it(unix: Unix, tcp: Tcp),
     a_hundred_concurrent_webhooks_are_served(tcp: Tcp),
     a_slow_or_absent_application_gets_the_retry(tcp: Tcp),
-    a_crashed_application_gets_the_retry(unix: Unix)
+    a_crashed_application_gets_the_retry(unix: Unix),
+    a_deploy_under_load_is_seen_by_no_sender(tcp: Tcp)
 );
 example!(
     nextjs,
@@ -160,7 +182,8 @@ example!(
     only_genuine_webhooks_reach_it(tcp: Tcp),
     a_hundred_concurrent_webhooks_are_served(tcp: Tcp),
     a_slow_or_absent_application_gets_the_retry(tcp: Tcp),
-    a_crashed_application_gets_the_retry(tcp: Tcp)
+    a_crashed_application_gets_the_retry(tcp: Tcp),
+    a_deploy_under_load_is_seen_by_no_sender(tcp: Tcp)
 );
 
 /// HTTP/1.0 and answers that end with the connection, as the frameworks' own development servers send them.

@@ -62,13 +62,6 @@ impl Order {
 
     /// The order signed with `pen`.
     pub(super) fn webhook(&self, application: &Application, sender_keys: &SenderKeys) -> Webhook {
-        let headers = |kind: &str| {
-            vec![
-                ("Host".into(), "hooks.example.com".into()),
-                ("User-Agent".into(), "Paddle".into()),
-                ("Content-Type".into(), kind.into()),
-            ]
-        };
         let form = |path: &str, body: String| Webhook {
             method: "POST".into(),
             path: path.into(),
@@ -77,16 +70,7 @@ impl Order {
             body: body.into(),
         };
         match self.convention {
-            Convention::Billing => {
-                let body = self.event().into_bytes();
-                Webhook {
-                    method: "POST".into(),
-                    path: application.example.path.into(),
-                    signature: Some(signature(&sender_keys.secret, sender_keys.time, &body)),
-                    headers: headers("application/json"),
-                    body,
-                }
-            }
+            Convention::Billing => self.billing(application.example.path, &sender_keys.secret, sender_keys.time),
             Convention::ClassicPost => form("/fulfil", self.classic(sender_keys)),
             Convention::ClassicGet => {
                 let mut get = form(&format!("/fulfil?{}", self.classic(sender_keys)), String::new()).method("GET");
@@ -100,6 +84,18 @@ impl Order {
                 fields.push(("msg_id", digest));
                 form("/fulfil/legacy", encoded(&fields))
             }
+        }
+    }
+
+    /// The order as Paddle Billing sends it to `path`, signed at `time` (Unix seconds).
+    pub(super) fn billing(&self, path: &str, secret: &str, time: u64) -> Webhook {
+        let body = self.event().into_bytes();
+        Webhook {
+            method: "POST".into(),
+            path: path.into(),
+            signature: Some(signature(secret, time, &body)),
+            headers: headers("application/json"),
+            body,
         }
     }
 
@@ -218,6 +214,14 @@ pub(super) fn counted(application: &Application, order: &Order) -> (usize, usize
         lines.iter().filter(|line| line.contains(&text)).count()
     };
     (count("received"), count("fulfilled"))
+}
+
+fn headers(kind: &str) -> Vec<(String, String)> {
+    vec![
+        ("Host".into(), "hooks.example.com".into()),
+        ("User-Agent".into(), "Paddle".into()),
+        ("Content-Type".into(), kind.into()),
+    ]
 }
 
 fn licence(secret: &str, of: &str, seat: u32) -> String {

@@ -142,6 +142,12 @@ impl Application {
         assert!(self.secrets.len() > 3, "{text}");
     }
 
+    /// Sends a signal to the server that `run` has started, and not to the processes that it started itself.
+    pub(super) fn signal(&self, signal: Signal) {
+        let leader = Pid::from_child(&self.running.as_ref().unwrap().child);
+        rustix::process::kill_process(leader, signal).unwrap();
+    }
+
     /// Stops the application with SIGTERM.
     pub(super) fn stop(&mut self) {
         let mut group = self.running.take().unwrap();
