@@ -4,11 +4,11 @@
 //! edits the file.
 
 use super::Failure;
+use super::client::Connection;
 use crate::config::Sources;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
 use std::io;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
@@ -47,11 +47,8 @@ impl ApiClient {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|error| Failure::Failed(format!("{shown}: {}", problem(&error))))?;
-        let broken = |error: hyper::Error| Failure::Failed(format!("{shown} does not answer with HTTP: {error}"));
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(broken)?;
-        tokio::spawn(connection);
+        let broken = |error: String| Failure::Failed(format!("{shown}: {error}"));
+        let mut connection = Connection::new(stream).await.map_err(broken)?;
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -59,7 +56,7 @@ impl ApiClient {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| Failure::Failed(error.to_string()))?;
-        let response = sender.send_request(request).await.map_err(broken)?;
+        let response = connection.send(request).await.map_err(broken)?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -86,19 +83,6 @@ async fn whole(response: Response<Incoming>) -> Result<Bytes, Failure> {
     let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
     body.map(http_body_util::Collected::to_bytes)
         .map_err(|error| Failure::Failed(format!("the answer is incomplete: {error}")))
-}
-
-/// Percent-encodes a value for a path or a query.
-pub(super) fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 /// `api.socket`, in the order of the configuration: command line, environment, file.

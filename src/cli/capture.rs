@@ -1,8 +1,9 @@
 //! `hookgate capture`: captures whole requests of a route for a while.
 
-use super::api_client::{ApiClient, escape};
+use super::api_client::ApiClient;
 use super::{CommandResult, Failure, block_on, terminal};
 use crate::config::Sources;
+use crate::http::percent;
 use hyper::Method;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ pub(super) struct CaptureArguments {
 /// Turns capturing on or off, and says what to do next.
 pub(super) fn run(arguments: &CaptureArguments, sources: &Sources) -> CommandResult {
     let client = ApiClient::new(arguments.socket.as_deref(), sources)?;
-    let path = format!("/api/v1/capture/{}", escape(&arguments.route));
+    let path = format!("/api/v1/capture/{}", percent::encode(&arguments.route));
     let route = terminal::sanitize(&arguments.route);
     let time = humantime::format_duration(arguments.time);
     let (method, body) = match arguments.off {

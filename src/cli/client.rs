@@ -1,12 +1,12 @@
-//! The HTTP client of `healthcheck`, `send` and `demo`: requests over one HTTP/1.1 connection.
+//! The HTTP client of the commands: requests over one HTTP/1.1 connection.
 //!
 //! It deliberately shares no code with the gateway's client to its upstreams: the sender in a demonstration should be
 //! independent of the gateway.
 
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,6 +47,16 @@ impl Connection {
         !self.sender.is_closed()
     }
 
+    /// Sends a request. The body of the response may be a stream that does not end.
+    ///
+    /// # Errors
+    /// There is no response.
+    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
+        self.sender.ready().await.map_err(|error| describe_error(&error))?;
+        let response = self.sender.send_request(request).await;
+        response.map_err(|error| describe_error(&error))
+    }
+
     /// Sends a request and reads the response with its body.
     ///
     /// # Errors
@@ -57,12 +67,7 @@ impl Connection {
         time_limit: Duration,
     ) -> Result<ClientResponse, String> {
         let exchange = async {
-            self.sender.ready().await.map_err(|error| describe_error(&error))?;
-            let response = self
-                .sender
-                .send_request(request)
-                .await
-                .map_err(|error| describe_error(&error))?;
+            let response = self.send(request).await?;
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
             let body = body

@@ -1,9 +1,10 @@
 //! `hookgate tail`: follows the requests of a running gateway, and saves refused ones for `hookgate verify`.
 
-use super::api_client::{ApiClient, escape};
+use super::api_client::ApiClient;
 use super::terminal::{Paint, sanitize};
 use super::{CommandResult, Failure, block_on};
 use crate::config::Sources;
+use crate::http::percent;
 use http_body_util::BodyExt as _;
 use hyper::Method;
 use hyper::body::{Bytes, Incoming};
@@ -102,7 +103,11 @@ impl Tail<'_> {
         let named = [("route", route), ("verdict", verdict), ("reason", reason)];
         let mut query: String = named
             .into_iter()
-            .filter_map(|(name, value)| value.as_ref().map(|value| format!("&{name}={}", escape(value))))
+            .filter_map(|(name, value)| {
+                value
+                    .as_ref()
+                    .map(|value| format!("&{name}={}", percent::encode(value)))
+            })
             .collect();
         if *refused {
             query.push_str("&refused=1");
@@ -168,7 +173,7 @@ impl Tail<'_> {
 
     /// Saves a request that was captured. The file is readable for its owner only: it may hold personal data.
     async fn save(&self, directory: &Path, id: &str, line: &Value) -> Result<(), Failure> {
-        let path = format!("/api/v1/captures/{}", escape(id));
+        let path = format!("/api/v1/captures/{}", percent::encode(id));
         let Ok(document) = self.client.ask(Method::GET, &path, String::new()).await else {
             let route = line.get("route").and_then(Value::as_str).unwrap_or_default();
             let _ = match route {

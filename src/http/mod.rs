@@ -16,7 +16,7 @@
 //! | [`unread_head`] | why a request's head could not be read |
 //! | [`http1`] | HTTP/1.1 as bytes: heads and framing |
 //! | [`message`] | requests, responses and their header fields, in any version of HTTP |
-//! | [`percent`] | percent-decoding |
+//! | [`percent`] | percent-encoding |
 
 pub mod body;
 pub mod budget;

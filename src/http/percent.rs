@@ -1,6 +1,23 @@
-//! Percent-decoding (RFC 3986, section 2.1) of URLs and of forms; in a form a plus sign means a space. Pure.
+//! Percent-encoding (RFC 3986, section 2.1) of URLs and of forms; in a form a plus sign means a space. Pure.
 //!
-//! A `%` without two hexadecimal digits after it is kept as it is, as common servers do.
+//! When it decodes, a `%` without two hexadecimal digits after it is kept as it is, as common servers do.
+
+use std::fmt::Write as _;
+
+/// Encodes every byte but the unreserved ones.
+#[must_use]
+pub fn encode(text: impl AsRef<[u8]>) -> String {
+    let text = text.as_ref();
+    let mut out = String::with_capacity(text.len());
+    for byte in text {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            out.push(char::from(*byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
 
 /// Decodes a part of a URL; a plus sign stays a plus sign.
 #[must_use]

@@ -3,6 +3,7 @@
 
 use super::form;
 use super::types::HeadRef;
+use crate::http::percent;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
@@ -21,7 +22,10 @@ fn canonical(head: &HeadRef<'_>) -> Option<String> {
     let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in form::decode(query.as_bytes()).ok()? {
         if name != TOKEN_PARAMETER {
-            parameters.entry(escape(&name)).or_default().push(escape(&value));
+            parameters
+                .entry(percent::encode(&name))
+                .or_default()
+                .push(percent::encode(&value));
         }
     }
     let parameters: Vec<String> = parameters
@@ -37,17 +41,4 @@ fn canonical(head: &HeadRef<'_>) -> Option<String> {
         path.replace('&', "%26"),
         parameters.join("&")
     ))
-}
-
-/// Writes every byte but the unreserved ones of RFC 3986 as `%XX`.
-fn escape(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-            text.push(char::from(*byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
 }

@@ -6,12 +6,12 @@
 
 use super::admin_access::is_foreign;
 use super::admin_body::AdminBody;
+use super::operators_listener;
 use crate::telemetry::metrics::Metrics;
 use crate::time::shutdown::ShutdownSignal;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// The state that the admin listener reports.
 pub struct AdminState {
@@ -175,32 +175,12 @@ pub fn respond(state: &Arc<AdminState>, method: &Method, path: &str) -> Response
 /// Serves `listener` until `shutdown` is ready. Open connections then have one second to finish.
 pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: impl Future<Output = ()>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut shutdown = pin!(shutdown);
-    loop {
-        // Takes a permit before it accepts: at the limit, further connections wait in the kernel's queue.
-        let next = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            next = next => next,
-            () = &mut shutdown => break,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let state = Arc::clone(&state);
-                tokio::spawn(async move {
-                    connection(stream, state).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                state.metrics.accept_errors.inc();
-                tracing::warn!(%error, "the admin listener cannot accept a connection");
-                sleep(ACCEPT_BACKOFF).await;
-            }
-        }
-    }
+    let serve = |(stream, _)| connection(stream, Arc::clone(&state));
+    let failed = |error| {
+        state.metrics.accept_errors.inc();
+        tracing::warn!(%error, "the admin listener cannot accept a connection");
+    };
+    operators_listener::accept(&listener, &connections, serve, failed, shutdown).await;
     drop(listener);
     let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
     let _ = timeout(DRAIN_TIMEOUT, connections.acquire_many(all)).await;
@@ -220,13 +200,7 @@ async fn connection(stream: TcpStream, state: Arc<AdminState>) {
         };
         async move { Ok::<_, Infallible>(response) }
     });
-    let mut connection = pin!(
-        hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service)
-    );
+    let mut connection = pin!(operators_listener::http1(stream, service, HEAD_TIMEOUT, HEAD_BYTES));
     // An error of a probe's connection needs no log line.
     if timeout(CONNECTION_AGE, connection.as_mut()).await.is_err() {
         connection.as_mut().graceful_shutdown();
@@ -307,8 +281,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const HEAD_BYTES: usize = 8 * 1024;
 /// Time after which a connection is closed.
 const CONNECTION_AGE: Duration = Duration::from_secs(60);
-/// Wait after a failed accept.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// Time for open connections to finish at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,6 @@
 //! The Unix socket of the API: only the user of the process may connect, and every action carries the peer's user id.
 
-use super::StartError;
+use super::{StartError, operators_listener};
 use crate::console::{self, Actor, Operators, Role};
 use crate::listener::socket::{self, BoundSocket, ListeningSocket};
 use crate::settings::{Address, Api};
@@ -8,13 +8,11 @@ use crate::time::shutdown::ShutdownSignal;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
 
 /// Only the user of the process may connect.
 const MODE: u32 = 0o600;
@@ -24,8 +22,6 @@ const CONNECTIONS: usize = 64;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest size of hyper's read buffer, which limits the head.
 const HEAD_BYTES: usize = 16 * 1024;
-/// Wait after a failed accept.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Binds the socket. A socket that a process uses is never removed.
 pub(super) fn bind(settings: &Api) -> Result<UnixListener, StartError> {
@@ -45,31 +41,10 @@ pub(super) fn bind(settings: &Api) -> Result<UnixListener, StartError> {
 
 /// Serves `listener` until `end` is triggered.
 pub(super) async fn serve(listener: UnixListener, operators: Arc<Operators>, end: Arc<ShutdownSignal>) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        // Takes a permit before it accepts: at the limit, further connections wait in the kernel's queue.
-        let next = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            next = next => next,
-            () = end.wait() => return,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let operators = operators.clone();
-                tokio::spawn(async move {
-                    connection(stream, operators).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the socket of the API cannot accept a connection");
-                sleep(ACCEPT_BACKOFF).await;
-            }
-        }
-    }
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let serve = |stream| connection(stream, operators.clone());
+    let failed = |error| tracing::warn!(%error, "the socket of the API cannot accept a connection");
+    operators_listener::accept(&listener, &permits, serve, failed, end.wait()).await;
 }
 
 async fn connection(stream: UnixStream, operators: Arc<Operators>) {
@@ -83,10 +58,5 @@ async fn connection(stream: UnixStream, operators: Arc<Operators>) {
         async move { Ok::<_, Infallible>(console::api::serve(operators, actor, request).await) }
     });
     // An error of an operator's connection needs no log line.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = operators_listener::http1(stream, service, HEAD_TIMEOUT, HEAD_BYTES).await;
 }

@@ -1,6 +1,6 @@
 //! The listener of the web console: its own address, with TLS if it is configured.
 
-use super::StartError;
+use super::{StartError, operators_listener};
 use crate::console::access::Peer;
 use crate::console::{self, Console};
 use crate::settings;
@@ -9,7 +9,6 @@ use crate::tls;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// Largest number of open connections; a page with live updates holds one.
 const CONNECTIONS: usize = 256;
@@ -25,8 +24,6 @@ const CONNECTIONS: usize = 256;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest size of hyper's read buffer, which limits the head.
 const HEAD_BYTES: usize = 32 * 1024;
-/// Wait after a failed accept.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Binds the address and reads the certificates.
 pub(super) async fn bind(
@@ -50,35 +47,21 @@ pub(super) async fn serve(
     console: Console,
     end: Arc<ShutdownSignal>,
 ) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let serve = |(stream, peer)| accept(stream, peer, tls.clone(), console.clone());
+    let failed = |error| tracing::warn!(%error, "the console cannot accept a connection");
+    tokio::select! {
+        () = operators_listener::accept(&listener, &permits, serve, failed, end.wait()) => {}
+        () = sample(&console) => {}
+    }
+}
+
+/// Samples the history for ever.
+async fn sample(console: &Console) {
     let mut samples = tokio::time::interval(console::HISTORY_INTERVAL);
     loop {
-        // Takes a permit before it accepts: at the limit, further connections wait in the kernel's queue.
-        let next = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            next = next => next,
-            _ = samples.tick() => {
-                console.history.sample(&console.operators.gateway.snapshot.load());
-                continue;
-            }
-            () = end.wait() => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (console, tls) = (console.clone(), tls.clone());
-                tokio::spawn(async move {
-                    accept(stream, peer, tls, console).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the console cannot accept a connection");
-                sleep(ACCEPT_BACKOFF).await;
-            }
-        }
+        samples.tick().await;
+        console.history.sample(&console.operators.gateway.snapshot.load());
     }
 }
 
@@ -113,10 +96,5 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, con
         let peer = &peer;
         async move { Ok::<_, Infallible>(console::web::serve(console, peer, request).await) }
     });
-    let _ = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = operators_listener::http1(stream, service, HEAD_TIMEOUT, HEAD_BYTES).await;
 }

@@ -19,6 +19,7 @@
 //! | [`console_listener`] | the listener of the web console |
 //! | [`api_socket`] | the Unix socket of the API |
 //! | [`admin`] | `/metrics`, `/livez`, `/readyz` |
+//! | [`operators_listener`] | the accept loop and the limits of the three listeners for operators |
 //! | [`admin_access`] | which requests to the admin listener a foreign page may have caused |
 //! | [`admin_body`] | the body of an answer of the admin listener |
 //! | [`process`] | limits and protection of the process |
@@ -33,6 +34,7 @@ mod build;
 mod console_listener;
 mod heartbeat;
 mod listener_setup;
+mod operators_listener;
 pub mod process;
 mod reload;
 mod running;

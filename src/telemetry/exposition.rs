@@ -24,6 +24,24 @@ pub(super) struct Family {
     pub(super) help: &'static str,
 }
 
+impl Family {
+    pub(super) const fn counter(name: &'static str, help: &'static str) -> Self {
+        Self::new(name, Kind::Counter, help)
+    }
+
+    pub(super) const fn gauge(name: &'static str, help: &'static str) -> Self {
+        Self::new(name, Kind::Gauge, help)
+    }
+
+    pub(super) const fn histogram(name: &'static str, help: &'static str) -> Self {
+        Self::new(name, Kind::Histogram, help)
+    }
+
+    const fn new(name: &'static str, kind: Kind, help: &'static str) -> Self {
+        Self { name, kind, help }
+    }
+}
+
 /// The type of a family.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {

@@ -1,58 +1,45 @@
 //! The metric families with a `route` label: names, help texts and buckets.
 
-use super::exposition::{Family, Kind};
+use super::exposition::Family;
 use super::histogram::Buckets;
 
-pub(super) const REQUESTS: Family = Family {
-    name: "requests_total",
-    kind: Kind::Counter,
-    help: "Requests by verdict (forwarded, stored, acknowledged, reported, rejected, failed) and the reason for it.",
-};
-pub(super) const DURATION: Family = Family {
-    name: "request_duration_seconds",
-    kind: Kind::Histogram,
-    help: "Time from the end of a request's head to the end of its answer.",
-};
-pub(super) const VERIFICATION: Family = Family {
-    name: "verification_duration_seconds",
-    kind: Kind::Histogram,
-    help: "Processor time of checking signature and age, without waiting.",
-};
-pub(super) const AGE: Family = Family {
-    name: "signature_age_seconds",
-    kind: Kind::Histogram,
-    help: "Arrival minus the signature's timestamp; negative when the sender's clock is ahead of ours.",
-};
-pub(super) const SECRETS: Family = Family {
-    name: "secret_matches_total",
-    kind: Kind::Counter,
-    help: "Genuine requests by the active secret that matched; a retired secret stays at its count.",
-};
-pub(super) const LAST_VERIFIED: Family = Family {
-    name: "route_last_verified_timestamp_seconds",
-    kind: Kind::Gauge,
-    help: "When the latest genuine request arrived, in Unix seconds; until the first, when the route was loaded.",
-};
-pub(super) const EXPECT_EVERY: Family = Family {
-    name: "route_expect_every_seconds",
-    kind: Kind::Gauge,
-    help: "The longest usual time between two genuine requests (expect_every of the route); 0 expects nothing.",
-};
-pub(super) const BODY: Family = Family {
-    name: "body_bytes",
-    kind: Kind::Histogram,
-    help: "Size of the bodies that were read.",
-};
-pub(super) const RESPONSES: Family = Family {
-    name: "upstream_responses_total",
-    kind: Kind::Counter,
-    help: "Answers of the upstream by class of their status.",
-};
-pub(super) const UPSTREAM_DURATION: Family = Family {
-    name: "upstream_duration_seconds",
-    kind: Kind::Histogram,
-    help: "Time from the first attempt to connect to the last byte of the upstream's answer.",
-};
+pub(super) const REQUESTS: Family = Family::counter(
+    "requests_total",
+    "Requests by verdict (forwarded, stored, acknowledged, reported, rejected, failed) and the reason for it.",
+);
+pub(super) const DURATION: Family = Family::histogram(
+    "request_duration_seconds",
+    "Time from the end of a request's head to the end of its answer.",
+);
+pub(super) const VERIFICATION: Family = Family::histogram(
+    "verification_duration_seconds",
+    "Processor time of checking signature and age, without waiting.",
+);
+pub(super) const AGE: Family = Family::histogram(
+    "signature_age_seconds",
+    "Arrival minus the signature's timestamp; negative when the sender's clock is ahead of ours.",
+);
+pub(super) const SECRETS: Family = Family::counter(
+    "secret_matches_total",
+    "Genuine requests by the active secret that matched; a retired secret stays at its count.",
+);
+pub(super) const LAST_VERIFIED: Family = Family::gauge(
+    "route_last_verified_timestamp_seconds",
+    "When the latest genuine request arrived, in Unix seconds; until the first, when the route was loaded.",
+);
+pub(super) const EXPECT_EVERY: Family = Family::gauge(
+    "route_expect_every_seconds",
+    "The longest usual time between two genuine requests (expect_every of the route); 0 expects nothing.",
+);
+pub(super) const BODY: Family = Family::histogram("body_bytes", "Size of the bodies that were read.");
+pub(super) const RESPONSES: Family = Family::counter(
+    "upstream_responses_total",
+    "Answers of the upstream by class of their status.",
+);
+pub(super) const UPSTREAM_DURATION: Family = Family::histogram(
+    "upstream_duration_seconds",
+    "Time from the first attempt to connect to the last byte of the upstream's answer.",
+);
 
 /// The numbers of buckets.
 pub(super) const EXCHANGE_BOUNDS: usize = 15;

@@ -4,7 +4,7 @@
 //! the label set must not grow with them. The health of a server as one route sees it (up, ejected) also has a route
 //! label; connections and events are counted for the server alone.
 
-use super::exposition::{Exposition, Family, Kind};
+use super::exposition::{Exposition, Family};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,52 +61,37 @@ pub struct UpstreamCounts {
 const STATES: [&str; 5] = ["up", "failing", "ejected", "unhealthy", "draining"];
 const RESULTS: [&str; 2] = ["ok", "failed"];
 
-const UP: Family = Family {
-    name: "upstream_up",
-    kind: Kind::Gauge,
-    help: "1 when the upstream takes requests: reached at the last attempt, not ejected, health checks passed.",
-};
-const ENDPOINTS: Family = Family {
-    name: "upstream_endpoints",
-    kind: Kind::Gauge,
-    help: "Addresses of the upstream by state: up, failing (used although the last attempt failed), ejected, unhealthy, draining.",
-};
-const CONNECTIONS: Family = Family {
-    name: "upstream_connections",
-    kind: Kind::Gauge,
-    help: "Connections to the upstream: idle in the pool, or active with a request.",
-};
-const EJECTIONS: Family = Family {
-    name: "upstream_ejections_total",
-    kind: Kind::Counter,
-    help: "Times that an address of the upstream was ejected because of consecutive failures.",
-};
-const PASSED_ON: Family = Family {
-    name: "upstream_passed_on_total",
-    kind: Kind::Counter,
-    help: "Requests of which no byte could be sent to the upstream, and which went to another.",
-};
-const CHECKS: Family = Family {
-    name: "upstream_health_checks_total",
-    kind: Kind::Counter,
-    help: "Health checks by result.",
-};
-const WAITING: Family = Family {
-    name: "upstream_queue_requests",
-    kind: Kind::Gauge,
-    help: "Requests that wait for a connection because the upstream has max_connections.",
-};
-const QUEUED: Family = Family {
-    name: "upstream_queue_total",
-    kind: Kind::Counter,
-    help: "Requests that found max_connections in use, by what became of them: served, timeout, full.",
-};
+const UP: Family = Family::gauge(
+    "upstream_up",
+    "1 when the upstream takes requests: reached at the last attempt, not ejected, health checks passed.",
+);
+const ENDPOINTS: Family = Family::gauge(
+    "upstream_endpoints",
+    "Addresses of the upstream by state: up, failing (used although the last attempt failed), ejected, unhealthy, draining.",
+);
+const CONNECTIONS: Family = Family::gauge(
+    "upstream_connections",
+    "Connections to the upstream: idle in the pool, or active with a request.",
+);
+const EJECTIONS: Family = Family::counter(
+    "upstream_ejections_total",
+    "Times that an address of the upstream was ejected because of consecutive failures.",
+);
+const PASSED_ON: Family = Family::counter(
+    "upstream_passed_on_total",
+    "Requests of which no byte could be sent to the upstream, and which went to another.",
+);
+const CHECKS: Family = Family::counter("upstream_health_checks_total", "Health checks by result.");
+const WAITING: Family = Family::gauge(
+    "upstream_queue_requests",
+    "Requests that wait for a connection because the upstream has max_connections.",
+);
+const QUEUED: Family = Family::counter(
+    "upstream_queue_total",
+    "Requests that found max_connections in use, by what became of them: served, timeout, full.",
+);
 const QUEUE_RESULTS: [&str; 3] = ["served", "timeout", "full"];
-const LOOKUPS: Family = Family {
-    name: "upstream_lookups_total",
-    kind: Kind::Counter,
-    help: "Look-ups of the upstream's name by result.",
-};
+const LOOKUPS: Family = Family::counter("upstream_lookups_total", "Look-ups of the upstream's name by result.");
 
 impl UpstreamFamilies {
     /// Shows these servers from now on, and no others. Adds what they have counted.

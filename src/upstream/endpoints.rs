@@ -1,7 +1,8 @@
 //! The endpoints of an upstream, and the choice of one for a request.
 
 use super::balance::{self, EndpointCandidate, Random, Weights};
-use super::pool::{Endpoint, Shared};
+use super::pool::Endpoint;
+use super::server::Shared;
 use super::tried_endpoints::TriedEndpoints;
 use arc_swap::ArcSwap;
 use std::cell::RefCell;

@@ -1,7 +1,24 @@
-//! Why a request has no answer, as callers see it.
+//! Why a request has no answer: from one endpoint, and as callers see it.
 
-use super::pool::AttemptError;
+use super::message::OutgoingRequest;
 use crate::outcome::Rejection;
+
+/// Why an attempt returned no answer.
+#[derive(Debug)]
+pub(super) enum AttemptError {
+    /// No byte of the request was sent: it can be sent to another endpoint.
+    NotSent(Rejection, OutgoingRequest),
+    /// The request was sent, completely or in part: it must not be sent again.
+    MaybeSent(Rejection),
+}
+
+impl AttemptError {
+    pub(super) fn rejection(&self) -> Rejection {
+        match self {
+            Self::NotSent(rejection, _) | Self::MaybeSent(rejection) => *rejection,
+        }
+    }
+}
 
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

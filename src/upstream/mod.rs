@@ -16,8 +16,9 @@
 //! | [`endpoints`] | the endpoints of an upstream, and the choice of one |
 //! | [`balance`] | how an endpoint is chosen |
 //! | [`tried_endpoints`] | the endpoints that one request has tried |
-//! | [`forward_error`] | why a request has no answer |
 //! | [`pool`] | the connections of one endpoint, and one attempt to send a request |
+//! | [`forward_error`] | why a request has no answer |
+//! | [`server`] | a configured server, and what the endpoints of an upstream share |
 //! | [`wait_queue`] | the requests that wait for a connection |
 //! | [`connection`] | one HTTP/1.1 connection: writes a request, reads its answer |
 //! | [`message`] | the request as bytes; parses the head of an answer |
@@ -37,6 +38,7 @@ mod health_check;
 mod message;
 mod pool;
 mod resolve;
+mod server;
 mod stream;
 mod tried_endpoints;
 mod wait_queue;
@@ -48,10 +50,12 @@ use crate::time::shutdown::ShutdownSignal;
 use connection::IncomingBody;
 use counters::ServerCounters;
 use endpoints::Endpoints;
+use forward_error::AttemptError;
 pub use forward_error::ForwardError;
 use hyper::body::Bytes;
 pub use message::OutgoingRequest;
-use pool::{AttemptError, Endpoint, Lease, Shared, UpstreamServer};
+use pool::{Endpoint, Lease};
+use server::{Shared, UpstreamServer};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};

@@ -6,14 +6,15 @@
 
 use super::Answer;
 use super::connection::{SendError, UpstreamConnection};
-use super::counters::ServerCounters;
 use super::endpoint_health::EndpointHealth;
+use super::forward_error::AttemptError;
 use super::message::OutgoingRequest;
+use super::server::{Shared, UpstreamServer};
 use super::stream::UpstreamStream;
 use super::wait_queue::WaitQueue;
 use crate::http::message::Response;
 use crate::outcome::Rejection;
-use crate::settings::{self, Ejection, UpstreamTarget};
+use crate::settings::UpstreamTarget;
 use crate::time::shutdown::ShutdownSignal;
 use hyper::StatusCode;
 use std::fmt;
@@ -22,7 +23,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
 
 /// When a server closes an idle connection within this time after its answer, it does not really keep connections open.
 const EARLY_CLOSE: Duration = Duration::from_secs(1);
@@ -31,37 +31,6 @@ const NO_REUSE: Duration = Duration::from_secs(60);
 
 /// The id of the next endpoint; ids are unique in the process.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-/// State that all endpoints of one upstream share.
-pub(super) struct Shared {
-    pub(super) settings: Arc<settings::Upstream>,
-    pub(super) tls: Option<TlsConnector>,
-    /// Number of workers.
-    pub(super) workers: usize,
-    /// When the upstream was created; times in atomics count from here.
-    pub(super) created_at: Instant,
-    /// `None` when there is a single endpoint, which is never ejected.
-    pub(super) ejection: Option<Ejection>,
-}
-
-impl Shared {
-    /// Milliseconds between the creation of the upstream and `now`; the time unit of [`EndpointHealth`].
-    pub(super) fn milliseconds_since_start(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.created_at);
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-/// One configured server of an upstream.
-#[derive(Debug)]
-pub(super) struct UpstreamServer {
-    /// Index into the upstream's servers.
-    pub(super) index: usize,
-    pub(super) settings: settings::ServerSettings,
-    /// Its URL without a path; the `upstream` label of metrics.
-    pub(super) name: String,
-    pub(super) counters: ServerCounters,
-}
 
 /// One address of a server, with its pool of connections.
 pub(super) struct Endpoint {
@@ -88,23 +57,6 @@ pub(super) struct Endpoint {
     reached: AtomicBool,
     /// Connections are not reused before this time, in seconds after `Shared::created_at`.
     no_reuse_until_seconds: AtomicU64,
-}
-
-/// Why an attempt returned no answer.
-#[derive(Debug)]
-pub(super) enum AttemptError {
-    /// No byte of the request was sent: it can be sent to another endpoint.
-    NotSent(Rejection, OutgoingRequest),
-    /// The request was sent, completely or in part: it must not be sent again.
-    MaybeSent(Rejection),
-}
-
-impl AttemptError {
-    pub(super) fn rejection(&self) -> Rejection {
-        match self {
-            Self::NotSent(rejection, _) | Self::MaybeSent(rejection) => *rejection,
-        }
-    }
 }
 
 impl fmt::Debug for Endpoint {

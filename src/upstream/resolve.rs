@@ -5,7 +5,8 @@
 //! threads of their own, because the system's resolver cannot be interrupted and must not delay the end of the process.
 
 use super::endpoints::{EndpointList, Endpoints};
-use super::pool::{Endpoint, UpstreamServer};
+use super::pool::Endpoint;
+use super::server::UpstreamServer;
 use super::{Upstream, health_check};
 use crate::settings::UpstreamTarget;
 use std::io;

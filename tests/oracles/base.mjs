@@ -3,6 +3,7 @@
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire, register } from 'node:module';
+import { createInterface } from 'node:readline';
 
 // nuxt-webhook-validators reads its secrets from Nuxt's runtime configuration, a module that Nuxt generates during its build.
 const runtime = 'data:text/javascript,export const useRuntimeConfig = () => ({ webhook: globalThis.webhookSecrets });';
@@ -45,3 +46,39 @@ export const providers = {};
 export const wanted = (...names) => process.argv.length === 2 || names.some((name) => process.argv.includes(name));
 /** `header(request)` makes the headers with node:crypto, for libraries that only verify. */
 export const verifier = (library, header, verify) => ({ library, sign: async (request) => ({ headers: header(request) }), verify });
+
+async function answer(request) {
+  if (request.op === 'list') {
+    return Object.fromEntries(Object.entries(providers).map(([name, { library, sign }]) => [name, { library: version(library), signs: sign !== undefined }]));
+  }
+  setClock(request.now);
+  const provider = providers[request.provider];
+  request.headers = lower(request.headers ?? {});
+  if (request.op === 'challenge') return provider.challenge(request);
+  if (request.op === 'verify') {
+    try {
+      return { genuine: (await provider.verify(request)) === true };
+    } catch (error) {
+      return { genuine: false, error: String(error) };
+    }
+  }
+  const signed = await provider.sign(request);
+  if (provider.verify) {
+    const own = { ...request, ...signed, headers: lower(signed.headers) };
+    if ((await provider.verify(own)) !== true) throw new Error(`${provider.library} refuses the signature that was made for it`);
+  }
+  return signed;
+}
+
+/** Answers each line of standard input, a request, with one line. */
+export async function serve() {
+  for await (const line of createInterface({ input: process.stdin })) {
+    let reply;
+    try {
+      reply = await answer(JSON.parse(line));
+    } catch (error) {
+      reply = { failed: String(error?.stack ?? error) };
+    }
+    process.stdout.write(`${JSON.stringify(reply)}\n`);
+  }
+}

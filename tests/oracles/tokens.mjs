@@ -3,9 +3,8 @@
 
 import { createHash, createPrivateKey, createSign, generateKeyPairSync, randomUUID } from 'node:crypto';
 import https from 'node:https';
-import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
-import { lower, modules, require, version } from './base.mjs';
+import { modules, providers, require, serve } from './base.mjs';
 
 const { SignJWT, jwtVerify, createLocalJWKSet, exportJWK } = await import('jose');
 const sha256 = (text, encoding) => createHash('sha256').update(text, 'utf8').digest(encoding);
@@ -18,7 +17,6 @@ const bearer = (headers, prefix) => {
   if (!value.startsWith(prefix)) throw new Error('no token');
   return value.slice(prefix.length);
 };
-const providers = {};
 
 {
   const validators = 'nuxt-webhook-validators/dist/runtime/server/lib/validators/';
@@ -152,33 +150,4 @@ providers['fusionauth+published'] = {
   };
 }
 
-async function answer(request) {
-  if (request.op === 'list') {
-    return Object.fromEntries(Object.entries(providers).map(([name, { library }]) => [name, { library: version(library), signs: true }]));
-  }
-  const provider = providers[request.provider];
-  request.headers = lower(request.headers ?? {});
-  if (request.op === 'verify') {
-    try {
-      return { genuine: (await provider.verify(request)) === true };
-    } catch (error) {
-      return { genuine: false, error: String(error) };
-    }
-  }
-  const signed = await provider.sign(request);
-  if (provider.verify) {
-    const own = { ...request, ...signed, headers: lower(signed.headers) };
-    if ((await provider.verify(own)) !== true) throw new Error(`${provider.library} refuses the signature that was made for it`);
-  }
-  return signed;
-}
-
-for await (const line of createInterface({ input: process.stdin })) {
-  let reply;
-  try {
-    reply = await answer(JSON.parse(line));
-  } catch (error) {
-    reply = { failed: String(error?.stack ?? error) };
-  }
-  process.stdout.write(`${JSON.stringify(reply)}\n`);
-}
+await serve();

@@ -1,11 +1,12 @@
 //! Which deliveries are meant: `--route`, `--state`, `--since`, `--until`, `--id`.
 
 use crate::cli::Failure;
+use crate::gateway::diagnosis::parse_time;
+use crate::http::percent;
 use crate::inbox::model::delivery::State;
 use crate::inbox::store::operations::Selection;
 use crate::time::clock;
 use clap::Args;
-use std::time::UNIX_EPOCH;
 
 #[derive(Debug, Args)]
 pub(super) struct SelectionArguments {
@@ -75,18 +76,15 @@ pub(super) fn id(text: &str) -> Result<[u8; 16], Failure> {
 
 /// A point in time, in Unix milliseconds.
 fn time(option: &str, text: &str) -> Result<i64, Failure> {
-    let milliseconds = match humantime::parse_duration(text) {
-        Ok(ago) => u128::from(clock::unix_now_ms()).saturating_sub(ago.as_millis()),
-        Err(_) => humantime::parse_rfc3339_weak(text)
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-            .ok_or_else(|| {
-                Failure::Usage(format!(
-                    "{option}: `{text}` is not a time; write a duration ago (2h) or 2026-01-31T12:00:00Z"
-                ))
-            })?
-            .as_millis(),
-    };
+    let ago = humantime::parse_duration(text).ok();
+    let ago = ago.map(|ago| u128::from(clock::unix_now_ms()).saturating_sub(ago.as_millis()));
+    let milliseconds = ago
+        .or_else(|| parse_time(text).map(|seconds| u128::from(seconds) * 1000))
+        .ok_or_else(|| {
+            Failure::Usage(format!(
+                "{option}: `{text}` is not a time; write a duration ago (2h) or 2026-01-31T12:00:00Z"
+            ))
+        })?;
     Ok(i64::try_from(milliseconds).unwrap_or(i64::MAX))
 }
 
@@ -105,20 +103,10 @@ impl Chosen {
             until,
             id,
         } = &self.selection;
-        let escaped = |text: &str| -> String {
-            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-            text.bytes()
-                .map(|byte| {
-                    if plain(&byte) {
-                        char::from(byte).to_string()
-                    } else {
-                        format!("%{byte:02X}")
-                    }
-                })
-                .collect()
-        };
         let parts = [
-            route.as_deref().map(|route| format!("route={}", escaped(route))),
+            route
+                .as_deref()
+                .map(|route| format!("route={}", percent::encode(route))),
             state.map(|state| format!("state={}", state.label())),
             since.map(|since| format!("since={since}")),
             until.map(|until| format!("until={until}")),

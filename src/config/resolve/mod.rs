@@ -9,6 +9,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`route`] | `[[route]]` |
+//! | [`route_scheme`] | the scheme of a route with its keys |
 //! | [`mode`] | `mode` of a route |
 //! | [`provider`] | `provider` of a route |
 //! | [`public_url`] | `public_url` and `public_url_credentials` of a route |
@@ -56,6 +57,7 @@ mod replay_store;
 mod route;
 mod route_http;
 mod route_pattern;
+mod route_scheme;
 mod secret;
 mod signature;
 mod tenants;

@@ -1,6 +1,64 @@
-//! Faults of variables and command-line options.
+//! Variables and command-line options: which one counts, and their faults.
 
-use super::Fixture;
+use super::{Fixture, SECRET};
+use crate::settings::{Address, UpstreamTarget};
+use hyper::Method;
+use std::path::PathBuf;
+
+#[test]
+fn variables_override_the_file_and_options_override_both() {
+    let fixture = Fixture::minimal("workers = 2\n[limits]\nconnections = 1\nheaders = 1\n", "")
+        .variable("HOOKGATE_LIMITS__CONNECTIONS", "3")
+        .variable("HOOKGATE_LIMITS__HEADERS", "3")
+        .variable("HOOKGATE_LISTEN__ADDRESS", "[::]:9443")
+        .variable("HOOKGATE_LISTEN__TRUSTED_PROXIES", r#"["10.0.0.0/8", "192.0.2.7"]"#)
+        .variable("HOOKGATE_ROUTE__0__BODY_LIMIT", "2KiB")
+        .variable("HOOKGATE_ROUTE__1__PATH", "/second")
+        .variable("HOOKGATE_ROUTE__1__PROVIDER", "paddle")
+        .variable("HOOKGATE_ROUTE__1__SECRETS__0__ENV", "PADDLE_WEBHOOK_SECRET")
+        .variable("HOOKGATE_ROUTE__1__UPSTREAM", "unix:/run/app.sock")
+        .option("limits.connections", "4")
+        .option("route[0].name", "123")
+        .option("route.1.methods", "GET");
+    let config = fixture.config();
+    assert_eq!(
+        (config.workers, config.limits.connections, config.limits.headers),
+        (2, 4, 3)
+    );
+    assert_eq!(config.listeners[0].address, Address::Tcp("[::]:9443".parse().unwrap()));
+    assert_eq!(config.listeners[0].trusted_proxies.len(), 2);
+    assert_eq!(
+        (config.routes[0].body_limit, config.routes[0].name.as_str()),
+        (2_048, "123")
+    );
+    assert_eq!(
+        (config.routes[1].path.as_str(), &config.routes[1].methods[..]),
+        ("/second", &[Method::GET][..])
+    );
+    assert_eq!(
+        config.routes[1].upstream.servers[0].target,
+        UpstreamTarget::Unix(PathBuf::from("/run/app.sock"))
+    );
+}
+
+/// A container may have no configuration file.
+#[test]
+fn the_environment_alone_is_a_complete_configuration() {
+    let fixture = Fixture::new("");
+    let mut sources = fixture
+        .variable("HOOKGATE_LISTEN__ADDRESS", "0.0.0.0:8080")
+        .variable("HOOKGATE_LISTEN__PLAINTEXT", "true")
+        .variable("HOOKGATE_ROUTE__0__PATH", "/hook")
+        .variable("HOOKGATE_ROUTE__0__PROVIDER", "paddle")
+        .variable("HOOKGATE_ROUTE__0__SECRETS", r#"[{ env = "HOOKGATE_SECRET" }]"#)
+        .variable("HOOKGATE_SECRET", SECRET)
+        .variable("HOOKGATE_ROUTE__0__UPSTREAM", "http://127.0.0.1:8000")
+        .sources();
+    sources.file = None;
+    let loaded = super::inspect(&sources).unwrap();
+    assert_eq!(loaded.config.routes[0].path, "/hook");
+    assert!(loaded.files.is_empty());
+}
 
 #[test]
 fn a_fault_names_the_variable_or_option() {

@@ -1,11 +1,12 @@
 //! The inbox: what is stored, one delivery with its attempts, dead letters, and what operators do with them.
 
 use super::layout::Frame;
-use super::{call, escape, login};
+use super::{call, login};
 use crate::console::Console;
 use crate::console::access::Identity;
 use crate::console::answer::{Answer, Refusal, refusal};
 use crate::console::api::{self, Query};
+use crate::http::percent;
 use crate::inbox::model::delivery::State;
 use crate::time::clock;
 use hyper::{Method, StatusCode};
@@ -85,7 +86,7 @@ pub(super) async fn list(
                 button.quiet type="submit" name="do" value="resume" { "Resume " (route) }
             }
         }
-        @if let Some(next) = next { p { a.button.quiet href=(format!("{path}?route={}&state={}&after={next}", escape(route), escape(state.unwrap_or_default()))) { "Later ones" } } }
+        @if let Some(next) = next { p { a.button.quiet href=(format!("{path}?route={}&state={}&after={next}", percent::encode(route), percent::encode(state.unwrap_or_default()))) { "Later ones" } } }
     };
     Ok(frame.page(if is_dead { "Dead letters" } else { "Deliveries" }, &body))
 }
@@ -97,7 +98,7 @@ fn row(one: &Value, now_unix: u64) -> Markup {
             td.nowrap { (super::now::time_of(&text(one, "received_at"), now_unix)) }
             td { (state(one)) }
             td { (text(one, "route")) }
-            td { a.mono href=(format!("/deliveries/{id}?route={}", escape(&text(one, "route")))) { (id) } br; span.soft { "stored: " (text(one, "reason")) } }
+            td { a.mono href=(format!("/deliveries/{id}?route={}", percent::encode(text(one, "route")))) { (id) } br; span.soft { "stored: " (text(one, "reason")) } }
             td.num { (text(one, "attempts")) }
             td.hide.nowrap { (text(one, "next_at")) }
             td.num.hide { (text(one, "bytes")) " B" }
@@ -195,8 +196,8 @@ pub(super) async fn act(console: &Console, identity: &Identity, form: &Query) ->
     let path = match form.get("id") {
         Some(id) => format!(
             "/deliveries/{}?route={}",
-            escape(id),
-            escape(form.get("route").unwrap_or_default())
+            percent::encode(id),
+            percent::encode(form.get("route").unwrap_or_default())
         ),
         None => String::from("/deliveries"),
     };
@@ -219,7 +220,7 @@ pub(super) async fn pause(console: &Console, identity: &Identity, form: &Query) 
         Query::default(),
     )
     .await?;
-    Ok(login::see(&format!("/deliveries?route={}", escape(route))))
+    Ok(login::see(&format!("/deliveries?route={}", percent::encode(route))))
 }
 
 async fn ask(

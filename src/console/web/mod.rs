@@ -239,19 +239,6 @@ async fn read_form(head: &Parts, body: Incoming) -> Result<Query, Refusal> {
     Ok(str::from_utf8(&bytes).map(Query::parse).unwrap_or_default())
 }
 
-/// Percent-encodes a value for a query or a path.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 /// A call of the API's functions for a page.
 fn call<'a>(console: &'a Console, identity: &'a Identity, method: &'a Method, body: String) -> Call<'a> {
     Call {

@@ -5,6 +5,8 @@ use crate::console::Console;
 use crate::console::answer::Answer;
 use crate::console::history::INTERVAL;
 use crate::gateway::snapshot::CompiledRoute;
+use crate::http::percent;
+use crate::scheme;
 use crate::telemetry::rfc3339;
 use crate::time::clock;
 use maud::{Markup, html};
@@ -98,7 +100,7 @@ fn row(console: &Console, route: &CompiledRoute, now_unix: u64) -> Markup {
     let is_down = !servers.is_empty() && servers.iter().all(|(_, up)| *up == 0);
     html! {
         tr {
-            td.nowrap { a href=(format!("/requests?route={}", super::escape(name))) { b { (name) } } br; span.soft { (route.settings.verifier.name()) " · " span.mono { (route.settings.path) } } }
+            td.nowrap { a href=(format!("/requests?route={}", percent::encode(name))) { b { (name) } } br; span.soft { (route.settings.verifier.name()) " · " span.mono { (route.settings.path) } } }
             td {
                 @if is_down { span.pill.bad { "application down" } }
                 @else if is_silent { span.pill.warn { "silent" } }
@@ -169,9 +171,7 @@ pub(super) fn duration(seconds: u64) -> String {
 
 /// A time of an audit line as how long ago it was.
 pub(super) fn time_of(time: &str, now_unix: u64) -> Markup {
-    let at = humantime::parse_rfc3339(time).ok();
-    let at = at.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    ago(time, now_unix.saturating_sub(at.map_or(now_unix, |at| at.as_secs())))
+    ago(time, now_unix.saturating_sub(scheme::rfc3339(time).unwrap_or(now_unix)))
 }
 
 /// What the latest lines say of refusals and of the clock.

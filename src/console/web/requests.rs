@@ -8,6 +8,7 @@ use crate::console::answer::{Answer, Refusal, refusal};
 use crate::console::api::filter::Filter;
 use crate::console::api::{self, Query};
 use crate::gateway::captures::Captured;
+use crate::http::percent;
 use crate::outcome::Rejection;
 use crate::telemetry::recent::RecentLine;
 use crate::time::clock;
@@ -89,7 +90,7 @@ pub(super) fn parameters(query: &Query) -> String {
         .iter()
         .map(|(name, _)| *name)
         .chain(["refused", "peer", "host", "method"]);
-    let set = names.filter_map(|name| Some(format!("{name}={}", super::escape(query.get(name)?))));
+    let set = names.filter_map(|name| Some(format!("{name}={}", percent::encode(query.get(name)?))));
     set.collect::<Vec<_>>().join("&")
 }
 
@@ -117,7 +118,7 @@ pub(super) fn row(line: &RecentLine, now_unix: u64, is_fresh: bool) -> Markup {
             td { @if text("route").is_empty() { span.soft { "none" } } @else { (text("route")) } }
             td {
                 @let shown = format!("{} {}{}", text("method"), text("host"), text("path"));
-                @if id.is_empty() { span.path.mono { (shown) } } @else { a.path.mono href=(format!("/requests/{}", super::escape(&id))) title=(shown) { (shown) } }
+                @if id.is_empty() { span.path.mono { (shown) } } @else { a.path.mono href=(format!("/requests/{}", percent::encode(&id))) title=(shown) { (shown) } }
             }
             td.hide.mono { (text("peer")) }
             td.num { (or_dash(&text("status"))) }
@@ -225,7 +226,7 @@ pub(super) fn capture(console: &Console, identity: &Identity, form: &Query) -> R
     let route = form.get("route").unwrap_or_default();
     let body = serde_json::json!({ "for": form.get("for").unwrap_or("30m") }).to_string();
     api::captures::switch(&call(console, identity, &Method::POST, body), route)?;
-    Ok(login::see(&format!("/requests?route={}", super::escape(route))))
+    Ok(login::see(&format!("/requests?route={}", percent::encode(route))))
 }
 
 /// The steps of a request's way, with what became of each.

@@ -2,6 +2,7 @@
 
 use super::shell::{posix_words, windows_words};
 use super::{Capture, raw};
+use crate::http::percent;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Method};
 
@@ -105,16 +106,7 @@ fn split_option(word: &str) -> (String, Option<String>) {
 
 /// The value of `--data-urlencode`: `content`, `=content` or `name=content`.
 fn url_encoded(text: &str) -> String {
-    let encode = |text: &str| {
-        text.bytes().fold(String::new(), |mut out, byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                out.push(char::from(byte));
-            } else {
-                out.push_str(&format!("%{byte:02X}"));
-            }
-            out
-        })
-    };
+    let encode = |text: &str| percent::encode(text);
     match text.split_once('=') {
         Some(("", content)) => encode(content),
         Some((name, content)) => format!("{name}={}", encode(content)),
