@@ -64,9 +64,12 @@ struct Facts {
 impl Facts {
     fn new(name: &'static str, description: &SchemeDescription) -> Self {
         let signature = description.signature.clone().unwrap_or_default();
-        let payload = match &description.jwt {
-            None => description.payload.clone().unwrap_or_else(|| "{body}".to_owned()),
-            Some(jwt) => match (&jwt.body_claim, &jwt.request_claim) {
+        let payload = match (&description.jwt, &description.message) {
+            (None, None) => description.payload.clone().unwrap_or_else(|| "{body}".to_owned()),
+            (None, Some(message)) => {
+                format!("at least {}", message.required.as_deref().unwrap_or_default().join(" "))
+            }
+            (Some(jwt), _) => match (&jwt.body_claim, &jwt.request_claim) {
                 (Some(claim), _) => format!("a token; its claim {claim} is a hash of the body"),
                 (None, Some(claim)) => format!("a token; its claim {claim} is a hash of method, path and query"),
                 (None, None) => "a token, and nothing of the request".to_owned(),
@@ -83,7 +86,7 @@ impl Facts {
                 }
                 (None, None, None) => "a form field".to_owned(),
             },
-            needs_url: payload.contains("{url}"),
+            needs_url: presets::signs_url(name),
             // A long payload is shown by its beginning.
             payload: if payload.len() > 60 {
                 format!("{}…", payload.chars().take(57).collect::<String>())

@@ -63,7 +63,9 @@ impl Documents {
         let document = self.0.get(document).filter(|document| document.age(now) <= max_age)?;
         let key = match document.keys.as_slice() {
             [only] if id.is_empty() => Some(only),
-            keys => keys.iter().find(|key| key.id == id),
+            keys => keys
+                .iter()
+                .find(|key| key.id == id || (!id.is_empty() && key.thumbprint == id)),
         };
         key.filter(|key| key.is_valid(now_unix)).cloned()
     }

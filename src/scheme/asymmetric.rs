@@ -1,4 +1,4 @@
-//! Public-key signatures through aws-lc-rs: Ed25519, ECDSA on P-256, RSA with SHA-256, and RSA with SHA-1 for Paddle
+//! Public-key signatures through aws-lc-rs: Ed25519, ECDSA on P-256 and P-384, RSA with SHA-256 and SHA-512, and RSA with SHA-1 for Paddle
 //! Classic.
 //!
 //! aws-lc is compiled in, so SHA-1 also works on systems whose own libraries forbid it. Keys are parsed once.
@@ -17,6 +17,8 @@ pub(super) const MAX_SIGNATURE_BYTES: usize = 1024;
 
 /// The time of one signature on a curve (Ed25519, P-256) on a slow core.
 const CURVE_NS: u64 = 120_000;
+/// The time of one signature on P-384 on a slow core.
+const P384_NS: u64 = 1_000_000;
 /// The time of one signature of RSA with 2048 bits on a slow core.
 const RSA_2048_NS: u64 = 40_000;
 
@@ -33,6 +35,12 @@ pub(super) enum PublicKeyAlgorithm {
     RsaSha256,
     /// RSASSA-PSS with SHA-256, 2048 to 8192 bits.
     RsaPssSha256,
+    /// ECDSA on P-256 with SHA-256; signatures are two numbers of 32 bytes (RFC 9421, 3.3.4).
+    EcdsaP256Fixed,
+    /// ECDSA on P-384 with SHA-384; signatures are two numbers of 48 bytes (RFC 9421, 3.3.5).
+    EcdsaP384Fixed,
+    /// RSASSA-PSS with SHA-512, 2048 to 8192 bits (RFC 9421, 3.3.1).
+    RsaPssSha512,
 }
 
 impl PublicKeyAlgorithm {
@@ -44,6 +52,9 @@ impl PublicKeyAlgorithm {
             Self::RsaSha1 => &signature::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
             Self::RsaSha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
             Self::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
+            Self::EcdsaP256Fixed => &signature::ECDSA_P256_SHA256_FIXED,
+            Self::EcdsaP384Fixed => &signature::ECDSA_P384_SHA384_FIXED,
+            Self::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
         }
     }
 
@@ -51,8 +62,9 @@ impl PublicKeyAlgorithm {
     pub(super) const fn expected_key(self) -> &'static str {
         match self {
             Self::Ed25519 => "an Ed25519 public key (32 bytes, or SPKI)",
-            Self::EcdsaP256 => "a P-256 public key (SPKI)",
-            Self::RsaSha1 | Self::RsaSha256 | Self::RsaPssSha256 => {
+            Self::EcdsaP256 | Self::EcdsaP256Fixed => "a P-256 public key (SPKI)",
+            Self::EcdsaP384Fixed => "a P-384 public key (SPKI)",
+            Self::RsaSha1 | Self::RsaSha256 | Self::RsaPssSha256 | Self::RsaPssSha512 => {
                 "an RSA public key of 2048 to 8192 bits (PEM that begins with `-----BEGIN PUBLIC KEY-----`)"
             }
         }
@@ -103,8 +115,14 @@ impl PublicKey {
     pub(super) fn parse(algorithm: PublicKeyAlgorithm, bytes: &[u8]) -> Option<Self> {
         let verification_ns = match algorithm {
             PublicKeyAlgorithm::Ed25519 if bytes.last_chunk().is_some_and(is_of_small_order) => return None,
-            PublicKeyAlgorithm::Ed25519 | PublicKeyAlgorithm::EcdsaP256 => CURVE_NS,
-            PublicKeyAlgorithm::RsaSha1 | PublicKeyAlgorithm::RsaSha256 | PublicKeyAlgorithm::RsaPssSha256 => {
+            PublicKeyAlgorithm::Ed25519 | PublicKeyAlgorithm::EcdsaP256 | PublicKeyAlgorithm::EcdsaP256Fixed => {
+                CURVE_NS
+            }
+            PublicKeyAlgorithm::EcdsaP384Fixed => P384_NS,
+            PublicKeyAlgorithm::RsaSha1
+            | PublicKeyAlgorithm::RsaSha256
+            | PublicKeyAlgorithm::RsaPssSha256
+            | PublicKeyAlgorithm::RsaPssSha512 => {
                 let bits = material::rsa_modulus_bits(bytes).filter(|bits| (2048..=8192).contains(bits))?;
                 // The work grows with the square of the length.
                 RSA_2048_NS * (bits.div_ceil(1024).pow(2) / 4) as u64
@@ -124,9 +142,13 @@ impl PublicKey {
         match self.algorithm {
             PublicKeyAlgorithm::Ed25519 => self.key.verify_sig(message.bytes, signature).is_ok(),
             PublicKeyAlgorithm::RsaSha1 => self.key.verify_digest_sig(message.sha1(), signature).is_ok(),
-            PublicKeyAlgorithm::EcdsaP256 | PublicKeyAlgorithm::RsaSha256 | PublicKeyAlgorithm::RsaPssSha256 => {
-                self.key.verify_digest_sig(message.sha256(), signature).is_ok()
+            PublicKeyAlgorithm::EcdsaP384Fixed | PublicKeyAlgorithm::RsaPssSha512 => {
+                self.key.verify_sig(message.bytes, signature).is_ok()
             }
+            PublicKeyAlgorithm::EcdsaP256
+            | PublicKeyAlgorithm::EcdsaP256Fixed
+            | PublicKeyAlgorithm::RsaSha256
+            | PublicKeyAlgorithm::RsaPssSha256 => self.key.verify_digest_sig(message.sha256(), signature).is_ok(),
         }
     }
 

@@ -185,6 +185,17 @@ fn parse(description: &SchemeDescription, route: &RouteContext<'_>) -> Result<Pa
             None
         }
     };
+    let message = match compile_fetched::message(description, route) {
+        Ok(None) => None,
+        Ok(Some((format, covered))) => {
+            parts = covered;
+            Some(format)
+        }
+        Err(found) => {
+            faults.0.extend(found);
+            None
+        }
+    };
     let reads_list = |part: &PayloadPart| matches!(part, PayloadPart::Field(_) | PayloadPart::ListedHeaders(_));
     if !has_list && parts.iter().any(reads_list) {
         faults.push("`{field:…}` and `{headers:…}` read the signature header's list: write `signature = { header = …, field = … }`.");
@@ -200,6 +211,7 @@ fn parse(description: &SchemeDescription, route: &RouteContext<'_>) -> Result<Pa
             parts,
             boundaries: Boundaries::default(),
             jwt,
+            message,
         }),
         None => Err(faults.0),
     }
@@ -244,8 +256,11 @@ fn check(name: &str, description: &SchemeDescription, mut parsed: Parsed) -> Res
     let any_text = description.any_text.as_deref();
     let any_text = any_text.and_then(|text| faults.keep(any_text_part(text, &parsed)));
     let time = parsed.timestamp.as_ref();
-    let boundaries = Boundaries::new(&parsed.parts, time, any_text.as_ref(), description.undivided);
-    parsed.boundaries = faults.keep(boundaries).unwrap_or_default();
+    // A message signature has each value on a line of its own, after its name.
+    if parsed.message.is_none() {
+        let boundaries = Boundaries::new(&parsed.parts, time, any_text.as_ref(), description.undivided);
+        parsed.boundaries = faults.keep(boundaries).unwrap_or_default();
+    }
     let is_digest = description.algorithm().is_plain_digest();
     if description.form_digest.is_none() && is_digest != parsed.parts.contains(&PayloadPart::Secret) {
         faults.push("A plain digest (`md5`, `sha1`, `sha256`, `sha512`) needs `{secret}` in its payload, and no other algorithm may have it.");

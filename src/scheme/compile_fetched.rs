@@ -2,13 +2,16 @@
 //! are published.
 
 use super::certificate::CertificateSource;
-use super::compiled::{FetchedKeys, JwtFormat};
-use super::description::{Algorithm, CertificateDescription, JwtDescription, SchemeDescription, SignatureEncoding};
+use super::compiled::{FetchedKeys, JwtFormat, MessageFormat};
+use super::description::{
+    Algorithm, CertificateDescription, JwtDescription, SchemeDescription, SignatureEncoding, TimestampDescription,
+};
 use super::key_source::KeySource;
 use super::location;
 use super::mac::HmacHash;
+use super::message_parts::Required;
 use super::route_context::RouteContext;
-use super::template::PayloadPart;
+use super::template::{self, PayloadPart};
 use super::types::{Expected, KeySettings};
 
 /// What a token must say, and the parts of a request that it covers; `None` for a scheme without tokens.
@@ -64,11 +67,73 @@ pub(super) fn jwt(
     Ok(Some((format, covered)))
 }
 
+/// The components that a message signature must cover where a route says nothing else.
+const USUAL: [&str; 5] = ["@method", "@authority", "@path", "@query", "content-digest"];
+/// The parameters of a message signature that `expect` may name.
+const PARAMETERS: [&str; 2] = ["tag", "keyid"];
+
+/// What message signatures must cover, and the parts of a request that this is; `None` for other schemes.
+///
+/// # Errors
+/// A sentence for each fault.
+pub(super) fn message(
+    description: &SchemeDescription,
+    route: &RouteContext<'_>,
+) -> Result<Option<(MessageFormat, Vec<PayloadPart>)>, Vec<String>> {
+    let Some(message) = &description.message else {
+        return Ok(None);
+    };
+    let mut faults = Vec::new();
+    let usual = || USUAL.iter().map(|name| (*name).to_owned()).collect();
+    let names: Vec<String> = message.required.clone().unwrap_or_else(usual);
+    let mut required = Vec::new();
+    let mut covered = vec![PayloadPart::Url];
+    for name in &names {
+        let part = Required::parse(name).and_then(|one| {
+            let part = match &one {
+                Required::Method => PayloadPart::Method,
+                Required::TargetUri | Required::Authority | Required::Scheme => PayloadPart::Url,
+                Required::RequestTarget => PayloadPart::Target,
+                Required::Path => PayloadPart::Path,
+                Required::Query => PayloadPart::Query,
+                Required::ContentDigest => PayloadPart::Body,
+                Required::Field(name) => PayloadPart::Header(template::header(name)?),
+            };
+            required.push(one);
+            Ok(part)
+        });
+        part.map_or_else(|fault| faults.push(fault), |part| covered.push(part));
+    }
+    if route.url.public.is_none() {
+        faults.push("Message signatures cover the URL, and what a request says of its own host proves nothing: write `public_url = \"https://…\"` with the URL that senders call.".to_owned());
+    }
+    if description.algorithm.is_some() || description.payload.is_some() || description.jwt.is_some() {
+        faults.push(
+            "A message signature names its algorithm and what it covers: remove `algorithm`, `payload` and `jwt`."
+                .to_owned(),
+        );
+    }
+    let is_created = |time: &TimestampDescription| time.claim.as_deref() == Some("created");
+    if !description.timestamp.as_ref().is_some_and(is_created) {
+        faults.push(
+            "The time of a message signature is its parameter `created`: write `timestamp = { claim = \"created\" }`."
+                .to_owned(),
+        );
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let expect = route.expect.iter();
+    let expect = expect.map(|(name, values)| (name.clone(), values.clone())).collect();
+    Ok(Some((MessageFormat { required, expect }, covered)))
+}
+
 /// A sentence for each name of `expect` that the scheme does not read, and for each that is missing.
 pub(super) fn expect_faults(name: &str, description: &SchemeDescription, expect: &Expected) -> Vec<String> {
     let payload = description.payload.as_deref().unwrap_or_default();
     let is_read = |wanted: &str| {
         description.jwt.is_some()
+            || (description.message.is_some() && PARAMETERS.contains(&wanted))
             || payload.contains(&format!("{{expect:{wanted}}}"))
             || (payload.contains("{sns}") && wanted == "TopicArn")
     };
@@ -122,7 +187,10 @@ pub(super) fn fetched(
                 }
                 (Some(url), _) => url,
                 (None, false) => {
-                    return fault("Write `secrets` for tokens with a shared secret, or `keys = { url = \"https://…\" }` for those with published keys.".to_owned());
+                    return fault(
+                        "Write `secrets` for a shared secret, or `keys = { url = \"https://…\" }` for published keys."
+                            .to_owned(),
+                    );
                 }
             };
             Ok(Some(FetchedKeys {

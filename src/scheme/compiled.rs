@@ -10,6 +10,7 @@ use super::key_source::KeySource;
 use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
 use super::mac::HmacHash;
+use super::message_parts::Required;
 use super::strength::Weakness;
 use super::template::PayloadPart;
 use super::types::{ReadPlaces, ValuePlace};
@@ -112,6 +113,15 @@ pub(super) struct JwtFormat {
     pub(super) hmac: HmacHash,
 }
 
+/// What a message signature must cover and say.
+#[derive(Debug)]
+pub(super) struct MessageFormat {
+    /// The components that every signature covers.
+    pub(super) required: Vec<Required>,
+    /// Values that parameters must have: the parameter, and the values of which one is enough.
+    pub(super) expect: Vec<(String, Vec<String>)>,
+}
+
 /// The keys of a scheme that fetches them.
 #[derive(Debug)]
 pub(super) struct FetchedKeys {
@@ -160,6 +170,8 @@ pub(super) enum PayloadPlan {
     Buffered(Vec<PayloadPart>),
     /// A token (RFC 7519), and the part of the request that it covers.
     Jwt(JwtFormat, Vec<PayloadPart>),
+    /// Message signatures (RFC 9421), and the parts of the request that all of them cover.
+    Message(MessageFormat, Vec<PayloadPart>),
 }
 
 impl PayloadPlan {
@@ -167,7 +179,7 @@ impl PayloadPlan {
     pub(super) fn parts(&self) -> impl Iterator<Item = &PayloadPart> {
         let (before, body, after): (&[PayloadPart], _, &[PayloadPart]) = match self {
             Self::Streamed { before, after, .. } => (before, Some(&PayloadPart::Body), after),
-            Self::Buffered(parts) | Self::Jwt(_, parts) => (parts, None, &[]),
+            Self::Buffered(parts) | Self::Jwt(_, parts) | Self::Message(_, parts) => (parts, None, &[]),
         };
         before.iter().chain(body).chain(after)
     }

@@ -2,12 +2,13 @@
 //! and what it covers.
 
 use super::boundary::Boundaries;
-use super::compiled::{Coverage, JwtFormat, PayloadPlan, SchemeKey};
+use super::compiled::{Coverage, JwtFormat, MessageFormat, PayloadPlan, SchemeKey};
 use super::delivery::DeliveryId;
 use super::description::{DigestFields, SchemeDescription};
 use super::json::{JsonPlan, JsonPointer};
 use super::keys::VerificationKey;
 use super::location::{self, SignatureLocation, TimestampLocation, TimestampSource};
+use super::message_parts::{CONTENT_DIGEST, SIGNATURE_INPUT};
 use super::sns;
 use super::template::PayloadPart;
 use super::url::PublicUrl;
@@ -25,6 +26,7 @@ pub(super) struct Parsed {
     pub(super) parts: Vec<PayloadPart>,
     pub(super) boundaries: Boundaries,
     pub(super) jwt: Option<JwtFormat>,
+    pub(super) message: Option<MessageFormat>,
 }
 
 /// Everything that a check of the complete body reads of its JSON.
@@ -64,12 +66,16 @@ pub(super) fn plan(description: &SchemeDescription, parsed: &mut Parsed, keys: &
     if let Some(format) = parsed.jwt.take() {
         return PayloadPlan::Jwt(format, parsed.parts.clone());
     }
+    if let Some(format) = parsed.message.take() {
+        return PayloadPlan::Message(format, parsed.parts.clone());
+    }
     let mut hashes = keys.iter().map(|key| match &key.key {
         VerificationKey::Mac(mac) if key.family == 0 => Some(mac.hash()),
         VerificationKey::Mac(_)
         | VerificationKey::Public(_)
         | VerificationKey::Token(..)
         | VerificationKey::Digest(..)
+        | VerificationKey::Message(_)
         | VerificationKey::Fetched => None,
     });
     let hash = hashes
@@ -128,6 +134,12 @@ pub(super) fn signed_headers(
         if let PayloadPart::Header(name) = part {
             add(name);
         }
+    }
+    if let PayloadPlan::Message(..) = payload {
+        [SIGNATURE_INPUT, CONTENT_DIGEST]
+            .map(HeaderName::from_static)
+            .iter()
+            .for_each(add);
     }
     headers
 }

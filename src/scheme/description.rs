@@ -53,6 +53,8 @@ pub struct SchemeDescription {
     pub form_digest: Option<FormDigestDescription>,
     /// A scheme whose signature is a token (RFC 7519).
     pub jwt: Option<JwtDescription>,
+    /// A scheme with message signatures (RFC 9421).
+    pub message: Option<MessageDescription>,
     /// Where the keys are published, for a scheme whose keys are fetched.
     pub keys: Option<KeysDescription>,
 }
@@ -126,7 +128,7 @@ pub struct TimestampDescription {
     pub pointer: Option<String>,
     /// A form field.
     pub form: Option<String>,
-    /// A claim of the token, in Unix seconds.
+    /// A claim of the token, or the parameter `created` of a message signature, in Unix seconds.
     pub claim: Option<String>,
     /// The format of the time: `s` (default), `ms`, `rfc3339`, `datetime` (`2020-04-21 00:00:00`, UTC), `http-date`.
     pub unit: Option<TimeUnit>,
@@ -205,6 +207,17 @@ pub struct JwtDescription {
     pub body_encoding: Option<SignatureEncoding>,
     /// The claim with a SHA-256 of method, path and query, as Atlassian computes it (`qsh`).
     pub request_claim: Option<String>,
+}
+
+/// Message signatures of HTTP (RFC 9421).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct MessageDescription {
+    /// The components that every signature must cover: `@method`, `@authority`, `@path`, `@query` (of a request that has
+    /// one) and `content-digest` (of a request that has a body) by default. A component that contains another one stands for
+    /// it: `@target-uri` for `@path`.
+    pub required: Option<Vec<String>>,
 }
 
 /// Where keys are published. Exactly one of the three.

@@ -5,8 +5,11 @@
 
 use super::asymmetric::{PublicKey, PublicKeyAlgorithm, SignedMessage};
 use super::description::Algorithm as SchemeAlgorithm;
+use super::message_parts::MessageAlgorithm;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, KeyAlgorithm};
-use jsonwebtoken::jwk::{EllipticCurve, Jwk, PublicKeyUse};
+use jsonwebtoken::jwk::{EllipticCurve, Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use std::fmt;
 use x509_parser::certificate::X509Certificate;
@@ -19,6 +22,8 @@ const MAX_KEYS: usize = 100;
 pub struct FetchedKey {
     /// The id by which a request names it: `kid` of a key set, or the URL of a certificate. Empty for a key without one.
     pub id: String,
+    /// The thumbprint of a key of a set (RFC 7638), by which a message signature may name it.
+    pub thumbprint: String,
     kind: Kind,
     /// The first and the last second (Unix) in which it may be used.
     valid_unix: (u64, u64),
@@ -26,8 +31,14 @@ pub struct FetchedKey {
 
 #[derive(Clone)]
 enum Kind {
-    /// A key of a set, with the one algorithm of its tokens.
-    Jwk(Box<DecodingKey>, Algorithm),
+    /// A key of a set.
+    Jwk {
+        key: Box<DecodingKey>,
+        /// The one algorithm of its tokens.
+        algorithm: Algorithm,
+        /// Whether the set names that algorithm. The signatures of messages have no other then.
+        is_named: bool,
+    },
     /// The RSA key of a certificate, for SHA-1 and SHA-256.
     Certificate(PublicKey, PublicKey),
 }
@@ -64,15 +75,24 @@ impl FetchedKey {
 
     /// A single key in the notation of a key set.
     pub(super) fn of_jwk(value: &serde_json::Value) -> Option<Self> {
-        let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
+        let mut jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
+        // The name of EdDSA with this curve alone (RFC 9864), which the library does not know.
+        if value.get("alg").and_then(serde_json::Value::as_str) == Some("Ed25519") {
+            jwk.common.key_algorithm = Some(KeyAlgorithm::EdDSA);
+        }
         if matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {
             return None;
         }
         let algorithm = algorithm_of(&jwk)?;
         let key = DecodingKey::from_jwk(&jwk).ok()?;
         Some(Self {
+            thumbprint: jwk.thumbprint(ThumbprintHash::SHA256).unwrap_or_default(),
             id: jwk.common.key_id.unwrap_or_default(),
-            kind: Kind::Jwk(Box::new(key), algorithm),
+            kind: Kind::Jwk {
+                key: Box::new(key),
+                algorithm,
+                is_named: jwk.common.key_algorithm.is_some(),
+            },
             valid_unix: (0, u64::MAX),
         })
     }
@@ -84,6 +104,7 @@ impl FetchedKey {
         let validity = certificate.validity();
         Some(Self {
             id: id.to_owned(),
+            thumbprint: String::new(),
             kind: Kind::Certificate(
                 PublicKey::parse(PublicKeyAlgorithm::RsaSha1, spki)?,
                 PublicKey::parse(PublicKeyAlgorithm::RsaSha256, spki)?,
@@ -95,7 +116,9 @@ impl FetchedKey {
     /// Whether the key made the signature (base64url) of a token over its first two parts.
     pub(super) fn verifies_token(&self, algorithm: Algorithm, signed: &str, signature: &str) -> bool {
         match &self.kind {
-            Kind::Jwk(key, own) => {
+            Kind::Jwk {
+                key, algorithm: own, ..
+            } => {
                 *own == algorithm
                     && jsonwebtoken::crypto::verify(signature, signed.as_bytes(), key, algorithm).unwrap_or(false)
             }
@@ -108,8 +131,32 @@ impl FetchedKey {
         match (&self.kind, algorithm) {
             (Kind::Certificate(sha1, _), SchemeAlgorithm::RsaSha1) => sha1.verifies(message, signature),
             (Kind::Certificate(_, sha256), SchemeAlgorithm::RsaSha256) => sha256.verifies(message, signature),
-            (Kind::Certificate(..) | Kind::Jwk(..), _) => false,
+            (Kind::Certificate(..) | Kind::Jwk { .. }, _) => false,
         }
+    }
+
+    /// Whether the key of a set made the signature of a message, with this algorithm or, without one, with any that the key
+    /// may be used with: an RSA key without an algorithm has two.
+    pub(super) fn verifies_message(&self, wanted: Option<MessageAlgorithm>, message: &[u8], signature: &[u8]) -> bool {
+        let Kind::Jwk {
+            key,
+            algorithm,
+            is_named,
+        } = &self.kind
+        else {
+            return false;
+        };
+        let other = (*algorithm == Algorithm::RS256 && !is_named).then_some(Algorithm::PS512);
+        let mut allowed = [Some(*algorithm), other].into_iter().flatten();
+        let signature = URL_SAFE_NO_PAD.encode(signature);
+        allowed.any(|own| {
+            wanted.is_none_or(|wanted| wanted.of_tokens() == Some(own))
+                && matches!(
+                    own,
+                    Algorithm::RS256 | Algorithm::PS512 | Algorithm::ES256 | Algorithm::ES384 | Algorithm::EdDSA
+                )
+                && jsonwebtoken::crypto::verify(&signature, message, key, own).unwrap_or(false)
+        })
     }
 }
 
@@ -124,6 +171,8 @@ fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
             Some(KeyAlgorithm::RS384) => Some(Algorithm::RS384),
             Some(KeyAlgorithm::RS512) => Some(Algorithm::RS512),
             Some(KeyAlgorithm::PS256) => Some(Algorithm::PS256),
+            Some(KeyAlgorithm::PS384) => Some(Algorithm::PS384),
+            Some(KeyAlgorithm::PS512) => Some(Algorithm::PS512),
             Some(_) => None,
         },
         AlgorithmParameters::EllipticCurve(key) => match (&key.curve, named) {

@@ -43,7 +43,11 @@ impl GivenKeys {
                 continue;
             }
             let (family, rules) = rules(description, secret);
-            match keys::expand(name, rules, secret, self.list(index)) {
+            let expand = match description.message {
+                Some(_) => keys::expand_message,
+                None => keys::expand,
+            };
+            match expand(name, rules, secret, self.list(index)) {
                 Ok(key) => expanded.push(SchemeKey { family, key }),
                 Err(text) => faults.push(SchemeFault { key: Some(index), text }),
             }

@@ -7,6 +7,7 @@ use super::asymmetric::{self, PublicKey, PublicKeyAlgorithm};
 use super::description::{Algorithm, KeyEncoding};
 use super::mac::{HmacHash, Mac};
 use super::material::KeyMaterial;
+use super::message_parts::MessageKey;
 use super::strength::Weakness;
 use super::types::{KeyList, NamedSecret, SchemeFault};
 use crate::secret::Secret;
@@ -34,6 +35,8 @@ pub(super) enum VerificationKey {
     Token([u8; 32], Secret),
     /// A plain digest over a payload that contains the secret.
     Digest(PlainHash, Secret),
+    /// A public key for message signatures.
+    Message(MessageKey),
     /// A key that is fetched: the request names it, and it is an argument of the verification.
     Fetched,
 }
@@ -139,6 +142,43 @@ pub(super) fn expand(
             public_key_algorithm.expected_key()
         )),
     }
+}
+
+/// Parses one key of a scheme with message signatures: a secret in `secrets`, a public key in `public_keys`. A key that is
+/// in no list is a public key if its text is one.
+///
+/// # Errors
+/// As [`expand`].
+pub(super) fn expand_message(
+    scheme: &str,
+    rules: KeyRules<'_>,
+    from: &NamedSecret,
+    list: Option<KeyList>,
+) -> Result<VerificationKey, String> {
+    let text = from.secret.expose();
+    let list = list.unwrap_or(match KeyMaterial::of(text) {
+        Some(_) => KeyList::PublicKeys,
+        None => KeyList::Secrets,
+    });
+    if list == KeyList::Secrets {
+        return expand(scheme, rules, from, Some(list));
+    }
+    let public = KeyRules {
+        algorithm: Algorithm::Ed25519,
+        ..rules
+    };
+    check_kind(scheme, public, from, Some(list))?;
+    let bytes = match text.trim_ascii_start().starts_with(b"-----BEGIN") {
+        true => asymmetric::pem(text).map(Zeroizing::new),
+        false => decode(KeyEncoding::Base64, rules.prefixes, text),
+    };
+    let key = bytes.and_then(|bytes| MessageKey::parse(&bytes));
+    key.map(VerificationKey::Message).ok_or_else(|| {
+        format!(
+            "The key `{}` is not a public key of Ed25519, P-256, P-384 or RSA with 2048 to 8192 bits: write it as PEM that begins with `-----BEGIN PUBLIC KEY-----`.",
+            from.name
+        )
+    })
 }
 
 /// Parses `user:password` to the text that HTTP Basic authentication sends.

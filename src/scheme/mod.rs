@@ -22,6 +22,7 @@
 //! | [`buffered`] | verification when the body is complete |
 //! | [`candidates`] | the signatures of a request, decoded |
 //! | [`jwt`] | verification of a token |
+//! | [`message`] | verification of message signatures |
 //! | [`jwt_request`] | the hash of a request that some tokens have |
 //! | [`head`] | signatures and timestamp of a request's head |
 //! | [`compile`] | from a description and keys to a scheme that can run |
@@ -50,6 +51,7 @@
 //! | [`header`] | the syntax of signature headers, and the encodings of signatures |
 //! | [`time`] | the formats of signed times |
 //! | [`description`] | a scheme as the configuration and the presets describe it |
+//! | [`message_parts`] | what message signatures cover, and their keys |
 //! | [`asymmetric`] | public-key signatures |
 //! | [`material`] | what a key's text is: a public key, a private key, a certificate |
 //! | [`mac`] | HMAC |
@@ -183,6 +185,8 @@ mod letter_case;
 mod location;
 mod mac;
 mod material;
+mod message;
+mod message_parts;
 mod multipart;
 mod plain;
 pub mod presets;
@@ -212,8 +216,8 @@ pub use compiled::Coverage;
 pub use delivery::DeliveryId;
 pub use description::{
     Algorithm, AlternativeKeys, CertificateDescription, DigestFields, FieldOrder, FormDigestDescription,
-    JwtDescription, KeyEncoding, KeyFormat, KeysDescription, LocationDescription, SchemeDescription, SecretPosition,
-    SignatureDescription, SignatureEncoding, Texts, TimeUnit, TimestampDescription,
+    JwtDescription, KeyEncoding, KeyFormat, KeysDescription, LocationDescription, MessageDescription,
+    SchemeDescription, SecretPosition, SignatureDescription, SignatureEncoding, Texts, TimeUnit, TimestampDescription,
 };
 pub use fetched::FetchedKey;
 pub use key_source::{KeyRequest, KeySource};

@@ -86,7 +86,9 @@ pub fn signature_prefix(provider: &str) -> Option<String> {
 /// Whether a preset signs the URL, so that a route needs `public_url`.
 #[must_use]
 pub fn signs_url(provider: &str) -> bool {
-    description(provider).is_some_and(|row| row.payload.is_some_and(|payload| payload.contains("{url}")))
+    let signs =
+        |row: SchemeDescription| row.message.is_some() || row.payload.is_some_and(|payload| payload.contains("{url}"));
+    description(provider).is_some_and(signs)
 }
 
 /// Whether a preset verifies with keys that are fetched, so that a route needs none.

@@ -48,6 +48,23 @@ impl SchemeWork {
                     identity: Work::default(),
                 };
             }
+            PayloadPlan::Message(..) => {
+                let keys = scheme.keys.iter().map(|key| match &key.key {
+                    VerificationKey::Message(key) => key.verification_ns(),
+                    // An RSA key without an algorithm is tried with two.
+                    VerificationKey::Fetched => 2 * RSA_NS,
+                    VerificationKey::Mac(_)
+                    | VerificationKey::Public(_)
+                    | VerificationKey::Token(..)
+                    | VerificationKey::Digest(..) => 0,
+                });
+                return Self {
+                    // SHA-256 and SHA-512.
+                    arriving: Work::ONE_HASH.times(2),
+                    complete: Work::default().for_each_candidate(keys.sum(), 0),
+                    identity: Work::default(),
+                };
+            }
         };
         let hashes = parts.iter().filter(|part| matches!(part, PayloadPart::BodyHash(..)));
         let payload = Work::per_byte(COPY).and(Work::ONE_HASH.times(hashes.count()));
@@ -55,7 +72,7 @@ impl SchemeWork {
             VerificationKey::Mac(_) => Work::ONE_HASH,
             VerificationKey::Digest(..) => payload.and(Work::ONE_HASH),
             VerificationKey::Public(key) => of_public_key(key),
-            VerificationKey::Token(..) => Work::default(),
+            VerificationKey::Token(..) | VerificationKey::Message(_) => Work::default(),
             VerificationKey::Fetched => Work::default().for_each_candidate(RSA_NS, 0),
         });
         let urls = if scheme.public_url.is_some() { 2 } else { 1 };

@@ -10,7 +10,7 @@ use super::keys::VerificationKey;
 use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
 use super::template::PayloadPart;
 use super::types::{HeadRef, SignRequest};
-use super::{header, jwt, time};
+use super::{header, jwt, message, time};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use std::borrow::Cow;
@@ -74,6 +74,22 @@ pub(super) fn sign(
                 .into_iter()
                 .filter_map(|(name, value)| Some((name?, value)))
                 .collect(),
+        );
+    }
+    if let PayloadPlan::Message(format, _) = &scheme.payload {
+        let [key] = keys else { return None };
+        let head = HeadRef {
+            method: request.method,
+            target: request.target,
+            headers: &headers.iter().collect(),
+        };
+        return message::sign(
+            scheme,
+            format,
+            &scheme.keys.get(*key)?.key,
+            &head,
+            request.body,
+            now_unix,
         );
     }
     for part in scheme.payload.parts() {
@@ -160,7 +176,7 @@ pub(super) fn signature_header(
                 scheme.encoding,
             ),
             VerificationKey::Token(_, secret) => std::str::from_utf8(secret.expose()).ok()?.to_owned(),
-            VerificationKey::Public(_) | VerificationKey::Fetched => return None,
+            VerificationKey::Public(_) | VerificationKey::Message(_) | VerificationKey::Fetched => return None,
         };
         fields.push(match format {
             SignatureHeaderFormat::KeyValueList(field, _) => format!("{field}={prefix}{signature}"),

@@ -14,15 +14,19 @@ use std::sync::Arc;
 
 /// Why the requests of a scheme cannot be signed again; `None` when they can.
 pub(super) fn obstacle(scheme: &CompiledScheme) -> Option<&'static str> {
-    if scheme
-        .keys
-        .iter()
-        .any(|key| matches!(key.key, VerificationKey::Public(_) | VerificationKey::Fetched))
-    {
+    if scheme.keys.iter().any(|key| {
+        matches!(
+            key.key,
+            VerificationKey::Public(_) | VerificationKey::Message(_) | VerificationKey::Fetched
+        )
+    }) {
         return Some("only the provider has the private key");
     }
     if matches!(scheme.payload, PayloadPlan::Jwt(..)) {
         return Some("the signature is a token");
+    }
+    if matches!(scheme.payload, PayloadPlan::Message(..)) {
+        return Some("the sender chooses what a message signature covers");
     }
     match &scheme.signature {
         SignatureLocation::Header(..) => {}

@@ -11,6 +11,7 @@ use super::buffered::BufferedCheck;
 use super::compiled::PayloadPlan;
 use super::fetched::FetchedKey;
 use super::jwt::JwtCheck;
+use super::message::MessageCheck;
 use super::streaming::{self, StreamingCheck};
 use super::tenant::ChosenTenant;
 use super::time;
@@ -36,6 +37,7 @@ enum PresentedForm {
     Streaming(streaming::StreamingHead),
     Buffered(Box<BufferedCheck>),
     Jwt(Box<JwtCheck>),
+    Message(Box<MessageCheck>),
 }
 
 /// A request whose timestamp in the head was accepted, with the running check of its body. It owns its state, so it can
@@ -64,6 +66,11 @@ enum AgedForm {
         /// Whether the result has an identity.
         identifies: bool,
     },
+    Message {
+        check: Box<MessageCheck>,
+        /// Whether the result has an identity.
+        identifies: bool,
+    },
 }
 
 impl Verifier {
@@ -80,6 +87,9 @@ impl Verifier {
             )?),
             PayloadPlan::Buffered(_) => PresentedForm::Buffered(Box::new(BufferedCheck::read(&self.scheme, head)?)),
             PayloadPlan::Jwt(format, _) => PresentedForm::Jwt(Box::new(JwtCheck::read(&self.scheme, format, head)?)),
+            PayloadPlan::Message(format, _) => {
+                PresentedForm::Message(Box::new(MessageCheck::read(&self.scheme, format, head)?))
+            }
         };
         Ok(Presented { verifier: self, form })
     }
@@ -101,16 +111,20 @@ impl Presented<'_> {
     /// # Errors
     /// As [`Presented::age`].
     pub fn age_as(
-        self,
+        mut self,
         now_unix: u64,
         tolerance: Option<u64>,
         tenant: Option<ChosenTenant>,
     ) -> Result<Aged, Rejection> {
-        let signed = match &self.form {
+        let signed = match &mut self.form {
             PresentedForm::Streaming(streaming) => streaming.timestamp_unix,
             PresentedForm::Buffered(buffered) => buffered.timestamp_unix,
             PresentedForm::Jwt(token) => {
                 token.age(now_unix, tolerance)?;
+                None
+            }
+            PresentedForm::Message(message) => {
+                message.age(now_unix, tolerance)?;
                 None
             }
         };
@@ -144,6 +158,10 @@ impl Presented<'_> {
                 check.tenant = tenant;
                 AgedForm::Jwt { check, identifies }
             }
+            PresentedForm::Message(mut check) => {
+                check.tenant = tenant;
+                AgedForm::Message { check, identifies }
+            }
         };
         Aged { form }
     }
@@ -161,6 +179,9 @@ impl Aged {
             AgedForm::Jwt { check, .. } => Ok(check
                 .wanted_key()
                 .map_or(WantedKey::None, |id| WantedKey::Id(id.to_owned()))),
+            AgedForm::Message { check, .. } => Ok(check
+                .wanted_key()
+                .map_or(WantedKey::None, |id| WantedKey::Id(id.to_owned()))),
         }
     }
 
@@ -170,6 +191,7 @@ impl Aged {
             AgedForm::Streaming(_) => {}
             AgedForm::Buffered { check, .. } => check.use_key(key),
             AgedForm::Jwt { check, .. } => check.use_key(key),
+            AgedForm::Message { check, .. } => check.use_key(key),
         }
     }
 
@@ -178,6 +200,7 @@ impl Aged {
         match &mut self.form {
             AgedForm::Buffered { check, .. } => check.tenant = Some(tenant),
             AgedForm::Jwt { check, .. } => check.tenant = Some(tenant),
+            AgedForm::Message { check, .. } => check.tenant = Some(tenant),
             AgedForm::Streaming(_) => {}
         }
     }
@@ -188,6 +211,7 @@ impl Aged {
             AgedForm::Streaming(check) => check.update(piece),
             AgedForm::Buffered { .. } => {}
             AgedForm::Jwt { check, .. } => check.update(piece),
+            AgedForm::Message { check, .. } => check.update(piece),
         }
     }
 
@@ -198,6 +222,7 @@ impl Aged {
             AgedForm::Streaming(check) => check.candidates(),
             AgedForm::Buffered { check, .. } => check.candidates().max(1),
             AgedForm::Jwt { .. } => 1,
+            AgedForm::Message { check, .. } => check.candidates(),
         }
     }
 
@@ -216,6 +241,7 @@ impl Aged {
                 identifies,
             } => check.finish(body, now_unix, tolerance, identifies),
             AgedForm::Jwt { check, identifies } => check.finish(identifies),
+            AgedForm::Message { check, identifies } => check.finish(identifies),
         }
     }
 }

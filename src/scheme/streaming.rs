@@ -121,6 +121,7 @@ impl StreamingHead {
             VerificationKey::Public(_)
             | VerificationKey::Token(..)
             | VerificationKey::Digest(..)
+            | VerificationKey::Message(_)
             | VerificationKey::Fetched => None,
         });
         let is_in_body = matches!(

@@ -331,6 +331,7 @@ impl Verifier {
             VerificationKey::Public(_)
             | VerificationKey::Token(..)
             | VerificationKey::Digest(..)
+            | VerificationKey::Message(_)
             | VerificationKey::Fetched => None,
         }
     }

@@ -20,6 +20,12 @@ pub(super) fn warnings(name: &str, algorithm: Algorithm, payload: &PayloadPlan, 
         warnings.push(format!(
             "`{name}` signs method, path and query, and not the body: anyone who has seen one request can send another body until the token expires."
         ));
+    } else if matches!(payload, PayloadPlan::Message(..)) {
+        if !payload.parts().any(PayloadPart::covers_body) {
+            warnings.push(format!(
+                "`{name}` does not ask for a signed body: anyone who has seen one request can send another body until its time is over; write `content-digest` into `message.required`."
+            ));
+        }
     } else if algorithm.is_token() {
         warnings.push(format!(
             "`{name}` compares a token and signs nothing: anyone who has seen one request can send any other."

@@ -1,7 +1,7 @@
 // Signs and verifies tokens, and requests whose keys are published, with the libraries of providers and others. It works as
 // oracle.mjs does. For published keys, `sign` also returns the document with the keys, as the provider's server answers.
 
-import { createHash, createPrivateKey, createSign, generateKeyPairSync, randomUUID } from 'node:crypto';
+import { constants, createHash, createPrivateKey, createSign, generateKeyPairSync, randomUUID } from 'node:crypto';
 import https from 'node:https';
 import { Readable } from 'node:stream';
 import { modules, providers, require, serve } from './base.mjs';
@@ -148,6 +148,47 @@ providers['fusionauth+published'] = {
       return { headers: {}, body: JSON.stringify(signed) };
     },
   };
+}
+{
+  // The key of `public` is new each time; with a secret it is HMAC.
+  const { httpbis, createSigner, createVerifier } = require('http-message-signatures');
+  const keys = {
+    ed25519: () => generateKeyPairSync('ed25519'),
+    'ecdsa-p256-sha256': () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+    'ecdsa-p384-sha384': () => generateKeyPairSync('ec', { namedCurve: 'P-384' }),
+    'rsa-pss-sha512': () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+    'rsa-v1_5-sha256': () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  };
+  const digest = (body) => `sha-256=:${sha256(body, 'base64')}:`;
+  const read = (url, headers, body, key, algorithm) => httpbis.verifyMessage({
+    keyLookup: async () => ({ id: 'k', algs: [algorithm], verify: createVerifier(key, algorithm) }),
+    tolerance: 300,
+    requiredFields: ['@method', 'content-digest'],
+  }, { method: 'POST', url, headers }).then((genuine) => genuine === true && headers['content-digest'] === digest(body));
+  const sign = async ({ secret, url, body, now, algorithm = 'hmac-sha256', fields, parameters }) => {
+    const pair = algorithm === 'hmac-sha256' ? undefined : keys[algorithm]();
+    const key = createSigner(pair?.privateKey ?? Buffer.from(secret), algorithm, 'k');
+    // RFC 9421, 3.3.1 has a salt of 64 bytes; the library takes the longest one.
+    if (algorithm === 'rsa-pss-sha512') key.sign = async (data) => createSign('RSA-SHA512').update(data).sign({ key: pair.privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 64 });
+    const message = { method: 'POST', url, headers: { 'content-type': 'application/json', 'content-digest': digest(body) } };
+    const { headers } = await httpbis.signMessage({
+      key,
+      name: 'sig1',
+      fields: fields ?? ['@method', '@target-uri', 'content-type', 'content-digest'],
+      params: parameters ?? ['created', 'keyid', 'alg'],
+      paramValues: { created: new Date(now * 1000), expires: new Date((now + 60) * 1000), nonce: randomUUID() },
+    }, message);
+    const jwk = pair && { ...await exportJWK(pair.publicKey), kid: 'k' };
+    const publicKey = pair?.publicKey.export({ type: 'spki', format: 'pem' });
+    if (pair && !(await read(url, lower(headers), body, pair.publicKey, algorithm))) throw new Error('the library refuses its own signature');
+    return { headers, public: publicKey, keys: JSON.stringify({ keys: [jwk] }), kid: 'k' };
+  };
+  providers['http-signatures'] = {
+    library: 'http-message-signatures',
+    sign: (request) => sign({ ...request, algorithm: 'hmac-sha256' }),
+    verify: ({ secret, url, headers, body }) => read(url, headers, body, Buffer.from(secret), 'hmac-sha256'),
+  };
+  providers['http-signatures+public'] = { library: 'http-message-signatures', sign };
 }
 
 await serve();

@@ -137,6 +137,9 @@ impl Row {
             };
             return format!("token (JWT), {published}");
         }
+        if self.scheme.message.is_some() {
+            return "message signatures (RFC 9421): HMAC, Ed25519, ECDSA or RSA".to_owned();
+        }
         if self.compares() {
             return self.algorithm().to_owned();
         }
@@ -154,6 +157,10 @@ impl Row {
                 (None, Some(claim)) => format!("method, path and query (claim `{claim}`)"),
                 (None, None) => "nothing of the request".to_owned(),
             };
+        }
+        if let Some(message) = &self.scheme.message {
+            let required = message.required.as_deref().unwrap_or_default();
+            return format!("at least `{}`", required.join("`, `"));
         }
         match &self.scheme.payload {
             _ if self.compares() => "nothing".to_owned(),
@@ -188,7 +195,12 @@ impl Row {
         };
         if let Some(claim) = &time.claim {
             let ours = if self.facts.own_tolerance { " (ours)" } else { "" };
-            return format!("claim `{claim}`, {}{ours}", self.scheme.tolerance.as_deref().unwrap());
+            let place = if self.scheme.message.is_some() {
+                "parameter"
+            } else {
+                "claim"
+            };
+            return format!("{place} `{claim}`, {}{ours}", self.scheme.tolerance.as_deref().unwrap());
         }
         let unit = match time.unit {
             None | Some(TimeUnit::Seconds) => "s",

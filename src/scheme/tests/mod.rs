@@ -12,6 +12,7 @@ mod examples;
 mod facts;
 mod forms;
 mod keys;
+mod message;
 mod paddle;
 mod paddle_header;
 mod property;

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The libraries of `tests/oracles/tokens.mjs`.
-const TOKENS: [(&str, &str); 10] = [
+const TOKENS: [(&str, &str); 12] = [
     ("netlify", "nuxt-webhook-validators"),
     ("vonage", "@vonage/jwt"),
     ("livekit", "livekit-server-sdk"),
@@ -29,6 +29,8 @@ const TOKENS: [(&str, &str); 10] = [
     ("plaid", "jose"),
     ("fusionauth+published", "jose"),
     ("aws-sns", "sns-validator"),
+    ("http-signatures", "http-message-signatures"),
+    ("http-signatures+public", "http-message-signatures"),
 ];
 
 const SECRET: &str = "a secret of more than 32 bytes, for tokens";
@@ -61,7 +63,10 @@ fn verifier(provider: &str, secret: Option<&str>, keys: &KeySettings) -> Verifie
         ..ListedKeys::default()
     };
     let route = RouteContext {
-        url: UrlOfRoute::default(),
+        url: UrlOfRoute {
+            public: presets::signs_url(provider).then_some("https://hooks.example.com"),
+            ..UrlOfRoute::default()
+        },
         expect: &expect,
         keys,
     };
@@ -129,7 +134,14 @@ fn libraries_are_those_that_the_documentation_names() {
 fn tokens_with_a_shared_secret_agree_both_ways() {
     let mut oracle = Oracle::tokens();
     let mut random = Random(now());
-    for provider in ["netlify", "vonage", "livekit", "atlassian-connect", "fusionauth"] {
+    for provider in [
+        "netlify",
+        "vonage",
+        "livekit",
+        "atlassian-connect",
+        "fusionauth",
+        "http-signatures",
+    ] {
         for round in 0..10 {
             let (body, at) = (event(&mut random), now());
             let target = *random.of(&["/in", "/in?b=2&a=%20x+y&a=1", "/in/?q=%C3%A9*~&jwt=t", "/a%26b/c"]);
@@ -248,6 +260,83 @@ fn tokens_with_published_keys_agree() {
             aged.update(body.as_bytes());
             let got = aged.verify(&[Bytes::copy_from_slice(body.as_bytes())], at);
             assert_eq!(got, Err(Rejection::SignatureMismatch), "{name}");
+        }
+    }
+}
+
+/// Every algorithm with a public key, as the operator writes it and as it is published.
+#[test]
+fn message_signatures_of_every_algorithm_agree() {
+    let mut oracle = Oracle::tokens();
+    let mut random = Random(now());
+    let algorithms = [
+        "ed25519",
+        "ecdsa-p256-sha256",
+        "ecdsa-p384-sha384",
+        "rsa-pss-sha512",
+        "rsa-v1_5-sha256",
+    ];
+    for (round, algorithm) in algorithms.iter().cycle().take(15).enumerate() {
+        let (body, at) = (event(&mut random), now());
+        let target = *random.of(&["/in", "/in?b=2&a=%20x+y&a=1", "/in/?q=%C3%A9*~", "/a%26b/c?"]);
+        let url = format!("https://hooks.example.com{target}");
+        let fields: &[&str] = [
+            &["@method", "@target-uri", "content-digest"] as &[&str],
+            &[
+                "@method",
+                "@authority",
+                "@path",
+                "@query",
+                "content-digest",
+                "content-type",
+            ],
+            &["content-digest", "@query", "@path", "@authority", "@scheme", "@method"],
+        ][round % 3];
+        let parameters: &[&str] = [
+            &["created", "keyid"] as &[&str],
+            &["created", "keyid", "alg", "expires", "nonce"],
+        ][round % 2];
+        let answer = oracle.ask(&json!({
+            "op": "sign", "provider": "http-signatures+public", "secret": "", "url": url, "headers": {}, "body": body, "now": at,
+            "algorithm": algorithm, "fields": fields, "parameters": parameters,
+        }));
+        let signed = headers(&answer);
+        let pem = answer["public"].as_str().unwrap_or_else(|| panic!("{answer}"));
+        let lists = ListedKeys {
+            public_keys: vec![NamedSecret {
+                name: "key".into(),
+                secret: Secret::new(pem.as_bytes().to_vec()),
+            }],
+            ..ListedKeys::default()
+        };
+        let route = RouteContext {
+            url: UrlOfRoute {
+                public: Some("https://hooks.example.com"),
+                ..UrlOfRoute::default()
+            },
+            expect: &Expected::new(),
+            keys: &KeySettings::default(),
+        };
+        let configured = Verifier::for_route("http-signatures", None, lists, &route).unwrap();
+        let settings = KeySettings {
+            url: Some("https://keys.example.com/jwks.json".into()),
+            ..KeySettings::default()
+        };
+        let published = verifier("http-signatures", None, &settings);
+        let source = published.key_source().unwrap();
+        let keys = source.parse("", answer["keys"].as_str().unwrap().as_bytes(), at);
+        let key = Arc::new(keys.unwrap().remove(0));
+        for (ours, key) in [(&configured, None), (&published, Some(&key))] {
+            let shown = format!("{algorithm} {fields:?} {parameters:?} {target}");
+            let got = verify(ours, target, &signed, &body, key, at);
+            assert!(got.is_ok(), "{shown}: {got:?}");
+            let changed = body.replace("\"x\"", "\"y\"");
+            let got = verify(ours, target, &signed, &changed, key, at);
+            assert_eq!(got, Err(Rejection::SignatureMismatch), "{shown}");
+            let moved = verify(ours, &format!("/y{target}"), &signed, &body, key, at);
+            assert_eq!(moved, Err(Rejection::SignatureMismatch), "{shown}");
+            let late = verify(ours, target, &signed, &body, key, at + 4_000);
+            assert_eq!(late, Err(Rejection::TimestampStale), "{shown}");
         }
     }
 }
@@ -414,6 +503,7 @@ const PAYPAL_CRC32: u32 = 1133373088;
 fn every_preset_with_fetched_keys_is_proven_here() {
     for preset in presets::names() {
         let fetches = presets::description(preset).is_some_and(|row| row.jwt.is_some() || row.keys.is_some());
+        let fetches = fetches || presets::description(preset).is_some_and(|row| row.message.is_some());
         let is_named = TOKENS.iter().any(|(name, _)| name.split('+').next() == Some(preset));
         assert!(!fetches || is_named || preset == "paypal", "{preset}");
     }
