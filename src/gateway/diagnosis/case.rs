@@ -30,6 +30,8 @@ pub struct Case {
     pub body: Vec<u8>,
     /// Whether the capture contains the body only as a parsed value.
     pub body_was_parsed: bool,
+    /// Whether the tool that saved the capture shows characters beyond ASCII as dots.
+    pub hides_bytes: bool,
     /// Content-Length of the captured request, in bytes.
     pub declared_length: Option<usize>,
     /// When the request was received, in Unix seconds; `None` if neither the capture nor the arguments contain it.
@@ -86,6 +88,7 @@ impl Case {
             headers: capture.headers,
             body,
             body_was_parsed: capture.body_was_parsed,
+            hides_bytes: capture.hides_bytes,
             declared_length,
             received_at_unix: capture.received_at_unix,
             tolerance_seconds: reference.tolerance_seconds,

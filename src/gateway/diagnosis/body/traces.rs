@@ -15,6 +15,7 @@ pub(in crate::gateway::diagnosis) fn after_loss(case: &Case) -> Vec<Finding> {
     let Ok(text) = std::str::from_utf8(&case.body) else {
         return found.into_iter().map(Change::likely).collect();
     };
+    found.extend(hidden(case, text));
     found.extend(lost_characters(case, text));
     found.extend(cut(case, text));
     found.extend(fields(case, text));
@@ -53,6 +54,17 @@ fn decompressed(case: &Case) -> Option<Change> {
             "compression",
             "Content-Encoding names a compression, but the body is plain text: it was decompressed, and the signature covers the compressed bytes.",
             "verify before a proxy or a framework decompresses the body, or afterwards if the provider signs the uncompressed bytes",
+        )
+    })
+}
+
+/// The tool showed bytes as dots. A character beyond ASCII has at least two bytes.
+fn hidden(case: &Case, text: &str) -> Option<Change> {
+    (case.hides_bytes && text.contains("..")).then(|| {
+        Change::new(
+            "charset",
+            "`--trace-ascii` of curl shows each byte beyond ASCII as a dot, and the body has dots in a row: its bytes may have been lost.",
+            "save the request with `curl --trace FILE`, which shows each byte",
         )
     })
 }

@@ -10,10 +10,12 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Result<Capture, String>> {
     if bytes.windows(14).any(|window| window == b"=> Send header") {
         return Some(parse_trace(bytes));
     }
-    let is_verbose = lines(bytes).any(|line| {
-        line.strip_prefix(b"> ")
-            .is_some_and(|line| raw::request_line(line).is_some_and(|(.., has_version)| has_version))
-    });
+    let is_quoted = lines(bytes).all(|line| line.starts_with(b">") || line.is_empty());
+    let is_verbose = !is_quoted
+        && lines(bytes).any(|line| {
+            line.strip_prefix(b"> ")
+                .is_some_and(|line| raw::request_line(line).is_some_and(|(.., has_version)| has_version))
+        });
     is_verbose.then(|| parse_verbose(bytes))
 }
 
@@ -42,7 +44,8 @@ fn parse_trace(bytes: &[u8]) -> Result<Capture, String> {
     let mut is_data = false;
     let mut start = 0;
     let mut size = 0;
-    for line in lines(bytes) {
+    let is_hex = lines(bytes).any(|line| hex_line(line).is_some());
+    for line in lines(bytes).map(without_time) {
         if line.starts_with(b"=> Send ") {
             let sends_data = line.starts_with(b"=> Send data");
             pad(into.take(), start, size);
@@ -61,6 +64,12 @@ fn parse_trace(bytes: &[u8]) -> Result<Capture, String> {
             pad(into.take(), start, size);
             continue;
         }
+        if is_hex {
+            if let Some((block, bytes)) = into.as_deref_mut().zip(hex_line(line)) {
+                block.extend_from_slice(&bytes);
+            }
+            continue;
+        }
         let Some((block, (offset, text))) = into.as_deref_mut().zip(offset_line(line)) else {
             continue;
         };
@@ -70,8 +79,34 @@ fn parse_trace(bytes: &[u8]) -> Result<Capture, String> {
     pad(into, start, size);
     let request = [head, body].concat();
     let mut capture = raw::parse(&request)?;
-    capture.format = "output of curl --trace-ascii";
+    capture.hides_bytes = !is_hex;
+    capture.format = if is_hex {
+        "output of curl --trace"
+    } else {
+        "output of curl --trace-ascii"
+    };
     Ok(capture)
+}
+
+/// The line without the time that `--trace-time` writes before curl's own lines.
+fn without_time(line: &[u8]) -> &[u8] {
+    let is_time = line
+        .get(..8)
+        .is_some_and(|time| time.iter().all(|byte| byte.is_ascii_digit() || *byte == b':'));
+    let end = line.iter().position(|byte| *byte == b' ').filter(|_| is_time);
+    end.and_then(|end| line.get(end + 1..)).unwrap_or(line)
+}
+
+/// The bytes of a line of `--trace`: an offset, pairs of hexadecimal digits, and the same as text.
+fn hex_line(line: &[u8]) -> Option<Vec<u8>> {
+    let (_, text) = offset_line(line)?;
+    let text = text.get(..48.min(text.len()))?;
+    let mut bytes = Vec::new();
+    for pair in text.trim_ascii_end().split(|byte| *byte == b' ') {
+        let &[high, low] = pair else { return None };
+        bytes.push(crate::http::percent::hex_pair(high, low)?);
+    }
+    Some(bytes)
 }
 
 /// Adds the line end that is missing before `offset` of a block that begins at `start`.

@@ -1,6 +1,6 @@
 //! HAR exports (HAR 1.2, <http://www.softwareishard.com/blog/har-12-spec/>).
 
-use super::notation;
+use super::escapes;
 use super::structured;
 use super::value::Value;
 use super::{Capture, choose, raw, text};
@@ -39,7 +39,7 @@ fn read(entries: &[Value], entry: Option<usize>) -> Result<Capture, String> {
     );
     let body = text(&["request", "postData", "text"]).unwrap_or_default();
     capture.body = Some(match text(&["request", "postData", "encoding"]).as_deref() {
-        Some("base64") => notation::base64(&body).ok_or_else(|| wrong("request.postData: it is not Base64"))?,
+        Some("base64") => escapes::base64(&body).ok_or_else(|| wrong("request.postData: it is not Base64"))?,
         Some(_) | None => body.into_bytes(),
     });
     capture.received_at_unix = text(&["startedDateTime"]).and_then(|time| text::parse_time(&time));

@@ -5,26 +5,36 @@
 //!
 //! | module | what it reads |
 //! | --- | --- |
+//! | [`transcript`] | removes what logs, mails and notes put around each line |
+//! | [`source_code`] | requests as source code |
+//! | [`embedded`] | finds a request inside other text |
 //! | [`har`] | HAR exports of browsers and proxies |
 //! | [`powershell`] | "Copy as PowerShell" and "Copy as fetch" |
 //! | [`structured`] | JSON and printed values: events of functions, exports of inspectors, logged headers |
-//! | [`curl_command`] | "Copy as cURL" |
+//! | [`printed_body`] | the body behind printed headers |
+//! | [`curl_command`] | "Copy as cURL", wget and HTTPie |
 //! | [`shell`] | splits a command line into words as a shell does |
-//! | [`curl_output`] | `curl -v` and `curl --trace-ascii` |
+//! | [`curl_output`] | `curl -v`, `curl --trace` and `curl --trace-ascii` |
 //! | [`raw`] | raw HTTP, `.http` files, header lines with or without a body, a header value alone |
-//! | [`notation`] | values as JSON, Python, Ruby, PHP, JavaScript and Go print them |
+//! | [`notation`] | values as JSON, Python, Ruby, PHP, JavaScript, Java, Elixir and Go print them |
+//! | [`escapes`] | escapes of quoted texts |
 //! | [`value`] | such a value |
 //! | [`text`] | lines, character encodings, times |
 
 mod curl_command;
 mod curl_output;
+mod embedded;
+mod escapes;
 mod har;
 mod notation;
 mod powershell;
+mod printed_body;
 mod raw;
 mod shell;
+mod source_code;
 mod structured;
 mod text;
+mod transcript;
 mod value;
 
 pub use text::parse_time;
@@ -47,6 +57,8 @@ pub struct Capture {
     pub body: Option<Vec<u8>>,
     /// Whether the capture contains the body only as a parsed value, so that its exact bytes are lost.
     pub body_was_parsed: bool,
+    /// Whether the tool shows characters beyond ASCII as dots.
+    pub hides_bytes: bool,
     /// When the request was received, in Unix seconds.
     pub received_at_unix: Option<u64>,
     /// The language or framework that printed the capture, where its notation shows it.
@@ -63,6 +75,7 @@ impl Capture {
             headers,
             body: None,
             body_was_parsed: false,
+            hides_bytes: false,
             received_at_unix: None,
             printed_by: None,
         }
@@ -85,9 +98,47 @@ pub fn parse(bytes: &[u8], entry: Option<usize>) -> Result<Capture, String> {
     if bytes.trim_ascii().is_empty() {
         return Err("the capture is empty: copy the whole request, with its headers and its body".into());
     }
+    if entry.is_none()
+        && let Some(view) = std::str::from_utf8(bytes).ok().and_then(transcript::logged)
+        && let Some(capture) = within(&view)
+    {
+        return Ok(capture);
+    }
+    let direct = read(bytes, entry);
+    let first = text::lines(bytes.trim_ascii_start()).next().unwrap_or_default();
+    let is_raw = raw::request_line(first).is_some();
+    let is_convincing = |capture: &Capture| is_raw || embedded::has_signature(capture);
+    if entry.is_some() || direct.as_ref().is_ok_and(is_convincing) {
+        return direct;
+    }
+    let within = std::str::from_utf8(bytes).ok().and_then(within);
+    within.map_or(direct, Ok)
+}
+
+/// Finds a request with a signature header inside of other text.
+fn within(text: &str) -> Option<Capture> {
+    if let Some(capture) = source_code::parse(text) {
+        return Some(capture);
+    }
+    // The whole capture as a quoted text.
+    if text.trim_start().starts_with(['"', '\''])
+        && let Some((value, _)) = notation::literal(text.trim_start())
+        && let Some(capture) = value.text().and_then(|inner| read(inner.as_bytes(), None).ok())
+        && embedded::has_signature(&capture)
+    {
+        return Some(capture);
+    }
+    transcript::views(text).into_iter().find_map(|view| {
+        let direct = read(view.as_bytes(), None).ok().filter(embedded::has_signature);
+        direct.or_else(|| embedded::find(&view))
+    })
+}
+
+/// Reads a capture that has one of the forms from its beginning to its end.
+fn read(bytes: &[u8], entry: Option<usize>) -> Result<Capture, String> {
     if let Some(text) = text::as_text(bytes) {
         if let Some(command) = curl_command::find(text) {
-            return curl_command::parse(command);
+            return curl_command::parse(&command);
         }
         if let Some(capture) = powershell::parse(text).or_else(|| powershell::parse_fetch(text)) {
             return Ok(capture);
@@ -128,7 +179,9 @@ fn choose(count: usize, entry: Option<usize>) -> Result<usize, String> {
 
 /// Whether a name is that of a signature header of a known provider, in lower case.
 fn is_signature_header(name: &str) -> bool {
-    crate::gateway::diagnosis::providers::has_signature_header(name)
+    name.contains("signature")
+        || name.contains("hmac")
+        || crate::gateway::diagnosis::providers::has_signature_header(name)
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //!
 //! The parser accepts the union of these notations: whoever printed the value, its meaning is the same.
 
+use super::escapes::escape;
 use super::value::Value;
-use base64::Engine as _;
 
 /// Largest nesting.
 const MAX_DEPTH: usize = 64;
@@ -16,6 +16,13 @@ pub(super) fn parse(text: &str) -> Option<(Value, &str)> {
     let mut parser = Parser { rest: text };
     let value = parser.value(0)?;
     matches!(value, Value::List(_) | Value::Map(_)).then_some((value, parser.rest))
+}
+
+/// Parses the quoted text, the bytes or the buffer at the beginning of `text`, and returns it with the rest.
+pub(super) fn literal(text: &str) -> Option<(Value, &str)> {
+    let mut parser = Parser { rest: text };
+    let value = parser.value(0)?;
+    matches!(value, Value::Text(_) | Value::Bytes(_)).then_some((value, parser.rest))
 }
 
 /// The text without a label such as `headers:` or `const event =` before its first bracket on the same line.
@@ -65,6 +72,17 @@ impl Parser<'_> {
         if self.take("[Object: null prototype]") || self.take("Headers ") || self.take("IncomingMessage ") {
             return self.value(depth + 1);
         }
+        if self.take("<CIMultiDictProxy(") || self.take("<CIMultiDict(") || self.take("<MultiDictProxy(") {
+            let value = self.container(")", depth);
+            self.take(">");
+            return value.map(only);
+        }
+        if self.take("[]string{") {
+            return self.container("}", depth);
+        }
+        if self.take("%{") {
+            return self.container("}", depth);
+        }
         if self.take("map[") {
             return self.go_map();
         }
@@ -88,10 +106,39 @@ impl Parser<'_> {
         if self.take("#<") || self.take("<") {
             return self.skip_object();
         }
-        if self.take("ImmutableMultiDict(") || self.take("Headers(") || self.take("EnvironHeaders(") || self.take("(") {
+        if self.take("(") {
             return self.container(")", depth).map(only);
         }
-        self.scalar()
+        self.constructed(depth).or_else(|| self.scalar())
+    }
+
+    /// A value behind the name of its type: `Headers({…})`, `Map(2) {…}`, `Headers {…}`. `None` for other text, of which
+    /// nothing is taken.
+    fn constructed(&mut self, depth: usize) -> Option<Value> {
+        let begin = self.rest;
+        let end = begin.find(|c: char| !c.is_alphanumeric() && !"_.:".contains(c))?;
+        let (name, mut rest) = begin.split_at(end);
+        if !name.starts_with(char::is_alphabetic) || matches!(name, "string" | "int" | "float" | "bool" | "str") {
+            return None;
+        }
+        // The number of elements.
+        if let Some((count, after)) = rest.strip_prefix('(').and_then(|rest| rest.split_once(") "))
+            && !count.is_empty()
+            && count.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            rest = after;
+        }
+        let close = match rest.trim_start_matches(' ').chars().next()? {
+            '(' => ")",
+            '{' => "}",
+            _ => return None,
+        };
+        self.rest = rest.trim_start_matches(' ').get(1..)?;
+        let value = self.container(close, depth + 1);
+        if value.is_none() {
+            self.rest = begin;
+        }
+        value.map(only)
     }
 
     /// Skips the rest of an object such as `#<IO:<STDERR>>`, whose value is not printed.
@@ -111,12 +158,17 @@ impl Parser<'_> {
 
     /// The rest of a list or a map after its opening bracket. It is a map if its first element is a name with a value.
     fn container(&mut self, close: &str, depth: usize) -> Option<Value> {
+        // The marks of Symfony's dumper in a browser.
+        self.rest = self.rest.trim_start_matches(['▼', '▶']);
         let mut members = Vec::new();
         let mut values = Vec::new();
         while !self.take(close) {
             let at = self.rest;
             if let Some(name) = self.name() {
-                members.push((name, self.value(depth + 1)?));
+                let before = at.get(..at.len() - self.rest.len()).unwrap_or_default();
+                let java = before.ends_with('=').then(|| self.java_value()).flatten();
+                let value = java.map_or_else(|| self.value(depth + 1), Some)?;
+                members.push((name, value));
             } else {
                 self.rest = at;
                 values.push(self.value(depth + 1)?);
@@ -128,16 +180,40 @@ impl Parser<'_> {
                 return None;
             }
         }
-        Some(if members.is_empty() && close != "}" {
+        Some(if members.is_empty() && (close != "}" || !values.is_empty()) {
             Value::List(values)
         } else {
             list_or_map(members)
         })
     }
 
+    /// A value without quotes as Java prints it behind `name=`: up to the next member, or in brackets. `None` for other
+    /// values, of which nothing is taken.
+    fn java_value(&mut self) -> Option<Value> {
+        let (inner, ends): (&str, &[&str]) = match self.rest.strip_prefix('[') {
+            Some(inner) => (inner, &["]"]),
+            None => (self.rest, &[", ", "}", "\n"]),
+        };
+        if inner.starts_with(['"', '\'', '[', '{', '#', ' ', '&']) {
+            return None;
+        }
+        let end = ends.iter().filter_map(|end| inner.find(end)).min()?;
+        let value = inner.get(..end)?.to_owned();
+        self.rest = inner.get(end..)?;
+        if ends.len() == 1 {
+            self.rest = self.rest.get(1..)?;
+        }
+        Some(Value::Text(value))
+    }
+
     /// A name with the sign after it: `"a":`, `a:`, `'a' =>`, `:a=>`, `["a"]=>`.
     fn name(&mut self) -> Option<String> {
         self.skip_space();
+        if let Some(symbol) = self.rest.strip_prefix("[Symbol(") {
+            let (name, rest) = symbol.split_once(")]")?;
+            self.rest = rest;
+            return self.take(":").then(|| name.to_owned());
+        }
         let in_brackets = self.rest.starts_with("[\"") || self.rest.starts_with("['");
         if in_brackets {
             self.take("[");
@@ -345,47 +421,4 @@ fn word(text: &str) -> Value {
         }
         _ => Value::Text(text.to_owned()),
     }
-}
-
-/// The character of an escape whose sign (after the backslash) is the first of `rest`, and the number of characters
-/// taken. The character is `None` if the escape means itself with its backslash, as in single quotes.
-fn escape(rest: &str, quote: char) -> Option<(Option<char>, usize)> {
-    let hexadecimal = |from: usize, length: usize| {
-        let digits = rest.get(from..from + length)?;
-        u32::from_str_radix(digits, 16).ok()
-    };
-    let sign = rest.chars().next()?;
-    Some(match sign {
-        'n' => (Some('\n'), 1),
-        'r' => (Some('\r'), 1),
-        't' => (Some('\t'), 1),
-        'b' => (Some('\u{8}'), 1),
-        'f' => (Some('\u{c}'), 1),
-        'e' => (Some('\u{1b}'), 1),
-        'x' => (char::from_u32(hexadecimal(1, 2)?), 3),
-        'u' if rest.get(1..2) == Some("{") => {
-            let digits = rest.get(2..)?.split('}').next()?;
-            (char::from_u32(u32::from_str_radix(digits, 16).ok()?), digits.len() + 3)
-        }
-        'u' => match hexadecimal(1, 4)? {
-            high @ 0xd800..=0xdbff => {
-                let low = hexadecimal(7, 4).filter(|low| (0xdc00..=0xdfff).contains(low));
-                match low {
-                    Some(low) => (char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00)), 11),
-                    None => (Some(char::REPLACEMENT_CHARACTER), 5),
-                }
-            }
-            unit => (Some(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)), 5),
-        },
-        '\\' | '"' | '\'' | '/' | '`' | '#' | '$' => (Some(sign), 1),
-        _ if quote == '\'' => (None, 1),
-        other => (Some(other), 1),
-    })
-}
-
-/// Decodes Base64 with or without padding, in the usual or the URL alphabet, with line ends.
-pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
-    let plain: String = text.chars().filter(|c| !c.is_ascii_whitespace() && *c != '=').collect();
-    let plain = plain.replace('-', "+").replace('_', "/");
-    base64::engine::general_purpose::STANDARD_NO_PAD.decode(plain).ok()
 }

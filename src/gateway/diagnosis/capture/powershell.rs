@@ -65,7 +65,7 @@ pub(super) fn parse(text: &str) -> Option<Capture> {
 }
 
 /// A word, or text in quotes in which the backtick escapes.
-fn quoted(text: &str) -> Option<(String, &str)> {
+pub(super) fn quoted(text: &str) -> Option<(String, &str)> {
     let quote = text.chars().next()?;
     if !matches!(quote, '"' | '\'') {
         let end = text

@@ -4,6 +4,7 @@ use super::Capture;
 use super::text::{decode_chunked, lines, split_at_empty_line};
 use hyper::header::{HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{HeaderMap, Method};
+use std::borrow::Cow;
 
 /// Lines that pages of providers and inspectors show as headings.
 const HEADINGS: [&str; 8] = [
@@ -15,6 +16,16 @@ const HEADINGS: [&str; 8] = [
     "raw content",
     "request body",
     "raw body",
+];
+
+/// Headings of a body.
+const BODY_HEADINGS: [&str; 6] = [
+    "payload",
+    "body",
+    "raw content",
+    "request body",
+    "raw body",
+    "raw payload",
 ];
 
 /// Reads the request.
@@ -47,61 +58,127 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Capture, String> {
             capture.body = Some(body.get(..end).unwrap_or_default().trim_ascii_end().to_vec());
         }
         decode_transfer_coding(&mut capture);
+        cut_before_answer(&mut capture);
         return Ok(capture);
     }
     if let Some(capture) = bare_value(bytes) {
         return Ok(capture);
     }
     let (head, body) = head_and_body(bytes);
+    let mut capture = header_lines(head).ok_or_else(unknown)?;
+    if let Some(body) = body.filter(|body| !body.trim_ascii().is_empty()) {
+        capture.format = "header lines and a body";
+        capture.body = Some(body.into_owned());
+    }
+    decode_transfer_coding(&mut capture);
+    Ok(capture)
+}
+
+/// Reads the lines of a head as pages and tools show them. Other lines, such as headings, are left out if one of the
+/// fields is a signature. `None` if these are no header fields.
+fn header_lines(head: &[u8]) -> Option<Capture> {
     let mut capture = Capture::new("header lines", HeaderMap::new());
+    let mut has_other_lines = false;
     let mut rest = lines(head).filter(|line| !line.trim_ascii().is_empty()).peekable();
     while let Some(line) = rest.next() {
         if heading(line) {
             continue;
         }
-        if let Some((name, value)) = page_line(line) {
+        let is_request = request_line(line).is_some();
+        if (is_request && !line.contains(&b'\t')) || line.starts_with(b"```") {
+            return None;
+        }
+        let next_line = rest.peek().copied().unwrap_or_default();
+        let value = |line| HeaderValue::from_bytes(<[u8]>::trim_ascii(line)).ok();
+        if let Some((method, target, host, _)) = request_line(line) {
+            capture.method = Some(method);
+            capture.target = Some(target);
+            capture.headers.extend(host.map(|host| (HOST, host)));
+        } else if let Some((name, value)) = page_line(line) {
+            let value = if value.is_empty() {
+                std::str::from_utf8(rest.next().unwrap_or_default())
+                    .unwrap_or_default()
+                    .trim()
+            } else {
+                value
+            };
             match name {
                 "method" => capture.method = Method::from_bytes(value.as_bytes()).ok(),
                 _ => set_url(&mut capture, value),
             }
-            continue;
-        }
-        let (name, mut value) = field(line).ok_or_else(unknown)?;
-        // Browsers copy a name and its value as two lines.
-        if value.is_empty()
-            && let Some(next) = rest.next_if(|next| field(next).is_none() || next.starts_with(b"\t"))
-            && let Ok(next) = HeaderValue::from_bytes(next.trim_ascii())
+        } else if let Some((name, own)) = field(line) {
+            // Browsers copy a name and its value as two lines.
+            let is_split = own.is_empty() && (field(next_line).is_none() || next_line.starts_with(b"\t"));
+            let next = value(next_line).filter(|_| is_split && rest.next().is_some());
+            capture.headers.append(name, next.unwrap_or(own));
+        } else if let Some((name, value)) = pair(line) {
+            capture.headers.append(name, value);
+        } else if let Some((name, value)) = HeaderName::from_bytes(line.trim_ascii())
+            .ok()
+            .filter(|name| name.as_str().contains('-') && !next_line.is_empty())
+            .zip(value(next_line))
         {
-            value = next;
+            rest.next();
+            capture.headers.append(name, value);
+        } else {
+            has_other_lines = true;
         }
-        capture.headers.append(name, value);
     }
-    if capture.headers.is_empty() {
-        return Err(unknown());
-    }
-    if let Some(body) = body.filter(|body| !body.trim_ascii().is_empty()) {
-        capture.format = "header lines and a body";
-        capture.body = Some(body.to_vec());
-    }
-    decode_transfer_coding(&mut capture);
-    Ok(capture)
+    let is_signed = capture
+        .headers
+        .keys()
+        .any(|name| super::is_signature_header(name.as_str()));
+    (is_signed || !(has_other_lines || capture.headers.is_empty())).then_some(capture)
+}
+
+/// A field in brackets, as .NET prints a pair (`[Name, value]`), or with an equals sign (`Name = value`).
+fn pair(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let line = std::str::from_utf8(line).ok()?.trim();
+    let bracketed = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+    let (name, value) = match bracketed {
+        Some(inner) => inner.split_once(", ")?,
+        None => line.split_once(" = ")?,
+    };
+    Some((
+        HeaderName::from_bytes(name.as_bytes()).ok()?,
+        HeaderValue::from_str(value.trim()).ok()?,
+    ))
 }
 
 fn unknown() -> String {
     "the capture has a line that is not `Name: value`, and no known form: copy a raw HTTP request, a curl command, the output of curl -v, a HAR export, the JSON of an inspector or of a function's event, or header lines".into()
 }
 
+/// A line such as `body: '…'`.
+fn is_labelled_body(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line);
+    let (name, value) = text.split_once(':').unwrap_or_default();
+    let is_body = BODY_HEADINGS.contains(&name.trim().to_ascii_lowercase().as_str());
+    is_body && value.trim_start().starts_with(['{', '[', '\''])
+}
+
 /// The header lines, and the body after an empty line or after a heading such as `Payload`.
-fn head_and_body(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
+fn head_and_body(bytes: &[u8]) -> (&[u8], Option<Cow<'_, [u8]>>) {
     let mut at = 0;
     let mut seen_field = false;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let end = at + line.len();
-        let name = String::from_utf8_lossy(line).trim().to_ascii_lowercase();
-        let begins_body = matches!(
-            name.as_str(),
-            "payload" | "body" | "raw content" | "request body" | "raw body"
-        );
+        let name = String::from_utf8_lossy(line)
+            .trim()
+            .trim_end_matches(':')
+            .to_ascii_lowercase();
+        let begins_body = BODY_HEADINGS.contains(&name.as_str());
+        if seen_field && is_labelled_body(line) {
+            let (head, body) = bytes.split_at_checked(at).unwrap_or_default();
+            let at = body.iter().position(|byte| *byte == b':').map_or(0, |at| at + 1);
+            let value = body.get(at..).unwrap_or_default().trim_ascii();
+            // YAML doubles the quotes inside of quotes.
+            let text = std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.strip_prefix('\'')?.strip_suffix('\''));
+            let unquoted = text.map(|text| text.replace("\'\'", "\'").into_bytes());
+            return (head, Some(unquoted.map_or_else(|| value.into(), Cow::Owned)));
+        }
         if seen_field && (begins_body || line.trim_ascii().is_empty()) {
             let mut body = bytes.get(end..).unwrap_or_default();
             // An empty line and a heading may stand between the two.
@@ -112,7 +189,7 @@ fn head_and_body(bytes: &[u8]) -> (&[u8], Option<&[u8]>) {
                 }
                 body = body.get(first.len()..).unwrap_or_default();
             }
-            return (bytes.get(..at).unwrap_or_default(), Some(body));
+            return (bytes.get(..at).unwrap_or_default(), Some(body.into()));
         }
         seen_field |= !line.trim_ascii().is_empty() && !heading(line);
         at = end;
@@ -171,6 +248,10 @@ pub(super) fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     let at = line.iter().position(|byte| matches!(byte, b':' | b'\t'))?;
     let (name, value) = line.split_at(at);
     let name = HeaderName::from_bytes(name.trim_ascii()).ok()?;
+    // These signs are allowed in a name, but only code and notes have them.
+    if name.as_str().contains(['\'', '`', '*', '|', '#']) {
+        return None;
+    }
     let value = value.get(1..)?.trim_ascii();
     let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
     Some((name, HeaderValue::from_bytes(value).ok()?))
@@ -183,7 +264,7 @@ pub(super) fn request_line(line: &[u8]) -> Option<(Method, String, Option<Header
     let (method, target) = (words.next()?, words.next()?);
     let has_version = match (words.next(), words.next()) {
         (None, _) => false,
-        (Some(version), None) if version.starts_with("HTTP/") => true,
+        (Some(version), None) if version.get(..5).is_some_and(|name| name.eq_ignore_ascii_case("HTTP/")) => true,
         _ => return None,
     };
     if !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
@@ -236,6 +317,18 @@ fn bare_value(bytes: &[u8]) -> Option<Capture> {
         .headers
         .insert(HeaderName::from_static(name), HeaderValue::from_str(text).ok()?);
     Some(capture)
+}
+
+/// Ends the body before the answer that tools show behind it.
+fn cut_before_answer(capture: &mut Capture) {
+    let declared = capture.declared_length();
+    if let (Some(declared), Some(body)) = (declared, capture.body.as_mut())
+        && body
+            .get(declared..)
+            .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"HTTP/"))
+    {
+        body.truncate(declared);
+    }
 }
 
 fn decode_transfer_coding(capture: &mut Capture) {

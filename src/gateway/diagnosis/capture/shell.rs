@@ -85,10 +85,12 @@ fn ansi_c(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
 
 /// The words of a command for `cmd.exe`: `^` escapes the next sign, and `\"` is a quote inside of quotes.
 pub(super) fn windows_words(text: &str) -> Vec<String> {
+    // Chrome escapes each sign. Elsewhere a `^` inside of quotes is itself, and only one at a line's end is an escape.
+    let escapes_all = text.contains("^\"");
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
-        if c != '^' {
+        if c != '^' || !(escapes_all || chars.peek().is_some_and(|next| matches!(next, '\r' | '\n'))) {
             plain.push(c);
             continue;
         }

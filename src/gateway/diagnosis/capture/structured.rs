@@ -1,14 +1,14 @@
 //! Requests inside of JSON or printed values: events of functions and API gateways, exports of inspectors, logged
 //! headers with or without a body.
 
-use super::notation;
 use super::value::Value;
-use super::{Capture, choose, is_signature_header, raw, text};
+use super::{Capture, choose, is_signature_header, printed_body, raw, text};
+use super::{escapes, notation};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method};
 
 /// Members that hold the header fields.
-const HEADERS: [&str; 8] = [
+const HEADERS: [&str; 10] = [
     "headers",
     "multiValueHeaders",
     "request_headers",
@@ -17,10 +17,12 @@ const HEADERS: [&str; 8] = [
     "rawHeaders",
     "http_headers",
     "raw_headers",
+    "__ow_headers",
+    "req_headers",
 ];
 
 /// Members that hold the body, the most exact first.
-const BODIES: [&str; 16] = [
+const BODIES: [&str; 18] = [
     "rawBody",
     "raw_body",
     "bodyRaw",
@@ -30,6 +32,8 @@ const BODIES: [&str; 16] = [
     "content",
     "requestBody",
     "request_body",
+    "__ow_body",
+    "postData",
     "payload",
     "rack.input",
     "RAW_POST_DATA",
@@ -45,10 +49,17 @@ const MAX_DEPTH: usize = 8;
 /// Reads the request in `value`; `rest` is the text after the value, which is the body where the value holds only
 /// headers. `None` if the value contains no request.
 pub(super) fn parse(value: &Value, rest: &str, entry: Option<usize>) -> Option<Result<Capture, String>> {
+    find(value, rest, entry)
+        .or_else(|| logged_event(value))
+        .or_else(|| body_alone(value, rest))
+}
+
+/// Reads the request in `value`, whose body may be in `rest`. `None` if the value has no header fields.
+pub(super) fn find(value: &Value, rest: &str, entry: Option<usize>) -> Option<Result<Capture, String>> {
     let mut found = Vec::new();
     collect(value, 0, &mut found);
     if found.is_empty() {
-        return logged_event(value).or_else(|| body_alone(value, rest));
+        return None;
     }
     let mut capture = match choose(found.len(), entry) {
         Ok(at) => match found.swap_remove(at) {
@@ -57,12 +68,8 @@ pub(super) fn parse(value: &Value, rest: &str, entry: Option<usize>) -> Option<R
         },
         Err(error) => return Some(Err(error)),
     };
-    let rest = rest
-        .trim_start_matches([' ', '\r', ';', ','])
-        .trim_start_matches('\n')
-        .trim_start_matches(['\r', '\n']);
-    if capture.body.is_none() && !rest.trim().is_empty() {
-        capture.body = Some(rest.as_bytes().to_vec());
+    if capture.body.is_none() {
+        capture.body = printed_body::read(rest, capture.format == "CGI variables");
     }
     Some(Ok(capture))
 }
@@ -78,15 +85,27 @@ fn collect(value: &Value, depth: usize, into: &mut Vec<Result<Capture, String>>)
     }
     match value {
         Value::List(values) => values.iter().for_each(|value| collect(value, depth + 1, into)),
-        Value::Map(members) => members.iter().for_each(|(name, value)| {
-            let is_response = name.eq_ignore_ascii_case("response");
-            if !is_response {
-                collect(value, depth + 1, into);
+        Value::Map(members) => {
+            let before = into.len();
+            for (name, value) in members {
+                if !name.eq_ignore_ascii_case("response") {
+                    collect(value, depth + 1, into);
+                }
             }
-        }),
+            // The body may stand beside the request that holds the headers.
+            if let [Ok(capture)] = into.get_mut(before..).unwrap_or_default()
+                && capture.body.is_none()
+            {
+                let _ = read_body(value, capture);
+            }
+        }
+        Value::Text(text) if raw::request_line(text.lines().next().unwrap_or_default().as_bytes()).is_some() => {
+            into.extend(Some(raw::parse(text.as_bytes())));
+        }
         // Logs hold an event as text.
-        Value::Text(text) if text.trim_start().starts_with('{') && depth > 0 => {
-            if let Some((inner, _)) = notation::parse(text) {
+        Value::Text(text) if depth > 0 && text.contains('{') => {
+            let inner = text.find('{').and_then(|at| notation::parse(text.get(at..)?));
+            if let Some((inner, _)) = inner {
                 collect(&inner, depth + 1, into);
             }
         }
@@ -104,7 +123,7 @@ pub(super) fn request(value: &Value) -> Option<Result<Capture, String>> {
     };
     // ngrok holds the whole raw request in Base64.
     if let Some(raw) = value.member(&["raw"]).and_then(Value::text)
-        && let Some(bytes) = notation::base64(&raw)
+        && let Some(bytes) = escapes::base64(&raw)
         && raw::request_line(text::lines(&bytes).next().unwrap_or_default()).is_some()
     {
         return Some(raw::parse(&bytes).map(|capture| Capture {
@@ -133,8 +152,15 @@ pub(super) fn request(value: &Value) -> Option<Result<Capture, String>> {
     name_format(value, &mut capture);
     let word = |names: &[&str]| value.member(names).and_then(Value::text);
     let path = |path: &[&str]| value.at(path).and_then(Value::text);
-    let method = word(&["method", "httpMethod", "http_method", "verb", "REQUEST_METHOD"])
-        .or_else(|| path(&["requestContext", "http", "method"]));
+    let method = word(&[
+        "method",
+        "httpMethod",
+        "http_method",
+        "verb",
+        "REQUEST_METHOD",
+        "__ow_method",
+    ])
+    .or_else(|| path(&["requestContext", "http", "method"]));
     capture.method = method.and_then(|method| Method::from_bytes(method.to_ascii_uppercase().as_bytes()).ok());
     let url = word(&[
         "originalUrl",
@@ -146,6 +172,7 @@ pub(super) fn request(value: &Value) -> Option<Result<Capture, String>> {
         "PATH_INFO",
         "fullpath",
         "requestUri",
+        "__ow_path",
     ])
     .or_else(|| path(&["requestContext", "http", "path"]));
     if let Some(url) = url {
@@ -200,24 +227,46 @@ fn with_query(url: &str, value: &Value) -> String {
     }
 }
 
+/// The first of these members that is not null.
+fn body_member<'v>(value: &'v Value, names: &[&str]) -> Option<&'v Value> {
+    let mut members = names.iter().filter_map(|name| value.member(&[name]));
+    members.find(|body| **body != Value::Null)
+}
+
+/// The raw body in a member of a member.
+fn nested_body(value: &Value) -> Option<&Value> {
+    let Value::Map(members) = value else {
+        return None;
+    };
+    let raw = BODIES.get(..4).unwrap_or_default();
+    members.iter().find_map(|(_, inner)| body_member(inner, raw))
+}
+
 /// Reads the body. A value that was parsed is written again as compact JSON.
 ///
 /// # Errors
 /// The body is marked as Base64 and is not.
 fn read_body(value: &Value, capture: &mut Capture) -> Result<(), String> {
-    let Some(body) = BODIES
-        .iter()
-        .find_map(|name| value.member(&[name]).filter(|body| **body != Value::Null))
-    else {
+    let Some(body) = body_member(value, &BODIES).or_else(|| nested_body(value)) else {
         return Ok(());
     };
+    // Some tools describe the body with its encoding or its type.
+    let described = body
+        .member(&["data", "text", "raw"])
+        .filter(|inner| matches!(inner, Value::Text(_)))
+        .filter(|_| {
+            body.member(&["encoding", "mimeType", "mode", "inputTruncated"])
+                .is_some()
+        });
+    let (value, body) = described.map_or((value, body), |inner| (body, inner));
     let flag = |names: &[&str]| value.member(names).and_then(Value::text);
-    let is_base64 = flag(&["isBase64Encoded", "base64", "is_base64_encoded"]).is_some_and(|flag| flag == "true")
+    let is_base64 = flag(&["isBase64Encoded", "base64", "is_base64_encoded", "__ow_isBase64Encoded"])
+        .is_some_and(|flag| flag == "true")
         || flag(&["bodyEncoding", "body_encoding", "encoding"])
             .is_some_and(|coding| coding.eq_ignore_ascii_case("base64"));
     capture.body = match body {
         Value::Text(text) if is_base64 => {
-            Some(notation::base64(text).ok_or("the capture marks its body as Base64, but it is not")?)
+            Some(escapes::base64(text).ok_or("the capture marks its body as Base64, but it is not")?)
         }
         Value::Text(text) => Some(text.as_bytes().to_vec()),
         Value::Bytes(bytes) => Some(bytes.clone()),
@@ -282,7 +331,9 @@ fn is_header_map(members: &[(String, Value)]) -> bool {
         "accept-encoding",
     ];
     let lower: Vec<String> = members.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-    let is_scalar = members.iter().all(|(_, value)| !matches!(value, Value::Map(_)));
+    let is_scalar = members
+        .iter()
+        .all(|(_, value)| !matches!(value, Value::Map(_)) || value.member(&["value"]).is_some());
     is_scalar
         && (lower.iter().any(|name| is_signature_header(name))
             || lower.iter().filter(|name| usual.contains(&name.as_str())).count() > 1)
@@ -324,7 +375,10 @@ pub(super) fn headers(value: &Value) -> Option<HeaderMap> {
                 }
             }
         }
-        Value::Text(text) => headers = raw::fields(text.as_bytes()).ok()?,
+        Value::Text(text) => match notation::parse(text) {
+            Some((inner @ (Value::Map(_) | Value::List(_)), _)) => return self::headers(&inner),
+            Some(_) | None => headers = raw::fields(text.as_bytes()).ok()?,
+        },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Bytes(_) => return None,
     }
     (!headers.is_empty()).then_some(headers)
@@ -336,10 +390,12 @@ fn append(name: &str, value: &Value, headers: &mut HeaderMap) {
     let Ok(name) = HeaderName::from_bytes(name.trim().as_bytes()) else {
         return;
     };
+    // CloudFront and Node hold a field as an object.
+    let one = |value: &Value| value.text().or_else(|| value.member(&["value"])?.text());
     let values: Vec<String> = if let Value::List(values) = value {
-        values.iter().filter_map(Value::text).collect()
+        values.iter().filter_map(one).collect()
     } else {
-        value.text().into_iter().collect()
+        one(value).into_iter().collect()
     };
     for value in values {
         if let Ok(value) = HeaderValue::from_str(value.trim()) {

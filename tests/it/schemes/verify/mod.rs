@@ -2,6 +2,7 @@
 //! to a request are recognised, and no other cause is claimed.
 
 mod bodies;
+mod captures;
 mod causes;
 mod command;
 mod gateway;
