@@ -146,7 +146,8 @@ impl RunFiles {
         Ok(Self { directory, certificate })
     }
 
-    fn path(&self) -> &Path {
+    /// The directory.
+    pub fn path(&self) -> &Path {
         self.directory.path()
     }
 }
@@ -308,7 +309,7 @@ fn redis(port: u16) -> Result<ChildGuard> {
 }
 
 /// A child process that is stopped on drop.
-struct ChildGuard(Child);
+pub struct ChildGuard(pub Child);
 
 impl ChildGuard {
     fn wait_for(&mut self, address: SocketAddr) -> Result<()> {
@@ -344,6 +345,7 @@ impl Drop for ChildGuard {
     }
 }
 
-fn free_port() -> Result<u16> {
+/// A port of the loopback interface that nothing uses now.
+pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -23,6 +23,7 @@ mod comparison;
 mod contender;
 mod cpu;
 mod generator;
+mod growth;
 mod idle;
 mod process;
 mod report;
@@ -194,7 +195,7 @@ fn measure(options: &Options, row: &Row) -> Result<()> {
         let contender = Contender::start(entry, &run_files, &mut upstream, listener)?;
         let (body_bytes, protocol) = match &row.measure {
             Measure::CpuTime(work) | Measure::Calls(work) => (work.body_bytes, work.protocol),
-            Measure::Idle => (2048, Protocol::Http1),
+            Measure::Idle | Measure::Growth => (2048, Protocol::Http1),
         };
         conditions.push((
             entry.name.clone(),
@@ -222,6 +223,11 @@ fn measure(options: &Options, row: &Row) -> Result<()> {
                 .iter()
                 .map(|contender| idle::measure(contender, &mut upstream));
             report::print_idle(&rows.collect::<Result<Vec<_>>>()?);
+        }
+        Measure::Growth => {
+            let binary = Path::new(env!("CARGO_BIN_EXE_hookgate"));
+            let processes = [1, 10_000].map(|routes| growth::measure(binary, &run_files, routes));
+            report::print_growth(&processes.into_iter().collect::<Result<Vec<_>>>()?);
         }
         Measure::Calls(work) => {
             let rows = contenders

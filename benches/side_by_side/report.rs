@@ -1,6 +1,7 @@
 //! Prints the results as Markdown tables for docs/performance.md.
 
 use crate::comparison::{Measurement, TurnTotals};
+use crate::growth::Grown;
 use crate::idle::Idle;
 use crate::syscalls::Calls;
 
@@ -124,6 +125,29 @@ pub fn print_calls(rows: &[Calls]) {
             row.total(),
             each.join(", "),
             row.tracer
+        );
+    }
+    println!();
+}
+
+/// Prints what processes with few and with many routes need.
+pub fn print_growth(rows: &[Grown]) {
+    println!(
+        "| routes | start | idle, CPU per second | reload | `/livez` meanwhile, at most | scrape | `/livez` meanwhile, at most | memory |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    for row in rows {
+        let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+        println!(
+            "| {} | {:.0} ms | {:.2} ms | {:.0} ms | {:.1} ms | {:.0} ms | {:.1} ms | {} KiB |",
+            row.routes,
+            millis(row.start),
+            millis(row.idle),
+            millis(row.reload),
+            millis(row.livez_in_reload),
+            millis(row.scrape),
+            millis(row.livez_in_scrape),
+            row.memory_kib,
         );
     }
     println!();
