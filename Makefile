@@ -203,8 +203,9 @@ package: $(APPS)/nfpm.stamp ## build deb, rpm and archive from a release build, 
 	cargo rustc --release --locked --bin hookgate -- -C target-feature=+crt-static
 	NFPM=$(APPS)/nfpm/bin/nfpm deploy/package/build $(TARGET)/release/hookgate $$(dpkg --print-architecture) $(TARGET)/package
 
-release: licences $(APPS)/nfpm.stamp ## build the files of a release in dist/: static binaries, packages, bill of materials, checksums
+release: licences $(APPS)/nfpm.stamp ## build the files of a release in dist/: static binaries, packages, bill of materials, checksums; then install from them
 	deploy/release dist
+	OFFLINE=$(or $(CARGO_HOME),$(HOME)/.cargo) deploy/try-install dist
 
 # The test tests/it/operations/supply.rs checks the rules of deny.toml too, because building cargo-deny takes minutes.
 licences: ## check licences, bans and sources of all dependencies (installs cargo-deny if it is missing)

@@ -180,10 +180,11 @@ class Panel:
                     floor[t] += values.get(t, 0.0)
                 points = [(t, floor[t]) for t in times if t in values]
             drawn.append((at, name, points, lower, values))
+        rows = self.legend_rows([(name, shown(points[-1][1], self.overrides(name).get("unit", self.unit))) for name, _, points in left + right])
         top = max([self.defaults.get("max") or 0] + [v for _, _, points, _, _ in drawn for _, v in points])
         marks = ticks(top)
-        across, up = self.frame(marks[-1], 48, marks, [shown(mark, self.unit) for mark in marks])
-        keys = []
+        across, up = self.frame(marks[-1], 32 + 16 * len(rows), marks, [shown(mark, self.unit) for mark in marks])
+        colors = []
         for at, name, points, lower, values in drawn + [(len(left) + i, n, p, None, dict(p)) for i, (n, _, p) in enumerate(right)]:
             given = self.overrides(name)
             color = NAMED.get(given.get("color", {}).get("fixedColor"), PALETTE[at % len(PALETTE)])
@@ -198,17 +199,26 @@ class Panel:
                 self.add(f'<path d="M{path} L{back} Z" fill="{color}" opacity="{0.45 if stacked else 0.08}"/>')
             dash = ' stroke-dasharray="7 6"' if "custom.lineStyle" in given else ""
             self.add(f'<path d="M{path}" fill="none" stroke="{color}" stroke-width="1.4"{dash}/>')
-            keys.append((color, name, shown(list(values.values())[-1], unit)))
-        x = self.x + 14
-        for color, name, last in keys:
+            colors.append(color)
+        for at, row in enumerate(rows):
+            x, y = self.x + 14, self.y + self.h - 10 - 16 * (len(rows) - 1 - at)
+            for name, last, wide in row:
+                self.add(f'<rect x="{x:.1f}" y="{y - 6:.1f}" width="14" height="4" rx="2" fill="{colors.pop(0)}"/>')
+                self.add(f'<text x="{x + 19:.1f}" y="{y:.1f}" font-size="11" fill="{TEXT}">{escape(name)} '
+                         f'<tspan fill="{FAINT}">{escape(last)}</tspan></text>')
+                x += wide
+
+    def legend_rows(self, keys):
+        """The keys in as many rows as they need, each key with its width."""
+        rows, x = [[]], 14
+        for name, last in keys:
             wide = 6.3 * len(f"{name}  {last}") + 32
-            if x + wide > self.x + self.w:
-                self.label(x, self.y + self.h - 10, "…")
-                break
-            self.add(f'<rect x="{x:.1f}" y="{self.y + self.h - 16:.1f}" width="14" height="4" rx="2" fill="{color}"/>')
-            self.add(f'<text x="{x + 19:.1f}" y="{self.y + self.h - 10:.1f}" font-size="11" fill="{TEXT}">{escape(name)} '
-                     f'<tspan fill="{FAINT}">{escape(last)}</tspan></text>')
+            if rows[-1] and x + wide > self.w:
+                rows.append([])
+                x = 14
+            rows[-1].append((name, last, wide))
             x += wide
+        return rows
 
     def heat(self):
         found = [(float(labels["le"].replace("+Inf", "inf")), dict(points)) for _, labels, points in self.series()]

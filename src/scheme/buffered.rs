@@ -1,6 +1,8 @@
 //! Slower verification for payloads that can only be built when the body is complete (a form, a value inside the JSON,
 //! a public key, a URL with variants). Its memory is bounded by the route's body limit; a sender cannot multiply it.
 
+mod payload;
+
 use super::asymmetric::SignedMessage;
 use super::boundary::BodyStart;
 use super::candidates::Candidate;
@@ -29,9 +31,6 @@ use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
-
-/// Stands in place of the secret in the identity of a plain digest. It separates the texts before and after the secret.
-const SECRET_MARK: &[u8] = b"\0secret\0";
 
 /// What was read from the head, with a copy of everything in it that the payload needs.
 #[derive(Debug)]
@@ -389,83 +388,6 @@ impl BufferedCheck {
             .as_ref()
             .map(|FetchedKeys { algorithm, .. }| *algorithm);
         Ok(fetched.unwrap_or(Algorithm::RsaSha256))
-    }
-
-    /// Builds the payload for one variant of the URL; `secret` for plain digests, `None` for a mark in its place.
-    fn payload(
-        &self,
-        url: &[u8],
-        content: &Content<'_>,
-        secret: Option<&Secret>,
-    ) -> Result<Zeroizing<Vec<u8>>, Rejection> {
-        let mut out = Zeroizing::new(Vec::with_capacity(content.body.len() + 256));
-        for piece in &self.pieces {
-            match piece {
-                Piece::Known(bytes) => out.extend_from_slice(bytes),
-                Piece::Later(part) => self.write_late_part(part, url, content, secret, &mut out)?,
-            }
-        }
-        Ok(out)
-    }
-
-    /// Appends a part that is not in the head.
-    fn write_late_part(
-        &self,
-        part: &PayloadPart,
-        url: &[u8],
-        content: &Content<'_>,
-        secret: Option<&Secret>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Rejection> {
-        let secret = secret.map_or(SECRET_MARK, Secret::expose);
-        match part {
-            PayloadPart::Body => out.extend_from_slice(content.body),
-            PayloadPart::BodyHash(hash, encoding) => {
-                out.extend_from_slice(header::encode(&hash.digest(content.body), *encoding).as_bytes());
-            }
-            PayloadPart::Url => out.extend_from_slice(url),
-            PayloadPart::Secret => out.extend_from_slice(secret),
-            PayloadPart::Json(pointer, optional) => match content.json.text(pointer) {
-                Some(text) => {
-                    self.scheme.boundaries.check_value(part, text.as_bytes())?;
-                    out.extend_from_slice(text.as_bytes());
-                }
-                None if *optional => {}
-                None => return Err(Rejection::SignatureMalformed),
-            },
-            PayloadPart::Form => out.extend_from_slice(&form::concatenated(&content.form)),
-            PayloadPart::FormField(name) => {
-                let value = form::value(&content.form, name)?.ok_or(Rejection::SignatureMalformed)?;
-                self.scheme.boundaries.check_value(part, value)?;
-                out.extend_from_slice(value);
-            }
-            PayloadPart::Php => {
-                let without = match &self.scheme.signature {
-                    SignatureLocation::Form(name) => name.as_str(),
-                    SignatureLocation::Header(..) | SignatureLocation::Query(_) | SignatureLocation::Json(_) => "",
-                };
-                out.extend_from_slice(&form::php_serialized(&content.form, without)?);
-            }
-            PayloadPart::FormDigest => self.scheme.form_digest.write(&content.form, secret, out)?,
-            PayloadPart::Crc32 => {
-                let mut sum = flate2::Crc::new();
-                sum.update(content.body);
-                out.extend_from_slice(sum.sum().to_string().as_bytes());
-            }
-            PayloadPart::Sns(topics) => sns::write(&content.json, topics, out)?,
-            // These parts are in the head, so they are `Piece::Known`.
-            PayloadPart::Literal(_)
-            | PayloadPart::Timestamp
-            | PayloadPart::Method
-            | PayloadPart::Path
-            | PayloadPart::Target
-            | PayloadPart::Query
-            | PayloadPart::QueryParameter(_)
-            | PayloadPart::Header(_)
-            | PayloadPart::Field(_)
-            | PayloadPart::ListedHeaders(_) => {}
-        }
-        Ok(())
     }
 }
 

@@ -184,3 +184,26 @@ fn the_help_is_shown_without_a_command_and_for_each_command() {
     assert_eq!(code, Some(0));
     assert!(text.contains("--provider"), "{text}");
 }
+
+/// The README shows a recording of the demonstration.
+#[test]
+fn the_recording_of_the_demo_has_the_rows_of_the_demo() {
+    let (code, text) = run(&["demo", "--exit"], &[("NO_COLOR", "1")]);
+    assert_eq!(code, Some(0), "{text}");
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures/demo.svg");
+    let picture = std::fs::read_to_string(picture).unwrap().replace("&#x27;", "'");
+    let rows: Vec<&str> = text.lines().filter(|line| line.trim_end().ends_with(" ok")).collect();
+    assert!(rows.len() > 15, "{text}");
+    for row in &rows {
+        let sent = row.trim().split("  ").next().unwrap();
+        assert!(
+            picture.contains(&format!(">  {sent}  ")),
+            "`{sent}` is not in the recording: run docs/pictures/record.py"
+        );
+    }
+    assert_eq!(
+        picture.matches(">ok<").count(),
+        rows.len(),
+        "run docs/pictures/record.py"
+    );
+}

@@ -143,6 +143,56 @@ fn dependencies_follow_deny_toml() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// A crate that is linked in two versions costs build time and size: each has its reason in `deny.toml`, and no reason is
+/// left over.
+#[test]
+fn every_crate_that_is_there_twice_has_a_reason() {
+    let arguments = [
+        "tree",
+        "--locked",
+        "--all-features",
+        "--duplicates",
+        "--edges=normal,build",
+        "--depth=0",
+    ];
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--prefix=none", "--format={p}"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for line in lines.lines() {
+        if let Some((name, version)) = line.split_once(" v") {
+            let version = version.split(' ').next().unwrap();
+            versions.entry(name).or_default().insert(version);
+        }
+    }
+    let rules = rules();
+    let skip = rules["bans"]["skip"].as_array().unwrap().iter();
+    let mut reasons: BTreeSet<&str> = skip.map(|entry| entry["crate"].as_str().unwrap()).collect();
+    let mut twice = Vec::new();
+    for (name, versions) in versions.iter().filter(|(_, versions)| versions.len() > 1) {
+        let without_reason = versions.iter().filter(|version| {
+            let entry = reasons.iter().copied().find(|entry| {
+                let (skipped, prefix) = entry.split_once('@').unwrap();
+                skipped == *name && version.starts_with(&format!("{prefix}."))
+            });
+            entry.is_none_or(|entry| !reasons.remove(entry))
+        });
+        if without_reason.count() > 1 {
+            twice.push(name);
+        }
+    }
+    assert!(
+        twice.is_empty(),
+        "in two versions: {twice:?}; update one, or give the reason in deny.toml"
+    );
+    assert!(reasons.is_empty(), "no longer there twice: {reasons:?}");
+}
+
 /// A user with the declared version of Rust can build hookgate: no dependency needs a newer one. It is also no newer than
 /// a dependency makes it.
 #[test]

@@ -11,6 +11,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// A certificate for the given names, and its key.
 pub(crate) struct Certificate {
@@ -77,6 +78,14 @@ impl Authority {
     }
 }
 
+/// Lets a certificate expire in so many days.
+pub(crate) fn expire_in(params: &mut CertificateParams, days: u64) {
+    let then = SystemTime::now() + Duration::from_secs(days * 86_400);
+    let date = humantime::format_rfc3339_seconds(then).to_string();
+    let date: Vec<u16> = date[..10].split('-').map(|part| part.parse().unwrap()).collect();
+    params.not_after = rcgen::date_time_ymd(i32::from(date[0]), date[1] as u8, date[2] as u8);
+}
+
 impl Certificate {
     fn of(made: &rcgen::Certificate, key: &KeyPair) -> Self {
         Self {
@@ -91,6 +100,15 @@ impl Certificate {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         Self::of(&made.cert, &made.signing_key)
+    }
+
+    /// The same, valid for so many days.
+    pub(crate) fn expiring(names: &[&str], days: u64) -> Self {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        expire_in(&mut params, days);
+        Self::of(&params.self_signed(&key).unwrap(), &key)
     }
 
     /// Writes `NAME.crt` and `NAME.key` into `directory`.

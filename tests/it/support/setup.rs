@@ -184,6 +184,14 @@ impl Setup {
         self
     }
 
+    /// A certificate that is valid for so many days, in files of this name.
+    pub(crate) fn certificate(mut self, name: &str, days: u64) -> Self {
+        self.certificate = Certificate::expiring(&["localhost"], days);
+        self.certificate.write(self.directory(), name);
+        self.replacements.push(("/tls.".into(), format!("/{name}.")));
+        self
+    }
+
     /// The directory that holds `gateway.toml`, `tls.crt` and `tls.key`.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()

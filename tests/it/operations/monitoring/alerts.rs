@@ -1,6 +1,6 @@
 //! The alert rules: their unit tests, their runbook, and whether they fire on the fault that they are for.
 
-use crate::support::certificates::Authority;
+use crate::support::certificates::{Authority, expire_in};
 use crate::support::paddle::{self, SECRET};
 use crate::support::prometheus::{Prometheus, promtool};
 use crate::support::upstream::answer;
@@ -112,14 +112,7 @@ fn alerts_fire_on_real_faults() {
         .limits("connections = 60\nin_flight_bytes = \"300KiB\"")
         .route("body_limit = \"64KiB\"\nbody_timeout = \"5m\"")
         .replay("capacity = 1000");
-    let in_two_days = humantime::format_rfc3339_seconds(std::time::SystemTime::now() + Duration::from_secs(2 * 86_400));
-    let date: Vec<u16> = in_two_days.to_string()[..10]
-        .split('-')
-        .map(|part| part.parse().unwrap())
-        .collect();
-    let expiring = Authority::new().issue_with(&["localhost"], |params| {
-        params.not_after = rcgen::date_time_ymd(i32::from(date[0]), date[1] as u8, date[2] as u8);
-    });
+    let expiring = Authority::new().issue_with(&["localhost"], |params| expire_in(params, 2));
     expiring.write(setup.directory(), "soon");
     let listener = "[[listen]]\nname = \"soon\"\naddress = \"127.0.0.1:0\"\ntls = { certificate = \"soon.crt\", key = \"soon.key\" }\n";
     let more = [

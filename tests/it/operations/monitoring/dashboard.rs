@@ -73,13 +73,14 @@ fn every_query_returns_data() {
         connection.send(&answer(status, &[], b"thanks"))
     });
     let setup = Setup::new(&upstream.url())
+        .certificate("hooks.example.com", 74)
         .secret_list(r#"{ env = "PADDLE_WEBHOOK_SECRET", name = "current" }, { env = "NEXT", name = "next" }"#)
         .variable("NEXT", NEXT)
         .limits("connections = 100")
         .replay("capacity = 20000")
         .more(
-            "[[route]]\nname = \"nowhere\"\npath = \"/nowhere\"\nprovider = \"paddle\"\ntolerance = \"60s\"\n\
-             secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]\nupstream = \"http://127.0.0.1:1\"\n",
+            "[[route]]\nname = \"billing\"\npath = \"/nowhere\"\nprovider = \"paddle\"\ntolerance = \"60s\"\n\
+             secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\", name = \"current\" }]\nupstream = \"http://127.0.0.1:1\"\n",
         );
     let inbox = format!(
         "[inbox]\nstore = {:?}\nany_filesystem = true\nmin_free_disk = \"1MiB\"\n\
@@ -91,7 +92,7 @@ fn every_query_returns_data() {
     let gateway = setup.more(&inbox).start();
     // A replica with a shared replay store.
     let redis = Redis::start();
-    let shared = replica(&upstream, &redis).start();
+    let shared = replica(&upstream, &redis).certificate("shop.example.com", 19).start();
     let prometheus = Prometheus::start(&[gateway.admin(), shared.admin()]);
     let begin = Instant::now();
     let deadline = begin + Duration::from_secs(90);
