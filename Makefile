@@ -49,9 +49,10 @@ example-%: $(APPS)/debian.stamp
 # ciphers that a server must refuse. puma and WEBrick show how an application reads a forwarded request. Replicas share a
 # redis-server. iproute2 and util-linux create network namespaces with a name server of the test, or with a cut link.
 # Prometheus checks metrics, rules and dashboard. HAProxy sends PROXY protocol headers, curl sends uploads that are refused.
+# pebble is an ACME server.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages curl libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server haproxy valgrind
+	tests/apps/packages curl libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server haproxy valgrind pebble
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt

@@ -51,7 +51,7 @@
 //! | [`inbox`] | durable deliveries: model, SQLite, delivery of what is stored |
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`] | connection pool, load balancing, health, forwarding |
-//! | [`keyring`] | keys that providers publish, fetched in the background |
+//! | [`remote`] | what other servers publish or issue, fetched in the background: keys |
 //! | [`replay`] | claims, in memory or in Redis |
 //! | [`tls`] | certificates, their choice by server name, the TLS stream |
 //! | [`settings`] | the runtime shape of the configuration, and its defaults |
@@ -67,9 +67,9 @@ pub mod console;
 pub mod gateway;
 pub mod http;
 pub mod inbox;
-pub mod keyring;
 pub mod listener;
 pub mod outcome;
+pub mod remote;
 pub mod replay;
 pub mod scheme;
 pub mod secret;

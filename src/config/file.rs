@@ -1,6 +1,7 @@
 //! The keys of the file, one field for each. Every field may be missing: `resolve` fills in the defaults and knows which
 //! keys are required. `docs/configuration.md` has the meaning, unit and default of each key; a test compares the two.
 
+use super::acme_keys::ListenerCertificate;
 use super::challenge_reference::ChallengeReference;
 use super::inbox_keys::{AnswerUse, DeliveryKind, Inbox, Order, Retry, SignatureKind};
 use super::keys_keys::{Keys, RouteKeys};
@@ -47,7 +48,7 @@ pub(super) struct Listen {
     pub(super) address: Option<String>,
     pub(super) unix: Option<String>,
     pub(super) mode: Option<FileMode>,
-    pub(super) tls: OneOrMany<Certificate>,
+    pub(super) tls: OneOrMany<ListenerCertificate>,
     pub(super) tls_minimum: Option<Keyword<TlsVersion>>,
     pub(super) client_auth: Option<ClientAuth>,
     pub(super) plaintext: Option<Flag>,

@@ -26,6 +26,7 @@
 //! | [`challenge_reference`] | `challenge` of a route as the file writes it |
 //! | [`inbox_keys`] | the keys of the inbox as types |
 //! | [`operator_keys`] | the keys of what operators see and do, as types |
+//! | [`acme_keys`] | the keys of a listener's `tls` as types |
 //! | [`keys_keys`] | the keys of `[keys]` as types |
 //! | [`secret_reference`] | where a secret is |
 //! | [`value`] | durations, sizes and other single values |
@@ -33,6 +34,7 @@
 //! | [`fault`] | faults and warnings |
 //! | [`excerpt`] | the line of the file that has a fault, as far as it may be shown |
 
+mod acme_keys;
 mod challenge_reference;
 mod credential;
 mod decode;

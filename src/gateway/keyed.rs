@@ -1,7 +1,7 @@
 //! The step `key`: gives a request the fetched key that its signature names. Only routes whose scheme fetches keys have it.
 
-use crate::keyring::Source;
 use crate::outcome::Rejection;
+use crate::remote::keyring::Source;
 use crate::scheme::{Aged, WantedKey};
 use bytes::Bytes;
 

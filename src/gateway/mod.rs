@@ -78,8 +78,9 @@ use crate::http::rules::{self, Origin};
 use crate::http::source::Source;
 use crate::inbox::Inbox;
 use crate::inbox::known::Id;
-use crate::keyring::KeyRing;
 use crate::outcome::{Rejection, Verdict};
+use crate::remote::acme::HttpAnswers;
+use crate::remote::keyring::KeyRing;
 use crate::replay::Guard;
 use crate::scheme::challenge::ChallengeReply;
 use crate::settings::RouteMode;
@@ -140,6 +141,8 @@ pub struct Downstream {
     pub trusted_proxies: Arc<[IpNet]>,
     /// The path of the listener's health checks; `None` answers none.
     pub health: Option<Arc<str>>,
+    /// What is answered to the challenges of ACME servers; `None` on a listener with TLS.
+    pub acme_answers: Option<Arc<HttpAnswers>>,
     /// Subject of the sender's verified client certificate, where the listener is configured to pass it on.
     pub client_subject: Option<HeaderValue>,
 }
@@ -170,6 +173,9 @@ impl Gateway {
         B: http_body::Body<Data = Bytes>,
     {
         if let Some(answer) = self.health(downstream, &request) {
+            return answer;
+        }
+        if let Some(answer) = acme_answer(downstream, &request) {
             return answer;
         }
         let mut exchange = Exchange::open(&self.recorder, downstream, &request);
@@ -374,6 +380,13 @@ impl Gateway {
             rejection
         }
     }
+}
+
+/// The answer to an ACME server that checks a challenge of this process; as a health check, it is not counted.
+fn acme_answer(downstream: &Downstream, request: &Request) -> Option<Response<AnswerBody>> {
+    let answers = downstream.acme_answers.as_ref()?;
+    let answer = answers.find(request.uri.path())?;
+    (request.method == Method::GET).then(|| refusal::acme_answer(answer))
 }
 
 /// The answer to a request that was not forwarded.

@@ -109,6 +109,15 @@ pub fn health(is_well: bool) -> Response<AnswerBody> {
     response
 }
 
+/// The answer to the challenge of an ACME server.
+#[must_use]
+pub fn acme_answer(key_authorization: String) -> Response<AnswerBody> {
+    let mut response = Response::new(StatusCode::OK, AnswerBody::from(key_authorization));
+    let kind = HeaderValue::from_static("application/octet-stream");
+    response.headers = Headers::from_iter([(CONTENT_TYPE, kind)]);
+    response
+}
+
 /// The answer to a provider's challenge. It echoes text that anyone may have sent, so browsers are told not to guess
 /// its type.
 #[must_use]

@@ -28,6 +28,7 @@ use crate::http::source::Source;
 use crate::http::transport::Socket;
 use crate::listener::connection::ConnectionLimits;
 use crate::listener::socket::{BACKLOG, ListeningSocket};
+use crate::remote::acme::HttpAnswers;
 use crate::telemetry::metrics::ListenerMetrics;
 use crate::time::shutdown::ShutdownSignal;
 use crate::tls;
@@ -68,6 +69,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// The path of health checks; `None` answers none.
     pub health: Option<Arc<str>>,
+    /// What is answered to the challenges of ACME servers; `None` on a listener with TLS.
+    pub acme_answers: Option<Arc<HttpAnswers>>,
     /// Limits of each connection.
     pub limits: ConnectionLimits,
     /// How long a TLS handshake may take, with the PROXY protocol header before it.
@@ -192,6 +195,7 @@ mod tests {
             trusts_unix_peers: false,
             proxy_protocol: false,
             health: None,
+            acme_answers: None,
             limits: limits(Duration::from_secs(10)),
             handshake_timeout: Duration::from_secs(10),
             connections: connections.clone(),

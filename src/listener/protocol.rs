@@ -10,7 +10,7 @@ use crate::http::rules::Origin;
 use crate::http::source::Source;
 use crate::http::transport::{ReadAhead, Readable, Socket};
 use crate::http::unread_head::UnreadHead;
-use crate::tls;
+use crate::tls::{self, KeyExchange};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
@@ -45,6 +45,7 @@ impl Listener {
             origin: Origin { peer, trusted, scheme },
             trusted_proxies: self.trusted_proxies.clone(),
             health: self.health.clone(),
+            acme_answers: self.acme_answers.clone(),
             client_subject: None,
         };
         match &self.tls {
@@ -126,8 +127,18 @@ impl Listener {
             Ok(Ok(Some(stream))) => Box::new(stream),
             Ok(Ok(None)) => return,
             Ok(Err(tls::FailedHandshake { error, io })) => {
-                results.failed.inc();
-                self.log_failed_handshake(downstream.origin.peer, tls::failure::explain(&error));
+                let lacks = tls::failure::lacks_certificate(&error);
+                let reason = match lacks && tls.awaits_certificate() {
+                    true => {
+                        results.no_certificate.inc();
+                        "the ACME server has not issued the certificate of this listener yet"
+                    }
+                    false => {
+                        results.failed.inc();
+                        tls::failure::explain(&error)
+                    }
+                };
+                self.log_failed_handshake(downstream.origin.peer, reason);
                 return Box::pin(close_after_last_response(io)).await;
             }
             Err(_) => {
@@ -135,8 +146,12 @@ impl Listener {
                 return results.timeout.inc();
             }
         };
-        results.ok.inc();
         let session = stream.session();
+        if session.alpn_protocol() == Some(tls::CHALLENGE_PROTOCOL) {
+            // An ACME server has seen the certificate that it wanted, and sends no request.
+            return results.acme.inc();
+        }
+        results.completed(KeyExchange::of(session));
         if tls.forwards_subject() {
             let certificate = session.peer_certificates().and_then(<[_]>::first);
             downstream.client_subject = certificate.and_then(tls::subject);

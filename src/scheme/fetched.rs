@@ -1,6 +1,6 @@
 //! A key that is not in the configuration but fetched: one of a JSON Web Key Set, or that of a certificate.
 //!
-//! Parsing and verifying are here; what fetches is [`crate::keyring`], and it is above this folder. A key has the
+//! Parsing and verifying are here; what fetches is [`crate::remote::keyring`], and it is above this folder. A key has the
 //! algorithms that it may be used with, so that a request cannot choose another one.
 
 use super::asymmetric::{PublicKey, PublicKeyAlgorithm, SignedMessage};

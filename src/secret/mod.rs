@@ -6,10 +6,12 @@
 //!
 //! A directory of secrets has one file for each owner, such as a tenant. Requests choose an owner by name in a table in memory
 //! ([`OwnerTable`]): no name that a request carries is ever used as a path. [`SecretDirectory`] reads the files, and replaces
-//! one owner after the other when they change.
+//! one owner after the other when they change. What is stored on disk is encrypted by a
+//! [`vault`].
 
 mod directory;
 mod table;
+pub mod vault;
 
 pub use directory::{Changes, MAX_SECRETS, Make, SecretDirectory};
 pub use table::OwnerTable;

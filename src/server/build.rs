@@ -20,9 +20,10 @@ use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::Snapshot;
 use crate::http::budget::Budget;
 use crate::inbox::Inbox;
-use crate::keyring::KeyRing;
 use crate::listener::socket::{self, BoundSocket};
 use crate::listener::{Connections, Listener};
+use crate::remote::acme::Certificates;
+use crate::remote::keyring::KeyRing;
 use crate::replay::{Guard, MemoryStore, RedisStore};
 use crate::settings::{self, Address, Config, LogFormat};
 use crate::telemetry::audit::AuditLog;
@@ -49,7 +50,8 @@ pub(super) async fn build(
     audit: impl io::Write + Send + 'static,
 ) -> Result<Running, StartError> {
     let metrics = Metrics::new();
-    let listeners = load_listeners(&config.listeners)?;
+    let issued = Certificates::new(config.keys.clone());
+    let listeners = load_listeners(&config.listeners, &issued)?;
     let has_operators = config.api.is_some() || config.console.is_some();
     let recent = has_operators.then(RecentLines::default);
     let gateway = build_gateway(&mut config, &listeners, &metrics, audit, recent.clone()).await?;
@@ -61,7 +63,7 @@ pub(super) async fn build(
     let mut worker_sockets: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
     for (setup, per_worker) in listeners.iter().zip(bound) {
         for (worker, (sockets, of_worker)) in per_worker.into_iter().zip(&mut worker_sockets).enumerate() {
-            let listener = || setup.listener(&gateway, worker, &config.limits, &connections, &signals);
+            let listener = || setup.listener(&gateway, worker, &config.limits, &connections, &signals, &issued);
             of_worker.extend(sockets.into_iter().map(|socket| (socket, listener())));
         }
     }
@@ -73,7 +75,9 @@ pub(super) async fn build(
     let api_listener = config.api.as_ref().map(api_socket::bind).transpose()?;
     let (workers, heartbeat) = start_workers(worker_sockets, &gateway, &signals).map_err(StartError::Thread)?;
 
-    let admin = admin_state(&gateway, config.admin.hosts.clone());
+    // Now the listeners answer challenges.
+    issued.run_only(config.listeners.iter().flat_map(settings::Listener::acme));
+    let admin = admin_state(&gateway, &issued, config.admin.hosts.clone());
     let admin_address = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = admin_listener {
         let (state, end) = (admin.clone(), signals.end.clone());
@@ -117,6 +121,7 @@ pub(super) async fn build(
         config,
         gateway,
         listeners,
+        issued,
         connections,
         signals,
         workers,
@@ -142,11 +147,11 @@ fn console(config: &Config, operators: Arc<Operators>) -> Result<Console, StartE
 }
 
 /// Reads the certificates of all listeners.
-fn load_listeners(listeners: &[settings::Listener]) -> Result<Vec<ListenerSetup>, StartError> {
+fn load_listeners(listeners: &[settings::Listener], issued: &Certificates) -> Result<Vec<ListenerSetup>, StartError> {
     let mut setups = Vec::with_capacity(listeners.len());
     let mut faults = Vec::new();
     for settings in listeners {
-        match ListenerSetup::load(settings.clone()) {
+        match ListenerSetup::load(settings.clone(), issued) {
             Ok(setup) => setups.push(setup),
             Err(found) => faults.extend(found),
         }
@@ -346,9 +351,9 @@ fn recorder(
     Ok(Recorder::new(metrics.clone(), audit, seed))
 }
 
-fn admin_state(gateway: &Arc<Gateway>, hosts: Vec<String>) -> Arc<AdminState> {
-    let sampled = gateway.clone();
-    let sample = Box::new(move || running::sample(&sampled));
+fn admin_state(gateway: &Arc<Gateway>, issued: &Arc<Certificates>, hosts: Vec<String>) -> Arc<AdminState> {
+    let (sampled, issued) = (gateway.clone(), issued.clone());
+    let sample = Box::new(move || running::sample(&sampled, &issued));
     let state = AdminState::new(gateway.recorder.metrics.clone(), sample).with_stopping(gateway.stopping.clone());
     Arc::new(state.with_store(store_probe(gateway)).with_hosts(hosts))
 }

@@ -29,7 +29,10 @@ const HEAD_BYTES: usize = 32 * 1024;
 pub(super) async fn bind(
     settings: &settings::Console,
 ) -> Result<(TcpListener, Option<Arc<tls::Acceptor>>), StartError> {
-    let tls = settings.tls.as_ref().map(tls::Acceptor::load).transpose();
+    // The configuration accepts files only here.
+    let no_files = |_: &settings::Acme| Err(String::from("the console takes its certificate from files"));
+    let load = |tls| tls::Acceptor::load(tls, no_files);
+    let tls = settings.tls.as_ref().map(load).transpose();
     let tls = tls.map_err(StartError::Tls)?.map(Arc::new);
     let bound = TcpListener::bind(settings.address).await;
     let listener = bound.map_err(|error| StartError::Bind {

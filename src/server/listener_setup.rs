@@ -6,6 +6,7 @@ use crate::gateway::snapshot::Snapshot;
 use crate::http::http1::request::RequestHeadLimits;
 use crate::listener::connection::{ConnectionLimits, Timeouts};
 use crate::listener::{Connections, LineRate, Listener};
+use crate::remote::acme::Certificates;
 use crate::settings::{self, ProcessLimits, UpstreamTarget};
 use crate::telemetry::metrics::Metrics;
 use crate::time::clock;
@@ -20,17 +21,13 @@ pub(super) struct ListenerSetup {
 }
 
 impl ListenerSetup {
-    /// Reads the certificates of `settings`.
+    /// Reads the certificates of `settings`; those that are issued by a server come from `issued`.
     ///
     /// # Errors
     /// One sentence with the path for each file that cannot be used.
-    pub(super) fn load(settings: settings::Listener) -> Result<Self, Vec<String>> {
-        let tls = settings
-            .tls
-            .as_ref()
-            .map(tls::Acceptor::load)
-            .transpose()?
-            .map(Arc::new);
+    pub(super) fn load(settings: settings::Listener, issued: &Certificates) -> Result<Self, Vec<String>> {
+        let load = |tls| tls::Acceptor::load(tls, |acme| issued.certificate(acme));
+        let tls = settings.tls.as_ref().map(load).transpose()?.map(Arc::new);
         Ok(Self { settings, tls })
     }
 
@@ -42,6 +39,7 @@ impl ListenerSetup {
         limits: &ProcessLimits,
         open: &Arc<Connections>,
         signals: &ShutdownSignals,
+        issued: &Certificates,
     ) -> Listener {
         Listener {
             gateway: gateway.clone(),
@@ -53,6 +51,7 @@ impl ListenerSetup {
             trusts_unix_peers: self.settings.trusts_unix_peers,
             proxy_protocol: self.settings.proxy_protocol,
             health: self.settings.health.as_deref().map(Arc::from),
+            acme_answers: self.tls.is_none().then(|| issued.answers().clone()),
             limits: ConnectionLimits {
                 head: RequestHeadLimits {
                     bytes: limits.head_bytes,

@@ -4,7 +4,8 @@ use super::listener_setup::{self, ListenerSetup};
 use super::upstreams;
 use crate::gateway::Gateway;
 use crate::gateway::snapshot::Snapshot;
-use crate::settings::Config;
+use crate::remote::acme::Certificates;
+use crate::settings::{self, Config};
 use crate::time::clock;
 use crate::tls;
 use std::sync::Arc;
@@ -16,10 +17,11 @@ pub(super) async fn reload(
     started: &Config,
     gateway: &Arc<Gateway>,
     listeners: &[ListenerSetup],
+    issued: &Certificates,
 ) -> bool {
     let metrics = &gateway.recorder.metrics;
     let applied = match new {
-        Ok(new) => apply(new, started, gateway, listeners).await,
+        Ok(new) => apply(new, started, gateway, listeners, issued).await,
         Err(faults) => Err(faults),
     };
     match applied {
@@ -47,6 +49,7 @@ async fn apply(
     started: &Config,
     gateway: &Arc<Gateway>,
     listeners: &[ListenerSetup],
+    issued: &Certificates,
 ) -> Result<(), String> {
     let metrics = &gateway.recorder.metrics;
     for change in started.restart_needed(&new) {
@@ -86,13 +89,15 @@ async fn apply(
             .find(|listener| listener.name == setup.settings.name);
         let tls = listener.and_then(|listener| listener.tls.as_ref());
         if let (Some(tls), Some(acceptor)) = (tls, &setup.tls) {
-            replacements.push((acceptor, tls::Acceptor::load(tls).map_err(|faults| faults.join("\n"))?));
+            let loaded = tls::Acceptor::load(tls, |acme| issued.certificate(acme));
+            replacements.push((acceptor, loaded.map_err(|faults| faults.join("\n"))?));
         }
     }
     upstreams::start_new(&snapshot, Some(&active)).await;
     for (acceptor, new) in replacements {
         acceptor.replace(new);
     }
+    issued.run_only(new.listeners.iter().flat_map(settings::Listener::acme));
     listener_setup::update_metrics(metrics, listeners, &snapshot);
     gateway.budget.resize(new.limits.in_flight_bytes);
     let installing = {

@@ -11,6 +11,7 @@ use crate::gateway::Gateway;
 use crate::gateway::exchange::Recorder;
 use crate::inbox::store::status::Phase;
 use crate::listener::Connections;
+use crate::remote::acme::Certificates;
 use crate::replay::RedisStore;
 use crate::settings::{Address, Config};
 use crate::time::clock;
@@ -36,6 +37,8 @@ pub(super) struct Running {
     pub(super) config: Config,
     pub(super) gateway: Arc<Gateway>,
     pub(super) listeners: Vec<ListenerSetup>,
+    /// The certificates that are issued by a server.
+    pub(super) issued: Arc<Certificates>,
     /// Counts the connections of all workers.
     pub(super) connections: Arc<Connections>,
     pub(super) signals: ShutdownSignals,
@@ -75,7 +78,7 @@ impl Running {
             tokio::select! {
                 () = &mut shutdown => return,
                 new = reloads.recv(), if reloads_open => match new {
-                    Some(new) => match reload(new, &self.config, &self.gateway, &self.listeners).await {
+                    Some(new) => match reload(new, &self.config, &self.gateway, &self.listeners, &self.issued).await {
                         true => self.manager.ready(&status),
                         false => self.manager.ready(&format!("{status}; the last reload failed and changed nothing, see the log")),
                     },
@@ -182,7 +185,7 @@ pub(super) fn gauge(count: usize) -> i64 {
 }
 
 /// Updates the gauges that are sampled rather than counted; called for every scrape.
-pub(super) fn sample(gateway: &Gateway) {
+pub(super) fn sample(gateway: &Gateway, issued: &Certificates) {
     let metrics = &gateway.recorder.metrics;
     metrics.replay_keys.set(gauge(gateway.guard.keys()));
     let store_up = gateway.guard.shared().is_none_or(RedisStore::is_up);
@@ -195,6 +198,7 @@ pub(super) fn sample(gateway: &Gateway) {
     if let Some(keys) = &gateway.keys {
         metrics.keys(&keys.sample());
     }
+    metrics.acme(&issued.sample());
     metrics.bounds.body_bytes.set(gauge(gateway.budget.limit()));
 }
 

@@ -219,6 +219,10 @@ pub const RETRY_BACKOFF: Duration = Duration::from_secs(2);
 /// `retry.backoff_limit` of a route: a mended application gets its webhooks within an hour.
 pub const RETRY_BACKOFF_LIMIT: Duration = Duration::from_secs(3_600);
 
+/// `acme.directory` of a listener's `tls`: the server of Let's Encrypt.
+pub const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+/// `acme.storage` of a listener's `tls`.
+pub const ACME_STORAGE: &str = "acme";
 /// `inbox.store`, beside the configuration file.
 pub const INBOX_STORE: &str = "inbox.db";
 

@@ -15,7 +15,7 @@ pub struct Inbox {
     #[serde(serialize_with = "path")]
     pub store: PathBuf,
     /// Keys that encrypt what is stored: the first encrypts, all decrypt. Empty: nothing is encrypted.
-    pub keys: Vec<InboxKey>,
+    pub keys: Vec<StorageKey>,
     /// Bytes of heads and bodies that may be stored.
     #[serde(serialize_with = "size")]
     pub max_bytes: usize,
@@ -57,16 +57,16 @@ pub struct Probe {
     pub backoff_limit: Duration,
 }
 
-/// A key of the inbox.
-#[derive(Clone, Debug)]
-pub struct InboxKey {
+/// A key that encrypts what is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageKey {
     /// Where it is read from.
     pub info: SecretInfo,
     /// Its bytes.
     pub secret: Secret,
 }
 
-impl Serialize for InboxKey {
+impl Serialize for StorageKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.info.serialize(serializer)
     }

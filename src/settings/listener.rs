@@ -1,5 +1,6 @@
 //! Listening sockets and their TLS.
 
+use super::acme::Acme;
 use super::serialize::{display_all, path};
 use ipnet::IpNet;
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -43,7 +44,7 @@ pub enum Address {
 pub struct ListenerTls {
     /// At least one. The first is the default; the others are chosen when the server name of the TLS handshake matches
     /// one of their subject alternative names.
-    pub certificates: Vec<CertificateFiles>,
+    pub certificates: Vec<CertificateSource>,
     /// Oldest version that is accepted.
     pub minimum: TlsVersion,
     /// Certificates of senders; `None` requests none.
@@ -61,6 +62,15 @@ pub struct ClientAuth {
     pub required: bool,
     /// Whether the application receives the verified subject, in `Hookgate-Client-Subject`.
     pub forward_subject: bool,
+}
+
+/// Where a certificate of a listener comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// From files.
+    Files(CertificateFiles),
+    /// From an ACME server.
+    Acme(Box<Acme>),
 }
 
 /// Paths of a certificate chain and its key. The files are read again at each reload.
@@ -83,6 +93,17 @@ pub enum TlsVersion {
     /// TLS 1.3 only.
     #[serde(rename = "1.3")]
     Tls13,
+}
+
+impl Listener {
+    /// The certificates that are ordered from ACME servers.
+    pub fn acme(&self) -> impl Iterator<Item = &Acme> {
+        let sources = self.tls.iter().flat_map(|tls| &tls.certificates);
+        sources.filter_map(|source| match source {
+            CertificateSource::Acme(acme) => Some(&**acme),
+            CertificateSource::Files(_) => None,
+        })
+    }
 }
 
 impl fmt::Display for Address {
@@ -125,6 +146,19 @@ impl Serialize for Listener {
             table.serialize_entry("health", path)?;
         }
         table.end()
+    }
+}
+
+impl Serialize for CertificateSource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Files(files) => files.serialize(serializer),
+            Self::Acme(acme) => {
+                let mut table = serializer.serialize_map(Some(1))?;
+                table.serialize_entry("acme", acme)?;
+                table.end()
+            }
+        }
     }
 }
 

@@ -11,7 +11,6 @@
 //! | [`restart`] | which changes of a reload need a restart |
 //! | [`defaults`] | the value of each key that the file does not set |
 //! | [`process`] | the whole configuration: workers, limits, drain, logs |
-//! | [`inbox`] | the inbox of the process |
 //! | [`route`] | webhook endpoints |
 //! | [`operators`] | how operators see and change the running process |
 //! | [`keys`] | how keys are fetched |
@@ -20,11 +19,14 @@
 //! | [`replay`] | the replay guard's store |
 //! | [`upstream`] | the application's servers |
 //! | [`listener`] | listening sockets and their TLS |
+//! | [`acme`] | a certificate that is ordered from an ACME server |
+//! | [`inbox`] | the inbox of the process |
 //! | [`tenants`] | one secret for each tenant of a route |
 //! | [`secret_info`] | names and sources of secrets |
 //! | [`rate`] | a number of requests in a time |
 //! | [`serialize`] | durations, sizes and paths as the file writes them |
 
+mod acme;
 pub mod defaults;
 mod delivery;
 mod inbox;
@@ -42,10 +44,13 @@ mod signature;
 mod tenants;
 mod upstream;
 
+pub use acme::{Acme, AcmeChallenge, ExternalAccount};
 pub use delivery::{Delivery, DeliveryMode, Order, Retry};
-pub use inbox::{DeadLetters, Inbox, InboxKey, Probe};
+pub use inbox::{DeadLetters, Inbox, Probe, StorageKey};
 pub use keys::{Keys, Proxy};
-pub use listener::{Address, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS};
+pub use listener::{
+    Address, CertificateFiles, CertificateSource, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS,
+};
 pub use operators::{Api, Capture, Captures, Console, ConsoleRole, ConsoleToken};
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
 pub use rate::Rate;

@@ -3,6 +3,7 @@
 
 use super::registration::{Registry, counter, counters, gauge, gauges, histogram};
 use crate::replay::{ReplayStoreMetrics, StoreOperation, StoreResult};
+use crate::tls::KeyExchange;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// The bounds that other gauges are measured against, so that an alert can say "80 % full" for every configuration.
@@ -38,15 +39,19 @@ impl BoundGauges {
     }
 }
 
-/// `tls_handshakes_total{result}`.
+/// `tls_handshakes_total{result,group}`.
 #[derive(Clone, Debug)]
 pub struct TlsHandshakeCounters {
-    /// Completed.
-    pub ok: IntCounter,
+    /// Completed, by the group of the key exchange.
+    ok: [IntCounter; KeyExchange::ALL.len()],
     /// Not completed before the deadline.
     pub timeout: IntCounter,
     /// Refused by either side: version, cipher, certificate, or bytes that are not TLS.
     pub failed: IntCounter,
+    /// The listener has no certificate yet.
+    pub no_certificate: IntCounter,
+    /// An ACME server checked a challenge.
+    pub acme: IntCounter,
     /// The peer sent HTTP without TLS.
     pub plaintext: IntCounter,
     /// The peer closed before it had sent anything (port scans, load balancers' TCP checks).
@@ -58,15 +63,26 @@ impl TlsHandshakeCounters {
         let family = counters(
             r,
             "tls_handshakes_total",
-            "TLS handshakes of senders, by how they ended.",
-            &["result"],
+            "TLS handshakes of senders, by how they ended, and the completed ones by the group of their key exchange.",
+            &["result", "group"],
         );
+        let without_group = |result| family.with_label_values(&[result, "none"]);
         Self {
-            ok: family.with_label_values(&["ok"]),
-            timeout: family.with_label_values(&["timeout"]),
-            failed: family.with_label_values(&["failed"]),
-            plaintext: family.with_label_values(&["plaintext"]),
-            closed: family.with_label_values(&["closed"]),
+            ok: KeyExchange::ALL.map(|group| family.with_label_values(&["ok", group.label()])),
+            timeout: without_group("timeout"),
+            failed: without_group("failed"),
+            no_certificate: without_group("no_certificate"),
+            acme: without_group("acme"),
+            plaintext: without_group("plaintext"),
+            closed: without_group("closed"),
+        }
+    }
+
+    /// Counts a completed handshake.
+    pub fn completed(&self, group: KeyExchange) {
+        let groups = KeyExchange::ALL.iter().zip(&self.ok);
+        for (_, counter) in groups.filter(|(other, _)| **other == group) {
+            counter.inc();
         }
     }
 }

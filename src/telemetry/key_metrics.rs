@@ -3,7 +3,7 @@
 //! The `source` label is the configured host, or the pattern of hosts; never an address that a request named.
 
 use super::registration::{Registry, counters, gauges};
-use crate::keyring::KeySample;
+use crate::remote::keyring::KeySample;
 use prometheus::{IntCounterVec, IntGaugeVec};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

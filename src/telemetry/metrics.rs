@@ -3,14 +3,16 @@
 //! Who owns what is explained in [`telemetry`](super). A value that a sender chooses is never a label value. Counters
 //! with a fixed label set are named fields, so that a typo in a label does not compile.
 
+use super::acme_metrics::AcmeFamilies;
 use super::exposition::{Exposition, Sink};
 use super::handles::{self, ListenerFamilies};
 use super::key_metrics::KeyFamilies;
 use super::registration::{self, Registry, counter, gauge, gauges};
 use super::route_metrics::{self, RouteMetrics};
 use super::upstream_metrics::{UpstreamFamilies, UpstreamSample};
-use crate::keyring::KeySample;
 use crate::outcome::{FailureSide, Verdict};
+use crate::remote::acme::AcmeSample;
+use crate::remote::keyring::KeySample;
 use crate::replay::ReplayStoreMetrics;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, TextEncoder};
 use std::collections::{BTreeMap, HashSet};
@@ -50,6 +52,7 @@ pub struct Metrics {
     listener_families: ListenerFamilies,
     upstream_families: UpstreamFamilies,
     key_families: KeyFamilies,
+    acme_families: AcmeFamilies,
     /// Registered when the process has an inbox.
     inbox: OnceLock<InboxMetrics>,
     certificate_expiry: IntGaugeVec,
@@ -99,11 +102,12 @@ impl Metrics {
             listener_families: ListenerFamilies::register(r),
             upstream_families: UpstreamFamilies::default(),
             key_families: KeyFamilies::register(r),
+            acme_families: AcmeFamilies::register(r),
             inbox: OnceLock::new(),
             certificate_expiry: gauges(
                 r,
                 "tls_certificate_expiry_timestamp_seconds",
-                "Unix time at which the served certificate (its file's path) expires.",
+                "Unix time at which the served certificate (its file's path, or acme: and its first name) expires.",
                 &["certificate"],
             ),
             secret_retired: gauges(
@@ -196,7 +200,12 @@ impl Metrics {
         self.key_families.show(samples);
     }
 
-    /// Replaces the expiry times of all served certificates: name (path) and `notAfter` in Unix seconds.
+    /// Sets the series of the certificates that ACME servers issue.
+    pub fn acme(&self, samples: &[AcmeSample]) {
+        self.acme_families.show(samples, &self.certificate_expiry);
+    }
+
+    /// Replaces the expiry times of all certificates in files: name (path) and `notAfter` in Unix seconds.
     pub fn certificates<'a>(&self, expiries: impl IntoIterator<Item = (&'a str, i64)>) {
         self.certificate_expiry.reset();
         for (name, expiry) in expiries {

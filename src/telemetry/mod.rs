@@ -39,6 +39,7 @@
 //! | [`ascii`] | text and numbers in plain ASCII |
 //! | [`metrics`] | the registry, all families, all handles; the text of a scrape |
 //! | [`inbox_metrics`] | the handle of the inbox and of its routes |
+//! | [`acme_metrics`] | the metrics of certificates that ACME servers issue |
 //! | [`key_metrics`] | the metrics of fetched keys |
 //! | [`upstream_metrics`] | families with an `upstream` label, sampled |
 //! | [`route_metrics`] | the counters of one route |
@@ -48,6 +49,7 @@
 //! | [`handles`] | handles with a fixed label set, and the handle of one listener |
 //! | [`registration`] | how a metric is put into the registry |
 
+mod acme_metrics;
 mod ascii;
 mod asked;
 pub mod audit;

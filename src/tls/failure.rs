@@ -12,6 +12,14 @@ pub fn explain(error: &io::Error) -> &'static str {
     }
 }
 
+/// Whether the listener had no certificate for the handshake: it is still to be issued, or a challenge was checked that
+/// nobody asked for.
+#[must_use]
+pub fn lacks_certificate(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    matches!(error, Some(Error::General(text)) if text == "no server certificate chain resolved")
+}
+
 #[allow(
     clippy::wildcard_enum_match_arm,
     reason = "the enums of the TLS library are not exhaustive"

@@ -6,7 +6,7 @@ use super::pem_file::{self, FileFault, USABLE_KEYS};
 use super::provider;
 use crate::settings::CertificateFiles;
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -20,8 +20,51 @@ pub struct LoadedCertificate {
     pub key: Arc<CertifiedKey>,
     /// The names of the leaf.
     pub names: CertificateNames,
+    /// `notBefore` of the leaf, Unix seconds.
+    pub starts_unix: i64,
     /// `notAfter` of the leaf, Unix seconds.
     pub expires_unix: i64,
+}
+
+impl LoadedCertificate {
+    /// A chain that an authority issued, and its key.
+    ///
+    /// # Errors
+    /// One sentence when TLS cannot use them together.
+    pub fn issued(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, String> {
+        let leaf = chain.first().map(|leaf| X509Certificate::from_der(leaf));
+        let (names, starts_unix, expires_unix) = match leaf {
+            Some(Ok((_, leaf))) => (
+                CertificateNames::new(&leaf),
+                leaf.validity().not_before.timestamp(),
+                leaf.validity().not_after.timestamp(),
+            ),
+            Some(Err(_)) | None => return Err(String::from("the certificate is not valid X.509")),
+        };
+        let key = certified(chain, key)?;
+        let matching = key.keys_match();
+        matching.map_err(|_| "the certificate does not belong to the private key, or TLS cannot use it")?;
+        Ok(Self {
+            key,
+            names,
+            starts_unix,
+            expires_unix,
+        })
+    }
+}
+
+/// A chain and its key in the form that rustls uses. Whether they belong together is not checked: rustls cannot read the
+/// certificate that answers a challenge.
+///
+/// # Errors
+/// One sentence when the key is of a kind that TLS cannot use.
+pub fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<CertifiedKey>, String> {
+    let key = provider().key_provider.load_private_key(key);
+    let key = key.map_err(|_| String::from("the private key is of a kind that TLS cannot use"))?;
+    Ok(Arc::new(CertifiedKey::new(chain, key)))
 }
 
 /// Reads a PEM certificate chain and its PEM key and checks that they belong together.
@@ -66,7 +109,8 @@ pub fn certificate(files: &CertificateFiles) -> Result<LoadedCertificate, FileFa
         ));
     }
     let names = CertificateNames::new(leaf);
-    let expires_unix = leaf.validity().not_after.timestamp();
+    let validity = leaf.validity();
+    let (starts_unix, expires_unix) = (validity.not_before.timestamp(), validity.not_after.timestamp());
     let key = CertifiedKey::new(chain.clone(), key);
     // What is not checked above, such as an extension that is critical and unknown.
     let accepted = match key.keys_match() {
@@ -76,6 +120,7 @@ pub fn certificate(files: &CertificateFiles) -> Result<LoadedCertificate, FileFa
     accepted.map(|()| LoadedCertificate {
         key: Arc::new(key),
         names,
+        starts_unix,
         expires_unix,
     })
 }

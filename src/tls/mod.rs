@@ -11,6 +11,8 @@
 //! | [`stream`] | the TLS connection of a sender as a byte stream |
 //! | [`session`] | a TLS session without I/O |
 //! | [`failure`] | why a handshake failed, in words |
+//! | [`key_exchange`] | the groups of the key exchange |
+//! | [`issued`] | a certificate that is issued while the process runs |
 //! | [`key_pair`] | a certificate chain with its key, and what senders would not accept of it |
 //! | [`server_trust`] | which certificates of a server a client trusts |
 //! | [`names`] | the names of a certificate, and whether they cover a host |
@@ -19,6 +21,8 @@
 
 mod acceptor;
 pub mod failure;
+mod issued;
+mod key_exchange;
 mod key_pair;
 mod names;
 mod pem_file;
@@ -28,7 +32,10 @@ mod stream;
 mod subject;
 
 pub use acceptor::Acceptor;
-pub use key_pair::{LoadedCertificate, certificate, out_of_time};
+pub use issued::{CHALLENGE_PROTOCOL, IssuedCertificate};
+pub use key_exchange::KeyExchange;
+pub use key_pair::{LoadedCertificate, certificate, certified, out_of_time};
+pub use names::CertificateNames;
 pub use pem_file::FileFault;
 pub use stream::{FailedHandshake, Stream};
 pub use subject::subject;

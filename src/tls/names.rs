@@ -8,10 +8,20 @@ use x509_parser::prelude::{GeneralName, X509Certificate};
 pub struct CertificateNames {
     /// DNS names in lower case; wildcards begin with `*.`.
     pub dns: Vec<String>,
+    /// IP addresses.
     pub addresses: Vec<IpAddr>,
 }
 
 impl CertificateNames {
+    /// These DNS names, in lower case.
+    #[must_use]
+    pub const fn of_dns(dns: Vec<String>) -> Self {
+        Self {
+            dns,
+            addresses: Vec::new(),
+        }
+    }
+
     /// The subject alternative names.
     pub(super) fn new(certificate: &X509Certificate<'_>) -> Self {
         let mut names = Self::default();

@@ -5,7 +5,8 @@ use crate::config::file::SecretTable;
 use crate::config::operator_keys;
 use crate::config::value::{Flag, Keyword, OneOrMany};
 use crate::settings::{
-    Address, ClientAuth, Console, ConsoleRole, ConsoleToken, Listener, ListenerTls, SecretInfo, defaults,
+    Address, CertificateSource, ClientAuth, Console, ConsoleRole, ConsoleToken, Listener, ListenerTls, SecretInfo,
+    defaults,
 };
 use crate::tls;
 use std::net::SocketAddr;
@@ -103,9 +104,10 @@ impl Resolver<'_> {
             return None;
         }
         let pairs: Vec<_> = certificates.into_paths("console.tls").collect();
-        let certificates = pairs
-            .into_iter()
-            .filter_map(|(key, pair)| self.certificate(&key, pair).map(|(files, _)| files));
+        let certificates = pairs.into_iter().filter_map(|(key, pair)| {
+            self.certificate(&key, pair)
+                .map(|(files, _)| CertificateSource::Files(files))
+        });
         let certificates: Vec<_> = certificates.collect();
         let client_auth = client_ca.and_then(|written| {
             let ca = self.path(&written);

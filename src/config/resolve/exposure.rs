@@ -5,7 +5,7 @@ use super::upstream_url::is_loopback;
 use crate::config::credential::is_world_readable;
 use crate::secret::Secret;
 use crate::settings::{Address, Listener, Route, StoreServer};
-use crate::tls::LoadedCertificate;
+use crate::tls::CertificateNames;
 use sha2::{Digest as _, Sha256};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -54,7 +54,7 @@ impl Resolver<'_> {
             let Some(host) = &route.host else {
                 continue;
             };
-            let lacks = |(_, certificates): &&(String, Vec<LoadedCertificate>)| {
+            let lacks = |(_, certificates): &&(String, Vec<CertificateNames>)| {
                 !certificates.is_empty() && !certificates.iter().any(|certificate| certificate.covers(host))
             };
             for (listener, _) in self.certificates.iter().filter(lacks) {

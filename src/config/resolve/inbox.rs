@@ -8,7 +8,7 @@ use crate::config::value::{Count, DurationValue, Flag, Keyword, OneOrMany, Singl
 use crate::inbox::place;
 use crate::scheme::{DeliveryId, Verifier};
 use crate::settings::{
-    DeadLetters, Dedupe, Delivery, DeliveryMode, Drain, Inbox, InboxKey, Order, Probe, Retry, defaults, duration_text,
+    DeadLetters, Dedupe, Delivery, DeliveryMode, Drain, Inbox, Order, Probe, Retry, StorageKey, defaults, duration_text,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -40,7 +40,11 @@ impl Resolver<'_> {
         let store = self.path(written.store.as_deref().unwrap_or(defaults::INBOX_STORE));
         let any_filesystem = matches!(written.any_filesystem, Some(Flag(true)));
         self.check_place(&store, any_filesystem);
-        let keys = self.inbox_keys(written.keys);
+        if written.keys.is_empty() {
+            let text = "without `keys`, heads and bodies are stored unencrypted, and a changed row is not noticed";
+            self.report.warn("inbox", text);
+        }
+        let keys = self.storage_keys("inbox.keys", written.keys);
         let keep = |written: Option<DurationValue>, default| written.map_or(default, |DurationValue(keep)| keep);
         Some(Inbox {
             keys,
@@ -100,20 +104,16 @@ impl Resolver<'_> {
         }
     }
 
-    fn inbox_keys(&mut self, written: OneOrMany<file::SecretReference>) -> Vec<InboxKey> {
-        if written.is_empty() {
-            let text = "without `keys`, heads and bodies are stored unencrypted, and a changed row is not noticed";
-            self.report.warn("inbox", text);
-        }
-        let RouteKeys { named, sources, .. } = self.secrets("inbox.keys", written, true);
+    /// Keys that encrypt what is stored.
+    pub(super) fn storage_keys(&mut self, key: &str, written: OneOrMany<file::SecretReference>) -> Vec<StorageKey> {
+        let RouteKeys { named, sources, .. } = self.secrets(key, written, true);
         let mut keys = Vec::with_capacity(named.len());
         for (named, info) in named.into_iter().zip(sources) {
             if named.secret.expose().len() < KEY_BYTES {
                 let problem = format!("the key `{}` is shorter than {KEY_BYTES} bytes", named.name);
-                self.report
-                    .fault("inbox.keys", problem, "make one with `openssl rand -hex 32`");
+                self.report.fault(key, problem, "make one with `openssl rand -hex 32`");
             }
-            keys.push(InboxKey {
+            keys.push(StorageKey {
                 info,
                 secret: named.secret,
             });

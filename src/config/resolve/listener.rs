@@ -1,12 +1,14 @@
 //! `[[listen]]` and `[admin]`.
 
 use super::Resolver;
+use crate::config::acme_keys::ListenerCertificate;
 use crate::config::file::{self, Certificate, ClientAuthMode};
 use crate::config::value::{FileMode, Flag, Keyword, OneOrMany};
 use crate::settings::{
-    Address, Admin, CertificateFiles, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS, defaults,
+    Address, Admin, CertificateFiles, CertificateSource, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS,
+    defaults,
 };
-use crate::tls::{self, LoadedCertificate};
+use crate::tls::{self, CertificateNames, LoadedCertificate};
 use std::net::SocketAddr;
 
 impl Resolver<'_> {
@@ -115,6 +117,12 @@ impl Resolver<'_> {
                 "write the addresses of the load balancer, such as `trusted_proxies = [\"10.0.0.0/8\"]`",
             );
         }
+        for source in tls.iter().flat_map(|tls| &tls.certificates) {
+            let client_auth = tls.as_ref().and_then(|tls| tls.client_auth.as_ref());
+            if let CertificateSource::Acme(acme) = source {
+                self.check_challenge(key, acme, &address, client_auth.is_some_and(|clients| clients.required));
+            }
+        }
         let name = listen.name.unwrap_or_else(|| match &address {
             Address::Tcp(address) => address.to_string(),
             Address::Unix(path, _) => path.display().to_string(),
@@ -154,7 +162,7 @@ impl Resolver<'_> {
     fn tls(
         &mut self,
         key: &str,
-        list: OneOrMany<Certificate>,
+        list: OneOrMany<ListenerCertificate>,
         minimum: Option<Keyword<TlsVersion>>,
         plaintext: Option<Flag>,
     ) -> Option<ListenerTls> {
@@ -184,24 +192,55 @@ impl Resolver<'_> {
                 "remove one of them",
             );
         }
-        let (mut certificates, mut loaded) = (Vec::new(), Vec::new());
-        for (key, pair) in list.into_paths(&tls_key) {
-            let Some((files, certificate)) = self.certificate(&key, pair) else {
+        let (mut certificates, mut names) = (Vec::new(), Vec::new());
+        for (key, written) in list.into_paths(&tls_key) {
+            let Some((source, of_it)) = self.certificate_source(&key, written) else {
                 continue;
             };
-            loaded.push(certificate);
-            if certificates.contains(&files) {
+            names.push(of_it);
+            if certificates.contains(&source) {
                 self.report
                     .fault(&key, "the list contains this certificate twice", "remove one of them");
             }
-            certificates.push(files);
+            certificates.push(source);
         }
-        self.certificates.push((key.to_owned(), loaded));
+        self.certificates.push((key.to_owned(), names));
         Some(ListenerTls {
             certificates,
             minimum: minimum.map_or(defaults::TLS_MINIMUM, |Keyword(version)| version),
             client_auth: None,
         })
+    }
+
+    /// One certificate of a listener, and its names.
+    fn certificate_source(
+        &mut self,
+        key: &str,
+        written: ListenerCertificate,
+    ) -> Option<(CertificateSource, CertificateNames)> {
+        let ListenerCertificate {
+            certificate,
+            key: key_file,
+            acme,
+        } = written;
+        if let Some(acme) = acme {
+            if certificate.is_some() || key_file.is_some() {
+                self.report.fault(
+                    key,
+                    "`acme` stands beside the paths of files",
+                    "remove one of them; `tls` may be a list of both kinds",
+                );
+            }
+            let acme = self.acme(&format!("{key}.acme"), acme)?;
+            let names = CertificateNames::of_dns(acme.domains.clone());
+            return Some((CertificateSource::Acme(Box::new(acme)), names));
+        }
+        let pair = Certificate {
+            certificate,
+            key: key_file,
+        };
+        let (files, certificate) = self.certificate(key, pair)?;
+        Some((CertificateSource::Files(files), certificate.names))
     }
 
     /// The authorities of senders' certificates. They are read once, to report faults and authorities out of their time.

@@ -27,6 +27,7 @@
 //! | [`upstream_url`] | from text to a target |
 //! | [`route_pattern`] | `host` and `path` of a route |
 //! | [`listener`] | `[[listen]]` and `[admin]` |
+//! | [`acme`] | `acme` of a listener's `tls` |
 //! | [`console`] | `[console]` |
 //! | [`health_path`] | `health` of a listener |
 //! | [`operators`] | `[api]`, `[capture]`, and `capture` of a route |
@@ -37,6 +38,7 @@
 //! | [`path`] | syntax of paths |
 //! | [`host`] | syntax of host names |
 
+mod acme;
 mod challenge;
 mod console;
 mod dedupe;
@@ -69,7 +71,7 @@ use super::fault::Report;
 use super::file::{self, File};
 use super::value::{Count, DurationValue, Keyword, RequestRate, Size};
 use crate::settings::{Address, Config, Drain, Log, ProcessLimits, defaults, duration_text, size_text};
-use crate::tls::{self, LoadedCertificate};
+use crate::tls::{self, CertificateNames};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -124,6 +126,7 @@ pub(super) fn resolve(
     };
     let routes = resolver.routes(file.route, upstreams, &process, &own);
     resolver.check_tokens_in_plaintext(&routes, &listeners);
+    resolver.check_http_challenges(&listeners);
     resolver.check_health_paths(&listeners, &routes);
     resolver.check_hosts_in_certificates(&routes);
     let config = Config {
@@ -158,8 +161,8 @@ struct Resolver<'a> {
     /// The current time in Unix seconds.
     now_unix: u64,
     report: Report,
-    /// The certificates of each listener, by its key in the file (`listen`, `listen[1]`).
-    certificates: Vec<(String, Vec<LoadedCertificate>)>,
+    /// The names of the certificates of each listener, by its key in the file (`listen`, `listen[1]`).
+    certificates: Vec<(String, Vec<CertificateNames>)>,
     /// Files that were read, to be watched by `serve`.
     files: Vec<PathBuf>,
     /// The SHA-256 of every secret of the routes that were read, and its place.

@@ -176,6 +176,7 @@ impl Routes {
             },
             trusted_proxies: Arc::from([]),
             health: None,
+            acme_answers: None,
             client_subject: None,
         };
         let recorder = Recorder::new(self.metrics.clone(), Vec::new(), 0);

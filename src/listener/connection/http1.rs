@@ -352,6 +352,7 @@ mod tests {
             },
             trusted_proxies: Arc::default(),
             health: None,
+            acme_answers: None,
             client_subject: None,
         })
     }

@@ -20,6 +20,7 @@ pub(crate) mod metrics;
 pub(crate) mod namespace;
 pub(crate) mod oracle;
 pub(crate) mod paddle;
+pub(crate) mod pebble;
 pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod redis_cluster;

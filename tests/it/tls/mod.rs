@@ -1,6 +1,7 @@
-//! TLS on the listener: protocol versions, certificates and their renewal, client certificates, files of the
+//! TLS on the listener: protocol versions, certificates and their renewal, client certificates, ACME, files of the
 //! wrong kind, the stream.
 
+mod acme;
 mod client_auth;
 mod files;
 mod listener;

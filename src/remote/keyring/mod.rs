@@ -12,16 +12,14 @@
 //! | [`source`] | the keys of one source, and the task that fetches them |
 //! | [`store`] | documents on disk |
 //! | [`documents`] | what was fetched, with its age |
-//! | [`client`] | one fetch over HTTPS |
 
-mod client;
 mod documents;
 mod source;
 mod store;
 
-pub use client::{Client, FetchError};
 pub use source::{KeySample, Source};
 
+use crate::remote::client::Client;
 use crate::scheme::KeySource;
 use crate::settings::Keys;
 use std::sync::{Arc, Mutex, PoisonError};

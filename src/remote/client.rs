@@ -1,5 +1,5 @@
-//! One fetch over HTTPS: a connection of its own, one request, an answer of at most [`MAX_ANSWER_BYTES`], within one
-//! timeout. No redirect is followed: the configured address is the only one that is trusted.
+//! One request over HTTPS: a connection of its own, an answer of bounded length, within one timeout. No redirect is
+//! followed: the configured address is the only one that is trusted.
 
 use crate::scheme::KeyRequest;
 use crate::settings::{Keys, Proxy};
@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, USER_AGENT};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use std::fmt;
@@ -21,12 +21,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// Longest answer, in bytes. The largest key sets in use have about 20 KiB.
+/// Longest document with keys, in bytes. The largest key sets in use have about 20 KiB.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// Longest answer of a proxy to CONNECT, in bytes.
 const MAX_PROXY_HEAD_BYTES: usize = 8 * 1024;
 
-/// Fetches documents.
+/// Sends requests to other servers.
 pub struct Client {
     ca: Option<PathBuf>,
     proxy: Option<Proxy>,
@@ -67,6 +67,8 @@ impl fmt::Display for FetchError {
     }
 }
 
+impl std::error::Error for FetchError {}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
@@ -92,18 +94,37 @@ impl Client {
         }
     }
 
+    /// The same with other authorities for the servers.
+    #[must_use]
+    pub fn with_authorities(settings: &Keys, ca: Option<PathBuf>) -> Self {
+        Self {
+            ca: ca.or_else(|| settings.ca.clone()),
+            ..Self::new(settings)
+        }
+    }
+
     /// Fetches a document.
     ///
     /// # Errors
     /// See [`FetchError`].
-    pub async fn fetch(&self, request: &KeyRequest) -> Result<Answer, FetchError> {
-        timeout(self.timeout, self.exchange(request))
+    pub async fn fetch(&self, wanted: &KeyRequest) -> Result<Answer, FetchError> {
+        let request = request(wanted).map_err(|_| answer("the URL cannot be asked for"))?;
+        read(self.send(request, MAX_ANSWER_BYTES).await?)
+    }
+
+    /// Sends a request to the absolute URL that it has, and reads the answer, of whatever status, whose body has at most
+    /// `max_bytes`.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn send(&self, request: Request<Bytes>, max_bytes: usize) -> Result<Response<Bytes>, FetchError> {
+        timeout(self.timeout, self.exchange(request, max_bytes))
             .await
             .unwrap_or(Err(FetchError::Timeout))
     }
 
-    async fn exchange(&self, wanted: &KeyRequest) -> Result<Answer, FetchError> {
-        let uri: Uri = wanted.url.parse().map_err(|_| answer("the URL cannot be read"))?;
+    async fn exchange(&self, mut request: Request<Bytes>, max_bytes: usize) -> Result<Response<Bytes>, FetchError> {
+        let uri = request.uri().clone();
         let host = uri.host().ok_or_else(|| answer("the URL has no host"))?;
         let is_tls = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
@@ -123,11 +144,17 @@ impl Client {
         let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| connection("no connection", host, &error))?;
-        let request = request(wanted, &uri).map_err(|_| answer("the URL cannot be asked for"))?;
+        complete(&mut request, &uri).map_err(|_| answer("the URL cannot be asked for"))?;
         let exchange = async {
-            let response = sender.send_request(request).await;
+            let response = sender.send_request(request.map(Full::new)).await;
             let response = response.map_err(|error| connection("no answer", host, &error))?;
-            read(response).await
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, max_bytes).collect().await;
+            let body = body.map_err(|_| {
+                let limit = max_bytes / 1024;
+                FetchError::Answer(format!("the answer is longer than {limit} KiB, or it ended early"))
+            })?;
+            Ok(Response::from_parts(head, body.to_bytes()))
         };
         // The driver ends when the exchange does; neither is of use without the other.
         let mut driver = std::pin::pin!(driver);
@@ -188,33 +215,40 @@ async fn tunnel(stream: &mut TcpStream, proxy: &Proxy, host: &str, port: u16) ->
     }
 }
 
-/// The request for a document.
-fn request(wanted: &KeyRequest, uri: &Uri) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+/// Puts the path in place of the URL, and adds the fields that every request has.
+fn complete(request: &mut Request<Bytes>, uri: &Uri) -> Result<(), hyper::http::Error> {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let host = HeaderValue::try_from(authority)?;
+    *request.uri_mut() = Uri::try_from(uri.path_and_query().map_or("/", |path| path.as_str()))?;
+    let headers = request.headers_mut();
+    headers.insert(HOST, host);
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(
+        USER_AGENT,
+        HeaderValue::from_static(concat!("hookgate/", env!("CARGO_PKG_VERSION"))),
+    );
+    Ok(())
+}
+
+/// The request for a document.
+fn request(wanted: &KeyRequest) -> Result<Request<Bytes>, hyper::http::Error> {
     let mut request = Request::builder()
         .method(if wanted.body.is_some() {
             Method::POST
         } else {
             Method::GET
         })
-        .uri(path)
-        .header(HOST, authority)
-        .header(ACCEPT, "application/json, application/x-pem-file, */*;q=0.1")
-        .header(USER_AGENT, concat!("hookgate/", env!("CARGO_PKG_VERSION")))
-        .header(CONNECTION, "close");
+        .uri(wanted.url.as_str())
+        .header(ACCEPT, "application/json, application/x-pem-file, */*;q=0.1");
     if wanted.body.is_some() {
         request = request.header(CONTENT_TYPE, "application/json");
     }
-    let body = wanted
-        .body
-        .as_ref()
-        .map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body.expose()));
-    request.body(Full::new(body))
+    let body = wanted.body.as_ref();
+    request.body(body.map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body.expose())))
 }
 
-/// Reads an answer: status 200 and a short body.
-async fn read(response: hyper::Response<hyper::body::Incoming>) -> Result<Answer, FetchError> {
+/// Reads an answer, whose status must be 200.
+fn read(response: Response<Bytes>) -> Result<Answer, FetchError> {
     let status = response.status();
     // Plaid answers 400 for a key that it does not have.
     if matches!(
@@ -229,15 +263,9 @@ async fn read(response: hyper::Response<hyper::body::Incoming>) -> Result<Answer
             status.as_u16()
         )));
     }
-    let lifetime = lifetime(response.headers());
-    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
-    let body = body
-        .collect()
-        .await
-        .map_err(|_| answer("the answer is longer than 256 KiB, or it ended early"))?;
     Ok(Answer {
-        body: body.to_bytes().to_vec(),
-        lifetime,
+        lifetime: lifetime(response.headers()),
+        body: response.into_body().to_vec(),
     })
 }
 

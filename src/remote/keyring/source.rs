@@ -3,10 +3,10 @@
 //! The task does one fetch at a time. A request that needs a key asks for its document and waits until the fetch has ended;
 //! any number of requests wait for the same one.
 
-use super::client::{Client, FetchError};
 use super::documents::{Document, Documents, MAX_DOCUMENTS};
 use super::store::Store;
 use crate::outcome::Rejection;
+use crate::remote::client::{Client, FetchError};
 use crate::scheme::{FetchedKey, KeySource};
 use crate::settings::Keys;
 use crate::time::clock;
