@@ -63,7 +63,7 @@ priorityClassName: high
 "#;
 
 /// Values that are added to [`DEPLOYMENT`].
-const VARIATIONS: [&str; 18] = [
+const VARIATIONS: [&str; 19] = [
     "",
     "tls: { enabled: false, secretName: '' }\nmonitor: { kind: PodMonitor }",
     "networkPolicy: { enabled: false }\npodDisruptionBudget: { enabled: false }\nservice: { enabled: false }",
@@ -82,6 +82,7 @@ const VARIATIONS: [&str; 18] = [
     "hostAliases: [{ ip: 192.0.2.1, hostnames: [a.example.com] }]\ndnsPolicy: None\ndnsConfig: { nameservers: [192.0.2.2] }\nruntimeClassName: gvisor\nschedulerName: other\nminReadySeconds: 5\nrevisionHistoryLimit: 3\ndeploymentAnnotations: { a: b }\nreadinessProbe: { periodSeconds: 2 }",
     "initContainers: [{ name: first, image: registry.example.com/first }]\nextraContainers: [{ name: beside, image: registry.example.com/beside }]\nnetworkPolicy: { extraIngress: [{ ports: [{ port: 9999 }] }] }\nextraObjects: [{ apiVersion: v1, kind: ConfigMap, metadata: { name: \"{{ .Release.Name }}-more\", namespace: \"{{ .Release.Namespace }}\" }, data: { a: b } }]",
     "routes: [{ path: /webhooks/paddle/*, provider: paddle, secrets: [{ secretName: github.example.com, key: secret, name: old, retired: true }, { secretName: github-example-com, key: secret }], upstream: [\"http://a:8000\", \"http://b:8000\"], settings: { tolerance: 10s, rate: 50/s, dedupe: { window: 7d } } }]\nsettings: { limits: { per_source: 100/s, in_flight_bytes: 64MiB }, log: { audit: refused } }",
+    "tls: { acme: { enabled: true, existingClaim: certificates, settings: { domains: [hooks.example.com], contact: ops@example.com }, keys: [{ secretName: acme, key: storage }] } }",
 ];
 
 /// The values of `deploy/helm/examples`, each for a chart on its own.
@@ -197,6 +198,11 @@ fn the_chart_is_valid_over_a_matrix_of_values() {
         rules.contains("{{ $labels.instance }}"),
         "the templates of Prometheus stay"
     );
+
+    let ordered = &clusters[18];
+    let claim = &find(&ordered.pod()["volumes"], "hookgate-acme")["persistentVolumeClaim"]["claimName"];
+    assert_eq!(claim, "certificates");
+    assert!(!ordered.pod()["volumes"].to_string().contains("hookgate-tls"), "no Secret is needed");
 
     let full: toml::Table = clusters[last].gateway_toml().parse().unwrap();
     assert_eq!(full["replay"]["capacity"].as_integer(), Some(1_000_000), "not 1e+06");
@@ -325,6 +331,10 @@ fn bad_values_are_refused() {
             "/networkPolicy/applicationPorts/0",
         ),
         ("tls: { secretName: \"\" }", "tls.secretName: name a Secret"),
+        (
+            "tls: { acme: { enabled: true, settings: { domains: [a.example] } } }",
+            "tls.acme.existingClaim",
+        ),
         (
             "tls: { certManager: { enabled: true, issuerRef: { name: ca } } }",
             "tls.certManager.dnsNames",

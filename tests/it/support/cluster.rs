@@ -190,6 +190,9 @@ impl Cluster {
                 Certificate::new(&["localhost"]).write(&place.path().join(folder), name);
             }
         }
+        let storage = place.path().join("acme-storage");
+        std::fs::create_dir(&storage).unwrap();
+        let text = text.replace("/var/lib/hookgate-acme", storage.to_str().unwrap());
         let file = place.path().join("gateway.toml");
         let here = format!("{}/", place.path().display());
         std::fs::write(&file, text.replace(MOUNTED, &here)).unwrap();

@@ -69,7 +69,9 @@ securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 volumeMounts:
   - { name: hookgate-configuration, mountPath: /etc/hookgate/gateway, readOnly: true }
-  {{- if .Values.tls.enabled }}
+  {{- if and .Values.tls.enabled .Values.tls.acme.enabled }}
+  - { name: hookgate-acme, mountPath: /var/lib/hookgate-acme }
+  {{- else if .Values.tls.enabled }}
   - { name: hookgate-tls, mountPath: /etc/hookgate/tls, readOnly: true }
   {{- end }}
   {{- range (include "hookgate.secretNames" . | fromJsonArray) }}
@@ -96,6 +98,11 @@ volumeMounts:
 {{- $names = append $names .secretName -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.tls.enabled .Values.tls.acme.enabled -}}
+{{- range .Values.tls.acme.keys -}}
+{{- $names = append $names .secretName -}}
+{{- end -}}
+{{- end -}}
 {{- $names | uniq | sortAlpha | toJson -}}
 {{- end -}}
 
@@ -106,7 +113,10 @@ application's pod, so there every user may read the files; only this container m
 {{- $mode := ternary "0444" "0440" (eq .Values.mode "sidecar") -}}
 - name: hookgate-configuration
   configMap: { name: {{ include "hookgate.fullname" . }} }
-{{- if .Values.tls.enabled }}
+{{- if and .Values.tls.enabled .Values.tls.acme.enabled }}
+- name: hookgate-acme
+  persistentVolumeClaim: { claimName: {{ required "tls.acme.existingClaim: a volume that all pods share (ReadWriteMany), or that of the only pod" .Values.tls.acme.existingClaim }} }
+{{- else if .Values.tls.enabled }}
 - name: hookgate-tls
   secret: { secretName: {{ include "hookgate.tlsSecret" . }}, defaultMode: {{ $mode }} }
 {{- end }}

@@ -47,7 +47,17 @@
 name = "webhooks"
 address = {{ printf "%s:%d" .Values.listen.address (int .Values.listen.port) | toJson }}
 {{- if .Values.tls.enabled }}
+{{- if .Values.tls.acme.enabled }}
+{{- $acme := merge (dict "storage" "/var/lib/hookgate-acme") (omit .Values.tls.acme.settings "storage" "keys") }}
+{{- with .Values.tls.acme.keys }}
+{{- $files := list }}
+{{- range . }}{{ $files = append $files (dict "file" (printf "/etc/hookgate/secrets/%s/%s" .secretName .key)) }}{{ end }}
+{{- $acme = merge (dict "keys" $files) $acme }}
+{{- end }}
+tls = { acme = {{ include "hookgate.toml.value" $acme }} }
+{{- else }}
 tls = { certificate = "/etc/hookgate/tls/tls.crt", key = "/etc/hookgate/tls/tls.key" }
+{{- end }}
 {{- else }}
 plaintext = true
 {{- end }}
