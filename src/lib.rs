@@ -51,7 +51,7 @@
 //! | [`inbox`] | durable deliveries: model, SQLite, delivery of what is stored |
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`] | connection pool, load balancing, health, forwarding |
-//! | [`remote`] | what other servers publish or issue, fetched in the background: keys |
+//! | [`remote`] | other servers that are asked in the background: keys, addresses and certificates |
 //! | [`replay`] | claims, in memory or in Redis |
 //! | [`tls`] | certificates, their choice by server name, the TLS stream |
 //! | [`settings`] | the runtime shape of the configuration, and its defaults |

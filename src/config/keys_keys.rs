@@ -3,6 +3,7 @@
 use super::secret_reference::SecretReference;
 use super::value::{DurationValue, OneOrMany};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// `[keys]`.
 #[derive(Debug, Default, Deserialize)]
@@ -15,6 +16,7 @@ pub(super) struct Keys {
     pub(super) timeout: Option<DurationValue>,
     pub(super) refresh: Option<DurationValue>,
     pub(super) max_age: Option<DurationValue>,
+    pub(super) addresses: BTreeMap<String, String>,
 }
 
 /// `keys` of a route.

@@ -13,6 +13,7 @@ use crate::inbox::Inbox;
 use crate::inbox::known::Id;
 use crate::inbox::target::{self, IdText, Identity, Signing, Target};
 use crate::outcome::{Rejection, Repeat};
+use crate::remote::addresses::Published;
 use crate::remote::keyring::{KeyRing, Source};
 use crate::replay::ClaimRequest;
 use crate::scheme::{ChosenTenant, HeadRef, Verified, Work};
@@ -63,6 +64,8 @@ pub struct CompiledRoute {
     turn_bytes: usize,
     /// The keys that its scheme fetches; `None` where they are configured.
     pub fetched_keys: Option<Arc<Source>>,
+    /// Lists of addresses that providers publish, from which senders may come beside the networks of the settings.
+    pub published: Vec<Arc<Published>>,
     /// Makes the keys under which its webhooks are claimed.
     replay: ReplayIdentity,
     /// How many unsigned challenges it answers.
@@ -222,6 +225,10 @@ impl CompiledRoute {
                 .key_source()
                 .zip(ring)
                 .map(|(source, ring)| ring.source(source)),
+            published: {
+                let list = |list| ring.map_or_else(|| Published::bundled(list), |ring| ring.addresses.list(list));
+                settings.allow_published.iter().map(list).collect()
+            },
             replay: ReplayIdentity::new(&settings),
             challenge_rate: ChallengeRate::default(),
             allow: text(&methods.join(", ")),
@@ -250,7 +257,11 @@ impl CompiledRoute {
     #[must_use]
     pub fn allows(&self, client: Option<IpAddr>) -> bool {
         let allow = &self.settings.allow;
-        allow.is_empty() || client.is_some_and(|client| allow.iter().any(|network| network.contains(&client)))
+        let is_listed = |client| {
+            allow.iter().any(|network| network.contains(&client))
+                || self.published.iter().any(|list| list.contains(client))
+        };
+        (allow.is_empty() && self.published.is_empty()) || client.is_some_and(is_listed)
     }
 
     /// The tenant that the head names, or the lack of one; `None` on a route without tenants, or whose bodies name them.

@@ -61,6 +61,7 @@
 //! | [`form`] | form fields, and what providers sign of them |
 //! | [`url`] | the URL that the provider signed |
 //! | [`plain`] | the texts under which a secret may make a code for a challenge |
+//! | [`address_list`] | the lists of source addresses that providers publish |
 //! | [`work`] | how long some work on a body may take |
 //! | [`types`] | the values that callers exchange with this folder |
 //!
@@ -157,6 +158,7 @@
 //! # Ok::<(), hookgate::outcome::Rejection>(())
 //! ```
 
+pub mod address_list;
 mod asymmetric;
 mod boundary;
 mod buffered;

@@ -125,5 +125,7 @@ fn install(gateway: &Gateway, active: &Snapshot, snapshot: Snapshot) {
     if let Some(keys) = &gateway.keys {
         let used = snapshot.routes().iter().filter_map(|route| route.fetched_keys.as_ref());
         keys.keep_only(&used.collect::<Vec<_>>());
+        let lists = snapshot.routes().iter().flat_map(|route| &route.published);
+        keys.addresses.keep_only(&lists.collect::<Vec<_>>());
     }
 }

@@ -197,6 +197,7 @@ pub(super) fn sample(gateway: &Gateway, issued: &Certificates) {
     }
     if let Some(keys) = &gateway.keys {
         metrics.keys(&keys.sample());
+        metrics.addresses(&keys.addresses.sample());
     }
     metrics.acme(&issued.sample());
     metrics.bounds.body_bytes.set(gauge(gateway.budget.limit()));

@@ -2,6 +2,7 @@
 
 use crate::secret::Secret;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct Keys {
     pub refresh: Duration,
     /// How long keys are used when they cannot be fetched again.
     pub max_age: Duration,
+    /// Other URLs of the lists of addresses, by the name of the list: mirrors.
+    pub addresses: BTreeMap<String, String>,
 }
 
 /// An HTTP proxy.
@@ -69,6 +72,9 @@ impl Serialize for Keys {
             ("max_age", &self.max_age),
         ] {
             table.serialize_entry(key, &super::duration_text(*value))?;
+        }
+        if !self.addresses.is_empty() {
+            table.serialize_entry("addresses", &self.addresses)?;
         }
         table.end()
     }

@@ -21,6 +21,7 @@
 //! | [`listener`] | listening sockets and their TLS |
 //! | [`acme`] | a certificate that is ordered from an ACME server |
 //! | [`inbox`] | the inbox of the process |
+//! | [`published_list`] | a list of source addresses that a provider publishes |
 //! | [`tenants`] | one secret for each tenant of a route |
 //! | [`secret_info`] | names and sources of secrets |
 //! | [`rate`] | a number of requests in a time |
@@ -34,6 +35,7 @@ mod keys;
 mod listener;
 mod operators;
 mod process;
+mod published_list;
 mod rate;
 mod replay;
 mod restart;
@@ -53,6 +55,7 @@ pub use listener::{
 };
 pub use operators::{Api, Capture, Captures, Console, ConsoleRole, ConsoleToken};
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
+pub use published_list::PublishedList;
 pub use rate::Rate;
 pub use replay::{Redis, Replay, StoreServer};
 pub use route::{Dedupe, ReplayPolicy, Route, RouteMode};

@@ -2,6 +2,7 @@
 
 use super::delivery::Delivery;
 use super::operators::Capture;
+use super::published_list::PublishedList;
 use super::rate::Rate;
 use super::secret_info::SecretInfo;
 use super::serialize::{display_all, duration_text, size_text};
@@ -29,6 +30,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Addresses of senders (behind trusted proxies) that are accepted; empty accepts every address.
     pub allow: Vec<IpNet>,
+    /// The same by lists that providers publish.
+    pub allow_published: Vec<PublishedList>,
     /// Scheme and keys.
     pub verifier: Verifier,
     /// Names and sources of the secrets and public keys that `verifier` holds, in its order.
@@ -159,7 +162,12 @@ impl Serialize for Route {
         }
         table.serialize_entry("path", &self.path)?;
         table.serialize_entry("methods", &display_all(&self.methods))?;
-        table.serialize_entry("allow", &display_all(&self.allow))?;
+        let published = self
+            .allow_published
+            .iter()
+            .map(|published| published.list.name.to_owned());
+        let allow: Vec<String> = display_all(&self.allow).into_iter().chain(published).collect();
+        table.serialize_entry("allow", &allow)?;
         table.serialize_entry("provider", self.verifier.name())?;
         match &self.tenants {
             Some(tenants) => table.serialize_entry("secrets", tenants)?,

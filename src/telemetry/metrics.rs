@@ -4,6 +4,7 @@
 //! with a fixed label set are named fields, so that a typo in a label does not compile.
 
 use super::acme_metrics::AcmeFamilies;
+use super::address_metrics::AddressFamilies;
 use super::exposition::{Exposition, Sink};
 use super::handles::{self, ListenerFamilies};
 use super::key_metrics::KeyFamilies;
@@ -12,6 +13,7 @@ use super::route_metrics::{self, RouteMetrics};
 use super::upstream_metrics::{UpstreamFamilies, UpstreamSample};
 use crate::outcome::{FailureSide, Verdict};
 use crate::remote::acme::AcmeSample;
+use crate::remote::addresses::ListSample;
 use crate::remote::keyring::KeySample;
 use crate::replay::ReplayStoreMetrics;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, TextEncoder};
@@ -53,6 +55,7 @@ pub struct Metrics {
     upstream_families: UpstreamFamilies,
     key_families: KeyFamilies,
     acme_families: AcmeFamilies,
+    address_families: AddressFamilies,
     /// Registered when the process has an inbox.
     inbox: OnceLock<InboxMetrics>,
     certificate_expiry: IntGaugeVec,
@@ -103,6 +106,7 @@ impl Metrics {
             upstream_families: UpstreamFamilies::default(),
             key_families: KeyFamilies::register(r),
             acme_families: AcmeFamilies::register(r),
+            address_families: AddressFamilies::register(r),
             inbox: OnceLock::new(),
             certificate_expiry: gauges(
                 r,
@@ -198,6 +202,11 @@ impl Metrics {
     /// Sets the series of the sources of fetched keys.
     pub fn keys(&self, samples: &[KeySample]) {
         self.key_families.show(samples);
+    }
+
+    /// Sets the series of the lists of addresses.
+    pub fn addresses(&self, samples: &[ListSample]) {
+        self.address_families.show(samples);
     }
 
     /// Sets the series of the certificates that ACME servers issue.

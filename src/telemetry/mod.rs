@@ -40,6 +40,7 @@
 //! | [`metrics`] | the registry, all families, all handles; the text of a scrape |
 //! | [`inbox_metrics`] | the handle of the inbox and of its routes |
 //! | [`acme_metrics`] | the metrics of certificates that ACME servers issue |
+//! | [`address_metrics`] | the metrics of lists of addresses |
 //! | [`key_metrics`] | the metrics of fetched keys |
 //! | [`upstream_metrics`] | families with an `upstream` label, sampled |
 //! | [`route_metrics`] | the counters of one route |
@@ -50,6 +51,7 @@
 //! | [`registration`] | how a metric is put into the registry |
 
 mod acme_metrics;
+mod address_metrics;
 mod ascii;
 mod asked;
 pub mod audit;

@@ -1,8 +1,10 @@
 //! `[keys]`, and `keys` and `expect` of a route: where keys are fetched, and what a signed request must say.
 
 use super::Resolver;
+use crate::config::fault::alternatives;
 use crate::config::keys_keys;
 use crate::config::value::{DurationValue, OneOrMany};
+use crate::scheme::address_list::{AddressList, LISTS};
 use crate::scheme::{CertificateSource, Expected, KeySettings};
 use crate::secret::Secret;
 use crate::settings::{Keys, Proxy, SecretInfo, defaults};
@@ -53,7 +55,34 @@ impl Resolver<'_> {
             timeout: self.timeout("keys.timeout", written.timeout, defaults::KEY_TIMEOUT),
             refresh,
             max_age,
+            addresses: self.mirrors(written.addresses),
         }
+    }
+
+    /// Other URLs of the lists of addresses.
+    fn mirrors(&mut self, written: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        for (name, url) in &written {
+            let key = format!("keys.addresses.{name}");
+            if AddressList::named(name).is_none() {
+                let names = alternatives(LISTS.iter().map(|list| list.name), "and");
+                self.report
+                    .fault(&key, "there is no such list", format!("the lists are {names}"));
+            }
+            let uri = url.parse::<hyper::Uri>().ok();
+            let is_safe = uri.is_some_and(|uri| match (uri.scheme_str(), uri.host()) {
+                (Some("https"), Some(_)) => true,
+                (Some("http"), Some(host)) => matches!(host, "127.0.0.1" | "[::1]" | "localhost"),
+                _ => false,
+            });
+            if !is_safe {
+                self.report.fault(
+                    &key,
+                    "this is not an HTTPS URL",
+                    "write the URL of a mirror, such as \"https://mirror.example/meta\"",
+                );
+            }
+        }
+        written
     }
 
     fn at_least_a_minute(&mut self, key: &str, written: Option<DurationValue>, default: Duration) -> Duration {

@@ -72,7 +72,7 @@ use super::file::{self, File};
 use super::value::{Count, DurationValue, Keyword, RequestRate, Size};
 use crate::settings::{Address, Config, Drain, Log, ProcessLimits, defaults, duration_text, size_text};
 use crate::tls::{self, CertificateNames};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -104,6 +104,7 @@ pub(super) fn resolve(
         files: Vec::new(),
         certificates: Vec::new(),
         known_secrets: HashMap::new(),
+        mirrors: file.keys.addresses.clone(),
         connectors: tls::Connectors::default(),
     };
     let limits = resolver.limits(&file.limits);
@@ -167,6 +168,8 @@ struct Resolver<'a> {
     files: Vec<PathBuf>,
     /// The SHA-256 of every secret of the routes that were read, and its place.
     known_secrets: HashMap<[u8; 32], String>,
+    /// Other URLs of the lists of addresses, by name.
+    mirrors: BTreeMap<String, String>,
     /// Reads the certificates of upstreams, to report faults.
     connectors: tls::Connectors,
 }

@@ -1,50 +1,39 @@
-//! Lists of networks in CIDR notation, single addresses, and presets of the source addresses that a provider documents.
+//! Lists of networks in CIDR notation, single addresses, and the lists of source addresses that providers publish.
 
 use super::Resolver;
 use crate::config::fault::{alternatives, closest};
 use crate::config::value::OneOrMany;
+use crate::scheme::address_list::{AddressList, LISTS};
+use crate::settings::PublishedList;
 use ipnet::{IpNet, Ipv4Net};
-use std::net::{IpAddr, Ipv4Addr};
-
-/// Source addresses of webhooks of Paddle's live accounts, from Paddle's documentation.
-const PADDLE_LIVE: [[u8; 4]; 6] = [
-    [34, 232, 58, 13],
-    [34, 195, 105, 136],
-    [34, 237, 3, 244],
-    [35, 155, 119, 135],
-    [52, 11, 166, 252],
-    [34, 212, 5, 7],
-];
-
-/// The same for sandbox accounts.
-const PADDLE_SANDBOX: [[u8; 4]; 6] = [
-    [34, 194, 127, 46],
-    [54, 234, 237, 108],
-    [3, 208, 120, 145],
-    [44, 226, 236, 210],
-    [44, 241, 183, 62],
-    [100, 20, 172, 113],
-];
-
-/// Names of lists of addresses.
-const PRESETS: [(&str, [[u8; 4]; 6]); 2] = [("paddle-live", PADDLE_LIVE), ("paddle-sandbox", PADDLE_SANDBOX)];
+use std::net::IpAddr;
 
 impl Resolver<'_> {
     /// The networks of a list; a single address is a network with one address.
     pub(super) fn networks(&mut self, key: &str, list: OneOrMany<String>) -> Vec<IpNet> {
-        let mut networks = Vec::new();
+        let items = list.into_paths(key);
+        items.filter_map(|(key, text)| self.network(&key, &text)).collect()
+    }
+
+    /// The networks of `allow`, and the lists that providers publish.
+    pub(super) fn allowed(&mut self, key: &str, list: OneOrMany<String>) -> (Vec<IpNet>, Vec<PublishedList>) {
+        let (mut networks, mut published) = (Vec::new(), Vec::new());
         for (key, text) in list.into_paths(key) {
-            if let Some((_, addresses)) = PRESETS.iter().find(|(name, _)| *name == text) {
-                networks.extend(
-                    addresses
-                        .iter()
-                        .map(|octets| single_address(IpAddr::V4(Ipv4Addr::from(*octets)))),
-                );
-            } else {
+            let Some(list) = AddressList::named(&text) else {
                 networks.extend(self.network(&key, &text));
-            }
+                continue;
+            };
+            let url = self.mirrors.get(&text).map_or(list.url, String::as_str).to_owned();
+            self.report.note(
+                &key,
+                format_args!(
+                    "the addresses of `{text}` are those of {} until they are fetched from {url}; a request from any other address gets 403",
+                    list.date
+                ),
+            );
+            published.push(PublishedList { list, url });
         }
-        networks
+        (networks, published)
     }
 
     fn network(&mut self, key: &str, text: &str) -> Option<IpNet> {
@@ -64,7 +53,7 @@ impl Resolver<'_> {
                 None
             }
             Err(_) => {
-                let names = PRESETS.iter().map(|(name, _)| *name);
+                let names = LISTS.iter().map(|list| list.name);
                 if crate::scheme::presets::names().any(|name| name == text) {
                     self.report.fault(
                         key,

@@ -152,13 +152,15 @@ impl Resolver<'_> {
                 if challenges.iter().any(Challenge::signs) {
                     scheme.verifier.refuse_plain_payloads();
                 }
+                let (allow, allow_published) = self.allowed(&format!("{key}.allow"), written.allow);
                 let route = Route {
                     name,
                     host,
                     path,
                     upstream,
                     methods: settings.methods,
-                    allow: self.networks(&format!("{key}.allow"), written.allow),
+                    allow,
+                    allow_published,
                     verifier: scheme.verifier.identifying(settings.replay.is_enabled()),
                     tolerance: settings.tolerance,
                     replay: settings.replay,
@@ -184,7 +186,7 @@ impl Resolver<'_> {
                 };
                 routes.push(route);
             } else {
-                self.networks(&format!("{key}.allow"), written.allow);
+                self.allowed(&format!("{key}.allow"), written.allow);
             }
         }
         signing.report(&mut self.report);

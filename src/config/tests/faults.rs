@@ -62,7 +62,7 @@ reject_status = 410
         "line 16: route[0].secrets[1].env: the variable NOT_SET is not set; export it, or remove this entry",
         "line 16: route[0].secrets[2].env: the variable NOT_SET_EITHER is not set; export it, or remove this entry",
         "line 18: route[0].allow[0]: `10.0.0.1/8` has bits set after its prefix; write \"10.0.0.0/8\" for the network, or \"10.0.0.1\" for the one address",
-        "line 18: route[0].allow[1]: `everyone` is neither a network nor an address; write \"203.0.113.0/24\", \"203.0.113.7\", or one of `paddle-live` and `paddle-sandbox`",
+        "line 18: route[0].allow[1]: `everyone` is neither a network nor an address; write \"203.0.113.0/24\", \"203.0.113.7\", or one of `github`, `stripe`, `paddle-live` and `paddle-sandbox`",
         "line 20: route[1].path: this route has no path; write `path = \"/webhooks/paddle\"`",
         "line 20: route[1].secrets: this route has neither `secrets` nor `public_keys`; write `secrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]`",
         "line 22: route[1].upstream[1]: this is the same server as route[1].upstream[0]; remove one of them; `weight` gives a server a larger share",

@@ -46,8 +46,8 @@ fn mistakes_of_new_users_are_explained() {
             "body_limit: this is not a size in bytes; write \"1536KiB\"",
         ),
         (
-            "allow = \"stripe\"",
-            "allow: there is no list of the addresses of `stripe`; write the networks that the provider documents, such as \"203.0.113.0/24\"; the lists are `paddle-live` and `paddle-sandbox`",
+            "allow = \"shopify\"",
+            "allow: there is no list of the addresses of `shopify`; write the networks that the provider documents, such as \"203.0.113.0/24\"; the lists are `github`, `stripe`, `paddle-live` and `paddle-sandbox`",
         ),
         (
             "dedupe = true",

@@ -275,7 +275,14 @@ impl Shared {
     async fn attempt(&self) -> Result<(), Failure> {
         let (settings, connection, store) = (&self.settings, &self.connection, &self.store);
         let account = order::account(settings, connection, store).await?;
-        let mut placed = order::place(settings, connection, store, &account).await?;
+        let mut placed = match order::place(settings, connection, store, &account).await {
+            // The server does not know the account any more, and it was removed: with a new one the order is placed again.
+            Err(_) if matches!(store.account(), Ok(None)) => {
+                let account = order::account(settings, connection, store).await?;
+                order::place(settings, connection, store, &account).await?
+            }
+            placed => placed?,
+        };
         let challenges = std::mem::take(&mut placed.challenges);
         if !challenges.0.is_empty() {
             self.publish(challenges).map_err(Failure::unreachable)?;

@@ -59,7 +59,7 @@ pub(super) struct Placed {
 /// Places an order for the names of the settings.
 ///
 /// # Errors
-/// Why there is none. An account that the server does not know is forgotten, so that the next order makes a new one.
+/// Why there is none. An account that the server does not know is removed from the storage.
 pub(super) async fn place(
     settings: &Acme,
     connection: &Connection,

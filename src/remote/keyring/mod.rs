@@ -19,6 +19,7 @@ mod store;
 
 pub use source::{KeySample, Source};
 
+use crate::remote::addresses::AddressBook;
 use crate::remote::client::Client;
 use crate::scheme::KeySource;
 use crate::settings::Keys;
@@ -33,14 +34,18 @@ pub struct KeyRing {
     /// The runtime on which keys are fetched: that of the control plane, so that no worker spends time on it.
     runtime: Handle,
     sources: Mutex<Vec<Arc<Source>>>,
+    /// The lists of addresses, which are fetched with the same settings.
+    pub addresses: AddressBook,
 }
 
 impl KeyRing {
     /// A ring without sources. Fetches run on `runtime`.
     #[must_use]
     pub fn new(settings: Keys, runtime: Handle) -> Arc<Self> {
+        let client = Arc::new(Client::new(&settings));
         Arc::new(Self {
-            client: Arc::new(Client::new(&settings)),
+            addresses: AddressBook::new(settings.clone(), client.clone(), runtime.clone()),
+            client,
             settings,
             runtime,
             sources: Mutex::default(),

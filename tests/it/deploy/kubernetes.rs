@@ -202,7 +202,10 @@ fn the_chart_is_valid_over_a_matrix_of_values() {
     let ordered = &clusters[18];
     let claim = &find(&ordered.pod()["volumes"], "hookgate-acme")["persistentVolumeClaim"]["claimName"];
     assert_eq!(claim, "certificates");
-    assert!(!ordered.pod()["volumes"].to_string().contains("hookgate-tls"), "no Secret is needed");
+    assert!(
+        !ordered.pod()["volumes"].to_string().contains("hookgate-tls"),
+        "no Secret is needed"
+    );
 
     let full: toml::Table = clusters[last].gateway_toml().parse().unwrap();
     assert_eq!(full["replay"]["capacity"].as_integer(), Some(1_000_000), "not 1e+06");

@@ -17,6 +17,8 @@ const ORDER: Duration = Duration::from_secs(60);
 /// A key that encrypts the storage.
 const KEY: &str = "4b1f6f0a7a1d4a9f8f5ea6c5c4c4e3f2a1b2c3d4e5f60718";
 const NAMES: [&str; 2] = ["a.example.test", "b.example.test"];
+/// Numbers the webhooks, so that none is a repetition.
+static SENT: AtomicUsize = AtomicUsize::new(0);
 const MONTH: u64 = 30 * 86_400;
 
 /// A listener `acme` on this port with a certificate of these keys.
@@ -45,7 +47,8 @@ fn serves(gateway: &Gateway, port: u16, name: &str, root: &CertificateDer<'stati
     let what = format!("a certificate for {name}\n{}", gateway.logs.text());
     let mut client = within(ORDER, &what, || connect(port, name, root).ok());
     let certificate = client.server_certificate();
-    let webhook = Webhook::new(format!("{{\"to\":\"{name}\"}}")).bytes();
+    let number = SENT.fetch_add(1, Ordering::Relaxed);
+    let webhook = Webhook::new(format!("{{\"number\":{number}}}")).bytes();
     assert_eq!(client.exchange(&webhook).status, 200);
     certificate
 }
@@ -184,7 +187,7 @@ fn renewals_under_load_lose_no_handshake_and_survive_a_server_that_is_gone() {
         });
         let _stop = StopOnDrop(&stop);
         let mut known = vec![first];
-        let mut renewed = |known: &mut Vec<CertificateDer<'static>>, what: &str| {
+        let renewed = |known: &mut Vec<CertificateDer<'static>>, what: &str| {
             let new = within(ORDER, what, || {
                 let client = Client::try_tls(at(port), NAMES[0], certificates::client_of_any()).ok()?;
                 Some(client.server_certificate()).filter(|now| !known.contains(now))
