@@ -31,7 +31,10 @@ fn main() {
     }
     for ((name, _), time) in groups.iter().zip(best) {
         let ratio = time.as_secs_f64() / best[0].as_secs_f64();
-        println!("{name}: {:.1} us for each handshake, {ratio:.2} of x25519", time.as_secs_f64() * 1e6);
+        println!(
+            "{name}: {:.1} us for each handshake, {ratio:.2} of x25519",
+            time.as_secs_f64() * 1e6
+        );
     }
 }
 
@@ -52,7 +55,10 @@ fn round(made: &rcgen::CertifiedKey<rcgen::KeyPair>, group: &'static dyn Support
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
     let client = ClientConfig::builder_with_provider(provider);
-    let client = client.with_protocol_versions(&versions).unwrap().with_root_certificates(roots);
+    let client = client
+        .with_protocol_versions(&versions)
+        .unwrap()
+        .with_root_certificates(roots);
     let mut client = client.with_no_client_auth();
     client.resumption = rustls::client::Resumption::disabled();
     let client = Arc::new(client);

@@ -125,7 +125,9 @@ fn rows(table: &str) -> Vec<&'static str> {
             .replace("route.public_keys", "route.secrets")
             .replace("route.verify_token", "route.secrets")
             .replace("route.public_url_credentials", "route.secrets")
-            .replace("route.keys.secret", "route.secrets"),
+            .replace("route.keys.secret", "route.secrets")
+            .replace("listen.tls.acme.keys", "route.secrets")
+            .replace("listen.tls.acme.external_account.key", "route.secrets"),
     };
     all_rows()
         .into_iter()

@@ -301,8 +301,13 @@ upstream = { url = "http://[::1]:3000/base", connect_timeout = "100ms", timeout 
         ("first", Some("hooks.example.com"))
     );
     assert_eq!(first.methods, [Method::POST, Method::GET]);
-    assert_eq!(first.allow.len(), 7);
-    assert!(first.allow.contains(&"34.194.127.46/32".parse().unwrap()));
+    assert_eq!(first.allow.len(), 1);
+    let published: Vec<_> = first
+        .allow_published
+        .iter()
+        .map(|published| published.list.name)
+        .collect();
+    assert_eq!(published, ["paddle-sandbox"]);
     assert_eq!(first.verifier.key_names(), ["current", "PADDLE_WEBHOOK_SECRET"]);
     assert_eq!(
         (first.tolerance, first.replay.window, first.replay.acknowledge),

@@ -335,7 +335,12 @@ mod tests {
         let wrong = store(at, &["second"], &["a.example", "b.example"]).certificate();
         assert!(wrong.unwrap_err().contains("another key"));
         let none = store(at, &[], &["a.example", "b.example"]).certificate();
-        assert!(none.unwrap_err().contains("other `keys`"));
+        assert!(none.unwrap_err().contains("another key"));
+        store(at, &[], &["plain.example"])
+            .write_certificate(&certificate())
+            .unwrap();
+        let plain = store(at, &["first"], &["plain.example"]).certificate();
+        assert!(plain.unwrap_err().contains("other `keys`"));
     }
 
     #[test]
