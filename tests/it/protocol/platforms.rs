@@ -72,13 +72,16 @@ fn a_network_load_balancer_names_the_sender_with_its_vpc_endpoint() {
     assert_eq!(gateway.metrics().sum("hookgate_connections_total", &errors), 0.0);
 }
 
+/// The name of a platform, what else must be trusted, and the fields that it sends.
+type Platform<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 /// Platforms that terminate TLS and send fields: for each, the fields of one request as documented, and what else must be
 /// trusted. The sender's own `X-Forwarded-For` stays in front, and is not believed.
 #[test]
 fn fields_of_each_platform_lead_to_the_sender() {
     let from_claimed = format!("{CLAIMED}, {SENDER}");
     let with_balancer = format!("{CLAIMED}, {SENDER}, 34.120.1.2");
-    let cases: [(&str, &str, &[(&str, &str)]); 6] = [
+    let cases: [Platform<'_>; 6] = [
         (
             "AWS ALB",
             "",
