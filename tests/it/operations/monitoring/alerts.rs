@@ -30,7 +30,7 @@ fn promtool_accepts_rules_and_metrics() {
         ],
         b"",
     );
-    assert!(content && printed.contains("27 rules found"), "{printed}");
+    assert!(content && printed.contains("28 rules found"), "{printed}");
     let (content, printed) = promtool(
         &[
             "test",
