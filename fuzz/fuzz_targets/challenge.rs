@@ -20,12 +20,12 @@ fuzz_target!(|input: (&str, &[u8])| {
     let described = Challenge::described(toml::from_str(echo).unwrap(), 0, &ZOOM, None).unwrap();
     let presets = PRESETS.map(|preset| {
         let provider = preset.provider;
-        Challenge::of(provider, (provider == "meta").then_some(&token)).unwrap()
+        Challenge::of(provider, 0, &ZOOM, (provider == "meta").then_some(&token)).unwrap()
     });
     let headers = Headers::default();
     let target = format!("/?{query}");
     let head = HeadRef { method: &Method::GET, target: &target, headers: &headers };
-    for challenge in presets.into_iter().chain([described]) {
+    for challenge in presets.into_iter().flatten().chain([described]) {
         let unsigned = challenge.answer_unsigned(&head, &[], &ZOOM).and_then(Result::ok);
         let signed = challenge.answer_verified(&[Bytes::copy_from_slice(body)], &ZOOM, 0);
         for reply in unsigned.into_iter().chain(signed) {

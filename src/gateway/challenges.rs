@@ -79,6 +79,18 @@ impl CompiledRoute {
         self.unsigned_reply(head, body.pieces(), now_unix).transpose()
     }
 
+    /// Calls the URL of a signed challenge that is answered there, within the rate of challenges.
+    ///
+    /// # Errors
+    /// `RateLimited`, `SignatureMalformed` for a URL that is not the provider's, `KeyUnavailable` when it cannot be called.
+    pub(super) async fn confirm(&self, reply: &ChallengeReply, now_unix: u64) -> Result<(), Rejection> {
+        if let (Some(url), Some(keys)) = (&reply.confirm, &self.fetched_keys) {
+            self.challenge_rate.take(now_unix)?;
+            Box::pin(keys.confirm(url)).await?;
+        }
+        Ok(())
+    }
+
     /// The answer to a verified request that is a signed challenge of the provider; `None` for a webhook.
     pub(super) fn answer_challenge(
         &self,

@@ -306,6 +306,7 @@ impl Gateway {
         route.enforce(&verified)?;
         // A signed challenge is not a delivery: it is answered without a claim.
         if let Some(reply) = route.answer_challenge(&verified, &body) {
+            route.confirm(&reply, now_unix).await?;
             return Ok(Passed::Challenge(reply));
         }
 

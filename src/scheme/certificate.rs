@@ -10,6 +10,8 @@ use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certi
 
 /// Longest URL of a certificate, in bytes.
 const MAX_URL_BYTES: usize = 512;
+/// Longest URL of a confirmation, in bytes. Those of AWS SNS have about 400.
+const MAX_CONFIRMATION_BYTES: usize = 1024;
 /// Maximum number of certificates of one answer.
 const MAX_CERTIFICATES: usize = 8;
 
@@ -77,6 +79,19 @@ impl CertificateSource {
         };
         self.hosts.iter().any(|pattern| fits(pattern, host))
             && self.path.strip_prefix('/').is_some_and(|pattern| fits(pattern, path))
+    }
+
+    /// Whether this is a URL at which a subscription is confirmed: `https`, one of the hosts, no path, and a query that begins
+    /// with the action.
+    pub(super) fn confirms(&self, url: &str) -> bool {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%&=:".contains(&byte);
+        let rest = url
+            .strip_prefix("https://")
+            .filter(|_| url.len() <= MAX_CONFIRMATION_BYTES);
+        let parts = rest.and_then(|rest| rest.split_once("/?Action=ConfirmSubscription&"));
+        parts.is_some_and(|(host, query)| {
+            self.hosts.iter().any(|pattern| fits(pattern, host)) && query.bytes().all(is_plain)
+        })
     }
 
     /// The URL of the certificate that issued the last one of `answer`, as that one states it (RFC 5280, 4.2.2.1). Providers
@@ -242,6 +257,29 @@ mod tests {
             "",
         ] {
             assert!(!source.accepts(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn only_urls_of_the_provider_confirm() {
+        let source = sns();
+        let query = "Action=ConfirmSubscription&TopicArn=arn:aws:sns:us-west-2:123456789012:MyTopic&Token=2336412f37";
+        assert!(source.confirms(&format!("https://sns.us-west-2.amazonaws.com/?{query}")));
+        for url in [
+            format!("http://sns.us-west-2.amazonaws.com/?{query}"),
+            format!("https://sns.us-west-2.amazonaws.com.evil.example/?{query}"),
+            format!("https://evil.example/?{query}"),
+            format!("https://sns.us-west-2.amazonaws.com@evil.example/?{query}"),
+            format!("https://sns.us-west-2.amazonaws.com:8443/?{query}"),
+            format!("https://sns.us-west-2.amazonaws.com/x?{query}"),
+            format!("https://sns.us-west-2.amazonaws.com/?{query}#f"),
+            format!("https://sns.us-west-2.amazonaws.com/?{query}\r\nHost: evil.example"),
+            format!("https://sns.us-west-2.amazonaws.com/?{query}&x={}", "a".repeat(1024)),
+            "https://sns.us-west-2.amazonaws.com/?Action=Unsubscribe&SubscriptionArn=arn".to_owned(),
+            "https://169.254.169.254/?Action=ConfirmSubscription&Token=a".to_owned(),
+            String::new(),
+        ] {
+            assert!(!source.confirms(&url), "{url}");
         }
     }
 

@@ -90,6 +90,18 @@ impl KeySource {
         }
     }
 
+    /// How to call the URL of a message that asks for a confirmation. `None` unless a pinned host has it.
+    #[must_use]
+    pub fn confirmation(&self, url: &str) -> Option<KeyRequest> {
+        match self {
+            Self::Jwks { .. } | Self::Plaid { .. } => None,
+            Self::Certificates(source) => source.confirms(url).then(|| KeyRequest {
+                url: url.to_owned(),
+                body: None,
+            }),
+        }
+    }
+
     /// What shares one rate of fetches: the host for certificates, everything for other sources.
     #[must_use]
     pub fn rate_group<'i>(&self, document: &'i str) -> &'i str {

@@ -12,6 +12,7 @@ use super::location::SignatureLocation;
 use super::route_context::RouteContext;
 use super::scheme_work::SchemeWork;
 use super::strength::Weakness;
+use super::template::PayloadPart;
 use super::types::{Expected, HeadRef, KeySettings, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest};
 use super::url::UrlOfRoute;
 use super::work::Work;
@@ -259,6 +260,13 @@ impl Verifier {
     #[must_use]
     pub fn delivery_id_location(&self) -> Option<&DeliveryId> {
         self.scheme.delivery_id.as_ref()
+    }
+
+    /// Whether the scheme accepts the messages of every topic of AWS SNS.
+    #[must_use]
+    pub fn accepts_any_topic(&self) -> bool {
+        let is_of_any = |part: &PayloadPart| matches!(part, PayloadPart::Sns(topics) if topics.is_empty());
+        self.scheme.payload.parts().any(is_of_any)
     }
 
     /// Whether the sender may send a form in place of a JSON body.

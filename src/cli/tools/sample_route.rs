@@ -52,6 +52,10 @@ pub(super) fn challenge_line(provider: &str) -> Option<&'static str> {
             "# Meta checks the endpoint with a token that you choose. Remove the `#` of both lines, and set the variable.\n\
              #challenge = true\n#verify_token = { env = \"META_VERIFY_TOKEN\" }\n"
         }
+        "aws-sns" => {
+            "# AWS asks whether this endpoint wants a topic's messages. Remove the `#` of both lines, and write your topic.\n\
+             #challenge = true\n#expect = { TopicArn = \"arn:aws:sns:REGION:ACCOUNT:TOPIC\" }\n"
+        }
         _ => "# The provider checks the endpoint before it sends webhooks; hookgate answers that.\nchallenge = true\n",
     })
 }

@@ -27,6 +27,13 @@ pub(super) struct ChallengedScheme<'a> {
     pub(super) methods: &'a [Method],
 }
 
+impl ChallengedScheme<'_> {
+    /// The index of the secret whose HMAC an answer has: the first that is not retired.
+    fn signing_key(&self) -> usize {
+        self.keys.iter().position(|key| !key.retired).unwrap_or_default()
+    }
+}
+
 impl Resolver<'_> {
     /// The challenges, and the name and source of the token. If `scheme` is `None`, it has its own fault already.
     pub(super) fn challenges(
@@ -60,20 +67,22 @@ impl Resolver<'_> {
                 Vec::new()
             }
             Some(ChallengeReference::OfPreset(false)) => Vec::new(),
-            Some(ChallengeReference::OfPreset(true)) => match Challenge::of(scheme.provider, secret) {
-                Ok(challenge) => vec![challenge],
-                Err(fix) => {
-                    let (at, problem) = match has_token {
-                        false => (
-                            format!("{key}.challenge"),
-                            "the provider's challenge cannot be answered",
-                        ),
-                        true => (token_key, "the provider's challenge has no token"),
-                    };
-                    self.report.fault(at, problem, fix);
-                    Vec::new()
+            Some(ChallengeReference::OfPreset(true)) => {
+                match Challenge::of(scheme.provider, scheme.signing_key(), scheme.verifier, secret) {
+                    Ok(challenges) => challenges,
+                    Err(fix) => {
+                        let (at, problem) = match has_token {
+                            false => (
+                                format!("{key}.challenge"),
+                                "the provider's challenge cannot be answered",
+                            ),
+                            true => (token_key, "the provider's challenge has no token"),
+                        };
+                        self.report.fault(at, problem, fix);
+                        Vec::new()
+                    }
                 }
-            },
+            }
             Some(ChallengeReference::Described(list)) => {
                 self.described_challenges(&format!("{key}.challenge"), list, &scheme, secret)
             }
@@ -159,7 +168,7 @@ impl Resolver<'_> {
         scheme: &ChallengedScheme<'_>,
         token: Option<&Secret>,
     ) -> Vec<Challenge> {
-        let signing = scheme.keys.iter().position(|key| !key.retired).unwrap_or_default();
+        let signing = scheme.signing_key();
         let mut challenges = Vec::new();
         for (key, description) in list.into_paths(key) {
             match Challenge::described(description, signing, scheme.verifier, token) {

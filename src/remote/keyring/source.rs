@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -38,6 +38,9 @@ const WAIT_MARGIN: Duration = Duration::from_millis(500);
 pub struct Source {
     shared: Arc<Shared>,
     task: AbortHandle,
+    client: Arc<Client>,
+    /// One confirmation at a time.
+    confirming: Semaphore,
 }
 
 /// What requests and the task share.
@@ -122,6 +125,8 @@ impl Source {
         Arc::new(Self {
             shared,
             task: task.abort_handle(),
+            client: client.clone(),
+            confirming: Semaphore::new(1),
         })
     }
 
@@ -151,6 +156,32 @@ impl Source {
             let _ = timeout(shared.wait, has_ended).await;
         }
         shared.find(id, now_unix).ok_or_else(|| shared.reason(document))
+    }
+
+    /// Calls the URL of a genuine message that asks for a confirmation, one at a time.
+    ///
+    /// # Errors
+    /// `SignatureMalformed` for a URL of another host, `RateLimited` while another one is called, `KeyUnavailable` when the
+    /// provider cannot be asked now: it sends the message again.
+    pub async fn confirm(&self, url: &str) -> Result<(), Rejection> {
+        let request = self
+            .shared
+            .settings
+            .confirmation(url)
+            .ok_or(Rejection::SignatureMalformed)?;
+        let Ok(_only) = self.confirming.try_acquire() else {
+            return Err(Rejection::RateLimited);
+        };
+        match self.client.fetch(&request).await {
+            Ok(_) => {
+                tracing::info!(hosts = %self.shared.settings.hosts().join(" "), "a subscription was confirmed");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!(hosts = %self.shared.settings.hosts().join(" "), %error, "a subscription could not be confirmed");
+                Err(Rejection::KeyUnavailable)
+            }
+        }
     }
 
     /// What is shown in metrics.

@@ -45,6 +45,10 @@ pub enum Challenge {
     Zoom,
     /// Signed POST `{"type":1}`; the same JSON.
     Discord,
+    /// Signed message of AWS SNS that asks whether the endpoint wants the messages of a topic; its URL is called.
+    Sns,
+    /// POST of one `Microsoft.EventGrid.SubscriptionValidationEvent`, signed or not; its code.
+    EventGrid,
     /// Unsigned. The description is there where the configuration has one.
     Unsigned(Box<UnsignedChallenge>, Option<ChallengeDescription>),
 }
@@ -58,6 +62,8 @@ pub struct ChallengeReply {
     pub header: Option<(HeaderName, HeaderValue)>,
     /// Printable ASCII.
     pub body: String,
+    /// The URL that must be called first: the provider's question is answered there.
+    pub confirm: Option<String>,
 }
 
 /// What a preset's provider sends before webhooks.
@@ -72,7 +78,7 @@ pub struct PresetChallenge {
 }
 
 /// The challenges of the presets.
-pub const PRESETS: [PresetChallenge; 6] = [
+pub const PRESETS: [PresetChallenge; 10] = [
     PresetChallenge {
         provider: "slack",
         is_signed: true,
@@ -103,19 +109,67 @@ pub const PRESETS: [PresetChallenge; 6] = [
         is_signed: false,
         request: "an unsigned HEAD",
     },
+    PresetChallenge {
+        provider: "aws-sns",
+        is_signed: true,
+        request: "a signed `SubscriptionConfirmation`",
+    },
+    PresetChallenge {
+        provider: "azure-event-grid",
+        is_signed: false,
+        request: "a `SubscriptionValidationEvent`, or an unsigned OPTIONS,",
+    },
+    PresetChallenge {
+        provider: "linkedin",
+        is_signed: false,
+        request: "an unsigned GET with `challengeCode`",
+    },
+    PresetChallenge {
+        provider: "x",
+        is_signed: false,
+        request: "an unsigned GET with `crc_token`",
+    },
 ];
 
 impl Challenge {
-    /// The challenge of a preset. `token` is the token of Meta's challenge.
+    /// The challenges of a preset. `key` is the index of the secret whose HMAC an answer may have, `token` the token of Meta's
+    /// challenge.
     ///
     /// # Errors
     /// What to change in the configuration.
-    pub fn of(provider: &str, token: Option<&Secret>) -> Result<Self, &'static str> {
-        let unsigned = |challenge| Ok(Self::Unsigned(Box::new(challenge), None));
+    pub fn of(
+        provider: &str,
+        key: usize,
+        verifier: &Verifier,
+        token: Option<&Secret>,
+    ) -> Result<Vec<Self>, &'static str> {
+        let unsigned = |challenge| Ok(vec![Self::Unsigned(Box::new(challenge), None)]);
         match (provider, token) {
-            ("slack", None) => Ok(Self::Slack),
-            ("zoom", None) => Ok(Self::Zoom),
-            ("discord", None) => Ok(Self::Discord),
+            ("slack", None) => Ok(vec![Self::Slack]),
+            ("zoom", None) => Ok(vec![Self::Zoom]),
+            ("discord", None) => Ok(vec![Self::Discord]),
+            ("aws-sns", None) if verifier.accepts_any_topic() => Err(
+                "with every topic accepted, anyone with an AWS account could subscribe this endpoint: write the ARN of your topic as `expect = { TopicArn = \"arn:aws:sns:…\" }`",
+            ),
+            ("aws-sns", None) => Ok(vec![Self::Sns]),
+            ("azure-event-grid", None) => {
+                let options = UnsignedChallenge::header("WebHook-Request-Origin", "WebHook-Allowed-Origin");
+                Ok(vec![Self::Unsigned(Box::new(options), None), Self::EventGrid])
+            }
+            ("linkedin", None) => {
+                let challenge = UnsignedChallenge::parameter("challengeCode");
+                unsigned(challenge.with_code(
+                    key,
+                    SignatureEncoding::Hex,
+                    "",
+                    "challengeResponse",
+                    Some("challengeCode"),
+                ))
+            }
+            ("x", None) => {
+                let challenge = UnsignedChallenge::parameter("crc_token");
+                unsigned(challenge.with_code(key, SignatureEncoding::Base64, "sha256=", "response_token", None))
+            }
             ("dropbox", None) => unsigned(UnsignedChallenge::parameter("challenge")),
             ("intercom", None) => unsigned(UnsignedChallenge::head()),
             ("meta", Some(token)) => {
@@ -126,7 +180,7 @@ impl Challenge {
                 "Meta's challenge has a token that you chose: write `verify_token = { env = \"META_VERIFY_TOKEN\" }`",
             ),
             (_, None) => Err(
-                "of the presets only slack, zoom, discord, dropbox, meta and intercom have a challenge; describe another one, such as `challenge = { method = \"HEAD\" }`",
+                "of the presets only slack, zoom, discord, dropbox, meta, intercom, aws-sns, azure-event-grid, linkedin and x have a challenge; describe another one, such as `challenge = { method = \"HEAD\" }`",
             ),
             (_, Some(_)) => {
                 Err("`verify_token` belongs to the challenge of meta, or to one with `token_query`: remove it")
@@ -153,7 +207,7 @@ impl Challenge {
     #[must_use]
     pub const fn description(&self) -> Option<&ChallengeDescription> {
         match self {
-            Self::Slack | Self::Zoom | Self::Discord => None,
+            Self::Slack | Self::Zoom | Self::Discord | Self::Sns | Self::EventGrid => None,
             Self::Unsigned(_, description) => description.as_ref(),
         }
     }
@@ -163,7 +217,7 @@ impl Challenge {
     #[must_use]
     pub const fn signs(&self) -> bool {
         match self {
-            Self::Slack | Self::Zoom | Self::Discord => false,
+            Self::Slack | Self::Zoom | Self::Discord | Self::Sns | Self::EventGrid => false,
             Self::Unsigned(challenge, _) => challenge.has_code(),
         }
     }
@@ -172,7 +226,8 @@ impl Challenge {
     #[must_use]
     pub fn method_with_body(&self) -> Option<&Method> {
         match self {
-            Self::Slack | Self::Zoom | Self::Discord => None,
+            Self::Slack | Self::Zoom | Self::Discord | Self::Sns => None,
+            Self::EventGrid => Some(&Method::POST),
             Self::Unsigned(challenge, _) => challenge.is_in_body().then(|| challenge.method()),
         }
     }
@@ -189,7 +244,11 @@ impl Challenge {
         verifier: &Verifier,
     ) -> Option<Result<ChallengeReply, Rejection>> {
         match self {
-            Self::Slack | Self::Zoom | Self::Discord => None,
+            Self::Slack | Self::Zoom | Self::Discord | Self::Sns => None,
+            Self::EventGrid => {
+                let is_open = *head.method == Method::POST && !verifier.carries_signature(head);
+                is_open.then(|| event_grid(body)).flatten().map(Ok)
+            }
             Self::Unsigned(challenge, _) => challenge.answer(head, body, verifier),
         }
     }
@@ -218,6 +277,14 @@ impl Challenge {
                     &json!({ "plainToken": plain, "encryptedToken": encrypted }),
                 ))
             }
+            Self::EventGrid => event_grid(body),
+            Self::Sns => {
+                let message: SnsMessage = serde_json::from_slice(&body.concat()).ok()?;
+                (message.kind == "SubscriptionConfirmation").then(|| ChallengeReply {
+                    confirm: Some(message.url),
+                    ..ChallengeReply::empty()
+                })
+            }
             Self::Discord => {
                 let interaction: DiscordInteraction = serde_json::from_slice(&body.concat()).ok()?;
                 (interaction.kind == 1).then(|| ChallengeReply::json(&json!({ "type": 1 })))
@@ -238,6 +305,7 @@ impl ChallengeReply {
             content_type: None,
             header: None,
             body: String::new(),
+            confirm: None,
         }
     }
 
@@ -246,6 +314,7 @@ impl ChallengeReply {
             content_type: Some("text/plain; charset=utf-8"),
             header: None,
             body,
+            confirm: None,
         }
     }
 
@@ -254,6 +323,7 @@ impl ChallengeReply {
             content_type: Some("application/json"),
             header: None,
             body: value.to_string(),
+            confirm: None,
         }
     }
 }
@@ -275,6 +345,38 @@ struct ZoomEvent {
 struct ZoomPayload {
     #[serde(rename = "plainToken")]
     plain_token: String,
+}
+
+/// The answer to the only event of a body, if that asks for its code (Azure Event Grid).
+fn event_grid(body: &[Bytes]) -> Option<ChallengeReply> {
+    if body.iter().map(Bytes::len).sum::<usize>() > MAX_CHALLENGE_BYTES {
+        return None;
+    }
+    let [event]: [EventGridEvent; 1] = serde_json::from_slice(&body.concat()).ok()?;
+    (event.kind == "Microsoft.EventGrid.SubscriptionValidationEvent").then_some(())?;
+    let code = Charset::Plain.accept(event.data.validation_code.as_bytes())?;
+    Some(ChallengeReply::json(&json!({ "validationResponse": code })))
+}
+
+#[derive(Deserialize)]
+struct SnsMessage {
+    #[serde(rename = "Type")]
+    kind: String,
+    #[serde(rename = "SubscribeURL")]
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct EventGridEvent {
+    #[serde(rename = "eventType")]
+    kind: String,
+    data: EventGridData,
+}
+
+#[derive(Deserialize)]
+struct EventGridData {
+    #[serde(rename = "validationCode")]
+    validation_code: String,
 }
 
 #[derive(Deserialize)]

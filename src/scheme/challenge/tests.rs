@@ -6,7 +6,14 @@ use crate::scheme::NamedSecret;
 use proptest::prelude::*;
 
 fn meta() -> Challenge {
-    Challenge::of("meta", Some(&Secret::new(b"a token & more".to_vec()))).unwrap()
+    of("meta", Some(&Secret::new(b"a token & more".to_vec())))
+        .unwrap()
+        .remove(0)
+}
+
+/// The challenges of a preset on a route with one secret.
+fn of(provider: &str, token: Option<&Secret>) -> Result<Vec<Challenge>, &'static str> {
+    Challenge::of(provider, 0, &zoom(), token)
 }
 
 /// A body in two pieces.
@@ -48,7 +55,7 @@ fn described(text: &str) -> Result<Challenge, Vec<(&'static str, String)>> {
 
 #[test]
 fn unsigned_challenges_of_presets_repeat_only_plain_text() {
-    let dropbox = Challenge::of("dropbox", None).unwrap();
+    let dropbox = of("dropbox", None).unwrap().remove(0);
     let get = |challenge: &Challenge, query: &str| asked(challenge, &Method::GET, &format!("/hook?{query}"), &[]);
     let text = |body: &str| Some(Ok(ChallengeReply::text(body.to_owned())));
     assert_eq!(get(&dropbox, "challenge=a-B_1."), text("a-B_1."));
@@ -83,7 +90,7 @@ fn unsigned_challenges_of_presets_repeat_only_plain_text() {
     ] {
         assert_eq!(get(&meta(), &refused), None, "{refused}");
     }
-    let intercom = Challenge::of("intercom", None).unwrap();
+    let intercom = of("intercom", None).unwrap().remove(0);
     assert_eq!(
         asked(&intercom, &Method::HEAD, "/hook", &[]),
         Some(Ok(ChallengeReply::empty()))
@@ -290,15 +297,133 @@ fn only_signed_challenges_are_answered() {
 #[test]
 fn challenges_without_their_token_or_provider_are_refused_at_start() {
     let token = Secret::new(b"t".to_vec());
-    assert!(Challenge::of("paddle", None).unwrap_err().contains("slack"));
-    assert!(Challenge::of("meta", None).unwrap_err().contains("verify_token"));
-    assert!(Challenge::of("slack", Some(&token)).unwrap_err().contains("remove it"));
+    assert!(of("paddle", None).unwrap_err().contains("slack"));
+    assert!(of("meta", None).unwrap_err().contains("verify_token"));
+    assert!(of("slack", Some(&token)).unwrap_err().contains("remove it"));
     for PresetChallenge { provider, .. } in PRESETS {
         assert!(
-            Challenge::of(provider, (provider == "meta").then_some(&token)).is_ok(),
+            of(provider, (provider == "meta").then_some(&token)).is_ok(),
             "{provider}"
         );
     }
+}
+
+#[test]
+fn event_grid_gets_its_code_and_nothing_else_is_repeated() {
+    let verifier = zoom();
+    let body = |kind: &str, code: &str| {
+        json!([{ "id": "1", "eventType": kind, "subject": "", "topic": "/subscriptions/1", "dataVersion": "1",
+            "data": { "validationCode": code, "validationUrl": "https://rp-eastus2.eventgrid.azure.net:553/x" } }])
+        .to_string()
+    };
+    let kind = "Microsoft.EventGrid.SubscriptionValidationEvent";
+    let code = "512d38b6-c7b8-40c8-89fe-f46f9e9622b6";
+    let signed = |body: &str| Challenge::EventGrid.answer_verified(&pieces(body), &verifier, 0);
+    let unsigned = |method: &Method, headers: &Headers, body: &str| {
+        let head = HeadRef {
+            method,
+            target: "/in",
+            headers,
+        };
+        Challenge::EventGrid.answer_unsigned(&head, &pieces(body), &verifier)
+    };
+    let answer = ChallengeReply::json(&json!({ "validationResponse": code }));
+    let none = Headers::default();
+    assert_eq!(signed(&body(kind, code)), Some(answer.clone()));
+    assert_eq!(unsigned(&Method::POST, &none, &body(kind, code)), Some(Ok(answer)));
+    let carries: Headers = [(
+        HeaderName::from_static("x-zm-signature"),
+        HeaderValue::from_static("v0=00"),
+    )]
+    .into_iter()
+    .collect();
+    assert_eq!(unsigned(&Method::POST, &carries, &body(kind, code)), None);
+    assert_eq!(unsigned(&Method::PUT, &none, &body(kind, code)), None);
+    let twice = body(kind, code).replacen('[', &format!("[{},", body(kind, code).trim_matches(['[', ']'])), 1);
+    for other in [
+        body("Microsoft.Storage.BlobCreated", code),
+        body(kind, "<script>"),
+        body(kind, ""),
+        twice,
+        body(kind, code).trim_matches(['[', ']']).to_owned(),
+        "[]".to_owned(),
+        "[1]".to_owned(),
+        String::new(),
+        format!("{}{}", body(kind, code), " ".repeat(MAX_CHALLENGE_BYTES)),
+    ] {
+        assert_eq!(unsigned(&Method::POST, &none, &other), None, "{other}");
+        assert_eq!(signed(&other), None, "{other}");
+    }
+    let options = of("azure-event-grid", None).unwrap().remove(0);
+    let asked = |headers: &[(&'static str, &str)]| asked(&options, &Method::OPTIONS, "/in", headers);
+    let reply = asked(&[("webhook-request-origin", "eventgrid.azure.net")])
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        reply.header.unwrap(),
+        (
+            "webhook-allowed-origin".parse().unwrap(),
+            "eventgrid.azure.net".parse().unwrap()
+        )
+    );
+    assert_eq!(reply.body, "");
+    assert_eq!(asked(&[]), None);
+    assert_eq!(asked(&[("webhook-request-origin", "a<b")]), None);
+}
+
+#[test]
+fn codes_of_linkedin_and_x_are_macs_of_plain_text() {
+    let verifier = Verifier::new("linkedin", None, vec![named(b"the client's secret")], None).unwrap();
+    let linkedin = Challenge::of("linkedin", 0, &verifier, None).unwrap().remove(0);
+    assert!(linkedin.signs());
+    let ask = |challenge: &Challenge, verifier: &Verifier, target: &str| {
+        let headers = Headers::default();
+        let head = HeadRef {
+            method: &Method::GET,
+            target,
+            headers: &headers,
+        };
+        challenge
+            .answer_unsigned(&head, &[], verifier)
+            .map(|reply| reply.unwrap().body)
+    };
+    // By `openssl dgst -sha256 -hmac "the client's secret"`.
+    let code = "890e4665-4dfe-4ab1-b689-ed553bceeed0";
+    let mac = "18f532dc7ac035b89f9b348d70c271de7e2d0f375124b4631f28b17c3127be2d";
+    assert_eq!(
+        ask(
+            &linkedin,
+            &verifier,
+            &format!("/in?challengeCode={code}&applicationId=1")
+        ),
+        Some(json!({ "challengeCode": code, "challengeResponse": mac }).to_string())
+    );
+    assert_eq!(ask(&linkedin, &verifier, "/in?challengeCode=a%7Bb"), None);
+    let verifier = Verifier::new("x", None, vec![named(b"the consumer secret")], None).unwrap();
+    let x = Challenge::of("x", 0, &verifier, None).unwrap().remove(0);
+    let answer = ask(&x, &verifier, "/in?crc_token=abc").unwrap();
+    assert_eq!(
+        answer,
+        json!({ "response_token": "sha256=RhnwxFm/yu7HEizwtGQryvh6tyyPsoIu3sLh1nZNtHk=" }).to_string()
+    );
+}
+
+#[test]
+fn a_subscription_is_confirmed_where_its_message_says() {
+    let verifier = zoom();
+    let ask = |body: &str| Challenge::Sns.answer_verified(&pieces(body), &verifier, 0);
+    let message =
+        |kind: &str| json!({ "Type": kind, "SubscribeURL": "https://sns.eu-west-1.amazonaws.com/?a" }).to_string();
+    let reply = ask(&message("SubscriptionConfirmation")).unwrap();
+    assert_eq!(reply.confirm.as_deref(), Some("https://sns.eu-west-1.amazonaws.com/?a"));
+    assert_eq!(ask(&message("UnsubscribeConfirmation")), None);
+    assert_eq!(ask(&message("Notification")), None);
+    let open = Verifier::new("aws-sns", None, Vec::new(), None).unwrap();
+    assert!(
+        Challenge::of("aws-sns", 0, &open, None)
+            .unwrap_err()
+            .contains("TopicArn")
+    );
 }
 
 proptest! {
@@ -306,7 +431,7 @@ proptest! {
     #[test]
     fn nothing_but_plain_text_is_echoed(query in "(challenge|hub\\.[a-z_]{1,12}|x)=[ -~]{0,40}(&[ -~]{0,30}){0,3}", text in "\\PC{0,150}") {
         let plain = |reply: &ChallengeReply| reply.body.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-        for challenge in [Challenge::of("dropbox", None).unwrap(), meta()] {
+        for challenge in [of("dropbox", None).unwrap().remove(0), meta()] {
             if let Some(Ok(reply)) = asked(&challenge, &Method::GET, &format!("/?{query}"), &[]) {
                 prop_assert!(plain(&reply), "{reply:?}");
             }

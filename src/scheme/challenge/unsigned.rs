@@ -62,7 +62,8 @@ enum Ask {
 enum Answer {
     Empty,
     Text,
-    Json(String),
+    /// Under this key of an object; under the second one, the value that the request has.
+    Json(String, Option<String>),
     Header(HeaderName),
 }
 
@@ -110,6 +111,37 @@ impl UnsignedChallenge {
             ask: Ask::Query(name.to_owned()),
             answer: Answer::Text,
             ..Self::head()
+        }
+    }
+
+    /// An OPTIONS request with a header that the answer repeats in another one.
+    pub(super) fn header(name: &'static str, answer: &'static str) -> Self {
+        let answer = HeaderName::from_bytes(answer.as_bytes()).map_or(Answer::Empty, Answer::Header);
+        Self {
+            method: Method::OPTIONS,
+            ask: HeaderName::from_bytes(name.as_bytes()).map_or(Ask::Nothing, Ask::Header),
+            answer,
+            ..Self::head()
+        }
+    }
+
+    /// The same with the HMAC of the value under the key of this index as JSON, and the value too where `echo` names its key.
+    pub(super) fn with_code(
+        self,
+        key: usize,
+        encoding: SignatureEncoding,
+        prefix: &str,
+        json: &str,
+        echo: Option<&str>,
+    ) -> Self {
+        Self {
+            answer: Answer::Json(json.to_owned(), echo.map(str::to_owned)),
+            code: Some(Code {
+                key,
+                encoding,
+                prefix: prefix.to_owned(),
+            }),
+            ..self
         }
     }
 
@@ -267,6 +299,7 @@ impl UnsignedChallenge {
             return Some(ChallengeReply::empty());
         }
         let plain = self.charset.accept(value)?;
+        let echoed = plain.clone();
         let text = match &self.code {
             None => plain,
             Some(code) => {
@@ -277,7 +310,10 @@ impl UnsignedChallenge {
         match &self.answer {
             Answer::Empty => Some(ChallengeReply::empty()),
             Answer::Text => Some(ChallengeReply::text(text)),
-            Answer::Json(key) => Some(ChallengeReply::json(&serde_json::json!({ key.as_str(): text }))),
+            Answer::Json(key, None) => Some(ChallengeReply::json(&serde_json::json!({ key.as_str(): text }))),
+            Answer::Json(key, Some(echo)) => Some(ChallengeReply::json(
+                &serde_json::json!({ echo.as_str(): echoed, key.as_str(): text }),
+            )),
             Answer::Header(name) => Some(ChallengeReply {
                 header: Some((name.clone(), HeaderValue::from_str(&text).ok()?)),
                 ..ChallengeReply::empty()
@@ -391,7 +427,7 @@ fn place(answer: &AnswerDescription, repeats: bool) -> Result<Answer, (&'static 
             "this challenge has no value to repeat, so its answer is empty: write `query`, `header` or `pointer`, or remove `answer`".to_owned(),
         )),
         (None, None) => Ok(Answer::Text),
-        (Some(key), None) => Ok(Answer::Json(key.clone())),
+        (Some(key), None) => Ok(Answer::Json(key.clone(), None)),
         (None, Some(name)) if FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)) => Err((
             "answer.header",
             "this header has a meaning of its own in an answer: write another name, such as \"X-Hook-Secret\"".to_owned(),

@@ -15,13 +15,13 @@ use std::sync::{Arc, Mutex};
 const BODY: &str = r#"{"event":{"id":"1"}}"#;
 
 /// A key pair with its id.
-struct Key {
+pub(super) struct Key {
     id: &'static str,
     pair: rcgen::KeyPair,
 }
 
 impl Key {
-    fn new(id: &'static str) -> Self {
+    pub(super) fn new(id: &'static str) -> Self {
         let pair = rcgen::KeyPair::generate().unwrap();
         Self { id, pair }
     }
@@ -33,7 +33,7 @@ impl Key {
     }
 
     /// A request to the route with a token of this key. `number` makes its body unique.
-    fn request(&self, number: usize) -> Vec<u8> {
+    pub(super) fn request(&self, number: usize) -> Vec<u8> {
         self.request_as(self.id, number)
     }
 
@@ -50,27 +50,27 @@ impl Key {
     }
 }
 
-fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
+pub(super) fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\n\r\n{body}").into_bytes()
 }
 
-fn set(keys: &[&Key]) -> String {
+pub(super) fn set(keys: &[&Key]) -> String {
     json!({ "keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() }).to_string()
 }
 
 /// What the key server answers.
 #[derive(Clone)]
-struct Published(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Published(Arc<Mutex<Vec<u8>>>);
 
 impl Published {
-    fn new(document: &str) -> Self {
+    pub(super) fn new(document: &str) -> Self {
         let published = Self(Arc::default());
         published.set(document);
         published
     }
 
-    fn set(&self, document: &str) {
+    pub(super) fn set(&self, document: &str) {
         self.answer(answer("200 OK", &[], document.as_bytes()));
     }
 
@@ -79,7 +79,7 @@ impl Published {
     }
 
     /// A server on this address.
-    fn serve(&self, address: &str) -> Upstream {
+    pub(super) fn serve(&self, address: &str) -> Upstream {
         let published = self.clone();
         Upstream::at(address, move |_, connection| {
             let bytes = published.0.lock().unwrap().clone();
@@ -89,7 +89,7 @@ impl Published {
     }
 }
 
-fn setup(upstream: &Upstream, keys: &str, more: &str) -> Setup {
+pub(super) fn setup(upstream: &Upstream, keys: &str, more: &str) -> Setup {
     Setup::new(&upstream.url()).more(&format!(
         "[keys]\n{more}\n[[route]]\nname = \"tokens\"\npath = \"/tokens\"\nprovider = \"fusionauth\"\nkeys = {{ url = \"{keys}/jwks\" }}\nupstream = \"{}\"\n",
         upstream.url()
@@ -305,7 +305,7 @@ fn issuer_at(url: &str) -> rcgen::CustomExtension {
 }
 
 /// Signs a text with RSA and SHA-256, as openssl does.
-fn openssl_sign(key: &std::path::Path, text: &str) -> String {
+pub(super) fn openssl_sign(key: &std::path::Path, text: &str) -> String {
     let file = key.with_extension("text");
     std::fs::write(&file, text).unwrap();
     let mut command = std::process::Command::new("openssl");

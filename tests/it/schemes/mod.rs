@@ -1,10 +1,12 @@
 //! Signatures: published vectors, the providers' own libraries, challenges, report mode and `verify`.
 
 mod challenges;
+mod confirmation;
 mod differential;
 #[cfg(feature = "tools")]
 mod facts;
 mod fetched;
+mod fetching;
 mod oracles;
 mod report;
 mod sdks;
