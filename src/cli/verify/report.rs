@@ -92,6 +92,9 @@ impl Report {
             );
         }
         self.write_unexplained(&mut text);
+        if self.rejection().is_some() {
+            let _ = writeln!(text, "\nmore: {}", DOCUMENTATION.join(", "));
+        }
         text
     }
 
@@ -198,6 +201,7 @@ impl Report {
             "age_seconds": diagnosis.and_then(|diagnosis| diagnosis.age_seconds),
             "gateway": gateway,
             "causes": self.findings().map(finding).collect::<Vec<Value>>(),
+            "documentation": self.rejection().map(|_| DOCUMENTATION),
             "tried": diagnosis.map(|diagnosis| diagnosis.tried.clone()).unwrap_or_default(),
             "trials": diagnosis.map_or(0, |diagnosis| diagnosis.trials),
             "complete": diagnosis.is_none_or(|diagnosis| !diagnosis.was_cut),
@@ -205,6 +209,9 @@ impl Report {
         format!("{report:#}\n")
     }
 }
+
+/// Where the causes and the reasons of refusals are described.
+const DOCUMENTATION: [&str; 2] = ["docs/verify.md#causes", "docs/operating.md#reading-a-refusal"];
 
 /// A cause in words, for a sentence about what was tried.
 fn in_words(cause: &'static str) -> &'static str {

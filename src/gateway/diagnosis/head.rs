@@ -3,6 +3,8 @@
 use super::case::Case;
 use super::finding::Change;
 use crate::http::percent;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
@@ -162,6 +164,21 @@ fn values(text: &str, separator: Option<char>, field: Option<&str>, prefix: Opti
     );
     if text.contains(['-', '_']) && separator.is_none() {
         add("is in Base64 for URLs", text.replace('-', "+").replace('_', "/"));
+    }
+    // A common mistake of senders of one's own: the digits are encoded, not the bytes.
+    let digits = STANDARD
+        .decode(text.trim_start_matches(prefix.unwrap_or_default()))
+        .ok();
+    if let Some(bytes) = digits.and_then(|digits| hex::decode(digits).ok()) {
+        let written = prefix.unwrap_or_default();
+        add(
+            "is the Base64 of hexadecimal digits",
+            format!("{written}{}", STANDARD.encode(&bytes)),
+        );
+        add(
+            "is the Base64 of hexadecimal digits",
+            format!("{written}{}", hex::encode(&bytes)),
+        );
     }
     let unpadded = text.trim_end_matches('=');
     for count in 0..3 {

@@ -61,7 +61,13 @@ struct Search<'c> {
 pub(super) fn run(case: &Case) -> Found {
     let is_public = matches!(
         case.verifier.description().algorithm,
-        Some(Algorithm::Ed25519 | Algorithm::EcdsaP256 | Algorithm::RsaSha1)
+        Some(
+            Algorithm::Ed25519
+                | Algorithm::EcdsaP256
+                | Algorithm::RsaSha1
+                | Algorithm::RsaSha256
+                | Algorithm::RsaPssSha256
+        )
     );
     let mut search = Search {
         case,

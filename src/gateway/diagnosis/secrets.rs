@@ -27,6 +27,45 @@ fn is_invisible(c: char) -> bool {
         || c.is_control()
 }
 
+/// The ASCII character that looks like this one: full-width forms, and letters of Cyrillic and Greek.
+fn latin(c: char) -> char {
+    const LOOK_ALIKES: [(char, char); 26] = [
+        ('а', 'a'),
+        ('е', 'e'),
+        ('о', 'o'),
+        ('р', 'p'),
+        ('с', 'c'),
+        ('у', 'y'),
+        ('х', 'x'),
+        ('і', 'i'),
+        ('ѕ', 's'),
+        ('А', 'A'),
+        ('В', 'B'),
+        ('Е', 'E'),
+        ('К', 'K'),
+        ('М', 'M'),
+        ('Н', 'H'),
+        ('О', 'O'),
+        ('Р', 'P'),
+        ('С', 'C'),
+        ('Т', 'T'),
+        ('Х', 'X'),
+        ('Α', 'A'),
+        ('Β', 'B'),
+        ('Ε', 'E'),
+        ('Ο', 'O'),
+        ('ο', 'o'),
+        ('ν', 'v'),
+    ];
+    if ('\u{ff01}'..='\u{ff5e}').contains(&c) {
+        return char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c);
+    }
+    LOOK_ALIKES
+        .iter()
+        .find(|(other, _)| *other == c)
+        .map_or(c, |(_, plain)| *plain)
+}
+
 /// The secrets that a configured one may have been meant to be: what is wrong with it, and the bytes.
 pub(super) fn variants(case: &Case) -> Vec<(Change, Vec<u8>)> {
     let mut found: Vec<(Change, Vec<u8>)> = Vec::new();
@@ -78,7 +117,34 @@ fn spellings(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
             }
         }
         if text.contains('%') {
-            add("is percent-encoded", &percent::decode(text.as_bytes()));
+            let once = percent::decode(text.as_bytes());
+            add("is percent-encoded twice", &percent::decode(&once));
+            add("is percent-encoded", &once);
+        }
+        // AWS Secrets Manager and others hold an object.
+        if let Ok(serde_json::Value::Object(members)) = serde_json::from_str(text) {
+            for value in members.values().filter_map(serde_json::Value::as_str) {
+                add(
+                    "is a member of a JSON object, and the whole object was configured",
+                    value.as_bytes(),
+                );
+            }
+        }
+        let bracketed = [('<', '>'), ('[', ']'), ('(', ')'), ('{', '}')]
+            .iter()
+            .find_map(|(begin, end)| text.strip_prefix(*begin)?.strip_suffix(*end));
+        if let Some(inner) = bracketed {
+            add("is in brackets", inner.trim().trim_matches(QUOTES).as_bytes());
+        }
+        if let Some((value, _)) = text.split_once(" #") {
+            add("is followed by a comment", value.trim().trim_matches(QUOTES).as_bytes());
+        }
+        if text.chars().any(|c| latin(c) != c) {
+            let plain: String = text.chars().map(latin).collect();
+            add(
+                "contains letters or signs of another script that look the same",
+                plain.as_bytes(),
+            );
         }
         if text.contains(' ') {
             add("has spaces instead of plus signs", text.replace(' ', "+").as_bytes());
@@ -92,6 +158,12 @@ fn spellings(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
                 "contains `\\n` in place of a line end",
                 text.replace("\\n", "\n").as_bytes(),
             );
+            add(
+                "ends with `\\n`, which was meant to be a line end",
+                text.replace("\\r", "").replace("\\n", "").as_bytes(),
+            );
+            let bare = text.replace('\\', "");
+            add("is in quotes with backslashes", bare.trim_matches(QUOTES).as_bytes());
         }
         if text.contains(['\n', '\r', ' ']) {
             let joined: String = text.chars().filter(|c| !c.is_whitespace()).collect();
@@ -109,13 +181,16 @@ fn spellings(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         if text.contains(['\u{2013}', '\u{2014}', '\u{2010}', '\u{2011}']) {
             let hyphens = text.replace(['\u{2013}', '\u{2014}', '\u{2010}', '\u{2011}'], "-");
             add("contains typographic dashes", hyphens.as_bytes());
+            let pairs = text.replace(['\u{2013}', '\u{2014}'], "--");
+            add("contains typographic dashes", pairs.as_bytes());
         }
-        let padded = text.len() % 4;
-        if padded > 0 && text.len() > 20 {
-            add(
-                "has lost the `=` at its end",
-                format!("{text}{}", "=".repeat(4 - padded)).as_bytes(),
-            );
+        if text.len() > 20 {
+            for end in ["=", "=="] {
+                add("has lost the `=` at its end", format!("{text}{end}").as_bytes());
+            }
+        }
+        if text.contains("$$") {
+            add("contains `$$` in place of `$`", text.replace("$$", "$").as_bytes());
         }
         add(
             "was converted to lower case or has capitals that it should not have",
@@ -128,10 +203,13 @@ fn spellings(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
                 shown.as_bytes(),
             );
         }
-        if text.ends_with([',', ';', '.']) {
+        // A shell shows `%` behind output without a line end.
+        if text.ends_with([',', ';', '.', '%', '\\']) {
             add(
                 "ends with a sign that is not a part of it",
-                text.trim_end_matches([',', ';', '.']).as_bytes(),
+                text.trim_end_matches([',', ';', '.', '%', '\\'])
+                    .trim_matches(QUOTES)
+                    .as_bytes(),
             );
         }
         for prefix in ["whsec_", "pdl_ntfset_"] {
@@ -156,6 +234,9 @@ fn spellings(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     if let Ok(decoded) = STANDARD.decode(trimmed) {
         add("is the Base64 encoding of the real secret", decoded.trim_ascii());
         add("is the Base64 encoding of the real secret", &decoded);
+        if let Ok(twice) = STANDARD.decode(decoded.trim_ascii()) {
+            add("is the real secret, encoded in Base64 twice", twice.trim_ascii());
+        }
     }
     if let Ok(decoded) = hex::decode(trimmed) {
         add("is the hexadecimal encoding of the real secret", &decoded);
@@ -171,9 +252,11 @@ fn is_label(text: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b' ' | b'.'));
     is_plain
-        && (["secret", "key", "token", "webhook", "signing", "export"]
-            .iter()
-            .any(|word| lower.contains(word)))
+        && ([
+            "secret", "key", "token", "webhook", "signing", "export", "bearer", "value",
+        ]
+        .iter()
+        .any(|word| lower.contains(word)))
 }
 
 /// What another credential of the provider this text is: "an API key". `None` if it is not known as one.

@@ -4,6 +4,7 @@
 //! the same signature, and the gateway refuses the second one as a replay. `{{number}}` in the body is therefore
 //! replaced by the number of the delivery.
 
+mod events;
 mod samples;
 mod summary;
 

@@ -3,13 +3,16 @@
 //! `{{number}}` is replaced by the number of the delivery, and `{{run}}` by a number of this run, so that no two events
 //! are the same.
 
+use super::events::EVENTS;
+
 /// A sample: the provider, the event's name, and the body.
-type Sample = (&'static str, &'static str, &'static str);
+pub(super) type Sample = (&'static str, &'static str, &'static str);
 
 /// Content-Type of forms.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// All samples; the first of a provider is its default.
+/// The samples of the most used providers, several of each; the first of a provider is its default. Those of the others
+/// are in [`super::events`].
 const SAMPLES: [Sample; 17] = [
     (
         "paddle",
@@ -103,7 +106,7 @@ const SAMPLES: [Sample; 17] = [
 /// # Errors
 /// The provider has no such event. The message lists those that it has.
 pub(super) fn find(provider: &str, event: Option<&str>) -> Result<(&'static str, &'static str), String> {
-    let own = || SAMPLES.iter().filter(|(name, ..)| *name == provider);
+    let own = || SAMPLES.iter().chain(&EVENTS).filter(|(name, ..)| *name == provider);
     let found = match event {
         None => own().next().or(SAMPLES.last()),
         Some(event) => own().find(|(_, name, _)| *name == event),
@@ -119,7 +122,7 @@ pub(super) fn find(provider: &str, event: Option<&str>) -> Result<(&'static str,
             )
         }
     })?;
-    let is_form = !body.starts_with('{');
+    let is_form = !body.starts_with(['{', '[']);
     Ok((body, if is_form { FORM } else { "application/json" }))
 }
 
@@ -128,11 +131,17 @@ pub(super) fn event_header(provider: &str, event: Option<&str>) -> Option<(&'sta
     let header = match provider {
         "github" => "x-github-event",
         "shopify" => "x-shopify-topic",
+        "gitlab" | "gitlab-token" => "x-gitlab-event",
+        "gitea" => "x-gitea-event",
+        "forgejo" => "x-forgejo-event",
+        "bitbucket" => "x-event-key",
+        "woocommerce" => "x-wc-webhook-topic",
         _ => return None,
     };
     let default = || {
         SAMPLES
             .iter()
+            .chain(&EVENTS)
             .find(|(name, ..)| *name == provider)
             .map(|(_, event, _)| *event)
     };
@@ -146,7 +155,7 @@ mod tests {
 
     #[test]
     fn every_sample_is_json_or_a_form_of_a_known_provider() {
-        for (provider, event, body) in SAMPLES {
+        for (provider, event, body) in SAMPLES.into_iter().chain(EVENTS) {
             assert!(
                 provider.is_empty() || crate::scheme::presets::names().any(|name| name == provider),
                 "{provider}"
@@ -155,7 +164,7 @@ mod tests {
                 .replace("{{number}}", "7")
                 .replace("{{run}}", "42")
                 .replace("{{now_ms}}", "1767225600000");
-            if filled.starts_with('{') {
+            if filled.starts_with(['{', '[']) {
                 assert!(
                     serde_json::from_str::<serde_json::Value>(&filled).is_ok(),
                     "{provider} {event}"
@@ -174,8 +183,13 @@ mod tests {
                 .unwrap_err()
                 .contains("checkout.session.completed")
         );
-        assert!(find("vercel", Some("nothing")).unwrap_err().contains("--body"));
-        assert_eq!(find("vercel", None).unwrap().1, "application/json");
+        assert!(
+            find("vercel", Some("nothing"))
+                .unwrap_err()
+                .contains("deployment.succeeded")
+        );
+        assert!(find("custom", Some("nothing")).unwrap_err().contains("--body"));
+        assert_eq!(find("tailscale", None).unwrap().1, "application/json");
         assert_eq!(find("twilio", None).unwrap().1, FORM);
     }
 }

@@ -76,6 +76,12 @@ fn string_body(body: &[u8], variants: &mut Variants) {
             inner.into_bytes(),
         );
     }
+    if let Some(bytes) = numbers(text) {
+        add(
+            "The body was saved as a list of numbers, one for each byte: the signature fits the bytes.",
+            bytes,
+        );
+    }
     if let Some(bytes) = buffer(text) {
         add(
             "The body was saved as a Node buffer (`{\"type\":\"Buffer\"}`): the signature fits its bytes.",
@@ -104,6 +110,19 @@ fn string_body(body: &[u8], variants: &mut Variants) {
             }
         }
     }
+}
+
+/// The bytes of `123,34,…`, `[123, 34, …]` or `{"0":123,"1":34,…}`, as arrays of bytes are printed.
+fn numbers(text: &str) -> Option<Vec<u8>> {
+    let inner = text.trim_matches(['[', ']', '{', '}', '(', ')']);
+    let number = |item: &str| {
+        let value = item.rsplit(':').next().unwrap_or(item).trim();
+        // Java prints bytes with a sign.
+        let signed: i16 = value.parse().ok()?;
+        u8::try_from(if signed < 0 { signed + 256 } else { signed }).ok()
+    };
+    let bytes: Option<Vec<u8>> = inner.split(',').map(number).collect();
+    bytes.filter(|bytes| bytes.len() > 1)
 }
 
 /// The bytes of `{"type":"Buffer","data":[…]}`.
@@ -143,6 +162,16 @@ fn unescape(text: &str) -> Vec<u8> {
         }
     }
     out
+}
+
+/// The text without the backslash before each sign.
+fn unescaped_slashes(text: &str) -> Vec<u8> {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        out.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    out.into_bytes()
 }
 
 /// The body was escaped for HTML or for a URL, or lost its backslashes.
@@ -188,6 +217,12 @@ fn escaped_text(body: &[u8], variants: &mut Variants) {
         add(
             "A program for text replaced quotes or spaces: the signature fits the plain ones.",
             plain.into_bytes(),
+        );
+    }
+    if text.contains("\\\"") && text.contains("\\'") && !text.starts_with('"') {
+        add(
+            "Backslashes were added before quotes and backslashes (addslashes of PHP): the signature fits the body without them.",
+            unescaped_slashes(text),
         );
     }
     if text.contains("\\\"") && !text.starts_with('"') {

@@ -148,7 +148,7 @@ fn written(fields: &Fields, style: Option<&Style>) -> Vec<u8> {
 fn sources(body: &[u8]) -> Vec<(&'static str, Fields)> {
     let mut found = Vec::new();
     let trimmed = body.trim_ascii();
-    if trimmed.starts_with(b"{") {
+    if trimmed.starts_with(b"{") || trimmed.starts_with(b"[[") {
         if let Some(fields) = from_json(trimmed) {
             found.push(("The fields of the form were saved as JSON", fields));
         }
@@ -181,9 +181,20 @@ pub(super) fn decoded(body: &[u8]) -> Option<Fields> {
 /// The members of a flat JSON object. Numbers and flags become their text, null becomes empty.
 fn from_json(body: &[u8]) -> Option<Fields> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let members = value.as_object()?;
+    let pair = |pair: &serde_json::Value| match pair.as_array()?.as_slice() {
+        [name, value] => Some((name.as_str()?.to_owned(), value.clone())),
+        _ => None,
+    };
+    let members: Vec<(String, serde_json::Value)> = match value {
+        serde_json::Value::Array(pairs) => pairs.iter().map(pair).collect::<Option<_>>()?,
+        serde_json::Value::Object(members) => members.into_iter().collect(),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => return None,
+    };
     let mut fields = Fields::new();
-    for (name, value) in members {
+    for (name, value) in &members {
         let values = match value {
             serde_json::Value::Array(values) => values.iter().collect(),
             serde_json::Value::Null

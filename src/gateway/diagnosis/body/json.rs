@@ -3,6 +3,7 @@
 use super::json_spelling::{COMPACT, ESCAPES, Escapes, WHITESPACES};
 use super::json_text::{self, JsonNode};
 use super::{Variants, json_values};
+use crate::gateway::diagnosis::capture::printed_as_json;
 use crate::gateway::diagnosis::case::Case;
 use crate::gateway::diagnosis::finding::Change;
 use crate::gateway::diagnosis::frameworks::RAW_BODY;
@@ -20,8 +21,17 @@ pub(super) fn add(case: &Case, body: &[u8], variants: &mut Variants) {
         return;
     };
     let text = text.trim();
-    let Some(node) = json_text::parse(text) else {
-        return;
+    let printed;
+    let (text, node) = match json_text::parse(text) {
+        Some(node) => (text, node),
+        None => {
+            // A language printed the parsed value: `{'a': None}`, `{"a"=>nil}`, `Array ( [a] => )`.
+            printed = printed_as_json(text).unwrap_or_default();
+            match json_text::parse(&printed) {
+                Some(node) => (printed.as_str(), node),
+                None => return,
+            }
+        }
     };
     if matches!(node, JsonNode::Scalar(_)) {
         return;

@@ -26,7 +26,7 @@ const ADDED_KEYS: [&str; 6] = [
 type Edit = fn(&JsonNode) -> Option<JsonNode>;
 
 /// The replacements, each with what the report says.
-const EDITS: [(&str, Edit); 10] = [
+const EDITS: [(&str, Edit); 11] = [
     ("`{}` had become `[]`", |node| {
         matches!(node, JsonNode::List(nodes) if nodes.is_empty()).then(|| JsonNode::Table(Vec::new()))
     }),
@@ -44,6 +44,12 @@ const EDITS: [(&str, Edit); 10] = [
     ("numbers had lost a zero at the end", |node| {
         with_suffix(node, "0", |text| text.contains('.') && !text.contains(['e', 'E']))
     }),
+    ("numbers had gained a zero at the end", |node| {
+        number(node)
+            .filter(|text| text.contains('.') && !text.ends_with(".0"))
+            .and_then(|text| text.strip_suffix('0'))
+            .map(|text| JsonNode::Scalar(text.to_owned()))
+    }),
     ("whole numbers had become floats", |node| {
         number(node)
             .and_then(|text| text.strip_suffix(".0"))
@@ -58,7 +64,7 @@ const EDITS: [(&str, Edit); 10] = [
 ];
 
 /// The edits that are not applied to all places at once, because they fit every text.
-const SINGLE_ONLY: usize = 8;
+const SINGLE_ONLY: usize = 9;
 
 fn scalar(node: &JsonNode, from: &str, to: &str) -> Option<JsonNode> {
     matches!(node, JsonNode::Scalar(text) if text == from).then(|| JsonNode::Scalar(to.to_owned()))

@@ -177,6 +177,12 @@ fn choose(count: usize, entry: Option<usize>) -> Result<usize, String> {
     }
 }
 
+/// A value that a language printed, as compact JSON; `None` if the text is no such value.
+pub(super) fn printed_as_json(text: &str) -> Option<String> {
+    let (value, rest) = notation::parse(text)?;
+    rest.trim().is_empty().then(|| value.json())
+}
+
 /// Whether a name is that of a signature header of a known provider, in lower case.
 fn is_signature_header(name: &str) -> bool {
     name.contains("signature")

@@ -83,3 +83,28 @@ fn mistakes_on_the_command_line_exit_with_2() {
         assert!(text.contains(words), "{arguments:?}: {text}");
     }
 }
+
+/// The explanation of a refusal names the pages that describe its cause and its reason, and the anchors exist.
+#[test]
+fn the_explanation_of_a_refusal_links_to_the_documentation() {
+    let result = super::verify_with_body(b"{}");
+    let pages = result.report["documentation"].as_array().unwrap();
+    assert_eq!(pages.len(), 2);
+    for page in pages {
+        let page = page.as_str().unwrap();
+        assert!(result.human.contains(page), "{}", result.human);
+        let (file, anchor) = page.split_once('#').unwrap();
+        let text = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let has_anchor = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("## "))
+            .any(|heading| heading.to_lowercase().replace(' ', "-") == anchor);
+        assert!(has_anchor, "{page}");
+    }
+    let genuine = super::verify_with_body(super::BODY.as_bytes());
+    assert!(
+        genuine.report["documentation"].is_null() && !genuine.human.contains("docs/"),
+        "{}",
+        genuine.human
+    );
+}

@@ -7,6 +7,7 @@ mod causes;
 mod command;
 mod gateway;
 mod matrix;
+mod variations;
 
 use crate::support::gateway::binary;
 use crate::support::paddle::{PATH, SECRET, now, signature};
