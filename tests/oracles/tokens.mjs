@@ -4,7 +4,7 @@
 import { constants, createHash, createPrivateKey, createSign, generateKeyPairSync, randomUUID } from 'node:crypto';
 import https from 'node:https';
 import { Readable } from 'node:stream';
-import { modules, providers, require, serve } from './base.mjs';
+import { lower, modules, providers, require, serve } from './base.mjs';
 
 const { SignJWT, jwtVerify, createLocalJWKSet, exportJWK } = await import('jose');
 const sha256 = (text, encoding) => createHash('sha256').update(text, 'utf8').digest(encoding);
