@@ -87,7 +87,8 @@ impl Recorder {
         self.record_unread(downstream, failure, None, Some(failure.status()));
     }
 
-    /// Records an HTTP/2 connection that is ended with a GOAWAY, because what its peer sends cannot be read as requests.
+    /// Records what an HTTP/2 connection sends that cannot be read as requests: it is ended with a GOAWAY, or the HTTP/2
+    /// library answers for a stream itself.
     pub fn unread_http2(&self, downstream: &Downstream, failure: UnreadHead) {
         self.record_unread(downstream, failure, Some("HTTP/2"), None);
     }
@@ -104,6 +105,7 @@ impl Recorder {
             UnreadHead::Syntax => counters.syntax.inc(),
             UnreadHead::TooLarge => counters.head_too_large.inc(),
             UnreadHead::Timeout => counters.head_timeout.inc(),
+            UnreadHead::Stream => counters.stream_refused.inc(),
         }
         for (log, _) in self.exchange_logs() {
             let unread = UnreadRequest {

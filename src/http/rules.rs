@@ -91,7 +91,8 @@ pub fn check_request_fields(headers: &Headers, version: Version, signature: &[He
 }
 
 /// Checks the scheme of an HTTP/2 request (`:scheme`; RFC 9113, section 8.3.1): over TLS it is `https`, and without TLS
-/// `http`, or `https` behind a proxy that terminates TLS.
+/// `http`, or `https` behind a proxy that terminates TLS. The HTTP/2 library keeps the scheme only beside `:authority`,
+/// which proxies leave out when their own client wrote `Host` only; nothing reads it then.
 ///
 /// # Errors
 /// `BadRequest` for any other scheme.
@@ -99,7 +100,7 @@ pub fn check_scheme(scheme: Option<&str>, version: Version, origin: &Origin) -> 
     match scheme {
         Some("https") => Ok(()),
         Some("http") if origin.scheme == "http" => Ok(()),
-        Some(_) | None if version == Version::HTTP_2 => Err(Rejection::BadRequest),
+        Some(_) if version == Version::HTTP_2 => Err(Rejection::BadRequest),
         Some(_) | None => Ok(()),
     }
 }
@@ -316,7 +317,7 @@ mod tests {
             (Some("http"), "http", true),
             (Some("https"), "http", true),
             (Some("javascript"), "http", false),
-            (None, "http", false),
+            (None, "http", true),
         ] {
             let checked = check_scheme(scheme, Version::HTTP_2, &listener(on));
             assert_eq!(checked.is_ok(), accepted, "{scheme:?} on {on}");

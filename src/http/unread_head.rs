@@ -12,6 +12,8 @@ pub enum UnreadHead {
     TooLarge,
     /// It did not arrive before its deadline.
     Timeout,
+    /// The HTTP/2 library refused the stream, or its sender reset it, before there was a request.
+    Stream,
 }
 
 impl UnreadHead {
@@ -19,7 +21,7 @@ impl UnreadHead {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::Syntax => StatusCode::BAD_REQUEST,
+            Self::Syntax | Self::Stream => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
         }
@@ -32,6 +34,7 @@ impl UnreadHead {
             Self::Syntax => "syntax",
             Self::TooLarge => "head_too_large",
             Self::Timeout => "head_timeout",
+            Self::Stream => "stream_refused",
         }
     }
 
@@ -42,6 +45,7 @@ impl UnreadHead {
             Self::Syntax => "The request is not valid HTTP/1.1",
             Self::TooLarge => "The header fields are larger or more than the gateway accepts",
             Self::Timeout => "The header fields did not arrive in time",
+            Self::Stream => "The HTTP/2 stream was ended before there was a request",
         }
     }
 }

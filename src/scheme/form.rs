@@ -35,8 +35,11 @@ pub(super) fn decode(form: &[u8]) -> Result<Vec<FormField>, Rejection> {
 /// The value of a field; `None` when it is absent. A field may be repeated with the same value.
 ///
 /// # Errors
-/// `SignatureMalformed` when the field has two different values.
+/// `SignatureMalformed` when the field has two different values, or when another field imitates it.
 pub(super) fn value<'p>(pairs: &'p [FormField], name: &str) -> Result<Option<&'p [u8]>, Rejection> {
+    if pairs.iter().any(|pair| imitates(&pair.0, name.as_bytes())) {
+        return Err(Rejection::SignatureMalformed);
+    }
     let mut values = pairs
         .iter()
         .filter(|pair| pair.0 == name.as_bytes())
@@ -46,6 +49,20 @@ pub(super) fn value<'p>(pairs: &'p [FormField], name: &str) -> Result<Option<&'p
         return Err(Rejection::SignatureMalformed);
     }
     Ok(first)
+}
+
+/// Whether a framework reads the field `other` as `name`, which is written differently: PHP ignores spaces before a name,
+/// ends it at a NUL, and has underscores in place of spaces and dots; PHP, Rack and Node's qs read `name[…]` as a part of
+/// `name`.
+fn imitates(other: &[u8], name: &[u8]) -> bool {
+    let as_read = |name: &[u8]| -> Vec<u8> {
+        let name = name.trim_ascii_start();
+        let end = name.iter().position(|byte| matches!(byte, b'[' | 0));
+        let name = name.get(..end.unwrap_or(name.len())).unwrap_or_default();
+        let sign = |byte: &u8| if matches!(byte, b' ' | b'.') { b'_' } else { *byte };
+        name.iter().map(sign).collect()
+    };
+    other != name && as_read(other) == as_read(name)
 }
 
 /// Checks that no field has two different values, because frameworks disagree about which one counts.

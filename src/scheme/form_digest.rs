@@ -9,7 +9,7 @@ impl FormDigest {
     /// Appends the covered values in their order, with the secret before or after them.
     ///
     /// # Errors
-    /// `SignatureMalformed` when a field has two values.
+    /// `SignatureMalformed` when a field has two values, or another one imitates a named field.
     pub(super) fn write(&self, form: &[FormField], secret: &[u8], out: &mut Vec<u8>) -> Result<(), Rejection> {
         form::unambiguous(form)?;
         let covered = |name: &[u8]| {
@@ -26,12 +26,11 @@ impl FormDigest {
             }
             DigestFields::Named(names) => {
                 let value = |name: &String| {
-                    pairs
-                        .iter()
-                        .find(|pair| pair.0 == name.as_bytes())
-                        .map_or(&b""[..], |pair| &pair.1)
+                    let is_covered = covered(name.as_bytes());
+                    let value = form::value(form, name).map(|value| value.filter(|_| is_covered));
+                    value.map(Option::unwrap_or_default)
                 };
-                names.iter().map(value).collect()
+                names.iter().map(value).collect::<Result<_, _>>()?
             }
         };
         match self.secret_position {

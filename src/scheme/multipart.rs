@@ -60,7 +60,14 @@ pub(super) fn form_type(content_type: &str) -> Result<FormType<'_>, Rejection> {
         let Some((name, value)) = parameter.split_once('=') else {
             return Err(Rejection::SignatureMalformed);
         };
-        if name.trim_matches([' ', '\t']).eq_ignore_ascii_case("boundary") && boundary.replace(value).is_some() {
+        // `boundary*` is the same parameter in another notation (RFC 2231), which some readers prefer.
+        let name = name.trim_matches([' ', '\t']);
+        let is_extended = name
+            .split('*')
+            .next()
+            .is_some_and(|name| name.eq_ignore_ascii_case("boundary"));
+        let is_boundary = name.eq_ignore_ascii_case("boundary");
+        if (is_extended && !is_boundary) || (is_boundary && boundary.replace(value).is_some()) {
             return Err(Rejection::SignatureMalformed);
         }
     }
@@ -86,10 +93,12 @@ pub(super) fn names_a_form(head: &HeadRef<'_>) -> bool {
 /// The fields of a posted form of this media type: multipart, or else urlencoded.
 ///
 /// # Errors
-/// `SignatureMalformed`, as [`form_type`], [`decode`] and [`form::decode`].
+/// `SignatureMalformed`, as [`form_type`], [`decode`] and [`form::decode`], and for a semicolon in an urlencoded form: some
+/// frameworks (Rack 2) begin another field there, and senders escape it.
 pub(super) fn posted(content_type: &str, body: &[u8]) -> Result<Vec<FormField>, Rejection> {
     match form_type(content_type)? {
         FormType::Multipart(boundary) => decode(body, boundary),
+        FormType::UrlEncoded if body.contains(&b';') => Err(Rejection::SignatureMalformed),
         FormType::UrlEncoded | FormType::Other => form::decode(body),
     }
 }
@@ -259,6 +268,8 @@ mod tests {
             ("multipart/form-data", None),
             ("multipart/form-data; boundary=", None),
             ("multipart/form-data; boundary=a; boundary=b", None),
+            ("multipart/form-data; boundary=a; boundary*=UTF-8''b", None),
+            ("multipart/form-data; boundary*0=a", None),
             ("multipart/form-data; boundary=a b", None),
             ("multipart/form-data; boundary=\"a", None),
             ("application/json; charset=utf-8", Some(FormType::Other)),

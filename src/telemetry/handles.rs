@@ -134,6 +134,8 @@ pub struct MalformedRequestCounters {
     pub head_too_large: IntCounter,
     /// The head did not arrive before its deadline (408).
     pub head_timeout: IntCounter,
+    /// An HTTP/2 stream that ended before there was a request.
+    pub stream_refused: IntCounter,
 }
 
 impl MalformedRequestCounters {
@@ -148,6 +150,7 @@ impl MalformedRequestCounters {
             syntax: family.with_label_values(&["syntax"]),
             head_too_large: family.with_label_values(&["head_too_large"]),
             head_timeout: family.with_label_values(&["head_timeout"]),
+            stream_refused: family.with_label_values(&["stream_refused"]),
         }
     }
 }

@@ -279,3 +279,25 @@ impl RequestWriter {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::Write as _;
+    use tokio::net::TcpStream;
+
+    /// The kernel is asked: here the runtime has not polled its driver since the bytes arrived.
+    #[tokio::test]
+    async fn a_connection_with_bytes_that_nobody_asked_for_is_not_used() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut upstream, _) = listener.accept().unwrap();
+        let mut connection = UpstreamConnection::new(UpstreamStream::Tcp(stream));
+        let later = connection.idle_since + 2 * RECENT_USE;
+        assert!(connection.is_alive(later).await);
+        upstream.write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
+        assert!(connection.is_idle(), "the runtime knows of the bytes already");
+        assert!(!connection.is_alive(later).await);
+    }
+}

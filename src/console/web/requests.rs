@@ -280,7 +280,7 @@ fn steps(verdict: &str, reason: &str, fields: &Value) -> Vec<Markup> {
         ),
     ];
     let stopped = STEPS.iter().position(|(_, _, reasons)| reasons.contains(&reason));
-    let is_unread = matches!(reason, "syntax" | "head_too_large" | "head_timeout");
+    let is_unread = matches!(reason, "syntax" | "head_too_large" | "head_timeout" | "stream_refused");
     let is_challenge = verdict == "challenge";
     let mut shown = Vec::new();
     for (index, (name, what, _)) in STEPS.iter().enumerate() {

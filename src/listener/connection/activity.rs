@@ -31,6 +31,10 @@ pub(super) struct Activity {
     response_progress: AtomicU64,
     /// Whether the peer has sent too many control frames.
     is_flooded: AtomicBool,
+    /// Complete heads that have arrived.
+    heads: AtomicU32,
+    /// Of these, the heads that became exchanges, and those that were reported as refused.
+    known_heads: AtomicU32,
     /// The waker of the watchdog. HTTP/2 streams have tasks of their own, and their notes may change its deadline.
     watchdog: Mutex<Option<Waker>>,
 }
@@ -61,6 +65,8 @@ impl Activity {
             waiting_responses: AtomicU32::new(0),
             response_progress: AtomicU64::new(NEVER),
             is_flooded: AtomicBool::new(false),
+            heads: AtomicU32::new(0),
+            known_heads: AtomicU32::new(0),
             watchdog: Mutex::default(),
         })
     }
@@ -95,11 +101,25 @@ impl Activity {
     /// Notes that a head is complete and its exchange starts. Dropping the returned guard notes the end.
     pub(super) fn exchange_started(self: &Arc<Self>) -> ActiveExchange {
         self.exchanges.fetch_add(1, Ordering::Relaxed);
+        self.known_heads.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NEVER, Ordering::Relaxed);
         ActiveExchange {
             activity: self.clone(),
             is_waiting: false,
         }
+    }
+
+    /// The heads that hyper has read and that became no exchange, since the last call. Called when hyper has read
+    /// everything that has arrived.
+    pub(super) fn take_refused_heads(&self) -> u32 {
+        // hyper reads nothing more while its own frames cannot be written.
+        if self.write_since.load(Ordering::Relaxed) != NEVER {
+            return 0;
+        }
+        let heads = self.heads.load(Ordering::Relaxed);
+        let refused = heads.saturating_sub(self.known_heads.load(Ordering::Relaxed));
+        self.known_heads.fetch_add(refused, Ordering::Relaxed);
+        refused
     }
 
     /// Stores the waker of the watchdog. The watchdog calls this before [`waiting`](Self::waiting), so that it misses
@@ -206,6 +226,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
         if this.control_frames.read(arrived) {
             this.activity.is_flooded.store(true, Ordering::Relaxed);
         }
+        this.activity
+            .heads
+            .store(this.control_frames.heads(), Ordering::Relaxed);
         read
     }
 }

@@ -79,9 +79,17 @@ pub async fn serve<S>(
             if watchdog.must_shut_down(cx) {
                 connection.as_mut().graceful_shutdown();
             }
-            if let Poll::Ready(end) = connection.as_mut().poll(cx) {
-                // hyper has answered with a GOAWAY. What it refuses with a reset of one stream is not reported.
-                if end.is_err_and(|error| is_protocol_error(&error)) {
+            let end = connection.as_mut().poll(cx);
+            // Where hyper has answered with a GOAWAY, this is about the connection.
+            let is_unreadable = matches!(&end, Poll::Ready(Err(error)) if is_protocol_error(error));
+            // After a GOAWAY of ours, hyper ignores new streams.
+            if !is_unreadable && !sent_goaway && !watchdog.is_shutting_down {
+                for _ in 0..activity.take_refused_heads() {
+                    gateway.recorder.unread_http2(&downstream, UnreadHead::Stream);
+                }
+            }
+            if end.is_ready() {
+                if is_unreadable {
                     gateway.recorder.unread_http2(&downstream, UnreadHead::Syntax);
                 }
                 return Poll::Ready(());

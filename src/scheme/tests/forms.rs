@@ -108,3 +108,34 @@ fn forms_without_a_value_of_the_body_are_a_fault() {
         assert!(faults[0].contains("remove `forms`"), "{faults:?}");
     }
 }
+
+/// Fields that some framework reads in place of a signed one: PHP, Rack and qs read brackets as parts, PHP ends names at a
+/// NUL and has underscores in place of dots and spaces, Rack 2 divides at semicolons.
+#[test]
+fn fields_that_imitate_a_signed_one_are_refused() {
+    let verifier = Verifier::new("mailgun", None, keys(&[KEY]), None).unwrap();
+    let names = ["timestamp", "token", "signature"];
+    for (media_type, body) in forms(TOKEN, names) {
+        let with = |name: &str| match media_type {
+            URLENCODED => body.replacen("subject", name, 1),
+            _ => body.replacen("\"subject\"", &format!("\"{}\"", name.replace('+', " ")), 1),
+        };
+        for name in ["+token", "token[]", "token[a]", "++timestamp"] {
+            let verdict = sent(&verifier, media_type, &with(name)).0;
+            assert_eq!(verdict, Err(Rejection::SignatureMalformed), "{media_type}: {name}");
+        }
+        for name in ["token-2", "a[token]", "a.token", "mytoken", "subject[]"] {
+            assert_eq!(
+                sent(&verifier, media_type, &with(name)).0,
+                Ok(()),
+                "{media_type}: {name}"
+            );
+        }
+    }
+    let [(_, body), _] = forms(TOKEN, names);
+    for more in ["&token%00x=1", "&a=1;token=2", ";"] {
+        let verdict = sent(&verifier, URLENCODED, &format!("{body}{more}")).0;
+        assert_eq!(verdict, Err(Rejection::SignatureMalformed), "{more}");
+    }
+    assert_eq!(sent(&verifier, URLENCODED, &format!("{body}&a=1%3Btoken=2")).0, Ok(()));
+}

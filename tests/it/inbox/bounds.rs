@@ -4,7 +4,7 @@ use super::{arrivals, count, free_address, opened, setup, wait_for, webhook};
 use crate::operations::clock;
 use crate::support::paddle::now;
 use crate::support::upstream::answer;
-use crate::support::{Upstream, eventually};
+use crate::support::{Gate, Upstream, eventually};
 
 /// The wall clock jumps by a year and back by a day, while the process runs: nothing is dead, nothing is erased early, and all
 /// arrives.
@@ -138,4 +138,51 @@ fn many_stored_deliveries_cost_little() {
         .unwrap();
     assert!(plan.contains("delivery_id"), "{plan}");
     assert_eq!(gateway.exchange(&webhook("evt_2", 0).bytes()).status, 200);
+}
+
+/// Stored deliveries that are being sent are charged to `limits.in_flight_bytes`: only as many are read as fit. When
+/// senders use all of it, one at a time still goes.
+#[test]
+fn attempts_of_stored_deliveries_are_charged_to_the_budget() {
+    const MIB: usize = 1 << 20;
+    let address = free_address();
+    let directory = tempfile::tempdir().unwrap();
+    let setup = setup(
+        &format!("http://{address}"),
+        directory.path(),
+        "queue",
+        "concurrency = 32",
+    );
+    let gateway = opened(setup.limits("in_flight_bytes = \"4MiB\"").start());
+    for at in 0..12 {
+        let mut body = format!("{{\"event_id\":\"evt_{at}\",\"x\":\"").into_bytes();
+        body.resize(MIB - 2, b'x');
+        body.extend(b"\"}");
+        let sent = crate::support::Webhook::new(body);
+        assert_eq!(gateway.exchange(&sent.bytes()).status, 200);
+    }
+    wait_for(&gateway, "waiting", 12.0);
+    let gate = Gate::default();
+    let held = gate.clone();
+    let upstream = Upstream::at(&address.to_string(), move |_, connection| {
+        held.pass();
+        connection.send(&answer("200 OK", &[], b""))
+    });
+    // The first is a probe. Its answer shows that the application works, and the others follow.
+    upstream.wait_for(1);
+    let mut most: f64 = 0.0;
+    let mut look = || {
+        let used = gateway.metrics().sum("hookgate_intake_bytes_in_flight", &[]);
+        most = most.max(used);
+        used
+    };
+    assert!(look() >= (MIB - 100) as f64, "an attempt is not charged");
+    gate.open();
+    eventually("all to be delivered", || {
+        look();
+        (count(&gateway, "delivered") == 12.0).then_some(())
+    });
+    assert!(most <= (4 * MIB) as f64, "{most} bytes in flight");
+    gateway.wait_for_metric("hookgate_intake_bytes_in_flight", &[], 0.0);
+    assert!(arrivals(&upstream).values().all(|times| *times == 1));
 }

@@ -3,6 +3,7 @@
 mod backlog;
 mod bounds;
 mod disk;
+mod drain;
 mod exact_points;
 mod failover;
 mod faults;

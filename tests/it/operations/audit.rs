@@ -151,6 +151,54 @@ fn an_http2_connection_that_cannot_be_read_has_a_line() {
     gateway.wait_for_metric("hookgate_malformed_requests_total", &[("kind", "syntax")], 2.0);
 }
 
+/// A stream that the HTTP/2 library refuses itself has a line, and so has one that its sender resets before a verdict.
+/// Other streams of the connection go on.
+#[test]
+fn http2_streams_without_an_answer_of_the_gateway_have_lines() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    let mut client = frames::connect(&gateway);
+    let good = frames::head(&Webhook::new("abc"));
+    let malformed = frames::hpack(&[(":method", "POST"), (":path", "/webhooks/paddle"), ("x", "y")]);
+    let large = [good.clone(), frames::hpack(&[("x", &*"v".repeat(120))]).repeat(300)].concat();
+    let (first, rest) = large.split_at(10_000);
+    let pieces: Vec<&[u8]> = rest.chunks(10_000).collect();
+    let head = |stream: u32, block: &[u8]| frames::frame(frames::HEADERS, frames::END_HEADERS, stream, block);
+    client.send(&head(1, &malformed));
+    client.send(&frames::frame(frames::HEADERS, 0, 3, first));
+    for (index, piece) in pieces.iter().enumerate() {
+        let flags = if index + 1 == pieces.len() {
+            frames::END_HEADERS
+        } else {
+            0
+        };
+        client.send(&frames::frame(frames::CONTINUATION, flags, 3, piece));
+    }
+    let lines = gateway.wait_for_audit_lines("stream_refused", 2);
+    for line in &lines {
+        assert_eq!(
+            (&line["protocol"], &line["verdict"]),
+            (&"HTTP/2".into(), &"rejected".into())
+        );
+        assert!(line["status"].is_null(), "{line}");
+    }
+    client.send(&head(5, &good));
+    gateway.wait_for_metric("hookgate_in_flight_requests", &[], 1.0);
+    client.send(&frames::frame(frames::RST_STREAM, 0, 5, &8u32.to_be_bytes()));
+    let reset = &gateway.wait_for_audit_lines("body_incomplete", 1)[0];
+    assert_eq!(reset["path"], "/webhooks/paddle");
+    client.send(
+        &[
+            head(7, &good),
+            frames::frame(frames::DATA, frames::END_STREAM, 7, b"abc"),
+        ]
+        .concat(),
+    );
+    gateway.wait_for_audit_lines("none", 1);
+    gateway.wait_for_metric("hookgate_malformed_requests_total", &[("kind", "stream_refused")], 2.0);
+    assert_eq!(upstream.only().body, b"abc");
+}
+
 /// The fields of a table of docs/monitoring.md, after the line `marker`: for each the word for its type and the word for
 /// the lines that have it.
 fn documented(marker: &str) -> BTreeMap<String, (String, String)> {

@@ -15,6 +15,7 @@ mod drain;
 mod first_steps;
 #[cfg(feature = "tools")]
 mod generated;
+mod guards;
 mod imports;
 mod instructions;
 mod monitoring;

@@ -1,6 +1,6 @@
 //! The benchmark of unsigned requests, and its table in docs/security.md.
 
-#[path = "../../../benches/unsigned/requests.rs"]
+#[path = "../../../benches/unsigned/requests/mod.rs"]
 mod requests;
 
 use hookgate::outcome::Rejection;
@@ -24,6 +24,17 @@ fn rows() -> Vec<(&'static str, f64)> {
     rows.collect()
 }
 
+/// No preset is without requests: the benchmark makes them from the preset's description.
+#[test]
+fn the_benchmark_has_requests_for_every_preset() {
+    let cases = requests::all(16 << 10);
+    for provider in presets::names() {
+        let case = cases.iter().find(|case| case.name == format!("`{provider}`"));
+        let requests = case.map_or(0, |case| case.requests.len());
+        assert!(requests > 5, "{provider} has {requests} requests");
+    }
+}
+
 /// Every row was measured with requests that are refused for their signature alone, after all of the work.
 #[test]
 fn the_measured_requests_are_refused_for_their_signature() {
@@ -35,8 +46,7 @@ fn the_measured_requests_are_refused_for_their_signature() {
             .requests
             .iter()
             .map(|request| {
-                let presented = case.verifier.present(&case.head(request)).unwrap();
-                let mut aged = presented.age(requests::NOW, Some(300)).unwrap();
+                let mut aged = case.aged(request);
                 aged.update(&request.body);
                 let verified = aged.verify(std::slice::from_ref(&request.body), requests::NOW);
                 (request.name, verified.err())

@@ -3,6 +3,8 @@
 use crate::support::frames::{self, END_HEADERS, HEADERS, frame};
 use crate::support::upstream::answer;
 use crate::support::{Client, Gate, Gateway, Setup, Upstream, WAIT_TIMEOUT, Webhook, assert_forwards, eventually};
+use socket2::{Domain, Socket, Type};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// A well-formed signature under no secret.
@@ -267,9 +269,20 @@ fn a_verified_request_never_gives_way() {
             >= 30.0)
             .then_some(())
     });
+    // Only verified requests are left, of the largest source: a newcomer of another one is closed.
+    drop(idle);
+    for number in 5..10 {
+        let mut client = gateway.connect();
+        client.send(&Webhook::new(format!("{number}")).bytes());
+        verified.push(client);
+    }
+    upstream.wait_for(10);
+    let newcomer = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    newcomer.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
+    newcomer.connect(&gateway.plain().into()).unwrap();
+    gateway.wait_for_metric("hookgate_connections_total", &[("result", "over_limit")], 1.0);
     gate.open();
     for client in &mut verified {
         assert_eq!(client.response().status, 200);
     }
-    drop(idle);
 }

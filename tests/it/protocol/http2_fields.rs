@@ -7,7 +7,7 @@ use crate::support::{Setup, Upstream, Webhook, assert_invariants};
 #[test]
 fn malformed_http2_fields_are_refused() {
     let upstream = Upstream::ok();
-    let mut gateway = Setup::new(&upstream.url()).start();
+    let gateway = Setup::new(&upstream.url()).start();
     let webhook = Webhook::new("abc");
     let signature = webhook.signature.unwrap();
     let pseudo: [(&str, &str); 4] = [
@@ -79,7 +79,33 @@ fn malformed_http2_fields_are_refused() {
         assert!(!answered_200, "{fields:?}");
         assert!(upstream.requests().is_empty(), "{fields:?} reached the upstream");
     }
-    // The same frames with valid fields are accepted, so the fields were the reason for the refusals.
+    // What a proxy sends whose own client wrote `Host` only (RFC 9113, section 8.3.1).
+    let mut client = frames::connect(&gateway);
+    let fields = [&without(":authority")[..], &[("host", "localhost")]].concat();
+    let head = frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &frames::hpack(&fields));
+    client.send(&[head, frames::frame(frames::DATA, frames::END_STREAM, 1, b"abc")].concat());
+    let head = frames::read_until(&mut client, |frame| frame.kind == frames::HEADERS).unwrap();
+    assert_eq!(head.payload[0], 0x88);
+    assert_eq!(upstream.only().header("Host").as_deref(), Some("localhost"));
+}
+
+/// A11: trailers over HTTP/2 are read, and nothing of them is forwarded.
+#[test]
+fn trailers_over_http2_are_not_forwarded() {
+    let upstream = Upstream::ok();
+    let mut gateway = Setup::new(&upstream.url()).start();
+    let webhook = Webhook::new("abc");
+    let signature = webhook.signature.unwrap();
+    let with = |more: &[(&'static str, &'static str)]| {
+        let fields = [
+            (":method", "POST"),
+            (":scheme", "https"),
+            (":path", "/webhooks/paddle"),
+            (":authority", "localhost"),
+            ("paddle-signature", signature.as_str()),
+        ];
+        [&fields[..], more].concat()
+    };
     let mut client = frames::connect(&gateway);
     let head = frames::frame(
         frames::HEADERS,
