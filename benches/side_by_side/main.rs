@@ -25,6 +25,7 @@ mod cpu;
 mod generator;
 mod growth;
 mod idle;
+mod inbox;
 mod process;
 mod report;
 mod rows;
@@ -165,7 +166,10 @@ fn run(options: &Options) -> Result<()> {
     if !Command::new(&script).status()?.success() {
         return Err("the contenders could not be installed".into());
     }
-    cpu::pin_and_raise_limits(cpu::GENERATOR_CORE)?;
+    // The row of the inbox uses both cores for everybody.
+    if options.rows.iter().any(|row| !matches!(row.measure, Measure::Inbox)) {
+        cpu::pin_and_raise_limits(cpu::GENERATOR_CORE)?;
+    }
     let _precedence = cpu::SessionPriority::take();
     if let Some((name, span)) = &options.load {
         return load(options, name, *span);
@@ -186,6 +190,9 @@ fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(options: &Options, row: &Row) -> Result<()> {
+    if matches!(row.measure, Measure::Inbox) {
+        return inbox::measure(Path::new(env!("CARGO_BIN_EXE_hookgate")));
+    }
     let run_files = RunFiles::new()?;
     let entries = options.entries(row);
     let mut upstream = Upstream::new(entries.len())?;
@@ -212,6 +219,7 @@ fn measure(options: &Options, row: &Row) -> Result<()> {
         );
     }
     match &row.measure {
+        Measure::Inbox => {}
         Measure::CpuTime(work) => {
             report::print_comparison(
                 &comparison::compare(&contenders, &mut upstream, *work, options.plan)?,

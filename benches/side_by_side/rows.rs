@@ -14,6 +14,8 @@ pub enum Measure {
     Growth,
     /// System calls per request under this workload.
     Calls(Workload),
+    /// Durable webhooks: rate and latency beside another program, and what each mode of delivery costs.
+    Inbox,
 }
 
 /// One row.
@@ -148,6 +150,13 @@ pub const ROWS: &[Row] = &[
         title: "System calls per request, 2 KiB bodies, 64 keep-alive connections (goal: at most 4.6)",
         measure: Measure::Calls(SIGNED_2K),
         against: &["nginx", "nginx-lua", "haproxy"],
+        goals: &[],
+    },
+    Row {
+        name: "inbox",
+        title: "durable webhooks, 64 in flight, two cores",
+        measure: Measure::Inbox,
+        against: &[],
         goals: &[],
     },
 ];

@@ -83,6 +83,12 @@ impl Webhooks {
         })
     }
 
+    /// The same with counters of lane `lane`, which no other lane uses.
+    pub const fn in_lane(mut self, lane: u64) -> Self {
+        self.counter += lane * 10_000_000_000_000;
+        self
+    }
+
     /// Signs for the current second. The caller calls this once for each batch of events, not for each request.
     pub fn refresh(&mut self) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();

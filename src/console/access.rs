@@ -264,7 +264,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::secret::Secret;
-    use crate::settings::{Console, ConsoleToken, SecretInfo, SecretSource};
+    use crate::settings::{Console, ConsoleToken, SecretInfo, SecretSource, Variables};
 
     fn access() -> Access {
         let token = |name: &str, role, secret: &str| ConsoleToken {
@@ -288,6 +288,7 @@ mod tests {
             user_header: Some("x-forwarded-user".into()),
             operators: vec!["ops@example.com".into()],
             is_behind_tls: false,
+            variables: Variables::default(),
         })
         .unwrap()
     }

@@ -303,6 +303,11 @@ impl Exchange {
         }
     }
 
+    /// Records nothing: the request is only looked at, by tools.
+    pub(super) fn forget(mut self: Box<Self>) {
+        self.concluded = true;
+    }
+
     /// Records the exchange with this verdict; `status` is what the sender was given.
     pub fn conclude(mut self: Box<Self>, verdict: Verdict, status: StatusCode) {
         self.outcome.verdict = verdict;

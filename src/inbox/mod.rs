@@ -394,6 +394,15 @@ impl Inbox {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Age of the oldest delivery that is not settled, in seconds; `None` without one.
+    #[must_use]
+    pub fn oldest_seconds(&self) -> Option<i64> {
+        let now = self.shared.clock.now();
+        let tallies = self.shared.tallies.all();
+        let open = tallies.iter().filter(|(_, tally)| tally.open() > 0);
+        open.map(|(_, tally)| tally.oldest_seconds(now)).max()
+    }
+
     /// Sets the gauges; called before a scrape.
     pub fn sample(&self) {
         let Shared {
@@ -416,17 +425,11 @@ impl Inbox {
             .set(self.orphans().iter().map(|(_, deliveries)| deliveries).sum());
         metrics.unreadable.set(gauge(status.unreadable.load(Ordering::Relaxed)));
         for (route, tally) in tallies.all() {
-            let oldest = tally.oldest.load(Ordering::Relaxed);
-            let age = if oldest == 0 || tally.open() == 0 {
-                0
-            } else {
-                clock.now().saturating_sub(oldest) / 1_000
-            };
             metrics.show(&InboxSample {
                 route: &route,
                 states: &State::ALL.map(|state| (state.label(), tally.count(state))),
                 bytes: tally.bytes(),
-                oldest_seconds: age,
+                oldest_seconds: tally.oldest_seconds(clock.now()),
                 dead_expires: tally.dead_expires.load(Ordering::Relaxed) / 1_000,
                 is_paused: tally.is_paused.load(Ordering::Relaxed),
             });

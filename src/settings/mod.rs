@@ -53,7 +53,7 @@ pub use keys::{Keys, Proxy};
 pub use listener::{
     Address, CertificateFiles, CertificateSource, ClientAuth, Listener, ListenerTls, TlsVersion, UNIX_PEERS,
 };
-pub use operators::{Api, Capture, Captures, Console, ConsoleRole, ConsoleToken};
+pub use operators::{Api, Capture, Captures, Console, ConsoleRole, ConsoleToken, Variables};
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
 pub use published_list::PublishedList;
 pub use rate::Rate;

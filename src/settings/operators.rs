@@ -7,8 +7,11 @@ use crate::secret::Secret;
 use ipnet::IpNet;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
+use std::ffi::OsString;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The API of operators.
@@ -74,6 +77,18 @@ pub struct Console {
     pub operators: Vec<String>,
     /// Whether a trusted proxy terminates TLS, so that cookies are for TLS only.
     pub is_behind_tls: bool,
+    /// The variables of the process.
+    pub variables: Variables,
+}
+
+/// The variables of the process, from which a secret is read again to explain a refusal. Never printed.
+#[derive(Clone, Default)]
+pub struct Variables(pub Arc<[(OsString, OsString)]>);
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Variables")
+    }
 }
 
 /// A token of the console.

@@ -16,6 +16,7 @@ use crate::remote::acme::AcmeSample;
 use crate::remote::addresses::ListSample;
 use crate::remote::keyring::KeySample;
 use crate::replay::ReplayStoreMetrics;
+use prometheus::core::Collector as _;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, TextEncoder};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -220,6 +221,21 @@ impl Metrics {
         for (name, expiry) in expiries {
             self.certificate_expiry.with_label_values(&[name]).set(expiry);
         }
+    }
+
+    /// The served certificates: name (path) and `notAfter` in Unix seconds, the one that expires first at the beginning.
+    #[must_use]
+    pub fn certificate_expiries(&self) -> Vec<(String, i64)> {
+        let families = self.certificate_expiry.collect();
+        let series = families.iter().flat_map(|family| family.get_metric());
+        #[expect(clippy::cast_possible_truncation, reason = "a gauge of whole seconds")]
+        let one = |metric: &prometheus::proto::Metric| {
+            let name = metric.get_label().first().map(|label| label.value().to_owned());
+            (name.unwrap_or_default(), metric.get_gauge().get_value() as i64)
+        };
+        let mut found: Vec<_> = series.map(one).collect();
+        found.sort_by_key(|(_, expires)| *expires);
+        found
     }
 
     /// Replaces the list of retired secrets: route and name.

@@ -25,8 +25,17 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct RouteMetrics {
     counters: Arc<Counters>,
-    /// Name of each secret, and the requests that it verified.
-    secrets: Arc<[(String, Arc<AtomicU64>)]>,
+    /// Name of each secret, and what it verified.
+    secrets: Arc<[(String, Arc<Matches>)]>,
+}
+
+/// What one secret verified.
+#[derive(Default)]
+struct Matches {
+    /// Requests.
+    count: AtomicU64,
+    /// When the latest of them arrived, in Unix seconds; 0 before the first.
+    last_unix: AtomicU64,
 }
 
 struct Counters {
@@ -105,7 +114,8 @@ impl RouteMetrics {
             counters.age.observe(age, &AGE_BUCKETS);
         }
         if let Some((_, matches)) = outcome.secret.and_then(|index| self.secrets.get(index)) {
-            matches.fetch_add(1, Ordering::Relaxed);
+            matches.count.fetch_add(1, Ordering::Relaxed);
+            matches.last_unix.store(outcome.received_unix(), Ordering::Relaxed);
             counters.last_verified.store(outcome.received_unix(), Ordering::Relaxed);
             counters.has_verified.store(true, Ordering::Relaxed);
         }
@@ -156,7 +166,16 @@ impl RouteMetrics {
     /// How often each secret has matched.
     pub fn secret_matches(&self) -> impl Iterator<Item = (&str, u64)> {
         let secrets = self.secrets.iter();
-        secrets.map(|(name, matches)| (name.as_str(), matches.load(Ordering::Relaxed)))
+        secrets.map(|(name, matches)| (name.as_str(), matches.count.load(Ordering::Relaxed)))
+    }
+
+    /// When each secret matched last, in Unix seconds, in the same order; `None` if it did not.
+    pub fn last_matches_unix(&self) -> impl Iterator<Item = Option<u64>> {
+        let times = self
+            .secrets
+            .iter()
+            .map(|(_, matches)| matches.last_unix.load(Ordering::Relaxed));
+        times.map(|time| (time > 0).then_some(time))
     }
 
     /// Whether a request of this route was counted.
@@ -226,7 +245,7 @@ pub(super) fn write(out: &mut Exposition<'_>, routes: &[RouteMetrics]) -> Contro
     for (route, _, name) in with_route() {
         for (secret, matches) in &*route.secrets {
             let labels = [("route", name), ("secret", secret)];
-            out.series(SECRETS, "", &labels, matches.load(Ordering::Relaxed))?;
+            out.series(SECRETS, "", &labels, matches.count.load(Ordering::Relaxed))?;
         }
     }
     for (family, value) in [

@@ -59,7 +59,7 @@ for (const [name, path] of Object.entries(paths)) {
     await run(axe);
     const found = await run("axe.run(document).then((result) => result.violations.map((one) => one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 160)).slice(0, 3).join(' | ')))");
     for (const one of found ?? ['axe did not run']) report.violations.push(`${name} ${kind}: ${one}`);
-    report.pages[name].overflow ??= await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
+    report.pages[name].overflow ||= await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
     if (pictures) await page.screenshot({ path: `${pictures}/${name}-${kind}.png`, fullPage: false });
     await page.close();
   }

@@ -62,9 +62,25 @@ pub(in crate::cli) fn run(arguments: &DevArguments, environment: &Environment) -
         .clone()
         .unwrap_or_else(|| format!("/webhooks/{provider}"));
     let url = format!("{scheme}://{}:{}{path}", host(listen), listen.port());
-    let text = configuration(arguments, &application, &files, &key, listen, &path, &url);
+    let token = random_hex::<16>().map_err(Failure::Failed)?;
+    files
+        .write("console-token", token.as_bytes())
+        .map_err(Failure::Failed)?;
+    let console = preferred_address(9465);
+    let text = configuration(
+        arguments,
+        &application,
+        &files,
+        &key,
+        Places { listen, console },
+        &path,
+        &url,
+    );
     files.write("gateway.toml", text.as_bytes()).map_err(Failure::Failed)?;
-    terminal::emit(&introduction(arguments, &application, &files, &key, &url))?;
+    let shown = introduction(arguments, &application, &files, &key, &url);
+    terminal::emit(&format!(
+        "{shown}What arrives, and why it is refused: http://{console}/ (token {token})\n\n"
+    ))?;
     // The variables of the user do not change the configuration of this command.
     let environment = environment.iter().filter(|(name, _)| !is_key_variable(name));
     serve::run(Sources {
@@ -166,12 +182,18 @@ fn host(address: SocketAddr) -> String {
     }
 }
 
+/// Where the process listens.
+struct Places {
+    listen: SocketAddr,
+    console: SocketAddr,
+}
+
 fn configuration(
     arguments: &DevArguments,
     application: &Application,
     files: &PrivateDirectory,
     key: &Key,
-    listen: SocketAddr,
+    Places { listen, console }: Places,
     path: &str,
     url: &str,
 ) -> String {
@@ -198,9 +220,11 @@ fn configuration(
     let challenge = sample_route::challenge_line(provider).unwrap_or_default();
     format!(
         "[listen]\nname = \"dev\"\naddress = \"{listen}\"\n{tls}\n[admin]\naddress = \"{}\"\n[drain]\ngrace = \"2s\"\n[limits]\nconnections = 256\n\
+         [console]\naddress = \"{console}\"\ntokens = [{{ name = \"dev\", role = \"operate\", file = {} }}]\n\
          [log]\nformat = \"human\"\nfilter = \"warn,hookgate=info\"\n[[route]]\nname = {}\npath = {}\nprovider = {}\n{list} = [{}]\n\
-         {public_url}{challenge}upstream = {}\n",
+         {public_url}{challenge}capture = \"full\"\nupstream = {}\n",
         preferred_address(9464),
+        file("console-token"),
         quoted(provider),
         quoted(path),
         quoted(provider),

@@ -6,7 +6,7 @@ use crate::config::operator_keys;
 use crate::config::value::{Flag, Keyword, OneOrMany};
 use crate::settings::{
     Address, CertificateSource, ClientAuth, Console, ConsoleRole, ConsoleToken, Listener, ListenerTls, SecretInfo,
-    defaults,
+    Variables, defaults,
 };
 use crate::tls;
 use std::net::SocketAddr;
@@ -74,6 +74,7 @@ impl Resolver<'_> {
             user_header,
             operators: texts(written.operators).collect(),
             is_behind_tls: behind_tls,
+            variables: Variables(self.environment.into()),
         })
     }
 

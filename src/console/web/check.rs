@@ -1,17 +1,20 @@
 //! Check a capture: is a pasted request genuine, and why not? Nothing of it is kept, and no expected signature is shown.
 
 use super::layout::Frame;
+use crate::config::{SecretFiles, read_secret};
 use crate::console::Console;
 use crate::console::answer::{Answer, Refusal, refusal};
 use crate::console::api::{Query, captures};
 use crate::gateway::captures::{Captured, MASK};
-use crate::gateway::diagnosis::{self, Capture, Case, Diagnosis, OtherSecret, Reference};
-use crate::gateway::snapshot::{CompiledRoute, Snapshot};
+use crate::gateway::diagnosis::judge::{self, CapturedHead, Judgement, Routes};
+use crate::gateway::diagnosis::{self, Capture, Case, Diagnosis, Finding, OtherSecret, Reference};
+use crate::gateway::snapshot::CompiledRoute;
 use crate::outcome::Rejection;
+use crate::scheme::NamedSecret;
+use crate::settings::SecretInfo;
+use crate::time::clock;
 use hyper::StatusCode;
-use hyper::header::HOST;
 use maud::{Markup, html};
-use std::sync::Arc;
 
 /// The form.
 pub(super) fn form(console: &Console, frame: &Frame<'_>) -> Result<Answer, Refusal> {
@@ -24,28 +27,36 @@ pub(super) fn form(console: &Console, frame: &Frame<'_>) -> Result<Answer, Refus
 /// The result for what was sent.
 pub(super) fn result(console: &Console, frame: &Frame<'_>, form: &Query) -> Answer {
     let text = form.get("capture").unwrap_or_default();
-    let snapshot = console.operators.gateway.snapshot.load();
+    let routes = Routes::in_force(console.operators.gateway.snapshot.load_full());
     let shown = match diagnosis::parse(text.as_bytes(), None) {
         Err(problem) => html! { p.note.bad role="alert" { "This cannot be read: " (problem) "." } },
-        Ok(capture) => match route_of(&snapshot, form.get("route"), &capture) {
-            None => {
-                html! { p.note.bad role="alert" { "No route has the host and the path of this request. Choose the route." } }
+        Ok(capture) => {
+            let head = head(&capture, capture.body.as_ref().map_or(0, Vec::len));
+            let chosen = form.get("route").filter(|name| !name.is_empty());
+            let route = match chosen {
+                Some(name) => routes.named(name),
+                None => routes.matching(&head).or_else(|| routes.meant(&head)),
+            };
+            match route {
+                None => {
+                    html! { p.note.bad role="alert" { "No route has the host and the path of this request. Choose the route." } }
+                }
+                Some(route) => judged(console, &routes, route, chosen.is_some(), capture),
             }
-            Some(route) => judged(&snapshot, route, capture),
-        },
+        }
     };
     frame.page("Check a capture", &content(console, frame, form, Some(&shown)))
 }
 
 /// Why a captured request was refused.
 pub(super) fn explain(console: &Console, captured: &Captured) -> Markup {
-    let snapshot = console.operators.gateway.snapshot.load();
-    let route = snapshot
-        .routes()
-        .iter()
-        .find(|route| route.settings.name == captured.route);
-    let Some(route) = route else {
+    let routes = Routes::in_force(console.operators.gateway.snapshot.load_full());
+    let Some(route) = routes.named(&captured.route) else {
         return html! { p { "The route does not exist any more." } };
+    };
+    let capture = match diagnosis::parse(captures::har(captured).to_string().as_bytes(), None) {
+        Ok(capture) => capture,
+        Err(problem) => return html! { p { (problem) } },
     };
     let verifier = &route.settings.verifier;
     let is_masked = |name: &str| {
@@ -54,15 +65,31 @@ pub(super) fn explain(console: &Console, captured: &Captured) -> Markup {
             .iter()
             .any(|(found, value)| found.eq_ignore_ascii_case(name) && value == MASK)
     };
-    if verifier.signature_headers().iter().any(|name| is_masked(name.as_str())) {
-        return html! { p { "The header with the credential was masked, so it cannot be checked again: it is the secret itself. Compare the secret with the one that the provider shows." } };
+    let is_masked = verifier.signature_headers().iter().any(|name| is_masked(name.as_str()));
+    if !is_masked && captured.body.is_some() {
+        return judged(console, &routes, route, false, capture);
     }
-    if captured.body.is_none() {
-        return html! { p { "The body was not kept, so the signature cannot be checked again." } };
+    // What is decided before the signature can still be judged.
+    let length = capture.declared_length().unwrap_or(0);
+    let judgement = routes.judge(&head(&capture, length), route, false);
+    html! {
+        @if judgement.rejection.is_some() {
+            (causes(&judgement.findings))
+        } @else if is_masked {
+            p { "The header with the credential was masked, so it cannot be checked again: it is the secret itself. Compare the secret with the one that the provider shows." }
+        } @else {
+            p { "The body was not kept, so the signature cannot be checked again." }
+        }
     }
-    match diagnosis::parse(captures::har(captured).to_string().as_bytes(), None) {
-        Ok(capture) => judged(&snapshot, route, capture),
-        Err(problem) => html! { p { (problem) } },
+}
+
+fn head(capture: &Capture, body_bytes: usize) -> CapturedHead<'_> {
+    CapturedHead {
+        method: capture.method.as_ref(),
+        target: capture.target.as_deref(),
+        headers: &capture.headers,
+        body_bytes,
+        peer: None,
     }
 }
 
@@ -88,45 +115,15 @@ fn content(console: &Console, frame: &Frame<'_>, form: &Query, result: Option<&M
     }
 }
 
-fn route_of<'s>(snapshot: &'s Snapshot, name: Option<&str>, capture: &Capture) -> Option<&'s Arc<CompiledRoute>> {
-    let routes = snapshot.routes();
-    if let Some(name) = name {
-        return routes.iter().find(|route| route.settings.name == name);
-    }
-    let path = capture
-        .target
-        .as_deref()
-        .unwrap_or_default()
-        .split('?')
-        .next()
-        .unwrap_or_default();
-    let host = capture
-        .headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    let has_header = |route: &&Arc<CompiledRoute>| {
-        let header = route.settings.verifier.signature_headers().first();
-        header.is_some_and(|header| capture.headers.contains_key(header))
-    };
-    let only = || if let [only] = routes { Some(only) } else { None };
-    snapshot
-        .find(host, path)
-        .or_else(only)
-        .or_else(|| routes.iter().find(has_header))
-}
-
-/// Verifies a captured request, and explains the result.
-fn judged(snapshot: &Snapshot, route: &CompiledRoute, mut capture: Capture) -> Markup {
+/// Judges a captured request as the gateway would, and explains the result. With `forced` its host and path are not looked at.
+fn judged(console: &Console, routes: &Routes, route: &CompiledRoute, forced: bool, mut capture: Capture) -> Markup {
     let body = capture.body.take().unwrap_or_default();
+    let mut judgement = routes.judge(&head(&capture, body.len()), route, forced);
     let settings = &route.settings;
-    let others = snapshot
-        .routes()
-        .iter()
-        .filter(|other| other.settings.name != settings.name);
+    let others = routes.all().iter().filter(|other| other.settings.name != settings.name);
     let reference = Reference {
         verifier: settings.verifier.clone(),
-        secrets: Vec::new(),
+        secrets: secrets(console, route),
         public_url: settings.public_url.clone(),
         other_secrets: others
             .map(|other| OtherSecret {
@@ -137,31 +134,61 @@ fn judged(snapshot: &Snapshot, route: &CompiledRoute, mut capture: Capture) -> M
         tolerance_seconds: route.tolerance_seconds(),
     };
     let case = Case::new(capture, body, reference);
+    if judgement.rejection.is_none() {
+        let at = case.received_at_unix.unwrap_or_else(clock::unix_now);
+        let (is_challenge, rejection) = judge::after_body(&case, route, at);
+        judgement.is_challenge |= is_challenge;
+        judgement.rejection = rejection;
+    }
+    if judgement.is_challenge && judgement.rejection.is_none() {
+        return html! { p.row { span.pill.good { "challenge" } span { "The provider checks the endpoint; the gateway answers it itself." } } };
+    }
     let diagnosis = diagnosis::diagnose(&case);
-    shown(
-        &diagnosis,
-        &settings.name,
-        settings.verifier.name(),
-        case.received_at_unix.is_some(),
-    )
+    shown(&judgement, &diagnosis, route, case.received_at_unix.is_some())
 }
 
-fn shown(diagnosis: &Diagnosis, route: &str, provider: &str, has_time: bool) -> Markup {
+/// The secrets of a route, read again: the gateway keeps them in the form in which it verifies. One that cannot be read
+/// is left out, and its misspellings are then not tried.
+fn secrets(console: &Console, route: &CompiledRoute) -> Vec<NamedSecret> {
+    let variables = &console.access.settings().variables.0;
+    let read = |info: &SecretInfo| {
+        let secret = read_secret(&info.source, variables, SecretFiles::RegularOnly).ok()?;
+        let name = info.name.clone();
+        Some(NamedSecret { name, secret })
+    };
+    route.settings.secrets.iter().filter_map(read).collect()
+}
+
+fn causes(findings: &[Finding]) -> Markup {
     html! {
-        @match diagnosis.rejection {
+        @for finding in findings {
+            div.cause.certain[finding.is_certain] {
+                p { b { (if finding.is_certain { "Cause: " } else { "Likely cause: " }) } (finding.description) }
+                p.soft { "What to do: " (finding.fix) "." }
+            }
+        }
+    }
+}
+
+fn shown(judgement: &Judgement, diagnosis: &Diagnosis, route: &CompiledRoute, has_time: bool) -> Markup {
+    let (name, provider) = (&route.settings.name, route.settings.verifier.name());
+    // The reason of the earliest step; that of a missing delivery id comes after the signature.
+    let rejection = match judgement.rejection {
+        Some(Rejection::DeliveryIdMissing) | None => diagnosis.rejection.or(judgement.rejection),
+        Some(early) => Some(early),
+    };
+    html! {
+        @match rejection {
             None => {
-                p.row { span.pill.good { "genuine" } span { "Signed with " b { (diagnosis.secret.as_deref().unwrap_or("an active secret")) } " of the route " b { (route) } "." } }
+                p.row { span.pill.good { "genuine" } span { "Signed with " b { (diagnosis.secret.as_deref().unwrap_or("an active secret")) } " of the route " b { (name) } "." } }
                 @if diagnosis.signed_at_unix.is_some() && !has_time { p.soft { "Its age was not checked: the capture does not say when it was received." } }
                 @if let Some(age) = diagnosis.age_seconds { p.soft { "Signed " (age) " s before it was received." } }
             }
             Some(rejection) => {
-                p.row { span.pill.bad { (rejection.reason()) } span { (rejection.title()) " · route " b { (route) } ", " (provider) } }
-                @for finding in &diagnosis.findings {
-                    div.cause.certain[finding.is_certain] {
-                        p { b { (if finding.is_certain { "Cause: " } else { "Likely cause: " }) } (finding.description) }
-                        p.soft { "What to do: " (finding.fix) "." }
-                    }
-                }
+                p.row { span.pill.bad { (rejection.reason()) } span { (rejection.title()) " · route " b { (name) } ", " (provider) } }
+                (causes(&judgement.findings))
+                (causes(&diagnosis.findings))
+                @if diagnosis.rejection.is_none() { p.soft { "Its signature is genuine." } }
                 @if rejection == Rejection::SignatureMismatch && !diagnosis.findings.iter().any(|finding| finding.is_certain) {
                     p.soft { "None of the usual causes explains this; " (diagnosis.trials) " variants of the request were verified. Compare the secret with the one that the provider shows"
                         @if let Some(place) = diagnosis::secret_place(provider) { " (" (place) ")" }
@@ -169,5 +196,6 @@ fn shown(diagnosis: &Diagnosis, route: &str, provider: &str, has_time: bool) -> 
                 }
             }
         }
+        @if !judgement.not_judged.is_empty() { p.soft { "Not judged: " (judgement.not_judged.join(", ")) "." } }
     }
 }

@@ -159,3 +159,18 @@ pub(super) fn colour(verdict: &str) -> &'static str {
         _ => "pill",
     }
 }
+
+/// How long a certificate is valid.
+pub(super) fn time_left(seconds: i64) -> String {
+    u64::try_from(seconds).map_or_else(|_| String::from("expired"), duration)
+}
+
+/// A duration in its two largest units.
+pub(super) fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+        86_400.. => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}

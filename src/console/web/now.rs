@@ -1,6 +1,6 @@
 //! Is it flowing? What each route had in the last quarter of an hour, what was refused, and how the process is.
 
-use super::layout::{Frame, ago};
+use super::layout::{Frame, ago, duration, time_left};
 use crate::console::Console;
 use crate::console::answer::Answer;
 use crate::console::history::INTERVAL;
@@ -45,7 +45,15 @@ pub(super) fn content(console: &Console) -> Markup {
             (tile("Failed", &totals.failed.to_string(), "not delivered"))
             (tile("Running for", &duration(now_unix.saturating_sub(operators.started_unix)), &format!("version {}", env!("CARGO_PKG_VERSION"))))
             @if let Some((value, note)) = recent.clock() { (tile("Clock", &value, note)) }
-            @if let Some(inbox) = &operators.gateway.inbox { (tile("Inbox", inbox_phase(inbox), "durable deliveries")) }
+            @if let Some(inbox) = &operators.gateway.inbox {
+                (tile("Inbox", inbox_phase(inbox), "durable deliveries"))
+                @let oldest = inbox.oldest_seconds().map(|seconds| duration(seconds.unsigned_abs()));
+                (tile("Oldest delivery", oldest.as_deref().unwrap_or("none"), "stored and not delivered yet"))
+            }
+            @if let Some((name, expires)) = operators.gateway.recorder.metrics.certificate_expiries().first() {
+                @let left = expires.saturating_sub(now_unix.cast_signed());
+                (tile("Certificate", &time_left(left), &format!("until the first one expires: {}", file_name(name))))
+            }
         }
         h2 { "Routes" }
         div.wide tabindex="0" role="region" aria-label="Routes" {
@@ -159,14 +167,9 @@ fn inbox_phase(inbox: &crate::inbox::Inbox) -> &'static str {
     }
 }
 
-/// A duration in its two largest units.
-pub(super) fn duration(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
-        86_400.. => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
-    }
+/// The last part of a path.
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// A time of an audit line as how long ago it was.

@@ -166,25 +166,17 @@ pub(super) fn one(console: &Console, frame: &Frame<'_>, id: &str) -> Result<Answ
                 } }
             }
         }
-        (why(console, frame, captured.as_deref(), &route, rejection, now_unix))
+        (why(console, frame, captured.as_deref(), &route, now_unix))
     };
     Ok(frame.page("Request", &body))
 }
 
 /// Why it was refused, or what was captured of it.
-fn why(
-    console: &Console,
-    frame: &Frame<'_>,
-    captured: Option<&Captured>,
-    route: &str,
-    rejection: Option<Rejection>,
-    now_unix: u64,
-) -> Markup {
+fn why(console: &Console, frame: &Frame<'_>, captured: Option<&Captured>, route: &str, now_unix: u64) -> Markup {
     let may_operate = frame.identity.actor.may_operate();
-    let is_signature = rejection.is_some_and(Rejection::is_about_signature);
     html! {
         @if let Some(captured) = captured {
-            @if captured.is_refused() && is_signature && !captured.headers.is_empty() {
+            @if captured.verdict.label() == "rejected" && !captured.headers.is_empty() {
                 h2 { "Why" }
                 div.card { (check::explain(console, captured)) }
             }
@@ -207,7 +199,7 @@ fn why(
                 p { "The request was not captured, so only its audit line is known." }
                 @let until = console.operators.gateway.captures.as_ref().and_then(|captures| captures.until_unix(route, now_unix));
                 @if let Some(until) = until {
-                    p.soft { "Whole requests of this route are captured for " (super::now::duration(until.saturating_sub(now_unix))) " more." }
+                    p.soft { "Whole requests of this route are captured for " (super::layout::duration(until.saturating_sub(now_unix))) " more." }
                 } @else if may_operate {
                     form.row method="post" action="/capture" {
                         (frame.token())

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 /// The routes of a configuration, compiled as the gateway compiles them.
 #[derive(Debug)]
 pub struct Routes {
-    snapshot: Snapshot,
+    snapshot: Arc<Snapshot>,
     metrics: Arc<Metrics>,
 }
 
@@ -65,7 +65,17 @@ impl Routes {
     pub fn new(routes: Vec<settings::Route>) -> Result<Self, Vec<String>> {
         let metrics = Metrics::new();
         let snapshot = Snapshot::compile(routes, None, 1, None, None, &metrics, |_| Ok(None))?;
+        let snapshot = Arc::new(snapshot);
         Ok(Self { snapshot, metrics })
+    }
+
+    /// The routes that a running gateway has in force. To judge a request counts nothing.
+    #[must_use]
+    pub fn in_force(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            snapshot,
+            metrics: Metrics::new(),
+        }
     }
 
     /// All routes, in configuration order.
@@ -190,6 +200,7 @@ impl Routes {
             &mut exchange,
         )
         .and_then(|matched| matched.admit(&downstream, &request, body_bytes, None, &mut exchange));
+        exchange.forget();
         match admission {
             Ok(admission) => Judgement {
                 rejection: None,

@@ -72,6 +72,17 @@ impl RouteTally {
         open.map(|state| self.count(state)).sum()
     }
 
+    /// Age of the oldest open delivery in seconds, at `now` (milliseconds since 1970); 0 without one.
+    #[must_use]
+    pub fn oldest_seconds(&self, now: i64) -> i64 {
+        let oldest = self.oldest.load(Ordering::Relaxed);
+        if oldest == 0 || self.open() == 0 {
+            0
+        } else {
+            now.saturating_sub(oldest) / 1_000
+        }
+    }
+
     /// Bytes of the stored contents.
     #[must_use]
     pub fn bytes(&self) -> i64 {

@@ -132,11 +132,25 @@ fn many_stored_deliveries_cost_little() {
     let plan: String = reader
         .query_row(
             "EXPLAIN QUERY PLAN SELECT seq FROM delivery WHERE id = ?1",
-            [hex::decode(first).unwrap()],
+            [hex::decode(&first).unwrap()],
             |row| row.get(3),
         )
         .unwrap();
     assert!(plan.contains("delivery_id"), "{plan}");
+    let begun = std::time::Instant::now();
+    let found: i64 = reader
+        .query_row(
+            "SELECT seq FROM delivery WHERE id = ?1",
+            [hex::decode(&first).unwrap()],
+            |row| row.get(0),
+        )
+        .unwrap();
+    let search = begun.elapsed();
+    println!("{number} deliveries: start {took:?}, {grown} more bytes of memory, an id found in {search:?}");
+    assert_eq!(found, 1);
+    if number >= 1_000_000 {
+        assert!(search.as_millis() < 10, "{search:?}");
+    }
     assert_eq!(gateway.exchange(&webhook("evt_2", 0).bytes()).status, 200);
 }
 
@@ -185,4 +199,59 @@ fn attempts_of_stored_deliveries_are_charged_to_the_budget() {
     assert!(most <= (4 * MIB) as f64, "{most} bytes in flight");
     gateway.wait_for_metric("hookgate_intake_bytes_in_flight", &[], 0.0);
     assert!(arrivals(&upstream).values().all(|times| *times == 1));
+}
+
+/// Storing is not slower while many rows expire: they are erased some at a time, between commits. `INBOX_SOAK=1` has a million.
+#[test]
+fn storing_goes_on_while_many_rows_expire() {
+    let number: u64 = match std::env::var_os("INBOX_SOAK") {
+        Some(_) => 1_000_000,
+        None => 20_000,
+    };
+    let upstream = Upstream::ok();
+    let directory = tempfile::tempdir().unwrap();
+    let make = || setup(&upstream.url(), directory.path(), "queue", "").more("max_items = 10000000");
+    let mut gateway = opened(make().start());
+    let slowest = |gateway: &crate::support::Gateway, name: &str| {
+        let mut took: Vec<_> = (0..200)
+            .map(|at| {
+                let request = webhook(&format!("{name}_{at}"), 0).bytes();
+                let begun = std::time::Instant::now();
+                assert_eq!(gateway.exchange(&request).status, 200);
+                begun.elapsed()
+            })
+            .collect();
+        took.sort();
+        took[took.len() * 9 / 10]
+    };
+    let usual = slowest(&gateway, "usual");
+    wait_for(&gateway, "delivered", 200.0);
+    gateway.signal(rustix::process::Signal::TERM);
+    gateway.wait_for_exit();
+    let database = rusqlite::Connection::open(directory.path().join("inbox.db")).unwrap();
+    let columns: Vec<String> = database
+        .prepare("SELECT name FROM pragma_table_info('delivery') WHERE name NOT IN ('seq', 'id')")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let names = columns.join(", ");
+    let fill = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {number})
+         INSERT INTO delivery (id, {names}) SELECT randomblob(16), {names} FROM n, (SELECT * FROM delivery LIMIT 1);
+         UPDATE delivery SET expires_at = 1;"
+    );
+    database.execute_batch(&fill).unwrap();
+    drop(database);
+    let gateway = opened(make().start());
+    let meanwhile = slowest(&gateway, "meanwhile");
+    println!("storing while {number} rows expire: {meanwhile:?}, usually {usual:?}");
+    assert!(
+        meanwhile < usual * 3 + std::time::Duration::from_millis(50),
+        "{meanwhile:?}, usually {usual:?}"
+    );
+    if number < 1_000_000 {
+        wait_for(&gateway, "delivered", 200.0);
+    }
 }

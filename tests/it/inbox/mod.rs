@@ -1,5 +1,6 @@
 //! The inbox with the real binary: an outage of the application loses nothing, and doubles nothing.
 
+mod alerts;
 mod backlog;
 mod bounds;
 mod disk;
@@ -8,6 +9,7 @@ mod exact_points;
 mod failover;
 mod faults;
 mod io;
+mod openapi;
 mod operators;
 mod order;
 mod outages;

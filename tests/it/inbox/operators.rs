@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Output;
 
 /// A gateway with a socket for commands.
-fn with_socket(setup: Setup) -> Setup {
+pub(super) fn with_socket(setup: Setup) -> Setup {
     let socket = setup.directory().join("api.sock");
     setup.more(&format!("[api]\nsocket = {socket:?}\n"))
 }
@@ -48,7 +48,8 @@ fn refusing(takes: &std::sync::Arc<std::sync::atomic::AtomicBool>) -> Upstream {
 }
 
 fn dead_letters(upstream: &Upstream, directory: &Path, number: usize) -> Gateway {
-    let route = "retry = { backoff = \"50ms\", give_up_on = [410] }";
+    // One at a time, so that the order in which they arrive is the order in which they are sent.
+    let route = "concurrency = 1\nretry = { backoff = \"50ms\", give_up_on = [410] }";
     let gateway = opened(with_socket(setup(&upstream.url(), directory, "queue", route)).start());
     for at in 0..number {
         assert_eq!(gateway.exchange(&webhook(&format!("evt_{at}"), 0).bytes()).status, 200);

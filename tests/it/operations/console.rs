@@ -241,13 +241,97 @@ fn a_pasted_request_is_checked() {
         "{without}"
     );
     assert!(check("nonsense").contains("cannot be read"));
+    // What is decided before the signature: path, method, size.
+    let slash = check(&genuine.replace("/webhooks/paddle", "/webhooks/paddle/"));
+    assert!(
+        slash.contains("no_route") && slash.contains("a slash at the end"),
+        "{slash}"
+    );
+    let put = check(&genuine.replace("POST ", "PUT "));
+    assert!(
+        put.contains("method_not_allowed") && put.contains("does not accept the method PUT"),
+        "{put}"
+    );
+    let large = String::from_utf8(Webhook::new(format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20))).bytes()).unwrap();
+    assert!(check(&large).contains("body_too_large"));
+    // To judge a request is no traffic.
+    assert_eq!(gateway.metrics().sum("hookgate_requests_total", &[]), 0.0);
+}
+
+/// A secret that is almost right is recognised, as by `verify`: the console reads the secrets of the route again.
+#[test]
+fn a_secret_that_is_almost_right_is_recognised() {
+    let upstream = Upstream::ok();
+    let secret = crate::support::paddle::SECRET;
+    let gateway = start(Setup::new(&upstream.url()).secrets(&[&format!("'{secret}'")]));
+    let cookie = log_in(&gateway, OPERATOR).unwrap();
+    let token = form_token(&ask(&gateway, "GET", "/check", &cookie, ""));
+    let own = format!("{cookie}Origin: http://{}\r\n", gateway.address("console"));
+    let genuine = Webhook::new(r#"{"a":1}"#).bytes();
+    let escaped: String = genuine.iter().map(|byte| format!("%{byte:02X}")).collect();
+    let form = format!("form_token={token}&capture={escaped}");
+    let page = ask(&gateway, "POST", "/check", &own, &form).body;
+    assert!(page.contains("Cause: ") && page.contains("quot"), "{page}");
+    assert!(!page.contains(secret));
+}
+
+/// Certificates, the last match of each secret, and the oldest delivery are shown.
+#[test]
+fn what_ends_and_what_waits_is_shown() {
+    let upstream = Upstream::ok();
+    let directory = tempfile::tempdir().unwrap();
+    let inbox = format!(
+        "[inbox]\nstore = \"{}\"\nany_filesystem = true\nmin_free_disk = \"1MiB\"\n",
+        directory.path().join("inbox.db").display()
+    );
+    let gateway = start(
+        Setup::new(&upstream.url())
+            .route("delivery = \"failover\"")
+            .more(&inbox),
+    );
+    let configuration = || get(&gateway, "/configuration").body;
+    let before = configuration();
+    assert!(
+        before.contains("Certificates") && before.contains("tls.crt"),
+        "{before}"
+    );
+    assert!(before.contains("none since the start"));
+    assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).status, 200);
+    crate::support::eventually("the last match", || {
+        (!configuration().contains("none since the start")).then_some(())
+    });
+    let now = get(&gateway, "/").body;
+    assert!(
+        now.contains("Oldest delivery") && now.contains(">Certificate<"),
+        "{now}"
+    );
 }
 
 /// Every page in Debian's Chromium: on wide and narrow screens, dark and light, live and without a script.
 #[test]
 fn every_page_works_in_a_browser() {
     let upstream = Upstream::ok();
-    let gateway = start(Setup::new(&upstream.url()).route("capture = \"full\""));
+    let refusing = Upstream::answering(crate::support::upstream::answer(
+        "410 Gone",
+        &[],
+        b"no <b>such</b> customer",
+    ));
+    let directory = tempfile::tempdir().unwrap();
+    // A delivery that nobody takes, on a route of its own.
+    let stored = format!(
+        "[inbox]\nstore = \"{}\"\nany_filesystem = true\nmin_free_disk = \"1MiB\"\n\
+         [[route]]\nname = \"stored\"\npath = \"/stored\"\nprovider = \"paddle\"\ntolerance = \"60s\"\n\
+         secrets = [{{ env = \"PADDLE_WEBHOOK_SECRET\" }}]\nupstream = \"{}\"\ndelivery = \"queue\"\nretry = {{ give_up_on = [410] }}\n",
+        directory.path().join("inbox.db").display(),
+        refusing.url()
+    );
+    let gateway = start(Setup::new(&upstream.url()).route("capture = \"full\"").more(&stored));
+    gateway.wait_for_metric("hookgate_inbox_up", &[], 1.0);
+    assert_eq!(
+        gateway.exchange(&Webhook::new("{}").path("/stored").bytes()).status,
+        200
+    );
+    gateway.wait_for_metric("hookgate_inbox_deliveries", &[("state", "dead")], 1.0);
     for number in 0..5 {
         let body = format!("{{\"number\":{number}}}");
         assert_eq!(gateway.exchange(&Webhook::new(body).bytes()).status, 200);
@@ -266,6 +350,7 @@ fn every_page_works_in_a_browser() {
         .arg(folder.join("drive.mjs"))
         .arg(format!("http://{}", gateway.address("console")))
         .arg(OPERATOR);
+    driver.env("INBOX", "1");
     driver.env("SEND", format!("http://{}/webhooks/paddle", gateway.plain()));
     let output = driver.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -286,7 +371,7 @@ fn every_page_works_in_a_browser() {
     assert!(report["rows_without_script"].as_u64().unwrap() >= 6, "{report}");
     assert_eq!(report["checked_without_script"], 1);
     let pages = report["pages"].as_object().unwrap();
-    assert!(pages.len() >= 5, "{report}");
+    assert!(pages.len() >= 7, "{report}");
     for (name, page) in pages {
         assert_eq!(
             (&page["status"], &page["overflow"]),

@@ -1,5 +1,6 @@
 //! The first minutes of a new user: `init`, `dev`, and the help.
 
+use crate::support::Client;
 use crate::support::gateway::binary;
 use crate::support::logs::Logs;
 use crate::support::upstream::Upstream;
@@ -107,6 +108,14 @@ fn init_asks_for_what_is_missing_and_keeps_a_file_that_exists() {
     assert!(text.contains("no preset `strip`"), "{text}");
 }
 
+/// Address and token of the console, as `dev` prints them.
+fn console(text: &str) -> (std::net::SocketAddr, &str) {
+    let line = text.lines().find(|line| line.contains("(token ")).unwrap();
+    let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap();
+    let token = line.split("(token ").nth(1).unwrap().trim_end_matches(')');
+    (address.parse().unwrap(), token)
+}
+
 /// `dev` needs no file: it prints the command that sends a genuine event, and the command works as printed.
 #[test]
 fn dev_forwards_the_event_of_the_command_that_it_prints() {
@@ -143,6 +152,15 @@ fn dev_forwards_the_event_of_the_command_that_it_prints() {
             .unwrap();
         assert!(sent.status.success(), "{provider}: {line}\n{sent:?}\n{}", logs.text());
         assert_eq!(upstream.requests().len(), 1, "{provider}");
+        // The console that is printed shows it.
+        let (address, token) = console(&text);
+        let request =
+            format!("GET /api/v1/requests HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n");
+        eventually("the request in the console", || {
+            let shown = Client::tcp(address).exchange(request.as_bytes());
+            let shown: serde_json::Value = serde_json::from_slice(&shown.body).ok()?;
+            (shown["requests"][0]["request"]["route"] == provider).then_some(())
+        });
         let directory = line
             .split(' ')
             .find_map(|word| word.strip_suffix("/secret"))

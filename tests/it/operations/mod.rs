@@ -10,6 +10,7 @@ pub(crate) mod clock;
 mod collectors;
 mod commands;
 mod console;
+mod console_access;
 mod documents;
 mod drain;
 mod first_steps;
