@@ -202,7 +202,7 @@ fn measure(options: &Options, row: &Row) -> Result<()> {
         let contender = Contender::start(entry, &run_files, &mut upstream, listener)?;
         let (body_bytes, protocol) = match &row.measure {
             Measure::CpuTime(work) | Measure::Calls(work) => (work.body_bytes, work.protocol),
-            Measure::Idle | Measure::Growth => (2048, Protocol::Http1),
+            Measure::Idle | Measure::Growth | Measure::Inbox => (2048, Protocol::Http1),
         };
         conditions.push((
             entry.name.clone(),
