@@ -239,7 +239,7 @@ fn send(
         stream.write_all(&request)?;
         let status = answer(&mut stream, &mut buffer)?;
         if status != 200 {
-            return Err(format!("answered {status}").into());
+            return Err(format!("answered {status}: {}", String::from_utf8_lossy(&buffer)).into());
         }
         if begun >= from {
             took.push(begun.elapsed());

@@ -66,7 +66,7 @@ pub(in crate::cli) fn run(arguments: &DevArguments, environment: &Environment) -
     files
         .write("console-token", token.as_bytes())
         .map_err(Failure::Failed)?;
-    let console = preferred_address(9465);
+    let console = free(preferred_address(9465)).map_err(Failure::Failed)?;
     let text = configuration(
         arguments,
         &application,

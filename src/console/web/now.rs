@@ -126,7 +126,7 @@ fn row(console: &Console, route: &CompiledRoute, now_unix: u64) -> Markup {
             }
             td.num { (accepted) " accepted" br; span.soft { (refused) " refused, " (failed) " failed" } }
             td.hide { (spark(&history)) }
-            td.nowrap { @for (name, up) in &servers { span class=(if *up > 0 { "pill good" } else { "pill bad" }) { (if *up > 0 { "up" } else { "down" }) } " " span.mono { (name) } br; } }
+            td.nowrap { @for (name, up) in &servers { span class=(if *up > 0 { "pill good" } else { "pill bad" }) { (if *up > 0 { "up" } else { "down" }) } br; span.mono { (name.trim_start_matches("http://")) } br; } }
         }
     }
 }

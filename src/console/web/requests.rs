@@ -284,7 +284,11 @@ fn steps(verdict: &str, reason: &str, fields: &Value) -> Vec<Markup> {
             None if is_challenge && index > 1 => None,
             None => Some(true),
         };
-        let what = if state == Some(false) { reason } else { what };
+        let what = match state {
+            Some(true) => what,
+            Some(false) => reason,
+            None => "not reached",
+        };
         shown.push(step(name, state, what));
     }
     let (state, what) = match verdict {

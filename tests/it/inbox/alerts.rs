@@ -27,7 +27,7 @@ fn the_alerts_of_the_inbox_fire_on_real_faults() {
     std::fs::create_dir(down.join("inbox.db")).unwrap();
     let down = setup(&gone, down, "failover", "").start();
     // A disk without the free space that is asked for.
-    let least = "min_free_disk = \"900000GiB\"";
+    let least = "min_free_disk = \"16384GiB\"";
     let full = opened(
         setup(&gone, full, "failover", "")
             .replacing("min_free_disk = \"1MiB\"", least)

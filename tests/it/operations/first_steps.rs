@@ -157,6 +157,7 @@ fn dev_forwards_the_event_of_the_command_that_it_prints() {
         let request =
             format!("GET /api/v1/requests HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n");
         eventually("the request in the console", || {
+            std::net::TcpStream::connect(address).ok()?;
             let shown = Client::tcp(address).exchange(request.as_bytes());
             let shown: serde_json::Value = serde_json::from_slice(&shown.body).ok()?;
             (shown["requests"][0]["request"]["route"] == provider).then_some(())
