@@ -29,7 +29,7 @@ fn is_invisible(c: char) -> bool {
 
 /// The ASCII character that looks like this one: full-width forms, and letters of Cyrillic and Greek.
 fn latin(c: char) -> char {
-    const LOOK_ALIKES: [(char, char); 26] = [
+    const LOOKALIKES: [(char, char); 26] = [
         ('а', 'a'),
         ('е', 'e'),
         ('о', 'o'),
@@ -60,7 +60,7 @@ fn latin(c: char) -> char {
     if ('\u{ff01}'..='\u{ff5e}').contains(&c) {
         return char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c);
     }
-    LOOK_ALIKES
+    LOOKALIKES
         .iter()
         .find(|(other, _)| *other == c)
         .map_or(c, |(_, plain)| *plain)
