@@ -6,8 +6,9 @@ use super::attempt;
 use super::model::delivery::Unsendable;
 use super::open_attempt::OpenAttempt;
 use super::store::command::Command;
-use super::store::types::{Begun, Taken};
+use super::store::types::{Begun, Taken, Wanted};
 use super::target::Target;
+use crate::http::budget::HeldBytes;
 use crate::time::clock;
 use std::io;
 use std::sync::Arc;
@@ -93,11 +94,13 @@ async fn round(inbox: &Arc<Inbox>, worker: usize, first: usize) -> Instant {
                 continue;
             }
             // One attempt may always begin, so that the requests of senders cannot stop the delivery for good.
-            let room = match inbox.active() {
-                0 => usize::MAX,
-                _ => inbox.budget.free(),
+            let wanted = Wanted {
+                limit,
+                rotation: is_probe,
+                room: inbox.budget.free(),
+                always_one: inbox.active() == 0,
             };
-            let taken = take(inbox, source, limit, is_probe, room).await;
+            let taken = take(inbox, source, wanted).await;
             if taken.is_cut_short {
                 next = next.min(Instant::now() + NO_ROOM_WAIT);
             }
@@ -111,7 +114,8 @@ async fn round(inbox: &Arc<Inbox>, worker: usize, first: usize) -> Instant {
                 }
             }
             for begun in taken.begun {
-                let sending = Sending::begin(inbox, target, tally.running_counter().clone());
+                let bytes = begun.head.len() + begun.body.len();
+                let sending = Sending::begin(inbox, target, tally.running_counter().clone(), bytes);
                 let target = target.clone();
                 let source = source.clone();
                 tokio::spawn(async move { sending.run(&target, source, worker, begun, is_probe).await });
@@ -121,28 +125,27 @@ async fn round(inbox: &Arc<Inbox>, worker: usize, first: usize) -> Instant {
     next
 }
 
-async fn take(inbox: &Inbox, source: &Arc<str>, limit: usize, rotation: bool, room: usize) -> Taken {
+async fn take(inbox: &Inbox, source: &Arc<str>, wanted: Wanted) -> Taken {
     let (reply, answer) = oneshot::channel();
     inbox.send(Command::Take {
         route: source.clone(),
-        limit,
-        rotation,
-        room,
+        wanted,
         reply,
     });
     answer.await.ok().and_then(Result::ok).unwrap_or_default()
 }
 
-/// One attempt under way. It counts until it is dropped, even after a panic.
+/// One attempt under way. It counts, with its bytes, until it is dropped, even after a panic.
 struct Sending {
     inbox: Arc<Inbox>,
     target: Arc<Target>,
     running: Arc<AtomicUsize>,
     _active: super::Active,
+    _held: HeldBytes,
 }
 
 impl Sending {
-    fn begin(inbox: &Arc<Inbox>, target: &Arc<Target>, running: Arc<AtomicUsize>) -> Self {
+    fn begin(inbox: &Arc<Inbox>, target: &Arc<Target>, running: Arc<AtomicUsize>, bytes: usize) -> Self {
         target.health.begin(1);
         running.fetch_add(1, Ordering::AcqRel);
         Self {
@@ -150,13 +153,13 @@ impl Sending {
             target: target.clone(),
             running,
             _active: inbox.begin(),
+            _held: inbox.budget.hold(bytes),
         }
     }
 
     async fn run(self, target: &Arc<Target>, source: Arc<str>, worker: usize, begun: Begun, is_probe: bool) {
         let (seq, received_at) = (begun.seq, begun.received_at);
         let inbox = &self.inbox;
-        let _held = inbox.budget.hold(begun.head.len() + begun.body.len());
         let row = OpenAttempt::new(inbox.clone(), target.retry.clone(), source.clone(), seq, Instant::now());
         let request = match attempt::request(target, &source, begun, &inbox.shared.vault, clock::unix_now()) {
             Ok(request) => request,

@@ -1,7 +1,7 @@
 //! What the writer is asked, and its answers.
 
 use super::changes::Changes;
-use super::types::{AttemptEnd, NewDelivery, OrderKey, Stored, Taken};
+use super::types::{AttemptEnd, NewDelivery, OrderKey, Stored, Taken, Wanted};
 use crate::inbox::known::Id;
 use crate::inbox::model::delivery::{Millis, State};
 use crate::settings::Retry;
@@ -50,12 +50,8 @@ pub enum Command {
     Take {
         /// Name of the route.
         route: Arc<str>,
-        /// How many.
-        limit: usize,
-        /// Whether those go first that have waited longest.
-        rotation: bool,
-        /// How many bytes they may have together.
-        room: usize,
+        /// Which of its deliveries.
+        wanted: Wanted,
         /// The deliveries.
         reply: Reply<Taken>,
     },

@@ -2,7 +2,7 @@
 //! the decisions are the model's.
 
 use super::changes::Changes;
-use super::types::{AttemptEnd, Begun, FirstAttempt, Keep, NewDelivery, OrderKey, Stored, Taken};
+use super::types::{AttemptEnd, Begun, FirstAttempt, Keep, NewDelivery, OrderKey, Stored, Taken, Wanted};
 use crate::inbox::crypt::{Part, Vault};
 use crate::inbox::known::Id;
 use crate::inbox::model::delivery::{Control, Ending, Millis, Outcome, State, Why, milliseconds};
@@ -236,17 +236,6 @@ pub(super) fn is_key_busy(db: &Connection, route: &str, key: &OrderKey) -> rusql
     db.prepare_cached(sql)?.exists(params![route, key])
 }
 
-/// Which deliveries are to be sent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
-    /// How many.
-    pub(super) limit: usize,
-    /// Whether those go first that have waited longest since their last attempt.
-    pub(super) rotation: bool,
-    /// How many bytes they may have together.
-    pub(super) room: usize,
-}
-
 /// Begins attempts of up to `limit` deliveries of a route that are due. In `rotation`, those that have waited longest
 /// since their last attempt come first; otherwise new ones come before the backlog.
 pub(super) fn take(
@@ -260,6 +249,7 @@ pub(super) fn take(
         limit,
         rotation,
         mut room,
+        always_one,
     } = wanted;
     let mut numbers: Vec<i64> = Vec::new();
     let fresh = limit - limit.div_ceil(BACKLOG_SHARE).min(limit);
@@ -277,6 +267,7 @@ pub(super) fn take(
         let Some(old) = by_number(db, seq)? else { continue };
         match room.checked_sub(usize::try_from(old.bytes).unwrap_or(0)) {
             Some(left) => room = left,
+            None if always_one && taken.begun.is_empty() => room = 0,
             None => {
                 taken.is_cut_short = true;
                 break;

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub(super) const VERSION: i64 = 1;
 
 /// How long a statement waits for a checkpoint or for another process that reads the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The tables of version 1. `state` and `why` are numbers of the model; times are milliseconds since 1970.
 ///
@@ -129,6 +129,14 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
+}
+
+/// Copies what can be copied of the write-ahead log into the file, without waiting for anybody or keeping anybody waiting.
+///
+/// # Errors
+/// When the file cannot be read, written or synced.
+pub(super) fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 /// Copies the write-ahead log into the file and empties it. Returns whether it is empty now; a reader or a writer can

@@ -5,7 +5,7 @@
 use super::changes::{Changes, Tallies};
 use super::rows;
 use super::schema;
-use super::types::{AttemptEnd, FirstAttempt, Keep, NewDelivery, Stored};
+use super::types::{AttemptEnd, FirstAttempt, Keep, NewDelivery, Stored, Wanted};
 use super::upkeep;
 use crate::inbox::crypt::Vault;
 use crate::inbox::known::Id;
@@ -97,10 +97,11 @@ impl Rig {
 
     fn take(&self, limit: usize) -> Vec<i64> {
         let taken = self.apply(|db, changes| {
-            let wanted = rows::Wanted {
+            let wanted = Wanted {
                 limit,
                 rotation: false,
                 room: usize::MAX,
+                always_one: false,
             };
             rows::take(db, ROUTE, wanted, self.now, changes)
         });

@@ -87,6 +87,19 @@ pub struct Begun {
     pub body: Vec<u8>,
 }
 
+/// Which deliveries are to begin an attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// How many.
+    pub limit: usize,
+    /// Whether those go first that have waited longest since their last attempt.
+    pub rotation: bool,
+    /// How many bytes they may have together.
+    pub room: usize,
+    /// Whether one may begin even if it does not fit, so that the requests of senders cannot stop the delivery for good.
+    pub always_one: bool,
+}
+
 /// The deliveries whose attempts begin, and when to ask again.
 #[derive(Debug, Default)]
 pub struct Taken {

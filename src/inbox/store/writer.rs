@@ -162,7 +162,7 @@ impl Writer {
     }
 
     fn run(&mut self, mut connection: Connection) {
-        let checkpoints = Checkpoints::start(&self.shared.settings.store);
+        let mut checkpoints = Checkpoints::start(&self.shared.settings.store);
         loop {
             let batch = match self.wait() {
                 Batch::Commands(batch) => batch,
@@ -174,9 +174,8 @@ impl Writer {
             }
             let has_written = !batch.is_empty() || !self.kept.is_empty();
             self.transact(&mut connection, batch);
-            if self.maintain(&mut connection) || has_written {
-                checkpoints.notice();
-            }
+            let has_written = self.maintain(&mut connection) || has_written;
+            checkpoints.after_transaction(&connection, has_written);
         }
         // The last settlements of a full disk have another chance.
         if self.shared.status.phase() != Phase::Failed {
@@ -285,20 +284,7 @@ impl Writer {
                 Effect::Stored(Some(stored))
             }
             Command::LookUp { route, id, .. } => Effect::Found(rows::look_up(db, route, id, now)?),
-            Command::Take {
-                route,
-                limit,
-                rotation,
-                room,
-                ..
-            } => {
-                let wanted = rows::Wanted {
-                    limit: *limit,
-                    rotation: *rotation,
-                    room: *room,
-                };
-                Effect::Taken(rows::take(db, route, wanted, now, changes)?)
-            }
+            Command::Take { route, wanted, .. } => Effect::Taken(rows::take(db, route, *wanted, now, changes)?),
             Command::Settle { end, retry, .. } => {
                 let ending = Ending {
                     outcome: end.outcome,
