@@ -6,7 +6,7 @@
 use crate::Result;
 use std::io::IoSlice;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\x20\x0d\x0a\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FRAME_HEAD: usize = 9;
 /// Largest payload of a frame that a server must accept without being told.
 const FRAME_BYTES: usize = 16 * 1024;
