@@ -4,6 +4,7 @@ use super::api_client::ApiClient;
 use super::terminal::{Paint, sanitize};
 use super::{CommandResult, Failure, block_on};
 use crate::config::Sources;
+use crate::gateway::captures::file_name;
 use crate::http::percent;
 use http_body_util::BodyExt as _;
 use hyper::Method;
@@ -186,18 +187,8 @@ impl Tail<'_> {
             };
             return Ok(());
         };
-        let part = |name: &str| {
-            let text = line.get(name).and_then(Value::as_str).unwrap_or_default();
-            let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-            text.chars().map(plain).take(60).collect::<String>()
-        };
-        let name = format!(
-            "{}_{}_{}_{}.har",
-            part("time"),
-            part("route"),
-            part("reason"),
-            part("request_id")
-        );
+        let part = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default();
+        let name = file_name(part("time"), part("route"), part("reason"), part("request_id"));
         let file = directory.join(name);
         let mut options = fs::OpenOptions::new();
         let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&file);

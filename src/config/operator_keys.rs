@@ -21,6 +21,7 @@ pub(super) struct Capture {
     pub(super) bytes: Option<Size>,
     pub(super) keep: Option<DurationValue>,
     pub(super) full_for: Option<DurationValue>,
+    pub(super) directory: Option<String>,
 }
 
 /// `[console]`.

@@ -197,7 +197,9 @@ async fn build_gateway(
     let guard = replay_guard(config, metrics)?;
     guard.share(&snapshot.replay_spaces());
     snapshot.set_targets(inbox.as_ref());
-    let captures = recent.as_ref().map(|_| Captures::new(config.capture.clone()));
+    let captures_are_read = recent.is_some() || config.capture.directory.is_some();
+    let captures = captures_are_read.then(|| Captures::start(config.capture.clone()));
+    let captures = captures.transpose().map_err(StartError::Captures)?;
     snapshot.set_captures(captures.as_ref());
     Ok(Arc::new(Gateway {
         captures,

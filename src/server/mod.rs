@@ -111,6 +111,8 @@ pub enum StartError {
     Handover(String),
     /// A thread, a runtime or random numbers are not available.
     Thread(io::Error),
+    /// The directory of captured requests cannot be used.
+    Captures(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -122,6 +124,10 @@ impl fmt::Display for StartError {
             Self::Tls(faults) => f.write_str(&faults.join("\n")),
             Self::Handover(problem) => f.write_str(problem),
             Self::Thread(error) => write!(f, "cannot start a worker: {error}"),
+            Self::Captures(error) => write!(
+                f,
+                "capture.directory: the directory cannot be used: {error}; let the user of the process write there"
+            ),
         }
     }
 }

@@ -144,6 +144,9 @@ impl Running {
         if let Some(inbox) = self.gateway.inbox.clone() {
             let _ = tokio::task::spawn_blocking(move || inbox.close()).await;
         }
+        if let Some(captures) = self.gateway.captures.clone() {
+            let _ = tokio::task::spawn_blocking(move || captures.close()).await;
+        }
         flush_audit(&self.gateway.recorder).await;
         DrainReport {
             totals: self.gateway.recorder.metrics.totals(),

@@ -35,6 +35,9 @@ pub struct Captures {
     /// For how long after the start or a reload `capture = "full"` holds.
     #[serde(serialize_with = "duration")]
     pub full_for: Duration,
+    /// Where refused requests are also written as files, with the same bounds; `None` for memory only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
 }
 
 /// What is captured of the requests of one route.

@@ -33,6 +33,14 @@ impl Resolver<'_> {
     /// The bounds of captured requests.
     pub(super) fn captures(&mut self, written: &operator_keys::Capture) -> Captures {
         let keep = self.timeout("capture.keep", written.keep, defaults::CAPTURE_KEEP);
+        let directory = written.directory.as_deref().map(|text| self.path(text));
+        if let Some(path) = directory.as_deref().filter(|path| path.exists() && !path.is_dir()) {
+            self.report.fault(
+                "capture.directory",
+                format!("{} is not a directory", path.display()),
+                "write the path of a directory for these files alone; hookgate creates it if it is missing",
+            );
+        }
         Captures {
             count: self.count("capture.count", written.count, defaults::CAPTURE_COUNT, 1, 100_000),
             bytes: self.size(
@@ -46,6 +54,7 @@ impl Resolver<'_> {
             full_for: written
                 .full_for
                 .map_or(defaults::CAPTURE_FULL_FOR, |DurationValue(time)| time),
+            directory,
         }
     }
 
@@ -80,7 +89,7 @@ impl Resolver<'_> {
             }
         };
         if !can_be_read {
-            let text = "nobody can read what is captured; add `[api]` with a `socket`";
+            let text = "nobody can read what is captured; add `[api]` with a `socket`, or `directory` to `[capture]`";
             self.report.warn(&key, text);
         }
         capture

@@ -27,7 +27,7 @@ pub(super) struct ProcessSettings<'a> {
     pub(super) has_inbox: bool,
     pub(super) has_inbox_keys: bool,
     /// Whether operators can read what is captured.
-    pub(super) has_operators: bool,
+    pub(super) captures_are_read: bool,
 }
 
 impl Resolver<'_> {
@@ -145,7 +145,7 @@ impl Resolver<'_> {
                 (signature, delivery)
             });
             let (signature, delivery) = delivery.unwrap_or((ApplicationSignature::Original, None));
-            let capture = self.capture(&key, &written.capture, process.has_operators);
+            let capture = self.capture(&key, &written.capture, process.captures_are_read);
             if let (Some(path), Some(upstream), Some(mut scheme)) = (path, upstream, scheme) {
                 let digests = std::mem::take(&mut scheme.digests);
                 signing.note(&key, &name, digests, &challenges);

@@ -3,11 +3,9 @@
 
 use super::Call;
 use crate::console::answer::{self, Answer, Refusal, not_found, refusal};
-use crate::gateway::captures::{Captured, Captures};
+use crate::gateway::captures::{Captured, Captures, har};
 use crate::telemetry::rfc3339;
 use crate::time::clock;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -96,53 +94,4 @@ fn summary(captured: &Captured) -> Value {
         "body_bytes": captured.body.as_ref().map(bytes::Bytes::len),
         "values": captured.values.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
     })
-}
-
-/// The request as a HAR 1.2 document with one entry.
-pub(in crate::console) fn har(captured: &Captured) -> Value {
-    let find = |wanted: &str| {
-        let found = captured
-            .headers
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        found.map(|(_, value)| value.as_str())
-    };
-    let mut request = json!({
-        "method": captured.method,
-        "url": format!("https://{}{}", find("host").unwrap_or("unknown"), captured.target),
-        "httpVersion": "HTTP/1.1",
-        "headers": captured.headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
-        "queryString": [],
-        "cookies": [],
-        "headersSize": -1,
-        "bodySize": captured.body.as_ref().map_or(-1, |body| i64::try_from(body.len()).unwrap_or(-1)),
-    });
-    if let (Some(body), Some(members)) = (&captured.body, request.as_object_mut()) {
-        let content_type = find("content-type").unwrap_or("application/octet-stream");
-        let data = match str::from_utf8(body) {
-            Ok(text) => json!({ "mimeType": content_type, "text": text }),
-            Err(_) => json!({ "mimeType": content_type, "text": STANDARD.encode(body), "encoding": "base64" }),
-        };
-        members.insert(String::from("postData"), data);
-    }
-    json!({ "log": {
-        "version": "1.2",
-        "creator": { "name": "hookgate", "version": env!("CARGO_PKG_VERSION") },
-        "entries": [{
-            "startedDateTime": rfc3339(captured.received_unix_ms),
-            "time": 0,
-            "request": request,
-            "response": {
-                "status": captured.status.map_or(0, |status| status.as_u16()),
-                "statusText": "",
-                "httpVersion": "HTTP/1.1",
-                "headers": [], "cookies": [],
-                "content": { "size": 0, "mimeType": "" },
-                "redirectURL": "", "headersSize": -1, "bodySize": -1,
-            },
-            "cache": {},
-            "timings": { "send": 0, "wait": 0, "receive": 0 },
-            "comment": format!("route {}, {} {}", captured.route, captured.verdict.label(), captured.verdict.reason()),
-        }],
-    }})
 }

@@ -4,8 +4,8 @@ use super::layout::Frame;
 use crate::config::{SecretFiles, read_secret};
 use crate::console::Console;
 use crate::console::answer::{Answer, Refusal, refusal};
-use crate::console::api::{Query, captures};
-use crate::gateway::captures::{Captured, MASK};
+use crate::console::api::Query;
+use crate::gateway::captures::{Captured, MASK, har};
 use crate::gateway::diagnosis::judge::{self, CapturedHead, Judgement, Routes};
 use crate::gateway::diagnosis::{self, Capture, Case, Diagnosis, Finding, OtherSecret, Reference};
 use crate::gateway::snapshot::CompiledRoute;
@@ -54,7 +54,7 @@ pub(super) fn explain(console: &Console, captured: &Captured) -> Markup {
     let Some(route) = routes.named(&captured.route) else {
         return html! { p { "The route does not exist any more." } };
     };
-    let capture = match diagnosis::parse(captures::har(captured).to_string().as_bytes(), None) {
+    let capture = match diagnosis::parse(har(captured).to_string().as_bytes(), None) {
         Ok(capture) => capture,
         Err(problem) => return html! { p { (problem) } },
     };

@@ -279,3 +279,49 @@ fn a_masked_credential_is_not_judged() {
         "{output}"
     );
 }
+
+/// Without the API, the gateway itself writes what it refused: bounded in number, readable for its user only, without other
+/// credentials. What was accepted is not written.
+#[test]
+fn refused_requests_are_written_to_a_directory() {
+    let upstream = Upstream::ok();
+    let setup = Setup::new(&upstream.url()).route("capture = \"full\"");
+    let directory = setup.directory().join("captures/refused");
+    let gateway = setup
+        .more(&format!("[capture]\ndirectory = {directory:?}\ncount = 2\n"))
+        .start();
+    assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).status, 200);
+    for body in ["[1]", "[2]", "[3]"] {
+        let unsigned = Webhook::new(body).signature(None).header("Cookie", "canary");
+        assert_eq!(gateway.exchange(&unsigned.bytes()).status, 401);
+    }
+    let files = || -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&directory).into_iter().flatten().flatten();
+        let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|end| end == "har"));
+        files.sort();
+        files
+    };
+    let files = crate::support::eventually("the last request is written", || {
+        let texts: Vec<String> = files().iter().flat_map(std::fs::read_to_string).collect();
+        let is_last = texts.len() == 2 && texts.iter().any(|text| text.contains("[3]"));
+        is_last.then(files)
+    });
+    for file in &files {
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.contains("signature_missing") && !text.contains("canary"), "{text}");
+        let mode = std::fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let mode = std::fs::metadata(&directory).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let mut verify = crate::support::gateway::binary();
+    verify.env("PADDLE_WEBHOOK_SECRET", crate::support::paddle::SECRET);
+    verify
+        .arg("verify")
+        .arg(&files[0])
+        .arg("--config")
+        .arg(gateway.setup.file());
+    let output = String::from_utf8(verify.output().unwrap().stdout).unwrap();
+    assert!(output.contains("paddle-signature` is missing"), "{output}");
+}

@@ -1,7 +1,18 @@
-//! Captured requests, in memory: of the routes on which an operator turned it on, bounded in number, bytes and time.
+//! Captured requests, in memory: of the routes on which an operator turned it on, bounded in number, bytes and time. The
+//! refused ones are also files of a directory, if one is configured.
 //!
 //! A refused request keeps its signature, because that is what an operator looks into; every other credential is replaced by
 //! [`MASK`]. Of a request that was verified, the signature is replaced too: it would be accepted again.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`directory`] | writes refused requests as files |
+//! | [`har`](mod@har) | a captured request as a HAR document |
+
+mod directory;
+mod har;
+
+pub use har::{file_name, har};
 
 use crate::http::message::Request;
 use crate::outcome::{Outcome, Verdict};
@@ -9,9 +20,11 @@ use crate::scheme::{ValuePlace, Verifier};
 use crate::settings::{self, Capture, Route};
 use crate::time::clock;
 use bytes::Bytes;
+use directory::DirectoryWriter;
 use hyper::StatusCode;
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -33,6 +46,8 @@ pub struct Captures {
     kept: Mutex<Kept>,
     routes: Mutex<Vec<(String, Arc<RouteCapture>)>>,
     permits: Arc<Semaphore>,
+    /// Writes refused requests as files; `None` without a directory, and after [`Captures::close`].
+    writer: Mutex<Option<DirectoryWriter>>,
 }
 
 #[derive(Debug, Default)]
@@ -90,15 +105,31 @@ pub struct Capturing {
 }
 
 impl Captures {
-    /// Nothing is captured yet.
-    #[must_use]
-    pub fn new(bounds: settings::Captures) -> Arc<Self> {
-        Arc::new(Self {
+    /// Nothing is captured yet. Starts the thread that writes files, if a directory is configured.
+    ///
+    /// # Errors
+    /// The directory cannot be created or read, or the thread cannot be started.
+    pub fn start(bounds: settings::Captures) -> io::Result<Arc<Self>> {
+        let writer = bounds
+            .directory
+            .as_deref()
+            .map(|directory| DirectoryWriter::start(directory, &bounds))
+            .transpose()?;
+        Ok(Arc::new(Self {
             bounds,
             kept: Mutex::default(),
             routes: Mutex::default(),
             permits: Arc::new(Semaphore::new(CONCURRENT)),
-        })
+            writer: Mutex::new(writer),
+        }))
+    }
+
+    /// Waits until what was captured is written, and writes no more. Blocks.
+    pub fn close(&self) {
+        let writer = lock(&self.writer).take();
+        if let Some(writer) = writer {
+            writer.close();
+        }
     }
 
     /// Gives each route its state. What an operator turned on stays on after a reload.
@@ -171,11 +202,19 @@ impl Captures {
         all.into_iter().find(|captured| &*captured.request_id == request_id)
     }
 
-    fn keep(&self, captured: Captured) {
+    /// Keeps a request in memory, and as a file if it is whole and was refused.
+    fn keep(&self, captured: Captured, is_whole: bool) {
         let now_unix = captured.received_unix_ms / 1000;
+        let captured = Arc::new(captured);
+        if is_whole
+            && captured.is_refused()
+            && let Some(writer) = &*lock(&self.writer)
+        {
+            writer.write(&captured);
+        }
         let mut kept = lock(&self.kept);
         kept.bytes += captured.bytes();
-        kept.requests.push_back(Arc::new(captured));
+        kept.requests.push_back(captured);
         self.expire(&mut kept, now_unix);
     }
 
@@ -263,7 +302,7 @@ impl Capturing {
             masked_target(&self.target)
         };
         let headers = self.headers.into_iter();
-        self.route.captures.clone().keep(Captured {
+        let captured = Captured {
             request_id: outcome.request_id.clone(),
             route: route.name.clone(),
             received_unix_ms: outcome.received_unix_ms,
@@ -282,7 +321,8 @@ impl Capturing {
             // The body of a verified request with its signature in it would be accepted again.
             body: self.body.filter(|_| !is_in_body || may_show_signature),
             values: self.values,
-        });
+        };
+        self.route.captures.keep(captured, self.is_whole);
     }
 }
 
