@@ -118,8 +118,8 @@ fn spellings(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         }
         if text.contains('%') {
             let once = percent::decode(text.as_bytes());
-            add("is percent-encoded twice", &percent::decode(&once));
             add("is percent-encoded", &once);
+            add("is percent-encoded twice", &percent::decode(&once));
         }
         // AWS Secrets Manager and others hold an object.
         if let Ok(serde_json::Value::Object(members)) = serde_json::from_str(text) {
