@@ -94,7 +94,10 @@ fn stream(call: &Call<'_>) -> Result<Answer, Refusal> {
     let recent = &call.operators.recent;
     let last = call.query.number("last")?.unwrap_or(0);
     let after = call.query.number("after")?.or(call.last_event_id);
-    let after = after.unwrap_or_else(|| recent.latest().saturating_sub(last));
+    let latest = recent.latest();
+    let after = after.unwrap_or_else(|| latest.saturating_sub(last));
+    // A number that was not given yet is of an earlier process: its reader has seen nothing of this one.
+    let after = if after > latest { 0 } else { after };
     let (pieces, receiver) = mpsc::channel(2);
     tokio::spawn(follow(recent.clone(), Filter::new(&call.query), after, pieces));
     Ok(answer::events(receiver))

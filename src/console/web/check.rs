@@ -1,6 +1,6 @@
 //! Check a capture: is a pasted request genuine, and why not? Nothing of it is kept, and no expected signature is shown.
 
-use super::layout::Frame;
+use super::layout::{Frame, route_field};
 use crate::config::{SecretFiles, read_secret};
 use crate::console::Console;
 use crate::console::answer::{Answer, Refusal, refusal};
@@ -104,10 +104,7 @@ fn content(console: &Console, frame: &Frame<'_>, form: &Query, result: Option<&M
             label { "Request" textarea name="capture" required spellcheck="false" { (form.get("capture").unwrap_or_default()) } }
             div.row {
                 label { "Route"
-                    select name="route" {
-                        option value="" { "by host and path" }
-                        @for route in snapshot.routes() { option value=(route.settings.name) selected[form.get("route") == Some(route.settings.name.as_str())] { (route.settings.name) } }
-                    }
+                    (route_field(snapshot.routes().iter().map(|route| &*route.settings.name), form.get("route").unwrap_or_default(), "by host and path"))
                 }
                 button type="submit" { "Check" }
             }

@@ -1,21 +1,26 @@
 //! What is in force: routes with their settings, secrets by name, certificates. Nothing here can hold a secret: the
 //! settings serialize without them.
 
-use super::layout::{Frame, ago, time_left};
+use super::layout::{Frame, ago, first_row, other_rows, time_left};
 use crate::console::Console;
-use crate::console::answer::Answer;
+use crate::console::answer::{Answer, Refusal};
+use crate::console::api::Query;
 use crate::telemetry::rfc3339;
 use crate::time::clock;
 use maud::html;
 
 /// From this many seconds before its end a certificate is marked.
 const SOON: i64 = 14 * 86_400;
+/// Routes of one page.
+const ROUTES: usize = 15;
 
 /// The page.
-pub(super) fn page(console: &Console, frame: &Frame<'_>) -> Answer {
+pub(super) fn page(console: &Console, frame: &Frame<'_>, query: &Query) -> Result<Answer, Refusal> {
+    let from = first_row(query)?;
     let snapshot = console.operators.gateway.snapshot.load();
     let now_unix = clock::unix_now();
     let certificates = console.operators.gateway.recorder.metrics.certificate_expiries();
+    let routes = || snapshot.routes().iter().skip(from).take(ROUTES);
     let body = html! {
         h1 { "Configuration" }
         p.lead { "What is in force on this replica. Secrets are shown by name only." }
@@ -24,7 +29,7 @@ pub(super) fn page(console: &Console, frame: &Frame<'_>) -> Answer {
             table {
                 thead { tr { th { "Route" } th { "Secret" } th { "State" } th.num { "Matches since the start" } th { "Last match" } } }
                 tbody {
-                    @for route in snapshot.routes() {
+                    @for route in routes() {
                         @let retired: Vec<&str> = route.settings.retired_secrets().collect();
                         @for ((name, matches), last) in route.metrics.secret_matches().zip(route.metrics.last_matches_unix()) {
                             tr {
@@ -60,17 +65,18 @@ pub(super) fn page(console: &Console, frame: &Frame<'_>) -> Answer {
             }
         }
         h2 { "Routes" }
-        @for route in snapshot.routes() {
+        @for route in routes() {
             details.card {
                 summary { b { (route.settings.name) } " " span.soft { (route.settings.verifier.name()) " · " (route.settings.path) } }
                 pre { (toml::to_string_pretty(&route.settings).unwrap_or_default()) }
             }
             br;
         }
+        (other_rows("/configuration", from, ROUTES, snapshot.routes().len()))
         @if !console.process.is_empty() {
             h2 { "Process" }
             details.card { summary { "listen, admin, limits, drain, replay, log" } pre { (console.process) } }
         }
     };
-    frame.page("Configuration", &body)
+    Ok(frame.page("Configuration", &body))
 }

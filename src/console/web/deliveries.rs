@@ -1,6 +1,6 @@
 //! The inbox: what is stored, one delivery with its attempts, dead letters, and what operators do with them.
 
-use super::layout::Frame;
+use super::layout::{Frame, route_field};
 use super::{call, login};
 use crate::console::Console;
 use crate::console::access::Identity;
@@ -49,7 +49,7 @@ pub(super) async fn list(
             @else { "Webhooks that are stored: those that wait, and those that were settled a short time ago. Oldest first." }
         }
         form.filters method="get" action=(path) {
-            label { "Route" select name="route" { option value="" { "all" } @for one in snapshot.routes().iter().filter(|one| one.durable.is_some()) { option value=(one.settings.name) selected[one.settings.name == route] { (one.settings.name) } } } }
+            label { "Route" (route_field(snapshot.routes().iter().filter(|one| one.durable.is_some()).map(|one| &*one.settings.name), route, "all")) }
             @if !is_dead { label { "State" select name="state" { option value="" { "all" } @for one in State::ALL { option value=(one.label()) selected[state == Some(one.label())] { (one.label()) } } } } }
             label { "Delivery id" input name="id" size="34" value=(query.get("id").unwrap_or_default()); }
             button type="submit" { "Filter" }

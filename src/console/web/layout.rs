@@ -1,13 +1,15 @@
 //! The frame of every page: head, navigation, style and script, and the policy that allows nothing else.
 
 use crate::console::access::Identity;
-use crate::console::answer::{self, Answer};
+use crate::console::answer::{self, Answer, Refusal};
+use crate::console::api::Query;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_FRAME_OPTIONS};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 const STYLE: &str = include_str!("style.css");
@@ -134,6 +136,61 @@ fn logo() -> Markup {
     html! {
         svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2.2" stroke-linecap="round" aria-hidden="true" {
             path d="M4 21V8a8 8 0 0 1 16 0v13M9 21v-8M15 21v-8M4 13h16" {}
+        }
+    }
+}
+
+/// The most routes of a list to choose from. With more of them, a person writes the name.
+const CHOICES: usize = 50;
+
+/// The field of a form for the name of a route; `none` is what no name means.
+pub(super) fn route_field<'a>(names: impl Iterator<Item = &'a str>, chosen: &str, none: &str) -> Markup {
+    let names: Vec<&str> = names.take(CHOICES + 1).collect();
+    html! {
+        @if names.len() > CHOICES {
+            input name="route" size="18" value=(chosen) placeholder=(none);
+        } @else {
+            select name="route" {
+                option value="" { (none) }
+                @for name in names { option value=(name) selected[name == chosen] { (name) } }
+            }
+        }
+    }
+}
+
+/// The beginning of a text that takes at most `limit` bytes of a page, so that no sender makes a page large.
+pub(super) fn beginning(text: &str, limit: usize) -> Cow<'_, str> {
+    let mut bytes = 0;
+    let beyond = text.char_indices().find(|(_, c)| {
+        bytes += if matches!(c, '"' | '&' | '<' | '>') {
+            "&quot;".len()
+        } else {
+            c.len_utf8()
+        };
+        bytes > limit
+    });
+    match beyond.and_then(|(at, _)| text.get(..at)) {
+        Some(part) => Cow::Owned(format!("{part}…")),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// Where the rows of a page begin: `from` of its query.
+pub(super) fn first_row(query: &Query) -> Result<usize, Refusal> {
+    let from = query.number("from")?.unwrap_or(0);
+    Ok(usize::try_from(from).unwrap_or(usize::MAX))
+}
+
+/// Links to the rows before and after those of this page; nothing where all rows are on it.
+pub(super) fn other_rows(path: &str, from: usize, rows: usize, total: usize) -> Markup {
+    let end = from.saturating_add(rows);
+    html! {
+        @if from > 0 || end < total {
+            p.row {
+                @if from > 0 { a.button.quiet href=(format!("{path}?from={}", from.min(total).saturating_sub(rows))) { "Previous" } }
+                @if end < total { a.button.quiet href=(format!("{path}?from={end}")) { "Next" } }
+                span.soft { @if from < total { (from + 1) " to " (end.min(total)) " of " } (total) }
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Pages and rows as server-sent events. A reader that is too slow loses events and is told how many.
 
+use super::layout::first_row;
 use super::{now, requests};
 use crate::console::Console;
-use crate::console::answer::{self, Answer};
+use crate::console::answer::{self, Answer, Refusal};
 use crate::console::api::Query;
 use crate::console::api::filter::Filter;
 use crate::time::clock;
@@ -22,12 +23,16 @@ const ROWS: usize = 25;
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 
 /// The content of the page Now, again and again.
-pub(super) fn now(console: &Console) -> Answer {
+///
+/// # Errors
+/// The answer to a query that cannot be used.
+pub(super) fn now(console: &Console, query: &Query) -> Result<Answer, Refusal> {
+    let from = first_row(query)?;
     let (pieces, receiver) = mpsc::channel(1);
     let console = console.clone();
     tokio::spawn(async move {
         loop {
-            let page = Value::from(now::content(&console).into_string());
+            let page = Value::from(now::content(&console, from).into_string());
             if pieces
                 .send(Bytes::from(format!("event: page\ndata: {page}\n\n")))
                 .await
@@ -41,7 +46,7 @@ pub(super) fn now(console: &Console) -> Answer {
             }
         }
     });
-    answer::events(receiver)
+    Ok(answer::events(receiver))
 }
 
 /// Rows of new requests.
@@ -69,13 +74,14 @@ pub(super) fn rows(console: &Console, query: &Query) -> Answer {
                 },
                 () = pieces.closed() => return,
             }
-            let newest = recent.before(u64::MAX);
-            let new = newest.iter().take_while(|line| line.number > after);
+            let following = recent.following(after, usize::MAX);
+            after = following.lines.last().map_or(after, |line| line.number);
+            let new = following.lines.iter().rev();
             let meant: Vec<_> = new.filter(|line| filter.admits(&line.json)).collect();
-            after = recent.latest();
+            let lost = following.lost.saturating_add(meant.len().saturating_sub(ROWS) as u64);
             let mut piece = String::new();
-            if meant.len() > ROWS {
-                piece.push_str(&format!("event: lost\ndata: {{\"lost\":{}}}\n\n", meant.len() - ROWS));
+            if lost > 0 {
+                piece.push_str(&format!("event: lost\ndata: {{\"lost\":{lost}}}\n\n"));
             }
             let now_unix = clock::unix_now();
             let rows: String = meant

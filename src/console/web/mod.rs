@@ -96,18 +96,15 @@ async fn read(console: &Console, identity: &Identity, head: &Parts) -> Result<An
     let query = Query::parse(head.uri.query().unwrap_or_default());
     let segments: Vec<&str> = head.uri.path().split('/').skip(1).collect();
     match segments.as_slice() {
-        [""] => Ok(now::page(console, &frame(console, identity, "/"))),
+        [""] => now::page(console, &frame(console, identity, "/"), &query),
         ["requests"] => requests::list(console, &frame(console, identity, "/requests"), &query),
         ["requests", id] => requests::one(console, &frame(console, identity, "/requests"), id),
         ["deliveries"] => deliveries::list(console, &frame(console, identity, "/deliveries"), &query, false).await,
         ["dead"] => deliveries::list(console, &frame(console, identity, "/dead"), &query, true).await,
         ["deliveries", id] => deliveries::one(console, &frame(console, identity, "/deliveries"), id, &query).await,
         ["check"] => check::form(console, &frame(console, identity, "/check")),
-        ["configuration"] => Ok(configuration::page(
-            console,
-            &frame(console, identity, "/configuration"),
-        )),
-        ["live", "now"] => Ok(live::now(console)),
+        ["configuration"] => configuration::page(console, &frame(console, identity, "/configuration"), &query),
+        ["live", "now"] => live::now(console, &query),
         ["live", "requests"] => Ok(live::rows(console, &query)),
         _ => Err(refusal(StatusCode::NOT_FOUND, "There is no such page.")),
     }

@@ -1,8 +1,9 @@
 //! Is it flowing? What each route had in the last quarter of an hour, what was refused, and how the process is.
 
-use super::layout::{Frame, ago, duration, time_left};
+use super::layout::{Frame, ago, duration, first_row, other_rows, time_left};
 use crate::console::Console;
-use crate::console::answer::Answer;
+use crate::console::answer::{Answer, Refusal};
+use crate::console::api::Query;
 use crate::console::history::INTERVAL;
 use crate::gateway::snapshot::CompiledRoute;
 use crate::http::percent;
@@ -12,32 +13,47 @@ use crate::time::clock;
 use maud::{Markup, html};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// Lines that are looked at for the latest refusals and the clock.
 const LINES: usize = 500;
+/// Routes of one page.
+const ROUTES: usize = 15;
+/// The most rows of the latest refusals.
+const REASONS: usize = 20;
 /// Height of a bar of the picture, in its units.
 const BAR_HEIGHT: u64 = 30;
+/// Bars of the picture.
+const BARS: usize = 60;
 
 /// The whole page.
-pub(super) fn page(console: &Console, frame: &Frame<'_>) -> Answer {
+pub(super) fn page(console: &Console, frame: &Frame<'_>, query: &Query) -> Result<Answer, Refusal> {
+    let from = first_row(query)?;
+    let live = if from > 0 {
+        format!("/live/now?from={from}")
+    } else {
+        String::from("/live/now")
+    };
     let body = html! {
         div.row {
             h1 { "Now" }
             span.live role="status" { i {} span { "reload to refresh" } }
         }
         p.lead { "What this replica does at this moment. Other replicas have a console of their own." }
-        div data-live="/live/now" { (content(console)) }
+        div data-live=(live) { (content(console, from)) }
     };
-    frame.page("Now", &body)
+    Ok(frame.page("Now", &body))
 }
 
 /// The part of the page that is kept fresh.
-pub(super) fn content(console: &Console) -> Markup {
+pub(super) fn content(console: &Console, from: usize) -> Markup {
     let operators = &console.operators;
     let now_unix = clock::unix_now();
     let snapshot = operators.gateway.snapshot.load();
     let totals = operators.gateway.recorder.metrics.totals();
     let recent = Recent::new(console);
+    let routes = by_urgency(console, snapshot.routes(), now_unix);
     html! {
         div.tiles {
             (tile("Requests", &totals.requests.to_string(), &format!("{} forwarded", totals.forwarded)))
@@ -60,10 +76,11 @@ pub(super) fn content(console: &Console) -> Markup {
             table {
                 thead { tr { th { "Route" } th { "State" } th { "Last genuine webhook" } th.num { "Last 15 minutes" } th.hide { "By " (INTERVAL.as_secs()) " seconds" } th { "Application" } } }
                 tbody {
-                    @for route in snapshot.routes() { (row(console, route, now_unix)) }
+                    @for (state, route) in routes.iter().skip(from).take(ROUTES) { (row(console, route, *state, now_unix)) }
                 }
             }
         }
+        (other_rows("/", from, ROUTES, routes.len()))
         h2 { "Latest refusals" }
         @if recent.reasons.is_empty() {
             div.card.empty { b { "Nothing was refused" } "Refused requests appear here with their reason." }
@@ -72,7 +89,7 @@ pub(super) fn content(console: &Console) -> Markup {
                 table {
                     thead { tr { th { "Reason" } th { "Route" } th.num { "Requests" } th { "Latest" } } }
                     tbody {
-                        @for ((route, reason), (count, time)) in &recent.reasons {
+                        @for ((route, reason), (count, time)) in recent.reasons.iter().take(REASONS) {
                             tr {
                                 td { a href=(format!("/requests?refused=1&reason={reason}")) { (reason) } }
                                 td { @if route.is_empty() { span.soft { "none matched" } } @else { (route) } }
@@ -87,7 +104,72 @@ pub(super) fn content(console: &Console) -> Markup {
     }
 }
 
-fn row(console: &Console, route: &CompiledRoute, now_unix: u64) -> Markup {
+/// The state of a route, the most urgent first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    /// No server of its application is up.
+    Down,
+    /// Fewer genuine webhooks than its `expect_every` says.
+    Silent,
+    /// Webhooks of the last minutes were not delivered.
+    Failing,
+    /// It lets through what it cannot verify.
+    ReportOnly,
+    /// Nothing is wrong.
+    Flowing,
+    /// No genuine webhook since the start.
+    Waiting,
+}
+
+impl State {
+    fn new(console: &Console, route: &CompiledRoute, now_unix: u64) -> Self {
+        let last = route.metrics.last_verified_unix();
+        let silent_for = now_unix.saturating_sub(last.unwrap_or(console.operators.started_unix));
+        let expected = route.settings.expect_every;
+        let mut servers = route.upstream.servers().map(|(_, state, _)| state.up).peekable();
+        if servers.peek().is_some() && servers.all(|up| up == 0) {
+            Self::Down
+        } else if expected.is_some_and(|expected| silent_for > expected.as_secs()) {
+            Self::Silent
+        } else if route.settings.report_only() {
+            Self::ReportOnly
+        } else if console.history.failures(&route.settings.name) > 0 {
+            Self::Failing
+        } else if last.is_some() {
+            Self::Flowing
+        } else {
+            Self::Waiting
+        }
+    }
+
+    /// The colour and the word of the page.
+    const fn shown(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Down => ("pill bad", "application down"),
+            Self::Silent => ("pill warn", "silent"),
+            Self::ReportOnly => ("pill warn", "report only"),
+            Self::Failing => ("pill bad", "failing"),
+            Self::Flowing => ("pill good", "flowing"),
+            Self::Waiting => ("pill", "waiting"),
+        }
+    }
+}
+
+/// Routes with their states: in their order if they fit on a page, otherwise those first that need somebody.
+fn by_urgency<'a>(
+    console: &Console,
+    routes: &'a [Arc<CompiledRoute>],
+    now_unix: u64,
+) -> Vec<(State, &'a CompiledRoute)> {
+    let state = |route: &'a Arc<CompiledRoute>| (State::new(console, route, now_unix), &**route);
+    let mut found: Vec<_> = routes.iter().map(state).collect();
+    if found.len() > ROUTES {
+        found.sort_by_key(|(state, _)| *state);
+    }
+    found
+}
+
+fn row(console: &Console, route: &CompiledRoute, state: State, now_unix: u64) -> Markup {
     let name = &route.settings.name;
     let history = console.history.of(name);
     let sums = history
@@ -95,34 +177,23 @@ fn row(console: &Console, route: &CompiledRoute, now_unix: u64) -> Markup {
         .fold([0; 3], |[a, b, c], [x, y, z]| [a + x, b + y, c + z]);
     let [accepted, refused, failed] = sums;
     let last = route.metrics.last_verified_unix();
-    let silent_for = now_unix.saturating_sub(last.unwrap_or(console.operators.started_unix));
-    let is_silent = route
-        .settings
-        .expect_every
-        .is_some_and(|expected| silent_for > expected.as_secs());
     let servers: Vec<_> = route
         .upstream
         .servers()
         .map(|(name, state, _)| (name.to_owned(), state.up))
         .collect();
-    let is_down = !servers.is_empty() && servers.iter().all(|(_, up)| *up == 0);
+    let (colour, word) = state.shown();
     html! {
         tr {
             td.nowrap { a href=(format!("/requests?route={}", percent::encode(name))) { b { (name) } } br; span.soft { (route.settings.verifier.name()) " · " span.mono { (route.settings.path) } } }
-            td {
-                @if is_down { span.pill.bad { "application down" } }
-                @else if is_silent { span.pill.warn { "silent" } }
-                @else if route.settings.report_only() { span.pill.warn { "report only" } }
-                @else if failed > 0 { span.pill.bad { "failing" } }
-                @else if last.is_some() { span.pill.good { "flowing" } }
-                @else { span.pill { "waiting" } }
-            }
+            td
+            td { span class=(colour) { (word) } }
             td.nowrap {
                 @match last {
                     Some(at) => (ago(&rfc3339(at * 1000), now_unix.saturating_sub(at))),
                     None => span.soft { "none since the start" },
                 }
-                @if is_silent { br; span.soft { "expected every " (duration(route.settings.expect_every.map_or(0, |time| time.as_secs()))) } }
+                @if state == State::Silent { br; span.soft { "expected every " (duration(route.settings.expect_every.map_or(0, |time| time.as_secs()))) } }
             }
             td.num { (accepted) " accepted" br; span.soft { (refused) " refused, " (failed) " failed" } }
             td.hide { (spark(&history)) }
@@ -139,17 +210,25 @@ fn spark(history: &[[u64; 3]]) -> Markup {
         .max()
         .unwrap_or(0)
         .max(1);
-    let missing = 60_usize.saturating_sub(history.len());
+    let missing = BARS.saturating_sub(history.len());
+    // One line for each bar; the two colours are a path each, which keeps the page small.
+    let (mut accepted_bars, mut bad_bars) = (String::new(), String::new());
+    for (index, [accepted, refused, failed]) in history.iter().enumerate() {
+        let x = (missing + index) * 3 + 1;
+        let bad = (refused + failed) * BAR_HEIGHT / most;
+        let good = accepted * BAR_HEIGHT / most;
+        if good > 0 {
+            let _ = write!(accepted_bars, "M{x} {BAR_HEIGHT}v-{good}");
+        }
+        if bad > 0 {
+            let _ = write!(bad_bars, "M{x} {}v-{bad}", BAR_HEIGHT - good);
+        }
+    }
     html! {
         svg.spark viewBox="0 0 180 30" preserveAspectRatio="none" role="img" aria-label=(format!("Requests by interval; at most {most}")) {
-            rect.b x="0" y="29" width="180" height="1" {}
-            @for (index, [accepted, refused, failed]) in history.iter().enumerate() {
-                @let x = (missing + index) * 3;
-                @let bad = (refused + failed) * BAR_HEIGHT / most;
-                @let good = accepted * BAR_HEIGHT / most;
-                @if good > 0 { rect.g x=(x) y=(BAR_HEIGHT - good.min(BAR_HEIGHT)) width="2" height=(good) {} }
-                @if bad > 0 { rect.r x=(x) y=(BAR_HEIGHT.saturating_sub(good + bad)) width="2" height=(bad) {} }
-            }
+            path.b d="M0 29.5h180" {}
+            path.g d=(accepted_bars) {}
+            path.r d=(bad_bars) {}
         }
     }
 }

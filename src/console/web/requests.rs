@@ -1,6 +1,6 @@
 //! The list of requests with its filters, and one request with each step of its way.
 
-use super::layout::{Frame, colour};
+use super::layout::{Frame, beginning, colour, route_field};
 use super::{call, check, login};
 use crate::console::Console;
 use crate::console::access::Identity;
@@ -18,6 +18,12 @@ use serde_json::Value;
 
 /// Rows of one page.
 const ROWS: usize = 60;
+/// The most bytes of method, host and path in a row.
+const ASKED_BYTES: usize = 160;
+/// The most bytes of a captured head, and of a body, on the page of a request.
+const CONTENT_BYTES: usize = 8 * 1024;
+/// The most bytes of one value of a body.
+const VALUE_BYTES: usize = 1024;
 /// The filters that a person can set: parameter and label.
 const FILTERS: [(&str, &str); 4] = [
     ("route", "Route"),
@@ -51,7 +57,7 @@ pub(super) fn list(console: &Console, frame: &Frame<'_>, query: &Query) -> Resul
             @for (name, label) in FILTERS {
                 label { (label)
                     @match name {
-                        "route" => select name="route" { option value="" { "all" } @for route in snapshot.routes() { (option(&route.settings.name, query.get("route"))) } },
+                        "route" => (route_field(snapshot.routes().iter().map(|route| &*route.settings.name), query.get("route").unwrap_or_default(), "all")),
                         "verdict" => select name="verdict" { option value="" { "all" } @for verdict in ["forwarded", "stored", "acknowledged", "challenge", "reported", "rejected", "failed"] { (option(verdict, query.get("verdict"))) } },
                         _ => input name=(name) size="18" value=(query.get(name).unwrap_or_default());
                     }
@@ -117,8 +123,9 @@ pub(super) fn row(line: &RecentLine, now_unix: u64, is_fresh: bool) -> Markup {
             td { span class=(colour(&text("verdict"))) { (text("verdict")) } @if reason != "none" { br; span.soft { (reason) } } }
             td { @if text("route").is_empty() { span.soft { "none" } } @else { (text("route")) } }
             td {
-                @let shown = format!("{} {}{}", text("method"), text("host"), text("path"));
-                @if id.is_empty() { span.path.mono { (shown) } } @else { a.path.mono href=(format!("/requests/{}", percent::encode(&id))) title=(shown) { (shown) } }
+                @let asked = format!("{} {}{}", text("method"), text("host"), text("path"));
+                @let shown = beginning(&asked, ASKED_BYTES);
+                @if id.is_empty() { span.path.mono { (shown) } } @else { a.path.mono href=(format!("/requests/{}", percent::encode(&id))) { (shown) } }
             }
             td.hide.mono { (text("peer")) }
             td.num { (or_dash(&text("status"))) }
@@ -182,14 +189,21 @@ fn why(console: &Console, frame: &Frame<'_>, captured: Option<&Captured>, route:
             }
             @if !captured.values.is_empty() {
                 h2 { "Values of its body" }
-                div.card { dl { @for (pointer, value) in &captured.values { dt.mono { (pointer) } dd.mono { (value) } } } }
+                div.card { dl { @for (pointer, value) in &captured.values { dt.mono { (pointer) } dd.mono { (beginning(value, VALUE_BYTES)) } } } }
             }
             @if !captured.headers.is_empty() {
                 h2 { "What arrived" }
                 @if may_operate {
                     div.card {
-                        pre { (captured.method) " " (captured.target) "\n" @for (name, value) in &captured.headers { (name) ": " (value) "\n" } }
-                        @match &captured.body { Some(body) => pre { (String::from_utf8_lossy(body)) }, None => p.soft { "The body was not kept." } }
+                        @let head: String = captured.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+                        pre { (beginning(&format!("{} {}\n{head}", captured.method, captured.target), CONTENT_BYTES)) }
+                        @match &captured.body {
+                            Some(body) => {
+                                pre { (beginning(&String::from_utf8_lossy(body), CONTENT_BYTES)) }
+                                @if body.len() > CONTENT_BYTES { p.soft { "The body has " (body.len()) " bytes. The whole request: " a href=(format!("/api/v1/captures/{}", percent::encode(&*captured.request_id))) { "as a HAR document" } "." } }
+                            }
+                            None => p.soft { "The body was not kept." }
+                        }
                     }
                 } @else { p.soft { "The request was captured. Its content is shown to people with the role “operate”." } }
             }

@@ -2,10 +2,10 @@
 
 use crate::support::{Client, Gateway, Setup, Upstream, Webhook};
 
-const OPERATOR: &str = "token-of-an-operator";
-const VIEWER: &str = "token-of-a-viewer-00";
+pub(super) const OPERATOR: &str = "token-of-an-operator";
+pub(super) const VIEWER: &str = "token-of-a-viewer-00";
 
-fn start(setup: Setup) -> Gateway {
+pub(super) fn start(setup: Setup) -> Gateway {
     let table = r#"
 [console]
 address = "127.0.0.1:0"
@@ -15,14 +15,16 @@ tokens = [{ name = "anna", role = "operate", env = "OPERATOR" }, { name = "wall"
     setup.more(table).start()
 }
 
-struct Page {
-    status: u16,
-    head: String,
-    body: String,
+pub(super) struct Page {
+    pub(super) status: u16,
+    pub(super) head: String,
+    /// The cookie that it sets.
+    pub(super) cookie: Option<String>,
+    pub(super) body: String,
 }
 
 /// One request to the console; `head` are further lines of its head.
-fn ask(gateway: &Gateway, method: &str, path: &str, head: &str, body: &str) -> Page {
+pub(super) fn ask(gateway: &Gateway, method: &str, path: &str, head: &str, body: &str) -> Page {
     let address = gateway.address("console");
     let length = body.len();
     let host = if head.contains("Host:") {
@@ -35,21 +37,22 @@ fn ask(gateway: &Gateway, method: &str, path: &str, head: &str, body: &str) -> P
     let response = Client::tcp(address).exchange(request.as_bytes());
     Page {
         status: response.status,
+        cookie: response.header("set-cookie"),
         head: format!("{response:?}"),
         body: String::from_utf8(response.body.clone()).unwrap(),
     }
 }
 
-fn with(token: &str) -> String {
+pub(super) fn with(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }
 
-fn get(gateway: &Gateway, path: &str) -> Page {
+pub(super) fn get(gateway: &Gateway, path: &str) -> Page {
     ask(gateway, "GET", path, &with(OPERATOR), "")
 }
 
 /// A session, as its cookie.
-fn log_in(gateway: &Gateway, token: &str) -> Option<String> {
+pub(super) fn log_in(gateway: &Gateway, token: &str) -> Option<String> {
     let origin = format!("Origin: http://{}\r\n", gateway.address("console"));
     let page = ask(gateway, "POST", "/login", &origin, &format!("token={token}"));
     let cookie = page.head.split("hookgate-session=").nth(1)?;
@@ -57,7 +60,7 @@ fn log_in(gateway: &Gateway, token: &str) -> Option<String> {
     Some(format!("Cookie: hookgate-session={id}\r\n"))
 }
 
-fn form_token(page: &Page) -> String {
+pub(super) fn form_token(page: &Page) -> String {
     let rest = page.body.split(r#"name="form_token" value=""#).nth(1).unwrap();
     rest.split('"').next().unwrap().to_owned()
 }

@@ -104,7 +104,7 @@ fn a_session_over_tls_has_a_cookie_for_tls_only() {
 }
 
 /// CPU that the workers of a gateway have used, in nanoseconds. The console is served by the main thread.
-fn worker_cpu(gateway: &Gateway) -> u64 {
+pub(super) fn worker_cpu(gateway: &Gateway) -> u64 {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
     let of_workers = tasks.map(|task| task.unwrap().path()).filter(|task| {
         let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();

@@ -11,6 +11,7 @@ mod collectors;
 mod commands;
 mod console;
 mod console_access;
+mod console_bounds;
 mod documents;
 mod drain;
 mod first_steps;
