@@ -97,7 +97,7 @@ impl Webhooks {
         }
         self.second = now;
         let signed_for = if self.request_kind == RequestKind::Stale {
-            now - 60
+            now - 7_200
         } else {
             now
         };

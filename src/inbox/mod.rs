@@ -36,6 +36,8 @@ pub mod place;
 pub mod record;
 pub mod store;
 pub mod target;
+#[cfg(test)]
+mod tests;
 
 use crate::http::budget::Budget;
 use crate::settings::{self, Retry};

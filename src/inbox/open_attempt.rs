@@ -71,11 +71,9 @@ impl Drop for OpenAttempt {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::http::budget::Budget;
     use crate::inbox::model::delivery::State;
-    use crate::inbox::store::types::{FirstAttempt, NewDelivery, Stored};
-    use crate::settings::{DeadLetters, Inbox as Settings, Probe};
-    use crate::telemetry::metrics::Metrics;
+    use crate::inbox::store::types::Stored;
+    use crate::inbox::tests::{delivery, retry, started};
 
     /// Waits until so many deliveries are in this state.
     async fn becomes(inbox: &Inbox, state: State, number: i64) {
@@ -91,50 +89,13 @@ mod tests {
     #[tokio::test]
     async fn a_panic_during_an_attempt_leaves_no_delivery_in_flight() {
         let directory = tempfile::tempdir().unwrap();
-        let settings = Settings {
-            store: directory.path().join("inbox.db"),
-            keys: Vec::new(),
-            max_bytes: 1 << 20,
-            max_items: 100,
-            min_free_disk: 0,
-            max_log: 64 << 20,
-            keep: Duration::ZERO,
-            dead: DeadLetters {
-                keep: Duration::from_secs(3600),
-            },
-            any_filesystem: true,
-            probe: Probe {
-                backoff: Duration::from_secs(1),
-                backoff_limit: Duration::from_secs(1),
-            },
-        };
-        let inbox = Inbox::start(settings, Metrics::new().inbox(), Budget::new(1 << 20), 0).unwrap();
-        while !inbox.is_open() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        let retry = Arc::new(Retry {
-            max_age: Duration::from_secs(3600),
-            backoff: Duration::from_secs(60),
-            backoff_limit: Duration::from_secs(60),
-            give_up_on: Vec::new(),
-        });
-        let stored = inbox.store(NewDelivery {
-            id: [1; 16],
-            route: "r".into(),
-            order_key: None,
-            position: 1,
-            head: bytes::Bytes::from_static(b"head"),
-            body: vec![bytes::Bytes::from_static(b"body")],
-            window: Duration::from_secs(3600),
-            first: FirstAttempt::UnderWay,
-            retry: retry.clone(),
-            reason: "deadline",
-        });
+        let inbox = started(directory.path()).await;
+        let stored = inbox.store(delivery(1));
         let Ok(Stored::New(seq)) = stored.await else {
             panic!("it is not stored");
         };
         becomes(&inbox, State::InFlight, 1).await;
-        let attempt = OpenAttempt::new(inbox.clone(), retry, "r".into(), seq, Instant::now());
+        let attempt = OpenAttempt::new(inbox.clone(), retry(), "r".into(), seq, Instant::now());
         let task = tokio::spawn(async move {
             let _attempt = attempt;
             panic!("a panic of the test");

@@ -67,10 +67,11 @@ struct Writer {
     last_probe: i64,
 }
 
-/// What ended the wait for commands.
-enum Batch {
-    Commands(Vec<Command>),
-    End,
+/// What the writer does at once.
+struct Batch {
+    commands: Vec<Command>,
+    /// Whether nothing comes after it: the process ends.
+    is_last: bool,
 }
 
 impl Writer {
@@ -164,18 +165,20 @@ impl Writer {
     fn run(&mut self, mut connection: Connection) {
         let mut checkpoints = Checkpoints::start(&self.shared.settings.store);
         loop {
-            let batch = match self.wait() {
-                Batch::Commands(batch) => batch,
-                Batch::End => break,
-            };
+            let Batch { commands, is_last } = self.wait();
             if self.shared.status.phase() == Phase::Failed {
-                batch.into_iter().for_each(|command| command.answer(Err(Refusal::Down)));
-                continue;
+                commands
+                    .into_iter()
+                    .for_each(|command| command.answer(Err(Refusal::Down)));
+            } else {
+                let has_written = !commands.is_empty() || !self.kept.is_empty();
+                self.transact(&mut connection, commands);
+                let has_written = self.maintain(&mut connection) || has_written;
+                checkpoints.after_transaction(&connection, has_written);
             }
-            let has_written = !batch.is_empty() || !self.kept.is_empty();
-            self.transact(&mut connection, batch);
-            let has_written = self.maintain(&mut connection) || has_written;
-            checkpoints.after_transaction(&connection, has_written);
+            if is_last {
+                break;
+            }
         }
         // The last settlements of a full disk have another chance.
         if self.shared.status.phase() != Phase::Failed {
@@ -189,23 +192,32 @@ impl Writer {
 
     /// Waits for commands and collects those that are waiting, up to the size of a transaction.
     fn wait(&self) -> Batch {
-        let mut batch = match self.commands.recv_timeout(MAINTENANCE) {
-            Ok(Some(first)) => vec![first],
-            Ok(None) | Err(RecvTimeoutError::Disconnected) => return Batch::End,
-            Err(RecvTimeoutError::Timeout) => return Batch::Commands(Vec::new()),
+        let mut batch = Batch {
+            commands: Vec::new(),
+            is_last: false,
         };
-        let mut bytes = batch.iter().map(Command::bytes).sum::<usize>();
-        while bytes < TRANSACTION_BYTES && batch.len() < TRANSACTION_COMMANDS {
+        let first = match self.commands.recv_timeout(MAINTENANCE) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => return batch,
+        };
+        let (mut next, mut bytes) = (first, 0);
+        loop {
+            let Some(command) = next else {
+                batch.is_last = true;
+                break;
+            };
+            bytes += command.bytes();
+            batch.commands.push(command);
+            if bytes >= TRANSACTION_BYTES || batch.commands.len() >= TRANSACTION_COMMANDS {
+                break;
+            }
             match self.commands.try_recv() {
-                Ok(Some(next)) => {
-                    bytes += next.bytes();
-                    batch.push(next);
-                }
-                // The end of the process; what is in the batch is committed first, and the next wait ends.
-                Ok(None) | Err(_) => break,
+                Ok(further) => next = further,
+                Err(_) => break,
             }
         }
-        Batch::Commands(batch)
+        batch
     }
 
     /// Does everything in one transaction and answers after its commit.
