@@ -52,7 +52,7 @@ example-%: $(APPS)/debian.stamp
 # pebble is an ACME server.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages curl libfaketime openssl prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server haproxy valgrind pebble
+	tests/apps/packages curl libfaketime openssl strace prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server haproxy valgrind pebble
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt

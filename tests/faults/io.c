@@ -142,7 +142,7 @@ static int synced(int fd, int (*real)(int)) {
   const char *ms = getenv("IO_SYNC_MS");
   int result = 0;
   if (ms) {
-    struct timespec wait = {0, atol(ms) * 1000000l};
+    struct timespec wait = {atol(ms) / 1000, atol(ms) % 1000 * 1000000l};
     nanosleep(&wait, NULL);
   } else {
     result = real(fd);

@@ -100,10 +100,19 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
             transaction.commit()?;
         }
         VERSION => {}
-        _ => return Err(rusqlite::Error::InvalidQuery),
+        later => return Err(written_by_a_later_release(later)),
     }
     checkpoint(&connection)?;
     Ok(connection)
+}
+
+fn written_by_a_later_release(version: i64) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_SCHEMA);
+    let text = format!(
+        "a later release wrote this file (version {version} of its tables; this release knows version {VERSION}); \
+         start that release again, or restore a backup of this release"
+    );
+    rusqlite::Error::SqliteFailure(code, Some(text))
 }
 
 /// A further connection to an open store, for checkpoints.

@@ -79,7 +79,7 @@ impl Writer {
     fn open(&mut self) -> Option<(StoreLock, Connection)> {
         let shared = self.shared.clone();
         let path = &shared.settings.store;
-        let mut is_told = false;
+        let mut told = String::new();
         loop {
             let opened = match StoreLock::take(path) {
                 Ok(Some(lock)) => match self.load() {
@@ -97,9 +97,9 @@ impl Writer {
                     tracing::info!(store = %path.display(), items, bytes, "the inbox is open");
                     return Some(opened);
                 }
-                Err(problem) if !is_told => {
+                Err(problem) if problem != told => {
                     tracing::warn!(store = %path.display(), "{problem}");
-                    is_told = true;
+                    told = problem;
                 }
                 Err(_) => {}
             }

@@ -13,6 +13,7 @@ mod openapi;
 mod operators;
 mod order;
 mod outages;
+mod promises;
 mod queue;
 mod repeats;
 mod routes;
