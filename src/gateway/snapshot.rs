@@ -417,6 +417,7 @@ fn signing(route: &settings::Route) -> Signing {
     Signing {
         verifier: route.verifier.clone(),
         signature: route.signature.clone(),
+        tenants: route.tenants.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::target::{IdText, Signing, Target};
 use crate::http::message::Response;
 use crate::http::payload::Payload;
 use crate::outcome::Rejection;
-use crate::scheme::HeadRef;
+use crate::scheme::{HeadRef, SigningKey};
 use crate::settings::ApplicationSignature;
 use crate::upstream::forwarding::{
     self, DeliveryHeaders, ForwardedHead, SignatureHeaders, VerificationHeaders, VerificationResult,
@@ -121,7 +121,11 @@ fn signature(
     body: &Bytes,
     now_unix: u64,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, Unsendable> {
-    let Signing { verifier, signature } = &target.signing;
+    let Signing {
+        verifier,
+        signature,
+        tenants,
+    } = &target.signing;
     let line = &head.line;
     let again = || {
         let received = HeadRef {
@@ -129,8 +133,18 @@ fn signature(
             target: &line.target,
             headers: &head.headers,
         };
-        let is_same = line.scheme == verifier.name();
-        is_same.then(|| verifier.sign_again(&line.secret, &received, body, now_unix))?
+        if line.scheme != verifier.name() {
+            return None;
+        }
+        let sign = |key| verifier.sign_again(key, &received, body, now_unix);
+        match tenants {
+            None => sign(SigningKey::OfRoute(&line.secret)),
+            // The keys of the route are known to nobody. A delivery from before it had tenants names none.
+            Some(tenants) => {
+                let tenant = tenants.choose(line.tenant.as_deref()?).tenant?;
+                sign(SigningKey::OfTenant(&tenant, &line.secret))
+            }
+        }
     };
     let token = || {
         let name = HeaderName::from_bytes(line.token_header.as_deref()?.as_bytes()).ok()?;

@@ -177,11 +177,17 @@ impl Inbox {
         })
     }
 
-    /// Replaces the routes whose deliveries are sent.
-    pub fn set_targets(&self, targets: Vec<Arc<Target>>) {
-        for (route, _) in targets.iter().flat_map(|target| &target.sources) {
+    /// Lets what waits for a secret or a key of a route be tried again: they have changed.
+    pub fn unblock(&self, target: &Target) {
+        for (route, _) in &target.sources {
             self.send(Command::Unblock { route: route.clone() });
         }
+        self.shared.work.notify_one();
+    }
+
+    /// Replaces the routes whose deliveries are sent.
+    pub fn set_targets(&self, targets: Vec<Arc<Target>>) {
+        targets.iter().for_each(|target| self.unblock(target));
         self.healths().retain(|_, (upstream, _)| upstream.strong_count() > 0);
         self.targets.store(Arc::new(targets));
         if self.is_open() {

@@ -5,7 +5,7 @@ use super::known::Id;
 use super::store::changes::RouteTally;
 use super::store::types::OrderKey;
 use crate::scheme::{HeadRef, Verifier};
-use crate::settings::{self, ApplicationSignature, Order, Retry};
+use crate::settings::{self, ApplicationSignature, Order, Retry, Tenants};
 use crate::telemetry::metrics::InboxRouteMetrics;
 use crate::upstream::Upstream;
 use bytes::Bytes;
@@ -20,6 +20,8 @@ pub struct Signing {
     pub verifier: Verifier,
     /// The signature that the application gets.
     pub signature: ApplicationSignature,
+    /// The tenants who have the keys, on a route with one secret for each.
+    pub tenants: Option<Tenants>,
 }
 
 /// A route with an inbox.

@@ -225,8 +225,8 @@ pub use fetched::FetchedKey;
 pub use key_source::{KeyRequest, KeySource};
 pub use route_context::RouteContext;
 pub use states::{Aged, Presented};
-pub use tenant::{ChosenTenant, Tenant};
-pub use tenant_keys::{SECRET_NAMES, unknown_secrets};
+pub use tenant::{ChosenTenant, SECRET_NAMES, SigningKey, Tenant};
+pub use tenant_keys::unknown_secrets;
 pub use tenant_place::TenantPlace;
 pub use time::rfc3339;
 pub use types::{

@@ -112,7 +112,9 @@ pub(super) fn sign(
         target: request.target,
         headers: &headers.iter().collect(),
     };
-    let value = signature_header(scheme, keys, fields, &head, request.body, now_unix)?;
+    let keys = keys.iter().map(|key| scheme.keys.get(*key));
+    let keys: Vec<&SchemeKey> = keys.collect::<Option<_>>()?;
+    let value = signature_header(scheme, &keys, fields, &head, request.body, now_unix)?;
     let mut all = vec![(name.clone(), value)];
     all.extend(
         headers
@@ -135,7 +137,7 @@ pub(super) struct HeaderFields<'a> {
 /// or when the format has room for one signature and there are more.
 pub(super) fn signature_header(
     scheme: &Arc<CompiledScheme>,
-    keys: &[usize],
+    keys: &[&SchemeKey],
     fields: HeaderFields<'_>,
     head: &HeadRef<'_>,
     body: &[u8],
@@ -162,8 +164,7 @@ pub(super) fn signature_header(
         timestamp_unix: Some(now_unix),
     };
     let unsigned = BufferedCheck::prepare(scheme, head, &values, Vec::new()).ok()?;
-    for key in keys {
-        let SchemeKey { family, key } = scheme.keys.get(*key)?;
+    for SchemeKey { family, key } in keys {
         let prefix = scheme.prefixes.get(*family).map_or("", String::as_str);
         let signature = match key {
             VerificationKey::Mac(mac) => {

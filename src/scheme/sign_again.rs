@@ -1,7 +1,7 @@
 //! Signs a webhook again that was received before, so that the application's library accepts it although its signed time
 //! has passed: the same request with the present time, under a key of the route.
 
-use super::compiled::{CompiledScheme, PayloadPlan};
+use super::compiled::{CompiledScheme, PayloadPlan, SchemeKey};
 use super::keys::VerificationKey;
 use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
 use super::sign::{HeaderFields, signature_header};
@@ -43,12 +43,12 @@ pub(super) fn obstacle(scheme: &CompiledScheme) -> Option<&'static str> {
     }
 }
 
-/// The headers that replace those of the same names: the signature with the key of this index, and the time where it has a
-/// header of its own. `head` and `body` are those that were received. `None` when [`obstacle`] has a reason, or when the
+/// The headers that replace those of the same names: the signature with this key, and the time where it has a header of its
+/// own. `head` and `body` are those that were received. `None` when [`obstacle`] has a reason, or when the
 /// request has not what the payload needs.
 pub(super) fn sign_again(
     scheme: &Arc<CompiledScheme>,
-    key: usize,
+    key: &SchemeKey,
     head: &HeadRef<'_>,
     body: &[u8],
     now_unix: u64,

@@ -5,9 +5,13 @@
 //! answer as a forged request of a known tenant.
 
 use super::compiled::{CompiledScheme, SchemeKey};
+use crate::secret::MAX_SECRETS;
 use hyper::header::HeaderValue;
 use std::fmt;
 use std::sync::Arc;
+
+/// The names of a tenant's secrets, by their line in its file.
+pub const SECRET_NAMES: [&str; MAX_SECRETS] = ["current", "previous"];
 
 /// The keys of one tenant.
 pub struct Tenant {
@@ -17,6 +21,25 @@ pub struct Tenant {
     pub(super) digest: [u8; 32],
     /// One to [`MAX_SECRETS`](crate::secret::MAX_SECRETS).
     pub(super) keys: Vec<SchemeKey>,
+}
+
+/// With which key a request is signed again.
+#[derive(Clone, Copy, Debug)]
+pub enum SigningKey<'k> {
+    /// The key of the route with this name.
+    OfRoute(&'k str),
+    /// The key of a tenant with this name; its present one if it has no other any more.
+    OfTenant(&'k Tenant, &'k str),
+}
+
+impl Tenant {
+    /// The key of this name, or the present one.
+    pub(super) fn key(&self, name: &str) -> Option<&SchemeKey> {
+        let index = SECRET_NAMES.iter().position(|own| *own == name);
+        index
+            .and_then(|index| self.keys.get(index))
+            .or_else(|| self.keys.first())
+    }
 }
 
 impl fmt::Debug for Tenant {

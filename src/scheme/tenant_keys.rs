@@ -3,7 +3,7 @@
 use super::description::{Algorithm, KeyEncoding, SchemeDescription, Texts};
 use super::given_keys::GivenKeys;
 use super::strength::Weakness;
-use super::tenant::Tenant;
+use super::tenant::{SECRET_NAMES, Tenant};
 use super::types::NamedSecret;
 use super::verifier::Verifier;
 use crate::secret::{MAX_SECRETS, Secret};
@@ -11,9 +11,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
 use sha2::{Digest as _, Sha256};
-
-/// The names of a tenant's secrets, by their line in its file.
-pub const SECRET_NAMES: [&str; MAX_SECRETS] = ["current", "previous"];
 
 impl Verifier {
     /// The keys of a tenant: its secrets, the present one first.

@@ -13,6 +13,7 @@ use super::route_context::RouteContext;
 use super::scheme_work::SchemeWork;
 use super::strength::Weakness;
 use super::template::PayloadPart;
+use super::tenant::SigningKey;
 use super::types::{Expected, HeadRef, KeySettings, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest};
 use super::url::UrlOfRoute;
 use super::work::Work;
@@ -300,17 +301,23 @@ impl Verifier {
         sign_again::obstacle(&self.scheme)
     }
 
-    /// The headers that replace those of a request that was received before, signed with the key of this name at
-    /// `now_unix` (seconds). `None` when there is no such key, or when [`Verifier::signing_obstacle`] has a reason.
+    /// The headers that replace those of a request that was received before, signed with a key at `now_unix` (seconds).
+    /// `None` when there is no such key, or when [`Verifier::signing_obstacle`] has a reason.
     #[must_use]
     pub fn sign_again(
         &self,
-        key: &str,
+        key: SigningKey<'_>,
         head: &HeadRef<'_>,
         body: &[u8],
         now_unix: u64,
     ) -> Option<Vec<(HeaderName, HeaderValue)>> {
-        let key = self.key_names().iter().position(|name| name == key)?;
+        let key = match key {
+            SigningKey::OfRoute(name) => {
+                let index = self.key_names().iter().position(|own| own == name)?;
+                self.scheme.keys.get(index)?
+            }
+            SigningKey::OfTenant(tenant, name) => tenant.key(name)?,
+        };
         sign_again::sign_again(&self.scheme, key, head, body, now_unix)
     }
 

@@ -34,11 +34,11 @@ impl<T> Default for OwnerTable<T> {
 }
 
 impl<T> OwnerTable<T> {
-    /// The owner of this name, if there is one, and the most secrets that any owner has had. A name that no owner can have is
-    /// looked up like any other, so that it takes the same time.
+    /// The owner of this name, if there is one, and the most secrets that any owner has had. In place of a name that no owner
+    /// can have, another one is looked up that no owner can have, so that it takes the same time.
     #[must_use]
     pub fn choose(&self, name: &str) -> (Option<Arc<T>>, usize) {
-        let name = if is_owner_name(name) { name } else { "-" };
+        let name = if is_owner_name(name) { name } else { "." };
         let owner = self.part(name).and_then(|part| part.load().get(name).cloned());
         (owner, self.width.load(Ordering::Relaxed))
     }

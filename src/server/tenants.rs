@@ -47,7 +47,12 @@ impl TenantWatch {
                 let name = &route.settings.name;
                 match tenants.directory.refresh(&make, now) {
                     Ok(changes) if changes.is_empty() => {}
-                    Ok(changes) => report(name, &changes),
+                    Ok(changes) => {
+                        report(name, &changes);
+                        if let (Some((inbox, target)), 1..) = (&route.durable, changes.loaded) {
+                            inbox.unblock(target);
+                        }
+                    }
                     Err(error) => {
                         tracing::error!(route = %name, %error, "the directory of tenants cannot be read; its tenants stay as they were");
                     }

@@ -1,7 +1,7 @@
 //! One secret for each tenant of a route.
 
 use super::serialize::REDACTED;
-use crate::scheme::{ChosenTenant, Tenant, TenantPlace};
+use crate::scheme::{ChosenTenant, NamedSecret, SECRET_NAMES, Tenant, TenantPlace};
 use crate::secret::SecretDirectory;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::sync::Arc;
@@ -23,6 +23,17 @@ impl Tenants {
     pub fn choose(&self, name: &str) -> ChosenTenant {
         let (tenant, width) = self.directory.table().choose(name);
         ChosenTenant { tenant, width }
+    }
+
+    /// The secrets of a tenant, read again from its file; `None` for an unknown one.
+    #[must_use]
+    pub fn read_again(&self, name: &str) -> Option<Vec<NamedSecret>> {
+        let secrets = self.directory.read_again(name)?;
+        let named = SECRET_NAMES.iter().zip(secrets).map(|(name, secret)| NamedSecret {
+            name: (*name).to_owned(),
+            secret,
+        });
+        Some(named.collect())
     }
 }
 

@@ -6,9 +6,9 @@ use crate::cli::inputs::{read_again, read_secrets};
 use crate::cli::{Environment, Failure};
 use crate::config::{Loaded, Sources, inspect};
 use crate::gateway::diagnosis::judge::{CapturedHead, Judgement, Routes};
-use crate::gateway::diagnosis::{Capture, OtherSecret, Reference, guess_provider};
+use crate::gateway::diagnosis::{Capture, OtherSecret, Reference, guess_provider, with_secrets};
 use crate::gateway::snapshot::CompiledRoute;
-use crate::scheme::{NamedSecret, UrlOfRoute, Verifier, presets};
+use crate::scheme::{NamedSecret, Verifier};
 use std::sync::Arc;
 
 /// What a captured request is compared with.
@@ -34,7 +34,7 @@ impl Compared {
         body: &[u8],
     ) -> Result<Self, Failure> {
         let mut compared = if arguments.secret_env.is_empty() && arguments.secret_file.is_empty() {
-            Self::from_configuration(arguments, sources, capture, body.len())?
+            Self::from_configuration(arguments, sources, capture, body)?
         } else {
             Self::from_arguments(arguments, &sources.environment, capture, body)?
         };
@@ -69,6 +69,7 @@ impl Compared {
                 secrets,
                 public_url,
                 other_secrets: Vec::new(),
+                unknown_tenant: None,
             },
             gateway: None,
             was_guessed: guessed.is_some(),
@@ -80,7 +81,7 @@ impl Compared {
         arguments: &VerifyArguments,
         sources: &Sources,
         capture: &Capture,
-        body_bytes: usize,
+        body: &[u8],
     ) -> Result<Self, Failure> {
         let Loaded { config, .. } = inspect(sources).map_err(|faults| {
             Failure::Usage(format!(
@@ -88,7 +89,7 @@ impl Compared {
             ))
         })?;
         let routes = Routes::new(config.routes).map_err(|faults| Failure::Usage(faults.join("\n")))?;
-        let head = head(arguments, capture, body_bytes);
+        let head = head(arguments, capture, body.len());
         let route = match arguments.route.as_deref() {
             Some(name) => routes.named(name),
             None => routes.matching(&head).or_else(|| routes.meant(&head)),
@@ -101,24 +102,34 @@ impl Compared {
             ))
         })?;
         let settings = &route.settings;
-        let secrets = read_again(&settings.secrets, &sources.environment)?;
+        let secrets = match &settings.tenants {
+            Some(_) => Vec::new(),
+            None => read_again(&settings.secrets, &sources.environment)?,
+        };
         let mut other_secrets = Vec::new();
-        for other in routes.all().iter().filter(|other| !Arc::ptr_eq(other, &route)) {
+        let others = routes.all().iter().filter(|other| !Arc::ptr_eq(other, &route));
+        // Of other routes with tenants, nothing says whose secret it could be.
+        for other in others.filter(|other| other.settings.tenants.is_none()) {
             let secrets = read_again(&other.settings.secrets, &sources.environment)?;
             // The other route's secret may have been used with this route's scheme.
-            let rebuilt = rebuilt(&settings.verifier, secrets, settings.public_url.as_deref());
+            let rebuilt = with_secrets(&settings.verifier, secrets, settings.public_url.as_deref());
             other_secrets.push(OtherSecret {
                 description: format!("a secret of the route `{}`", other.settings.name),
                 verifier: rebuilt.unwrap_or_else(|_| other.settings.verifier.clone()),
             });
         }
+        let reference = Reference {
+            tolerance_seconds: route.tolerance_seconds(),
+            verifier: settings.verifier.clone(),
+            secrets,
+            public_url: settings.public_url.clone(),
+            other_secrets,
+            unknown_tenant: None,
+        };
         Ok(Self {
-            reference: Reference {
-                tolerance_seconds: route.tolerance_seconds(),
-                verifier: settings.verifier.clone(),
-                secrets,
-                public_url: settings.public_url.clone(),
-                other_secrets,
+            reference: match &settings.tenants {
+                Some(tenants) => reference.of_tenant(head.tenant(tenants, body), |name| tenants.read_again(name)),
+                None => reference,
             },
             gateway: Some((routes, route)),
             was_guessed: false,
@@ -134,7 +145,7 @@ impl Compared {
         let secrets = read_secrets(&arguments.other_secret_env, &arguments.other_secret_file, environment)?;
         let other = |secret: NamedSecret| {
             let description = format!("the other secret `{}`", secret.name);
-            rebuilt(
+            with_secrets(
                 &self.reference.verifier,
                 vec![secret],
                 self.reference.public_url.as_deref(),
@@ -143,20 +154,6 @@ impl Compared {
             .map_err(|faults| Failure::Usage(faults.join("\n")))
         };
         secrets.into_iter().map(other).collect()
-    }
-}
-
-/// The same scheme with other secrets.
-fn rebuilt(verifier: &Verifier, secrets: Vec<NamedSecret>, public_url: Option<&str>) -> Result<Verifier, Vec<String>> {
-    let url = UrlOfRoute {
-        public: public_url,
-        credentials: verifier.url_credentials(),
-        is_path_fixed: true,
-    };
-    if presets::names().any(|name| name == verifier.name()) {
-        Verifier::with_url(verifier.name(), None, secrets, url)
-    } else {
-        Verifier::with_url("custom", Some(verifier.description().clone()), secrets, url)
     }
 }
 

@@ -117,7 +117,14 @@ fn judged(console: &Console, routes: &Routes, route: &CompiledRoute, forced: boo
     let body = capture.body.take().unwrap_or_default();
     let mut judgement = routes.judge(&head(&capture, body.len()), route, forced);
     let settings = &route.settings;
-    let others = routes.all().iter().filter(|other| other.settings.name != settings.name);
+    let tenant = settings
+        .tenants
+        .as_ref()
+        .map(|tenants| head(&capture, body.len()).tenant(tenants, &body));
+    let others = routes
+        .all()
+        .iter()
+        .filter(|other| other.settings.name != settings.name && other.settings.tenants.is_none());
     let reference = Reference {
         verifier: settings.verifier.clone(),
         secrets: secrets(console, route),
@@ -129,6 +136,11 @@ fn judged(console: &Console, routes: &Routes, route: &CompiledRoute, forced: boo
             })
             .collect(),
         tolerance_seconds: route.tolerance_seconds(),
+        unknown_tenant: None,
+    };
+    let reference = match (&settings.tenants, tenant) {
+        (Some(tenants), Some(name)) => reference.of_tenant(name, |name| tenants.read_again(name)),
+        _ => reference,
     };
     let case = Case::new(capture, body, reference);
     if judgement.rejection.is_none() {

@@ -41,6 +41,8 @@ pub struct Case {
     pub tolerance_seconds: Option<u64>,
     /// The framework in whose words fixes are given.
     pub framework: Option<String>,
+    /// The name of the tenant, if the request names one that is not known, on a route with tenants.
+    pub(super) unknown_tenant: Option<String>,
     /// Whether the scheme signs the decoded fields of a form.
     pub(super) signs_fields: bool,
 }
@@ -67,6 +69,46 @@ pub struct Reference {
     pub other_secrets: Vec<OtherSecret>,
     /// Tolerance of the route or the provider, in seconds; `None` if the age is not limited.
     pub tolerance_seconds: Option<u64>,
+    /// The name of the tenant, if the request names one that is not known, on a route with tenants.
+    pub unknown_tenant: Option<String>,
+}
+
+impl Reference {
+    /// On a route with tenants: with the secrets of the tenant whom the request names. `secrets` gives those of a name, if
+    /// it is known; of an unknown tenant the request is compared with the keys of the route, which nobody knows.
+    #[must_use]
+    pub fn of_tenant(mut self, name: String, secrets: impl FnOnce(&str) -> Option<Vec<NamedSecret>>) -> Self {
+        let own = secrets(&name).and_then(|secrets| {
+            let verifier = with_secrets(&self.verifier, secrets.clone(), self.public_url.as_deref()).ok()?;
+            Some((verifier, secrets))
+        });
+        match own {
+            Some((verifier, secrets)) => (self.verifier, self.secrets) = (verifier, secrets),
+            None => (self.secrets, self.unknown_tenant) = (Vec::new(), Some(name)),
+        }
+        self
+    }
+}
+
+/// The same scheme with other secrets.
+///
+/// # Errors
+/// Sentences about secrets that the scheme does not accept.
+pub fn with_secrets(
+    verifier: &Verifier,
+    secrets: Vec<NamedSecret>,
+    public_url: Option<&str>,
+) -> Result<Verifier, Vec<String>> {
+    let url = UrlOfRoute {
+        public: public_url,
+        credentials: verifier.url_credentials(),
+        is_path_fixed: true,
+    };
+    if presets::names().any(|name| name == verifier.name()) {
+        Verifier::with_url(verifier.name(), None, secrets, url)
+    } else {
+        Verifier::with_url("custom", Some(verifier.description().clone()), secrets, url)
+    }
 }
 
 impl Case {
@@ -81,6 +123,7 @@ impl Case {
             signs_fields,
             verifier: reference.verifier,
             secrets: reference.secrets,
+            unknown_tenant: reference.unknown_tenant,
             public_url: reference.public_url,
             other_secrets: reference.other_secrets,
             method: capture.method.unwrap_or(Method::POST),
@@ -166,12 +209,7 @@ impl Case {
         if secrets.is_empty() {
             return None;
         }
-        if presets::names().any(|name| name == self.provider) {
-            Verifier::with_url(&self.provider, None, numbered(secrets), self.url(public_url)).ok()
-        } else {
-            let description = self.verifier.description().clone();
-            Verifier::with_url("custom", Some(description), numbered(secrets), self.url(public_url)).ok()
-        }
+        with_secrets(&self.verifier, numbered(secrets), public_url).ok()
     }
 
     /// This URL with the credentials of the route.

@@ -57,6 +57,22 @@ pub struct CapturedHead<'c> {
     pub peer: Option<IpAddr>,
 }
 
+impl CapturedHead<'_> {
+    /// The name of the tenant that the request has, on a route with tenants; empty where it has none.
+    #[must_use]
+    pub fn tenant(&self, tenants: &settings::Tenants, body: &[u8]) -> String {
+        let headers = self.headers.iter().collect();
+        let head = HeadRef {
+            method: self.method.unwrap_or(&Method::POST),
+            target: self.target.unwrap_or("/"),
+            headers: &headers,
+        };
+        let host = self.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let body = [Bytes::copy_from_slice(body)];
+        tenants.place.find(&head, host.unwrap_or_default(), &body).into_owned()
+    }
+}
+
 impl Routes {
     /// Compiles the routes. Opens no connection.
     ///

@@ -39,7 +39,7 @@ mod secrets;
 mod url;
 
 pub use capture::{Capture, header, parse, parse_time};
-pub use case::{Case, OtherSecret, Reference};
+pub use case::{Case, OtherSecret, Reference, with_secrets};
 pub use finding::Finding;
 pub use frameworks::names as framework_names;
 pub use providers::{guess as guess_provider, secret_place};
@@ -47,6 +47,9 @@ pub use secrets::remarks as secret_remarks;
 
 use crate::outcome::Rejection;
 use finding::Change;
+
+/// Most characters of a tenant's name that are shown.
+const MOST_NAME_CHARACTERS: usize = 128;
 
 /// What verification found out about a signature, without the request's age.
 #[derive(Debug)]
@@ -111,6 +114,10 @@ pub fn diagnose(case: &Case) -> Diagnosis {
 
 /// Finds the causes of a signature that does not fit.
 fn explain(case: &Case, rejection: Rejection, diagnosis: &mut Diagnosis) {
+    if let Some(name) = &case.unknown_tenant {
+        diagnosis.findings.push(unknown_tenant(name).certain());
+        return;
+    }
     if let Some(change) = explain::masked(case) {
         diagnosis.findings.push(change.certain());
         return;
@@ -147,6 +154,19 @@ fn explain(case: &Case, rejection: Rejection, diagnosis: &mut Diagnosis) {
         let trace = body::after_loss(case).into_iter().next();
         diagnosis.findings.extend(trace.or_else(|| body::length(case)));
     }
+}
+
+/// The request names no tenant, or one that has no secret.
+fn unknown_tenant(name: &str) -> Change {
+    let name: String = name.escape_default().take(MOST_NAME_CHARACTERS).collect();
+    let what = match name.as_str() {
+        "" => String::from("The request names no tenant where `by` of the route says."),
+        name => format!(
+            "The request names the tenant `{name}`, and the directory of the route has no file of this name that can be used."
+        ),
+    };
+    let fix = "put a file with this name and the tenant's secret into `directory`, or change what the provider sends: its URL, or what `by` names";
+    Change::new("unknown_tenant", what, fix)
 }
 
 /// The difference between the signed time and the time of receipt exceeds the tolerance. Times are in Unix seconds.

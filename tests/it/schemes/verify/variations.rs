@@ -67,6 +67,7 @@ fn diagnosed(provider: &str, headers: &[(&str, String)], body: &[u8], secret: &s
         public_url: None,
         other_secrets: Vec::new(),
         tolerance_seconds: None,
+        unknown_tenant: None,
     };
     diagnosis::diagnose(&Case::new(capture, body, reference))
 }

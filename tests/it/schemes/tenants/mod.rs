@@ -1,9 +1,12 @@
 //! `secrets = { directory = …, by = … }`: one secret for each tenant behind one route.
 
+mod combined;
+mod hostile;
+mod load;
+
 use crate::support::wait::eventually;
 use crate::support::{Gateway, Setup, Upstream, Webhook, paddle};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 const ACME: &str = "pdl_ntfset_acme_5zX0qDk1Lr7mHcVb93TnYw";
 const INITECH: &str = "pdl_ntfset_initech_Qm4sR8tUvW2yZ6aBcDeFgH";
@@ -128,27 +131,6 @@ fn an_unknown_tenant_gets_the_answer_of_a_forged_request() {
     upstream.assert_untouched();
 }
 
-/// A name in a request is never used as a path.
-#[test]
-fn hostile_names_in_the_path_choose_nobody() {
-    let upstream = Upstream::ok();
-    let (gateway, directory) = start(&upstream, "");
-    std::fs::write(directory.join("..").join("outside"), ACME).unwrap();
-    for name in [
-        "..",
-        "../outside",
-        "%2e%2e%2foutside",
-        "a%00b",
-        "acme%2f..%2finitech",
-        "./acme",
-        "%61cme",
-    ] {
-        let response = gateway.exchange(&webhook("path", name, ACME, "x").bytes());
-        assert!((400..500).contains(&response.status), "{name}: {response:?}");
-    }
-    upstream.assert_untouched();
-}
-
 /// Files are noticed while the process runs: a new tenant, another secret, both secrets of a rotation, and a tenant that is
 /// gone.
 #[test]
@@ -203,125 +185,6 @@ fn the_identity_of_a_webhook_includes_its_tenant() {
     assert_eq!(send("acme", at), 409, "a replay");
     assert_eq!(send("acme", at + 1), 200, "a duplicate of the delivery is acknowledged");
     assert_eq!(upstream.requests().len(), 2);
-}
-
-/// 100,000 files are read in a small multiple of the time that reading their bytes alone takes.
-#[test]
-fn a_hundred_thousand_tenants_load() {
-    use hookgate::scheme::Verifier;
-    use hookgate::secret::{Secret, SecretDirectory};
-    let directory = tempfile::tempdir().unwrap();
-    let count = 100_000;
-    for number in 0..count {
-        std::fs::write(
-            directory.path().join(format!("tenant-{number}")),
-            format!("{ACME}{number}"),
-        )
-        .unwrap();
-    }
-    let key = hookgate::scheme::NamedSecret {
-        name: "k".into(),
-        secret: Secret::new(ACME.into()),
-    };
-    let verifier = Verifier::new("paddle", None, vec![key], None).unwrap();
-    let begun = Instant::now();
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(directory.path()).unwrap() {
-        bytes += std::fs::read(entry.unwrap().path()).unwrap().len();
-    }
-    let bare = begun.elapsed();
-    assert!(bytes > count * ACME.len());
-    let begun = Instant::now();
-    let make = |name: &str, secrets| verifier.tenant(name, secrets);
-    let now = std::time::SystemTime::now();
-    let (tenants, changes) = SecretDirectory::open(directory.path().to_owned(), &make, now).unwrap();
-    let took = begun.elapsed();
-    println!("{count} tenants load in {took:?}; reading their bytes takes {bare:?}");
-    assert_eq!((changes.loaded, tenants.table().len()), (count, count));
-    assert!(took < bare * 40, "{took:?} for {bare:?}");
-    // One changed file is one reading.
-    let later = now + std::time::Duration::from_secs(60);
-    put(directory.path(), "tenant-7", INITECH);
-    let changes = tenants.refresh(&make, later).unwrap();
-    assert_eq!((changes.loaded, changes.removed), (1, 0));
-}
-
-/// Whether a tenant exists cannot be read from the time of an answer: both take the same work.
-#[test]
-fn known_and_unknown_tenants_take_the_same_time() {
-    use bytes::Bytes;
-    use hookgate::scheme::{ChosenTenant, HeadRef, Verifier};
-    use hookgate::secret::{Secret, SecretDirectory};
-    let directory = tempfile::tempdir().unwrap();
-    put(directory.path(), "acme", ACME);
-    put(directory.path(), "rotating", &format!("{INITECH}\n{ACME}"));
-    let unknown = ["0f1e2d3c4b5a69788796a5b4c3d2e1f0", "00112233445566778899aabbccddeeff"];
-    let keys = unknown
-        .iter()
-        .enumerate()
-        .map(|(number, secret)| hookgate::scheme::NamedSecret {
-            name: number.to_string(),
-            secret: Secret::new((*secret).into()),
-        });
-    let verifier = Verifier::new("paddle", None, keys.collect(), None)
-        .unwrap()
-        .for_tenants(None, false);
-    let make = |name: &str, secrets| verifier.tenant(name, secrets);
-    let now = std::time::SystemTime::now();
-    let (tenants, _) = SecretDirectory::open(directory.path().to_owned(), &make, now).unwrap();
-    let body = Bytes::from(vec![b'x'; 2_000]);
-    let at = paddle::now();
-    let signature = paddle::signature("forged", at, &body);
-    let field = (
-        hyper::header::HeaderName::from_static("paddle-signature"),
-        hyper::header::HeaderValue::from_str(&signature).unwrap(),
-    );
-    let headers = [field].into_iter().collect();
-    let head = HeadRef {
-        method: &hyper::Method::POST,
-        target: "/",
-        headers: &headers,
-    };
-    let names = ["acme", "rotating", "nobody", "../acme"];
-    let time = |name: &str| {
-        let begun = Instant::now();
-        let (tenant, width) = tenants.table().choose(name);
-        let chosen = ChosenTenant { tenant, width };
-        let mut aged = verifier
-            .present(&head)
-            .unwrap()
-            .age_as(at, Some(60), Some(chosen))
-            .unwrap();
-        aged.update(&body);
-        assert!(aged.verify(std::slice::from_ref(&body), at).is_err());
-        begun.elapsed()
-    };
-    // A busy machine may disturb one measurement, but a difference in the work shows in all.
-    for attempt in 0.. {
-        let mut samples = vec![Vec::new(); names.len()];
-        for _ in 0..2_000 {
-            for (name, samples) in names.iter().zip(&mut samples) {
-                samples.push(time(name));
-            }
-        }
-        let medians: Vec<f64> = samples
-            .iter_mut()
-            .map(|samples| {
-                samples.sort_unstable();
-                samples[samples.len() / 2].as_secs_f64()
-            })
-            .collect();
-        let least = medians.iter().copied().fold(f64::MAX, f64::min);
-        let most = medians.iter().copied().fold(0.0, f64::max);
-        println!(
-            "medians in microseconds: {:?}",
-            medians.iter().map(|median| median * 1e6).collect::<Vec<_>>()
-        );
-        if most / least < 1.1 {
-            break;
-        }
-        assert!(attempt < 5, "{names:?}: {medians:?}");
-    }
 }
 
 #[test]
