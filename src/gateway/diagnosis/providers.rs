@@ -127,6 +127,7 @@ pub(super) fn spelling(provider: &str) -> JsonSpelling {
     let (is_compact, is_ascii) = match provider {
         "paddle" | "meta" | "slack" => (Some(true), Some(true)),
         "github" | "shopify" | "square" | "linear" | "zoom" | "sendgrid" => (Some(true), None),
+        "stripe" => (Some(false), None),
         _ => (None, None),
     };
     JsonSpelling { is_compact, is_ascii }

@@ -23,6 +23,9 @@ const WORK_OF_MAC: u64 = 500;
 /// Work with one public key, in hashed bytes.
 const WORK_OF_PUBLIC_KEY: u64 = 60_000;
 
+/// Secrets that one verification tries.
+const SECRETS_AT_ONCE: usize = 64;
+
 /// What was found, and what was tried.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -134,6 +137,13 @@ impl Search<'_> {
                 .is_some()
             {
                 return Some(vec![change]);
+            }
+        }
+        for typed in secrets::one_character(case).chunks(SECRETS_AT_ONCE) {
+            if let Some(typed) = wide(case, typed.to_vec())
+                && let Some(secret) = self.fits(&typed.verifier, &base, &case.body)
+            {
+                return Some(typed.change(secret).into_iter().collect());
             }
         }
         None

@@ -13,6 +13,12 @@ const SPELLED: &str = "secret_spelled";
 /// The fix for it.
 const FIX: &str = "store the secret as the provider shows it, without quotes; only one newline at the end of a file is dropped (`printf %s \"$SECRET\" > file` writes none)";
 
+/// Prefixes of signing secrets.
+const PREFIXES: [&str; 3] = ["whsec_", "pdl_ntfset_", "polar_whs_"];
+
+/// Longest secret of which single characters are tried, in bytes.
+const MAX_TYPED_BYTES: usize = 128;
+
 /// Typographic quotes and their likes.
 const QUOTES: [char; 12] = [
     '"', '\'', '`', '\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}', '\u{201a}', '\u{ab}', '\u{bb}',
@@ -76,6 +82,40 @@ pub(super) fn variants(case: &Case) -> Vec<(Change, Vec<u8>)> {
             if is_new {
                 let text = format!("The secret `{}` {what}.", named.name);
                 found.push((Change::new(SPELLED, text, FIX), variant));
+            }
+        }
+    }
+    found
+}
+
+/// The secrets that differ from a configured one by one character: one that was not copied at an end, one too many, two that
+/// were exchanged. Secrets are copied, so that a wrong character in the middle is not tried.
+pub(super) fn one_character(case: &Case) -> Vec<(Change, Vec<u8>)> {
+    const SIGNS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-";
+    let mut found = Vec::new();
+    for named in &case.secrets {
+        let bytes = named.secret.expose().trim_ascii();
+        if bytes.starts_with(b"-----BEGIN") || bytes.len() > MAX_TYPED_BYTES {
+            continue;
+        }
+        let mut add = |what: &str, variant: Vec<u8>| {
+            let text = format!("The secret `{}` {what}.", named.name);
+            found.push((Change::new(SPELLED, text, "copy the secret again, as a whole"), variant));
+        };
+        for sign in SIGNS {
+            add("lacks its last character", [bytes, &[*sign]].concat());
+            add("lacks its first character", [&[*sign], bytes].concat());
+        }
+        for at in 0..bytes.len() {
+            let (before, after) = bytes.split_at(at);
+            if let [first, second, rest @ ..] = after {
+                add(
+                    "has two characters exchanged",
+                    [before, &[*second, *first], rest].concat(),
+                );
+            }
+            if let [_, rest @ ..] = after {
+                add("has one character too many", [before, rest].concat());
             }
         }
     }
@@ -212,11 +252,10 @@ fn spellings(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
                     .as_bytes(),
             );
         }
-        for prefix in ["whsec_", "pdl_ntfset_"] {
+        for prefix in PREFIXES {
             match text.strip_prefix(prefix) {
                 Some(rest) => add("has a prefix that is not a part of the key", rest.as_bytes()),
-                None if prefix == "whsec_" => add("has lost its prefix `whsec_`", format!("whsec_{text}").as_bytes()),
-                None => {}
+                None => add("has lost its prefix", format!("{prefix}{text}").as_bytes()),
             }
         }
         let half = text.len() / 2;

@@ -2,6 +2,7 @@
 
 use super::form_values::{CAUSE, Fields};
 use super::{Variants, form_values};
+use crate::gateway::diagnosis::capture::printed_as_json;
 use crate::gateway::diagnosis::case::Case;
 use crate::gateway::diagnosis::finding::Change;
 use crate::gateway::diagnosis::frameworks::RAW_BODY;
@@ -148,10 +149,15 @@ fn written(fields: &Fields, style: Option<&Style>) -> Vec<u8> {
 fn sources(body: &[u8]) -> Vec<(&'static str, Fields)> {
     let mut found = Vec::new();
     let trimmed = body.trim_ascii();
-    if trimmed.starts_with(b"{") || trimmed.starts_with(b"[[") {
-        if let Some(fields) = from_json(trimmed) {
-            found.push(("The fields of the form were saved as JSON", fields));
-        }
+    let printed = || printed_as_json(str::from_utf8(trimmed).ok()?);
+    if (trimmed.starts_with(b"{") || trimmed.starts_with(b"[["))
+        && let Some(fields) = from_json(trimmed)
+    {
+        found.push(("The fields of the form were saved as JSON", fields));
+    } else if !trimmed.starts_with(b"--")
+        && let Some(fields) = printed().and_then(|json| from_json(json.as_bytes()))
+    {
+        found.push(("The fields of the form were saved as a language prints them", fields));
     } else if trimmed.starts_with(b"--") {
         if let Some(fields) = from_parts(trimmed) {
             found.push(("The form was written again as multipart/form-data", fields));

@@ -55,10 +55,18 @@ pub(super) fn add(case: &Case, body: &[u8], variants: &mut Variants) {
     for (what, changed) in json_values::variants(&node) {
         spellings(&changed, &escapes, &what, &[""], variants);
     }
-    for (what, node) in json_values::orders(&node) {
+    let spaces = match providers::spelling(&case.provider).is_compact {
+        Some(true) => WHITESPACES.get(..2),
+        Some(false) => WHITESPACES.get(2..4),
+        None => WHITESPACES.get(..3),
+    };
+    let spaces = spaces.unwrap_or_default();
+    let rounded = json_values::unrounded_values(&node).into_iter();
+    let rounded = rounded.map(|node| ("with a number that JavaScript had rounded (above 2^53)", node));
+    for (what, node) in json_values::orders(&node).into_iter().chain(rounded) {
         for escapes in escapes.iter().take(4) {
-            for space in WHITESPACES.into_iter().take(2) {
-                let made = json_text::write(&node, space, *escapes).into_bytes();
+            for space in spaces {
+                let made = json_text::write(&node, *space, *escapes).into_bytes();
                 if !variants.add(|| change(&format!("{what}, {}", space.name), "", ""), made) {
                     return;
                 }

@@ -1,6 +1,7 @@
-//! Values of JSON that libraries and frameworks change when they read and write it, undone: empty containers, empty
-//! strings, numbers, trimmed texts, added keys, wrappers, the order of keys.
+//! Values of JSON that libraries and frameworks change when they read and write it, undone: single values in all places or
+//! some, rounded numbers, added keys, wrappers, the order of keys.
 
+use super::json_edits::{EDITS, Edit, Reach, number, unrounded};
 use super::json_text::JsonNode;
 
 /// Largest number of top-level keys for which all orders are tried: 6! = 720 orders.
@@ -22,73 +23,8 @@ const ADDED_KEYS: [&str; 6] = [
     "\"webhook\"",
 ];
 
-/// A replacement of one value; `None` for values that it does not concern.
-type Edit = fn(&JsonNode) -> Option<JsonNode>;
-
-/// The replacements, each with what the report says.
-const EDITS: [(&str, Edit); 11] = [
-    ("`{}` had become `[]`", |node| {
-        matches!(node, JsonNode::List(nodes) if nodes.is_empty()).then(|| JsonNode::Table(Vec::new()))
-    }),
-    ("`\"\"` had become null", |node| scalar(node, "null", "\"\"")),
-    ("`[]` had become `{}`", |node| {
-        matches!(node, JsonNode::Table(pairs) if pairs.is_empty()).then(|| JsonNode::List(Vec::new()))
-    }),
-    ("null had become `\"\"`", |node| scalar(node, "\"\"", "null")),
-    ("numbers had lost `.0`", |node| {
-        with_suffix(node, ".0", |text| !text.contains(['.', 'e', 'E']))
-    }),
-    ("numbers had lost `.00`", |node| {
-        with_suffix(node, ".00", |text| !text.contains(['.', 'e', 'E']))
-    }),
-    ("numbers had lost a zero at the end", |node| {
-        with_suffix(node, "0", |text| text.contains('.') && !text.contains(['e', 'E']))
-    }),
-    ("numbers had gained a zero at the end", |node| {
-        number(node)
-            .filter(|text| text.contains('.') && !text.ends_with(".0"))
-            .and_then(|text| text.strip_suffix('0'))
-            .map(|text| JsonNode::Scalar(text.to_owned()))
-    }),
-    ("whole numbers had become floats", |node| {
-        number(node)
-            .and_then(|text| text.strip_suffix(".0"))
-            .map(|text| JsonNode::Scalar(text.to_owned()))
-    }),
-    ("a text had lost the space at its end", |node| {
-        padded(node, |inner| format!("\"{inner} \""))
-    }),
-    ("a text had lost the space at its beginning", |node| {
-        padded(node, |inner| format!("\" {inner}\""))
-    }),
-];
-
-/// The edits that are not applied to all places at once, because they fit every text.
-const SINGLE_ONLY: usize = 9;
-
-fn scalar(node: &JsonNode, from: &str, to: &str) -> Option<JsonNode> {
-    matches!(node, JsonNode::Scalar(text) if text == from).then(|| JsonNode::Scalar(to.to_owned()))
-}
-
-fn number(node: &JsonNode) -> Option<&str> {
-    match node {
-        JsonNode::Scalar(text) if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => Some(text),
-        JsonNode::Scalar(_) | JsonNode::List(_) | JsonNode::Table(_) => None,
-    }
-}
-
-fn with_suffix(node: &JsonNode, suffix: &str, applies: fn(&str) -> bool) -> Option<JsonNode> {
-    let text = number(node).filter(|text| applies(text))?;
-    Some(JsonNode::Scalar(format!("{text}{suffix}")))
-}
-
-fn padded(node: &JsonNode, pad: fn(&str) -> String) -> Option<JsonNode> {
-    let JsonNode::Scalar(text) = node else {
-        return None;
-    };
-    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    Some(JsonNode::Scalar(pad(inner)))
-}
+/// Largest number of rounded numbers that are restored.
+const MAX_ROUNDED: usize = 3;
 
 /// The values before one kind of change, or before two of them, each with what the report says.
 pub(super) fn variants(node: &JsonNode) -> Vec<(String, JsonNode)> {
@@ -108,9 +44,8 @@ pub(super) fn variants(node: &JsonNode) -> Vec<(String, JsonNode)> {
         };
         let all: Vec<(&str, Edit, JsonNode)> = EDITS
             .iter()
-            .take(SINGLE_ONLY)
-            .filter(|(_, edit)| places(&node, *edit) > 0)
-            .map(|(what, edit)| (*what, *edit, apply(&node, *edit, &|_| true)))
+            .filter(|(_, reach, edit)| *reach == Reach::Combined && places(&node, *edit) > 0)
+            .map(|(what, _, edit)| (*what, *edit, apply(&node, *edit, &|_| true)))
             .collect();
         for (at, (what, _, changed)) in all.iter().enumerate() {
             found.push((joined(what), changed.clone()));
@@ -123,9 +58,13 @@ pub(super) fn variants(node: &JsonNode) -> Vec<(String, JsonNode)> {
         if !before.is_empty() {
             continue;
         }
-        for (what, edit) in EDITS {
+        for (what, reach, edit) in EDITS {
             let count = places(&node, edit);
-            if count < 2 && !what.starts_with("a text") {
+            if count < 2 && reach == Reach::Combined {
+                continue;
+            }
+            if count > MAX_COMBINED && reach == Reach::Alone {
+                found.push((what.to_owned(), apply(&node, edit, &|_| true)));
                 continue;
             }
             if count <= MAX_COMBINED {
@@ -140,6 +79,41 @@ pub(super) fn variants(node: &JsonNode) -> Vec<(String, JsonNode)> {
         }
     }
     found
+}
+
+/// The values before JavaScript rounded a number; every number with the same text was the same before.
+pub(super) fn unrounded_values(node: &JsonNode) -> Vec<JsonNode> {
+    fn numbers<'n>(node: &'n JsonNode, into: &mut Vec<&'n str>) {
+        match node {
+            JsonNode::Scalar(_) => into.extend(number(node)),
+            JsonNode::List(nodes) => nodes.iter().for_each(|node| numbers(node, into)),
+            JsonNode::Table(pairs) => pairs.iter().for_each(|(_, node)| numbers(node, into)),
+        }
+    }
+    fn replaced(node: &JsonNode, from: &str, to: &str) -> JsonNode {
+        match node {
+            JsonNode::Scalar(text) => JsonNode::Scalar(if text == from { to } else { text }.to_owned()),
+            JsonNode::List(nodes) => JsonNode::List(nodes.iter().map(|node| replaced(node, from, to)).collect()),
+            JsonNode::Table(pairs) => {
+                let pairs = pairs.iter().map(|(key, node)| (key.clone(), replaced(node, from, to)));
+                JsonNode::Table(pairs.collect())
+            }
+        }
+    }
+    let mut all = Vec::new();
+    numbers(node, &mut all);
+    all.sort_unstable();
+    all.dedup();
+    let rounded = all.into_iter().map(|text| (text, unrounded(text)));
+    let rounded = rounded.filter(|(_, before)| !before.is_empty()).take(MAX_ROUNDED);
+    rounded
+        .flat_map(|(text, before)| {
+            before
+                .into_iter()
+                .map(|before| replaced(node, text, &before))
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// The values without keys that frameworks add, and the values inside of a wrapper.

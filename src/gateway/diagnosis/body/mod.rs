@@ -11,6 +11,7 @@
 //! | [`form`] | forms that were parsed and written again |
 //! | [`form_values`] | fields that a framework changed, lost or added |
 //! | [`encoding`] | Base64, strings, buffers, character encodings, compression |
+//! | [`json_edits`] | replacements of single JSON values |
 //! | [`line_ends`] | line ends and white space at the ends |
 //! | [`json_text`] | JSON as text: parsed and written without changing a token |
 //! | [`json_spelling`] | the ways in which libraries and providers write JSON |
@@ -19,6 +20,7 @@ mod encoding;
 mod form;
 mod form_values;
 mod json;
+mod json_edits;
 mod json_spelling;
 mod json_text;
 mod json_values;

@@ -179,7 +179,18 @@ fn choose(count: usize, entry: Option<usize>) -> Result<usize, String> {
 
 /// A value that a language printed, as compact JSON; `None` if the text is no such value.
 pub(super) fn printed_as_json(text: &str) -> Option<String> {
-    let (value, rest) = notation::parse(text)?;
+    /// How frameworks begin and end the parameters of a request.
+    const AROUND: [(&str, &str); 4] = [
+        ("<QueryDict: ", ">"),
+        ("<ActionController::Parameters ", " permitted: false>"),
+        ("#<ActionController::Parameters ", " permitted: false>"),
+        ("#<ActionController::Parameters ", " permitted: true>"),
+    ];
+    let text = text.trim();
+    let inner = AROUND
+        .iter()
+        .find_map(|(begin, end)| text.strip_prefix(begin)?.strip_suffix(end));
+    let (value, rest) = notation::parse(inner.unwrap_or(text))?;
     rest.trim().is_empty().then(|| value.json())
 }
 

@@ -147,6 +147,7 @@ pub(super) fn request(value: &Value) -> Option<Result<Capture, String>> {
             ..Capture::new("CGI variables", environment(members))
         },
         None if is_header_map(members) => Capture::new("headers as JSON", headers(value)?),
+        None if is_flat_request(members) => Capture::new("headers beside a body", headers(&scalars(members))?),
         None => return None,
     };
     name_format(value, &mut capture);
@@ -337,6 +338,20 @@ fn is_header_map(members: &[(String, Value)]) -> bool {
     is_scalar
         && (lower.iter().any(|name| is_signature_header(name))
             || lower.iter().filter(|name| usual.contains(&name.as_str())).count() > 1)
+}
+
+/// Whether the members are header fields, a signature among them, and a body, as smee.io has a request.
+fn is_flat_request(members: &[(String, Value)]) -> bool {
+    let has = |wanted: &dyn Fn(&str) -> bool| members.iter().any(|(name, _)| wanted(&name.to_ascii_lowercase()));
+    has(&is_signature_header) && has(&|name| name == "body" || name == "rawbody")
+}
+
+/// The members that are texts and no part of a body.
+fn scalars(members: &[(String, Value)]) -> Value {
+    let kept = members
+        .iter()
+        .filter(|(name, value)| matches!(value, Value::Text(_)) && !BODIES.contains(&name.as_str()));
+    Value::Map(kept.cloned().collect())
 }
 
 /// The header fields in a value: names with values, a list of names and values, or text.

@@ -7,6 +7,7 @@ mod causes;
 mod command;
 mod gateway;
 mod matrix;
+mod values;
 mod variations;
 
 use crate::support::gateway::binary;

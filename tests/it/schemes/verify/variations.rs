@@ -11,11 +11,11 @@ use hookgate::secret::Secret;
 use serde_json::Value;
 use sha2::Sha256;
 
-const SECRET: &str = "pdl_ntfset_01hbpjmytsa32fhr36nqgc3kgb_WvRO0eL4Bj9r+gYYI/ZY6wZhG4EHy9=";
+pub(super) const SECRET: &str = "pdl_ntfset_01hbpjmytsa32fhr36nqgc3kgb_WvRO0eL4Bj9r+gYYI/ZY6wZhG4EHy9=";
 const BODY: &str = r#"{"event_id":"evt_01","data":{"name":"J\u00f3zef <b> & 'x'","url":"https://a.example/x?y=1","custom":{},"items":[{"total":"10.00","n":1.5}],"note":"","none":null}}"#;
 
 /// Signs a body as a provider does.
-fn signed(provider: &str, body: &str) -> Vec<(&'static str, String)> {
+pub(super) fn signed(provider: &str, body: &str) -> Vec<(&'static str, String)> {
     let mac = |payload: String| {
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
         mac.update(payload.as_bytes());
@@ -45,7 +45,7 @@ fn signed(provider: &str, body: &str) -> Vec<(&'static str, String)> {
     }
 }
 
-fn diagnosed(provider: &str, headers: &[(&str, String)], body: &[u8], secret: &str) -> Diagnosis {
+pub(super) fn diagnosed(provider: &str, headers: &[(&str, String)], body: &[u8], secret: &str) -> Diagnosis {
     let lines: String = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
@@ -74,7 +74,7 @@ fn diagnosed(provider: &str, headers: &[(&str, String)], body: &[u8], secret: &s
 
 /// Asserts that the only cause is one of `causes`, and certain.
 #[track_caller]
-fn has(found: &Diagnosis, causes: &[&str], what: &str) {
+pub(super) fn has(found: &Diagnosis, causes: &[&str], what: &str) {
     let is_right = matches!(found.findings.as_slice(), [one] if one.is_certain && causes.contains(&one.cause));
     assert!(is_right, "{what}: {:?}", found.findings);
 }
