@@ -86,7 +86,7 @@ const VARIATIONS: [&str; 19] = [
 ];
 
 /// The values of `deploy/helm/examples`, each for a chart on its own.
-const EXAMPLES: [&str; 3] = ["redis", "external-secrets", "vault-agent"];
+const EXAMPLES: [&str; 4] = ["redis", "external-secrets", "oauth2-proxy", "vault-agent"];
 
 /// helm, with a home directory of its own.
 pub(super) struct Helm {

@@ -3,6 +3,7 @@
 mod compose;
 mod container;
 mod kubernetes;
+mod kubernetes_console;
 mod proxies;
 mod schema;
 mod sidecar;

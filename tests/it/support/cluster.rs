@@ -121,6 +121,19 @@ impl Cluster {
         }
         for service in self.of("Service") {
             let port = &service["spec"]["ports"][0];
+            // The port of the console is named, and so is that of a container beside hookgate.
+            if let Some(name) = port["targetPort"].as_str() {
+                let containers = self.pod()["containers"].as_array().unwrap();
+                let mut ports = containers
+                    .iter()
+                    .flat_map(|one| one["ports"].as_array().into_iter().flatten());
+                let found = ports.find(|port| port["name"] == name);
+                let number = &found.unwrap_or_else(|| panic!("{service:#}"))["containerPort"];
+                let console = configuration.get("console").and_then(|table| table["address"].as_str());
+                let is_console = console.is_some_and(|address| address.ends_with(&format!(":{number}")));
+                assert!(name != "console" || is_console, "{service:#}");
+                continue;
+            }
             let expected = if port["name"] == "metrics" { admin } else { webhooks };
             assert_eq!(port["targetPort"], expected, "{service:#}");
         }
@@ -201,7 +214,7 @@ impl Cluster {
         // The arguments that the pod sets, except for the path of the file.
         let variables = self.container()["env"].as_array().into_iter().flatten();
         for variable in variables.filter(|variable| variable["name"] != "HOOKGATE_CONFIG") {
-            let value = variable["value"].as_str().unwrap_or("from a Secret");
+            let value = variable["value"].as_str().unwrap_or("a value from a Secret");
             command.env(variable["name"].as_str().unwrap(), value);
         }
         let output = run(&mut command, b"");
