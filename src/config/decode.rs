@@ -10,11 +10,19 @@ use figment::error::{Actual, Kind};
 use figment::value::{Dict, Empty, Value};
 use serde::Deserialize;
 
-/// Decodes `tree` and records its faults.
-pub(super) fn decode(tree: Dict, report: &mut Report) -> File {
-    let mut tree = Value::from(tree);
+/// Decodes `tree`, records its faults, and removes the values that are faulty.
+pub(super) fn decode(tree: &mut Dict, report: &mut Report) -> File {
+    let mut value = Value::from(std::mem::take(tree));
+    let file = decode_value(&mut value, report);
+    if let Value::Dict(_, decoded) = value {
+        *tree = decoded;
+    }
+    file
+}
+
+fn decode_value(tree: &mut Value, report: &mut Report) -> File {
     loop {
-        let error = match File::deserialize(&tree) {
+        let error = match File::deserialize(&*tree) {
             Ok(file) => return file,
             Err(error) => error,
         };
@@ -24,9 +32,9 @@ pub(super) fn decode(tree: Dict, report: &mut Report) -> File {
         {
             path.push(name.clone());
         }
-        let key = render(&tree, &path);
+        let key = render(tree, &path);
         record(&key, error.kind, report);
-        if report.is_full() || !remove(&mut tree, &path) {
+        if report.is_full() || !remove(tree, &path) {
             return File::default();
         }
     }

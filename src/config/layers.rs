@@ -8,6 +8,7 @@ use super::document::parse_inline;
 use super::fault::{Fault, Report};
 use figment::value::{Dict, Empty, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -57,15 +58,9 @@ pub(super) type Origins = BTreeMap<String, String>;
 /// Merges the layers over the values of the file. Faulty variables and options are recorded and skipped.
 pub(super) fn merge(file: Dict, sources: &Sources, report: &mut Report) -> (Dict, Origins) {
     let mut origins = Origins::new();
-    let mut figment = Figment::from(Layer {
-        name: "file",
-        tree: file.clone(),
-    });
-    let mut tree = file;
-
     let options = command_line(sources, report);
     let mut secrets = BTreeSet::new();
-    referenced(&Value::from(tree.clone()), &mut secrets);
+    referenced_in(&file, &mut secrets);
     let variables = sources
         .environment
         .iter()
@@ -81,10 +76,16 @@ pub(super) fn merge(file: Dict, sources: &Sources, report: &mut Report) -> (Dict
         );
     }
 
-    for (name, assignments) in [
+    let layers = [
         ("environment", environment(sources, &secrets, report)),
         (COMMAND_LINE, options),
-    ] {
+    ];
+    if layers.iter().all(|(_, assignments)| assignments.is_empty()) {
+        return (file, origins);
+    }
+    let mut tree = file.clone();
+    let mut figment = Figment::from(Layer::new("file", file));
+    for (name, assignments) in layers {
         for assignment in assignments {
             match assign(&mut tree, &assignment) {
                 Ok(path) => {
@@ -101,10 +102,7 @@ pub(super) fn merge(file: Dict, sources: &Sources, report: &mut Report) -> (Dict
                 }
             }
         }
-        figment = figment.merge(Layer {
-            name,
-            tree: tree.clone(),
-        });
+        figment = figment.merge(Layer::new(name, tree.clone()));
     }
     (figment.extract().unwrap_or(tree), origins)
 }
@@ -112,7 +110,17 @@ pub(super) fn merge(file: Dict, sources: &Sources, report: &mut Report) -> (Dict
 /// One layer in the form that figment merges.
 struct Layer {
     name: &'static str,
-    tree: Dict,
+    /// Taken by figment, which asks once.
+    tree: Cell<Dict>,
+}
+
+impl Layer {
+    const fn new(name: &'static str, tree: Dict) -> Self {
+        Self {
+            name,
+            tree: Cell::new(tree),
+        }
+    }
 }
 
 impl Provider for Layer {
@@ -121,7 +129,7 @@ impl Provider for Layer {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Profile::Default.collect(self.tree.clone()))
+        Ok(Profile::Default.collect(self.tree.take()))
     }
 }
 
@@ -241,16 +249,21 @@ fn is_service_link(rest: &str) -> bool {
 /// Adds the names of variables that `{ env = … }` in `value` refers to. They hold secrets and are not keys.
 fn referenced(value: &Value, names: &mut BTreeSet<String>) {
     if let Some(dict) = value.as_dict() {
-        for (key, value) in dict {
-            match value.as_str() {
-                Some(name) if key == "env" => {
-                    names.insert(name.to_owned());
-                }
-                _ => referenced(value, names),
-            }
-        }
+        referenced_in(dict, names);
     } else if let Value::Array(_, items) = value {
         items.iter().for_each(|item| referenced(item, names));
+    }
+}
+
+/// The same for a table.
+fn referenced_in(table: &Dict, names: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        match value.as_str() {
+            Some(name) if key == "env" => {
+                names.insert(name.to_owned());
+            }
+            _ => referenced(value, names),
+        }
     }
 }
 

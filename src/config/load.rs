@@ -61,7 +61,7 @@ pub fn load(sources: &Sources) -> Result<Config, Faults> {
 /// All faults at once, each with its key and line.
 pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
     let mut report = Report::default();
-    let document = sources
+    let mut document = sources
         .file
         .as_deref()
         .map_or_else(Document::default, |path| read(path, &mut report));
@@ -69,9 +69,9 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         // Keys after a syntax error are missing; reporting them as faults would mislead.
         return Err(faults(sources, report, Vec::new(), &document, &Origins::new()));
     }
-    let (tree, origins) = merge(document.tree.clone(), sources, &mut report);
-    let tree = service_credential::resolve(tree, &sources.environment, &mut report);
-    let file = decode(tree.clone(), &mut report);
+    let (tree, origins) = merge(std::mem::take(&mut document.tree), sources, &mut report);
+    let mut tree = service_credential::resolve(tree, &sources.environment, &mut report);
+    let file = decode(&mut tree, &mut report);
     let base = sources
         .file
         .as_deref()

@@ -214,8 +214,8 @@ fn the_examples_of_the_manual_have_no_unknown_key() {
     for block in MANUAL.split("```toml\n").skip(1) {
         let text = block.split("```").next().unwrap();
         let mut report = Report::default();
-        let document = Document::parse(text, &mut report);
-        decode(document.tree, &mut report);
+        let mut document = Document::parse(text, &mut report);
+        decode(&mut document.tree, &mut report);
         assert!(report.faults.is_empty(), "{text}\n{:?}", report.faults);
         examples += 1;
     }
