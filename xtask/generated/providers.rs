@@ -390,7 +390,7 @@ fn page(row: &Row) -> String {
         .collect();
     write!(
         page,
-        "\nSources: {}.\n\nThe words are explained in [schemes.md](../schemes.md).\n",
+        "\nSources: {}.\n\nThe words are explained in [schemes.md](../schemes.md). If a signature is refused, [verify.md](../verify.md) finds out why.\n",
         sources.join(", ")
     )
     .unwrap();

@@ -144,7 +144,7 @@ fn read(bytes: &[u8], entry: Option<usize>) -> Result<Capture, String> {
             return Ok(capture);
         }
         if let Some((value, rest)) = notation::parse(text)
-            && let Some(found) = har::parse(&value, entry).or_else(|| structured::parse(&value, rest, entry))
+            && let Some(found) = har::parse(&value, entry).or_else(|| structured::parse(&value, bytes, rest, entry))
         {
             return found;
         }

@@ -46,12 +46,12 @@ const BODIES: [&str; 18] = [
 /// Largest depth at which a request is searched.
 const MAX_DEPTH: usize = 8;
 
-/// Reads the request in `value`; `rest` is the text after the value, which is the body where the value holds only
-/// headers. `None` if the value contains no request.
-pub(super) fn parse(value: &Value, rest: &str, entry: Option<usize>) -> Option<Result<Capture, String>> {
+/// Reads the request in `value`, which begins `bytes`; `rest` is the text after the value, which is the body where the value
+/// holds only headers. `None` if the value contains no request.
+pub(super) fn parse(value: &Value, bytes: &[u8], rest: &str, entry: Option<usize>) -> Option<Result<Capture, String>> {
     find(value, rest, entry)
         .or_else(|| logged_event(value))
-        .or_else(|| body_alone(value, rest))
+        .or_else(|| body_alone(value, bytes, rest))
 }
 
 /// Reads the request in `value`, whose body may be in `rest`. `None` if the value has no header fields.
@@ -430,13 +430,16 @@ fn logged_event(value: &Value) -> Option<Result<Capture, String>> {
     })
 }
 
-/// A body without headers.
-fn body_alone(value: &Value, rest: &str) -> Option<Result<Capture, String>> {
+/// A body without headers. Its bytes are kept if it is JSON and not a value that a language printed.
+fn body_alone(value: &Value, bytes: &[u8], rest: &str) -> Option<Result<Capture, String>> {
     if !rest.trim().is_empty() || !matches!(value, Value::Map(_) | Value::List(_)) {
         return None;
     }
     let mut capture = Capture::new("body alone", HeaderMap::new());
-    capture.body = Some(value.json().into_bytes());
-    capture.body_was_parsed = true;
+    capture.body_was_parsed = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_err();
+    capture.body = Some(match capture.body_was_parsed {
+        true => value.json().into_bytes(),
+        false => bytes.to_vec(),
+    });
     Some(Ok(capture))
 }

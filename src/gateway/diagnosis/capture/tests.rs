@@ -233,6 +233,17 @@ fn logged_headers_with_a_body_behind_them_are_read() {
     holds(&export, "headers as JSON");
 }
 
+/// Headers come from the command line then.
+#[test]
+fn the_bytes_of_a_body_alone_are_kept() {
+    let text = "{\"a\": \"\\u00e9\", \"n\": 1.50}\n";
+    let capture = parse(text.as_bytes(), None).unwrap();
+    assert_eq!((capture.format, capture.body_was_parsed), ("body alone", false));
+    assert_eq!(capture.body.as_deref(), Some(text.as_bytes()));
+    let printed = parse(b"{'a': None}", None).unwrap();
+    assert!(printed.body_was_parsed && printed.body.as_deref() == Some(&b"{\"a\":null}"[..]));
+}
+
 #[test]
 fn har_entries_and_their_times_are_read() {
     let entry = |method: &str, body: &str| {

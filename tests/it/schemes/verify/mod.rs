@@ -5,6 +5,7 @@ mod bodies;
 mod captures;
 mod causes;
 mod command;
+mod documents;
 mod gateway;
 mod matrix;
 mod values;
