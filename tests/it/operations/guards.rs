@@ -1,4 +1,4 @@
-//! The list of guards in `docs/security.md` names tests that exist.
+//! The lists of guards in `docs/security.md`, `docs/inbox.md` and `docs/console.md` name tests that exist.
 
 use crate::support::tools::repository;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 fn named(manual: &str) -> Vec<&str> {
     let list = manual.split("<!-- guards: ").nth(1);
     let list = list.and_then(|rest| rest.split("<!-- end of guards -->").next());
-    let words = list.expect("docs/security.md has no list of guards").split('`');
+    let words = list.expect("there is no list of guards").split('`');
     words.filter(|word| word.contains("::")).collect()
 }
 
@@ -36,18 +36,20 @@ fn exists(name: &str) -> bool {
 
 #[test]
 fn every_guard_has_tests_that_exist() {
-    let manual = std::fs::read_to_string(repository("docs/security.md")).unwrap();
-    let names = named(&manual);
-    assert!(names.len() > 60, "{} names", names.len());
-    let missing: Vec<&&str> = names.iter().filter(|name| !exists(name)).collect();
-    assert!(
-        missing.is_empty(),
-        "docs/security.md names tests that do not exist: {missing:#?}"
-    );
-    let rows = manual.split("<!-- guards: ").nth(1).unwrap();
-    let rows = rows.lines().skip(3).take_while(|row| row.starts_with('|'));
-    for row in rows.filter(|row| !row.starts_with("| **")) {
-        assert!(row.contains("::"), "no test: {row}");
+    for (document, least) in [("security", 60), ("inbox", 40), ("console", 14)] {
+        let manual = std::fs::read_to_string(repository(&format!("docs/{document}.md"))).unwrap();
+        let names = named(&manual);
+        assert!(names.len() > least, "{document}: {} names", names.len());
+        let missing: Vec<&&str> = names.iter().filter(|name| !exists(name)).collect();
+        assert!(
+            missing.is_empty(),
+            "docs/{document}.md names tests that do not exist: {missing:#?}"
+        );
+        let rows = manual.split("<!-- guards: ").nth(1).unwrap();
+        let rows = rows.lines().skip(3).take_while(|row| row.starts_with('|'));
+        for row in rows.filter(|row| !row.starts_with("| **")) {
+            assert!(row.contains("::"), "no test: {row}");
+        }
     }
     assert!(!exists("protocol::bounds::a_test_that_nobody_wrote"));
     assert!(!exists("protocol::slow::heads_are_bounded"));
