@@ -171,19 +171,7 @@ fn instructions(binary: &Path) -> Figures {
         .collect();
     assert_eq!(kinds.len(), PROVIDERS.len());
     let setup = workload::with_routes(Setup::new(&upstream.url()), &kinds, &upstream.url()).top("workers = 1");
-    let profile = setup.directory().join("callgrind.out");
-    // The first argument is the binary under test, which another one may replace.
-    let script = format!(
-        "shift; exec valgrind --tool=callgrind --callgrind-out-file='{}' '{}' \"$@\"",
-        profile.display(),
-        binary.display()
-    );
-    let mut gateway = Gateway::start_through(setup, &["/bin/sh", "-c", &script, "sh"], None);
-    let mut count = Count {
-        pid: gateway.pid(),
-        profile,
-        figures: Figures::new(),
-    };
+    let (mut gateway, mut count) = counting(setup, binary);
     let mut number = 0;
     let mut body = || {
         number += 1;
@@ -223,6 +211,60 @@ fn instructions(binary: &Path) -> Figures {
     gateway.signal(Signal::TERM);
     assert!(gateway.wait_for_exit().success());
     count.figures
+}
+
+/// `failover` costs next to nothing while the application answers: at most 4 % more instructions than the same route with
+/// `direct` (1.023 measured in a debug build).
+#[test]
+fn failover_costs_next_to_nothing_while_the_application_answers() {
+    let binary = PathBuf::from(binary_path());
+    let [direct, failover] = ["direct", "failover"].map(|delivery| {
+        let upstream = Upstream::ok();
+        let directory = tempfile::tempdir().unwrap();
+        let inbox = format!(
+            "[inbox]\nstore = \"{}\"\nany_filesystem = true\nmin_free_disk = \"1MiB\"\n",
+            directory.path().join("inbox.db").display()
+        );
+        let route = format!("delivery = \"{delivery}\"\ndedupe = {{}}");
+        let setup = Setup::new(&upstream.url())
+            .route(&route)
+            .more(&inbox)
+            .top("workers = 1");
+        let (mut gateway, mut count) = counting(setup, &binary);
+        gateway.wait_for_metric("hookgate_inbox_up", &[], 1.0);
+        let mut client = gateway.connect_tls();
+        let mut number = 0;
+        count.of(delivery, || {
+            number += 1;
+            let body = format!("{{\"event_id\":\"evt_{number}\",\"x\":\"{:2048}\"}}", "");
+            assert_eq!(client.exchange(&Webhook::new(body).bytes()).status, 200);
+        });
+        drop(client);
+        gateway.signal(Signal::TERM);
+        assert!(gateway.wait_for_exit().success());
+        count.figures[delivery]
+    });
+    let ratio = failover as f64 / direct as f64;
+    println!("direct: {direct}, failover: {failover} instructions, ratio {ratio:.4}");
+    assert!(ratio <= 1.04, "{ratio:.4}");
+}
+
+/// A gateway in valgrind, and its counts.
+fn counting(setup: Setup, binary: &Path) -> (Gateway, Count) {
+    let profile = setup.directory().join("callgrind.out");
+    // The first argument is the binary under test, which another one may replace.
+    let script = format!(
+        "shift; exec valgrind --tool=callgrind --callgrind-out-file='{}' '{}' \"$@\"",
+        profile.display(),
+        binary.display()
+    );
+    let gateway = Gateway::start_through(setup, &["/bin/sh", "-c", &script, "sh"], None);
+    let count = Count {
+        pid: gateway.pid(),
+        profile,
+        figures: Figures::new(),
+    };
+    (gateway, count)
 }
 
 fn refused(client: &mut Client, webhook: &Webhook) {
