@@ -263,6 +263,7 @@ fn shape(part: &PayloadPart, time: Option<&(PayloadPart, TimeUnit)>) -> Shape {
         | PayloadPart::Timestamp
         | PayloadPart::Method
         | PayloadPart::BodyHash(..)
+        | PayloadPart::BodyText
         | PayloadPart::Crc32 => Shape::Fixed,
         PayloadPart::Url | PayloadPart::Path | PayloadPart::Target | PayloadPart::Query => Shape::Url,
         PayloadPart::QueryParameter(_)

@@ -239,6 +239,7 @@ impl CompiledScheme {
             | PayloadPart::Secret
             | PayloadPart::Body
             | PayloadPart::BodyHash(..)
+            | PayloadPart::BodyText
             | PayloadPart::Crc32 => false,
         };
         ReadPlaces {

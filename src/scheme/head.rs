@@ -203,6 +203,7 @@ impl CompiledScheme {
             | PayloadPart::Php
             | PayloadPart::FormDigest
             | PayloadPart::BodyHash(..)
+            | PayloadPart::BodyText
             | PayloadPart::Crc32
             | PayloadPart::Sns(_)
             | PayloadPart::Secret => return Ok(false),

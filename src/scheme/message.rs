@@ -344,6 +344,10 @@ pub(super) fn sign(
     let url = scheme.public_url.as_ref()?.candidates(head.target).into_iter().next()?;
     let target = Target::parse(std::str::from_utf8(url.expose()).ok()?)?;
     let mut parameters = format!(";created={now_unix};alg=\"hmac-sha256\"");
+    // Some receivers refuse a signature without an id of the key, although RFC 9421 has it as an option.
+    if !format.expect.iter().any(|(name, _)| name == "keyid") {
+        parameters.push_str(";keyid=\"hookgate\"");
+    }
     for (name, values) in &format.expect {
         parameters.push_str(&format!(";{name}=\"{}\"", values.first()?));
     }

@@ -67,7 +67,15 @@ impl SchemeWork {
             }
         };
         let hashes = parts.iter().filter(|part| matches!(part, PayloadPart::BodyHash(..)));
-        let payload = Work::per_byte(COPY).and(Work::ONE_HASH.times(hashes.count()));
+        let texts = parts
+            .iter()
+            .filter(|part| matches!(part, PayloadPart::BodyText))
+            .count();
+        // A text has up to twice the bytes of the body, which are hashed too.
+        let text = Work::per_byte(JSON).and(Work::ONE_HASH);
+        let payload = Work::per_byte(COPY)
+            .and(Work::ONE_HASH.times(hashes.count()))
+            .and(text.times(texts));
         let keys = scheme.keys.iter().map(|key| match &key.key {
             VerificationKey::Mac(_) => Work::ONE_HASH,
             VerificationKey::Digest(..) => payload.and(Work::ONE_HASH),

@@ -19,6 +19,15 @@ use std::sync::Arc;
 /// The header that is listed by name in the signature header, for schemes with `{headers:…}`.
 const LISTED: HeaderName = HeaderName::from_static("x-delivery");
 
+/// The value of another signed field of the signature header, such as the name of an environment.
+const FIELD_VALUE: &str = "main";
+
+/// Whether a field of the signature header names headers that are signed.
+fn is_list_of_headers(scheme: &CompiledScheme, field: &str) -> bool {
+    let mut parts = scheme.payload.parts();
+    parts.any(|part| matches!(part, PayloadPart::ListedHeaders(listed) if listed == field))
+}
+
 /// Signs a request; see [`super::Verifier::sign_with`].
 pub(super) fn sign(
     scheme: &Arc<CompiledScheme>,
@@ -100,6 +109,12 @@ pub(super) fn sign(
         } else if let PayloadPart::ListedHeaders(field) = part {
             headers.insert(LISTED, id.clone());
             fields.push(format!("{field}={LISTED}"));
+        } else if let PayloadPart::Field(field) = part
+            && matches!(format, SignatureHeaderFormat::KeyValueList(..))
+            && !fields.iter().any(|known| known.split('=').next() == Some(field))
+            && !is_list_of_headers(scheme, field)
+        {
+            fields.push(format!("{field}={FIELD_VALUE}"));
         }
     }
     let fields = HeaderFields {

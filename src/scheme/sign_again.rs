@@ -112,6 +112,7 @@ fn signed_fields(scheme: &CompiledScheme, received: &str, separator: char) -> Ve
             | PayloadPart::Php
             | PayloadPart::FormDigest
             | PayloadPart::BodyHash(..)
+            | PayloadPart::BodyText
             | PayloadPart::Crc32
             | PayloadPart::Sns(_)
             | PayloadPart::Secret => false,

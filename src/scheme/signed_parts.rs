@@ -71,9 +71,10 @@ impl SignedParts<'_> {
     /// Whether a part of the payload contains the value at this place.
     fn covers(&self, place: Place<'_>) -> bool {
         self.parts.iter().any(|part| match (part, place) {
-            (PayloadPart::Body | PayloadPart::BodyHash(..) | PayloadPart::Crc32, Place::Json(_) | Place::Form(_)) => {
-                true
-            }
+            (
+                PayloadPart::Body | PayloadPart::BodyHash(..) | PayloadPart::BodyText | PayloadPart::Crc32,
+                Place::Json(_) | Place::Form(_),
+            ) => true,
             (PayloadPart::Sns(_), Place::Json(read)) => super::sns::is_signed(read),
             (PayloadPart::Query | PayloadPart::Target | PayloadPart::Url, Place::Query(_)) => true,
             (PayloadPart::QueryParameter(signed), Place::Query(read)) => signed == read,

@@ -52,6 +52,8 @@ pub(super) enum PayloadPart {
     FormDigest,
     /// `{secret}`: the secret, for plain digests.
     Secret,
+    /// `{json-text:body}`: the body as a text of JSON, in quotes (Hygraph).
+    BodyText,
     /// `{crc32:body}`: the CRC-32 of the body as a decimal number (PayPal).
     Crc32,
     /// `{sns}`: the values of an AWS SNS message that are signed, each with its name; and the topics whose messages are
@@ -60,7 +62,7 @@ pub(super) enum PayloadPart {
 }
 
 /// The beginnings of all placeholders, for suggestions.
-const PLACEHOLDERS: [&str; 22] = [
+const PLACEHOLDERS: [&str; 23] = [
     "timestamp",
     "id",
     "method",
@@ -81,6 +83,7 @@ const PLACEHOLDERS: [&str; 22] = [
     "php",
     "secret",
     "crc32:body",
+    "json-text:body",
     "sns",
     "expect:",
 ];
@@ -90,7 +93,7 @@ impl PayloadPart {
     pub(super) const fn covers_body(&self) -> bool {
         matches!(
             self,
-            Self::Body | Self::BodyHash(..) | Self::Form | Self::Php | Self::FormDigest | Self::Crc32
+            Self::Body | Self::BodyHash(..) | Self::BodyText | Self::Form | Self::Php | Self::FormDigest | Self::Crc32
         )
     }
 
@@ -103,6 +106,7 @@ impl PayloadPart {
             | Self::Php
             | Self::FormDigest
             | Self::BodyHash(..)
+            | Self::BodyText
             | Self::Crc32
             | Self::Sns(_) => true,
             Self::Literal(_)
@@ -145,6 +149,7 @@ impl fmt::Display for PayloadPart {
             Self::Php => f.write_str("{php}"),
             Self::FormDigest => f.write_str("form_digest"),
             Self::Secret => f.write_str("{secret}"),
+            Self::BodyText => f.write_str("{json-text:body}"),
             Self::Crc32 => f.write_str("{crc32:body}"),
             Self::Sns(_) => f.write_str("{sns}"),
         }
@@ -230,6 +235,7 @@ fn placeholder(text: &str, values: &PlaceholderValues<'_>) -> Result<PayloadPart
         ("php", None) => PayloadPart::Php,
         ("secret", None) => PayloadPart::Secret,
         ("crc32", Some("body")) => PayloadPart::Crc32,
+        ("json-text", Some("body")) => PayloadPart::BodyText,
         ("sns", None) => PayloadPart::Sns(expected(values, "TopicArn").to_vec()),
         ("expect", Some(name)) => match expected(values, name) {
             [value] => PayloadPart::Literal(value.clone()),

@@ -11,6 +11,8 @@ const list = (header, time, code) => ({ secret, body, headers }) => {
   const t = new RegExp(`(?:^|,)${time}=([0-9]+)`).exec(headers[header])?.[1];
   return { [header]: `${time}=${t},${code}=${hmac('sha256', secret, `${t}.${body}`, 'hex')}` };
 };
+/** The user and the password. */
+const basic = ({ secret }) => ({ authorization: `Basic ${Buffer.from(secret).toString('base64')}` });
 const base64 = (text) => Buffer.from(text, 'base64');
 
 /** The headers that a request must have. */
@@ -18,6 +20,7 @@ const all = {
   airwallex: ({ secret, body, headers }) => ({ 'x-signature': hmac('sha256', secret, headers['x-timestamp'] + body, 'hex') }),
   attio: body('attio-signature', 'sha256', 'hex'),
   buildkite: list('x-buildkite-signature', 'timestamp', 'signature'),
+  chargebee: basic,
   checkr: body('x-checkr-signature', 'sha256', 'hex'),
   'checkout-com': body('cko-signature', 'sha256', 'hex'),
   circleci: body('circleci-signature', 'sha256', 'hex', 'v1='),
@@ -25,9 +28,9 @@ const all = {
   'cloudflare-stream': list('webhook-signature', 'time', 'sig1'),
   cursor: body('x-webhook-signature', 'sha256', 'hex', 'sha256='),
   'customer-io': ({ secret, body, headers }) => ({ 'x-cio-signature': hmac('sha256', secret, `v0:${headers['x-cio-timestamp']}:${body}`, 'hex') }),
+  deepgram: basic,
   expo: body('expo-signature', 'sha1', 'hex', 'sha1='),
   fastspring: body('x-fs-signature', 'sha256', 'base64'),
-  fintoc: list('fintoc-signature', 't', 'v1'),
   flutterwave: ({ secret }) => ({ 'verif-hash': secret }),
   forgejo: body('x-forgejo-signature', 'sha256', 'hex'),
   formstack: body('x-fs-signature', 'sha256', 'hex', 'sha256='),
@@ -39,12 +42,10 @@ const all = {
   linkedin: ({ secret, body }) => ({ 'x-li-signature': hmac('sha256', secret, `hmacsha256=${body}`, 'hex') }),
   mautic: body('webhook-signature', 'sha256', 'base64'),
   'ms-teams': body('authorization', 'sha256', 'base64', 'HMAC ', base64),
-  notion: body('x-notion-signature', 'sha256', 'hex', 'sha256='),
   nylas: body('x-nylas-signature', 'sha256', 'hex'),
   onfleet: body('x-onfleet-signature', 'sha512', 'hex', '', (secret) => Buffer.from(secret, 'hex')),
   pagerduty: body('x-pagerduty-signature', 'sha256', 'hex', 'v1='),
   paystack: body('x-paystack-signature', 'sha512', 'hex'),
-  postmark: ({ secret }) => ({ authorization: `Basic ${Buffer.from(secret).toString('base64')}` }),
   quickbooks: body('intuit-signature', 'sha256', 'base64'),
   recharge: ({ secret, body }) => ({ 'x-recharge-hmac-sha256': createHash('sha256').update(secret + body).digest('hex') }),
   recurly: ({ secret, body, headers }) => {

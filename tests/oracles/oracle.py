@@ -16,6 +16,7 @@ django.conf.settings.configure()
 import elevenlabs.webhooks_custom
 import pydantic
 import pywa.utils
+from anymail.webhooks.base import AnymailBasicAuthMixin
 from anymail.webhooks.mandrill import MandrillSignatureMixin
 from django.http import QueryDict
 from fastapi_security_typeform import SignatureHeader
@@ -82,6 +83,13 @@ def mandrill_verifies(request):
     return True
 
 
+def postmark_verifies(request):
+    checker = SimpleNamespace(basic_auth=[request["secret"]], warn_if_no_basic_auth=False)
+    fake = SimpleNamespace(META={"HTTP_AUTHORIZATION": request["headers"]["authorization"]})
+    AnymailBasicAuthMixin.validate_request(checker, fake)
+    return True
+
+
 def elevenlabs_verifies(request):
     elevenlabs.webhooks_custom.time = SimpleNamespace(time=lambda: request["now"])
     elevenlabs.webhooks_custom.WebhooksClient.construct_event(None, request["body"], request["headers"]["elevenlabs-signature"], request["secret"])
@@ -92,6 +100,7 @@ PROVIDERS = {
     "airtable": ("pyairtable", airtable_verifies),
     "elevenlabs": ("elevenlabs", elevenlabs_verifies),
     "mandrill": ("django-anymail", mandrill_verifies),
+    "postmark": ("django-anymail", postmark_verifies),
     "viber": ("viberbot", viber_verifies),
     "paddle": ("paddle-python-sdk", paddle_verifies),
     "slack": ("slack-sdk", slack_verifies),

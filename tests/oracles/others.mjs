@@ -10,7 +10,7 @@ async function nuxt(file, key) {
   return async ({ secret, body, headers }) => {
     globalThis.webhookSecrets = { [file.split('.')[0]]: { [key]: secret } };
     // What h3 passes on: Node's request, with the body that a framework has already read.
-    return validate({ headers: new Headers(headers), node: { req: { headers, rawBody: body, method: 'POST' } }, method: 'POST' });
+    return validate({ context: {}, headers: new Headers(headers), node: { req: { headers, rawBody: body, method: 'POST' } }, method: 'POST' });
   };
 }
 
@@ -44,6 +44,11 @@ for (const [provider, file] of [
   ['heroku', 'heroku.js'], ['polar', 'polar.js'], ['twitch', 'twitch.js'],
 ]) {
   if (wanted(provider)) providers[provider] = { library: 'nuxt-webhook-validators', verify: await nuxt(file, 'secretKey') };
+}
+if (wanted('brevo')) {
+  const verify = await nuxt('brevo.js', 'token');
+  // One of the addresses that it accepts.
+  providers.brevo = { library: 'nuxt-webhook-validators', verify: (request) => verify({ ...request, headers: { ...request.headers, 'x-forwarded-for': '1.179.112.5' } }) };
 }
 if (wanted('kick')) {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -79,7 +84,7 @@ for (const platform of ['woocommerce', 'sentry', 'grafana', 'doppler']) {
   };
 }
 // These document the library of Standard Webhooks and publish none of their own.
-for (const provider of ['brex', 'render', 'supabase']) {
+for (const provider of ['brex', 'etsy', 'gemini', 'render', 'supabase']) {
   if (!wanted(provider)) continue;
   const { Webhook } = require('standardwebhooks');
   providers[provider] = {

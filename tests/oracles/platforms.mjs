@@ -173,3 +173,29 @@ await verifies('easypost', '@easypost/api', () => {
   const client = new (EasyPost.default ?? EasyPost)('k');
   return ({ secret, body, headers }) => passes(() => client.Utils.validateWebhook(Buffer.from(body), headers, secret));
 });
+await verifies('notion', '@notionhq/client', () => {
+  const { verifyWebhookSignature } = require('@notionhq/client');
+  return ({ secret, body, headers }) => verifyWebhookSignature({ body, signature: headers['x-notion-signature'], verificationToken: secret });
+});
+if (wanted('hygraph')) {
+  const { generateWebhookSignature, verifyWebhookSignature } = require('@hygraph/utils');
+  providers.hygraph = {
+    library: '@hygraph/utils',
+    sign: async ({ secret, body }) => ({ headers: { 'gcms-signature': generateWebhookSignature({ rawPayload: body, environmentName: 'master', secret }) } }),
+    // It takes the parts in one order.
+    verify: async ({ secret, body, headers }) => {
+      const part = (name) => new RegExp(`(?:^|, ?)(${name}=[^,]*)`).exec(headers['gcms-signature'])?.[1];
+      return verifyWebhookSignature({ rawPayload: body, signature: ['sign', 'env', 't'].map(part).join(', '), secret });
+    },
+  };
+}
+
+// More payments.
+await verifies('fintoc', 'fintoc', () => {
+  const { WebhookSignature } = require('fintoc');
+  return ({ secret, body, headers }) => passes(() => WebhookSignature.verifyHeader(body, headers['fintoc-signature'], secret));
+});
+await verifies('worldline', 'onlinepayments-sdk-nodejs', () => {
+  const { webhooks } = require('onlinepayments-sdk-nodejs');
+  return ({ secret, body, headers }) => passes(() => webhooks.init({ getSecretKey: async () => secret }).validate(body, { 'X-GCS-KeyId': 'key', ...headers }));
+});

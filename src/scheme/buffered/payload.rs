@@ -68,6 +68,7 @@ impl BufferedCheck {
                 out.extend_from_slice(&form::php_serialized(&content.form, without)?);
             }
             PayloadPart::FormDigest => self.scheme.form_digest.write(&content.form, secret, out)?,
+            PayloadPart::BodyText => json_text(content.body, out)?,
             PayloadPart::Crc32 => {
                 let mut sum = flate2::Crc::new();
                 sum.update(content.body);
@@ -87,5 +88,55 @@ impl BufferedCheck {
             | PayloadPart::ListedHeaders(_) => {}
         }
         Ok(())
+    }
+}
+
+/// Appends a body as a text of JSON, as `JSON.stringify` writes it. Its length is at most twice that of the body, and its own end
+/// is known from its bytes.
+///
+/// # Errors
+/// `SignatureMalformed` for a body that is not UTF-8, or has control characters that no JSON has.
+fn json_text(body: &[u8], out: &mut Vec<u8>) -> Result<(), Rejection> {
+    std::str::from_utf8(body).map_err(|_| Rejection::SignatureMalformed)?;
+    out.push(b'"');
+    for byte in body {
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0..b' ' => return Err(Rejection::SignatureMalformed),
+            other => out.push(*other),
+        }
+    }
+    out.push(b'"');
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_body_is_written_as_a_text_of_json(body in "[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f]*") {
+            let mut out = Vec::new();
+            json_text(body.as_bytes(), &mut out).unwrap();
+            prop_assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string(&body).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_of_json_is_refused() {
+        for body in [&b"\x01"[..], b"a\0", b"\xff"] {
+            assert_eq!(
+                json_text(body, &mut Vec::new()),
+                Err(Rejection::SignatureMalformed),
+                "{body:?}"
+            );
+        }
     }
 }

@@ -58,8 +58,17 @@ impl Oracle {
     }
 
     pub(crate) fn python() -> Self {
+        Self::python_script("oracle.py")
+    }
+
+    /// Libraries for tokens and for requests with published keys, in Python.
+    pub(crate) fn python_tokens() -> Self {
+        Self::python_script("tokens.py")
+    }
+
+    fn python_script(name: &str) -> Self {
         let mut command = Command::new(installed("oracles/venv/bin/python"));
-        Self::start(command.arg(source("oracle.py")).env("PYTHONDONTWRITEBYTECODE", "1"))
+        Self::start(command.arg(source(name)).env("PYTHONDONTWRITEBYTECODE", "1"))
     }
 
     fn start(command: &mut Command) -> Self {
