@@ -63,7 +63,8 @@ fn record(key: &str, kind: Kind, report: &mut Report) {
             report.unknown(key, meant, problem, fix);
         }
         Kind::UnknownVariant(name, known) => {
-            let hint = closest(&name, known.iter().copied()).map(|meant| format!(", did you mean `{meant}`?"));
+            let meant = meant_word(key, &name, known).or_else(|| closest(&name, known.iter().copied()));
+            let hint = meant.map(|meant| format!(", did you mean `{meant}`?"));
             report.fault(
                 key,
                 format!("this key does not accept this word{}", hint.unwrap_or_default()),
@@ -143,6 +144,17 @@ fn wrong_type(key: &str, found: &Actual, expected: &str) -> (String, String) {
     }
 }
 
+/// The word that is often written like this where `key` accepts the words of `known`: a hash in another spelling usually
+/// stands for the HMAC with it, and a plain digest is named exactly.
+fn meant_word(key: &str, name: &str, known: &[&'static str]) -> Option<&'static str> {
+    let is_hash = key.ends_with(".algorithm") && name.to_ascii_lowercase().starts_with("sha");
+    let digits: String = name.chars().filter(char::is_ascii_digit).collect();
+    known
+        .iter()
+        .copied()
+        .find(|word| is_hash && *word == format!("hmac-sha{digits}"))
+}
+
 /// The key of the same table that is often written under this name.
 fn meant_instead(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let meant = match name {
@@ -185,6 +197,13 @@ fn explanation(key: &str, name: &str, known: &[&str]) -> Option<String> {
         "dedupe" => Some("unknown key: `dedupe` belongs to a route, so write it as `[route.dedupe]`"),
         "url" if key.starts_with("route") => {
             Some("unknown key `url`: the application's URL is `upstream = \"http://127.0.0.1:8000\"`")
+        }
+        "algorithm" | "encoding" | "payload" | "key" | "timestamp" | "tolerance" | "delivery_id"
+            if key.contains(".custom.") =>
+        {
+            return Some(format!(
+                "unknown key `{name}` in this table: it belongs to `[route.custom]`, one level higher"
+            ));
         }
         "routes" => Some("unknown key `routes`: write each route as `[[route]]`"),
         "listeners" | "server" => Some("unknown key: write the listener as `[listen]`"),

@@ -88,3 +88,21 @@ fn the_place_and_the_notation_are_named() {
         );
     }
 }
+
+/// What belongs one level higher is said, and a hash in another spelling usually means the HMAC with it.
+#[test]
+fn what_was_meant_in_a_custom_scheme_is_named() {
+    for (right, slip, meant) in [
+        (
+            "header = \"X-Signature\"",
+            "header = \"X-Signature\", encoding = \"base64\"",
+            "belongs to `[route.custom]`",
+        ),
+        ("\"sha256\"", "\"sha-256\"", "did you mean `hmac-sha256`"),
+        ("\"sha256\"", "\"SHA512\"", "did you mean `hmac-sha512`"),
+        ("\"sha256\"", "\"hmac_sha1\"", "did you mean `hmac-sha1`"),
+    ] {
+        let fault = only(&Fixture::new(&FILE.replacen(right, slip, 1)));
+        assert!(fault.to_string().contains(meant), "{slip}: {fault}");
+    }
+}
