@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Size of the write-ahead log from which the thread copies it under load, and by how much it grows until the next copy.
 const COPY_BYTES: u64 = 4 << 20;
-/// Size of the write-ahead log from which the writer empties it itself.
+/// Size of the write-ahead log from which the writer empties it itself; half of `inbox.max_log` if that is less.
 const LARGE_BYTES: u64 = 16 << 20;
-/// By how much the log has grown when the writer tries again, after a reader prevented it.
+/// By how much the log has grown when the writer tries again, after a reader prevented it; or after [`INTERVAL`].
 const RETRY_BYTES: u64 = 1 << 20;
 /// The longest time between two looks of the thread at the log.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -29,8 +30,10 @@ pub(super) struct Checkpoints {
     log: PathBuf,
     /// Size of the log at which the thread is woken.
     copy_at: u64,
-    /// Size of the log at which the writer tries to empty it.
-    writer_tries_at: u64,
+    /// Size of the log from which the writer empties it.
+    large_bytes: u64,
+    /// When the writer could not empty the log, and its size then.
+    failed: Option<(Instant, u64)>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -41,7 +44,7 @@ struct Signal {
 }
 
 impl Checkpoints {
-    pub(super) fn start(store: &Path) -> Self {
+    pub(super) fn start(store: &Path, max_log: usize) -> Self {
         let signal: Arc<(Mutex<Signal>, Condvar)> = Arc::default();
         let path = store.to_owned();
         let (wait, log) = (signal.clone(), place::beside(&path, "-wal"));
@@ -84,7 +87,8 @@ impl Checkpoints {
             turn,
             log,
             copy_at: COPY_BYTES,
-            writer_tries_at: LARGE_BYTES,
+            large_bytes: u64::try_from(max_log / 2).unwrap_or(u64::MAX).min(LARGE_BYTES),
+            failed: None,
             thread: thread.ok(),
         }
     }
@@ -108,16 +112,20 @@ impl Checkpoints {
             _ if size >= self.copy_at => size + COPY_BYTES,
             _ => self.copy_at,
         };
-        if size < LARGE_BYTES {
-            self.writer_tries_at = LARGE_BYTES;
-        } else if size >= self.writer_tries_at {
-            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = connection.busy_timeout(Duration::ZERO);
-            // An error is ignored here: the thread tries again, and the next commit meets the same error.
-            let is_empty = schema::checkpoint(connection).unwrap_or(false);
-            let _ = connection.busy_timeout(schema::BUSY_TIMEOUT);
-            self.writer_tries_at = if is_empty { LARGE_BYTES } else { size + RETRY_BYTES };
+        if size < self.large_bytes {
+            self.failed = None;
+            return;
         }
+        let is_early = |(at, then): (Instant, u64)| at.elapsed() < INTERVAL && size < then + RETRY_BYTES;
+        if self.failed.is_some_and(is_early) {
+            return;
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = connection.busy_timeout(Duration::ZERO);
+        // An error is ignored here: the thread tries again, and the next commit meets the same error.
+        let is_empty = schema::checkpoint(connection).unwrap_or(false);
+        let _ = connection.busy_timeout(schema::BUSY_TIMEOUT);
+        self.failed = (!is_empty).then(|| (Instant::now(), size));
     }
 
     pub(super) fn end(mut self) {
@@ -147,7 +155,7 @@ mod tests {
         let connection = schema::open(&store).unwrap();
         connection.execute_batch("CREATE TABLE t (x)").unwrap();
         let log = place::beside(&store, "-wal");
-        let mut checkpoints = Checkpoints::start(&store);
+        let mut checkpoints = Checkpoints::start(&store, 64 << 20);
         let mut largest = 0;
         for _ in 0..500 {
             connection.execute_batch("BEGIN IMMEDIATE").unwrap();

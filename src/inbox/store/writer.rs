@@ -163,7 +163,7 @@ impl Writer {
     }
 
     fn run(&mut self, mut connection: Connection) {
-        let mut checkpoints = Checkpoints::start(&self.shared.settings.store);
+        let mut checkpoints = Checkpoints::start(&self.shared.settings.store, self.shared.settings.max_log);
         loop {
             let Batch { commands, is_last } = self.wait();
             if self.shared.status.phase() == Phase::Failed {
