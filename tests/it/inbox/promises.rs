@@ -50,7 +50,13 @@ fn calls_on_files(gateway: &Gateway, directory: &Path, work: impl FnOnce()) -> V
         let target = rest.split_once('<').map_or("", |(_, target)| target);
         !is_write || target.starts_with('/') && !target.starts_with("/dev/")
     };
-    text.lines().filter(is_file).map(str::to_owned).collect()
+    // The second half of a call that was interrupted by another thread's names no file; its first half does.
+    let is_whole = |line: &&str| !line.contains(" resumed>");
+    text.lines()
+        .filter(is_whole)
+        .filter(is_file)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// strace sees no call on a file from `failover` while the application answers, and a sync from `queue`.

@@ -24,6 +24,8 @@ fn the_socket_shows_the_latest_requests_to_the_user_of_the_process() {
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).status, 200);
+    // It is recorded after its answer.
+    gateway.wait_for_audit_lines("none", 1);
     assert_eq!(
         gateway.exchange(&Webhook::new("{}").signature(None).bytes()).status,
         401
