@@ -2,6 +2,7 @@
 
 use super::case::Case;
 use super::finding::Change;
+use super::slip;
 use crate::http::percent;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -277,15 +278,7 @@ pub(super) fn one_character(case: &Case) -> Vec<(Change, HeaderMap)> {
             }
             add("lacks one character", [before, &[*sign], after].concat());
         }
-        if let [first, second, rest @ ..] = after {
-            add(
-                "has two characters exchanged",
-                [before, &[*second, *first], rest].concat(),
-            );
-        }
-        if let [_, rest @ ..] = after {
-            add("has one character too many", [before, rest].concat());
-        }
+        slip::at_position(bytes, at).for_each(|(what, value)| add(what, value));
     }
     found
 }

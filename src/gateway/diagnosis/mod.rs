@@ -17,6 +17,7 @@
 //! | [`url`] | URLs that the provider may have signed |
 //! | [`schemes`] | other providers, encodings and published secrets; missing and older headers |
 //! | [`secrets`] | secrets that are almost right, and other credentials |
+//! | [`slip`] | slips of one character in what was copied by hand |
 //! | [`body`] | changes of the body |
 //! | [`case`] | the captured request with the scheme and the secrets |
 //! | [`finding`] | one cause that was found, and its fix |
@@ -36,6 +37,7 @@ mod providers;
 mod schemes;
 mod search;
 mod secrets;
+mod slip;
 mod url;
 
 pub use capture::{Capture, header, parse, parse_time};

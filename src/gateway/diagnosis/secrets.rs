@@ -3,6 +3,7 @@
 use super::case::Case;
 use super::finding::Change;
 use super::providers::{CREDENTIALS, secret_place};
+use super::slip;
 use crate::http::percent;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -107,16 +108,7 @@ pub(super) fn one_character(case: &Case) -> Vec<(Change, Vec<u8>)> {
             add("lacks its first character", [&[*sign], bytes].concat());
         }
         for at in 0..bytes.len() {
-            let (before, after) = bytes.split_at(at);
-            if let [first, second, rest @ ..] = after {
-                add(
-                    "has two characters exchanged",
-                    [before, &[*second, *first], rest].concat(),
-                );
-            }
-            if let [_, rest @ ..] = after {
-                add("has one character too many", [before, rest].concat());
-            }
+            slip::at_position(bytes, at).for_each(|(what, variant)| add(what, variant));
         }
     }
     found

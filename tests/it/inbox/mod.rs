@@ -52,7 +52,7 @@ fn webhook(event: &str, age: u64) -> Webhook {
 }
 
 /// An address on which nothing listens, for an application that is started later.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -1,6 +1,7 @@
 //! Tenants together with everything else: HTTP/2, a rotation, the inbox, a reload, `verify`.
 
 use super::{ACME, INITECH, PLACES, put, start, webhook};
+use crate::inbox::free_address;
 use crate::support::gateway::binary;
 use crate::support::http2::{self, Http2};
 use crate::support::upstream::answer;
@@ -113,10 +114,7 @@ fn is_fresh(received: &crate::support::upstream::Recorded, secret: &str) -> bool
 /// present one if the tenant has no other any more.
 #[test]
 fn a_stored_webhook_is_signed_again_with_the_secret_of_its_tenant() {
-    let address = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let address = free_address();
     let directory = tempfile::tempdir().unwrap();
     let tenants = directory.path().join("tenants");
     std::fs::create_dir(&tenants).unwrap();
@@ -151,10 +149,7 @@ fn a_stored_webhook_is_signed_again_with_the_secret_of_its_tenant() {
 /// A stored webhook of a tenant that is gone waits, and goes out when the tenant is back, with its new secret.
 #[test]
 fn a_stored_webhook_waits_for_its_tenant() {
-    let address = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let address = free_address();
     let directory = tempfile::tempdir().unwrap();
     let tenants = directory.path().join("tenants");
     std::fs::create_dir(&tenants).unwrap();
