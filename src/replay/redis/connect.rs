@@ -209,6 +209,8 @@ async fn open_cluster(settings: &Redis) -> Result<OpenConnection, String> {
         .await
         .map_err(problem)?;
     let mut client = Client::Cluster(cluster);
+    // The nodes that are left answer even while some slots have no master.
+    client.check().await?;
     let probe = script::all(true);
     let is_old = match client
         .run(cmd("SCRIPT").arg("LOAD").arg(probe.first().map(|script| &script.text)))

@@ -217,6 +217,12 @@ fn a_cluster_without_a_master_for_some_slots_refuses() {
     });
     let refused = gateway.exchange(&event(1, now()));
     assert_eq!((refused.status, refused.reason().as_str()), (503, "replay_store_down"));
+    // The nodes that are left accept a new connection, which does not make the replica ready again.
+    gateway.logs.wait_for("an attempt to connect again", |line| {
+        line.contains("the replay store cannot be reached").then_some(())
+    });
+    let connected = gateway.logs.text().matches("connected to the replay store").count();
+    assert_eq!((connected, gateway.readiness()), (1, Some(503)));
     cluster.masters[2].run();
     let mut number = 1;
     within(WAIT_TIMEOUT * 2, "a delivery after the fault", || {
