@@ -6,7 +6,7 @@
 use crate::outcome::Rejection;
 use crate::replay::{ClaimRequest, KeyKind, KeyLifetime, ReplayKey, key_space};
 use crate::scheme::facts::{EqualBytes, IdScope};
-use crate::scheme::{Coverage, DeliveryId, HeadRef, Verified, Work};
+use crate::scheme::{Coverage, DeliveryId, HeadRef, IdentityHash, Verified, Work};
 use crate::settings::{Dedupe, Order, Route};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -161,19 +161,24 @@ impl ReplayIdentity {
 
     /// The identity of a request whose signature does not cover it: what is signed, and the rest.
     fn with_rest(&self, route: &Route, signed: [u8; 32], head: &HeadRef<'_>, body: &[Bytes]) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        hash.update(signed);
         let id = self.adds_id.then(|| route.verifier.delivery_id(head, body)).flatten();
-        for text in [
+        let texts = [
             head.method.as_str().as_bytes(),
             head.target.as_bytes(),
             id.as_deref().unwrap_or_default(),
-        ] {
-            hash.update(text.len().to_be_bytes());
-            hash.update(text);
-        }
-        body.iter().for_each(|piece| hash.update(piece));
-        hash.finalize().into()
+        ];
+        let lengths = texts.map(|text| text.len().to_be_bytes());
+        let texts = lengths
+            .iter()
+            .zip(texts)
+            .flat_map(|(length, text)| [length.as_slice(), text]);
+        let body = body.iter().map(|piece| piece.as_ref());
+        let hash = match route.verifier.identity_hash() {
+            // The guard is off, and this identifies a delivery.
+            IdentityHash::None => IdentityHash::Sha256,
+            hash @ (IdentityHash::Sha256 | IdentityHash::ThisProcess) => hash,
+        };
+        hash.of([signed.as_slice()].into_iter().chain(texts).chain(body))
     }
 
     /// The identity of a delivery by the provider's id, under the secret that signed it where that makes a difference. The

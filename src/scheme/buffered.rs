@@ -12,6 +12,7 @@ use super::fetched::FetchedKey;
 use super::form::{self, FormField};
 use super::head::HeadValues;
 use super::header;
+use super::identity::IdentityHash;
 use super::json::JsonValues;
 use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
@@ -208,7 +209,7 @@ impl BufferedCheck {
     }
 
     /// Compares every key with every candidate of its family. `body` in pieces; `tolerance` in seconds, for a time in
-    /// the body; `identifies`: whether the result has an identity.
+    /// the body; `identity`: how the result's identity is computed.
     ///
     /// # Errors
     /// `SignatureMissing`, `SignatureMalformed`, `SignatureMismatch`, `TimestampStale`, `TimestampFuture`.
@@ -217,7 +218,7 @@ impl BufferedCheck {
         body: &[Bytes],
         now_unix: u64,
         tolerance: Option<u64>,
-        identifies: bool,
+        identity: IdentityHash,
     ) -> Result<Verified, Rejection> {
         let scheme = Arc::clone(&self.scheme);
         let body = contiguous(body);
@@ -273,7 +274,10 @@ impl BufferedCheck {
             Ok(Verified {
                 secret,
                 timestamp: timestamp_unix,
-                identity: if identifies { self.identity(&content)? } else { [0; 32] },
+                identity: match identity {
+                    IdentityHash::None => [0; 32],
+                    IdentityHash::Sha256 | IdentityHash::ThisProcess => self.identity(&content, identity)?,
+                },
                 tenant: self.tenant.as_ref().map_or([0; 32], ChosenTenant::digest),
                 sealed: (),
             })
@@ -309,11 +313,11 @@ impl BufferedCheck {
         Ok(Content { body, form, json })
     }
 
-    /// The SHA-256 of the signed payload. No key is part of it: a plain digest's payload has a mark in place of the
+    /// The identity of the signed payload. No key is part of it: a plain digest's payload has a mark in place of the
     /// secret. Of several variants of the URL it is the first, whichever the sender signed.
-    fn identity(&self, content: &Content<'_>) -> Result<[u8; 32], Rejection> {
+    fn identity(&self, content: &Content<'_>, hash: IdentityHash) -> Result<[u8; 32], Rejection> {
         let payload = self.payload(self.urls.first().map_or(b"", Secret::expose), content, None)?;
-        Ok(Sha256::digest(&*payload).into())
+        Ok(hash.of([payload.as_slice()]))
     }
 
     /// Searches for a key that made one of the candidates. Returns whether there is one, and the first such key's index.

@@ -7,6 +7,7 @@
 use super::compiled::{CompiledScheme, JwtFormat};
 use super::fetched::FetchedKey;
 use super::header;
+use super::identity::IdentityHash;
 use super::jwt_request;
 use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
@@ -175,7 +176,7 @@ impl JwtCheck {
     ///
     /// # Errors
     /// `SignatureMismatch`.
-    pub(super) fn finish(self, identifies: bool) -> Result<Verified, Rejection> {
+    pub(super) fn finish(self, identity: IdentityHash) -> Result<Verified, Rejection> {
         let (found, secret) = self.search();
         let is_of_body = self
             .body
@@ -186,10 +187,7 @@ impl JwtCheck {
         Ok(Verified {
             secret,
             timestamp: self.times.issued.filter(|_| time_claim(&self.scheme).is_some()),
-            identity: match identifies {
-                true => Sha256::digest(&self.signed).into(),
-                false => [0; 32],
-            },
+            identity: identity.of([self.signed.as_bytes()]),
             tenant: self.tenant.as_ref().map_or([0; 32], ChosenTenant::digest),
             sealed: (),
         })

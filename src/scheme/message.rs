@@ -8,6 +8,7 @@
 use super::compiled::{CompiledScheme, MessageFormat};
 use super::fetched::FetchedKey;
 use super::header::only_within;
+use super::identity::IdentityHash;
 use super::keys::VerificationKey;
 use super::message_parts::{
     self, CONTENT_DIGEST, Component, ContentDigest, MessageAlgorithm, Required, SIGNATURE_INPUT, Target, dictionary,
@@ -173,7 +174,7 @@ impl MessageCheck {
     ///
     /// # Errors
     /// `SignatureMismatch`.
-    pub(super) fn finish(mut self, identifies: bool) -> Result<Verified, Rejection> {
+    pub(super) fn finish(mut self, identity: IdentityHash) -> Result<Verified, Rejection> {
         let (is_right, is_empty) = std::mem::take(&mut self.digest).finish();
         let found = self.search();
         let Some((signature, secret)) = found.filter(|(found, _)| is_right && (is_empty || !found.needs_empty_body))
@@ -183,10 +184,7 @@ impl MessageCheck {
         Ok(Verified {
             secret,
             timestamp: Some(signature.created),
-            identity: match identifies {
-                true => signature.identity,
-                false => [0; 32],
-            },
+            identity: identity.of([signature.identity.as_slice()]),
             tenant: self.tenant.as_ref().map_or([0; 32], ChosenTenant::digest),
             sealed: (),
         })

@@ -62,6 +62,7 @@
 //! | [`url`] | the URL that the provider signed |
 //! | [`plain`] | the texts under which a secret may make a code for a challenge |
 //! | [`address_list`] | the lists of source addresses that providers publish |
+//! | [`identity`] | the identity of a verified request |
 //! | [`work`] | how long some work on a body may take |
 //! | [`types`] | the values that callers exchange with this folder |
 //!
@@ -178,6 +179,7 @@ mod form_digest;
 mod given_keys;
 mod head;
 mod header;
+mod identity;
 mod json;
 mod jwt;
 mod jwt_request;
@@ -222,6 +224,7 @@ pub use description::{
     SchemeDescription, SecretPosition, SignatureDescription, SignatureEncoding, Texts, TimeUnit, TimestampDescription,
 };
 pub use fetched::FetchedKey;
+pub use identity::IdentityHash;
 pub use key_source::{KeyRequest, KeySource};
 pub use route_context::RouteContext;
 pub use states::{Aged, Presented};

@@ -10,6 +10,7 @@
 use super::buffered::BufferedCheck;
 use super::compiled::PayloadPlan;
 use super::fetched::FetchedKey;
+use super::identity::IdentityHash;
 use super::jwt::JwtCheck;
 use super::message::MessageCheck;
 use super::streaming::{self, StreamingCheck};
@@ -58,18 +59,18 @@ enum AgedForm {
         check: Box<BufferedCheck>,
         /// For a timestamp inside the body, in seconds.
         tolerance: Option<u64>,
-        /// Whether the result has an identity.
-        identifies: bool,
+        /// How the result's identity is computed.
+        identity: IdentityHash,
     },
     Jwt {
         check: Box<JwtCheck>,
-        /// Whether the result has an identity.
-        identifies: bool,
+        /// How the result's identity is computed.
+        identity: IdentityHash,
     },
     Message {
         check: Box<MessageCheck>,
-        /// Whether the result has an identity.
-        identifies: bool,
+        /// How the result's identity is computed.
+        identity: IdentityHash,
     },
 }
 
@@ -141,26 +142,26 @@ impl Presented<'_> {
     }
 
     fn start(self, tolerance: Option<u64>, tenant: Option<ChosenTenant>) -> Aged {
-        let identifies = self.verifier.identifies;
+        let identity = self.verifier.identity;
         let form = match self.form {
             PresentedForm::Streaming(streaming) => {
-                AgedForm::Streaming(streaming.start(&self.verifier.scheme, tolerance, identifies, tenant.as_ref()))
+                AgedForm::Streaming(streaming.start(&self.verifier.scheme, tolerance, identity, tenant.as_ref()))
             }
             PresentedForm::Buffered(mut check) => {
                 check.tenant = tenant;
                 AgedForm::Buffered {
                     check,
                     tolerance,
-                    identifies,
+                    identity,
                 }
             }
             PresentedForm::Jwt(mut check) => {
                 check.tenant = tenant;
-                AgedForm::Jwt { check, identifies }
+                AgedForm::Jwt { check, identity }
             }
             PresentedForm::Message(mut check) => {
                 check.tenant = tenant;
-                AgedForm::Message { check, identifies }
+                AgedForm::Message { check, identity }
             }
         };
         Aged { form }
@@ -238,10 +239,10 @@ impl Aged {
             AgedForm::Buffered {
                 check,
                 tolerance,
-                identifies,
-            } => check.finish(body, now_unix, tolerance, identifies),
-            AgedForm::Jwt { check, identifies } => check.finish(identifies),
-            AgedForm::Message { check, identifies } => check.finish(identifies),
+                identity,
+            } => check.finish(body, now_unix, tolerance, identity),
+            AgedForm::Jwt { check, identity } => check.finish(identity),
+            AgedForm::Message { check, identity } => check.finish(identity),
         }
     }
 }

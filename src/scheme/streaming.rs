@@ -7,6 +7,7 @@
 use super::boundary::BodyStart;
 use super::compiled::CompiledScheme;
 use super::header::{self, Candidates};
+use super::identity::IdentityHash;
 use super::keys::VerificationKey;
 use super::location::{TimestampLocation, TimestampSource};
 use super::mac::{HmacHash, Mac};
@@ -17,7 +18,6 @@ use super::types::{HeadRef, Verified, contiguous};
 use crate::outcome::Rejection;
 use crate::secret::Secret;
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use subtle::{Choice, ConditionallySelectable};
 
@@ -101,12 +101,12 @@ impl StreamingHead {
     }
 
     /// Clones the keyed states and absorbs what is signed before the body. `tolerance` in seconds, for a time in the
-    /// body. `identifies`: whether the result has an identity.
+    /// body. `identity`: how the result's identity is computed.
     pub(super) fn start(
         self,
         scheme: &Arc<CompiledScheme>,
         tolerance: Option<u64>,
-        identifies: bool,
+        identity: IdentityHash,
         tenant: Option<&ChosenTenant>,
     ) -> StreamingCheck {
         let of_tenant = tenant.map(|tenant| tenant.keys(scheme));
@@ -136,7 +136,8 @@ impl StreamingHead {
             more: macs.collect(),
             timestamp_unix: self.timestamp_unix,
             candidates: self.candidates,
-            before: identifies.then_some(self.before),
+            before: self.before,
+            identity,
             after: self.after,
             plain_bytes: self.plain_bytes,
             body_start: self.body_start,
@@ -156,8 +157,11 @@ pub(super) struct StreamingCheck {
     /// The signed time of the head, Unix seconds.
     timestamp_unix: Option<u64>,
     candidates: Candidates,
-    /// The signed bytes before the body, for the identity; `None` where none is wanted.
-    before: Option<SmallBuffer>,
+    /// The signed bytes before the body, for the identity.
+    before: SmallBuffer,
+    /// How the identity is computed: for genuine requests only, so that a forged one costs one hash of its body and not
+    /// two.
+    identity: IdentityHash,
     /// The signed bytes after the body.
     after: Vec<u8>,
     /// On a route that answers the HMAC of a challenge's text: the length up to which a plain body makes the payload such
@@ -217,21 +221,12 @@ impl StreamingCheck {
         Ok(Verified {
             secret: usize::try_from(secret).unwrap_or_default(),
             timestamp,
-            identity: self
-                .before
-                .map_or([0; 32], |before| identity(before.as_slice(), body, &after)),
+            identity: self.identity.of([self.before.as_slice()]
+                .into_iter()
+                .chain(body.iter().map(|piece| piece.as_ref()))
+                .chain([after.as_slice()])),
             tenant: self.tenant,
             sealed: (),
         })
     }
-}
-
-/// The SHA-256 of a signed payload. It is computed for genuine requests only, so that a forged one costs one hash of its
-/// body and not two.
-fn identity(before: &[u8], body: &[Bytes], after: &[u8]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(before);
-    body.iter().for_each(|piece| hash.update(piece));
-    hash.update(after);
-    hash.finalize().into()
 }

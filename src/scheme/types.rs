@@ -134,9 +134,9 @@ pub struct Verified {
     pub secret: usize,
     /// The signed timestamp, Unix seconds, where the scheme has one.
     pub timestamp: Option<u64>,
-    /// SHA-256 of the signed payload. It is equal for two requests exactly when their signed bytes are equal: it depends
-    /// neither on the text of the header nor on any key. Zero when the verifier does not identify requests
-    /// ([`Verifier::identifying`](super::Verifier::identifying)).
+    /// A hash of the signed payload. It is equal for two requests exactly when their signed bytes are equal: it depends
+    /// neither on the text of the header nor on any key of the route. Which hash, and zero for none: see
+    /// [`Verifier::identified_by`](super::Verifier::identified_by).
     pub identity: [u8; 32],
     /// SHA-256 of the name of the tenant whose secret matched; zero on a route without tenants.
     pub tenant: [u8; 32],

@@ -123,6 +123,7 @@ pub(super) fn resolve(
         drain: &drain,
         has_inbox: inbox.is_some(),
         has_inbox_keys: inbox.as_ref().is_some_and(|inbox| !inbox.keys.is_empty()),
+        shares_replay_keys: !file.replay.store.is_empty(),
         captures_are_read: api.is_some() || console.is_some() || capture.directory.is_some(),
     };
     let routes = resolver.routes(file.route, upstreams, &process, &own);

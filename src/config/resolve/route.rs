@@ -9,8 +9,8 @@ use super::route_scheme::ResolvedScheme;
 use super::upstream::NamedUpstreams;
 use crate::config::file::{self, RefusalDetail};
 use crate::config::value::{Keyword, OneOrMany, RequestRate, Tolerance};
-use crate::scheme::Verifier;
 use crate::scheme::challenge::Challenge;
+use crate::scheme::{IdentityHash, Verifier};
 use crate::settings::{
     Address, ApplicationSignature, Dedupe, Drain, ProcessLimits, ReplayPolicy, Route, RouteMode, Upstream, defaults,
     size_text,
@@ -26,6 +26,8 @@ pub(super) struct ProcessSettings<'a> {
     pub(super) drain: &'a Drain,
     pub(super) has_inbox: bool,
     pub(super) has_inbox_keys: bool,
+    /// Whether replay keys are kept in a store that replicas share.
+    pub(super) shares_replay_keys: bool,
     /// Whether operators can read what is captured.
     pub(super) captures_are_read: bool,
 }
@@ -152,6 +154,11 @@ impl Resolver<'_> {
                 if challenges.iter().any(Challenge::signs) {
                     scheme.verifier.refuse_plain_payloads();
                 }
+                let identity = match (settings.replay.is_enabled(), &delivery) {
+                    (false, _) => IdentityHash::None,
+                    (true, None) if !process.shares_replay_keys => IdentityHash::ThisProcess,
+                    (true, _) => IdentityHash::Sha256,
+                };
                 let (allow, allow_published) = self.allowed(&format!("{key}.allow"), written.allow);
                 let route = Route {
                     name,
@@ -161,7 +168,7 @@ impl Resolver<'_> {
                     methods: settings.methods,
                     allow,
                     allow_published,
-                    verifier: scheme.verifier.identifying(settings.replay.is_enabled()),
+                    verifier: scheme.verifier.identified_by(identity),
                     tolerance: settings.tolerance,
                     replay: settings.replay,
                     dedupe: settings.dedupe,

@@ -314,6 +314,22 @@ fn a_used_token_is_a_replay_with_any_body() {
     assert_eq!(upstream.requests().len(), 4);
 }
 
+/// Deliveries are told apart by their ids even where nothing hashes what was signed.
+#[test]
+fn deliveries_are_told_apart_where_the_guard_is_off() {
+    let upstream = Upstream::ok();
+    let lines = "dedupe = {}\nreplay = { enabled = false }";
+    let gateway = start(&route("mailgun", "mailgun", &upstream, lines), &upstream);
+    let time = now().to_string();
+    let mailgun = |token: &str| {
+        let signature = hex::encode(hmac_sha256(format!("{time}{token}").as_bytes()));
+        let signed = format!(r#"{{"timestamp":"{time}","token":"{token}","signature":"{signature}"}}"#);
+        request("POST", "/mailgun", &[], &format!(r#"{{"signature":{signed}}}"#))
+    };
+    let requests = [mailgun("one"), mailgun("two"), mailgun("one")];
+    assert_eq!(send(&gateway, &upstream, &requests), (vec![200, 200, 200], 2));
+}
+
 /// A token says nothing about the request: method, target, body and GitLab's own id tell requests apart.
 #[test]
 fn what_a_token_does_not_sign_identifies_the_request() {
