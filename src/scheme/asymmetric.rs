@@ -152,6 +152,11 @@ impl PublicKey {
         }
     }
 
+    /// The algorithm of its signatures.
+    pub(super) const fn algorithm(&self) -> PublicKeyAlgorithm {
+        self.algorithm
+    }
+
     /// Whether each signature costs a hash of the whole message.
     pub(super) const fn hashes_each_time(&self) -> bool {
         matches!(self.algorithm, PublicKeyAlgorithm::Ed25519)

@@ -89,6 +89,11 @@ impl CompiledScheme {
         self.fetched = Some(fetched);
     }
 
+    /// The keys with these indices; `None` when one of them does not exist.
+    pub(super) fn keys_at(&self, indices: &[usize]) -> Option<Vec<&SchemeKey>> {
+        indices.iter().map(|index| self.keys.get(*index)).collect()
+    }
+
     /// Whether the keys are fetched.
     pub(super) const fn is_fetched(&self) -> bool {
         self.fetched.is_some()

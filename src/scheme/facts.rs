@@ -17,6 +17,8 @@ pub struct ProviderFacts {
     pub secret: String,
     /// The line of the route in place of `secrets`, where keys are fetched: an example.
     pub example: Option<String>,
+    /// How to have the provider send a test, as a sentence without a full stop; for a scheme in which nobody else can sign.
+    pub own_test: Option<String>,
     /// What the preset was proven against: `published vectors`, a library such as `npm stripe` or `PyPI slack-sdk`, another
     /// implementation such as `PHP 8.2`, or `node:crypto` where there was nothing but the provider's documents.
     pub judges: Vec<String>,

@@ -12,6 +12,7 @@ use super::jwt_request;
 use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
 use super::mac::HmacHash;
+use super::private_key::PrivateKey;
 use super::tenant::ChosenTenant;
 use super::types::{HeadRef, Verified};
 use crate::outcome::Rejection;
@@ -309,13 +310,11 @@ pub(super) fn sign(
     scheme: &CompiledScheme,
     format: &JwtFormat,
     key: &VerificationKey,
+    private: Option<&PrivateKey>,
     head: &HeadRef<'_>,
     body: &[u8],
     now_unix: u64,
 ) -> Option<String> {
-    let VerificationKey::Mac(mac) = key else {
-        return None;
-    };
     let mut claims = Map::new();
     for (name, values) in &format.claims {
         claims.insert(name.clone(), values.first()?.clone().into());
@@ -328,21 +327,39 @@ pub(super) fn sign(
     if let Some(name) = &format.request {
         claims.insert(name.clone(), jwt_request::hash(head).into());
     }
-    let algorithm = match format.hmac {
-        HmacHash::Sha512 => "HS512",
-        HmacHash::Sha1 | HmacHash::Sha256 => "HS256",
+    let header = match private {
+        Some(private) => {
+            serde_json::json!({ "alg": private.token_algorithm().0, "typ": "JWT", "kid": private.id()? })
+        }
+        None => serde_json::json!({ "alg": hmac_name(format.hmac), "typ": "JWT" }),
     };
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!(
-        "{}.{}",
-        part(serde_json::json!({ "alg": algorithm, "typ": "JWT" })),
-        part(Value::Object(claims))
-    );
-    let mut mac = mac.clone();
-    mac.update(signed.as_bytes());
+    let signed = format!("{}.{}", part(header), part(Value::Object(claims)));
+    let signature = match (key, private) {
+        (VerificationKey::Mac(mac), None) => {
+            let mut mac = mac.clone();
+            mac.update(signed.as_bytes());
+            mac.finish().as_slice().to_vec()
+        }
+        (VerificationKey::Fetched, Some(private)) => private.sign(private.token_algorithm().1, signed.as_bytes())?,
+        (
+            VerificationKey::Mac(_)
+            | VerificationKey::Public(_)
+            | VerificationKey::Token(..)
+            | VerificationKey::Digest(..)
+            | VerificationKey::Message(_)
+            | VerificationKey::Fetched,
+            _,
+        ) => return None,
+    };
     let prefix = scheme.prefixes.first().map_or("", String::as_str);
-    Some(format!(
-        "{prefix}{signed}.{}",
-        URL_SAFE_NO_PAD.encode(mac.finish().as_slice())
-    ))
+    Some(format!("{prefix}{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// The name of the algorithm of tokens with a shared secret (RFC 7518, 3.1).
+const fn hmac_name(hash: HmacHash) -> &'static str {
+    match hash {
+        HmacHash::Sha512 => "HS512",
+        HmacHash::Sha1 | HmacHash::Sha256 => "HS256",
+    }
 }

@@ -83,21 +83,9 @@ pub(super) struct KeyRules<'d> {
 
 /// The kind of key that an algorithm takes.
 pub(super) const fn list_of(algorithm: Algorithm) -> KeyList {
-    match algorithm {
-        Algorithm::HmacSha1
-        | Algorithm::HmacSha256
-        | Algorithm::HmacSha512
-        | Algorithm::Token
-        | Algorithm::Basic
-        | Algorithm::Md5
-        | Algorithm::Sha1
-        | Algorithm::Sha256
-        | Algorithm::Sha512 => KeyList::Secrets,
-        Algorithm::Ed25519
-        | Algorithm::EcdsaP256
-        | Algorithm::RsaSha1
-        | Algorithm::RsaSha256
-        | Algorithm::RsaPssSha256 => KeyList::PublicKeys,
+    match public_key_algorithm(algorithm) {
+        Some(_) => KeyList::PublicKeys,
+        None => KeyList::Secrets,
     }
 }
 
@@ -113,21 +101,8 @@ pub(super) fn expand(
 ) -> Result<VerificationKey, String> {
     check_kind(scheme, rules, from, list)?;
     let text = from.secret.expose();
-    let public_key_algorithm = match rules.algorithm {
-        Algorithm::HmacSha1 => return mac(HmacHash::Sha1, rules, from),
-        Algorithm::HmacSha256 => return mac(HmacHash::Sha256, rules, from),
-        Algorithm::HmacSha512 => return mac(HmacHash::Sha512, rules, from),
-        Algorithm::Token => return Ok(VerificationKey::Token(Sha256::digest(text).into(), from.secret.clone())),
-        Algorithm::Basic => return basic(from),
-        Algorithm::Md5 => return Ok(VerificationKey::Digest(PlainHash::Md5, from.secret.clone())),
-        Algorithm::Sha1 => return Ok(VerificationKey::Digest(PlainHash::Sha1, from.secret.clone())),
-        Algorithm::Sha256 => return Ok(VerificationKey::Digest(PlainHash::Sha256, from.secret.clone())),
-        Algorithm::Sha512 => return Ok(VerificationKey::Digest(PlainHash::Sha512, from.secret.clone())),
-        Algorithm::Ed25519 => PublicKeyAlgorithm::Ed25519,
-        Algorithm::EcdsaP256 => PublicKeyAlgorithm::EcdsaP256,
-        Algorithm::RsaSha1 => PublicKeyAlgorithm::RsaSha1,
-        Algorithm::RsaSha256 => PublicKeyAlgorithm::RsaSha256,
-        Algorithm::RsaPssSha256 => PublicKeyAlgorithm::RsaPssSha256,
+    let Some(public_key_algorithm) = public_key_algorithm(rules.algorithm) else {
+        return shared_secret(rules, from);
     };
     let bytes = if text.trim_ascii_start().starts_with(b"-----BEGIN") {
         asymmetric::pem(text).map(Zeroizing::new)
@@ -141,6 +116,50 @@ pub(super) fn expand(
             from.name,
             public_key_algorithm.expected_key()
         )),
+    }
+}
+
+/// The algorithm of the public keys of a scheme with this algorithm; `None` for one with shared secrets.
+pub(super) const fn public_key_algorithm(algorithm: Algorithm) -> Option<PublicKeyAlgorithm> {
+    match algorithm {
+        Algorithm::Ed25519 => Some(PublicKeyAlgorithm::Ed25519),
+        Algorithm::EcdsaP256 => Some(PublicKeyAlgorithm::EcdsaP256),
+        Algorithm::RsaSha1 => Some(PublicKeyAlgorithm::RsaSha1),
+        Algorithm::RsaSha256 => Some(PublicKeyAlgorithm::RsaSha256),
+        Algorithm::RsaPssSha256 => Some(PublicKeyAlgorithm::RsaPssSha256),
+        Algorithm::HmacSha1
+        | Algorithm::HmacSha256
+        | Algorithm::HmacSha512
+        | Algorithm::Token
+        | Algorithm::Basic
+        | Algorithm::Md5
+        | Algorithm::Sha1
+        | Algorithm::Sha256
+        | Algorithm::Sha512 => None,
+    }
+}
+
+/// Parses a shared secret; the algorithm is one without public keys.
+fn shared_secret(rules: KeyRules<'_>, from: &NamedSecret) -> Result<VerificationKey, String> {
+    let secret = || from.secret.clone();
+    match rules.algorithm {
+        Algorithm::HmacSha1 => mac(HmacHash::Sha1, rules, from),
+        Algorithm::HmacSha512 => mac(HmacHash::Sha512, rules, from),
+        Algorithm::Token => Ok(VerificationKey::Token(
+            Sha256::digest(from.secret.expose()).into(),
+            secret(),
+        )),
+        Algorithm::Basic => basic(from),
+        Algorithm::Md5 => Ok(VerificationKey::Digest(PlainHash::Md5, secret())),
+        Algorithm::Sha1 => Ok(VerificationKey::Digest(PlainHash::Sha1, secret())),
+        Algorithm::Sha256 => Ok(VerificationKey::Digest(PlainHash::Sha256, secret())),
+        Algorithm::Sha512 => Ok(VerificationKey::Digest(PlainHash::Sha512, secret())),
+        Algorithm::HmacSha256
+        | Algorithm::Ed25519
+        | Algorithm::EcdsaP256
+        | Algorithm::RsaSha1
+        | Algorithm::RsaSha256
+        | Algorithm::RsaPssSha256 => mac(HmacHash::Sha256, rules, from),
     }
 }
 

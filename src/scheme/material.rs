@@ -176,7 +176,7 @@ pub(super) fn rsa_modulus_bits(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The first element of DER: its tag, its content and what follows it.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(super) fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = if *first < 0x80 {

@@ -13,6 +13,7 @@ use super::keys::VerificationKey;
 use super::message_parts::{
     self, CONTENT_DIGEST, Component, ContentDigest, MessageAlgorithm, Required, SIGNATURE_INPUT, Target, dictionary,
 };
+use super::private_key::{PrivateKey, PrivateKeyKind};
 use super::tenant::ChosenTenant;
 use super::time;
 use super::types::{HeadRef, Verified};
@@ -327,24 +328,36 @@ fn may_have_body(head: &HeadRef<'_>) -> bool {
     !is_bodiless && !is_empty
 }
 
-/// The headers of a message signature with this key, for the commands that sign.
+/// The algorithm of messages that a private key of this kind signs.
+const fn name_of(kind: PrivateKeyKind) -> &'static str {
+    match kind {
+        PrivateKeyKind::Ed25519 => "ed25519",
+        PrivateKeyKind::P256 => "ecdsa-p256-sha256",
+        PrivateKeyKind::Rsa => "rsa-v1_5-sha256",
+    }
+}
+
+/// The headers of a message signature with this key, or with the private key that belongs to it, for the commands that
+/// sign.
 pub(super) fn sign(
     scheme: &CompiledScheme,
     format: &MessageFormat,
     key: &VerificationKey,
+    private: Option<&PrivateKey>,
     head: &HeadRef<'_>,
     body: &[u8],
     now_unix: u64,
 ) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let VerificationKey::Mac(mac) = key else {
-        return None;
+    let (algorithm, key_id) = match private {
+        Some(private) => (name_of(private.kind()), private.id()?),
+        None => ("hmac-sha256", "hookgate".to_owned()),
     };
     let url = scheme.public_url.as_ref()?.candidates(head.target).into_iter().next()?;
     let target = Target::parse(std::str::from_utf8(url.expose()).ok()?)?;
-    let mut parameters = format!(";created={now_unix};alg=\"hmac-sha256\"");
+    let mut parameters = format!(";created={now_unix};alg=\"{algorithm}\"");
     // Some receivers refuse a signature without an id of the key, although RFC 9421 has it as an option.
     if !format.expect.iter().any(|(name, _)| name == "keyid") {
-        parameters.push_str(";keyid=\"hookgate\"");
+        parameters.push_str(&format!(";keyid=\"{key_id}\""));
     }
     for (name, values) in &format.expect {
         parameters.push_str(&format!(";{name}=\"{}\"", values.first()?));
@@ -366,14 +379,27 @@ pub(super) fn sign(
     };
     let stated = ContentDigest::read(&head).ok()?;
     let candidate = Candidate::read(list, b"0", format, &head, &target, &stated).ok()?;
-    let mut mac = mac.clone();
-    mac.update(&candidate.base);
+    let made = match (key, private) {
+        (VerificationKey::Mac(mac), None) => {
+            let mut mac = mac.clone();
+            mac.update(&candidate.base);
+            mac.finish().as_slice().to_vec()
+        }
+        (VerificationKey::Message(_) | VerificationKey::Fetched, Some(private)) => {
+            private.sign(private.token_algorithm().1, &candidate.base)?
+        }
+        (
+            VerificationKey::Mac(_)
+            | VerificationKey::Public(_)
+            | VerificationKey::Token(..)
+            | VerificationKey::Digest(..)
+            | VerificationKey::Message(_)
+            | VerificationKey::Fetched,
+            _,
+        ) => return None,
+    };
     let mut signature = format!("{LABEL}=:");
-    base64::Engine::encode_string(
-        &base64::engine::general_purpose::STANDARD,
-        mac.finish().as_slice(),
-        &mut signature,
-    );
+    base64::Engine::encode_string(&base64::engine::general_purpose::STANDARD, made, &mut signature);
     signature.push(':');
     Some(vec![
         (SIGNATURE, HeaderValue::try_from(signature).ok()?),

@@ -11,12 +11,14 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`challenge`] | the challenges that some providers send before webhooks, and their answers |
+//! | [`sender`] | a scheme with what the provider has to sign |
 //! | [`states`] | presented, aged, verified: the states of one request |
 //! | [`tenant_keys`] | the keys of a tenant, made from its secrets |
 //! | [`tenant_place`] | where a request names its tenant |
 //! | [`verifier`] | a compiled scheme as its callers use it |
 //! | [`scheme_work`] | how long the checks of a scheme may take |
 //! | [`sign_again`] | a new signature for a request that was received before |
+//! | [`sign_body`] | the body that a sender sends, with the signature in it |
 //! | [`sign`] | the headers that a sender sets |
 //! | [`streaming`] | verification while the body arrives |
 //! | [`buffered`] | verification when the body is complete |
@@ -52,6 +54,7 @@
 //! | [`time`] | the formats of signed times |
 //! | [`description`] | a scheme as the configuration and the presets describe it |
 //! | [`message_parts`] | what message signatures cover, and their keys |
+//! | [`private_key`] | a private key, to play the provider of a scheme with public keys |
 //! | [`asymmetric`] | public-key signatures |
 //! | [`material`] | what a key's text is: a public key, a private key, a certificate |
 //! | [`mac`] | HMAC |
@@ -194,11 +197,14 @@ mod message_parts;
 mod multipart;
 mod plain;
 pub mod presets;
+mod private_key;
 mod query;
 mod route_context;
 mod scheme_work;
+mod sender;
 mod sign;
 mod sign_again;
+mod sign_body;
 mod signed_parts;
 mod sns;
 mod states;
@@ -226,15 +232,17 @@ pub use description::{
 pub use fetched::FetchedKey;
 pub use identity::IdentityHash;
 pub use key_source::{KeyRequest, KeySource};
+pub use private_key::{PrivateKey, PrivateKeyKind};
 pub use route_context::RouteContext;
+pub use sender::{PublishedKey, Sender, private_key_kind};
 pub use states::{Aged, Presented};
 pub use tenant::{ChosenTenant, SECRET_NAMES, SigningKey, Tenant};
 pub use tenant_keys::unknown_secrets;
 pub use tenant_place::TenantPlace;
 pub use time::rfc3339;
 pub use types::{
-    Expected, HeadRef, KeyList, KeySettings, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest, ValuePlace,
-    Verified, WantedKey,
+    Expected, HeadRef, KeyList, KeySettings, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest,
+    SignedRequest, ValuePlace, Verified, WantedKey,
 };
 pub use url::{CREDENTIALS_ELSEWHERE, CREDENTIALS_IN_URL, UrlOfRoute, credentials_problem};
 pub use verifier::Verifier;

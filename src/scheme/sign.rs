@@ -8,6 +8,7 @@ use super::compiled::{CompiledScheme, PayloadPlan, SchemeKey};
 use super::head::HeadValues;
 use super::keys::VerificationKey;
 use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
+use super::private_key::PrivateKey;
 use super::template::PayloadPart;
 use super::types::{HeadRef, SignRequest};
 use super::{header, jwt, message, time};
@@ -28,10 +29,19 @@ fn is_list_of_headers(scheme: &CompiledScheme, field: &str) -> bool {
     parts.any(|part| matches!(part, PayloadPart::ListedHeaders(listed) if listed == field))
 }
 
+/// Keys of a scheme, as one who signs has them.
+#[derive(Clone, Copy)]
+pub(super) struct SigningKeys<'k> {
+    /// The keys of the scheme; there is one signature for each.
+    pub(super) listed: &'k [&'k SchemeKey],
+    /// The private key that belongs to a public or a fetched one of them; a gateway has none.
+    pub(super) private: Option<&'k PrivateKey>,
+}
+
 /// Signs a request; see [`super::Verifier::sign_with`].
 pub(super) fn sign(
     scheme: &Arc<CompiledScheme>,
-    keys: &[usize],
+    keys: SigningKeys<'_>,
     request: &SignRequest<'_>,
     now_unix: u64,
 ) -> Option<Vec<(HeaderName, HeaderValue)>> {
@@ -39,6 +49,7 @@ pub(super) fn sign(
         return None;
     };
     let name = names.first()?;
+    let SigningKeys { listed, private } = keys;
     let id = request
         .delivery_id
         .map_or_else(|| format!("msg_{now_unix}"), str::to_owned);
@@ -62,20 +73,13 @@ pub(super) fn sign(
         }
     }
     if let PayloadPlan::Jwt(format, _) = &scheme.payload {
-        let [key] = keys else { return None };
+        let [key] = listed else { return None };
         let head = HeadRef {
             method: request.method,
             target: request.target,
             headers: &headers.iter().collect(),
         };
-        let token = jwt::sign(
-            scheme,
-            format,
-            &scheme.keys.get(*key)?.key,
-            &head,
-            request.body,
-            now_unix,
-        )?;
+        let token = jwt::sign(scheme, format, &key.key, private, &head, request.body, now_unix)?;
         let token = HeaderValue::try_from(token).ok()?;
         headers.insert(name, token);
         return Some(
@@ -86,20 +90,13 @@ pub(super) fn sign(
         );
     }
     if let PayloadPlan::Message(format, _) = &scheme.payload {
-        let [key] = keys else { return None };
+        let [key] = listed else { return None };
         let head = HeadRef {
             method: request.method,
             target: request.target,
             headers: &headers.iter().collect(),
         };
-        return message::sign(
-            scheme,
-            format,
-            &scheme.keys.get(*key)?.key,
-            &head,
-            request.body,
-            now_unix,
-        );
+        return message::sign(scheme, format, &key.key, private, &head, request.body, now_unix);
     }
     for part in scheme.payload.parts() {
         if let PayloadPart::Header(name) = part
@@ -127,9 +124,7 @@ pub(super) fn sign(
         target: request.target,
         headers: &headers.iter().collect(),
     };
-    let keys = keys.iter().map(|key| scheme.keys.get(*key));
-    let keys: Vec<&SchemeKey> = keys.collect::<Option<_>>()?;
-    let value = signature_header(scheme, &keys, fields, &head, request.body, now_unix)?;
+    let value = signature_header(scheme, keys, fields, &head, request.body, now_unix)?;
     let mut all = vec![(name.clone(), value)];
     all.extend(
         headers
@@ -152,7 +147,7 @@ pub(super) struct HeaderFields<'a> {
 /// or when the format has room for one signature and there are more.
 pub(super) fn signature_header(
     scheme: &Arc<CompiledScheme>,
-    keys: &[&SchemeKey],
+    keys: SigningKeys<'_>,
     fields: HeaderFields<'_>,
     head: &HeadRef<'_>,
     body: &[u8],
@@ -169,7 +164,7 @@ pub(super) fn signature_header(
         | SignatureHeaderFormat::Positions(_, separator)
         | SignatureHeaderFormat::KeyValueList(_, separator) => Some(separator.to_string()),
     };
-    if keys.is_empty() || (separator.is_none() && keys.len() > 1) {
+    if keys.listed.is_empty() || (separator.is_none() && keys.listed.len() > 1) {
         return None;
     }
     let text = fields.join(separator.as_deref().unwrap_or_default());
@@ -179,21 +174,9 @@ pub(super) fn signature_header(
         timestamp_unix: Some(now_unix),
     };
     let unsigned = BufferedCheck::prepare(scheme, head, &values, Vec::new()).ok()?;
-    for SchemeKey { family, key } in keys {
-        let prefix = scheme.prefixes.get(*family).map_or("", String::as_str);
-        let signature = match key {
-            VerificationKey::Mac(mac) => {
-                let mut mac = mac.clone();
-                mac.update(&unsigned.signed(body, None).ok()?);
-                header::encode(mac.finish().as_slice(), scheme.encoding)
-            }
-            VerificationKey::Digest(plain, secret) => header::encode(
-                &plain.digest(&unsigned.signed(body, Some(secret)).ok()?),
-                scheme.encoding,
-            ),
-            VerificationKey::Token(_, secret) => std::str::from_utf8(secret.expose()).ok()?.to_owned(),
-            VerificationKey::Public(_) | VerificationKey::Message(_) | VerificationKey::Fetched => return None,
-        };
+    for key in keys.listed {
+        let prefix = scheme.prefixes.get(key.family).map_or("", String::as_str);
+        let signature = signature(scheme, key, keys.private, &unsigned, body)?;
         fields.push(match format {
             SignatureHeaderFormat::KeyValueList(field, _) => format!("{field}={prefix}{signature}"),
             SignatureHeaderFormat::Single
@@ -207,6 +190,34 @@ pub(super) fn signature_header(
         fields = in_positions(*first, scheme.timestamp.as_ref(), written, fields);
     }
     HeaderValue::try_from(fields.join(separator.as_deref().unwrap_or_default())).ok()
+}
+
+/// One signature, or the secret itself in a scheme that compares it, as its text without a prefix. `None` for a public key
+/// without the private key that belongs to it.
+pub(super) fn signature(
+    scheme: &CompiledScheme,
+    key: &SchemeKey,
+    private: Option<&PrivateKey>,
+    unsigned: &BufferedCheck,
+    body: &[u8],
+) -> Option<String> {
+    match &key.key {
+        VerificationKey::Mac(mac) => {
+            let mut mac = mac.clone();
+            mac.update(&unsigned.signed(body, None).ok()?);
+            Some(header::encode(mac.finish().as_slice(), scheme.encoding))
+        }
+        VerificationKey::Digest(plain, secret) => {
+            let digest = plain.digest(&unsigned.signed(body, Some(secret)).ok()?);
+            Some(header::encode(&digest, scheme.encoding))
+        }
+        VerificationKey::Token(_, secret) => Some(std::str::from_utf8(secret.expose()).ok()?.to_owned()),
+        VerificationKey::Public(public) => {
+            let signature = private?.sign(public.algorithm(), &unsigned.signed(body, None).ok()?)?;
+            Some(header::encode(&signature, scheme.encoding))
+        }
+        VerificationKey::Message(_) | VerificationKey::Fetched => None,
+    }
 }
 
 /// The parts of a list without names: signatures from the part `first` on, and the time where it belongs.

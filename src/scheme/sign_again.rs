@@ -4,7 +4,7 @@
 use super::compiled::{CompiledScheme, PayloadPlan, SchemeKey};
 use super::keys::VerificationKey;
 use super::location::{SignatureHeaderFormat, SignatureLocation, TimestampLocation, TimestampSource};
-use super::sign::{HeaderFields, signature_header};
+use super::sign::{HeaderFields, SigningKeys, signature_header};
 use super::template::PayloadPart;
 use super::types::HeadRef;
 use super::{header, time};
@@ -86,7 +86,11 @@ pub(super) fn sign_again(
         known,
         written_time: &written,
     };
-    let signature = signature_header(scheme, &[key], fields, &head, body, now_unix)?;
+    let keys = SigningKeys {
+        listed: &[key],
+        private: None,
+    };
+    let signature = signature_header(scheme, keys, fields, &head, body, now_unix)?;
     replaced.push((name.clone(), signature));
     Some(replaced)
 }

@@ -4,6 +4,7 @@ use crate::http::message::Headers;
 use crate::secret::Secret;
 use bytes::Bytes;
 use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
 use rustls_pki_types::TrustAnchor;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -155,6 +156,15 @@ pub struct SignRequest<'a> {
     pub delivery_id: Option<&'a str>,
     /// The exact body.
     pub body: &'a [u8],
+}
+
+/// A request as its sender signs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedRequest {
+    /// The headers of the signature.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body with the signature in it; `None` for a scheme that leaves the body as it is.
+    pub body: Option<Vec<u8>>,
 }
 
 /// Joins the pieces of a body. Copies only when there are several.

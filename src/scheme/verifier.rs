@@ -10,15 +10,19 @@ use super::identity::IdentityHash;
 use super::key_source::KeySource;
 use super::keys::{self, VerificationKey};
 use super::location::SignatureLocation;
+use super::private_key::PrivateKey;
 use super::route_context::RouteContext;
 use super::scheme_work::SchemeWork;
+use super::sign::SigningKeys;
 use super::strength::Weakness;
 use super::template::PayloadPart;
 use super::tenant::SigningKey;
-use super::types::{Expected, HeadRef, KeySettings, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest};
+use super::types::{
+    Expected, HeadRef, KeySettings, ListedKeys, NamedSecret, ReadPlaces, SchemeFault, SignRequest, SignedRequest,
+};
 use super::url::UrlOfRoute;
 use super::work::Work;
-use super::{facts, header, presets, sign, sign_again};
+use super::{facts, header, presets, sign, sign_again, sign_body};
 use crate::secret::Secret;
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
@@ -300,7 +304,36 @@ impl Verifier {
         request: &SignRequest<'_>,
         now_unix: u64,
     ) -> Option<Vec<(HeaderName, HeaderValue)>> {
+        let keys = self.scheme.keys_at(keys)?;
+        let keys = SigningKeys {
+            listed: &keys,
+            private: None,
+        };
         sign::sign(&self.scheme, keys, request, now_unix)
+    }
+
+    /// Like [`Verifier::sign_with`], also where the signature is in the body, and with the private key that belongs to a
+    /// public or a fetched key.
+    pub(super) fn sign_as_provider(
+        &self,
+        keys: &[usize],
+        private: Option<&PrivateKey>,
+        request: &SignRequest<'_>,
+        now_unix: u64,
+    ) -> Option<SignedRequest> {
+        let listed = self.scheme.keys_at(keys)?;
+        let keys = SigningKeys {
+            listed: &listed,
+            private,
+        };
+        if let Some(headers) = sign::sign(&self.scheme, keys, request, now_unix) {
+            return Some(SignedRequest { headers, body: None });
+        }
+        let body = sign_body::sign(&self.scheme, keys, request, now_unix)?;
+        Some(SignedRequest {
+            headers: Vec::new(),
+            body: Some(body),
+        })
     }
 
     /// Why a request of this scheme cannot be signed again later; `None` when it can.

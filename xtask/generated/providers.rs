@@ -377,6 +377,7 @@ fn page(row: &Row) -> String {
     fact("Largest body", &row.largest().replace('–', "not documented"));
     fact("Answer that contents the sender", &row.acknowledgement());
     fact("Proven against", &row.judges());
+    fact("A sample", &sample(name, facts, &variable));
     for note in &facts.notes {
         writeln!(page, "\n{note}").unwrap();
     }
@@ -395,4 +396,28 @@ fn page(row: &Row) -> String {
     )
     .unwrap();
     page
+}
+
+/// How to send a sample event of the provider.
+fn sample(name: &str, facts: &ProviderFacts, variable: &str) -> String {
+    if let Some(test) = &facts.own_test {
+        return format!("nobody but the provider can sign one: {test}");
+    }
+    let key = match presets::takes_public_keys(name) || presets::fetches_keys(name) {
+        true => "--private-key key.pem".to_owned(),
+        false => format!("--secret-env {variable}"),
+    };
+    let url = match presets::signs_url(name) {
+        true => format!(" --public-url https://hooks.example.com/webhooks/{name}"),
+        false => String::new(),
+    };
+    let required = presets::description(name)
+        .and_then(|row| row.jwt)
+        .map(|jwt| jwt.required);
+    let expect: String = required
+        .iter()
+        .flatten()
+        .map(|claim| format!(" --expect {claim}=…"))
+        .collect();
+    format!("`hookgate send https://localhost:8443/webhooks/{name} --provider {name} {key}{url}{expect}`")
 }

@@ -88,7 +88,7 @@ fn certificate(now_unix: u64) -> Result<(String, String), rcgen::Error> {
 }
 
 /// Creates a file that only its owner can read (mode 0600).
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(path);
     file?.write_all(content)

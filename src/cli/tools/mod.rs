@@ -12,8 +12,9 @@
 //! | [`destination`] | the URL that they send to, with TLS |
 //! | [`client_tls`] | which certificates they accept, and why a handshake failed |
 //! | [`sample_route`] | one route as `init` and `dev` write it |
+//! | [`signing`] | arguments of `sign` and `send`: provider, secrets or private key, route |
+//! | [`key_file`] | the private key that plays a provider, and its public key |
 //! | [`files`] | private files: a directory, a certificate, secrets |
-//! | [`signing`] | arguments of `sign` and `send`: provider, secrets, route |
 
 mod client_tls;
 pub(super) mod demo;
@@ -21,6 +22,7 @@ mod destination;
 pub(super) mod dev;
 mod files;
 pub(super) mod init;
+mod key_file;
 mod sample_route;
 pub(super) mod schema;
 pub(super) mod send;

@@ -1,9 +1,10 @@
-//! `hookgate sign`: prints the headers that a provider would send with a body, for tests by hand and in scripts.
+//! `hookgate sign`: prints the headers that a provider would send with a body, for tests by hand and in scripts. Where the
+//! signature is in the body, it prints the body.
 
-use super::signing::SigningArguments;
+use super::signing::{Prepared, SigningArguments};
 use crate::cli::{CommandResult, Failure, inputs, terminal};
 use crate::config::Sources;
-use crate::scheme::SignRequest;
+use crate::scheme::{SignRequest, SignedRequest};
 use crate::time::clock;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Method, Uri};
@@ -32,7 +33,13 @@ pub(in crate::cli) struct SignArguments {
 
 /// Prints header lines, JSON or a curl command.
 pub(in crate::cli) fn run(arguments: &SignArguments, sources: &Sources) -> CommandResult {
-    let signer = arguments.signing.signer(sources)?;
+    let signer = match arguments.signing.prepare(sources)? {
+        Prepared::Ready(signer) => signer,
+        Prepared::FilesWritten(text) => {
+            terminal::emit(&text)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let body = inputs::read_body(&arguments.body)?;
     let target = arguments
         .curl
@@ -45,7 +52,10 @@ pub(in crate::cli) fn run(arguments: &SignArguments, sources: &Sources) -> Comma
         body: &body,
     };
     let signed_at_unix = arguments.timestamp.unwrap_or_else(clock::unix_now);
-    let headers = signer.headers(&request, signed_at_unix)?;
+    let SignedRequest { headers, body } = signer.sign(&request, signed_at_unix)?;
+    if let Some(body) = body {
+        return in_body(arguments, &body, signed_at_unix);
+    }
     terminal::emit(&match &arguments.curl {
         Some(url) => curl(url, &headers, &arguments.body)?,
         None if arguments.json => json(&headers, signed_at_unix),
@@ -53,6 +63,26 @@ pub(in crate::cli) fn run(arguments: &SignArguments, sources: &Sources) -> Comma
             .iter()
             .map(|(name, value)| format!("{}: {}\n", title_case(name), value_text(value)))
             .collect(),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a body that has the signature in it.
+fn in_body(arguments: &SignArguments, body: &[u8], signed_at_unix: u64) -> CommandResult {
+    let text = String::from_utf8_lossy(body);
+    if arguments.curl.is_some() {
+        return Err(Failure::Usage(
+            "this scheme has its signature in the body: leave out --curl to get the signed body, or use `hookgate send`"
+                .into(),
+        ));
+    }
+    terminal::emit(&if arguments.json {
+        format!(
+            "{:#}\n",
+            json!({ "timestamp": signed_at_unix, "headers": {}, "body": text })
+        )
+    } else {
+        text.into_owned()
     })?;
     Ok(ExitCode::SUCCESS)
 }

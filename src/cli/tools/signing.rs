@@ -1,16 +1,17 @@
-//! What `sign` and `send` share: the arguments that name secrets, and a scheme that is ready to sign.
+//! What `sign` and `send` share: the arguments that name secrets or a private key, and a scheme that is ready to sign.
 
+use super::key_file;
 use crate::cli::Failure;
 use crate::cli::inputs::{provider_names, read_secrets};
 use crate::config::{Loaded, Sources, inspect};
-use crate::scheme::{SignRequest, Verifier};
-use hyper::header::{HeaderName, HeaderValue};
+use crate::scheme::{
+    Expected, PrivateKey, SchemeDescription, Sender, SignRequest, SignedRequest, facts, presets, private_key_kind,
+};
 use std::path::PathBuf;
 
-/// The provider and the sources of its secrets, or a route of the configuration. Several secrets sign as a provider does
-/// during a rotation.
+/// The provider and the sources of its secrets or its private key, or a route of the configuration. Several secrets sign as a
+/// provider does during a rotation.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("secret source").args(["secret_env", "secret_file", "route"]).required(true).multiple(true))]
 pub(super) struct SigningArguments {
     /// Provider whose signature scheme is used
     #[arg(long, value_name = "NAME", default_value = "paddle", value_parser = provider_names())]
@@ -21,43 +22,92 @@ pub(super) struct SigningArguments {
     /// File that holds the signing secret; one newline at its end is dropped (repeatable)
     #[arg(long, value_name = "FILE")]
     secret_file: Vec<PathBuf>,
+    /// Private key in PEM, for a provider that signs with one (discord, wise, google-pubsub). A file that does not exist is made. What the route needs to verify is written beside it, to FILE.pub or FILE.jwks
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["secret_env", "secret_file"])]
+    private_key: Option<PathBuf>,
+    /// Value that the provider's tokens carry, such as aud=shop (repeatable); `expect` of the route has the same
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    expect: Vec<(String, String)>,
     /// URL that the provider was given, for providers that sign it (twilio, square, hubspot-v3)
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Route of the configuration, by its name or its path: its scheme (`custom` too), its first secret and its public_url are used
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["provider", "secret_env", "secret_file", "public_url"])]
+    /// Route of the configuration, by its name or its path: its scheme (`custom` too), its first secret, its public_url and its expect are used
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["provider", "secret_env", "secret_file", "public_url", "expect"])]
     route: Option<String>,
 }
 
-/// A scheme with its secrets, ready to sign.
-#[derive(Debug)]
-pub(super) struct Signer {
-    verifier: Verifier,
-    /// Indices of the secrets that sign.
-    keys: Vec<usize>,
+/// What the arguments lead to.
+pub(super) enum Prepared {
+    /// A scheme that is ready to sign.
+    Ready(Box<Signer>),
+    /// A text: files were written that the route needs before anything can be sent.
+    FilesWritten(String),
 }
+
+/// A scheme with its keys, ready to sign.
+#[derive(Debug)]
+pub(super) struct Signer(Sender);
 
 impl SigningArguments {
-    /// Reads the secrets and prepares the scheme.
+    /// Reads the keys and prepares the scheme. A private key that is used for the first time is made, and what the route
+    /// needs is written beside it.
     ///
     /// # Errors
-    /// A secret cannot be read, or the provider does not accept it; the configuration is faulty or has no such route.
+    /// A key cannot be read or made, or the provider does not accept it; the configuration is faulty or has no such route.
     /// The message contains no secret.
-    pub(super) fn signer(&self, sources: &Sources) -> Result<Signer, Failure> {
-        if let Some(name) = &self.route {
-            return Signer::of_route(name, sources);
+    pub(super) fn prepare(&self, sources: &Sources) -> Result<Prepared, Failure> {
+        let (sender, key_is_new) = match &self.route {
+            Some(name) => self.of_route(name, sources)?,
+            None => self.of_provider(sources)?,
+        };
+        if let (Some(path), Some(published)) = (&self.private_key, sender.published_key())
+            && let Some(text) = key_file::publish(path, key_is_new, &published)?
+        {
+            return Ok(Prepared::FilesWritten(text));
+        }
+        Ok(Prepared::Ready(Box::new(Signer(sender))))
+    }
+
+    /// A sender of the provider, and whether its private key was made just now.
+    fn of_provider(&self, sources: &Sources) -> Result<(Sender, bool), Failure> {
+        let provider = &self.provider;
+        if let Some(test) = facts::find(provider).and_then(|facts| facts.own_test.as_deref()) {
+            return Err(Failure::Usage(format!(
+                "`{provider}` is signed with a certificate that the provider alone has, so nobody else can send a sample: {test}"
+            )));
+        }
+        let kind = presets::description(provider).and_then(|row| private_key_kind(&row));
+        let expect = self.expected();
+        let public_url = self.public_url.as_deref();
+        let faults = |faults: Vec<String>| Failure::Usage(faults.join("\n"));
+        if let Some(path) = &self.private_key {
+            let kind = kind.ok_or_else(|| {
+                Failure::Usage(format!(
+                    "`{provider}` signs with a shared secret: give --secret-env NAME or --secret-file FILE in place of --private-key"
+                ))
+            })?;
+            let (key, is_new) = key_file::read_or_make(path, kind)?;
+            let sender = Sender::with_private_key(provider, key, &expect, public_url).map_err(faults)?;
+            return Ok((sender, is_new));
+        }
+        if kind.is_some() && (presets::takes_public_keys(provider) || presets::fetches_keys(provider)) {
+            return Err(Failure::Usage(format!(
+                "`{provider}` signs with a private key: add --private-key FILE. A file that does not exist is made, and what the route needs is written beside it"
+            )));
+        }
+        if self.secret_env.is_empty() && self.secret_file.is_empty() {
+            return Err(Failure::Usage(
+                "nothing says what signs: add --secret-env NAME, --secret-file FILE or --private-key FILE, or --route NAME for a route of the configuration".into(),
+            ));
         }
         let secrets = read_secrets(&self.secret_env, &self.secret_file, &sources.environment)?;
-        let keys = (0..secrets.len()).collect();
-        let verifier = Verifier::new(&self.provider, None, secrets, self.public_url.clone())
-            .map_err(|faults| Failure::Usage(faults.join("\n")))?;
-        Ok(Signer { verifier, keys })
+        let sender = Sender::with_secrets(provider, secrets, &expect, public_url).map_err(faults)?;
+        Ok((sender, false))
     }
-}
 
-impl Signer {
-    /// The scheme of a route of the configuration, with its first secret that is not retired.
-    fn of_route(name: &str, sources: &Sources) -> Result<Self, Failure> {
+    /// The scheme of a route of the configuration, with its first secret that is not retired, or with the private key; and
+    /// whether that was made just now.
+    fn of_route(&self, name: &str, sources: &Sources) -> Result<(Sender, bool), Failure> {
         let Loaded { config, .. } = inspect(sources).map_err(|faults| Failure::Usage(faults.to_string()))?;
         let by_name = config.routes.iter().find(|route| route.name == name);
         let route = by_name.or_else(|| config.routes.iter().find(|route| route.path == name));
@@ -69,33 +119,58 @@ impl Signer {
             ))
         })?;
         let current = route.secrets.iter().position(|secret| !secret.retired);
-        Ok(Self {
-            verifier: route.verifier.clone(),
-            keys: vec![current.unwrap_or_default()],
-        })
+        let (private, is_new) = self.private_key_of(route.verifier.description(), name)?.unzip();
+        let sender = Sender::of_route(route.verifier.clone(), current.unwrap_or_default(), private);
+        Ok((sender, is_new.unwrap_or_default()))
     }
 
+    /// The private key for a route with this scheme, and whether it was made just now; `None` without the argument.
+    fn private_key_of(&self, scheme: &SchemeDescription, route: &str) -> Result<Option<(PrivateKey, bool)>, Failure> {
+        let Some(path) = &self.private_key else {
+            return Ok(None);
+        };
+        let kind = private_key_kind(scheme).ok_or_else(|| {
+            Failure::Usage(format!(
+                "the route `{route}` has no public keys: leave out --private-key"
+            ))
+        })?;
+        key_file::read_or_make(path, kind).map(Some)
+    }
+
+    /// The values that tokens carry.
+    fn expected(&self) -> Expected {
+        let mut expected = Expected::new();
+        for (name, value) in &self.expect {
+            expected.entry(name.clone()).or_default().push(value.clone());
+        }
+        expected
+    }
+}
+
+impl Signer {
     /// The name of the scheme.
     pub(super) fn provider(&self) -> &str {
-        self.verifier.name()
+        self.0.name()
     }
 
-    /// The headers of a genuine request that is signed at `now_unix` (Unix seconds).
+    /// What the provider sends at `now_unix` (Unix seconds).
     ///
     /// # Errors
-    /// The scheme cannot sign, or not with these secrets.
-    pub(super) fn headers(
-        &self,
-        request: &SignRequest<'_>,
-        now_unix: u64,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
-        self.verifier.sign_with(&self.keys, request, now_unix).ok_or_else(|| {
-            let name = self.verifier.name();
+    /// The scheme cannot sign this with these keys.
+    pub(super) fn sign(&self, request: &SignRequest<'_>, now_unix: u64) -> Result<SignedRequest, Failure> {
+        self.0.sign(request, now_unix).ok_or_else(|| {
+            let name = self.0.name();
             Failure::Usage(format!(
-                "{name} cannot sign with these secrets: a public key only verifies, mailgun and adyen sign inside the body, and some schemes take one secret at a time"
+                "`{name}` cannot sign this: some schemes take one secret at a time, a public key needs --private-key, and a signature in the body needs the JSON or the form that the provider sends"
             ))
         })
     }
+}
+
+/// Parses `NAME=VALUE`.
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as aud=shop")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]
@@ -113,6 +188,8 @@ mod tests {
             provider: "paddle".into(),
             secret_env: env.iter().map(|name| (*name).to_owned()).collect(),
             secret_file: files.iter().map(|path| path.to_path_buf()).collect(),
+            private_key: None,
+            expect: Vec::new(),
             public_url: None,
             route: None,
         }
@@ -126,6 +203,13 @@ mod tests {
         }
     }
 
+    fn signer(env: &[&str], files: &[&Path], environment: &Environment) -> Result<Signer, Failure> {
+        match signing(env, files).prepare(&sources(environment))? {
+            Prepared::Ready(signer) => Ok(*signer),
+            Prepared::FilesWritten(text) => panic!("{text}"),
+        }
+    }
+
     fn header(signer: &Signer, now_unix: u64) -> String {
         let request = SignRequest {
             method: &Method::POST,
@@ -133,7 +217,7 @@ mod tests {
             delivery_id: None,
             body: b"{}",
         };
-        let headers = signer.headers(&request, now_unix).unwrap();
+        let headers = signer.sign(&request, now_unix).unwrap().headers;
         assert_eq!(headers[0].0, "paddle-signature");
         headers[0].1.to_str().unwrap().to_owned()
     }
@@ -144,14 +228,8 @@ mod tests {
         let path = directory.path().join("secret");
         std::fs::write(&path, format!("{SECRET}\n")).unwrap();
         let environment: Environment = vec![("PADDLE_SECRET".into(), SECRET.into())];
-        let from_variable = header(
-            &signing(&["PADDLE_SECRET"], &[]).signer(&sources(&environment)).unwrap(),
-            1_671_552_777,
-        );
-        let from_file = header(
-            &signing(&[], &[&path]).signer(&sources(&environment)).unwrap(),
-            1_671_552_777,
-        );
+        let from_variable = header(&signer(&["PADDLE_SECRET"], &[], &environment).unwrap(), 1_671_552_777);
+        let from_file = header(&signer(&[], &[&path], &environment).unwrap(), 1_671_552_777);
         assert_eq!(from_variable, from_file);
         assert!(from_file.starts_with("ts=1671552777;h1="));
     }
@@ -162,10 +240,7 @@ mod tests {
             ("A".into(), SECRET.into()),
             ("B".into(), format!("{SECRET}-other").into()),
         ];
-        let value = header(
-            &signing(&["A", "B"], &[]).signer(&sources(&environment)).unwrap(),
-            1_671_552_777,
-        );
+        let value = header(&signer(&["A", "B"], &[], &environment).unwrap(), 1_671_552_777);
         assert_eq!(value.matches(";h1=").count(), 2);
     }
 
@@ -177,14 +252,12 @@ mod tests {
             (SECRET, "not the secret itself"),
             ("EMPTY", "is empty"),
         ] {
-            let failure = signing(&[env], &[]).signer(&sources(&environment)).unwrap_err();
+            let failure = signer(&[env], &[], &environment).unwrap_err();
             assert!(matches!(failure, Failure::Usage(_)));
             assert!(failure.to_string().contains(expected), "{failure}");
             assert!(!failure.to_string().contains("canary"), "{failure}");
         }
-        let failure = signing(&[], &[Path::new("/nonexistent/secret")])
-            .signer(&sources(&environment))
-            .unwrap_err();
+        let failure = signer(&[], &[Path::new("/nonexistent/secret")], &environment).unwrap_err();
         assert!(failure.to_string().contains("/nonexistent/secret"), "{failure}");
     }
 }

@@ -9,6 +9,8 @@ mod fetched;
 mod fetching;
 mod oracles;
 mod report;
+#[cfg(feature = "tools")]
+mod samples;
 mod sdks;
 mod tenants;
 mod token_oracles;

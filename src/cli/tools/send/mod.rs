@@ -10,7 +10,7 @@ mod summary;
 
 use super::client_tls::Trust;
 use super::destination::Destination;
-use super::signing::{Signer, SigningArguments};
+use super::signing::{Prepared, Signer, SigningArguments};
 use crate::cli::client::{ClientResponse, Connection};
 use crate::cli::terminal::{self, Paint};
 use crate::cli::{CommandResult, Failure, block_on, inputs};
@@ -72,7 +72,13 @@ pub(in crate::cli) struct SendArguments {
 /// Sends the deliveries and prints a summary. The exit code is 0 when every delivery was answered with 2xx, otherwise
 /// 1.
 pub(in crate::cli) fn run(arguments: SendArguments, sources: &Sources) -> CommandResult {
-    let signer = arguments.signing.signer(sources)?;
+    let signer = match arguments.signing.prepare(sources)? {
+        Prepared::Ready(signer) => *signer,
+        Prepared::FilesWritten(text) => {
+            terminal::emit(&text)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let provider = signer.provider().to_owned();
     let event = arguments.event.as_deref();
     let (template, content_type) = match &arguments.body {
@@ -208,10 +214,11 @@ impl SendJob {
         };
         let signed = self
             .signer
-            .headers(&request, clock::unix_now())
+            .sign(&request, clock::unix_now())
             .map_err(|failure| failure.to_string())?;
         let mut headers = self.headers.clone();
-        headers.extend(signed);
+        headers.extend(signed.headers);
+        let body = signed.body.map_or(body, Bytes::from);
         connection
             .exchange(self.destination.request(Method::POST, body, headers)?, self.timeout)
             .await
