@@ -287,6 +287,32 @@ mod tests {
     use std::io::Write as _;
     use tokio::net::TcpStream;
 
+    /// A connection to an upstream that has sent `bytes` already, of which the runtime knows.
+    async fn connection_with(bytes: &[u8]) -> (UpstreamConnection, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut upstream, _) = listener.accept().unwrap();
+        upstream.write_all(bytes).unwrap();
+        let stream = UpstreamStream::Tcp(stream);
+        stream.readable().await;
+        (UpstreamConnection::new(stream), upstream)
+    }
+
+    /// The deadline has passed, and bytes are at hand each time the task asks.
+    #[tokio::test]
+    async fn bytes_at_hand_do_not_extend_the_deadline() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut connection, _upstream) = connection_with(&[b'x'; 100]).await;
+        let (past, mut body) = (Instant::now(), IncomingBody(Framing::UntilClose));
+        let read = connection.poll_body(&mut cx, &mut body, past);
+        assert_eq!(read, Poll::Ready(Some(Err(Rejection::UpstreamTimeout))));
+        // More informational answers than one read takes.
+        let hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(2 * FIRST_READ_BYTES / 40);
+        let (mut connection, _upstream) = connection_with(&hints).await;
+        let read = connection.poll_head(&mut cx, &mut AnswerHeadReader::new(false), false, past);
+        assert!(matches!(read, Poll::Ready(Err(Rejection::UpstreamTimeout))), "{read:?}");
+    }
+
     /// The kernel is asked: here the runtime has not polled its driver since the bytes arrived.
     #[tokio::test]
     async fn a_connection_with_bytes_that_nobody_asked_for_is_not_used() {

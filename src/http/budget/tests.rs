@@ -120,6 +120,24 @@ async fn complete_requests_keep_their_bytes_and_small_ones_have_a_reserve() {
     assert_eq!(budget.used(), 8 * 112 * KIB);
 }
 
+/// A body that had to be waited for, and is complete now, is not chosen any more.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_was_waited_for_and_is_complete_keeps_its_bytes() {
+    let budget = Budget::new(1024 * KIB);
+    let mut complete = Vec::new();
+    for _ in 0..8 {
+        let mut body = unfinished(&budget, 1, 112 * KIB, &mut []).await.0.unwrap();
+        body.complete().unwrap();
+        complete.push(body);
+    }
+    let start = Instant::now();
+    let newcomer = newcomer(&budget, 2, 100 * KIB, &mut []).await;
+    assert_eq!(newcomer.unwrap_err(), Rejection::Overloaded);
+    assert_eq!(start.elapsed(), Duration::ZERO, "somebody was told to give way");
+    assert!(complete.iter_mut().all(|body| body.complete().is_ok()));
+    assert_eq!(budget.used(), 8 * 112 * KIB);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_budget_is_exceeded_by_one_eighth_at_most_while_others_give_way() {
     let budget = Budget::new(1024 * KIB);

@@ -58,6 +58,38 @@ fn an_idle_connection_gives_way_to_a_new_one() {
     assert!(metrics.sum("hookgate_connections_total", &[("result", "gave_way")]) >= 1.0);
 }
 
+/// A connection from another address than that of the other clients.
+fn connect_from_elsewhere(gateway: &Gateway) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
+    socket.connect(&gateway.plain().into()).unwrap();
+    Client::tcp_on(socket.into())
+}
+
+/// At the limit on connections, a request that is not verified gives way to another source, and not to one of its own.
+#[test]
+fn unfinished_requests_give_way_to_other_sources_only() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).limits("connections = 10").start();
+    let unfinished = forged(vec![b'x'; 100]).announcing(1000);
+    let mut crowd: Vec<Client> = Vec::new();
+    for _ in 0..10 {
+        let mut client = gateway.connect();
+        client.send(&unfinished);
+        crowd.push(client);
+    }
+    gateway.wait_for_metric("hookgate_in_flight_requests", &[], 10.0);
+    let mut own = gateway.connect();
+    assert!(
+        own.closed_within(WAIT_TIMEOUT),
+        "a newcomer of the same source is served"
+    );
+    gateway.wait_for_metric("hookgate_connections_total", &[("result", "over_limit")], 1.0);
+    let mut other = connect_from_elsewhere(&gateway);
+    assert_eq!(other.exchange(&Webhook::new("genuine").bytes()).status, 200);
+    gateway.wait_for_metric("hookgate_connections_total", &[("result", "gave_way")], 1.0);
+}
+
 /// Connections that send nothing, half a head or half a body give way too, and the gauges stay right.
 #[test]
 fn connections_without_a_verified_request_give_way_to_other_senders() {
@@ -277,9 +309,7 @@ fn a_verified_request_never_gives_way() {
         verified.push(client);
     }
     upstream.wait_for(10);
-    let newcomer = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    newcomer.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
-    newcomer.connect(&gateway.plain().into()).unwrap();
+    let _newcomer = connect_from_elsewhere(&gateway);
     gateway.wait_for_metric("hookgate_connections_total", &[("result", "over_limit")], 1.0);
     gate.open();
     for client in &mut verified {

@@ -67,6 +67,32 @@ fn control_frame_floods_do_not_grow_memory() {
     assert_invariants(&mut gateway, &upstream);
 }
 
+/// A field of nearly 2 KiB does not fit into the table of 1 KiB, so that a later byte that refers to it is an error and not
+/// another 2 KiB: what few bytes can claim depends on the size of the table alone.
+#[test]
+fn a_field_that_exceeds_the_hpack_table_cannot_be_referred_to() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).start();
+    for (length, fits) in [(900_usize, true), (2_000, false)] {
+        let webhook = Webhook::new(format!("{length}"));
+        let mut client = frames::connect(&gateway);
+        let mut block = frames::head(&webhook);
+        // As below; then one more field that is the newest entry of the table.
+        let rest = length - 127;
+        block.extend([0x40, 1, b'x', 0x7f, (rest & 0x7f) as u8 | 0x80, (rest >> 7) as u8]);
+        block.extend(vec![b'v'; length]);
+        block.push(0xbe);
+        let head = frame(HEADERS, END_HEADERS, 1, &block);
+        let body = frame(DATA, END_STREAM, 1, &webhook.body);
+        let _ = client.try_send(&[head, body].concat());
+        let end = frames::read_until(&mut client, |frame| matches!(frame.kind, HEADERS | frames::GOAWAY)).unwrap();
+        assert_eq!(end.kind == HEADERS, fits, "{length}: {end:?}");
+        // COMPRESSION_ERROR (RFC 9113, section 7).
+        assert!(fits || end.payload[4..8] == [0, 0, 0, 9], "{end:?}");
+    }
+    assert_eq!(upstream.requests().len(), 1);
+}
+
 /// F12: a header block of 17 KiB that expands to 64 MiB (RFC 7541: one large entry, then referenced by one byte each).
 #[test]
 fn an_hpack_bomb_does_not_grow_memory() {

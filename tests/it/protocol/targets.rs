@@ -124,6 +124,47 @@ fn no_form_of_the_target_changes_the_upstream() {
     assert_invariants(&mut gateway, &upstream);
 }
 
+/// A16: targets that servers read in different ways are refused for what they are, also where a route takes every path.
+#[test]
+fn ambiguous_targets_are_refused_on_a_route_for_every_path() {
+    let upstream = Upstream::ok();
+    let every_path = |path: &str| {
+        format!(
+            "[[route]]\nname = {path:?}\npath = {path:?}\nprovider = \"paddle\"\ntolerance = \"60s\"\nsecrets = [{{ env = \"PADDLE_WEBHOOK_SECRET\", name = \"other\" }}]\nupstream = {:?}\n",
+            upstream.url()
+        )
+    };
+    let more = every_path("/") + &every_path("/*");
+    let mut gateway = Setup::new(&upstream.url()).more(&more).start();
+    let mut webhook = Webhook::new("abc");
+    webhook.headers = vec![("Host".into(), "a".into())];
+    for target in [
+        "http://a",
+        "http://a?x=/webhooks/paddle",
+        "http://a?/webhooks/paddle",
+        "http://a#/webhooks/paddle",
+        "ftp://a/webhooks/paddle",
+        "a",
+        "a:80",
+        "*",
+        "webhooks/paddle",
+        "/webhooks/paddle#",
+        "/webhooks/paddle?a#b",
+        "/#/webhooks/paddle",
+        "/webhooks/paddle?\u{e9}",
+    ] {
+        let status = status(&gateway, &format!("POST {target} HTTP/1.1"), &webhook);
+        assert_eq!(status, 400, "{target}");
+    }
+    assert_nothing_forwarded(&mut gateway, &upstream);
+    for target in ["/", "/a", "http://a/", "http://a/b?c"] {
+        let mut webhook = Webhook::new(target);
+        webhook.headers = vec![("Host".into(), "a".into())];
+        let status = status(&gateway, &format!("POST {target} HTTP/1.1"), &webhook);
+        assert_eq!(status, 200, "{target}");
+    }
+}
+
 /// A17: request lines with small faults.
 #[test]
 fn faulty_request_lines_are_refused() {

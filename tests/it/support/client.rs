@@ -35,7 +35,11 @@ pub(crate) struct Response {
 
 impl Client {
     pub(crate) fn tcp(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::tcp_on(TcpStream::connect(address).unwrap())
+    }
+
+    /// The same on a connection of the test.
+    pub(crate) fn tcp_on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
         Self {
