@@ -37,9 +37,10 @@ const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 /// Flow control: the most bytes that the peer may send on all streams of a connection before they are read.
 const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 
-/// Size of the table of header fields that the peer may refer to, in bytes (HPACK, RFC 7541). With one byte a sender
-/// refers to a field of nearly this size, so the table decides how much memory few bytes can claim. Senders profit little
-/// from a larger one: a webhook's fields are short, and its signature is new each time.
+/// Size of the table of header fields that the peer may refer to, in bytes (HPACK, RFC 7541). Senders profit little from a
+/// larger one: a webhook's fields are short, and its signature is new each time. A peer that never makes its table smaller
+/// keeps the initial 4 KiB, so that with one byte it refers to a field of nearly this size: [`HEADS_PER_CONNECTION`] bounds
+/// what such heads hold.
 const HEADER_TABLE_BYTES: u32 = 1024;
 /// The heads of all exchanges of a connection may hold this many times `limits.head_bytes`.
 const HEADS_PER_CONNECTION: usize = 4;
