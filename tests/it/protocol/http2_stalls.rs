@@ -87,8 +87,6 @@ fn a_field_that_exceeds_the_hpack_table_cannot_be_referred_to() {
         let _ = client.try_send(&[head, body].concat());
         let end = frames::read_until(&mut client, |frame| matches!(frame.kind, HEADERS | frames::GOAWAY)).unwrap();
         assert_eq!(end.kind == HEADERS, fits, "{length}: {end:?}");
-        // COMPRESSION_ERROR (RFC 9113, section 7).
-        assert!(fits || end.payload[4..8] == [0, 0, 0, 9], "{end:?}");
     }
     assert_eq!(upstream.requests().len(), 2);
 }
