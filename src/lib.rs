@@ -51,8 +51,8 @@
 //! | [`inbox`] | durable deliveries: model, SQLite, delivery of what is stored |
 //! | [`telemetry`] | metrics, audit lines, logs |
 //! | [`upstream`] | connection pool, load balancing, health, forwarding |
-//! | [`remote`] | other servers that are asked in the background: keys, addresses and certificates |
 //! | [`replay`] | claims, in memory or in Redis |
+//! | [`remote`] | other servers: keys, addresses and certificates that are asked for in the background; Redis |
 //! | [`tls`] | certificates, their choice by server name, the TLS stream |
 //! | [`settings`] | the runtime shape of the configuration, and its defaults |
 //! | [`scheme`] ★ | signatures: pure and synchronous; the table of providers |

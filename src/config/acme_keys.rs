@@ -1,9 +1,11 @@
 //! The keys of `tls` of a listener: a certificate from files, or one that is ordered from an ACME server.
 
-use super::secret_reference::SecretReference;
-use super::value::{Keyword, Keywords, OneOrMany};
+use super::secret_reference::{SecretReference, TextOrSecret};
+use super::value::{Flag, Keyword, Keywords, OneOrMany};
 use crate::settings::AcmeChallenge;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor, value};
+use std::fmt;
 
 /// An entry of `tls` of a listener.
 #[derive(Debug, Default, Deserialize)]
@@ -24,11 +26,34 @@ pub(super) struct Acme {
     pub(super) contact: OneOrMany<String>,
     pub(super) directory: Option<String>,
     pub(super) ca: Option<String>,
-    pub(super) storage: Option<String>,
+    pub(super) storage: Option<AcmeStorage>,
     pub(super) keys: OneOrMany<SecretReference>,
     pub(super) challenge: Option<Keyword<AcmeChallenge>>,
     pub(super) http: Option<String>,
     pub(super) external_account: Option<ExternalAccount>,
+}
+
+/// `storage` of `acme`: a directory, the URL of a Redis, or a table with one.
+#[derive(Debug)]
+pub(super) enum AcmeStorage {
+    /// A path, or a URL.
+    Text(String),
+    /// A Redis with the keys of its connection.
+    Table(Box<AcmeStorageTable>),
+}
+
+/// An [`AcmeStorage`] as a table.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AcmeStorageTable {
+    pub(super) redis: OneOrMany<String>,
+    pub(super) sentinel: Option<String>,
+    pub(super) cluster: Option<Flag>,
+    pub(super) user: Option<TextOrSecret>,
+    pub(super) password: Option<SecretReference>,
+    pub(super) ca: Option<String>,
+    pub(super) prefix: Option<String>,
 }
 
 /// `external_account` of `acme`.
@@ -42,4 +67,29 @@ pub(super) struct ExternalAccount {
 
 impl Keywords for AcmeChallenge {
     const KEYWORDS: &'static [(&'static str, Self)] = &[("tls-alpn-01", Self::TlsAlpn01), ("http-01", Self::Http01)];
+}
+
+impl<'de> Deserialize<'de> for AcmeStorage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StorageVisitor)
+    }
+}
+
+struct StorageVisitor;
+
+impl<'de> Visitor<'de> for StorageVisitor {
+    type Value = AcmeStorage;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a directory, the URL of a Redis such as \"rediss://redis:6379\", or a table with `redis`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<AcmeStorage, E> {
+        Ok(AcmeStorage::Text(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AcmeStorage, A::Error> {
+        let table = AcmeStorageTable::deserialize(value::MapAccessDeserializer::new(map));
+        table.map(|table| AcmeStorage::Table(Box::new(table)))
+    }
 }

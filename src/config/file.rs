@@ -8,7 +8,7 @@ use super::keys_keys::{Keys, RouteKeys};
 pub(super) use super::operator_keys::Certificate;
 use super::operator_keys::{Api, Capture, Console};
 pub(super) use super::secret_reference::{
-    RouteSecret, RouteSecretTable, SecretReference, SecretTable, TenantBy, TenantPlaceTable,
+    RouteSecret, RouteSecretTable, SecretReference, SecretTable, TenantBy, TenantPlaceTable, TextOrSecret,
 };
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
 use crate::scheme;
@@ -282,15 +282,6 @@ pub(super) struct HealthCheck {
     pub(super) healthy_after: Option<Count>,
 }
 
-/// A text that is written literally or read from a source: the value of a static header, or the user of the store.
-#[derive(Debug)]
-pub(super) enum TextOrSecret {
-    /// The text itself.
-    Literal(String),
-    /// The source of the text.
-    Source(SecretTable),
-}
-
 /// `refusal_detail` of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusalDetail {
@@ -401,29 +392,5 @@ impl<'de> Visitor<'de> for ServerVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ServerEntry, A::Error> {
         ServerTable::deserialize(value::MapAccessDeserializer::new(map)).map(ServerEntry)
-    }
-}
-
-impl<'de> Deserialize<'de> for TextOrSecret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(HeaderVisitor)
-    }
-}
-
-struct HeaderVisitor;
-
-impl<'de> Visitor<'de> for HeaderVisitor {
-    type Value = TextOrSecret;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string, { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<TextOrSecret, E> {
-        Ok(TextOrSecret::Literal(text.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TextOrSecret, A::Error> {
-        SecretTable::deserialize(value::MapAccessDeserializer::new(map)).map(TextOrSecret::Source)
     }
 }

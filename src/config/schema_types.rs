@@ -1,10 +1,11 @@
 //! The JSON Schema of the types whose form in the file is not that of their Rust type. The pattern of each text is that of
 //! its parser, so that an editor marks what `check` refuses.
 
+use super::acme_keys::{AcmeStorage, AcmeStorageTable};
 use super::challenge_reference::ChallengeReference;
-use super::file::{ServerEntry, ServerTable, TextOrSecret, Upstream, UpstreamReference};
+use super::file::{ServerEntry, ServerTable, Upstream, UpstreamReference};
 use super::inbox_keys::{Order, OrderKind};
-use super::secret_reference::{RouteSecret, RouteSecretTable, SecretReference, SecretTable};
+use super::secret_reference::{RouteSecret, RouteSecretTable, SecretReference, SecretTable, TextOrSecret};
 use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
 use crate::scheme::LocationDescription;
 use crate::scheme::challenge::ChallengeDescription;
@@ -46,6 +47,7 @@ schemas! {
     SecretReference = |generator| SecretTable::json_schema(generator);
     RouteSecret = |generator| RouteSecretTable::json_schema(generator);
     TextOrSecret = |generator| either([text(), SecretTable::json_schema(generator)]);
+    AcmeStorage = |generator| either([text(), AcmeStorageTable::json_schema(generator)]);
     ServerEntry = |generator| either([text(), ServerTable::json_schema(generator)]);
     UpstreamReference = |generator| {
         let servers = json_schema!({ "type": "array", "items": ServerEntry::json_schema(generator) });

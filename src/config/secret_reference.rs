@@ -106,3 +106,36 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for KeyVisitor<T> {
         T::deserialize(value::MapAccessDeserializer::new(map))
     }
 }
+
+/// A text that is written literally or read from a source: the value of a static header, or the user of the store.
+#[derive(Debug)]
+pub(super) enum TextOrSecret {
+    /// The text itself.
+    Literal(String),
+    /// The source of the text.
+    Source(SecretTable),
+}
+
+impl<'de> Deserialize<'de> for TextOrSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(HeaderVisitor)
+    }
+}
+
+struct HeaderVisitor;
+
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = TextOrSecret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<TextOrSecret, E> {
+        Ok(TextOrSecret::Literal(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TextOrSecret, A::Error> {
+        SecretTable::deserialize(value::MapAccessDeserializer::new(map)).map(TextOrSecret::Source)
+    }
+}

@@ -1,4 +1,4 @@
-//! Other servers that hookgate asks in the background, never on behalf of one request alone.
+//! Other servers that hookgate asks in the background, and the connections to Redis.
 //!
 //! | module | what it is |
 //! | --- | --- |
@@ -6,8 +6,10 @@
 //! | [`keyring`] | keys that providers publish |
 //! | [`addresses`] | lists of addresses that providers publish |
 //! | [`client`] | one request over HTTPS |
+//! | [`redis`] | opens a connection to Redis |
 
 pub mod acme;
 pub mod addresses;
 pub mod client;
 pub mod keyring;
+pub mod redis;

@@ -80,6 +80,14 @@ impl Vault {
         Some(sealed)
     }
 
+    /// Whether [`Vault::seal`] would seal a content with the key of this one: it need not be sealed again.
+    #[must_use]
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        self.keys
+            .first()
+            .is_none_or(|first| sealed.get(1..=KEY_ID_BYTES) == Some(&first.id[..]))
+    }
+
     /// Opens a content that [`Vault::seal`] made for this place.
     ///
     /// # Errors

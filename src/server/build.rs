@@ -296,11 +296,8 @@ fn replay_guard(config: &Config, metrics: &Metrics) -> Result<Guard, StartError>
     let Some(settings) = &config.replay.shared else {
         return Ok(Guard::Memory(memory));
     };
-    let tls = if settings.tls {
-        Some(tls::store_connector(settings.ca.as_deref()).map_err(|fault| StartError::Tls(vec![fault.to_string()]))?)
-    } else {
-        None
-    };
+    let tls = tls::redis_connector(&settings.servers);
+    let tls = tls.map_err(|fault| StartError::Tls(vec![fault.to_string()]))?;
     let mut process_id = [0; 8];
     aws_lc_rs::rand::fill(&mut process_id)
         .map_err(|_| StartError::Thread(io::Error::other("the system provides no random numbers")))?;

@@ -1,6 +1,7 @@
 //! A certificate that is ordered from an ACME server.
 
 use super::inbox::StorageKey;
+use super::redis::RedisServers;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ pub struct Acme {
     /// PEM file with the authorities of the server itself; `None` takes those of `[keys]` or of the platform.
     pub ca: Option<PathBuf>,
     /// Where account, certificate and the state of the orders are kept. Replicas share it.
-    pub storage: PathBuf,
+    pub storage: AcmeStorage,
     /// Keys that encrypt what is stored: the first encrypts, all decrypt. Empty: nothing is encrypted.
     pub keys: Vec<StorageKey>,
     /// How the server finds out that the names belong to this gateway.
@@ -26,6 +27,15 @@ pub struct Acme {
     pub http: Option<SocketAddr>,
     /// The account with the provider that the ACME account belongs to.
     pub external_account: Option<ExternalAccount>,
+}
+
+/// Where account, certificate and the state of the orders are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AcmeStorage {
+    /// A directory.
+    Directory(PathBuf),
+    /// A Redis or Valkey.
+    Redis(Box<RedisServers>),
 }
 
 /// How an ACME server finds out that a name belongs to this gateway.
@@ -65,7 +75,7 @@ impl Serialize for Acme {
         if let Some(ca) = &self.ca {
             table.serialize_entry("ca", &ca.display().to_string())?;
         }
-        table.serialize_entry("storage", &self.storage.display().to_string())?;
+        table.serialize_entry("storage", &self.storage)?;
         table.serialize_entry("keys", &self.keys)?;
         table.serialize_entry("challenge", &self.challenge)?;
         if let Some(http) = &self.http {
@@ -75,6 +85,19 @@ impl Serialize for Acme {
             table.serialize_entry("external_account", account)?;
         }
         table.end()
+    }
+}
+
+impl Serialize for AcmeStorage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Directory(path) => serializer.serialize_str(&path.display().to_string()),
+            Self::Redis(servers) => {
+                let mut table = serializer.serialize_map(None)?;
+                servers.serialize_into(&mut table, "redis")?;
+                table.end()
+            }
+        }
     }
 }
 

@@ -76,7 +76,7 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(25);
 pub const REPLAY_CAPACITY: usize = 1_000_000;
 
 /// `replay.prefix`: separates the keys from those of other applications in the same database.
-pub const REPLAY_PREFIX: &str = "hookgate";
+pub const REDIS_PREFIX: &str = "hookgate";
 
 /// `replay.timeout`: a store in the same data centre answers within a few milliseconds.
 pub const REPLAY_TIMEOUT: Duration = Duration::from_millis(50);

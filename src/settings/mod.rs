@@ -20,6 +20,7 @@
 //! | [`upstream`] | the application's servers |
 //! | [`listener`] | listening sockets and their TLS |
 //! | [`acme`] | a certificate that is ordered from an ACME server |
+//! | [`redis`] | the servers of a Redis that replicas share |
 //! | [`inbox`] | the inbox of the process |
 //! | [`published_list`] | a list of source addresses that a provider publishes |
 //! | [`tenants`] | one secret for each tenant of a route |
@@ -37,6 +38,7 @@ mod operators;
 mod process;
 mod published_list;
 mod rate;
+mod redis;
 mod replay;
 mod restart;
 mod route;
@@ -46,7 +48,7 @@ mod signature;
 mod tenants;
 mod upstream;
 
-pub use acme::{Acme, AcmeChallenge, ExternalAccount};
+pub use acme::{Acme, AcmeChallenge, AcmeStorage, ExternalAccount};
 pub use delivery::{Delivery, DeliveryMode, Order, Retry};
 pub use inbox::{DeadLetters, Inbox, Probe, StorageKey};
 pub use keys::{Keys, Proxy};
@@ -57,7 +59,8 @@ pub use operators::{Api, Capture, Captures, Console, ConsoleRole, ConsoleToken, 
 pub use process::{Admin, Audit, Config, Drain, Log, LogFormat, ProcessLimits, ReadyWhen};
 pub use published_list::PublishedList;
 pub use rate::Rate;
-pub use replay::{Redis, Replay, StoreServer};
+pub use redis::{RedisServers, StoreServer};
+pub use replay::{Redis, Replay};
 pub use route::{Dedupe, ReplayPolicy, Route, RouteMode};
 pub use secret_info::{SecretInfo, SecretSource};
 pub(crate) use serialize::{duration_text, size_text};

@@ -41,7 +41,7 @@ pub use stream::{FailedHandshake, Stream};
 pub use subject::subject;
 
 use self::server_trust::ServerTrust;
-use crate::settings::{CertificateFiles, Upstream, UpstreamTarget};
+use crate::settings::{CertificateFiles, RedisServers, Upstream, UpstreamTarget};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -121,13 +121,22 @@ fn connector((ca, client): &ClientFiles) -> Result<TlsConnector, FileFault> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// The client side of TLS for the shared replay store. `ca` as in [`roots`].
+/// The client side of TLS for a server that hookgate asks by itself. `ca` as in [`roots`].
 ///
 /// # Errors
 /// The file or what is missing on the platform, and what to do.
 pub fn store_connector(ca: Option<&Path>) -> Result<TlsConnector, FileFault> {
     let config = client_builder(server_trust(ca)?)?.with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The client side of TLS for a Redis; `None` where the connection has no TLS.
+///
+/// # Errors
+/// The file or what is missing on the platform, and what to do.
+pub fn redis_connector(servers: &RedisServers) -> Result<Option<TlsConnector>, FileFault> {
+    let connector = servers.tls.then(|| store_connector(servers.ca.as_deref()));
+    connector.transpose()
 }
 
 /// What a client checks a server's certificate with: the certificates of the PEM file `ca`, or the platform's authorities

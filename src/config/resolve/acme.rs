@@ -2,16 +2,23 @@
 
 use super::Resolver;
 use super::host::is_host;
+use super::redis::RedisKeys;
 use crate::config::acme_keys;
 use crate::config::file::SecretReference;
 use crate::config::value::{Keyword, OneOrMany};
 use crate::remote::acme;
-use crate::settings::{Acme, AcmeChallenge, Address, ExternalAccount, Listener, SecretInfo, StorageKey, defaults};
+use crate::settings::{
+    Acme, AcmeChallenge, AcmeStorage, Address, ExternalAccount, Listener, RedisServers, SecretInfo, StorageKey,
+    defaults,
+};
 use crate::tls;
 use std::net::IpAddr;
 
 /// Largest number of names of one certificate; that of Let's Encrypt.
 const MAX_NAMES: usize = 100;
+/// How to write a Redis in `storage`.
+const STORAGE_FIX: &str =
+    "write a directory, \"redis://host:6379/0\", \"rediss://host:6379/0\" or \"redis+unix:///run/redis.sock\"";
 /// Ports to which servers connect.
 const HTTPS_PORT: u16 = 443;
 
@@ -31,9 +38,15 @@ impl Resolver<'_> {
                 self.report.fault(format!("{key}.ca"), fault.problem, fault.fix);
             }
         }
-        let storage = self.path(written.storage.as_deref().unwrap_or(defaults::ACME_STORAGE));
+        let storage = self.acme_storage(&format!("{key}.storage"), written.storage);
         let keys = self.storage_keys(&format!("{key}.keys"), written.keys);
-        if keys.is_empty() {
+        if keys.is_empty() && matches!(storage, AcmeStorage::Redis(_)) {
+            self.report.missing(
+                format!("{key}.keys"),
+                "private keys are not stored in Redis without encryption",
+                "write `keys = [{ env = \"ACME_KEY\" }]`, the same on all replicas; make one with `openssl rand -hex 32`",
+            );
+        } else if keys.is_empty() {
             self.report.note(
                 key,
                 "without `keys` the private keys are stored unencrypted, readable by the user that runs hookgate only",
@@ -66,8 +79,45 @@ impl Resolver<'_> {
             http,
             external_account,
         };
-        self.check_acme_storage(key, &acme);
+        self.check_acme_directory(key, &acme);
         (!acme.domains.is_empty()).then_some(acme)
+    }
+
+    fn acme_storage(&mut self, key: &str, written: Option<acme_keys::AcmeStorage>) -> AcmeStorage {
+        let table = match written {
+            None => return AcmeStorage::Directory(self.path(defaults::ACME_STORAGE)),
+            Some(acme_keys::AcmeStorage::Text(text)) if !text.contains("://") => {
+                return AcmeStorage::Directory(self.path(&text));
+            }
+            Some(acme_keys::AcmeStorage::Text(url)) => acme_keys::AcmeStorageTable {
+                redis: OneOrMany(vec![(None, url)]),
+                ..acme_keys::AcmeStorageTable::default()
+            },
+            Some(acme_keys::AcmeStorage::Table(table)) => {
+                if table.redis.is_empty() {
+                    self.report
+                        .missing(format!("{key}.redis"), "the table has no URL", STORAGE_FIX);
+                }
+                let redis = self.redis_keys(key, format!("{key}.redis"), *table);
+                return AcmeStorage::Redis(Box::new(redis));
+            }
+        };
+        AcmeStorage::Redis(Box::new(self.redis_keys(key, key.to_owned(), table)))
+    }
+
+    fn redis_keys(&mut self, key: &str, url_key: String, table: acme_keys::AcmeStorageTable) -> RedisServers {
+        self.redis_servers(RedisKeys {
+            table: key.to_owned(),
+            url_key,
+            fix: STORAGE_FIX,
+            urls: table.redis,
+            sentinel: table.sentinel,
+            cluster: table.cluster,
+            user: table.user,
+            password: table.password,
+            ca: table.ca,
+            prefix: table.prefix,
+        })
     }
 
     /// The names of the certificate.
@@ -162,14 +212,18 @@ impl Resolver<'_> {
         })
     }
 
-    /// Reports a storage that cannot be used, and says when there is no certificate yet.
-    fn check_acme_storage(&mut self, key: &str, acme: &Acme) {
+    /// Reports a directory that cannot be used, and says when there is no certificate yet. What is in Redis is read at the
+    /// start: a configuration may be checked where no Redis is.
+    fn check_acme_directory(&mut self, key: &str, acme: &Acme) {
         let storage = format!("{key}.storage");
-        if !std::fs::metadata(&acme.storage).is_ok_and(|found| found.is_dir()) {
+        let AcmeStorage::Directory(directory) = &acme.storage else {
+            return;
+        };
+        if !std::fs::metadata(directory).is_ok_and(|found| found.is_dir()) {
             self.report.fault(
                 storage,
-                format!("{} is not a directory", acme.storage.display()),
-                "create it, and let the user that runs hookgate write to it; replicas share it",
+                format!("{} is not a directory", directory.display()),
+                "create it, and let the user that runs hookgate write to it; replicas share it, or a Redis: `storage = \"rediss://host:6379\"`",
             );
             return;
         }

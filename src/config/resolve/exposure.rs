@@ -94,8 +94,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Warns of a shared store on other machines without TLS or without a password.
-    pub(super) fn check_store(&mut self, servers: &[StoreServer], tls: bool, has_password: bool) {
+    /// Warns of a Redis on other machines without TLS or without a password. `key` is that of its URLs.
+    pub(super) fn check_store(&mut self, key: &str, servers: &[StoreServer], tls: bool, has_password: bool) {
         let is_remote = |server: &StoreServer| match server {
             StoreServer::Tcp { host, .. } => !is_loopback(host),
             StoreServer::Unix(_) => false,
@@ -105,14 +105,14 @@ impl Resolver<'_> {
         }
         if !tls {
             self.report.warn(
-                "replay.store",
-                "the store is on another machine and the connection has no TLS, so everyone on the way can read and change claims; write a `rediss://` URL",
+                key,
+                "the store is on another machine and the connection has no TLS, so everyone on the way can read and change what is stored; write a `rediss://` URL",
             );
         }
         if !has_password {
             self.report.warn(
-                "replay.store",
-                "the store is on another machine and has no password, so everyone who reaches it can remove claims; write `password = { env = \"REDIS_PASSWORD\" }`",
+                key,
+                "the store is on another machine and has no password, so everyone who reaches it can change what is stored; write `password = { env = \"REDIS_PASSWORD\" }`",
             );
         }
     }

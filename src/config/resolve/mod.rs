@@ -32,6 +32,7 @@
 //! | [`health_path`] | `health` of a listener |
 //! | [`operators`] | `[api]`, `[capture]`, and `capture` of a route |
 //! | [`replay_store`] | `[replay]` |
+//! | [`redis`] | the connection to a Redis |
 //! | [`fetched_keys`] | `[keys]`, and `keys` and `expect` of a route |
 //! | [`network`] | lists of networks, single addresses and presets |
 //! | [`secret`] | secrets and public keys |
@@ -54,6 +55,7 @@ mod operators;
 mod path;
 mod provider;
 mod public_url;
+mod redis;
 mod replay_policy;
 mod replay_store;
 mod route;

@@ -1,28 +1,19 @@
-//! `[replay]`: the memory of this process, or a store that replicas share.
+//! The replay store: the memory of this process, or a store that replicas share.
 
 use super::Resolver;
-use super::host::is_host;
-use crate::config::file::{self, OnStoreFailure, TextOrSecret};
-use crate::config::value::{DurationValue, Flag, Keyword};
-use crate::secret::Secret;
-use crate::settings::{Redis, Replay, StoreServer, defaults};
-use crate::tls;
+use super::redis::RedisKeys;
+use crate::config::file::{self, OnStoreFailure};
+use crate::config::value::{DurationValue, Keyword};
+use crate::settings::{Redis, Replay, defaults};
 use std::time::Duration;
 
 /// How to write `replay.store`.
 const FIX: &str =
     "write \"memory\", \"redis://host:6379/0\", \"rediss://host:6379/0\" or \"redis+unix:///run/redis.sock\"";
 
-/// One URL of `replay.store`.
-struct StoreUrl {
-    server: StoreServer,
-    tls: bool,
-    database: u16,
-}
-
 impl Resolver<'_> {
-    /// The replay store. With a shared store, `replay.ca` is read once, to report faults.
-    pub(super) fn replay_store(&mut self, written: file::ReplayStore) -> Replay {
+    /// The replay store.
+    pub(super) fn replay_store(&mut self, mut written: file::ReplayStore) -> Replay {
         let capacity = self.count(
             "replay.capacity",
             written.capacity,
@@ -30,18 +21,11 @@ impl Resolver<'_> {
             1,
             100_000_000,
         );
-        let mut parsed: Vec<StoreUrl> = Vec::new();
-        let mut is_memory = written.store.is_empty();
-        for (key, url) in written.store.paths("replay.store") {
-            if url == "memory" {
-                is_memory = true;
-                continue;
-            }
-            match parse(url, written.sentinel.is_some()) {
-                Ok(one) => parsed.push(one),
-                Err(problem) => self.report.fault(key, problem, FIX),
-            }
-        }
+        let had_store = !written.store.is_empty();
+        let urls = &mut written.store.0;
+        let all = urls.len();
+        urls.retain(|(_, url)| url != "memory");
+        let is_memory = !had_store || urls.len() < all;
         let has_store_keys = written.sentinel.is_some()
             || written.cluster.is_some()
             || written.user.is_some()
@@ -51,68 +35,24 @@ impl Resolver<'_> {
             || written.timeout.is_some()
             || written.on_store_failure.is_some();
         if is_memory {
-            if has_store_keys || !parsed.is_empty() {
+            if has_store_keys || !urls.is_empty() {
                 let problem = "the store is the memory of this process, which has no other setting than `capacity`";
                 self.report.fault("replay", problem, FIX);
             }
             return Replay { capacity, shared: None };
         }
-        let user = written.user.and_then(|user| match user {
-            TextOrSecret::Literal(text) => Some(Secret::new(text.into_bytes())),
-            TextOrSecret::Source(table) => self.secret("replay.user", table, true).map(|(_, secret)| secret),
+        let servers = self.redis_servers(RedisKeys {
+            table: String::from("replay"),
+            url_key: String::from("replay.store"),
+            fix: FIX,
+            urls: written.store,
+            sentinel: written.sentinel,
+            cluster: written.cluster,
+            user: written.user,
+            password: written.password,
+            ca: written.ca,
+            prefix: written.prefix,
         });
-        let password = written
-            .password
-            .and_then(|file::SecretReference(table)| self.secret("replay.password", table, true))
-            .map(|(_, secret)| secret);
-        if password.as_ref().is_some_and(|password| password.expose().is_empty()) {
-            self.report.fault(
-                "replay.password",
-                "the password is empty",
-                "write the source of the store's password, or remove the key",
-            );
-        }
-        if user.is_some() && password.is_none() {
-            let fix = "write `password = { env = \"REDIS_PASSWORD\" }`";
-            self.report
-                .fault("replay.user", "`user` is set without `password`", fix);
-        }
-        let tls = parsed.iter().any(|one| one.tls);
-        let database = parsed.first().map_or(defaults::REDIS_DATABASE, |one| one.database);
-        if parsed.iter().any(|one| one.tls != tls || one.database != database) {
-            let fix = "write the same scheme and database in each URL";
-            self.report.fault(
-                "replay.store",
-                "the URLs of one store differ in their scheme or database",
-                fix,
-            );
-        }
-        let cluster = written.cluster.is_some_and(|Flag(cluster)| cluster);
-        if cluster {
-            self.check_cluster(&parsed, written.sentinel.is_some(), database);
-        }
-        let ca = written.ca.map(|ca| self.path(&ca));
-        match (&ca, tls) {
-            (Some(_), false) => {
-                self.report.fault(
-                    "replay.ca",
-                    "without TLS no certificate is checked",
-                    "write `rediss://` URLs, or remove `ca`",
-                );
-            }
-            (Some(path), true) => {
-                self.files.push(path.clone());
-                if let Err(fault) = tls::store_connector(Some(path)) {
-                    self.report.fault("replay.ca", fault.problem, fault.fix);
-                }
-            }
-            (None, _) => {}
-        }
-        let prefix = written.prefix.unwrap_or_else(|| String::from(defaults::REPLAY_PREFIX));
-        if !(1..=64).contains(&prefix.len()) || !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let fix = "write 1 to 64 visible ASCII characters, such as \"hookgate\"";
-            self.report.fault("replay.prefix", "this is not a prefix for keys", fix);
-        }
         let timeout = match written.timeout {
             None => defaults::REPLAY_TIMEOUT,
             Some(DurationValue(timeout)) if (Duration::from_millis(1)..=Duration::from_secs(5)).contains(&timeout) => {
@@ -138,154 +78,13 @@ impl Resolver<'_> {
                 "accept: while the store does not answer, each replica detects only the replays that it received itself",
             );
         }
-        let servers: Vec<StoreServer> = parsed.into_iter().map(|one| one.server).collect();
-        self.check_store(&servers, tls, password.is_some());
-        let redis = Redis {
-            servers,
-            tls,
-            ca,
-            sentinel: written.sentinel,
-            cluster,
-            database,
-            user,
-            password,
-            prefix,
-            timeout,
-            accept_on_failure,
-        };
         Replay {
             capacity,
-            shared: Some(Box::new(redis)),
-        }
-    }
-}
-
-impl Resolver<'_> {
-    /// Reports what a Redis Cluster does not have.
-    fn check_cluster(&mut self, urls: &[StoreUrl], has_sentinel: bool, database: u16) {
-        if has_sentinel {
-            self.report.fault(
-                "replay.cluster",
-                "a Redis Cluster has no Sentinels",
-                "remove `sentinel` and write URLs of nodes of the cluster, or remove `cluster`",
-            );
-        }
-        if database != 0 {
-            let fix = "remove the number after the `/` from each URL";
-            self.report
-                .fault("replay.store", "a Redis Cluster has only database 0", fix);
-        }
-        if urls.iter().any(|url| matches!(url.server, StoreServer::Unix(_))) {
-            let fix = "write `redis://host:6379` for one or more nodes";
-            self.report.fault(
-                "replay.store",
-                "the nodes of a Redis Cluster have no Unix socket in common",
-                fix,
-            );
-        }
-    }
-}
-
-/// Parses one URL. An error is the problem, for the fault; it does not quote the URL, which may contain a password.
-fn parse(url: &str, is_sentinel: bool) -> Result<StoreUrl, String> {
-    let number = |text: &str| {
-        let problem = || String::from("the database is not a number");
-        if text.is_empty() {
-            Ok(defaults::REDIS_DATABASE)
-        } else {
-            text.parse().map_err(|_| problem())
-        }
-    };
-    if let Some(rest) = url.strip_prefix("redis+unix://") {
-        let (path, database) = rest.split_once("?db=").unwrap_or((rest, ""));
-        if !path.starts_with('/') || path.len() < 2 {
-            return Err(String::from("`redis+unix://` must be followed by an absolute path"));
-        }
-        return Ok(StoreUrl {
-            server: StoreServer::Unix(path.into()),
-            tls: false,
-            database: number(database)?,
-        });
-    }
-    let (rest, tls) = match (url.strip_prefix("redis://"), url.strip_prefix("rediss://")) {
-        (Some(rest), _) => (rest, false),
-        (None, Some(rest)) => (rest, true),
-        (None, None) => return Err(String::from("this is neither \"memory\" nor a Redis URL")),
-    };
-    if rest.contains('@') {
-        return Err(String::from(
-            "a URL must not contain a user and a password: write `user` and `password = { env = … }`",
-        ));
-    }
-    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':')),
-        None => authority
-            .split_once(':')
-            .map_or((authority, None), |(host, port)| (host, Some(port))),
-    };
-    let port = match port {
-        None if is_sentinel => defaults::SENTINEL_PORT,
-        None => defaults::REDIS_PORT,
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|port| *port != 0)
-            .ok_or("the port is not a number from 1 to 65535")?,
-    };
-    let is_name = host.parse::<std::net::Ipv6Addr>().is_ok() || is_host(host);
-    if !is_name {
-        return Err(String::from("the host of the URL is neither a name nor an IP address"));
-    }
-    Ok(StoreUrl {
-        server: StoreServer::Tcp {
-            host: host.to_owned(),
-            port,
-        },
-        tls,
-        database: number(database)?,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn store_urls_are_parsed() {
-        for (url, server, tls, database) in [
-            ("redis://127.0.0.1", "127.0.0.1:6379", false, 0),
-            ("redis://cache.internal:7000/3", "cache.internal:7000", false, 3),
-            ("rediss://cache.internal/", "cache.internal:6379", true, 0),
-            ("redis://[::1]:7", "[::1]:7", false, 0),
-            ("redis+unix:///run/redis.sock?db=2", "unix:/run/redis.sock", false, 2),
-        ] {
-            let parsed = parse(url, false).unwrap_or_else(|problem| panic!("{url}: {problem}"));
-            assert_eq!(
-                (parsed.server.to_string().as_str(), parsed.tls, parsed.database),
-                (server, tls, database)
-            );
-        }
-        assert_eq!(parse("redis://s", true).unwrap().server.to_string(), "s:26379");
-    }
-
-    #[test]
-    fn a_fault_of_a_store_url_does_not_quote_it() {
-        for url in [
-            "",
-            "http://127.0.0.1",
-            "redis://",
-            "redis://user:hunter2@host",
-            "redis://host:0",
-            "redis://host:hunter2",
-            "redis://host/hunter2",
-            "redis://host/70000",
-            "redis+unix://run/hunter2",
-            "redis://a b",
-        ] {
-            let problem = parse(url, false).err().unwrap();
-            assert!(!problem.contains("hunter2"), "{url}: {problem}");
+            shared: Some(Box::new(Redis {
+                servers,
+                timeout,
+                accept_on_failure,
+            })),
         }
     }
 }

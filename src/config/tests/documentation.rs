@@ -127,6 +127,8 @@ fn rows(table: &str) -> Vec<&'static str> {
             .replace("route.public_url_credentials", "route.secrets")
             .replace("route.keys.secret", "route.secrets")
             .replace("listen.tls.acme.keys", "route.secrets")
+            .replace("listen.tls.acme.storage.user", "route.secrets")
+            .replace("listen.tls.acme.storage.password", "route.secrets")
             .replace("listen.tls.acme.external_account.key", "route.secrets"),
     };
     all_rows()

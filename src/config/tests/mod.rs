@@ -1,5 +1,6 @@
 //! Tests of the configuration with real files, real certificates and an environment that is passed in.
 
+mod acme;
 mod documentation;
 mod exposure;
 mod faults;

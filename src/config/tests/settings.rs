@@ -395,8 +395,8 @@ on_store_failure = "accept"
     );
     let config = fixture.config();
     let redis = config.replay.shared.unwrap();
-    assert_eq!(redis.password.unwrap().expose(), b"canary-password");
-    assert!(redis.tls && redis.accept_on_failure && redis.sentinel.is_some());
+    assert_eq!(redis.servers.password.unwrap().expose(), b"canary-password");
+    assert!(redis.servers.tls && redis.accept_on_failure && redis.servers.sentinel.is_some());
     assert!(!printed.to_string().contains("canary"));
     assert!(!format!("{:?}", fixture.config().replay).contains("canary"));
 }

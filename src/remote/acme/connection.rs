@@ -4,6 +4,7 @@
 use super::schedule::Cause;
 use crate::remote::client::{Client, FetchError};
 use crate::settings::{Acme, Keys};
+use crate::time::clock;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::header::RETRY_AFTER;
@@ -13,6 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::UNIX_EPOCH;
 
 /// Longest answer of the server, in bytes. A chain has some kilobytes.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
@@ -116,6 +118,16 @@ pub(super) fn is_account_unknown(error: &Error) -> bool {
         if problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":accountDoesNotExist")))
 }
 
+/// The wait of a `Retry-After`, in seconds: a number, or a point in time.
+fn retry_after(text: &str, now_unix: u64) -> Option<u64> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(seconds);
+    }
+    let at = httpdate::parse_http_date(text.trim()).ok()?;
+    let at = at.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    Some(at.saturating_sub(now_unix))
+}
+
 /// A text of the server for one line of a log.
 pub(super) fn printable(text: &str) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
@@ -147,10 +159,8 @@ impl HttpClient for Connection {
                         status.as_u16()
                     )));
                 }
-                let wait = answer
-                    .headers()
-                    .get(RETRY_AFTER)
-                    .and_then(|value| value.to_str().ok()?.parse().ok());
+                let wait = answer.headers().get(RETRY_AFTER);
+                let wait = wait.and_then(|value| retry_after(value.to_str().ok()?, clock::unix_now()));
                 let wait = wait.filter(|_| !status.is_success()).unwrap_or_default();
                 seen.wait.store(wait, Ordering::Relaxed);
                 Ok(answer)
@@ -160,5 +170,19 @@ impl HttpClient for Connection {
             sent.map(|answer| BytesResponse::from(answer.map(http_body_util::Full::new)))
                 .map_err(|error| Error::Other(Box::new(error)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_a_number_of_seconds_or_a_point_in_time() {
+        let now = 784_111_777;
+        assert_eq!(retry_after("120", now), Some(120));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:59:37 GMT", now), Some(600));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:39:37 GMT", now), Some(0));
+        assert_eq!(retry_after("soon", now), None);
     }
 }

@@ -5,7 +5,7 @@ use super::answers::HttpAnswers;
 use super::connection::{Connection, Failure};
 use super::order;
 use super::schedule::{self, Failures, Lifetime};
-use super::store::{Challenges, Stamp, Store, StoredCertificate};
+use super::store::{Challenges, Contents, Lock, Stamp, Store, StoreError, StoredCertificate};
 use crate::settings::{Acme, AcmeChallenge, Keys};
 use crate::time::clock;
 use crate::tls::{self, IssuedCertificate, LoadedCertificate};
@@ -26,6 +26,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The time between writing an answer and letting the server check it: every replica has read it then, and the server may
 /// ask any of them.
 const SETTLE: Duration = Duration::from_millis(2_500);
+/// The longest time of the first look at the store, for which the start or a reload waits.
+const LONGEST_FIRST_READ: Duration = Duration::from_secs(5);
+/// How long a new certificate is tried to be stored, while the store is not there.
+const LONGEST_STORING: Duration = Duration::from_secs(60);
 /// The longest time of one order.
 const LONGEST_ORDER: Duration = Duration::from_secs(300);
 
@@ -73,14 +77,17 @@ struct Known {
     challenges: Challenges,
     /// The last fault of the store, so that each is logged once.
     fault: Option<String>,
+    /// Whether the store has lost the certificate.
+    is_forgotten: bool,
 }
 
 impl Managed {
-    /// Reads what is stored. Nothing is ordered before [`Managed::start`].
+    /// Reads what is stored. Nothing is ordered before [`Managed::start`]. A Redis that is not there is no error: the
+    /// certificate is taken over as soon as it is.
     ///
     /// # Errors
     /// One sentence when the store cannot be used.
-    pub(super) fn load(settings: &Acme, keys: &Keys, answers: &Arc<HttpAnswers>) -> Result<Self, String> {
+    pub(super) async fn load(settings: &Acme, keys: &Keys, answers: &Arc<HttpAnswers>) -> Result<Self, String> {
         let mut random = [0; 4];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system provides no random numbers")?;
         let shared = Shared {
@@ -94,9 +101,11 @@ impl Managed {
             failed: AtomicU64::new(0),
             settings: settings.clone(),
         };
-        shared.read()?;
-        if shared.issued.current().is_none() {
-            shared.stand_in();
+        let read = timeout(LONGEST_FIRST_READ, shared.read()).await;
+        match read.unwrap_or_else(|_| Err(StoreError::Unreachable(String::from("no answer in time")))) {
+            Ok(()) => {}
+            Err(StoreError::Unreachable(fault)) => shared.note_fault(Some(fault)),
+            Err(StoreError::Unusable(fault)) => return Err(fault),
         }
         Ok(Self {
             shared: Arc::new(shared),
@@ -142,13 +151,18 @@ impl Drop for Managed {
 }
 
 async fn run(shared: Arc<Shared>) {
+    let mut has_first_key = false;
     loop {
-        let read = shared.read();
+        let read = shared.read().await;
         let is_readable = read.is_ok();
-        shared.note_fault(read.err());
+        shared.note_fault(read.err().map(StoreError::into_text));
         // A store that cannot be read may have a certificate, so nothing is ordered.
-        if is_readable && shared.is_due() {
+        if is_readable && shared.is_forgotten() {
+            shared.restore().await;
+        } else if is_readable && shared.is_due() {
             shared.order().await;
+        } else if is_readable && !has_first_key {
+            has_first_key = shared.use_first_key().await;
         }
         sleep(LOOK).await;
     }
@@ -165,22 +179,74 @@ impl Shared {
         schedule::due(known.lifetime, known.failures, now, self.jitter) <= now
     }
 
+    fn is_forgotten(&self) -> bool {
+        self.known().is_forgotten
+    }
+
     /// Takes over what this process or another one has written.
-    fn read(&self) -> Result<(), String> {
-        let stamp = self.store.stamp();
-        if self.known().stamp == Some(stamp) {
+    async fn read(&self) -> Result<(), StoreError> {
+        let known = self.known().stamp;
+        let Some(contents) = self.store.read(known).await? else {
             return Ok(());
+        };
+        let Contents {
+            certificate,
+            failures,
+            challenges,
+            stamp,
+        } = contents;
+        match certificate {
+            Some(stored) => {
+                self.install(stored).map_err(StoreError::Unusable)?;
+                self.known().is_forgotten = false;
+            }
+            None if self.issued.current().is_none() => self.stand_in().await,
+            None => {
+                let mut known = self.known();
+                known.is_forgotten = known.stored.is_some() && self.store.may_forget();
+            }
         }
-        if let Some(stored) = self.store.certificate()? {
-            self.install(stored)?;
-        }
-        let (failures, challenges) = (self.store.failures(), self.store.challenges());
         self.answer(&challenges);
         let mut known = self.known();
         known.failures = failures;
         known.challenges = challenges;
         known.stamp = Some(stamp);
         Ok(())
+    }
+
+    /// Encrypts what is stored with the first of the keys, so that the others can be removed from the configuration.
+    /// Returns whether it is.
+    async fn use_first_key(&self) -> bool {
+        if matches!(self.store.is_sealed_with_first_key().await, Ok(true)) {
+            return true;
+        }
+        let Ok(Some(lock)) = self.store.lock().await else {
+            return false;
+        };
+        let sealed = self.store.seal_with_first_key(&lock).await;
+        self.store.unlock(lock).await;
+        if sealed.is_ok() {
+            tracing::info!(certificate = %self.settings.label(), "account and certificate are encrypted with the first of `keys` now");
+        }
+        self.note_fault(sealed.as_ref().err().cloned().map(StoreError::into_text));
+        sealed.is_ok()
+    }
+
+    /// Stores the certificate in use again, unless another process does so.
+    async fn restore(&self) {
+        let Ok(Some(lock)) = self.store.lock().await else {
+            return;
+        };
+        let read = self.read().await;
+        let stored = self.known().stored.clone();
+        if let (Ok(()), true, Some(stored)) = (read, self.is_forgotten(), stored) {
+            let certificate = self.settings.label();
+            match self.store.write_certificate(&lock, &stored).await {
+                Ok(()) => tracing::warn!(%certificate, "the storage had lost the certificate, and it was stored again"),
+                Err(fault) => self.note_fault(Some(fault.into_text())),
+            }
+        }
+        self.store.unlock(lock).await;
     }
 
     /// Uses a certificate from the next handshake on, unless it is in use already.
@@ -203,12 +269,12 @@ impl Shared {
 
     /// Until the first certificate is issued, uses the one of the storage that covers most of the names: with a name more
     /// in the configuration, the other names are served all the time.
-    fn stand_in(&self) {
+    async fn stand_in(&self) {
         let count = |certificate: &LoadedCertificate| {
             let names = self.settings.domains.iter();
             names.filter(|name| certificate.covers(name)).count()
         };
-        let others = self.store.others().into_iter();
+        let others = self.store.others().await.into_iter();
         let usable = others.filter_map(|stored| load(&stored).ok());
         let best = usable.max_by_key(|certificate| (count(certificate), certificate.expires_unix));
         if let Some(best) = best.filter(|best| count(best) > 0) {
@@ -246,46 +312,54 @@ impl Shared {
 
     /// Orders a certificate, unless another process does so.
     async fn order(&self) {
-        let lock = match self.store.lock() {
+        let lock = match self.store.lock().await {
             Ok(Some(lock)) => lock,
             Ok(None) => return,
-            Err(fault) => return self.fail(&Failure::unreachable(fault)),
+            Err(fault) => return self.fail(&Failure::unreachable(fault.into_text()), None).await,
         };
+        self.order_locked(&lock).await;
+        self.store.unlock(lock).await;
+    }
+
+    async fn order_locked(&self, lock: &Lock) {
         // Another process may have ordered it before this one had the lock.
-        self.note_fault(self.read().err());
+        self.note_fault(self.read().await.err().map(StoreError::into_text));
         if self.known().fault.is_some() || !self.is_due() {
             return;
         }
         let certificate = self.settings.label();
         tracing::info!(%certificate, names = %self.settings.domains.join(" "), "ordering a certificate");
-        let ordered = timeout(LONGEST_ORDER, self.attempt()).await;
-        let ordered = ordered.unwrap_or_else(|_| Err(Failure::refused("the order was not complete after 5 minutes")));
-        let _ = self.publish(Challenges::default());
+        let ordered = tokio::select! {
+            ordered = timeout(LONGEST_ORDER, self.attempt(lock)) => ordered
+                .unwrap_or_else(|_| Err(Failure::refused("the order was not complete after 5 minutes"))),
+            lost = self.store.keep(lock) => Err(Failure::unreachable(lost.into_text())),
+        };
+        let _ = self.publish(lock, Challenges::default()).await;
         match ordered {
             Ok(()) => {
                 self.succeeded.fetch_add(1, Ordering::Relaxed);
                 let expires_unix = self.known().lifetime.map_or(0, |lifetime| lifetime.ends);
                 tracing::info!(%certificate, expires_unix, "a certificate was issued");
             }
-            Err(failure) => self.fail(&failure),
+            Err(failure) => self.fail(&failure, Some(lock)).await,
         }
-        drop(lock);
     }
 
-    async fn attempt(&self) -> Result<(), Failure> {
+    async fn attempt(&self, lock: &Lock) -> Result<(), Failure> {
         let (settings, connection, store) = (&self.settings, &self.connection, &self.store);
-        let account = order::account(settings, connection, store).await?;
-        let mut placed = match order::place(settings, connection, store, &account).await {
+        let account = order::account(settings, connection, store, lock).await?;
+        let mut placed = match order::place(settings, connection, store, lock, &account).await {
             // The server does not know the account any more, and it was removed: with a new one the order is placed again.
-            Err(_) if matches!(store.account(), Ok(None)) => {
-                let account = order::account(settings, connection, store).await?;
-                order::place(settings, connection, store, &account).await?
+            Err(_) if matches!(store.account().await, Ok(None)) => {
+                let account = order::account(settings, connection, store, lock).await?;
+                order::place(settings, connection, store, lock, &account).await?
             }
             placed => placed?,
         };
         let challenges = std::mem::take(&mut placed.challenges);
         if !challenges.0.is_empty() {
-            self.publish(challenges).map_err(Failure::unreachable)?;
+            let published = self.publish(lock, challenges).await;
+            published.map_err(|fault| Failure::unreachable(fault.into_text()))?;
             sleep(SETTLE).await;
         }
         let stored = order::complete(settings, connection, placed, clock::unix_now).await?;
@@ -296,28 +370,50 @@ impl Shared {
                 "the certificate that was issued is not for {name}"
             )));
         }
-        store.write_certificate(&stored).map_err(Failure::unreachable)?;
-        let written = store.write_failures(Failures::default());
+        self.keep_new(lock, &stored).await?;
+        let written = store.write_failures(lock, Failures::default()).await;
         self.known().failures = Failures::default();
         self.install(stored).map_err(Failure::refused)?;
-        written.map_err(Failure::unreachable)
+        written.map_err(|fault| Failure::unreachable(fault.into_text()))
+    }
+
+    /// Stores a new certificate. A store that is not there for a moment must not cost another order.
+    async fn keep_new(&self, lock: &Lock, stored: &StoredCertificate) -> Result<(), Failure> {
+        let storing = async {
+            loop {
+                match self.store.write_certificate(lock, stored).await {
+                    Ok(()) => {
+                        // What was read before does not say what is stored now.
+                        self.known().stamp = None;
+                        return Ok(());
+                    }
+                    Err(StoreError::Unusable(fault)) => return Err(Failure::unreachable(fault)),
+                    Err(StoreError::Unreachable(fault)) => self.note_fault(Some(fault)),
+                }
+                sleep(LOOK).await;
+            }
+        };
+        let in_time = timeout(LONGEST_STORING, storing).await;
+        in_time.unwrap_or_else(|_| Err(Failure::unreachable("the new certificate could not be stored")))
     }
 
     /// Answers challenges in this process, and through the store in all others.
-    fn publish(&self, challenges: Challenges) -> Result<(), String> {
+    async fn publish(&self, lock: &Lock, challenges: Challenges) -> Result<(), StoreError> {
         self.answer(&challenges);
-        let written = self.store.write_challenges(&challenges);
+        let written = self.store.write_challenges(lock, &challenges).await;
         self.known().challenges = challenges;
         written
     }
 
-    fn fail(&self, failure: &Failure) {
+    async fn fail(&self, failure: &Failure, lock: Option<&Lock>) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let now = clock::unix_now();
         let failures = schedule::after_failure(self.known().failures, failure.cause, now, self.jitter);
         self.known().failures = failures;
-        // In memory the wait holds in any case.
-        let _ = self.store.write_failures(failures);
+        if let Some(lock) = lock {
+            // In memory the wait holds in any case.
+            let _ = self.store.write_failures(lock, failures).await;
+        }
         tracing::warn!(
             certificate = %self.settings.label(),
             error = %failure.text,

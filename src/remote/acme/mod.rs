@@ -1,7 +1,7 @@
 //! Certificates that are ordered from ACME servers (RFC 8555), and renewed before their end.
 //!
 //! Handshakes use what is in memory and never wait for a server. A failed order changes nothing: the certificate in use
-//! stays. Replicas share a directory with the account, the certificate, the state of failed orders and the answers to
+//! stays. Replicas share a directory or a Redis with the account, the certificate, the state of failed orders and the answers to
 //! challenges, so that they order once, and each of them can answer the server.
 //!
 //! | module | what it is |
@@ -11,7 +11,7 @@
 //! | [`connection`] | requests to the server, and why an order failed |
 //! | [`http_listener`] | the listener for the challenge HTTP-01 |
 //! | [`answers`] | what is answered to the challenge HTTP-01 |
-//! | [`store`] | the directory that replicas share |
+//! | [`store`] | what replicas share |
 //! | [`schedule`] | when a certificate is ordered |
 
 mod answers;
@@ -32,7 +32,7 @@ use managed::Managed;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -79,14 +79,28 @@ impl Certificates {
         if let Some(address) = settings.http {
             self.listen(address, &runtime)?;
         }
-        let mut all = self.managed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.iter().find(|managed| managed.settings() == settings) {
-            return Ok(known.issued().clone());
+        if let Some(known) = self.find(settings) {
+            return Ok(known);
         }
-        let new = Managed::load(settings, &self.keys, &self.answers)?;
+        // The store may be waited for, which a scrape must not do: the lock is taken afterwards.
+        let new = {
+            let (settings, keys, answers) = (settings.clone(), self.keys.clone(), self.answers.clone());
+            let (sender, receiver) = mpsc::sync_channel(1);
+            runtime.spawn(async move {
+                let _ = sender.send(Managed::load(&settings, &keys, &answers).await);
+            });
+            receiver.recv().map_err(|_| "the thread for ACME has ended")??
+        };
         let issued = new.issued().clone();
+        let mut all = self.managed.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(Arc::new(new));
         Ok(issued)
+    }
+
+    fn find(&self, settings: &Acme) -> Option<Arc<IssuedCertificate>> {
+        let all = self.managed.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.iter().find(|managed| managed.settings() == settings);
+        known.map(|managed| managed.issued().clone())
     }
 
     /// Orders and renews the certificates with these settings, and forgets all others.
@@ -144,14 +158,13 @@ impl Certificates {
     }
 }
 
-/// Reads what is stored for `check`, and says whether there is a certificate.
+/// Reads what is stored in a directory for `check`, and says whether there is a certificate. A Redis is not asked.
 ///
 /// # Errors
 /// One sentence when what is stored cannot be used.
 pub fn inspect(settings: &Acme) -> Result<bool, String> {
     let store = store::Store::new(settings)?;
-    store.account()?;
-    match store.certificate()? {
+    match store.inspect().map_err(store::StoreError::into_text)? {
         Some(stored) => managed::load(&stored).map(|_| true),
         None => Ok(false),
     }

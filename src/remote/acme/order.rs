@@ -1,7 +1,7 @@
 //! One order: account, authorizations, challenges, request, certificate (RFC 8555, 7.1). Read from top to bottom.
 
 use super::connection::{Connection, Failure, is_account_unknown, printable};
-use super::store::{Answer, Challenges, Store, StoredCertificate};
+use super::store::{Answer, Challenges, Lock, Store, StoreError, StoredCertificate};
 use crate::settings::{Acme, AcmeChallenge};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -22,9 +22,15 @@ const POLLING: RetryPolicy = RetryPolicy::new()
 ///
 /// # Errors
 /// Why there is none.
-pub(super) async fn account(settings: &Acme, connection: &Connection, store: &Store) -> Result<Account, Failure> {
+pub(super) async fn account(
+    settings: &Acme,
+    connection: &Connection,
+    store: &Store,
+    lock: &Lock,
+) -> Result<Account, Failure> {
+    let unstored = |fault: StoreError| Failure::unreachable(fault.into_text());
     let builder = || Account::builder_with_http(Box::new(connection.clone()));
-    if let Some(known) = store.account().map_err(Failure::unreachable)? {
+    if let Some(known) = store.account().await.map_err(unstored)? {
         let account = builder().from_credentials(known).await;
         return account.map_err(|error| connection.explain(&error));
     }
@@ -44,7 +50,7 @@ pub(super) async fn account(settings: &Acme, connection: &Connection, store: &St
     let binding = binding.transpose()?;
     let created = builder().create(&new, settings.directory.clone(), binding.as_ref());
     let (account, credentials) = created.await.map_err(|error| connection.explain(&error))?;
-    store.write_account(&credentials).map_err(Failure::unreachable)?;
+    store.write_account(lock, &credentials).await.map_err(unstored)?;
     tracing::info!(certificate = %settings.label(), account = %printable(account.id()), "ACME account created");
     Ok(account)
 }
@@ -64,16 +70,20 @@ pub(super) async fn place(
     settings: &Acme,
     connection: &Connection,
     store: &Store,
+    lock: &Lock,
     account: &Account,
 ) -> Result<Placed, Failure> {
-    let explain = |error: Error| {
-        if is_account_unknown(&error) {
-            store.remove_account();
-        }
-        connection.explain(&error)
-    };
+    let explain = |error: Error| connection.explain(&error);
     let names: Vec<_> = settings.domains.iter().cloned().map(Identifier::Dns).collect();
-    let mut order = account.new_order(&NewOrder::new(&names)).await.map_err(explain)?;
+    let mut order = match account.new_order(&NewOrder::new(&names)).await {
+        Ok(order) => order,
+        Err(error) => {
+            if is_account_unknown(&error) {
+                store.remove_account(lock).await;
+            }
+            return Err(explain(error));
+        }
+    };
     let mut challenges = Challenges::default();
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {

@@ -14,12 +14,12 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`worker_connection`] | one worker's connection: calls, answers, reconnecting |
-//! | [`connect`] | opening a connection to a server that accepts writes |
+//! | [`opening`] | what a connection sends first |
 //! | [`call`] | what is sent for each operation, and what its replies mean |
 //! | [`script`] | the scripts that the server runs |
 
 mod call;
-mod connect;
+mod opening;
 mod script;
 mod worker_connection;
 
@@ -28,7 +28,6 @@ use super::{ClaimError, ClaimRequest, KeyKind};
 use crate::outcome::Rejection;
 use crate::settings;
 use call::{Call, Failure};
-use connect::OpenConnection;
 use script::Operation;
 use std::fmt;
 use std::sync::Arc;
@@ -182,7 +181,7 @@ impl RedisStore {
         match answer {
             Ok(0) => Ok(Some(held())),
             Ok(answer) => {
-                if shared.settings.cluster
+                if shared.settings.servers.cluster
                     && ClaimRequest::KINDS
                         .iter()
                         .zip(keys)
@@ -231,7 +230,7 @@ impl SharedState {
     /// Makes one call, or in a cluster one for each key, and records its result and duration.
     async fn ask(&self, connection: &WorkerConnection, call: &Call, deadline: Instant) -> Result<i64, Failure> {
         let started = Instant::now();
-        let answer = match (self.settings.cluster, call.operation) {
+        let answer = match (self.settings.servers.cluster, call.operation) {
             (false, _) => connection.call(self, call, deadline).await,
             (true, Operation::Claim | Operation::Look) => self.claim_each(connection, call, deadline).await,
             (true, Operation::Commit | Operation::Release) => self.settle_each(connection, call, deadline).await,
@@ -289,14 +288,14 @@ impl SharedState {
     }
 
     /// Logs a new connection, and a warning if the server may evict keys.
-    fn log_connected(&self, ready: &OpenConnection) {
-        tracing::info!(address = %ready.address, "connected to the replay store");
-        self.metrics.evicts.set(i64::from(ready.evicts.is_some()));
-        if let Some(policy) = &ready.evicts
+    fn log_connected(&self, address: &str, evicts: Option<&str>) {
+        tracing::info!(%address, "connected to the replay store");
+        self.metrics.evicts.set(i64::from(evicts.is_some()));
+        if let Some(policy) = evicts
             && !self.warned.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
-                address = %ready.address,
+                %address,
                 %policy,
                 "the replay store may evict keys when its memory is full, and a webhook whose key is evicted can be replayed: set `maxmemory-policy noeviction`"
             );

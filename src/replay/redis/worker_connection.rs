@@ -8,8 +8,9 @@
 use super::super::store_metrics::StoreResult;
 use super::SharedState;
 use super::call::{self, Call, Failure};
-use super::connect::{self, Client, OpenConnection};
+use super::opening::{self, Server};
 use super::script::{OPERATIONS, Script};
+use crate::remote::redis::{Client, OpenConnection, connect, describe};
 use redis::{RedisError, RedisResult, Value};
 use std::fmt;
 use std::future::pending;
@@ -90,7 +91,7 @@ impl WorkerConnection {
             Some(ready) => ready,
             None => self.wait_until_ready(shared, deadline).await.ok_or(DOWN)?,
         };
-        match timeout_at(deadline, ready.run(call, &shared.settings.prefix)).await {
+        match timeout_at(deadline, ready.run(call, &shared.settings.servers.prefix)).await {
             Ok(Ok(reply)) => call.answer(&reply).ok_or(Failure {
                 result: StoreResult::Error,
                 maybe_done: true,
@@ -126,7 +127,7 @@ impl WorkerConnection {
     fn failed(&self, error: &RedisError) -> Failure {
         let result = call::classify(error);
         if let StoreResult::NotMaster | StoreResult::Denied = result {
-            let _ = self.trouble.try_send(Trouble::Refused(connect::describe(error)));
+            let _ = self.trouble.try_send(Trouble::Refused(describe(error)));
         }
         Failure {
             result,
@@ -139,17 +140,24 @@ impl WorkerConnection {
     async fn keep(&self, shared: &SharedState, logs: bool) {
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut troubles) = troubles else { return };
+        let first = opening::commands();
         let mut backoff = BACKOFF.0;
         let mut logged = None;
         loop {
-            match connect::connect(&shared.settings, shared.tls.as_ref()).await {
-                Ok(open) => {
+            let settings = &shared.settings;
+            let opened = connect(&settings.servers, shared.tls.as_ref(), settings.timeout, &first).await;
+            let opened = opened.and_then(|open| {
+                let server = opening::server(&open).map_err(|problem| format!("{}: {problem}", open.address))?;
+                Ok((open, server))
+            });
+            match opened {
+                Ok((open, server)) => {
                     backoff = BACKOFF.0;
                     if logs {
-                        shared.log_connected(&open);
+                        shared.log_connected(&open.address, server.evicts.as_deref());
                         logged = None;
                     }
-                    let problem = self.serve(open, &mut troubles, shared).await;
+                    let problem = self.serve(open, server, &mut troubles, shared).await;
                     if logs {
                         tracing::warn!(%problem, "the replay store's connection is lost");
                     }
@@ -172,16 +180,16 @@ impl WorkerConnection {
     async fn serve(
         &self,
         open: OpenConnection,
+        server: Server,
         troubles: &mut mpsc::Receiver<Trouble>,
         shared: &SharedState,
     ) -> String {
         let OpenConnection {
-            client,
-            mut carrier,
-            scripts,
-            sets_and_gets,
-            ..
+            client, mut carrier, ..
         } = open;
+        let Server {
+            scripts, sets_and_gets, ..
+        } = server;
         let mut checked = client.clone();
         // What earlier calls reported was about another connection.
         while troubles.try_recv().is_ok() {}
@@ -198,9 +206,7 @@ impl WorkerConnection {
         let problem = loop {
             let closed = async {
                 match &mut carrier {
-                    Some(carrier) => {
-                        let _ = (&mut carrier.0).await;
-                    }
+                    Some(carrier) => carrier.ended().await,
                     None => pending().await,
                 }
             };

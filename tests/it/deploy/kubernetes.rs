@@ -63,7 +63,7 @@ priorityClassName: high
 "#;
 
 /// Values that are added to [`DEPLOYMENT`].
-const VARIATIONS: [&str; 19] = [
+const VARIATIONS: [&str; 20] = [
     "",
     "tls: { enabled: false, secretName: '' }\nmonitor: { kind: PodMonitor }",
     "networkPolicy: { enabled: false }\npodDisruptionBudget: { enabled: false }\nservice: { enabled: false }",
@@ -83,6 +83,7 @@ const VARIATIONS: [&str; 19] = [
     "initContainers: [{ name: first, image: registry.example.com/first }]\nextraContainers: [{ name: beside, image: registry.example.com/beside }]\nnetworkPolicy: { extraIngress: [{ ports: [{ port: 9999 }] }], egress: [{ ports: [{ port: 53, protocol: UDP }] }, { to: [{ podSelector: { matchLabels: { app: shop } } }] }] }\nextraObjects: [{ apiVersion: v1, kind: ConfigMap, metadata: { name: \"{{ .Release.Name }}-more\", namespace: \"{{ .Release.Namespace }}\" }, data: { a: b } }]",
     "routes: [{ path: /webhooks/paddle/*, provider: paddle, secrets: [{ secretName: github.example.com, key: secret, name: old, retired: true }, { secretName: github-example-com, key: secret }], upstream: [\"http://a:8000\", \"http://b:8000\"], settings: { tolerance: 10s, rate: 50/s, dedupe: { window: 7d } } }]\nsettings: { limits: { per_source: 100/s, in_flight_bytes: 64MiB }, log: { audit: refused } }",
     "tls: { acme: { enabled: true, existingClaim: certificates, settings: { domains: [hooks.example.com], contact: ops@example.com }, keys: [{ secretName: acme, key: storage }] } }",
+    "tls: { acme: { enabled: true, settings: { domains: [hooks.example.com], storage: { redis: \"rediss://redis:6379\", password: { env: REDIS_PASSWORD } } }, keys: [{ secretName: acme, key: storage }] } }\nenv: [{ name: REDIS_PASSWORD, valueFrom: { secretKeyRef: { name: redis, key: password } } }]",
 ];
 
 /// The values of `deploy/helm/examples`, each for a chart on its own.
@@ -206,6 +207,14 @@ fn the_chart_is_valid_over_a_matrix_of_values() {
         !ordered.pod()["volumes"].to_string().contains("hookgate-tls"),
         "no Secret is needed"
     );
+    let shared = &clusters[19];
+    assert!(
+        !shared.pod()["volumes"].to_string().contains("hookgate-acme"),
+        "no volume is needed"
+    );
+    let gateway: toml::Table = shared.gateway_toml().parse().unwrap();
+    let storage = &gateway["listen"][0]["tls"]["acme"]["storage"];
+    assert_eq!(storage["redis"].as_str(), Some("rediss://redis:6379"));
 
     let full: toml::Table = clusters[last].gateway_toml().parse().unwrap();
     assert_eq!(full["replay"]["capacity"].as_integer(), Some(1_000_000), "not 1e+06");

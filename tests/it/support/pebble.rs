@@ -68,6 +68,18 @@ impl Pebble {
         }
     }
 
+    /// Wants an external account: one of these, with their keys in base64url.
+    pub(crate) fn with_external_accounts(self, accounts: &[(&str, &str)]) -> Self {
+        let file = self.directory.path().join("pebble.json");
+        let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        config["pebble"]["externalAccountBindingRequired"] = true.into();
+        for (id, key) in accounts {
+            config["pebble"]["externalAccountMACKeys"][id] = (*key).into();
+        }
+        fs::write(file, config.to_string()).unwrap();
+        self
+    }
+
     /// The same, started.
     pub(crate) fn new(tls: u16, http: u16, seconds: u64) -> Self {
         let mut pebble = Self::stopped(tls, http, seconds);

@@ -3,6 +3,7 @@
 
 use crate::support::pebble::Pebble;
 use crate::support::redis::free_port;
+use crate::support::upstream::answer;
 use crate::support::wait::within;
 use crate::support::{Client, Gateway, Setup, Upstream, Webhook, certificates, eventually};
 use rustls::pki_types::CertificateDer;
@@ -15,14 +16,14 @@ use std::time::Duration;
 /// The longest time of a first order: the wait after a server that was not there, and two orders.
 const ORDER: Duration = Duration::from_secs(60);
 /// A key that encrypts the storage.
-const KEY: &str = "4b1f6f0a7a1d4a9f8f5ea6c5c4c4e3f2a1b2c3d4e5f60718";
-const NAMES: [&str; 2] = ["a.example.test", "b.example.test"];
+pub(super) const KEY: &str = "4b1f6f0a7a1d4a9f8f5ea6c5c4c4e3f2a1b2c3d4e5f60718";
+pub(super) const NAMES: [&str; 2] = ["a.example.test", "b.example.test"];
 /// Numbers the webhooks, so that none is a repetition.
 static SENT: AtomicUsize = AtomicUsize::new(0);
 const MONTH: u64 = 30 * 86_400;
 
 /// A listener `acme` on this port with a certificate of these keys.
-fn listener(port: u16, acme: &str) -> String {
+pub(super) fn listener(port: u16, acme: &str) -> String {
     format!("[[listen]]\nname = \"acme\"\naddress = \"127.0.0.1:{port}\"\ntls = {{ acme = {{ {acme} }} }}\n")
 }
 
@@ -38,12 +39,17 @@ fn at(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
 }
 
-fn connect(port: u16, name: &str, root: &CertificateDer<'static>) -> std::io::Result<Client> {
+pub(super) fn connect(port: u16, name: &str, root: &CertificateDer<'static>) -> std::io::Result<Client> {
     Client::try_tls(at(port), name, certificates::client(root, &["http/1.1"]))
 }
 
 /// Waits until the listener serves a certificate of this root for the name, and sends a webhook there.
-fn serves(gateway: &Gateway, port: u16, name: &str, root: &CertificateDer<'static>) -> CertificateDer<'static> {
+pub(super) fn serves(
+    gateway: &Gateway,
+    port: u16,
+    name: &str,
+    root: &CertificateDer<'static>,
+) -> CertificateDer<'static> {
     let what = format!("a certificate for {name}\n{}", gateway.logs.text());
     let mut client = within(ORDER, &what, || connect(port, name, root).ok());
     let certificate = client.server_certificate();
@@ -53,7 +59,7 @@ fn serves(gateway: &Gateway, port: u16, name: &str, root: &CertificateDer<'stati
     certificate
 }
 
-fn orders(gateway: &Gateway, result: &str) -> f64 {
+pub(super) fn orders(gateway: &Gateway, result: &str) -> f64 {
     gateway
         .metrics()
         .sum("hookgate_acme_orders_total", &[("result", result)])
@@ -274,4 +280,103 @@ fn a_reload_orders_a_certificate_for_one_more_name() {
     pebble.start();
     serves(&gateway, port, NAMES[1], &pebble.root());
     serves(&gateway, port, NAMES[0], &pebble.root());
+}
+
+/// The new key stands in front of the old one: what is stored is encrypted with it without an order, and the old one can
+/// be removed. The account is encrypted with it too, so that the next order uses it.
+#[test]
+fn a_key_of_the_storage_is_replaced_without_an_order() {
+    let (upstream, port) = (Upstream::ok(), free_port());
+    let storage = tempfile::tempdir().unwrap();
+    let pebble = Pebble::new(port, free_port(), MONTH);
+    let with = |names: &[&str], keys: &str| {
+        let keys = format!(
+            "{}, storage = {:?}, keys = [{keys}]",
+            pebble.keys(names),
+            storage.path()
+        );
+        Setup::new(&upstream.url())
+            .more(&listener(port, &keys))
+            .variable("OLD", KEY)
+            .variable("NEW", "the next key of the storage, long enough for it")
+    };
+    let root = pebble.root();
+    let gateway = with(&NAMES[..1], "{ env = \"OLD\" }").start();
+    let certificate = serves(&gateway, port, NAMES[0], &root);
+    drop(gateway);
+    let gateway = with(&NAMES[..1], "{ env = \"NEW\" }, { env = \"OLD\" }").start();
+    assert_eq!(serves(&gateway, port, NAMES[0], &root), certificate);
+    gateway.logs.wait_for("the new key to be used", |line| {
+        line.contains("encrypted with the first of `keys` now").then_some(())
+    });
+    drop(gateway);
+    let gateway = with(&NAMES[..1], "{ env = \"NEW\" }").start();
+    assert_eq!(serves(&gateway, port, NAMES[0], &root), certificate);
+    assert_eq!(pebble.issued(), 1);
+    drop(gateway);
+    // One more name needs an order, with the account that is stored.
+    let gateway = with(&NAMES, "{ env = \"NEW\" }").start();
+    assert_ne!(serves(&gateway, port, NAMES[1], &root), certificate);
+    assert!(!gateway.logs.text().contains("ACME account created"));
+}
+
+/// A server that wants an external account: with its key the account is made, with another one the log has its reason.
+#[test]
+fn an_external_account_is_bound_with_its_key_only() {
+    let wrong = "b10lLJs8l1GPIzsLP0s6pMt8O0XVGnfTaCeROxQM0BIt2XrJMDHJZBM5NuQmQJQH";
+    for (key, is_right) in [(wrong, false), (EAB_KEY, true)] {
+        let (upstream, port) = (Upstream::ok(), free_port());
+        let storage = tempfile::tempdir().unwrap();
+        let mut pebble = Pebble::stopped(port, free_port(), MONTH).with_external_accounts(&[("kid-1", EAB_KEY)]);
+        pebble.start();
+        let keys = format!(
+            "{}, external_account = {{ id = \"kid-1\", key = {{ env = \"EAB\" }} }}",
+            pebble.keys(&NAMES)
+        );
+        let gateway = setup(&upstream, port, storage.path(), &keys)
+            .variable("EAB", key)
+            .start();
+        if is_right {
+            serves(&gateway, port, NAMES[0], &pebble.root());
+        } else {
+            gateway.logs.wait_for("the server's refusal", |line| {
+                (line.contains("could not be ordered") && line.contains("the server refuses")).then_some(())
+            });
+        }
+        assert!(!gateway.logs.text().contains(key));
+    }
+}
+
+/// The key that the server has for the external account.
+const EAB_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+
+/// A server that is overloaded says when to ask again, in both forms of `Retry-After`.
+#[test]
+fn the_wait_that_a_server_asks_for_is_kept() {
+    for (header, shortest) in [("7200", 7_200), ("Fri, 31 Dec 2100 23:59:59 GMT", 80_000)] {
+        let (upstream, port) = (Upstream::ok(), free_port());
+        let storage = tempfile::tempdir().unwrap();
+        let authority = certificates::Authority::new();
+        authority.certificate.write(storage.path(), "authority");
+        let busy = Upstream::tls(authority.issue(&["localhost"]).server(), move |_, connection| {
+            let problem = br#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"too many orders"}"#;
+            connection.send(&answer(
+                "429 Too Many Requests",
+                &[("Retry-After", header), ("Content-Type", "application/problem+json")],
+                problem,
+            ))
+        });
+        let keys = format!(
+            "domains = {NAMES:?}, directory = \"https://localhost:{}/dir\", ca = {:?}",
+            busy.url().rsplit(':').next().unwrap(),
+            storage.path().join("authority.crt")
+        );
+        let gateway = setup(&upstream, port, storage.path(), &keys).start();
+        let wait = gateway.logs.wait_for("the wait", |line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            line["next_attempt_seconds"].as_u64()
+        });
+        assert!((shortest..=90_000).contains(&wait), "{header}: {wait}");
+        assert_eq!(busy.connections(), 1);
+    }
 }

@@ -2,6 +2,7 @@
 //! wrong kind, the stream.
 
 mod acme;
+mod acme_redis;
 mod client_auth;
 mod files;
 mod listener;

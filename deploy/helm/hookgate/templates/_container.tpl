@@ -70,7 +70,9 @@ securityContext:
 volumeMounts:
   - { name: hookgate-configuration, mountPath: /etc/hookgate/gateway, readOnly: true }
   {{- if and .Values.tls.enabled .Values.tls.acme.enabled }}
+  {{- if not .Values.tls.acme.settings.storage }}
   - { name: hookgate-acme, mountPath: /var/lib/hookgate-acme }
+  {{- end }}
   {{- else if .Values.tls.enabled }}
   - { name: hookgate-tls, mountPath: /etc/hookgate/tls, readOnly: true }
   {{- end }}
@@ -114,8 +116,10 @@ application's pod, so there every user may read the files; only this container m
 - name: hookgate-configuration
   configMap: { name: {{ include "hookgate.fullname" . }} }
 {{- if and .Values.tls.enabled .Values.tls.acme.enabled }}
+{{- if not .Values.tls.acme.settings.storage }}
 - name: hookgate-acme
-  persistentVolumeClaim: { claimName: {{ required "tls.acme.existingClaim: a volume that all pods share (ReadWriteMany), or that of the only pod" .Values.tls.acme.existingClaim }} }
+  persistentVolumeClaim: { claimName: {{ required "tls.acme.existingClaim: a volume that all pods share (ReadWriteMany), or that of the only pod; or name a Redis in tls.acme.settings.storage" .Values.tls.acme.existingClaim }} }
+{{- end }}
 {{- else if .Values.tls.enabled }}
 - name: hookgate-tls
   secret: { secretName: {{ include "hookgate.tlsSecret" . }}, defaultMode: {{ $mode }} }

@@ -48,7 +48,7 @@ name = "webhooks"
 address = {{ printf "%s:%d" .Values.listen.address (int .Values.listen.port) | toJson }}
 {{- if .Values.tls.enabled }}
 {{- if .Values.tls.acme.enabled }}
-{{- $acme := merge (dict "storage" "/var/lib/hookgate-acme") (omit .Values.tls.acme.settings "storage" "keys") }}
+{{- $acme := merge (omit .Values.tls.acme.settings "keys") (dict "storage" "/var/lib/hookgate-acme") }}
 {{- with .Values.tls.acme.keys }}
 {{- $files := list }}
 {{- range . }}{{ $files = append $files (dict "file" (printf "/etc/hookgate/secrets/%s/%s" .secretName .key)) }}{{ end }}

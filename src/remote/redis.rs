@@ -1,12 +1,10 @@
-//! Opens a connection to a server that accepts writes: finds it, authenticates, loads the scripts, reads the eviction
-//! policy.
+//! Opens a connection to a Redis or Valkey that accepts writes: finds it, authenticates, and sends the first commands.
 //!
 //! Of several addresses the first that reports to be a master is used. With Sentinel, the Sentinels are asked for the
 //! master's address. The client of a Redis Cluster finds the nodes by itself, from any of the addresses. All commands to
 //! one server are sent together, so that a connection is ready after one round trip.
 
-use super::script::{self, Script};
-use crate::settings::{Redis, StoreServer};
+use crate::settings::{RedisServers, StoreServer};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
@@ -38,28 +36,34 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// A client whose clones share one connection, or one connection to each node of a cluster.
 #[derive(Clone)]
-pub(super) enum Client {
+pub enum Client {
+    /// One server.
     Single(MultiplexedConnection),
+    /// A cluster.
     Cluster(ClusterConnection),
 }
 
-/// An open connection, ready for scripts.
-pub(super) struct OpenConnection {
-    pub(super) client: Client,
+/// An open connection.
+pub struct OpenConnection {
+    /// Sends commands.
+    pub client: Client,
     /// The task that carries the bytes of a single connection. It ends with the connection.
-    pub(super) carrier: Option<Carrier>,
-    /// In the order of [`script::OPERATIONS`].
-    pub(super) scripts: [Script; 3],
-    /// Whether the server is version 7.0 or later, where one command can claim a single key.
-    pub(super) sets_and_gets: bool,
+    pub carrier: Option<Carrier>,
     /// The server's address, for the log.
-    pub(super) address: String,
-    /// The server's eviction policy, if it can evict keys: it has a memory limit and a policy other than `noeviction`.
-    pub(super) evicts: Option<String>,
+    pub address: String,
+    /// The replies to the first commands.
+    pub replies: Vec<RedisResult<Value>>,
 }
 
 /// A task that is stopped when this is dropped.
-pub(super) struct Carrier(pub(super) JoinHandle<()>);
+pub struct Carrier(JoinHandle<()>);
+
+impl Carrier {
+    /// Waits until the connection has ended.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.0).await;
+    }
+}
 
 impl Drop for Carrier {
     fn drop(&mut self) {
@@ -69,7 +73,10 @@ impl Drop for Carrier {
 
 impl Client {
     /// Runs one command.
-    pub(super) async fn run(&mut self, command: &Cmd) -> RedisResult<Value> {
+    ///
+    /// # Errors
+    /// What the server or the connection says.
+    pub async fn run(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {
             Self::Single(connection) => connection.send_packed_command(command).await,
             Self::Cluster(cluster) => cluster.req_packed_command(command).await,
@@ -81,7 +88,7 @@ impl Client {
     ///
     /// # Errors
     /// What is wrong, in words.
-    pub(super) async fn check(&mut self) -> Result<(), String> {
+    pub async fn check(&mut self) -> Result<(), String> {
         match self {
             Self::Single(_) => match self.run(&cmd("ROLE")).await {
                 Ok(role) => is_master(&role),
@@ -100,19 +107,28 @@ impl Client {
     }
 }
 
-/// Opens a connection. The error is one sentence for each server, without any secret.
-pub(super) async fn connect(settings: &Redis, tls: Option<&TlsConnector>) -> Result<OpenConnection, String> {
-    if settings.cluster {
-        let opening = timeout(CONNECT_TIMEOUT * 3, open_cluster(settings));
+/// Opens a connection, and sends the commands `first`, whose replies may be errors of the server. A cluster has
+/// `response_timeout` for each reply.
+///
+/// # Errors
+/// One sentence for each server, without any secret.
+pub async fn connect(
+    servers: &RedisServers,
+    tls: Option<&TlsConnector>,
+    response_timeout: Duration,
+    first: &[Cmd],
+) -> Result<OpenConnection, String> {
+    if servers.cluster {
+        let opening = timeout(CONNECT_TIMEOUT * 3, open_cluster(servers, response_timeout, first));
         return opening.await.unwrap_or_else(|_| Err(no_answer(CONNECT_TIMEOUT * 3)));
     }
-    let masters = match &settings.sentinel {
-        None => settings.servers.clone(),
-        Some(master) => vec![ask_sentinels(settings, tls, master).await?],
+    let masters = match &servers.sentinel {
+        None => servers.servers.clone(),
+        Some(master) => vec![ask_sentinels(servers, tls, master).await?],
     };
     let mut problems = Vec::new();
     for server in &masters {
-        let opened = timeout(CONNECT_TIMEOUT, open_single(settings, tls, server)).await;
+        let opened = timeout(CONNECT_TIMEOUT, open_single(servers, tls, server, first)).await;
         match opened.unwrap_or_else(|_| Err(no_answer(CONNECT_TIMEOUT))) {
             Ok(ready) => return Ok(ready),
             Err(problem) => problems.push(format!("{server}: {problem}")),
@@ -122,53 +138,49 @@ pub(super) async fn connect(settings: &Redis, tls: Option<&TlsConnector>) -> Res
 }
 
 async fn open_single(
-    settings: &Redis,
+    servers: &RedisServers,
     tls: Option<&TlsConnector>,
     server: &StoreServer,
+    first: &[Cmd],
 ) -> Result<OpenConnection, String> {
     let (mut client, carrier) = open(server, tls).await?;
     let mut commands = redis::pipe();
-    let password = settings.password.as_ref().map(|secret| secret.expose());
-    match (&settings.user, password) {
+    let password = servers.password.as_ref().map(|secret| secret.expose());
+    match (&servers.user, password) {
         (Some(user), Some(password)) => commands.cmd("AUTH").arg(user.expose()).arg(password),
         (None, Some(password)) => commands.cmd("AUTH").arg(password),
         (_, None) => commands.cmd("PING"),
     };
-    commands.cmd("SELECT").arg(settings.database);
-    commands.cmd("ROLE").cmd("INFO").arg("memory");
-    for script in script::all(true) {
-        commands.cmd("SCRIPT").arg("LOAD").arg(script.text);
+    commands.cmd("SELECT").arg(servers.database);
+    commands.cmd("ROLE");
+    for command in first {
+        commands.add_command(command.clone());
     }
     let replies = client.send_packed_commands(&commands, 0, commands.len()).await;
     let replies = replies.map_err(|error| describe(&error))?;
-    let [authenticated, selected, role, memory, loaded @ ..] = replies.as_slice() else {
+    let [authenticated, selected, role, replies @ ..] = replies.as_slice() else {
         return Err(String::from("too few replies"));
     };
     accepted(authenticated)?;
     accepted(selected)?;
     is_master(role)?;
-    // Before 7.0 the line with the flags is a syntax error.
-    let is_old = loaded
-        .iter()
-        .any(|reply| accepted(reply).is_err_and(|error| is_syntax(&error)));
-    for reply in loaded.iter().filter(|_| !is_old) {
-        accepted(reply)?;
-    }
     Ok(OpenConnection {
         client: Client::Single(client),
         carrier: Some(carrier),
-        scripts: script::all(!is_old),
-        sets_and_gets: !is_old,
         address: server.to_string(),
-        evicts: evicting(&text_of(memory)),
+        replies: replies.iter().map(|reply| reply.clone().extract_error()).collect(),
     })
 }
 
 /// A client that knows all nodes of the cluster. The `redis` crate follows slots that move and masters that change.
-async fn open_cluster(settings: &Redis) -> Result<OpenConnection, String> {
-    let nodes = settings.servers.iter().map(|server| match server {
+async fn open_cluster(
+    servers: &RedisServers,
+    response_timeout: Duration,
+    first: &[Cmd],
+) -> Result<OpenConnection, String> {
+    let nodes = servers.servers.iter().map(|server| match server {
         StoreServer::Unix(path) => ConnectionAddr::Unix(path.clone()),
-        StoreServer::Tcp { host, port } if settings.tls => ConnectionAddr::TcpTls {
+        StoreServer::Tcp { host, port } if servers.tls => ConnectionAddr::TcpTls {
             host: host.clone(),
             port: *port,
             insecure: false,
@@ -181,11 +193,11 @@ async fn open_cluster(settings: &Redis) -> Result<OpenConnection, String> {
     let mut builder = ClusterClientBuilder::new(nodes.map_err(problem)?)
         .use_protocol(ProtocolVersion::RESP2)
         .connection_timeout(CONNECT_TIMEOUT)
-        .response_timeout(settings.timeout.max(CONNECT_TIMEOUT))
+        .response_timeout(response_timeout.max(CONNECT_TIMEOUT))
         .retries(CLUSTER_RETRIES)
         .min_retry_wait(CLUSTER_RETRY_WAIT_MS.0)
         .max_retry_wait(CLUSTER_RETRY_WAIT_MS.1);
-    for (secret, is_password) in [(&settings.user, false), (&settings.password, true)] {
+    for (secret, is_password) in [(&servers.user, false), (&servers.password, true)] {
         if let Some(secret) = secret {
             let text = std::str::from_utf8(secret.expose()).map_err(|_| "user and password must be UTF-8")?;
             builder = if is_password {
@@ -195,7 +207,7 @@ async fn open_cluster(settings: &Redis) -> Result<OpenConnection, String> {
             };
         }
     }
-    if let Some(ca) = &settings.ca {
+    if let Some(ca) = &servers.ca {
         let root_cert = std::fs::read(ca).map_err(|error| format!("{}: {error}", ca.display()))?;
         builder = builder.certs(TlsCertificates {
             client_tls: None,
@@ -211,24 +223,16 @@ async fn open_cluster(settings: &Redis) -> Result<OpenConnection, String> {
     let mut client = Client::Cluster(cluster);
     // The nodes that are left answer even while some slots have no master.
     client.check().await?;
-    let probe = script::all(true);
-    let is_old = match client
-        .run(cmd("SCRIPT").arg("LOAD").arg(probe.first().map(|script| &script.text)))
-        .await
-    {
-        Err(error) if is_syntax(&describe(&error)) => true,
-        Err(error) => return Err(describe(&error)),
-        Ok(_) => false,
-    };
-    let memory = client.run(cmd("INFO").arg("memory")).await;
-    let servers: Vec<String> = settings.servers.iter().map(ToString::to_string).collect();
+    let mut replies = Vec::with_capacity(first.len());
+    for command in first {
+        replies.push(client.run(command).await);
+    }
+    let addresses: Vec<String> = servers.servers.iter().map(ToString::to_string).collect();
     Ok(OpenConnection {
         client,
         carrier: None,
-        scripts: script::all(!is_old),
-        sets_and_gets: !is_old,
-        address: servers.join(", "),
-        evicts: memory.ok().and_then(|memory| evicting(&text_of(&memory))),
+        address: addresses.join(", "),
+        replies,
     })
 }
 
@@ -242,32 +246,14 @@ fn is_master(reply: &Value) -> Result<(), String> {
     }
 }
 
-fn is_syntax(error: &str) -> bool {
-    error.contains("compiling script")
-}
-
-/// The value of `maxmemory-policy`, if there is a memory limit and the policy is not `noeviction`. For a cluster `info`
-/// has the lines of all nodes.
-fn evicting(info: &str) -> Option<String> {
-    let mut is_limited = false;
-    for line in info.lines() {
-        if let Some(limit) = line.strip_prefix("maxmemory:") {
-            is_limited = limit.trim() != "0";
-        }
-        if let Some(policy) = line.strip_prefix("maxmemory_policy:").map(str::trim)
-            && is_limited
-            && policy != "noeviction"
-        {
-            return Some(policy.to_owned());
-        }
-    }
-    None
-}
-
 /// The master's address, from the first Sentinel that knows it.
-async fn ask_sentinels(settings: &Redis, tls: Option<&TlsConnector>, master: &str) -> Result<StoreServer, String> {
+async fn ask_sentinels(
+    servers: &RedisServers,
+    tls: Option<&TlsConnector>,
+    master: &str,
+) -> Result<StoreServer, String> {
     let mut problems = Vec::new();
-    for sentinel in &settings.servers {
+    for sentinel in &servers.servers {
         let asked = async {
             let (client, _carrier) = open(sentinel, tls).await?;
             let mut question = cmd("SENTINEL");
@@ -341,7 +327,8 @@ fn accepted(reply: &Value) -> Result<(), String> {
 }
 
 /// The error as the server wrote it, or what happened to the connection.
-pub(super) fn describe(error: &RedisError) -> String {
+#[must_use]
+pub fn describe(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (Some(code), None) => code.to_owned(),
@@ -355,30 +342,10 @@ fn no_answer(limit: Duration) -> String {
 }
 
 /// All text of a reply, one line for each string. `INFO` of a cluster is a map with the text of each node.
-fn text_of(reply: &Value) -> String {
+#[must_use]
+pub fn text_of(reply: &Value) -> String {
     if let Some(items) = reply.as_map_iter() {
         return items.map(|(_, value)| text_of(value)).collect::<Vec<_>>().join("\n");
     }
     String::from_redis_value_ref(reply).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_eviction_policy_counts_only_with_a_memory_limit() {
-        let info = |limit: u32, policy: &str| format!("# Memory\r\nmaxmemory:{limit}\r\nmaxmemory_policy:{policy}\r\n");
-        assert_eq!(evicting(&info(1, "allkeys-lru")).as_deref(), Some("allkeys-lru"));
-        assert_eq!(evicting(&info(1, "volatile-ttl")).as_deref(), Some("volatile-ttl"));
-        assert_eq!(evicting(&info(1, "noeviction")), None);
-        assert_eq!(evicting(&info(0, "allkeys-lru")), None);
-        assert_eq!(evicting(""), None);
-        let nodes = [info(0, "allkeys-lru"), info(1, "noeviction"), info(9, "volatile-lfu")].concat();
-        assert_eq!(
-            evicting(&nodes).as_deref(),
-            Some("volatile-lfu"),
-            "one node of a cluster evicts"
-        );
-    }
 }
