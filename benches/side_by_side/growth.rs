@@ -1,5 +1,5 @@
-//! A process with one route and one with 10,000, each route with an upstream of its own: how long a start and a reload take, what
-//! the idle process uses, and how long `/livez` waits meanwhile.
+//! A process with one route and one with 10,000, each route with an upstream and a secret of its own: how long a
+//! start and a reload take, what the idle process uses, and how long `/livez` waits meanwhile.
 
 use crate::Result;
 use crate::contender::{ChildGuard, RunFiles, free_port};
@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -104,12 +105,18 @@ fn configuration(directory: &Path, admin: SocketAddr, routes: u16) -> Result<Str
         at("tls.crt"),
         at("tls.key"),
     );
+    let secrets = directory.join("secrets");
+    fs::create_dir_all(&secrets)?;
     for number in 0..routes {
+        let secret = secrets.join(number.to_string());
+        let mut file = fs::OpenOptions::new();
+        let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&secret)?;
+        write!(file, "pdl_ntfset_0123456789abcdef0123456789ab{number:05}")?;
         write!(
             text,
             "[[route]]\npath = \"/hooks/tenant-{number}/paddle\"\nprovider = \"paddle\"\nsecrets = [{{ file = \"{}\" }}]\n\
              upstream = \"http://127.0.0.1:{}\"\n",
-            at("secret"),
+            secret.display(),
             20_000 + number,
         )?;
     }

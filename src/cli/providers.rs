@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &ProvidersArguments, environment: &Environment) -> 
     }
     let rows: Vec<Facts> = presets::names()
         .filter(|name| arguments.name.as_deref().is_none_or(|wanted| wanted == *name))
-        .filter_map(|name| Some(Facts::new(name, &presets::description(name)?)))
+        .filter_map(|name| Some(Facts::new(name, presets::description(name)?)))
         .collect();
     let text = if arguments.json {
         let rows: Vec<_> = rows.iter().map(Facts::json).collect();

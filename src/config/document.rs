@@ -1,4 +1,4 @@
-//! Parses the text of the file into values, and records the line of each key.
+//! Parses the text of the file into values, and finds the line of each key.
 //!
 //! It uses `toml` directly, because figment's own TOML provider stops at the first error, quotes the faulty line (which may
 //! hold a secret) and discards the line numbers. All syntax errors are reported at once, with line and without text.
@@ -6,8 +6,10 @@
 use super::excerpt::Excerpt;
 use super::fault::{Fault, Report};
 use figment::value::{Dict, Value};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A parsed file.
@@ -15,8 +17,8 @@ use toml::de::{DeTable, DeValue};
 pub(super) struct Document {
     /// Values by key.
     pub(super) tree: Dict,
-    /// Where each key and its value are in the text, by the path of the key.
-    places: BTreeMap<String, Place>,
+    /// Where each key and its value are in the text. Read from it when the first fault is shown.
+    places: OnceCell<Places>,
     text: String,
 }
 
@@ -56,9 +58,7 @@ impl Document {
                 report.push(fault);
             }
         }
-        let mut places = Places::default();
-        document.tree = places.table(table.get_ref(), "");
-        document.places = places.found;
+        document.tree = values(table.get_ref());
         document
     }
 
@@ -84,7 +84,9 @@ impl Document {
     }
 
     fn place(&self, key: &str) -> Option<(&str, &Place)> {
-        self.places
+        let places = self.places.get_or_init(|| Places::of(&self.text));
+        places
+            .0
             .iter()
             .filter(|(path, _)| super::fault::is_within(key, path))
             .max_by_key(|(path, _)| path.len())
@@ -227,62 +229,71 @@ pub(super) fn parse_inline(text: &str) -> Value {
     if text.starts_with(['[', '{'])
         && let Ok(value) = DeValue::parse(text)
     {
-        return Places::default().value(value.get_ref(), "");
+        return self::value(value.get_ref());
     }
     Value::from(text)
 }
 
-/// Converts TOML values and records where each key and value is.
-#[derive(Default)]
-struct Places {
-    found: BTreeMap<String, Place>,
+/// Converts a TOML table.
+fn values(table: &DeTable<'_>) -> Dict {
+    let items = table.iter();
+    items
+        .map(|(key, item)| (key.get_ref().to_string(), value(item.get_ref())))
+        .collect()
 }
 
+/// Converts a TOML value.
+fn value(written: &DeValue<'_>) -> Value {
+    match written {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        // An integer outside the range of `i64` becomes a text, which no key for integers accepts.
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(|_| Value::from("an integer out of range"), Value::from),
+        DeValue::Float(number) => number
+            .as_str()
+            .parse::<f64>()
+            .map_or_else(|_| Value::from(f64::NAN), Value::from),
+        DeValue::Boolean(flag) => Value::from(*flag),
+        DeValue::Datetime(_) => Value::from("a date"),
+        DeValue::Array(items) => Value::from(items.iter().map(|item| value(item.get_ref())).collect::<Vec<_>>()),
+        DeValue::Table(table) => Value::from(values(table)),
+    }
+}
+
+/// Where each key and value is, by the path of the key.
+#[derive(Debug, Default)]
+struct Places(BTreeMap<String, Place>);
+
 impl Places {
-    fn table(&mut self, table: &DeTable<'_>, prefix: &str) -> Dict {
-        let mut dict = Dict::new();
-        for (key, value) in table {
-            let path = if prefix.is_empty() {
-                key.get_ref().to_string()
-            } else {
-                format!("{prefix}.{}", key.get_ref())
-            };
-            let place = Place {
-                key: key.span(),
-                value: value.span(),
-            };
-            self.found.insert(path.clone(), place);
-            dict.insert(key.get_ref().to_string(), self.value(value.get_ref(), &path));
-        }
-        dict
+    fn of(text: &str) -> Self {
+        let mut places = Self::default();
+        places.add_table(DeTable::parse_recoverable(text).0.get_ref(), "");
+        places
     }
 
-    fn value(&mut self, value: &DeValue<'_>, path: &str) -> Value {
-        match value {
-            DeValue::String(text) => Value::from(text.as_ref()),
-            // An integer outside the range of `i64` becomes a text, which no key for integers accepts.
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                .map_or_else(|_| Value::from("an integer out of range"), Value::from),
-            DeValue::Float(number) => number
-                .as_str()
-                .parse::<f64>()
-                .map_or_else(|_| Value::from(f64::NAN), Value::from),
-            DeValue::Boolean(flag) => Value::from(*flag),
-            DeValue::Datetime(_) => Value::from("a date"),
-            DeValue::Array(items) => {
-                let mut values = Vec::with_capacity(items.len());
-                for (index, item) in items.iter().enumerate() {
-                    let path = format!("{path}[{index}]");
-                    let place = Place {
-                        key: item.span(),
-                        value: item.span(),
-                    };
-                    self.found.insert(path.clone(), place);
-                    values.push(self.value(item.get_ref(), &path));
-                }
-                Value::from(values)
-            }
-            DeValue::Table(table) => Value::from(self.table(table, path)),
+    fn add_table(&mut self, table: &DeTable<'_>, prefix: &str) {
+        for (key, value) in table {
+            let dot = if prefix.is_empty() { "" } else { "." };
+            let path = format!("{prefix}{dot}{}", key.get_ref());
+            self.add(path, key.span(), value);
         }
+    }
+
+    fn add(&mut self, path: String, key: Range<usize>, value: &Spanned<DeValue<'_>>) {
+        match value.get_ref() {
+            DeValue::Table(table) => self.add_table(table, &path),
+            DeValue::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.add(format!("{path}[{index}]"), item.span(), item);
+                }
+            }
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {}
+        }
+        let value = value.span();
+        self.0.insert(path, Place { key, value });
     }
 }

@@ -105,9 +105,9 @@ pub(super) const MOST_FAULTS: usize = 100;
 
 impl Report {
     /// Records a fault of `key`.
-    pub(super) fn fault(&mut self, key: impl Into<String>, problem: impl Into<String>, fix: impl Into<String>) {
+    pub(super) fn fault(&mut self, key: impl fmt::Display, problem: impl Into<String>, fix: impl Into<String>) {
         self.push(Fault {
-            key: key.into(),
+            key: key.to_string(),
             problem: problem.into(),
             fix: fix.into(),
             ..Fault::default()
@@ -153,12 +153,12 @@ impl Report {
     }
 
     /// Records a problem that does not prevent the start. It is logged once, at level warn.
-    pub(super) fn warn(&mut self, key: &str, text: impl fmt::Display) {
+    pub(super) fn warn(&mut self, key: impl fmt::Display, text: impl fmt::Display) {
         self.warnings.push(format!("{key}: {text}"));
     }
 
     /// Records a remark that only `check` prints.
-    pub(super) fn note(&mut self, key: &str, text: impl fmt::Display) {
+    pub(super) fn note(&mut self, key: impl fmt::Display, text: impl fmt::Display) {
         self.notes.push(format!("{key}: {text}"));
     }
 

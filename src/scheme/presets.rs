@@ -9,13 +9,36 @@
 use super::description::{Algorithm, SchemeDescription};
 use super::keys;
 use super::types::KeyList;
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, OnceLock};
 
 /// The value of `provider` that selects `[route.custom]`.
 pub(super) const CUSTOM: &str = "custom";
 
 /// All presets by name.
-static ROWS: LazyLock<toml::Table> = LazyLock::new(|| read_rows(include_str!("presets.toml")));
+static ROWS: LazyLock<BTreeMap<String, Row>> = LazyLock::new(|| {
+    let rows = read_rows(include_str!("presets.toml")).into_iter();
+    rows.map(|(name, written)| {
+        let description = OnceLock::new();
+        (name, Row { written, description })
+    })
+    .collect()
+});
+
+/// One preset.
+struct Row {
+    written: toml::Value,
+    /// What `written` says, read when it is first needed.
+    description: OnceLock<Result<SchemeDescription, toml::de::Error>>,
+}
+
+impl Row {
+    fn description(&self) -> Result<&SchemeDescription, &toml::de::Error> {
+        self.description
+            .get_or_init(|| self.written.clone().try_into())
+            .as_ref()
+    }
+}
 
 /// Reads a table of rows, and completes each row that has `same_as` with the keys of the row that it names.
 pub(super) fn read_rows(text: &str) -> toml::Table {
@@ -45,8 +68,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub(super) fn find(provider: &str) -> Result<SchemeDescription, String> {
     if let Some(row) = ROWS.get(provider) {
         return row
-            .clone()
-            .try_into()
+            .description()
+            .cloned()
             .map_err(|error| format!("The preset `{provider}` is broken: {error}."));
     }
     let wanted = provider.to_ascii_lowercase().replace('_', "-");
@@ -66,35 +89,36 @@ pub(super) fn find(provider: &str) -> Result<SchemeDescription, String> {
 
 /// The description of a preset; `None` for a name that is not one.
 #[must_use]
-pub fn description(provider: &str) -> Option<SchemeDescription> {
-    ROWS.get(provider)?.clone().try_into().ok()
+pub fn description(provider: &str) -> Option<&'static SchemeDescription> {
+    ROWS.get(provider)?.description().ok()
 }
 
 /// The name of a preset's signature header, as the provider writes it; `None` for signatures in the body.
 #[must_use]
 pub fn signature_header(provider: &str) -> Option<String> {
-    let header = find(provider).ok()?.signature?.header?;
+    let header = description(provider)?.signature.as_ref()?.header.as_ref()?;
     header.as_slice().first().cloned()
 }
 
 /// The prefix of a preset's signatures, such as `sha256=`.
 #[must_use]
 pub fn signature_prefix(provider: &str) -> Option<String> {
-    find(provider).ok()?.signature?.prefix
+    description(provider)?.signature.as_ref()?.prefix.clone()
 }
 
 /// Whether a preset signs the URL, so that a route needs `public_url`.
 #[must_use]
 pub fn signs_url(provider: &str) -> bool {
-    let signs =
-        |row: SchemeDescription| row.message.is_some() || row.payload.is_some_and(|payload| payload.contains("{url}"));
-    description(provider).is_some_and(signs)
+    description(provider).is_some_and(|row| {
+        let payload = row.payload.as_ref();
+        row.message.is_some() || payload.is_some_and(|payload| payload.contains("{url}"))
+    })
 }
 
 /// Whether a preset verifies with keys that are fetched, so that a route needs none.
 #[must_use]
 pub fn fetches_keys(provider: &str) -> bool {
-    let keys = description(provider).and_then(|row| row.keys);
+    let keys = description(provider).and_then(|row| row.keys.as_ref());
     keys.is_some_and(|keys| keys.jwks.as_deref() != Some(""))
 }
 

@@ -49,7 +49,7 @@ struct Row {
 fn rows() -> Vec<Row> {
     let row = |name| Row {
         name,
-        scheme: presets::description(name).unwrap(),
+        scheme: presets::description(name).unwrap().clone(),
         facts: facts::find(name).unwrap(),
     };
     presets::names().map(row).collect()

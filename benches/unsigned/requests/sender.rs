@@ -32,7 +32,7 @@ pub(super) struct Alternative {
 
 impl Sender {
     pub(super) fn of(provider: &str, alternative: Option<Alternative>) -> Self {
-        let mut row = presets::description(provider).unwrap();
+        let mut row = presets::description(provider).unwrap().clone();
         let own = match row.form_digest {
             Some(_) => Algorithm::Md5,
             None => Algorithm::HmacSha256,

@@ -151,7 +151,7 @@ fn made_secret(provider: &str) -> Result<String, String> {
         return Ok(format!("dev:{}", random_hex::<32>()?));
     }
     let format = presets::description(provider)
-        .and_then(|row| row.key)
+        .and_then(|row| row.key.clone())
         .unwrap_or_default();
     let prefixes = format.prefix.as_ref().map_or(&[][..], |prefix| prefix.as_slice());
     let shortest = prefixes.iter().min_by_key(|prefix| prefix.len());

@@ -256,7 +256,7 @@ impl Resolver<'_> {
             matches!(address, Address::Tcp(address) if address.port() != HTTPS_PORT && address.port() != 0);
         if is_other_port {
             self.report.note(
-                &format!("{key}.tls"),
+                format_args!("{key}.tls"),
                 "an ACME server checks the challenge `tls-alpn-01` on port 443 of each name, which must lead to this listener without another TLS server between",
             );
         }

@@ -37,7 +37,7 @@ impl Resolver<'_> {
         for (index, route) in routes.iter().enumerate() {
             if route.verifier.compares_token() {
                 self.report.warn(
-                    &format!("route[{index}].provider"),
+                    format_args!("route[{index}].provider"),
                     format_args!(
                         "the sender sends the secret itself, and the listener {} has no TLS, so everyone on the way can read it; write `tls`, or listen on a loopback address behind a proxy that terminates TLS",
                         listener.name
@@ -59,7 +59,7 @@ impl Resolver<'_> {
             };
             for (listener, _) in self.certificates.iter().filter(lacks) {
                 self.report.warn(
-                    &format!("route[{index}].host"),
+                    format_args!("route[{index}].host"),
                     format_args!(
                         "no certificate of `{listener}` is for `{host}`, so senders that connect there will not trust it; add a certificate with this name to `{listener}.tls`, or correct `host`"
                     ),

@@ -52,7 +52,7 @@ impl Resolver<'_> {
             directory,
             ca,
             proxy: self.proxy(written.proxy),
-            timeout: self.timeout("keys.timeout", written.timeout, defaults::KEY_TIMEOUT),
+            timeout: self.timeout(format_args!("keys.timeout"), written.timeout, defaults::KEY_TIMEOUT),
             refresh,
             max_age,
             addresses: self.mirrors(written.addresses),

@@ -49,27 +49,33 @@ impl Resolver<'_> {
         Some(Inbox {
             keys,
             max_bytes: self.size(
-                "inbox.max_bytes",
+                format_args!("inbox.max_bytes"),
                 written.max_bytes,
                 defaults::INBOX_BYTES,
                 1 << 20,
                 1 << 44,
             ),
             max_items: self.count(
-                "inbox.max_items",
+                format_args!("inbox.max_items"),
                 written.max_items,
                 defaults::INBOX_ITEMS,
                 2,
                 100_000_000,
             ),
             min_free_disk: self.size(
-                "inbox.min_free_disk",
+                format_args!("inbox.min_free_disk"),
                 written.min_free_disk,
                 defaults::INBOX_FREE_DISK,
                 0,
                 1 << 44,
             ),
-            max_log: self.size("inbox.max_log", written.max_log, defaults::INBOX_LOG, 8 << 20, 1 << 40),
+            max_log: self.size(
+                format_args!("inbox.max_log"),
+                written.max_log,
+                defaults::INBOX_LOG,
+                8 << 20,
+                1 << 40,
+            ),
             keep: keep(written.keep, defaults::INBOX_KEEP),
             dead: DeadLetters {
                 keep: keep(written.dead.keep, defaults::DEAD_KEEP),
@@ -124,9 +130,13 @@ impl Resolver<'_> {
     }
 
     fn probe(&mut self, written: &inbox_keys::Probe) -> Probe {
-        let backoff = self.timeout("inbox.probe.backoff", written.backoff, defaults::PROBE_BACKOFF);
+        let backoff = self.timeout(
+            format_args!("inbox.probe.backoff"),
+            written.backoff,
+            defaults::PROBE_BACKOFF,
+        );
         let limit = self.timeout(
-            "inbox.probe.backoff_limit",
+            format_args!("inbox.probe.backoff_limit"),
             written.backoff_limit,
             defaults::PROBE_BACKOFF_LIMIT,
         );
@@ -179,7 +189,7 @@ impl Resolver<'_> {
             context.provider,
         );
         let concurrency = self.count(
-            &format!("{key}.concurrency"),
+            format_args!("{key}.concurrency"),
             written.concurrency,
             defaults::CONCURRENCY,
             1,
@@ -244,7 +254,7 @@ impl Resolver<'_> {
         let most = context.drain.grace.saturating_sub(DRAIN_MARGIN) + STORE_BEFORE;
         // A provider that waits longer than a shutdown may take is answered sooner.
         let default = known.unwrap_or(defaults::SENDER_DEADLINE).min(most);
-        let deadline = self.timeout(&key, written, default);
+        let deadline = self.timeout(format_args!("{key}"), written, default);
         if deadline < LEAST_DEADLINE {
             self.report.fault(
                 &key,
@@ -288,7 +298,7 @@ impl Resolver<'_> {
 
     fn retry(&mut self, key: &str, written: &inbox_keys::Retry) -> Retry {
         let timeout = |resolver: &mut Self, name: &str, written, default| {
-            resolver.timeout(&format!("{key}.{name}"), written, default)
+            resolver.timeout(format_args!("{key}.{name}"), written, default)
         };
         let backoff = timeout(self, "backoff", written.backoff, defaults::RETRY_BACKOFF);
         let backoff_limit = timeout(

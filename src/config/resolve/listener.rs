@@ -67,7 +67,7 @@ impl Resolver<'_> {
         let trusted_proxies = self.networks(&format!("{key}.trusted_proxies"), networks);
         if trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
             self.report.warn(
-                &format!("{key}.trusted_proxies"),
+                format_args!("{key}.trusted_proxies"),
                 "every sender is trusted to state its own address, so allow lists do not protect the routes of this listener",
             );
         }

@@ -76,6 +76,7 @@ use crate::settings::{Address, Config, Drain, Log, ProcessLimits, defaults, dura
 use crate::tls::{self, CertificateNames};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -134,7 +135,7 @@ pub(super) fn resolve(
     resolver.check_health_paths(&listeners, &routes);
     resolver.check_hosts_in_certificates(&routes);
     let config = Config {
-        workers: resolver.count("workers", file.workers, available_cpus(), 1, 1_024),
+        workers: resolver.count(format_args!("workers"), file.workers, available_cpus(), 1, 1_024),
         drain,
         inbox,
         replay: resolver.replay_store(file.replay),
@@ -185,7 +186,7 @@ fn available_cpus() -> usize {
 impl Resolver<'_> {
     fn limits(&mut self, limits: &file::Limits) -> ProcessLimits {
         let streams = self.count(
-            "limits.http2_streams",
+            format_args!("limits.http2_streams"),
             limits.http2_streams,
             defaults::HTTP2_STREAMS,
             1,
@@ -193,38 +194,56 @@ impl Resolver<'_> {
         );
         ProcessLimits {
             connections: self.count(
-                "limits.connections",
+                format_args!("limits.connections"),
                 limits.connections,
                 defaults::CONNECTIONS,
                 1,
                 10_000_000,
             ),
             in_flight_bytes: self.size(
-                "limits.in_flight_bytes",
+                format_args!("limits.in_flight_bytes"),
                 limits.in_flight_bytes,
                 defaults::IN_FLIGHT_BYTES,
                 1,
                 1 << 40,
             ),
             head_bytes: self.size(
-                "limits.head_bytes",
+                format_args!("limits.head_bytes"),
                 limits.head_bytes,
                 defaults::HEAD_BYTES,
                 8 << 10,
                 16 << 20,
             ),
-            headers: self.count("limits.headers", limits.headers, defaults::HEADERS, 1, 10_000),
+            headers: self.count(
+                format_args!("limits.headers"),
+                limits.headers,
+                defaults::HEADERS,
+                1,
+                10_000,
+            ),
             handshake_timeout: self.timeout(
-                "limits.handshake_timeout",
+                format_args!("limits.handshake_timeout"),
                 limits.handshake_timeout,
                 defaults::HANDSHAKE_TIMEOUT,
             ),
-            head_timeout: self.timeout("limits.head_timeout", limits.head_timeout, defaults::HEAD_TIMEOUT),
-            idle_timeout: self.timeout("limits.idle_timeout", limits.idle_timeout, defaults::IDLE_TIMEOUT),
-            write_timeout: self.timeout("limits.write_timeout", limits.write_timeout, defaults::WRITE_TIMEOUT),
+            head_timeout: self.timeout(
+                format_args!("limits.head_timeout"),
+                limits.head_timeout,
+                defaults::HEAD_TIMEOUT,
+            ),
+            idle_timeout: self.timeout(
+                format_args!("limits.idle_timeout"),
+                limits.idle_timeout,
+                defaults::IDLE_TIMEOUT,
+            ),
+            write_timeout: self.timeout(
+                format_args!("limits.write_timeout"),
+                limits.write_timeout,
+                defaults::WRITE_TIMEOUT,
+            ),
             http2_streams: u32::try_from(streams).unwrap_or(u32::MAX),
             min_body_rate: self.size(
-                "limits.min_body_rate",
+                format_args!("limits.min_body_rate"),
                 limits.min_body_rate,
                 defaults::MIN_BODY_RATE,
                 0,
@@ -238,7 +257,7 @@ impl Resolver<'_> {
         Drain {
             // Unlike a timeout, the delay may be zero.
             delay: drain.delay.map_or(defaults::DRAIN_DELAY, |DurationValue(delay)| delay),
-            grace: self.timeout("drain.grace", drain.grace, defaults::DRAIN_GRACE),
+            grace: self.timeout(format_args!("drain.grace"), drain.grace, defaults::DRAIN_GRACE),
         }
     }
 
@@ -272,7 +291,14 @@ impl Resolver<'_> {
     }
 
     /// A number from `least` to `most`, or `default` if the key is missing or faulty.
-    fn count(&mut self, key: &str, written: Option<Count>, default: usize, least: usize, most: usize) -> usize {
+    fn count(
+        &mut self,
+        key: fmt::Arguments<'_>,
+        written: Option<Count>,
+        default: usize,
+        least: usize,
+        most: usize,
+    ) -> usize {
         match written.map(|Count(count)| usize::try_from(count).unwrap_or(usize::MAX)) {
             None => default,
             Some(count) if (least..=most).contains(&count) => count,
@@ -288,7 +314,14 @@ impl Resolver<'_> {
     }
 
     /// A size in bytes from `least` to `most`, or `default` if the key is missing or faulty.
-    fn size(&mut self, key: &str, written: Option<Size>, default: usize, least: usize, most: usize) -> usize {
+    fn size(
+        &mut self,
+        key: fmt::Arguments<'_>,
+        written: Option<Size>,
+        default: usize,
+        least: usize,
+        most: usize,
+    ) -> usize {
         match written.map(|Size(size)| usize::try_from(size).unwrap_or(usize::MAX)) {
             None => default,
             Some(size) if (least..=most).contains(&size) => size,
@@ -305,7 +338,7 @@ impl Resolver<'_> {
     }
 
     /// A timeout of at least 1 ms, or `default` if the key is missing or faulty.
-    fn timeout(&mut self, key: &str, written: Option<DurationValue>, default: Duration) -> Duration {
+    fn timeout(&mut self, key: fmt::Arguments<'_>, written: Option<DurationValue>, default: Duration) -> Duration {
         match written {
             None => default,
             Some(DurationValue(timeout)) if timeout < Duration::from_millis(1) => {

@@ -6,6 +6,7 @@ use crate::config::value::OneOrMany;
 use crate::scheme::address_list::{AddressList, LISTS};
 use crate::settings::PublishedList;
 use ipnet::{IpNet, Ipv4Net};
+use std::fmt;
 use std::net::IpAddr;
 
 impl Resolver<'_> {
@@ -16,7 +17,11 @@ impl Resolver<'_> {
     }
 
     /// The networks of `allow`, and the lists that providers publish.
-    pub(super) fn allowed(&mut self, key: &str, list: OneOrMany<String>) -> (Vec<IpNet>, Vec<PublishedList>) {
+    pub(super) fn allowed(
+        &mut self,
+        key: fmt::Arguments<'_>,
+        list: OneOrMany<String>,
+    ) -> (Vec<IpNet>, Vec<PublishedList>) {
         let (mut networks, mut published) = (Vec::new(), Vec::new());
         for (key, text) in list.into_paths(key) {
             let Some(list) = AddressList::named(&text) else {

@@ -32,7 +32,7 @@ impl Resolver<'_> {
 
     /// The bounds of captured requests.
     pub(super) fn captures(&mut self, written: &operator_keys::Capture) -> Captures {
-        let keep = self.timeout("capture.keep", written.keep, defaults::CAPTURE_KEEP);
+        let keep = self.timeout(format_args!("capture.keep"), written.keep, defaults::CAPTURE_KEEP);
         let directory = written.directory.as_deref().map(|text| self.path(text));
         if let Some(path) = directory.as_deref().filter(|path| path.exists() && !path.is_dir()) {
             self.report.fault(
@@ -42,9 +42,15 @@ impl Resolver<'_> {
             );
         }
         Captures {
-            count: self.count("capture.count", written.count, defaults::CAPTURE_COUNT, 1, 100_000),
+            count: self.count(
+                format_args!("capture.count"),
+                written.count,
+                defaults::CAPTURE_COUNT,
+                1,
+                100_000,
+            ),
             bytes: self.size(
-                "capture.bytes",
+                format_args!("capture.bytes"),
                 written.bytes,
                 defaults::CAPTURE_BYTES,
                 64 << 10,

@@ -15,7 +15,7 @@ impl Resolver<'_> {
     /// The replay store.
     pub(super) fn replay_store(&mut self, mut written: file::ReplayStore) -> Replay {
         let capacity = self.count(
-            "replay.capacity",
+            format_args!("replay.capacity"),
             written.capacity,
             defaults::REPLAY_CAPACITY,
             1,

@@ -159,7 +159,7 @@ impl Resolver<'_> {
                     (true, None) if !process.shares_replay_keys => IdentityHash::ThisProcess,
                     (true, _) => IdentityHash::Sha256,
                 };
-                let (allow, allow_published) = self.allowed(&format!("{key}.allow"), written.allow);
+                let (allow, allow_published) = self.allowed(format_args!("{key}.allow"), written.allow);
                 let route = Route {
                     name,
                     host,
@@ -193,7 +193,7 @@ impl Resolver<'_> {
                 };
                 routes.push(route);
             } else {
-                self.allowed(&format!("{key}.allow"), written.allow);
+                self.allowed(format_args!("{key}.allow"), written.allow);
             }
         }
         signing.report(&mut self.report);
@@ -230,10 +230,16 @@ impl Resolver<'_> {
             .unwrap_or_default()
             .min(limits.in_flight_bytes)
             .max(defaults::BODY_LIMIT);
-        let body_limit = self.size(&format!("{key}.body_limit"), written.body_limit, default, 1, 1 << 40);
+        let body_limit = self.size(
+            format_args!("{key}.body_limit"),
+            written.body_limit,
+            default,
+            1,
+            1 << 40,
+        );
         if let (Some(scheme), Some(largest)) = (scheme, largest.filter(|largest| *largest > body_limit)) {
             self.report.warn(
-                &format!("{key}.body_limit"),
+                format_args!("{key}.body_limit"),
                 format_args!(
                     "`{}` sends bodies of up to {}, and this route refuses those above {}",
                     scheme.provider,
@@ -251,7 +257,7 @@ impl Resolver<'_> {
             );
         }
         RouteSettings {
-            methods: self.methods(&format!("{key}.methods"), &written.methods),
+            methods: self.methods(format_args!("{key}.methods"), &written.methods),
             tolerance,
             replay: match mode {
                 RouteMode::Authorize => WITHOUT_GUARD,
@@ -266,11 +272,11 @@ impl Resolver<'_> {
                 .and_then(|written| self.dedupe(&format!("{key}.dedupe"), written, verifier)),
             body_limit,
             body_timeout: self.timeout(
-                &format!("{key}.body_timeout"),
+                format_args!("{key}.body_timeout"),
                 written.body_timeout,
                 defaults::BODY_TIMEOUT,
             ),
-            reject_status: self.reject_status(&format!("{key}.reject_status"), written.reject_status),
+            reject_status: self.reject_status(format_args!("{key}.reject_status"), written.reject_status),
             refusal_detail: written
                 .refusal_detail
                 .map_or(defaults::REFUSAL_DETAIL, |Keyword(detail)| {

@@ -4,10 +4,11 @@ use super::Resolver;
 use crate::config::value::{Count, OneOrMany};
 use crate::settings::defaults;
 use hyper::{Method, StatusCode};
+use std::fmt;
 
 impl Resolver<'_> {
     /// The accepted methods, each once.
-    pub(super) fn methods(&mut self, key: &str, written: &OneOrMany<String>) -> Vec<Method> {
+    pub(super) fn methods(&mut self, key: fmt::Arguments<'_>, written: &OneOrMany<String>) -> Vec<Method> {
         let mut methods = Vec::new();
         for (key, text) in written.paths(key) {
             match Method::from_bytes(text.as_bytes()) {
@@ -36,7 +37,7 @@ impl Resolver<'_> {
     }
 
     /// The status of refusals about the signature.
-    pub(super) fn reject_status(&mut self, key: &str, written: Option<Count>) -> StatusCode {
+    pub(super) fn reject_status(&mut self, key: fmt::Arguments<'_>, written: Option<Count>) -> StatusCode {
         let Some(Count(status)) = written else {
             return defaults::REJECT_STATUS;
         };

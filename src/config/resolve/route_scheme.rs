@@ -123,7 +123,7 @@ impl Resolver<'_> {
                     tenants = Some(self.tenants(&place_of_secrets, written, &verifier)?);
                 }
                 for warning in verifier.warnings() {
-                    self.report.warn(&format!("{key}.provider"), warning);
+                    self.report.warn(format_args!("{key}.provider"), warning);
                 }
                 for (index, weakness) in verifier.weak_keys() {
                     self.decoded_weakness(place(Some(*index)), *weakness);

@@ -181,7 +181,7 @@ impl Resolver<'_> {
         }
         let description = custom
             .cloned()
-            .or_else(|| presets::description(provider))
+            .or_else(|| presets::description(provider).cloned())
             .unwrap_or_default();
         let named = unknown_secrets(&description, random);
         let info = |name: &&str| SecretInfo {

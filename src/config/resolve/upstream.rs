@@ -104,7 +104,7 @@ impl Resolver<'_> {
     pub(super) fn unused_upstreams(&mut self, named: &NamedUpstreams) {
         for name in named.tables.keys().filter(|name| !named.used.contains(*name)) {
             self.report
-                .warn(&format!("upstreams.{name}"), "no route uses this upstream");
+                .warn(format_args!("upstreams.{name}"), "no route uses this upstream");
         }
     }
 
@@ -131,7 +131,7 @@ impl Resolver<'_> {
             .and_then(|pair| self.certificate_files(&format!("{key}.client"), pair));
         if let Some(files) = &client {
             for warning in tls::out_of_time(&files.certificate, "the application will not trust it", self.now_unix) {
-                self.report.warn(&format!("{key}.client"), warning);
+                self.report.warn(format_args!("{key}.client"), warning);
             }
         }
         let is_tls = |(servers, _): &(Vec<ServerSettings>, String)| {
@@ -150,47 +150,47 @@ impl Resolver<'_> {
         let upstream = Upstream {
             servers: Vec::new(),
             base_path: String::new(),
-            host: self.upstream_host(&format!("{key}.host"), table.host.as_deref()),
-            path: self.upstream_path(&format!("{key}.path"), table.path),
+            host: self.upstream_host(format_args!("{key}.host"), table.host.as_deref()),
+            path: self.upstream_path(format_args!("{key}.path"), table.path),
             connect_timeout: self.timeout(
-                &format!("{key}.connect_timeout"),
+                format_args!("{key}.connect_timeout"),
                 table.connect_timeout,
                 defaults::CONNECT_TIMEOUT,
             ),
-            timeout: self.timeout(&format!("{key}.timeout"), table.timeout, defaults::UPSTREAM_TIMEOUT),
+            timeout: self.timeout(format_args!("{key}.timeout"), table.timeout, defaults::UPSTREAM_TIMEOUT),
             idle_connections: self.count(
-                &format!("{key}.idle_connections"),
+                format_args!("{key}.idle_connections"),
                 table.idle_connections,
                 defaults::IDLE_CONNECTIONS,
                 0,
                 100_000,
             ),
             idle_timeout: self.timeout(
-                &format!("{key}.idle_timeout"),
+                format_args!("{key}.idle_timeout"),
                 table.idle_timeout,
                 defaults::UPSTREAM_IDLE_TIMEOUT,
             ),
             max_connections: self.count(
-                &format!("{key}.max_connections"),
+                format_args!("{key}.max_connections"),
                 table.max_connections,
                 defaults::MAX_CONNECTIONS,
                 1,
                 1_000_000,
             ),
             queue_limit: self.count(
-                &format!("{key}.queue_limit"),
+                format_args!("{key}.queue_limit"),
                 table.queue_limit,
                 defaults::QUEUE_LIMIT,
                 0,
                 1_000_000,
             ),
             queue_timeout: self.timeout(
-                &format!("{key}.queue_timeout"),
+                format_args!("{key}.queue_timeout"),
                 table.queue_timeout,
                 defaults::QUEUE_TIMEOUT,
             ),
             resolve_interval: self.interval(
-                &format!("{key}.resolve_interval"),
+                format_args!("{key}.resolve_interval"),
                 table.resolve_interval,
                 defaults::RESOLVE_INTERVAL,
             ),

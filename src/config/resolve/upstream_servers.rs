@@ -9,6 +9,7 @@ use crate::config::value::{Count, DurationValue, OneOrMany};
 use crate::settings::{Ejection, HealthCheck, ServerSettings, defaults, duration_text};
 use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
+use std::fmt;
 use std::time::Duration;
 
 /// Largest number of servers of one upstream. Each is a label in metrics.
@@ -43,7 +44,7 @@ impl Resolver<'_> {
         let mut base: Option<String> = None;
         for (item, file::ServerEntry(table)) in written {
             let weight = self.count(
-                &format!("{item}.weight"),
+                format_args!("{item}.weight"),
                 table.weight,
                 defaults::WEIGHT as usize,
                 1,
@@ -91,7 +92,7 @@ impl Resolver<'_> {
     }
 
     /// The `Host` of forwarded requests: a name or an address, with an optional port.
-    pub(super) fn upstream_host(&mut self, key: &str, written: Option<&str>) -> Option<HeaderValue> {
+    pub(super) fn upstream_host(&mut self, key: fmt::Arguments<'_>, written: Option<&str>) -> Option<HeaderValue> {
         let host = written?;
         let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
         let is_valid = is_host(host)
@@ -109,7 +110,7 @@ impl Resolver<'_> {
     }
 
     /// The path of forwarded requests.
-    pub(super) fn upstream_path(&mut self, key: &str, written: Option<String>) -> Option<String> {
+    pub(super) fn upstream_path(&mut self, key: fmt::Arguments<'_>, written: Option<String>) -> Option<String> {
         let path = written?;
         let problem = match check_path(&path) {
             Ok(()) if path.ends_with("/*") => {
@@ -127,20 +128,24 @@ impl Resolver<'_> {
     pub(super) fn ejection(&mut self, key: &str, written: &file::Ejection) -> Ejection {
         let ejection = Ejection {
             failures: self.count_u32(
-                &format!("{key}.failures"),
+                format_args!("{key}.failures"),
                 written.failures,
                 defaults::EJECTION_FAILURES,
                 0,
                 1_000_000,
             ),
-            backoff: self.timeout(&format!("{key}.backoff"), written.backoff, defaults::EJECTION_BACKOFF),
+            backoff: self.timeout(
+                format_args!("{key}.backoff"),
+                written.backoff,
+                defaults::EJECTION_BACKOFF,
+            ),
             backoff_limit: self.timeout(
-                &format!("{key}.backoff_limit"),
+                format_args!("{key}.backoff_limit"),
                 written.backoff_limit,
                 defaults::EJECTION_BACKOFF_LIMIT,
             ),
             panic_below: self.count_u32(
-                &format!("{key}.panic_below"),
+                format_args!("{key}.panic_below"),
                 written.panic_below,
                 defaults::PANIC_BELOW,
                 0,
@@ -179,24 +184,24 @@ impl Resolver<'_> {
         let check = HealthCheck {
             path: path.unwrap_or_default(),
             interval: self.interval(
-                &format!("{key}.interval"),
+                format_args!("{key}.interval"),
                 written.interval,
                 defaults::HEALTH_CHECK_INTERVAL,
             ),
             timeout: self.timeout(
-                &format!("{key}.timeout"),
+                format_args!("{key}.timeout"),
                 written.timeout,
                 defaults::HEALTH_CHECK_TIMEOUT,
             ),
             unhealthy_after: self.count_u32(
-                &format!("{key}.unhealthy_after"),
+                format_args!("{key}.unhealthy_after"),
                 written.unhealthy_after,
                 defaults::UNHEALTHY_AFTER,
                 1,
                 1_000,
             ),
             healthy_after: self.count_u32(
-                &format!("{key}.healthy_after"),
+                format_args!("{key}.healthy_after"),
                 written.healthy_after,
                 defaults::HEALTHY_AFTER,
                 1,
@@ -207,8 +212,13 @@ impl Resolver<'_> {
     }
 
     /// An interval of at least 100 ms, so that repeated lookups and health checks do not overload a server.
-    pub(super) fn interval(&mut self, key: &str, written: Option<DurationValue>, default: Duration) -> Duration {
-        let interval = self.timeout(key, written, default);
+    pub(super) fn interval(
+        &mut self,
+        key: fmt::Arguments<'_>,
+        written: Option<DurationValue>,
+        default: Duration,
+    ) -> Duration {
+        let interval = self.timeout(format_args!("{key}"), written, default);
         if interval < Duration::from_millis(100) {
             self.report.fault(
                 key,
@@ -220,8 +230,21 @@ impl Resolver<'_> {
     }
 
     /// As `count`, for settings of 32 bits.
-    fn count_u32(&mut self, key: &str, written: Option<Count>, default: u32, least: u32, most: u32) -> u32 {
-        let count = self.count(key, written, default as usize, least as usize, most as usize);
+    fn count_u32(
+        &mut self,
+        key: fmt::Arguments<'_>,
+        written: Option<Count>,
+        default: u32,
+        least: u32,
+        most: u32,
+    ) -> u32 {
+        let count = self.count(
+            format_args!("{key}"),
+            written,
+            default as usize,
+            least as usize,
+            most as usize,
+        );
         u32::try_from(count).unwrap_or(default)
     }
 }

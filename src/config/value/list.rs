@@ -16,17 +16,17 @@ impl<T> Default for OneOrMany<T> {
 
 impl<T> OneOrMany<T> {
     /// The items with the paths of their keys; `key` is the path of the list.
-    pub(in crate::config) fn into_paths(self, key: &str) -> impl Iterator<Item = (String, T)> {
+    pub(in crate::config) fn into_paths(self, key: impl fmt::Display) -> impl Iterator<Item = (String, T)> {
         self.0
             .into_iter()
-            .map(move |(index, item)| (index.map_or_else(|| key.to_owned(), |i| format!("{key}[{i}]")), item))
+            .map(move |(index, item)| (index.map_or_else(|| key.to_string(), |i| format!("{key}[{i}]")), item))
     }
 
     /// As `into_paths`, with borrowed items.
-    pub(in crate::config) fn paths(&self, key: &str) -> impl Iterator<Item = (String, &T)> {
+    pub(in crate::config) fn paths(&self, key: impl fmt::Display) -> impl Iterator<Item = (String, &T)> {
         self.0
             .iter()
-            .map(move |(index, item)| (index.map_or_else(|| key.to_owned(), |i| format!("{key}[{i}]")), item))
+            .map(move |(index, item)| (index.map_or_else(|| key.to_string(), |i| format!("{key}[{i}]")), item))
     }
 
     /// The list with other items in place of these.

@@ -52,7 +52,7 @@ fn coverage_says_what_each_preset_signs() {
         }
         let verifier = Verifier::new(name, None, keys(&[example_secret(name)]), example_url(name)).unwrap();
         let description = presets::description(name).unwrap();
-        let expected = match (name, description.payload) {
+        let expected = match (name, description.payload.clone()) {
             ("mailgun", _) => Coverage::SingleUseToken,
             ("adyen" | "atlassian-connect", _) => Coverage::Part,
             _ if verifier.compares_token() => Coverage::Part,

@@ -44,7 +44,7 @@ pub(super) fn keys(secrets: &[&str]) -> Vec<NamedSecret> {
 /// A secret in the format that a preset takes.
 pub(super) fn example_secret(preset: &str) -> &'static str {
     let row = presets::description(preset).unwrap();
-    let key = row.key.unwrap_or_default();
+    let key = row.key.clone().unwrap_or_default();
     match key.encoding {
         Some(KeyEncoding::Hex) => "74F490DD33F7327BAECC88B2947C011F",
         Some(KeyEncoding::Base64) if key.prefix.is_none() => "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",

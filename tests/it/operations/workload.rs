@@ -21,7 +21,7 @@ pub(crate) struct Kind {
 /// A key in the format of the preset, the same in every run.
 fn key(provider: &str) -> String {
     let row = presets::description(provider).unwrap();
-    let key = row.key.unwrap_or_default();
+    let key = row.key.clone().unwrap_or_default();
     let prefix = key.prefix.as_ref().map_or("", |prefix| &prefix.as_slice()[0]);
     let digits = format!("{:0<40}", hex::encode(provider));
     match (row.algorithm, key.encoding) {

@@ -23,7 +23,7 @@ const ROUNDS: usize = 20;
 /// Keys in the format of the preset.
 fn secret(provider: &str, random: &mut Random) -> String {
     let row = presets::description(provider).unwrap();
-    let key = row.key.unwrap_or_default();
+    let key = row.key.clone().unwrap_or_default();
     let prefix = key.prefix.as_ref().map_or("", |prefix| &prefix.as_slice()[0]);
     match (row.algorithm, key.encoding) {
         (Some(Algorithm::Token), _) => hex::encode(random.bytes(16)),

@@ -19,7 +19,7 @@ fn verify_accepts_what_sign_makes() {
     let mut signed = 0;
     for provider in presets::names() {
         let row = presets::description(provider).unwrap();
-        let secret = match row.key.and_then(|key| key.encoding) {
+        let secret = match row.key.as_ref().and_then(|key| key.encoding) {
             Some(KeyEncoding::Hex) => "74F490DD33F7327BAECC88B2947C011F",
             _ if row.algorithm == Some(Algorithm::Basic) => "user:MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
             _ => "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
