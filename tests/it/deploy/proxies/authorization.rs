@@ -1,13 +1,16 @@
 //! hookgate beside Envoy, which asks it whether a request is genuine.
 
-use super::{Front, Recipe, envoy};
+use super::{Asks, Front, Recipe, SENDER, envoy};
+use crate::support::balancer::Balancer;
 use crate::support::tools::repository;
 use crate::support::{Setup, Upstream, Webhook, wait::within};
+use rustix::process::Signal;
 use std::time::Duration;
 
 const EXT_AUTHZ: Recipe = Recipe {
     files: &["envoy-ext-authz.yaml"],
     command: envoy,
+    asks: Asks::Never,
 };
 
 /// A published vector whose signature is in a header.
@@ -59,6 +62,15 @@ fn vectors() -> Vec<Vector> {
     .collect()
 }
 
+/// The routes of the test that are not for a vector.
+const ASKED: &str = "[[route]]\nname = \"ask\"\npath = \"/ask\"\nprovider = \"paddle\"\nmode = \"authorize\"\nsecrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]\ntolerance = \"60s\"\n\n[[route]]\nname = \"token\"\npath = \"/token\"\nprovider = \"gitlab-token\"\nmode = \"authorize\"\nsecrets = [{ env = \"TOKEN\" }]\n";
+
+fn asked(upstream: &Upstream) -> Setup {
+    Setup::new(&upstream.url())
+        .listener("trusted_proxies = [\"127.0.0.1\"]\nhealth = \"/healthz\"")
+        .variable("TOKEN", "a-token-of-thirty-two-characters")
+}
+
 /// Envoy forwards what hookgate says is genuine, and nothing else: the published vectors, a body that Envoy would send in
 /// part, an unreachable hookgate.
 #[test]
@@ -66,7 +78,7 @@ fn envoy_asks_hookgate() {
     let upstream = Upstream::ok();
     let vectors = vectors();
     let mut routes = String::new();
-    let mut setup = Setup::new(&upstream.url()).listener("trusted_proxies = [\"127.0.0.1\"]\nhealth = \"/healthz\"");
+    let mut setup = asked(&upstream);
     for (number, vector) in vectors.iter().enumerate() {
         let tolerance = match vector.provider.as_str() {
             "github" | "shopify" | "typeform" => "",
@@ -78,16 +90,12 @@ fn envoy_asks_hookgate() {
         ));
         setup = setup.variable(&format!("SECRET_{number}"), &vector.secret);
     }
-    routes.push_str(
-        "[[route]]\nname = \"ask\"\npath = \"/ask\"\nprovider = \"paddle\"\nmode = \"authorize\"\nsecrets = [{ env = \"PADDLE_WEBHOOK_SECRET\" }]\ntolerance = \"60s\"\n\n[[route]]\nname = \"token\"\npath = \"/token\"\nprovider = \"gitlab-token\"\nmode = \"authorize\"\nsecrets = [{ env = \"TOKEN\" }]\n",
-    );
-    let gateway = setup
-        .variable("TOKEN", "a-token-of-thirty-two-characters")
-        .more(&routes)
-        .start();
+    routes.push_str(ASKED);
+    let gateway = setup.more(&routes).start();
     let everything = ("- exact: paddle-signature", "- safe_regex: { regex: \".*\" }");
     let whole = [everything];
-    let front = Front::start(&EXT_AUTHZ, &gateway.setup, gateway.plain(), &upstream.url(), &whole);
+    let balancer = Balancer::new(vec![gateway.plain()]);
+    let front = Front::start(&EXT_AUTHZ, &gateway.setup, balancer.address(), &upstream.url(), &whole);
     let ask = Webhook::new("asked")
         .path("/ask")
         .header("Hookgate-Verified", "forged")
@@ -103,6 +111,8 @@ fn envoy_asks_hookgate() {
     assert_eq!(seen.all("hookgate-key"), ["PADDLE_WEBHOOK_SECRET"]);
     assert!(seen.all("hookgate-report").is_empty());
     assert_eq!(seen.body, b"asked");
+    let lines = gateway.wait_for_audit_lines("none", 1);
+    assert_eq!(lines[0]["peer"], SENDER.to_string(), "{}", lines[0]);
     // No guard: the same request is authorized again. The documents say so.
     let before = upstream.requests().len();
     assert_eq!(front.send(&ask.bytes()), Some(200));
@@ -153,7 +163,13 @@ fn envoy_asks_hookgate() {
         ("max_request_bytes: 1048576", "max_request_bytes: 64"),
         ("allow_partial_message: false", "allow_partial_message: true"),
     ];
-    let front = Front::start(&EXT_AUTHZ, &gateway.setup, gateway.plain(), &upstream.url(), &partial);
+    let front = Front::start(
+        &EXT_AUTHZ,
+        &gateway.setup,
+        balancer.address(),
+        &upstream.url(),
+        &partial,
+    );
     let short = Webhook::new("short").path("/ask");
     within(Duration::from_secs(30), "Envoy", || {
         (front.send(&short.bytes()) == Some(200)).then_some(())
@@ -167,9 +183,31 @@ fn envoy_asks_hookgate() {
     assert_eq!(front.send(&token.bytes()), Some(400));
     assert_eq!(upstream.requests().len(), before + 1);
 
+    // A reload loses nothing.
+    for number in 0..10 {
+        if number % 4 == 0 {
+            gateway.signal(Signal::HUP);
+        }
+        let webhook = Webhook::new(format!("{number}")).path("/ask");
+        assert_eq!(front.send(&webhook.bytes()), Some(200));
+    }
+    let before = upstream.requests().len() - 1;
+
     // It fails closed.
     drop(gateway);
     let status = front.send(&Webhook::new("alone").path("/ask").bytes());
     assert!(matches!(status, Some(403 | 500..=504)), "{status:?}");
     assert_eq!(upstream.requests().len(), before + 1);
+
+    // After a restart it asks again.
+    let gateway = asked(&upstream).more(ASKED).start();
+    balancer.replace(0, gateway.plain());
+    within(Duration::from_secs(30), "Envoy to ask again", || {
+        let status = front.send(&Webhook::new("again").path("/ask").bytes());
+        (status == Some(200)).then_some(())
+    });
+    assert_eq!(
+        front.send(&Webhook::new("forged").path("/ask").signature(None).bytes()),
+        Some(401)
+    );
 }

@@ -2,9 +2,9 @@
 
 mod authorization;
 
-use crate::support::balancer::Balancer;
+use crate::support::balancer::{Balancer, Piece};
 use crate::support::tools::repository;
-use crate::support::{Client, Setup, Upstream, Webhook, certificates, eventually, wait::within};
+use crate::support::{Client, Gateway, Setup, Upstream, Webhook, certificates, eventually, wait::within};
 use rustix::process::Signal;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,19 @@ fn free_port() -> u16 {
 struct Recipe {
     files: &'static [&'static str],
     command: fn(&Path) -> Command,
+    /// Whether the proxy asks for the health of hookgate.
+    asks: Asks,
+}
+
+/// What a proxy does with the health path.
+#[derive(Clone, Copy, PartialEq)]
+enum Asks {
+    /// It does not ask.
+    Never,
+    /// It asks, and sends all the same while it has no other server.
+    AndSends,
+    /// It asks, and answers 503 itself while the only server is not well.
+    AndStops,
 }
 
 fn proxy(name: &str) -> Command {
@@ -37,6 +50,7 @@ const NGINX: Recipe = Recipe {
         command.arg("-c").arg(file).args(["-g", &paths]);
         command
     },
+    asks: Asks::Never,
 };
 const HAPROXY: Recipe = Recipe {
     files: &["haproxy.cfg"],
@@ -45,6 +59,7 @@ const HAPROXY: Recipe = Recipe {
         command.args(["-db", "-q", "-f"]).arg(file);
         command
     },
+    asks: Asks::AndStops,
 };
 const CADDY: Recipe = Recipe {
     files: &["Caddyfile"],
@@ -58,6 +73,7 @@ const CADDY: Recipe = Recipe {
             .env("XDG_CONFIG_HOME", home);
         command
     },
+    asks: Asks::AndStops,
 };
 const TRAEFIK: Recipe = Recipe {
     files: &["traefik.yaml", "traefik-routes.yaml"],
@@ -66,10 +82,13 @@ const TRAEFIK: Recipe = Recipe {
         command.arg(format!("--configFile={}", file.display()));
         command
     },
+    asks: Asks::AndStops,
 };
 const ENVOY: Recipe = Recipe {
     files: &["envoy.yaml"],
     command: envoy,
+    // Below `healthy_panic_threshold`, half of the servers by default, it sends to all of them.
+    asks: Asks::AndSends,
 };
 
 fn envoy(file: &Path) -> Command {
@@ -193,70 +212,177 @@ impl Front {
 }
 
 fn setup(upstream: &Upstream) -> Setup {
-    Setup::new(&upstream.url()).listener("trusted_proxies = [\"127.0.0.1\"]\nhealth = \"/healthz\"")
+    Setup::new(&upstream.url())
+        .listener("trusted_proxies = [\"127.0.0.1\"]\nhealth = \"/healthz\"")
+        .drain("delay = \"20s\"")
+        .more(&format!(
+            "[[route]]\nname = \"raw\"\npath = \"/raw/*\"\nprovider = \"paddle\"\nsecrets = [{{ env = \"PADDLE_WEBHOOK_SECRET\" }}]\nbody_limit = \"1MiB\"\nupstream = {:?}\n",
+            upstream.url()
+        ))
 }
 
-/// Who the sender was, what the health check sees, that nothing unverified passes, a reload and a restart.
+/// The statuses of the health checks that went through the balancer.
+fn health_checks(balancer: &Balancer) -> Vec<u16> {
+    let pieces = balancer.pieces();
+    let is_check = |piece: &&Piece| {
+        let text = String::from_utf8_lossy(&piece.bytes);
+        piece.is_request && (text.starts_with("GET /healthz ") || text.starts_with("HEAD /healthz "))
+    };
+    let checks = pieces.iter().enumerate().filter(|(_, piece)| is_check(piece));
+    let statuses = checks.filter_map(|(at, check)| {
+        let mut later = pieces[at..].iter();
+        let answer = later.find(|piece| !piece.is_request && piece.connection == check.connection)?;
+        let head = String::from_utf8_lossy(&answer.bytes);
+        head.split(' ').nth(1)?.parse().ok()
+    });
+    statuses.collect()
+}
+
+/// Who the sender was, what the health check sees, that nothing unverified passes and nothing is changed on the way, a
+/// reload and a restart.
 fn stands_behind(recipe: &Recipe) {
     let upstream = Upstream::ok();
-    let first = setup(&upstream).start();
-    let balancer = Balancer::new(vec![first.plain()]);
+    let mut first = setup(&upstream).start();
+    let balancer = Balancer::recording(vec![first.plain()]);
     let front = Front::start(recipe, &first.setup, balancer.address(), "", &[]);
     front.send_until_delivered("first");
-    let last = |name: &str| upstream.requests().last().unwrap().message.header(name);
-
-    // The sender, whatever it writes itself.
-    let spoofed = Webhook::new("spoofed")
-        .header("X-Forwarded-For", "198.51.100.9")
-        .header("Forwarded", "for=198.51.100.9")
-        .header("Hookgate-Verified", "forged");
-    assert_eq!(front.send(&spoofed.bytes()), Some(200));
-    assert_eq!(last("X-Forwarded-Proto").as_deref(), Some("https"));
-    assert_eq!(last("Hookgate-Verified").as_deref(), Some("paddle"));
-    let chain = last("X-Forwarded-For").unwrap();
-    assert!(chain.contains(&SENDER.to_string()), "{chain}");
-    let line = eventually("the audit line", || {
-        let lines = first.logs.lines();
-        let mut audit = lines
-            .iter()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        audit.rfind(|line| line["kind"] == "request" && line["verdict"] == "forwarded")
-    });
-    assert_eq!(line["peer"], SENDER.to_string(), "{line}");
-
-    // Nothing unverified passes, and the path of the health checks is not reachable from outside.
-    let before = upstream.requests().len();
-    let genuine = Webhook::new("forged");
-    for webhook in [
-        genuine.clone().signature(None),
-        genuine.signature(Some("ts=1;h1=00")),
-        Webhook::signed("forged", "another secret of some length", crate::support::paddle::now()),
-    ] {
-        assert_eq!(front.send(&webhook.bytes()), Some(401));
-    }
-    assert_eq!(upstream.requests().len(), before);
-    assert_eq!(
-        front.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-        Some(404)
-    );
+    knows_the_sender(&front, &first, &upstream);
+    changes_nothing(&front, &upstream);
+    passes_nothing_unverified(&front, &upstream);
 
     // A reload loses nothing.
-    first.signal(Signal::HUP);
     for number in 0..20 {
+        if number % 7 == 0 {
+            first.signal(Signal::HUP);
+        }
         assert_eq!(front.send(&Webhook::new(format!("reload {number}")).bytes()), Some(200));
     }
-    let metrics = first.metrics();
-    assert!(metrics.sum("hookgate_config_reloads_total", &[]) >= 1.0);
+    eventually("a reload", || {
+        let reloads = first
+            .metrics()
+            .sum("hookgate_config_reloads_total", &[("result", "ok")]);
+        (reloads >= 1.0).then_some(())
+    });
     // The health checks of the proxy are not in the metrics: only what the test sent is.
-    assert_eq!(metrics.sum("hookgate_requests_total", &[("reason", "no_route")]), 0.0);
+    let no_route = first
+        .metrics()
+        .sum("hookgate_requests_total", &[("reason", "no_route")]);
+    assert_eq!(no_route, 1.0);
+    if recipe.asks != Asks::Never {
+        eventually("health checks that succeed", || {
+            let checks = health_checks(&balancer);
+            assert!(checks.iter().all(|status| *status == 200), "{checks:?}");
+            (checks.len() >= 2).then_some(())
+        });
+    }
 
-    // A restart: meanwhile the sender is asked to try again, and afterwards webhooks are delivered.
+    // A restart: first the health check fails, while webhooks are still delivered or refused by the proxy itself.
+    first.signal(Signal::TERM);
+    let mut number = 0;
+    within(
+        Duration::from_secs(15),
+        "what the proxy does with a failed health check",
+        || {
+            number += 1;
+            let delivered = upstream.requests().len();
+            let status = front.send(&Webhook::new(format!("while it drains {number}")).bytes());
+            match status {
+                Some(200) => assert_eq!(upstream.requests().len(), delivered + 1),
+                status => assert!(matches!(status, Some(502..=504)), "{status:?}"),
+            }
+            let has_failed = health_checks(&balancer).contains(&503);
+            match recipe.asks {
+                Asks::Never => Some(()),
+                Asks::AndSends => (has_failed && status == Some(200)).then_some(()),
+                Asks::AndStops => (has_failed && status == Some(503)).then_some(()),
+            }
+        },
+    );
+    assert!(first.runs(), "hookgate still drains");
+    let direct = first.exchange(&Webhook::new("past the proxy").bytes());
+    assert_eq!(direct.status, 200, "hookgate serves until its delay has passed");
+
+    // Meanwhile the sender is asked to try again, and afterwards webhooks are delivered.
     drop(first);
     let status = front.send(&Webhook::new("while it restarts").bytes());
     assert!(matches!(status, None | Some(502..=504)), "{status:?}");
     let second = setup(&upstream).start();
     balancer.replace(0, second.plain());
     front.send_until_delivered("after the restart");
+}
+
+/// The sender, whatever it writes itself.
+fn knows_the_sender(front: &Front, gateway: &Gateway, upstream: &Upstream) {
+    let last = |name: &str| upstream.requests().last().unwrap().message.header(name);
+    let spoofed = Webhook::new("spoofed")
+        .header("X-Forwarded-For", "198.51.100.9")
+        .header("Forwarded", "for=198.51.100.9")
+        .header("Hookgate-Verified", "forged");
+    assert_eq!(front.send(&spoofed.bytes()), Some(200));
+    assert_eq!(last("X-Forwarded-Proto").as_deref(), Some("https"));
+    assert_eq!(last("X-Forwarded-Host").as_deref(), Some("localhost"));
+    assert_eq!(last("Hookgate-Verified").as_deref(), Some("paddle"));
+    let chain = last("X-Forwarded-For").unwrap();
+    assert!(chain.contains(&SENDER.to_string()), "{chain}");
+    let line = eventually("the audit line", || {
+        let lines = gateway.logs.lines();
+        let mut audit = lines
+            .iter()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        audit.rfind(|line| line["kind"] == "request" && line["verdict"] == "forwarded")
+    });
+    assert_eq!(line["peer"], SENDER.to_string(), "{line}");
+}
+
+/// Body, path and query arrive as they were sent: some providers sign the URL.
+fn changes_nothing(front: &Front, upstream: &Upstream) {
+    let body: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
+    let target = "/raw/a%20b/%C3%A4/~c:d=1?x=%20&y=a+b%2Fc&empty=&z=%7E";
+    let webhook = Webhook::new(body.clone()).path(target);
+    assert_eq!(front.send(&webhook.bytes()), Some(200));
+    assert_eq!(
+        front.send(&Webhook::new("in chunks").path(target).chunked(3)),
+        Some(200)
+    );
+    let requests = upstream.requests();
+    let [.., whole, chunked] = requests.as_slice() else {
+        panic!("{} requests", requests.len())
+    };
+    assert!(whole.message.body == body, "{} bytes", whole.message.body.len());
+    assert_eq!(chunked.message.body, b"in chunks");
+    for request in [whole, chunked] {
+        let line = &request.message.start;
+        assert_eq!(line.split(' ').nth(1), Some(target), "{line}");
+    }
+}
+
+/// Nothing unverified passes, and the path of the health checks is not reachable from outside.
+fn passes_nothing_unverified(front: &Front, upstream: &Upstream) {
+    let before = upstream.requests().len();
+    let genuine = Webhook::new("forged");
+    let stale = crate::support::paddle::now() - 3_600;
+    let mut tampered = Webhook::new("tampered").bytes();
+    *tampered.last_mut().unwrap() ^= 1;
+    for bytes in [
+        genuine.clone().signature(None).bytes(),
+        genuine.clone().signature(Some("ts=1;h1=00")).bytes(),
+        Webhook::signed("forged", "another secret of some length", crate::support::paddle::now()).bytes(),
+        Webhook::signed("stale", crate::support::paddle::SECRET, stale).bytes(),
+        tampered,
+    ] {
+        assert_eq!(front.send(&bytes), Some(401));
+    }
+    let wrong_path = genuine.path("/elsewhere");
+    assert_eq!(front.send(&wrong_path.method("PUT").bytes()), Some(404));
+    assert_eq!(upstream.requests().len(), before);
+    // The same request twice: the second one is a replay.
+    let twice = Webhook::new("twice").bytes();
+    assert_eq!([front.send(&twice), front.send(&twice)], [Some(200), Some(409)]);
+    assert_eq!(upstream.requests().len(), before + 1);
+    assert_eq!(
+        front.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        Some(404)
+    );
 }
 
 #[test]
