@@ -90,9 +90,10 @@ impl Running {
         }
     }
 
-    /// Removes expired replay keys, reads changed tenants and updates the readiness.
+    /// Removes expired replay keys, gives unused memory back, reads changed tenants and updates the readiness.
     fn housekeep(&self) {
         self.gateway.guard.sweep(Instant::now());
+        self.gateway.budget.give_back();
         self.tenants.refresh(&self.gateway, clock::unix_now());
         let is_ready = upstreams::are_ready(&self.gateway.snapshot.load(), self.config.admin.readiness);
         let has_inbox = self

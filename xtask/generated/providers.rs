@@ -412,8 +412,8 @@ fn sample(name: &str, facts: &ProviderFacts, variable: &str) -> String {
         false => String::new(),
     };
     let required = presets::description(name)
-        .and_then(|row| row.jwt)
-        .map(|jwt| jwt.required);
+        .and_then(|row| row.jwt.as_ref())
+        .map(|jwt| jwt.required.clone());
     let expect: String = required
         .iter()
         .flatten()

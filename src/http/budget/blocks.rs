@@ -2,10 +2,13 @@
 //!
 //! The C library keeps freed memory for the thread that had allocated it. If each worker allocated memory for the bodies
 //! that it reads, the process would hold the whole budget once for each worker after a while. A block that one body
-//! leaves is used by the next one, on any worker, so that there are never more blocks than the budget allows.
+//! leaves is used by the next one, on any worker, so that there are never more blocks than the budget allows. Blocks are
+//! mapped from the system one by one, so that those that a burst of large bodies leaves behind can be given back to it.
 
 use super::{Budget, lock};
 use bytes::Bytes;
+use memmap2::MmapMut;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// Size of a block in bytes.
@@ -16,10 +19,67 @@ pub(in crate::http) const BLOCK_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 pub(in crate::http) struct Block {
     /// All of the memory; empty while the block is dropped.
-    memory: Box<[u8]>,
+    memory: Memory,
     /// Bytes that are filled.
     length: usize,
     budget: Arc<Budget>,
+}
+
+/// The memory of one block.
+#[derive(Debug)]
+enum Memory {
+    /// Pages of the system, which has them back when this is dropped.
+    Mapped(MmapMut),
+    /// Where the system maps no more: the process has a limit of mappings.
+    Allocated(Box<[u8]>),
+}
+
+impl Memory {
+    /// Of [`BLOCK_BYTES`].
+    fn new() -> Self {
+        MmapMut::map_anon(BLOCK_BYTES).map_or_else(|_| Self::Allocated(vec![0; BLOCK_BYTES].into()), Self::Mapped)
+    }
+}
+
+impl Deref for Memory {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(pages) => pages,
+            Self::Allocated(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Memory {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Mapped(pages) => pages,
+            Self::Allocated(bytes) => bytes,
+        }
+    }
+}
+
+/// Blocks that no body uses now.
+#[derive(Debug, Default)]
+pub(super) struct FreeBlocks {
+    blocks: Vec<Memory>,
+    /// The least number of them since some were given back last: these are needed by nobody.
+    fewest: usize,
+}
+
+impl FreeBlocks {
+    fn take(&mut self) -> Option<Memory> {
+        let block = self.blocks.pop();
+        self.fewest = self.fewest.min(self.blocks.len());
+        block
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.blocks.len()
+    }
 }
 
 impl Block {
@@ -35,7 +95,7 @@ impl Block {
     }
 
     /// Whether no byte more fits.
-    pub(in crate::http) const fn is_full(&self) -> bool {
+    pub(in crate::http) fn is_full(&self) -> bool {
         self.length == self.memory.len()
     }
 
@@ -53,11 +113,11 @@ impl AsRef<[u8]> for Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let memory = std::mem::take(&mut self.memory);
+        let memory = std::mem::replace(&mut self.memory, Memory::Allocated(Box::default()));
         let most = self.budget.limit() / BLOCK_BYTES;
         let mut free = lock(&self.budget.free_blocks);
-        if free.len() < most {
-            free.push(memory);
+        if free.blocks.len() < most {
+            free.blocks.push(memory);
         }
     }
 }
@@ -65,11 +125,23 @@ impl Drop for Block {
 impl Budget {
     /// An empty block. The caller has reserved [`BLOCK_BYTES`] for it.
     pub(in crate::http) fn take_block(self: &Arc<Self>) -> Block {
-        let free = lock(&self.free_blocks).pop();
+        let free = lock(&self.free_blocks).take();
         Block {
-            memory: free.unwrap_or_else(|| vec![0; BLOCK_BYTES].into_boxed_slice()),
+            memory: free.unwrap_or_else(Memory::new),
             length: 0,
             budget: self.clone(),
         }
+    }
+
+    /// Gives half of the blocks that were not needed since the last call back to the system. To be called once a second,
+    /// so that a pause between two large bodies costs the second one little.
+    pub fn give_back(&self) {
+        let mut free = lock(&self.free_blocks);
+        let kept = free.blocks.len() - free.fewest.div_ceil(2);
+        let given = free.blocks.split_off(kept);
+        free.fewest = free.blocks.len();
+        // To unmap many takes a while, and workers must not wait for the lock meanwhile.
+        drop(free);
+        drop(given);
     }
 }

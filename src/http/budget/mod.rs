@@ -16,6 +16,7 @@ mod reservation;
 #[cfg(test)]
 mod tests;
 
+use blocks::FreeBlocks;
 pub(super) use blocks::{BLOCK_BYTES, Block};
 pub use reservation::HeldBytes;
 pub(super) use reservation::Reservation;
@@ -57,7 +58,7 @@ pub struct Budget {
     /// The number of the next waiting request.
     next_number: AtomicU64,
     /// Blocks that no body uses now, each of [`BLOCK_BYTES`].
-    free_blocks: Mutex<Vec<Box<[u8]>>>,
+    free_blocks: Mutex<FreeBlocks>,
 }
 
 /// A request that waits for more of its body, as others see it.

@@ -185,11 +185,33 @@ fn freed_blocks_are_used_again_within_the_budget() {
     drop(part);
     assert_eq!(lock(&budget.free_blocks).len(), 2);
     let blocks: Vec<Block> = (0..5).map(|_| budget.take_block()).collect();
-    assert!(lock(&budget.free_blocks).is_empty(), "freed blocks were not used");
+    assert_eq!(lock(&budget.free_blocks).len(), 0, "freed blocks were not used");
     assert!(
         blocks.iter().all(|block| block.as_ref().is_empty()),
         "bytes of another body"
     );
     drop(blocks);
     assert_eq!(lock(&budget.free_blocks).len(), 3);
+}
+
+/// Blocks that nobody needed for a while go back to the system, and those that are used each time stay.
+#[test]
+fn blocks_that_nobody_needs_are_given_back() {
+    let budget = Budget::new(100 * BLOCK_BYTES);
+    let burst: Vec<Block> = (0..64).map(|_| budget.take_block()).collect();
+    drop(burst);
+    budget.give_back();
+    assert_eq!(
+        lock(&budget.free_blocks).len(),
+        64,
+        "they were needed since the last call"
+    );
+    for expected in [36, 22, 15, 11, 9] {
+        let used: Vec<Block> = (0..8).map(|_| budget.take_block()).collect();
+        drop(used);
+        budget.give_back();
+        assert_eq!(lock(&budget.free_blocks).len(), expected);
+    }
+    (0..8).for_each(|_| budget.give_back());
+    assert_eq!(lock(&budget.free_blocks).len(), 0);
 }

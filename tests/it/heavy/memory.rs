@@ -1,5 +1,6 @@
 //! The byte budget of the process: many large bodies at once use bounded memory and get a clear answer.
 
+use crate::support::wait::{WAIT_TIMEOUT, within};
 use crate::support::{Client, Setup, Upstream, Webhook, eventually, http2};
 use bytes::Bytes;
 use http_body::{Body, Frame};
@@ -153,6 +154,10 @@ fn memory_that_one_worker_leaves_is_used_by_the_others() {
         "memory grew by {} MiB",
         grown >> 20
     );
+    // What nobody needs goes back to the system, half of it each second.
+    within(WAIT_TIMEOUT * 3, "the end of the memory of the bodies", || {
+        (gateway.resident() < before + 20 * MIB as u64).then_some(())
+    });
 }
 
 /// F09: a flood of large unsigned bodies uses no memory: each is refused before a byte of its body is read.

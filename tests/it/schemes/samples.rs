@@ -108,7 +108,7 @@ fn published(path: &Path, ending: &str) -> String {
 
 /// A secret in the notation of the preset.
 fn secret(provider: &str) -> String {
-    let row = presets::description(provider).unwrap();
+    let row = presets::description(provider).unwrap().clone();
     let key = row.key.unwrap_or_default();
     let prefix = key.prefix.as_ref().map_or("", |prefix| &prefix.as_slice()[0]);
     let bytes: [u8; 32] = rand(provider);
@@ -202,7 +202,7 @@ fn the_sample_of_every_preset_is_accepted_or_the_command_says_what_to_do_instead
         let test = facts::find(name).unwrap().own_test.as_deref().unwrap();
         assert!(shown(&refused).contains(test), "{name}: {}", shown(&refused));
         // Only a certificate, which the provider alone has, is a reason.
-        let keys = presets::description(name).unwrap().keys;
+        let keys = presets::description(name).unwrap().keys.clone();
         assert!(keys.is_some_and(|keys| keys.certificate.is_some()), "{name}");
     }
 }
