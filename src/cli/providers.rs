@@ -64,7 +64,8 @@ struct Facts {
 impl Facts {
     fn new(name: &'static str, description: &SchemeDescription) -> Self {
         let signature = description.signature.clone().unwrap_or_default();
-        let payload = match (&description.jwt, &description.message) {
+        let each = signature.each.as_ref().map(|array| format!("{array}/*"));
+        let payload = match (description.signature_token(), &description.message) {
             (None, None) => description.payload.clone().unwrap_or_else(|| "{body}".to_owned()),
             (None, Some(message)) => {
                 format!("at least {}", message.required.as_deref().unwrap_or_default().join(" "))
@@ -79,7 +80,7 @@ impl Facts {
             name,
             signature: match (presets::signature_header(name), signature.pointer, signature.form) {
                 (Some(header), ..) => format!("header {header}"),
-                (None, Some(pointer), _) => format!("JSON {pointer}"),
+                (None, Some(pointer), _) => format!("JSON {}{pointer}", each.unwrap_or_default()),
                 (None, None, Some(field)) => format!("form field {field}"),
                 (None, None, None) if description.algorithm == Some(Algorithm::Basic) => {
                     "header Authorization".to_owned()

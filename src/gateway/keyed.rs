@@ -5,8 +5,8 @@ use crate::remote::keyring::Source;
 use crate::scheme::{Aged, WantedKey};
 use bytes::Bytes;
 
-/// Takes the key from the key ring, or waits once for a bounded fetch. `body` is `None` before it has arrived: a request
-/// whose body names the key passes then, and is asked again. A request that was refused before stays refused.
+/// Takes the keys from the key ring, or waits once for a bounded fetch of each. `body` is `None` before it has arrived: a
+/// request whose body names the key passes then, and is asked again. A request that was refused before stays refused.
 pub(super) async fn with_key(
     aged: Result<Aged, Rejection>,
     keys: &Source,
@@ -14,9 +14,10 @@ pub(super) async fn with_key(
     now_unix: u64,
 ) -> Result<Aged, Rejection> {
     let mut aged = aged?;
-    match aged.wanted_key(body)? {
-        WantedKey::None | WantedKey::InBody => {}
-        WantedKey::Id(id) => aged.use_key(keys.key(&id, now_unix).await?),
+    loop {
+        match aged.wanted_key(body)? {
+            WantedKey::None | WantedKey::InBody => return Ok(aged),
+            WantedKey::Id(id) => aged.use_key(keys.key(&id, now_unix).await?),
+        }
     }
-    Ok(aged)
 }

@@ -2,24 +2,20 @@
 //! a public key, a URL with variants). Its memory is bounded by the route's body limit; a sender cannot multiply it.
 
 mod payload;
+mod search;
 
-use super::asymmetric::SignedMessage;
+use super::body_tokens::BodyTokenCheck;
 use super::boundary::BodyStart;
 use super::candidates::Candidate;
-use super::compiled::{CompiledScheme, FetchedKeys};
-use super::description::Algorithm;
+use super::compiled::CompiledScheme;
 use super::fetched::FetchedKey;
 use super::form::{self, FormField};
 use super::head::HeadValues;
 use super::header;
 use super::identity::IdentityHash;
 use super::json::JsonValues;
-use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
-use super::mac::Tag;
 use super::multipart::{self, FormType};
-use super::plain;
-use super::sns;
 use super::template::PayloadPart;
 use super::tenant::ChosenTenant;
 use super::time;
@@ -29,8 +25,9 @@ use crate::secret::Secret;
 use bytes::Bytes;
 use hyper::Method;
 use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
 use std::sync::Arc;
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 /// What was read from the head, with a copy of everything in it that the payload needs.
@@ -55,6 +52,8 @@ pub(super) struct BufferedCheck {
     body_start: BodyStart,
     /// The fetched key, once it is given, or the URL of its certificate where a header names it.
     key: FetchedState,
+    /// The tokens in the body, once it is complete.
+    tokens: Option<BodyTokenCheck>,
     /// The tenant whose keys are used in place of those of the scheme.
     pub(super) tenant: Option<ChosenTenant>,
 }
@@ -164,15 +163,27 @@ impl BufferedCheck {
                     FetchedState::Unknown
                 }
             },
+            tokens: None,
             tenant: None,
         })
     }
 
-    /// The fetched key that this request needs. `body` in pieces, once it is complete.
+    /// The next fetched key that this request needs. `body` in pieces, once it is complete. The keys of tokens in the body are
+    /// wanted only where the signature is genuine.
     ///
     /// # Errors
-    /// `SignatureMissing`, `SignatureMalformed`.
-    pub(super) fn wanted_key(&self, body: Option<&[Bytes]>) -> Result<WantedKey, Rejection> {
+    /// `SignatureMissing`, `SignatureMalformed`, `SignatureMismatch`.
+    pub(super) fn wanted_key(&mut self, body: Option<&[Bytes]>) -> Result<WantedKey, Rejection> {
+        if self.scheme.tokens.is_some() {
+            let Some(body) = body else {
+                return Ok(WantedKey::InBody);
+            };
+            if self.tokens.is_none() {
+                self.tokens = self.read_tokens(&contiguous(body))?;
+            }
+            let id = self.tokens.as_ref().and_then(BodyTokenCheck::wanted_key);
+            return Ok(id.map_or(WantedKey::None, |id| WantedKey::Id(id.to_owned())));
+        }
         let named = self.scheme.fetched.as_ref().and_then(|fetched| fetched.named.as_ref());
         match (&self.key, named, body) {
             (FetchedState::Given(_), _, _) | (_, None, _) => Ok(WantedKey::None),
@@ -186,9 +197,27 @@ impl BufferedCheck {
         }
     }
 
+    /// The tokens of a body whose signature is genuine; `None` for schemes without any.
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`, `SignatureMismatch`.
+    fn read_tokens(&mut self, body: &[u8]) -> Result<Option<BodyTokenCheck>, Rejection> {
+        let scheme = Arc::clone(&self.scheme);
+        let content = self.content(&scheme, body)?;
+        self.take_candidates(&content)?;
+        if !self.search(&content)?.0 {
+            return Err(Rejection::SignatureMismatch);
+        }
+        let read = |wanted| BodyTokenCheck::read(&scheme, wanted, &content.json);
+        scheme.tokens.as_ref().map(read).transpose()
+    }
+
     /// Gives the fetched key.
     pub(super) fn use_key(&mut self, key: Arc<FetchedKey>) {
-        self.key = FetchedState::Given(key);
+        match &mut self.tokens {
+            Some(tokens) => tokens.use_key(&key),
+            None => self.key = FetchedState::Given(key),
+        }
     }
 
     /// The bytes that a sender with this secret signs.
@@ -227,19 +256,7 @@ impl BufferedCheck {
         if scheme.is_single_element && content.json.elements() != Some(1) {
             return Err(Rejection::SignatureMalformed);
         }
-        let signature = match &scheme.signature {
-            SignatureLocation::Header(..) | SignatureLocation::Query(_) => None,
-            SignatureLocation::Json(pointer) => Some(content.json.text(pointer).map(str::to_owned)),
-            SignatureLocation::Form(name) => {
-                Some(form::value(&content.form, name)?.map(|text| String::from_utf8_lossy(text).into_owned()))
-            }
-        };
-        if let Some(text) = signature {
-            scheme.candidates(&text.ok_or(Rejection::SignatureMissing)?, &mut self.candidates)?;
-            if self.candidates.is_empty() {
-                return Err(Rejection::SignatureMalformed);
-            }
-        }
+        self.take_candidates(&content)?;
         let timestamp_unix = match &scheme.timestamp {
             Some(TimestampSource {
                 location: TimestampLocation::Json(pointer),
@@ -271,6 +288,11 @@ impl BufferedCheck {
                 .is_none_or(|digest| hex::encode(Sha256::digest(&body)).as_bytes().ct_eq(digest).into())
         };
         if found && digest_matches() {
+            if scheme.tokens.is_some() {
+                // Without a key ring nobody has asked for them.
+                let tokens = self.tokens.as_ref().ok_or(Rejection::SignatureMismatch)?;
+                tokens.verify(now_unix)?;
+            }
             Ok(Verified {
                 secret,
                 timestamp: timestamp_unix,
@@ -284,6 +306,34 @@ impl BufferedCheck {
         } else {
             Err(Rejection::SignatureMismatch)
         }
+    }
+
+    /// Decodes the signatures that are in the body.
+    ///
+    /// # Errors
+    /// `SignatureMissing`, `SignatureMalformed`.
+    fn take_candidates(&mut self, content: &Content<'_>) -> Result<(), Rejection> {
+        let texts: Vec<Cow<'_, str>> = match &self.scheme.signature {
+            SignatureLocation::Header(..) | SignatureLocation::Query(_) => return Ok(()),
+            SignatureLocation::Json(pointer) => content.json.text(pointer).map(Cow::Borrowed).into_iter().collect(),
+            SignatureLocation::EachJson(list) => content.json.list(list).iter().map(Cow::from).collect(),
+            SignatureLocation::Form(name) => {
+                let text = form::value(&content.form, name)?;
+                text.map(String::from_utf8_lossy).into_iter().collect()
+            }
+        };
+        if texts.is_empty() {
+            return Err(Rejection::SignatureMissing);
+        }
+        let mut candidates = Vec::new();
+        for text in &texts {
+            self.scheme.candidates(text, &mut candidates)?;
+        }
+        if candidates.is_empty() {
+            return Err(Rejection::SignatureMalformed);
+        }
+        self.candidates = candidates;
+        Ok(())
     }
 
     /// Reads what the scheme needs of the body: its form, and values of its JSON in one pass.
@@ -319,83 +369,4 @@ impl BufferedCheck {
         let payload = self.payload(self.urls.first().map_or(b"", Secret::expose), content, None)?;
         Ok(hash.of([payload.as_slice()]))
     }
-
-    /// Searches for a key that made one of the candidates. Returns whether there is one, and the first such key's index.
-    fn search(&self, content: &Content<'_>) -> Result<(bool, usize), Rejection> {
-        let mut found = Choice::from(0);
-        let mut secret = 0u64;
-        for url in &self.urls {
-            let url = url.expose();
-            let shared = self.payload(url, content, None)?;
-            if self.scheme.refuses_plain_payloads() && plain::is_plain(&shared) {
-                continue;
-            }
-            let message = SignedMessage::new(&shared);
-            let of_tenant = self.tenant.as_ref().map(|tenant| tenant.keys(&self.scheme));
-            let of_scheme = self.scheme.keys.iter().filter(|_| self.tenant.is_none());
-            for (index, key) in (0u64..).zip(of_tenant.into_iter().flatten().chain(of_scheme)) {
-                let of_family = || {
-                    self.candidates
-                        .iter()
-                        .filter(|candidate| candidate.family == key.family)
-                };
-                let hit = match &key.key {
-                    VerificationKey::Mac(mac) => {
-                        let mut mac = mac.clone();
-                        mac.update(&shared);
-                        let tag = mac.finish();
-                        any_matches(of_family(), |bytes| tag.matches(bytes))
-                    }
-                    VerificationKey::Digest(plain, secret) => {
-                        let payload = self.payload(url, content, Some(secret))?;
-                        let tag = Tag::new(&plain.digest(&payload));
-                        any_matches(of_family(), |bytes| tag.matches(bytes))
-                    }
-                    VerificationKey::Public(public) => {
-                        let hit = of_family().any(|candidate| public.verifies(&message, &candidate.bytes));
-                        Choice::from(u8::from(hit))
-                    }
-                    VerificationKey::Token(digest, _) => {
-                        any_matches(of_family(), |bytes| digest.as_slice().ct_eq(&Sha256::digest(bytes)))
-                    }
-                    // Such a key belongs to a scheme with message signatures, which is not verified here.
-                    VerificationKey::Message(_) => Choice::from(0),
-                    VerificationKey::Fetched => {
-                        let algorithm = self.algorithm(content)?;
-                        let hit = of_family().any(|candidate| match &self.key {
-                            FetchedState::Given(key) => key.verifies(algorithm, &message, &candidate.bytes),
-                            FetchedState::Unknown | FetchedState::Named(_) => false,
-                        });
-                        Choice::from(u8::from(hit))
-                    }
-                };
-                secret.conditional_assign(&index, hit & !found);
-                found |= hit;
-            }
-        }
-        Ok((found.into(), usize::try_from(secret).unwrap_or_default()))
-    }
-
-    /// The algorithm of a signature by a fetched key. The messages of AWS SNS name theirs.
-    fn algorithm(&self, content: &Content<'_>) -> Result<Algorithm, Rejection> {
-        if self
-            .scheme
-            .payload
-            .parts()
-            .any(|part| matches!(part, PayloadPart::Sns(_)))
-        {
-            return sns::algorithm(&content.json);
-        }
-        let fetched = self
-            .scheme
-            .fetched
-            .as_ref()
-            .map(|FetchedKeys { algorithm, .. }| *algorithm);
-        Ok(fetched.unwrap_or(Algorithm::RsaSha256))
-    }
-}
-
-/// Whether any candidate matches. Takes the same time whichever it is.
-fn any_matches<'c>(candidates: impl Iterator<Item = &'c Candidate>, matches: impl Fn(&[u8]) -> Choice) -> Choice {
-    candidates.fold(Choice::from(0), |hit, candidate| hit | matches(&candidate.bytes))
 }

@@ -9,7 +9,9 @@ use super::compile_fetched;
 use super::compiled::{CompiledScheme, FormDigest, SchemeKey};
 use super::delivery::DeliveryId;
 use super::derived::{self, Parsed};
-use super::description::{Algorithm, SchemeDescription, SignatureDescription, SignatureEncoding, Texts};
+use super::description::{
+    Algorithm, JwtDescription, SchemeDescription, SignatureDescription, SignatureEncoding, Texts,
+};
 use super::given_keys::{self, GivenKeys};
 use super::json::JsonPointer;
 use super::keys;
@@ -35,9 +37,11 @@ pub(super) fn compile(
     route: &RouteContext<'_>,
 ) -> Result<CompiledScheme, Vec<SchemeFault>> {
     let fetched = compile_fetched::fetched(name, &description, route, !given.keys.is_empty());
+    let has_body_tokens = description.jwt.as_ref().is_some_and(JwtDescription::is_in_body);
     let mut key_faults = match &fetched {
-        Ok(None) => keys::faults(&given.keys),
-        Ok(Some(_)) | Err(_) => Vec::new(),
+        Ok(Some(_)) if !has_body_tokens => Vec::new(),
+        Ok(_) => keys::faults(&given.keys),
+        Err(_) => Vec::new(),
     };
     let expect_faults = compile_fetched::expect_faults(name, &description, route.expect);
     let form_digest = located(check_form_digest(&description));
@@ -174,6 +178,9 @@ fn parse(description: &SchemeDescription, route: &RouteContext<'_>) -> Result<Pa
         expect: Some(route.expect),
     };
     let mut parts = faults.keep(parse_payload(description, &values)).unwrap_or_default();
+    let tokens = faults
+        .keep(compile_fetched::body_tokens(description, route.expect))
+        .flatten();
     let jwt = match compile_fetched::jwt(description, route.expect) {
         Ok(None) => None,
         Ok(Some((format, covered))) => {
@@ -211,6 +218,7 @@ fn parse(description: &SchemeDescription, route: &RouteContext<'_>) -> Result<Pa
             parts,
             boundaries: Boundaries::default(),
             jwt,
+            tokens,
             message,
         }),
         None => Err(faults.0),
@@ -264,6 +272,11 @@ fn check(name: &str, description: &SchemeDescription, mut parsed: Parsed) -> Res
     let is_digest = description.algorithm().is_plain_digest();
     if description.form_digest.is_none() && is_digest != parsed.parts.contains(&PayloadPart::Secret) {
         faults.push("A plain digest (`md5`, `sha1`, `sha256`, `sha512`) needs `{secret}` in its payload, and no other algorithm may have it.");
+    }
+    if matches!(parsed.signature, SignatureLocation::EachJson(_)) && !description.algorithm().is_token() {
+        faults.push(
+            "`signature.each` is for schemes that compare a token: write `algorithm = \"token\"`, or remove `each`.",
+        );
     }
     if description.forms && (derived::json_plan(&parsed).is_empty() || description.single.is_some()) {
         faults.push("`forms` is for schemes that read values of a JSON body, without `single`: write a `pointer` or `{json:…}`, or remove `forms`.");
@@ -338,6 +351,7 @@ fn assemble(
         is_single_element: parsed.single_element_array.is_some(),
         form_digest: FormDigest::new(description.form_digest.unwrap_or_default()),
         fetched: None,
+        tokens: parsed.tokens,
     }
 }
 

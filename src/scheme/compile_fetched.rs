@@ -2,10 +2,12 @@
 //! are published.
 
 use super::certificate::CertificateSource;
-use super::compiled::{FetchedKeys, JwtFormat, MessageFormat};
+use super::compiled::{BodyTokens, FetchedKeys, JwtFormat, MessageFormat};
 use super::description::{
-    Algorithm, CertificateDescription, JwtDescription, SchemeDescription, SignatureEncoding, TimestampDescription,
+    Algorithm, CertificateDescription, JwtDescription, SchemeDescription, SignatureEncoding, Texts,
+    TimestampDescription,
 };
+use super::json::{JsonList, JsonPointer};
 use super::key_source::KeySource;
 use super::location;
 use super::mac::HmacHash;
@@ -22,16 +24,9 @@ pub(super) fn jwt(
     description: &SchemeDescription,
     expect: &Expected,
 ) -> Result<Option<(JwtFormat, Vec<PayloadPart>)>, Vec<String>> {
-    let Some(jwt) = &description.jwt else {
+    let Some(jwt) = description.signature_token() else {
         return Ok(None);
     };
-    let mut claims: Vec<(String, Vec<String>)> = jwt
-        .claims
-        .iter()
-        .filter(|(name, _)| !expect.contains_key(*name))
-        .map(|(name, values)| (name.clone(), values.as_slice().to_vec()))
-        .collect();
-    claims.extend(expect.iter().map(|(name, values)| (name.clone(), values.clone())));
     let body = jwt.body_claim.clone();
     let body = body.map(|claim| (claim, jwt.body_encoding.unwrap_or(SignatureEncoding::Hex)));
     let mut covered = Vec::new();
@@ -59,12 +54,61 @@ pub(super) fn jwt(
         }
     };
     let format = JwtFormat {
-        claims,
         body,
         request: jwt.request_claim.clone(),
-        hmac,
+        ..claims(jwt, expect, hmac)
     };
     Ok(Some((format, covered)))
+}
+
+/// What the claims of a token must be.
+fn claims(jwt: &JwtDescription, expect: &Expected, hmac: HmacHash) -> JwtFormat {
+    let owned = |(name, values): (&String, &Texts)| (name.clone(), values.as_slice().to_vec());
+    let of_preset = jwt.claims.iter().filter(|(name, _)| !expect.contains_key(*name));
+    let mut claims: Vec<(String, Vec<String>)> = of_preset.map(owned).collect();
+    claims.extend(expect.iter().map(|(name, values)| (name.clone(), values.clone())));
+    JwtFormat {
+        claims,
+        any_claim: jwt.any_claim.iter().map(owned).collect(),
+        body: None,
+        request: None,
+        hmac,
+    }
+}
+
+/// The most different tokens in one body. Microsoft Graph sends one for each pair of application and tenant.
+const MAX_BODY_TOKENS: usize = 16;
+
+/// The tokens in the body that are verified besides the signature; `None` for other schemes, and on a route that says
+/// nothing of them.
+///
+/// # Errors
+/// A sentence for the operator.
+pub(super) fn body_tokens(description: &SchemeDescription, expect: &Expected) -> Result<Option<BodyTokens>, String> {
+    let Some((jwt, pointer)) = description
+        .jwt
+        .as_ref()
+        .and_then(|jwt| Some((jwt, jwt.pointer.as_ref()?)))
+    else {
+        return Ok(None);
+    };
+    let list = JsonList {
+        array: JsonPointer::parse(pointer)?,
+        text: None,
+        most: MAX_BODY_TOKENS,
+    };
+    if jwt.body_claim.is_some() || jwt.request_claim.is_some() {
+        return Err("A token in the body cannot have the hash of that body: remove `jwt.body_claim` and `jwt.request_claim`, or remove `jwt.pointer`.".to_owned());
+    }
+    let is_in_body = matches!(&description.signature, Some(signature) if signature.pointer.is_some());
+    if !is_in_body || description.keys.as_ref().is_none_or(|keys| keys.jwks.is_none()) {
+        return Err("Tokens in the body are verified besides a signature in the body, with published keys: write `signature = { pointer = … }` and `keys = { jwks = \"https://…\" }`.".to_owned());
+    }
+    Ok((!expect.is_empty()).then(|| BodyTokens {
+        list,
+        // A shared secret makes none of them.
+        format: claims(jwt, expect, HmacHash::Sha256),
+    }))
 }
 
 /// The components that a message signature must cover where a route says nothing else.
@@ -141,7 +185,9 @@ pub(super) fn expect_faults(name: &str, description: &SchemeDescription, expect:
     let mut faults: Vec<String> = unread
         .map(|(wanted, _)| format!("`expect` names `{wanted}`, which `{name}` does not read: remove it."))
         .collect();
-    let required = description.jwt.iter().flat_map(|jwt: &JwtDescription| &jwt.required);
+    // Tokens in the body are verified only on a route that says something of them.
+    let applies = |jwt: &&JwtDescription| !jwt.is_in_body() || !expect.is_empty();
+    let required = description.jwt.iter().filter(applies).flat_map(|jwt| &jwt.required);
     let missing = required.filter(|wanted| !expect.contains_key(*wanted));
     faults.extend(missing.map(|wanted| {
         format!(
@@ -172,6 +218,17 @@ pub(super) fn fetched(
     };
     let fault = |text: String| Err(vec![text]);
     let algorithm = description.algorithm();
+    let has_body_tokens = description.jwt.as_ref().is_some_and(JwtDescription::is_in_body);
+    if has_body_tokens && route.expect.is_empty() {
+        return match *settings == KeySettings::default() {
+            true => Ok(None),
+            false => fault(format!(
+                "`keys` has no effect without `expect`: write what the tokens of `{name}` must say, such as `expect = {{ aud = \"…\" }}`, or remove it."
+            )),
+        };
+    }
+    // The signature has its own keys there.
+    let has_keys = has_keys && !has_body_tokens;
     match (&keys.jwks, &keys.plaid, &keys.certificate) {
         (Some(of_preset), None, None) => {
             let url = settings

@@ -5,7 +5,7 @@ use super::delivery::DeliveryId;
 use super::description::{
     Algorithm, DigestFields, FieldOrder, FormDigestDescription, SecretPosition, SignatureEncoding,
 };
-use super::json::JsonPlan;
+use super::json::{JsonList, JsonPlan};
 use super::key_source::KeySource;
 use super::keys::VerificationKey;
 use super::location::{SignatureLocation, TimestampLocation, TimestampSource, ValueLocation};
@@ -64,6 +64,8 @@ pub(super) struct CompiledScheme {
     pub(super) form_digest: FormDigest,
     /// The keys that are fetched; `None` for a scheme whose keys are configured.
     pub(super) fetched: Option<FetchedKeys>,
+    /// The tokens in the body that must be genuine too; they have fetched keys.
+    pub(super) tokens: Option<BodyTokens>,
     /// Every header that the result depends on, the signature header first.
     pub(super) headers: Vec<HeaderName>,
     /// Whether a payload that is a challenge's text is refused, because the route answers the HMAC of such texts.
@@ -79,13 +81,15 @@ pub(super) struct CompiledScheme {
 const FETCHED_NAME: &str = "fetched";
 
 impl CompiledScheme {
-    /// Lets fetched keys verify, in place of configured ones.
+    /// Lets fetched keys verify: the tokens in the body, or else the signature, in place of configured keys.
     pub(super) fn fetch_keys(&mut self, fetched: FetchedKeys) {
-        self.keys = vec![SchemeKey {
-            family: 0,
-            key: VerificationKey::Fetched,
-        }];
-        self.key_names = vec![FETCHED_NAME.to_owned()];
+        if self.tokens.is_none() {
+            self.keys = vec![SchemeKey {
+                family: 0,
+                key: VerificationKey::Fetched,
+            }];
+            self.key_names = vec![FETCHED_NAME.to_owned()];
+        }
         self.fetched = Some(fetched);
     }
 
@@ -105,11 +109,22 @@ impl CompiledScheme {
     }
 }
 
+/// Tokens in the body, besides the signature.
+#[derive(Debug)]
+pub(super) struct BodyTokens {
+    /// Where they are.
+    pub(super) list: JsonList,
+    /// What each of them must say.
+    pub(super) format: JwtFormat,
+}
+
 /// What a token must say.
 #[derive(Debug)]
 pub(super) struct JwtFormat {
     /// Values that claims must have: the claim, and the values of which one is enough.
     pub(super) claims: Vec<(String, Vec<String>)>,
+    /// The same for claims of which one at least must be there.
+    pub(super) any_claim: Vec<(String, Vec<String>)>,
     /// The claim with the SHA-256 of the body, and how it is written.
     pub(super) body: Option<(String, SignatureEncoding)>,
     /// The claim with the SHA-256 of method, path and query.
@@ -251,7 +266,7 @@ impl CompiledScheme {
             signature: match &self.signature {
                 SignatureLocation::Header(..) => ValuePlace::SignatureHeader,
                 SignatureLocation::Query(_) => ValuePlace::Query,
-                SignatureLocation::Json(_) => json,
+                SignatureLocation::Json(_) | SignatureLocation::EachJson(_) => json,
                 SignatureLocation::Form(_) => ValuePlace::Form,
             },
             is_secret: self.keys.iter().any(is_secret),

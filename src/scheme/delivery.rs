@@ -100,7 +100,7 @@ impl DeliveryId {
             return pointers.iter().map(value).collect();
         }
         let body = contiguous(body);
-        let plan = JsonPlan::new(pointers, None);
+        let plan = JsonPlan::new(pointers, None, &[]);
         let values = plan.read(&body).ok()?;
         let value = |pointer: &JsonPointer| values.text(pointer).map(str::to_owned);
         pointers.iter().map(value).collect()

@@ -2,10 +2,10 @@
 //! and what it covers.
 
 use super::boundary::Boundaries;
-use super::compiled::{Coverage, JwtFormat, MessageFormat, PayloadPlan, SchemeKey};
+use super::compiled::{BodyTokens, Coverage, JwtFormat, MessageFormat, PayloadPlan, SchemeKey};
 use super::delivery::DeliveryId;
 use super::description::{DigestFields, SchemeDescription};
-use super::json::{JsonPlan, JsonPointer};
+use super::json::{JsonList, JsonPlan, JsonPointer};
 use super::keys::VerificationKey;
 use super::location::{self, SignatureLocation, TimestampLocation, TimestampSource};
 use super::message_parts::{CONTENT_DIGEST, SIGNATURE_INPUT};
@@ -26,6 +26,7 @@ pub(super) struct Parsed {
     pub(super) parts: Vec<PayloadPart>,
     pub(super) boundaries: Boundaries,
     pub(super) jwt: Option<JwtFormat>,
+    pub(super) tokens: Option<BodyTokens>,
     pub(super) message: Option<MessageFormat>,
 }
 
@@ -33,8 +34,16 @@ pub(super) struct Parsed {
 pub(super) fn json_plan(parsed: &Parsed) -> JsonPlan {
     let signature = match &parsed.signature {
         SignatureLocation::Json(pointer) => Some(pointer),
-        SignatureLocation::Header(..) | SignatureLocation::Query(_) | SignatureLocation::Form(_) => None,
+        SignatureLocation::Header(..)
+        | SignatureLocation::Query(_)
+        | SignatureLocation::EachJson(_)
+        | SignatureLocation::Form(_) => None,
     };
+    let mut lists: Vec<&JsonList> = Vec::new();
+    if let SignatureLocation::EachJson(list) = &parsed.signature {
+        lists.push(list);
+    }
+    lists.extend(parsed.tokens.as_ref().map(|tokens| &tokens.list));
     let time = parsed
         .timestamp
         .as_ref()
@@ -57,7 +66,7 @@ pub(super) fn json_plan(parsed: &Parsed) -> JsonPlan {
     let is_sns = parsed.parts.iter().any(|part| matches!(part, PayloadPart::Sns(_)));
     let of_sns = if is_sns { sns::pointers() } else { Vec::new() };
     let texts = signature.into_iter().chain(time).chain(signed).chain(&of_sns);
-    JsonPlan::new(texts, parsed.single_element_array.as_ref())
+    JsonPlan::new(texts, parsed.single_element_array.as_ref(), &lists)
 }
 
 /// Decides whether the payload is hashed while the body arrives. It is when everything before and after the body is

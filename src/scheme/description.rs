@@ -88,7 +88,7 @@ impl SchemeDescription {
     }
 }
 
-/// The location of signatures. Exactly one of `header`, `query`, `pointer` and `form`.
+/// The location of signatures. Exactly one of `header`, `query`, `pointer` and `form`; `each` besides `pointer`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "tools", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -99,6 +99,8 @@ pub struct SignatureDescription {
     pub query: Option<String>,
     /// A JSON pointer into the body.
     pub pointer: Option<String>,
+    /// The JSON pointer of an array of which every element has a token; `pointer` is then within an element.
+    pub each: Option<String>,
     /// A form field (in the body, or the query of a GET).
     pub form: Option<String>,
     /// The key of a signature, for a header that is a list of `key=value`.
@@ -199,8 +201,13 @@ pub struct FormDigestDescription {
 pub struct JwtDescription {
     /// Values that claims must have, by the claim's name: one text, or several of which one is enough.
     pub claims: BTreeMap<String, Texts>,
+    /// Claims of which a token must have one at least, each with the value here, where it has the claim.
+    pub any_claim: BTreeMap<String, Texts>,
     /// Claims whose value every route must state in `expect`.
     pub required: Vec<String>,
+    /// The JSON pointer of an array of tokens in the body, which are verified besides the signature, on routes with `expect`.
+    /// All of them must be genuine.
+    pub pointer: Option<String>,
     /// The claim with a SHA-256 of the body. Without it the token says nothing of the body.
     pub body_claim: Option<String>,
     /// How that hash is written: `hex` (default) or `base64`.
@@ -331,6 +338,22 @@ pub enum Algorithm {
     /// SHA-512 over a payload that holds the secret.
     #[serde(rename = "sha512")]
     Sha512,
+}
+
+impl SchemeDescription {
+    /// The description of the token that is the signature; `None` for schemes with another signature.
+    #[must_use]
+    pub fn signature_token(&self) -> Option<&JwtDescription> {
+        self.jwt.as_ref().filter(|jwt| !jwt.is_in_body())
+    }
+}
+
+impl JwtDescription {
+    /// Whether the tokens are in the body, besides the signature.
+    #[must_use]
+    pub const fn is_in_body(&self) -> bool {
+        self.pointer.is_some()
+    }
 }
 
 impl Algorithm {

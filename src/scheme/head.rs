@@ -128,7 +128,7 @@ impl CompiledScheme {
                 let fields = form::decode(query.as_bytes());
                 fields.map_or(true, |fields| fields.iter().any(|(key, _)| key == name.as_bytes()))
             }
-            SignatureLocation::Json(_) => false,
+            SignatureLocation::Json(_) | SignatureLocation::EachJson(_) => false,
         }
     }
 
@@ -141,9 +141,10 @@ impl CompiledScheme {
     pub(super) fn signed_target<'t>(&self, target: &'t str) -> Cow<'t, str> {
         match &self.signature {
             SignatureLocation::Query(name) => query::without(target, Some(name)),
-            SignatureLocation::Header(..) | SignatureLocation::Json(_) | SignatureLocation::Form(_) => {
-                Cow::Borrowed(target)
-            }
+            SignatureLocation::Header(..)
+            | SignatureLocation::Json(_)
+            | SignatureLocation::EachJson(_)
+            | SignatureLocation::Form(_) => Cow::Borrowed(target),
         }
     }
 
@@ -250,6 +251,7 @@ impl CompiledScheme {
             SignatureLocation::Header(_, SignatureHeaderFormat::Single | SignatureHeaderFormat::Separated(_))
             | SignatureLocation::Query(_)
             | SignatureLocation::Json(_)
+            | SignatureLocation::EachJson(_)
             | SignatureLocation::Form(_) => return Err(Rejection::SignatureMalformed),
         };
         let mut found = None;

@@ -59,17 +59,32 @@ struct Times {
 }
 
 impl JwtCheck {
-    /// Reads the token and its claims.
+    /// Reads the token of a request and its claims.
     ///
     /// # Errors
-    /// `SignatureMissing`, `SignatureMalformed`, and `SignatureMismatch` for claims of another sender or receiver: no key
-    /// is looked for then.
+    /// `SignatureMissing`, and as [`JwtCheck::parse`].
     pub(super) fn read(
         scheme: &Arc<CompiledScheme>,
         format: &JwtFormat,
         head: &HeadRef<'_>,
     ) -> Result<Self, Rejection> {
-        let token = token(scheme, head)?;
+        let request = format.request.is_some().then(|| jwt_request::hash(head));
+        Self::parse(scheme, format, token(scheme, head)?, request.as_deref())
+    }
+
+    /// Reads a token and its claims. `request` is the hash of the request, where the token has one.
+    ///
+    /// # Errors
+    /// `SignatureMalformed`, and `SignatureMismatch` for claims of another sender or receiver: no key is looked for then.
+    pub(super) fn parse(
+        scheme: &Arc<CompiledScheme>,
+        format: &JwtFormat,
+        token: &str,
+        request: Option<&str>,
+    ) -> Result<Self, Rejection> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Rejection::SignatureMalformed);
+        }
         let (signed, signature) = token.rsplit_once('.').ok_or(Rejection::SignatureMalformed)?;
         let (_, claims) = signed.split_once('.').ok_or(Rejection::SignatureMalformed)?;
         let header: Header = jsonwebtoken::decode_header(token).map_err(|_| Rejection::SignatureMalformed)?;
@@ -90,16 +105,11 @@ impl JwtCheck {
         if time_claim(scheme).is_some() && times.issued.is_none() {
             return Err(Rejection::SignatureMalformed);
         }
-        for (name, values) in &format.claims {
-            let has = |value: &Value| values.iter().any(|wanted| is_text(value, wanted));
-            let is_right = match claims.get(name) {
-                Some(Value::Array(several)) => several.iter().any(has),
-                Some(value) => has(value),
-                None => false,
-            };
-            if !is_right {
-                return Err(Rejection::SignatureMismatch);
-            }
+        let judge = |(name, values): &(String, Vec<String>)| claims.get(name).map(|value| is_one_of(value, values));
+        let are_right = format.claims.iter().all(|claim| judge(claim) == Some(true));
+        let mut any = format.any_claim.iter().filter_map(judge).peekable();
+        if !are_right || (!format.any_claim.is_empty() && any.peek().is_none()) || !any.all(|is_right| is_right) {
+            return Err(Rejection::SignatureMismatch);
         }
         let body = match &format.body {
             None => None,
@@ -114,7 +124,8 @@ impl JwtCheck {
         };
         let is_request = format.request.as_ref().is_none_or(|name| {
             let text = claims.get(name).and_then(Value::as_str);
-            text.is_some_and(|text| jwt_request::hash(head).as_bytes().ct_eq(text.as_bytes()).into())
+            let both = text.zip(request);
+            both.is_some_and(|(text, request)| request.as_bytes().ct_eq(text.as_bytes()).into())
         });
         Ok(Self {
             tenant: None,
@@ -156,9 +167,9 @@ impl JwtCheck {
         Ok(())
     }
 
-    /// The id of the fetched key that made the token; `None` where the scheme has shared secrets.
+    /// The id of the fetched key that made the token; `None` where the scheme has shared secrets, and once the key is given.
     pub(super) fn wanted_key(&self) -> Option<&str> {
-        self.scheme.is_fetched().then_some(self.kid.as_str())
+        (self.scheme.is_fetched() && self.key.is_none()).then_some(self.kid.as_str())
     }
 
     /// Gives the fetched key.
@@ -192,6 +203,11 @@ impl JwtCheck {
             tenant: self.tenant.as_ref().map_or([0; 32], ChosenTenant::digest),
             sealed: (),
         })
+    }
+
+    /// Whether the given key made a token that says nothing of a request.
+    pub(super) fn is_genuine(&self) -> bool {
+        self.key.is_some() && self.search().0
     }
 
     /// Whether a key made the signature, and the first such key's index.
@@ -292,6 +308,15 @@ fn time_claim(scheme: &CompiledScheme) -> Option<&str> {
             ..
         }) => Some(name),
         Some(_) | None => None,
+    }
+}
+
+/// Whether a claim has one of these values. Of several values of the claim one is enough.
+fn is_one_of(value: &Value, wanted: &[String]) -> bool {
+    let has = |value: &Value| wanted.iter().any(|wanted| is_text(value, wanted));
+    match value {
+        Value::Array(several) => several.iter().any(has),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => has(value),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::description::{LocationDescription, SignatureDescription, TimeUnit, TimestampDescription};
 use super::header::MAX_CANDIDATES;
-use super::json::JsonPointer;
+use super::json::{JsonList, JsonPointer};
 use super::template::{self, PayloadPart};
 use super::work::{COPY, FORM, Work};
 use hyper::header::HeaderName;
@@ -16,6 +16,8 @@ pub(super) enum SignatureLocation {
     Query(String),
     /// At this pointer in the JSON body.
     Json(JsonPointer),
+    /// In every element of an array of the JSON body.
+    EachJson(JsonList),
     /// In this form field of the body, or of the query of a GET.
     Form(String),
 }
@@ -92,12 +94,23 @@ pub(super) fn signature(description: SignatureDescription) -> Result<SignatureLo
         header,
         query,
         pointer,
+        each,
         form,
         field,
         position,
         separator,
         prefix: _,
     } = description;
+    if let Some(array) = each {
+        let (None, None, Some(pointer), None, None, None) = (&header, &query, &pointer, &form, &field, position) else {
+            return Err("`signature.each` is the array of the JSON body whose elements each have a signature: write `{ each = \"/value\", pointer = \"/token\" }`, with the pointer within an element.".to_owned());
+        };
+        return Ok(SignatureLocation::EachJson(JsonList {
+            array: JsonPointer::parse(&array)?,
+            text: Some(JsonPointer::parse(pointer)?),
+            most: MAX_CANDIDATES,
+        }));
+    }
     if let Some(bad) = separator.filter(|c| c.is_ascii_alphanumeric() || *c == '=' || !c.is_ascii()) {
         return Err(format!(
             "`signature.separator` cannot be `{bad}`: write a sign such as `,` or `;`."
@@ -140,7 +153,13 @@ pub(super) fn timestamp(
 ) -> Result<TimestampSource, String> {
     let format = match signature {
         Some(SignatureLocation::Header(_, format)) => Some(format),
-        Some(SignatureLocation::Query(_) | SignatureLocation::Json(_) | SignatureLocation::Form(_)) | None => None,
+        Some(
+            SignatureLocation::Query(_)
+            | SignatureLocation::Json(_)
+            | SignatureLocation::EachJson(_)
+            | SignatureLocation::Form(_),
+        )
+        | None => None,
     };
     let has_names = matches!(format, Some(SignatureHeaderFormat::KeyValueList(..)));
     let has_numbers = matches!(format, Some(SignatureHeaderFormat::Positions(..)));

@@ -150,9 +150,10 @@ impl MessageCheck {
         }
     }
 
-    /// The id of the fetched key that made the signature; `None` where the keys are configured.
+    /// The id of the fetched key that made the signature; `None` where the keys are configured, and once it is given.
     pub(super) fn wanted_key(&self) -> Option<&str> {
-        let first = self.signatures.first().filter(|_| self.scheme.is_fetched());
+        let needs_key = self.scheme.is_fetched() && self.key.is_none();
+        let first = self.signatures.first().filter(|_| needs_key);
         first.map(|signature| signature.key_id.as_str())
     }
 

@@ -23,6 +23,7 @@
 //! | [`streaming`] | verification while the body arrives |
 //! | [`buffered`] | verification when the body is complete |
 //! | [`candidates`] | the signatures of a request, decoded |
+//! | [`body_tokens`] | tokens in the body, besides the signature |
 //! | [`jwt`] | verification of a token |
 //! | [`message`] | verification of message signatures |
 //! | [`jwt_request`] | the hash of a request that some tokens have |
@@ -164,6 +165,7 @@
 
 pub mod address_list;
 mod asymmetric;
+mod body_tokens;
 mod boundary;
 mod buffered;
 mod candidates;

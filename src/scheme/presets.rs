@@ -118,7 +118,9 @@ pub fn signs_url(provider: &str) -> bool {
 /// Whether a preset verifies with keys that are fetched, so that a route needs none.
 #[must_use]
 pub fn fetches_keys(provider: &str) -> bool {
-    let keys = description(provider).and_then(|row| row.keys.as_ref());
+    // Tokens in a body are verified besides a signature that has keys of its own.
+    let row = description(provider).filter(|row| row.jwt.as_ref().is_none_or(|jwt| !jwt.is_in_body()));
+    let keys = row.and_then(|row| row.keys.as_ref());
     keys.is_some_and(|keys| keys.jwks.as_deref() != Some(""))
 }
 

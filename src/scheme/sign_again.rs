@@ -31,7 +31,9 @@ pub(super) fn obstacle(scheme: &CompiledScheme) -> Option<&'static str> {
     match &scheme.signature {
         SignatureLocation::Header(..) => {}
         SignatureLocation::Query(_) => return Some("the signature is in the query"),
-        SignatureLocation::Json(_) | SignatureLocation::Form(_) => return Some("the signature is in the body"),
+        SignatureLocation::Json(_) | SignatureLocation::EachJson(_) | SignatureLocation::Form(_) => {
+            return Some("the signature is in the body");
+        }
     }
     match scheme.timestamp.as_ref().map(|timestamp| &timestamp.location) {
         Some(TimestampLocation::Json(_) | TimestampLocation::Form(_)) => Some("the signed time is in the body"),

@@ -3,6 +3,7 @@
 use super::buffered::BufferedCheck;
 use super::compiled::CompiledScheme;
 use super::head::HeadValues;
+use super::json::JsonList;
 use super::location::{SignatureLocation, TimestampLocation, TimestampSource};
 use super::sign::{self, SigningKeys};
 use super::template::PayloadPart;
@@ -23,7 +24,8 @@ pub(super) fn sign(
     now_unix: u64,
 ) -> Option<Vec<u8>> {
     let [key] = keys.listed else { return None };
-    if scheme.payload.parts().any(is_whole_body) {
+    // Only the provider makes tokens.
+    if scheme.payload.parts().any(is_whole_body) || scheme.tokens.is_some() {
         return None;
     }
     let mut body = Editor::open(&scheme.signature, request.body)?;
@@ -55,6 +57,7 @@ pub(super) fn sign(
     let signature = format!("{prefix}{signature}");
     match &scheme.signature {
         SignatureLocation::Json(pointer) => body.set(&pointer.to_string(), &signature)?,
+        SignatureLocation::EachJson(list) => body.set_each(list, &signature)?,
         SignatureLocation::Form(name) => body.set(name, &signature)?,
         SignatureLocation::Header(..) | SignatureLocation::Query(_) => return None,
     }
@@ -80,7 +83,9 @@ impl Editor {
     /// Reads a body of the kind that has the signature.
     fn open(signature: &SignatureLocation, body: &[u8]) -> Option<Self> {
         match signature {
-            SignatureLocation::Json(_) => serde_json::from_slice(body).ok().map(Self::Json),
+            SignatureLocation::Json(_) | SignatureLocation::EachJson(_) => {
+                serde_json::from_slice(body).ok().map(Self::Json)
+            }
             SignatureLocation::Form(_) => {
                 let fields = std::str::from_utf8(body).ok()?.split('&');
                 let fields = fields.filter(|field| !field.is_empty()).map(str::to_owned);
@@ -108,6 +113,15 @@ impl Editor {
             }
         }
         Some(())
+    }
+
+    /// Sets the text in every element of an array.
+    fn set_each(&mut self, list: &JsonList, text: &str) -> Option<()> {
+        let (Self::Json(document), Some(inner)) = (&*self, &list.text) else {
+            return None;
+        };
+        let elements = document.pointer(&list.array.to_string())?.as_array()?.len();
+        (0..elements).try_for_each(|index| self.set(&format!("{}/{index}{inner}", list.array), text))
     }
 
     fn written(&self) -> Vec<u8> {

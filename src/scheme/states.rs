@@ -169,12 +169,13 @@ impl Presented<'_> {
 }
 
 impl Aged {
-    /// The fetched key that this request needs. `body` in pieces, once it is complete.
+    /// The next fetched key that this request needs. `body` in pieces, once it is complete.
     ///
     /// # Errors
-    /// `SignatureMissing`, `SignatureMalformed` where the request does not name a key.
-    pub fn wanted_key(&self, body: Option<&[Bytes]>) -> Result<WantedKey, Rejection> {
-        match &self.form {
+    /// `SignatureMissing`, `SignatureMalformed` where the request does not name a key; `SignatureMismatch` where it is not
+    /// genuine, whatever the key is.
+    pub fn wanted_key(&mut self, body: Option<&[Bytes]>) -> Result<WantedKey, Rejection> {
+        match &mut self.form {
             AgedForm::Streaming(_) => Ok(WantedKey::None),
             AgedForm::Buffered { check, .. } => check.wanted_key(body),
             AgedForm::Jwt { check, .. } => Ok(check

@@ -370,6 +370,7 @@ impl Verifier {
             SignatureLocation::Header(..)
             | SignatureLocation::Query(_)
             | SignatureLocation::Json(_)
+            | SignatureLocation::EachJson(_)
             | SignatureLocation::Form(_) => &[],
         }
     }

@@ -107,6 +107,18 @@ providers['azure-event-grid'] = {
     return { headers: { Authorization: `Bearer ${token}` }, kid, keys };
   },
 };
+/** The notifications of a body with this `clientState`, and tokens of Microsoft in both of its versions, with two keys. */
+providers['ms-graph'] = {
+  library: 'jose',
+  sign: async ({ secret, now, publisher = '0bf30f3b-4a52-48df-9a82-234910c4a086', audience = 'audience' }) => {
+    const times = { iat: now, nbf: now, exp: now + 3600 };
+    const first = await published('RS256', { aud: audience, iss: 'https://sts.windows.net/tenant/', appid: publisher, tid: 'tenant', ver: '1.0', ...times });
+    const second = await published('RS256', { aud: audience, iss: 'https://login.microsoftonline.com/tenant/v2.0', azp: publisher, tid: 'tenant', ver: '2.0', ...times });
+    const value = ['1', '2'].map((id) => ({ id, clientState: secret, changeType: 'created', encryptedContent: { data: 'x' } }));
+    const body = JSON.stringify({ value, validationTokens: [first.token, second.token, first.token] });
+    return { headers: {}, body, kid: first.kid, keys: JSON.stringify({ keys: [first.jwk, second.jwk] }) };
+  },
+};
 providers.plaid = {
   library: 'jose',
   sign: async ({ body, now }) => {

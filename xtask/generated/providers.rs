@@ -94,7 +94,10 @@ impl Row {
                 [first, .., last] => format!("`{first}` to `{last}`"),
                 [] => unreachable!(),
             },
-            (None, Some(pointer), ..) => format!("body `{pointer}`"),
+            (None, Some(pointer), ..) => {
+                let each = signature.each.as_ref().map(|array| format!("{array}/*"));
+                format!("body `{}{pointer}`", each.unwrap_or_default())
+            }
             (None, None, Some(form), _) => format!("form field `{form}`"),
             (None, None, None, _) => "`Authorization: Basic`".to_owned(),
         };
@@ -129,7 +132,7 @@ impl Row {
 
     /// The algorithm and how a signature is written.
     fn mac(&self) -> String {
-        if self.scheme.jwt.is_some() {
+        if self.scheme.signature_token().is_some() {
             let published = match self.scheme.keys.as_ref().and_then(|keys| keys.jwks.as_deref()) {
                 _ if self.scheme.keys.is_none() => return "token (JWT), HS256".to_owned(),
                 Some("") => "HS256; RS256, ES256, EdDSA with published keys",
@@ -151,7 +154,7 @@ impl Row {
 
     /// The payload's template.
     fn signed(&self) -> String {
-        if let Some(jwt) = &self.scheme.jwt {
+        if let Some(jwt) = self.scheme.signature_token() {
             return match (&jwt.body_claim, &jwt.request_claim) {
                 (Some(claim), _) => format!("`{{body}}` (claim `{claim}`)"),
                 (None, Some(claim)) => format!("method, path and query (claim `{claim}`)"),
@@ -188,7 +191,7 @@ impl Row {
 
     fn time(&self) -> String {
         let Some(time) = &self.scheme.timestamp else {
-            return match self.scheme.jwt {
+            return match self.scheme.signature_token() {
                 Some(_) => "claim `exp`, if there is one".to_owned(),
                 None => "none".to_owned(),
             };

@@ -44,11 +44,21 @@ pub(super) fn all(sender: &Sender, bytes: usize) -> Vec<(&'static str, &'static 
         ("JSON: keys as long as a known one", alike),
         ("JSON: keys beyond ASCII", ",\"\u{e9}\":0".to_owned()),
     ];
+    // Many elements, where each of them has a value.
+    let signature = sender.verifier.description().signature.as_ref();
+    let array = signature.and_then(|signature| signature.each.as_ref());
+    let element = array.and_then(|array| document.pointer(&format!("{array}/0")));
+    let element = element.map(|element| format!(",{element}"));
     // In the innermost object with a value, in the one around it, and so on.
     let closing = skeleton.len() - skeleton.trim_end_matches(['}', ']']).len();
     for depth in 0..closing {
         let (open, close) = skeleton.split_at(skeleton.len() - closing + depth);
         if !close.starts_with('}') {
+            bodies.extend(
+                element
+                    .as_ref()
+                    .map(|unit| ("JSON: elements", JSON, fill(open, unit, close, bytes))),
+            );
             continue;
         }
         for (name, unit) in &fillings {
@@ -142,7 +152,12 @@ fn values(sender: &Sender) -> Vec<(Place, String)> {
     let hash_field = digest.map(|digest| digest.hash_field.clone().unwrap_or_else(|| "msg_id".to_owned()));
     let signature = description.signature.clone().unwrap_or_default();
     let text = format!("{}{}", sender.prefix, sender.signature());
-    values.extend(signature.pointer.map(|pointer| (Place::Json(pointer), text.clone())));
+    let array = signature.each.map(|array| format!("{array}/0")).unwrap_or_default();
+    values.extend(
+        signature
+            .pointer
+            .map(|pointer| (Place::Json(format!("{array}{pointer}")), text.clone())),
+    );
     values.extend(signature.form.or(hash_field).map(|name| (Place::Form(name), text)));
     values
 }

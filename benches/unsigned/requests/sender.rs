@@ -65,7 +65,7 @@ impl Sender {
             row.clone()
         });
         let payload = row.payload.as_deref().unwrap_or_default();
-        let required = row.jwt.iter().flat_map(|jwt| jwt.required.clone());
+        let required = row.signature_token().into_iter().flat_map(|jwt| jwt.required.clone());
         let names = required.chain(placeholders(payload, "expect:").map(str::to_owned));
         let expect: Expected = names.map(|name| (name, vec![EXPECTED.to_owned()])).collect();
         let lists = match (&key, keys::key_is_public(algorithm)) {
@@ -136,7 +136,7 @@ impl Sender {
         // A token would be the right one.
         let is_token = matches!(self.algorithm, Algorithm::Token | Algorithm::Basic);
         let is_other = is_token || keys::key_is_public(self.algorithm);
-        if description.jwt.is_some() {
+        if description.signature_token().is_some() {
             let header = signature
                 .header
                 .as_ref()
@@ -229,6 +229,8 @@ impl Sender {
 /// The id of the fetched key of a preset; `None` where its keys are in the configuration, or those of certificates.
 fn fetched_id(row: &SchemeDescription) -> Option<&'static str> {
     let keys = row.keys.as_ref()?;
+    // Tokens in the body are verified only once the signature is genuine.
+    row.jwt.as_ref().is_none_or(|jwt| !jwt.is_in_body()).then_some(())?;
     match (&keys.jwks, &keys.plaid) {
         (Some(url), _) if !url.is_empty() => Some("rsa"),
         (None, Some(_)) => Some("p256"),

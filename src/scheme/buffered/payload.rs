@@ -63,7 +63,10 @@ impl BufferedCheck {
             PayloadPart::Php => {
                 let without = match &self.scheme.signature {
                     SignatureLocation::Form(name) => name.as_str(),
-                    SignatureLocation::Header(..) | SignatureLocation::Query(_) | SignatureLocation::Json(_) => "",
+                    SignatureLocation::Header(..)
+                    | SignatureLocation::Query(_)
+                    | SignatureLocation::Json(_)
+                    | SignatureLocation::EachJson(_) => "",
                 };
                 out.extend_from_slice(&form::php_serialized(&content.form, without)?);
             }

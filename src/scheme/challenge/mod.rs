@@ -78,7 +78,7 @@ pub struct PresetChallenge {
 }
 
 /// The challenges of the presets.
-pub const PRESETS: [PresetChallenge; 10] = [
+pub const PRESETS: [PresetChallenge; 11] = [
     PresetChallenge {
         provider: "slack",
         is_signed: true,
@@ -120,6 +120,11 @@ pub const PRESETS: [PresetChallenge; 10] = [
         request: "a `SubscriptionValidationEvent`, or an unsigned OPTIONS,",
     },
     PresetChallenge {
+        provider: "ms-graph",
+        is_signed: false,
+        request: "an unsigned POST with `validationToken`",
+    },
+    PresetChallenge {
         provider: "linkedin",
         is_signed: false,
         request: "an unsigned GET with `challengeCode`",
@@ -156,6 +161,7 @@ impl Challenge {
                 let options = UnsignedChallenge::header("WebHook-Request-Origin", "WebHook-Allowed-Origin");
                 Ok(vec![Self::Unsigned(Box::new(options), None), Self::EventGrid])
             }
+            ("ms-graph", None) => unsigned(UnsignedChallenge::parameter("validationToken").posted()),
             ("linkedin", None) => {
                 let challenge = UnsignedChallenge::parameter("challengeCode");
                 unsigned(challenge.with_code(
@@ -180,7 +186,7 @@ impl Challenge {
                 "Meta's challenge has a token that you chose: write `verify_token = { env = \"META_VERIFY_TOKEN\" }`",
             ),
             (_, None) => Err(
-                "of the presets only slack, zoom, discord, dropbox, meta, intercom, aws-sns, azure-event-grid, linkedin and x have a challenge; describe another one, such as `challenge = { method = \"HEAD\" }`",
+                "of the presets only slack, zoom, discord, dropbox, meta, intercom, aws-sns, azure-event-grid, ms-graph, linkedin and x have a challenge; describe another one, such as `challenge = { method = \"HEAD\" }`",
             ),
             (_, Some(_)) => {
                 Err("`verify_token` belongs to the challenge of meta, or to one with `token_query`: remove it")

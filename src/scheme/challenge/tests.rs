@@ -408,6 +408,43 @@ fn codes_of_linkedin_and_x_are_macs_of_plain_text() {
     );
 }
 
+/// The sentence is one that Microsoft sends.
+#[test]
+fn microsoft_graph_gets_its_validation_token_as_text() {
+    let verifier = Verifier::new(
+        "ms-graph",
+        None,
+        vec![named(b"a client state that is long enough")],
+        None,
+    )
+    .unwrap();
+    let graph = Challenge::of("ms-graph", 0, &verifier, None).unwrap().remove(0);
+    let ask = |method: &Method, target: &str, body: &str| {
+        let headers = Headers::default();
+        let head = HeadRef {
+            method,
+            target,
+            headers: &headers,
+        };
+        let body = if body.is_empty() {
+            Vec::new()
+        } else {
+            pieces(body).to_vec()
+        };
+        graph.answer_unsigned(&head, &body, &verifier)
+    };
+    let target = "/in?tenant=7&validationToken=Validation%3a+Testing+client+application+reachability+for+subscription+Request-Id%3a+522a8e7e";
+    let sentence = "Validation: Testing client application reachability for subscription Request-Id: 522a8e7e";
+    assert_eq!(
+        ask(&Method::POST, target, ""),
+        Some(Ok(ChallengeReply::text(sentence.to_owned())))
+    );
+    assert_eq!(ask(&Method::GET, target, ""), None);
+    assert_eq!(ask(&Method::POST, target, r#"{"value":[]}"#), None);
+    assert_eq!(ask(&Method::POST, "/in", ""), None);
+    assert_eq!(ask(&Method::POST, "/in?validationToken=%3Cscript%3E", ""), None);
+}
+
 #[test]
 fn a_subscription_is_confirmed_where_its_message_says() {
     let verifier = zoom();

@@ -114,6 +114,15 @@ impl UnsignedChallenge {
         }
     }
 
+    /// The same as a POST, with a value that may be a sentence.
+    pub(super) fn posted(self) -> Self {
+        Self {
+            method: Method::POST,
+            charset: Charset::Printable,
+            ..self
+        }
+    }
+
     /// An OPTIONS request with a header that the answer repeats in another one.
     pub(super) fn header(name: &'static str, answer: &'static str) -> Self {
         let answer = HeaderName::from_bytes(answer.as_bytes()).map_or(Answer::Empty, Answer::Header);

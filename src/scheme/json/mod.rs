@@ -42,7 +42,7 @@ impl JsonPointer {
     /// # Errors
     /// `()` when the body is not JSON, or the value is an object, an array or another number.
     pub(super) fn text(&self, body: &[u8]) -> Result<Option<String>, ()> {
-        let plan = JsonPlan::new([self], None);
+        let plan = JsonPlan::new([self], None, &[]);
         let values = plan.read(body)?;
         Ok(values.text(self).map(str::to_owned))
     }
@@ -56,11 +56,24 @@ impl fmt::Display for JsonPointer {
     }
 }
 
+/// An array, each element of which must have a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct JsonList {
+    /// Where the array is.
+    pub(super) array: JsonPointer,
+    /// Where the text is within an element; `None` for elements that are texts.
+    pub(super) text: Option<JsonPointer>,
+    /// The most different texts.
+    pub(super) most: usize,
+}
+
 /// All pointers that are read of one body, merged into a tree.
 #[derive(Debug)]
 pub(super) struct JsonPlan {
     /// The pointers whose text is read. [`Node::text`] is an index into them.
     pointers: Vec<JsonPointer>,
+    /// The lists. [`Node::list`] is an index into them.
+    lists: Vec<JsonList>,
     /// The document.
     root: Node,
 }
@@ -76,6 +89,10 @@ struct Node {
     text: Option<usize>,
     /// Whether the elements of the array here are counted.
     is_counted: bool,
+    /// What is read of every element of the array here.
+    element: Option<Box<Self>>,
+    /// Index of the list whose texts are here; `None` when none has any.
+    list: Option<usize>,
     children: Vec<Self>,
     /// The lengths of the children's tokens that are ASCII without their case, one bit for each; see [`length_bit`].
     lengths: u64,
@@ -91,15 +108,27 @@ pub(super) struct JsonValues<'p> {
     texts: Vec<Option<String>>,
     /// The number of elements of the counted array; `None` when there is no array.
     elements: Option<usize>,
+    /// The lists of the plan, each with its different texts, and the number of elements that have one.
+    lists: Vec<(&'p JsonList, Vec<String>, usize)>,
 }
 
 impl JsonPlan {
-    /// Merges the pointers of texts, and the pointer of an array whose elements are counted.
-    pub(super) fn new<'p>(texts: impl IntoIterator<Item = &'p JsonPointer>, counted: Option<&JsonPointer>) -> Self {
+    /// Merges the pointers of texts, the pointer of an array whose elements are counted, and lists, each in an array of its
+    /// own.
+    pub(super) fn new<'p>(
+        texts: impl IntoIterator<Item = &'p JsonPointer>,
+        counted: Option<&JsonPointer>,
+        lists: &[&JsonList],
+    ) -> Self {
         let mut plan = Self {
             pointers: Vec::new(),
+            lists: lists.iter().map(|list| (*list).clone()).collect(),
             root: Node::default(),
         };
+        for (index, list) in lists.iter().enumerate() {
+            let element = plan.root.insert(&list.array.0).element.get_or_insert_default();
+            element.insert(list.text.as_ref().map_or(&[], |text| &text.0)).list = Some(index);
+        }
         for pointer in texts {
             if !plan.pointers.contains(pointer) {
                 plan.root.insert(&pointer.0).text = Some(plan.pointers.len());
@@ -132,19 +161,21 @@ impl JsonPlan {
             pointers: &self.pointers,
             texts: self.pointers.iter().map(text).collect::<Result<_, _>>()?,
             elements: None,
+            lists: Vec::new(),
         })
     }
 
     /// Reads all values of a body.
     ///
     /// # Errors
-    /// `()` when the body is not JSON, when two readers could read one of the values differently, or when a text is an
-    /// object, an array or a number that is not an integer.
+    /// `()` when the body is not JSON, when two readers could read one of the values differently, when a text is an object, an
+    /// array or a number that is not an integer, or when an element of a list has no text or there are too many texts.
     pub(super) fn read(&self, body: &[u8]) -> Result<JsonValues<'_>, ()> {
         let mut values = JsonValues {
             pointers: &self.pointers,
             texts: vec![None; self.pointers.len()],
             elements: None,
+            lists: self.lists.iter().map(|list| (list, Vec::new(), 0)).collect(),
         };
         let mut reader = serde_json::Deserializer::from_slice(body);
         let search = Search {
@@ -158,6 +189,11 @@ impl JsonPlan {
 }
 
 impl Node {
+    /// The list that has its texts here or below.
+    fn first_list(&self) -> Option<usize> {
+        self.list.or_else(|| self.children.iter().find_map(Self::first_list))
+    }
+
     /// The node of a path below this one; made if it does not exist.
     fn insert(&mut self, path: &[String]) -> &mut Self {
         let Some((token, rest)) = path.split_first() else {
@@ -190,6 +226,12 @@ impl JsonValues<'_> {
         self.texts.get(at)?.as_deref()
     }
 
+    /// The different texts of a list of the plan; empty where there is no array, or one without elements.
+    pub(super) fn list(&self, list: &JsonList) -> &[String] {
+        let mut known = self.lists.iter().filter(|(known, ..)| *known == list);
+        known.next().map_or(&[], |(_, texts, _)| texts)
+    }
+
     /// The number of elements of the counted array; `None` when there is no array.
     pub(super) const fn elements(&self) -> Option<usize> {
         self.elements
@@ -203,11 +245,26 @@ struct Search<'s, 'p> {
 }
 
 impl Search<'_, '_> {
-    /// Keeps a value without elements if a pointer ends here.
-    fn scalar(self, text: impl Into<String>) {
+    /// Keeps a value without elements if a pointer ends here, or a list has it.
+    fn scalar<E: Error>(self, text: impl Into<String>) -> Result<(), E> {
         if let Some(slot) = self.node.text.and_then(|at| self.values.texts.get_mut(at)) {
             *slot = Some(text.into());
+        } else if let Some((list, texts, found)) = self.node.list.and_then(|at| self.values.lists.get_mut(at)) {
+            *found += 1;
+            let text = text.into();
+            if !texts.contains(&text) {
+                if texts.len() == list.most {
+                    return Err(E::custom("too many texts"));
+                }
+                texts.push(text);
+            }
         }
+        Ok(())
+    }
+
+    /// The number of elements of a list that have a text.
+    fn found(values: &JsonValues<'_>, list: Option<usize>) -> usize {
+        list.and_then(|at| values.lists.get(at)).map_or(0, |(.., found)| *found)
     }
 }
 
@@ -227,27 +284,23 @@ impl<'de> Visitor<'de> for Search<'_, '_> {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        self.scalar(value);
-        Ok(())
+        self.scalar(value)
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.scalar(if value { "true" } else { "false" });
-        Ok(())
+        self.scalar(if value { "true" } else { "false" })
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.scalar(value.to_string());
-        Ok(())
+        self.scalar(value.to_string())
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.scalar(value.to_string());
-        Ok(())
+        self.scalar(value.to_string())
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        match self.node.text {
+        match self.node.text.or(self.node.list) {
             Some(_) => Err(E::custom("not an integer")),
             None => Ok(()),
         }
@@ -259,7 +312,7 @@ impl<'de> Visitor<'de> for Search<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let Self { node, values } = self;
-        if node.text.is_some() {
+        if node.text.or(node.list).is_some() {
             return Err(A::Error::custom("an object"));
         }
         let mut seen = vec![false; node.children.len()];
@@ -278,13 +331,14 @@ impl<'de> Visitor<'de> for Search<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let Self { node, values } = self;
-        if node.text.is_some() {
+        if node.text.or(node.list).is_some() {
             return Err(A::Error::custom("an array"));
         }
+        let list = node.element.as_ref().and_then(|element| element.first_list());
         let mut count = 0;
         loop {
             let child = node.children.iter().find(|child| child.index == Some(count));
-            let element = match child {
+            let element = match child.or(node.element.as_deref()) {
                 Some(node) => seq.next_element_seed(Search { node, values })?,
                 None => seq.next_element::<IgnoredAny>()?.map(drop),
             };
@@ -292,6 +346,9 @@ impl<'de> Visitor<'de> for Search<'_, '_> {
                 break;
             }
             count += 1;
+            if list.is_some() && Self::found(values, list) != count {
+                return Err(A::Error::custom("an element without a text"));
+            }
         }
         if node.is_counted {
             values.elements = Some(count);

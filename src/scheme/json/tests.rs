@@ -50,6 +50,66 @@ fn bodies_that_two_readers_could_read_differently_are_refused() {
     assert_eq!(text("/b", r#"{"a":1,"a":2,"b":3}"#), Ok(Some("3".into())));
 }
 
+/// Each element has a text, and the different ones are known.
+#[test]
+fn every_element_of_a_list_has_a_text() {
+    let pointer = |text: &str| JsonPointer::parse(text).unwrap();
+    let states = JsonList {
+        array: pointer("/value"),
+        text: Some(pointer("/a/state")),
+        most: 2,
+    };
+    let tokens = JsonList {
+        array: pointer("/tokens"),
+        text: None,
+        most: 2,
+    };
+    let plan = JsonPlan::new([&pointer("/id")], None, &[&states, &tokens]);
+    let read = |body: &str| {
+        let values = plan.read(body.as_bytes())?;
+        Ok::<_, ()>((values.list(&states).join(","), values.list(&tokens).join(",")))
+    };
+    for (body, expected) in [
+        (
+            r#"{"value":[{"a":{"state":"x"}}],"tokens":["t","u"],"id":1}"#,
+            ("x", "t,u"),
+        ),
+        (
+            r#"{"value":[{"a":{"state":"x"}},{"b":[],"a":{"state":"x"}}]}"#,
+            ("x", ""),
+        ),
+        (
+            r#"{"value":[{"a":{"state":"x"}},{"a":{"state":"y"}},{"a":{"state":"x"}}]}"#,
+            ("x,y", ""),
+        ),
+        (r#"{"value":[],"tokens":[]}"#, ("", "")),
+        (r#"{"value":{"0":{"a":{"state":"x"}}}}"#, ("", "")),
+        (r#"{"tokens":null,"value":"x"}"#, ("", "")),
+        ("{}", ("", "")),
+    ] {
+        assert_eq!(read(body), Ok((expected.0.into(), expected.1.into())), "{body}");
+    }
+    for body in [
+        r#"{"value":[{"a":{"state":"x"}},{}]}"#,
+        r#"{"value":[{"a":{"state":"x"}},{"a":{"state":null}}]}"#,
+        r#"{"value":[{"a":{"state":"x"}},{"a":{"State":"x"}}]}"#,
+        r#"{"value":[{"a":{"state":"x","state":"y"}}]}"#,
+        r#"{"value":[{"a":{"state":"x"}}],"value":[]}"#,
+        r#"{"value":[{"a":{"state":"x"}}],"Value":[]}"#,
+        r#"{"value":[{"a":{"state":["x"]}}]}"#,
+        r#"{"value":[[{"a":{"state":"x"}}]]}"#,
+        r#"{"value":[null]}"#,
+        r#"{"value":["x"]}"#,
+        r#"{"tokens":["a",1.5]}"#,
+        r#"{"tokens":["a",["b"]]}"#,
+        r#"{"tokens":["a",{}]}"#,
+        r#"{"tokens":["a",null]}"#,
+        r#"{"tokens":["a","b","c"]}"#,
+    ] {
+        assert_eq!(read(body), Err(()), "{body}");
+    }
+}
+
 /// Go's encoding/json, for example, would read the last of them.
 #[test]
 fn keys_that_differ_in_their_case_only_are_refused_on_the_way() {
@@ -83,7 +143,7 @@ fn all_pointers_are_read_at_once() {
     let parse = |text| JsonPointer::parse(text).unwrap();
     let pointers = ["/a/0/b", "/a/0/c/d", "/a/1", "/e", "/nothing", "/e"].map(parse);
     let array = parse("/a");
-    let plan = JsonPlan::new(&pointers, Some(&array));
+    let plan = JsonPlan::new(&pointers, Some(&array), &[]);
     let values = plan
         .read(br#"{"e":true,"a":[{"b":"x","c":{"d":-1}},"y",null]}"#)
         .unwrap();
@@ -95,14 +155,14 @@ fn all_pointers_are_read_at_once() {
     assert_eq!((values.elements(), values.text(&parse("/other"))), (Some(3), None));
     assert!(plan.read(br#"{"a":[{"b":{}}]}"#).is_err());
     assert!(plan.read(b"{}").unwrap().elements().is_none());
-    assert!(JsonPlan::new([], None).is_empty() && !plan.is_empty());
+    assert!(JsonPlan::new([], None, &[]).is_empty() && !plan.is_empty());
 }
 
 #[test]
 fn elements_of_an_array_are_counted() {
     let count = |pointer, body: &str| {
         let pointer = JsonPointer::parse(pointer).unwrap();
-        JsonPlan::new([], Some(&pointer))
+        JsonPlan::new([], Some(&pointer), &[])
             .read(body.as_bytes())
             .map(|values| values.elements())
     };

@@ -11,6 +11,7 @@ mod custom;
 mod examples;
 mod facts;
 mod forms;
+mod graph;
 mod identity;
 mod keys;
 mod message;

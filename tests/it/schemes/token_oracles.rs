@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The libraries of `tests/oracles/tokens.mjs`.
-const TOKENS: [(&str, &str); 12] = [
+const TOKENS: [(&str, &str); 13] = [
     ("netlify", "nuxt-webhook-validators"),
     ("vonage", "@vonage/jwt"),
     ("livekit", "livekit-server-sdk"),
@@ -26,6 +26,7 @@ const TOKENS: [(&str, &str); 12] = [
     ("fusionauth", "jose"),
     ("google-pubsub", "jose"),
     ("azure-event-grid", "jose"),
+    ("ms-graph", "jose"),
     ("plaid", "jose"),
     ("fusionauth+published", "jose"),
     ("aws-sns", "sns-validator"),
@@ -279,6 +280,115 @@ fn tokens_with_published_keys_agree() {
             let got = aged.verify(&[Bytes::copy_from_slice(body.as_bytes())], at);
             assert_eq!(got, Err(Rejection::SignatureMismatch), "{name}");
         }
+    }
+}
+
+/// The tokens of rich notifications of Microsoft Graph, in both of Microsoft's versions.
+#[test]
+fn tokens_in_the_body_agree() {
+    let mut oracle = Oracle::tokens();
+    let graph = |audience: &str| {
+        let expect: Expected = [("aud".to_owned(), vec![audience.to_owned()])].into();
+        let lists = ListedKeys {
+            secrets: vec![NamedSecret {
+                name: "key".into(),
+                secret: Secret::new(SECRET.as_bytes().to_vec()),
+            }],
+            ..ListedKeys::default()
+        };
+        let route = RouteContext {
+            url: UrlOfRoute::default(),
+            expect: &expect,
+            keys: &KeySettings::default(),
+        };
+        Verifier::for_route("ms-graph", None, lists, &route).unwrap()
+    };
+    let at = now();
+    let sign = |oracle: &mut Oracle, publisher: &str| {
+        let mut question = json!({ "op": "sign", "provider": "ms-graph", "secret": SECRET, "url": "", "headers": {}, "body": "", "now": at });
+        if !publisher.is_empty() {
+            question["publisher"] = publisher.into();
+        }
+        let answer = oracle.ask(&question);
+        let body = answer["body"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+        let verifier = graph("audience");
+        let source = verifier.key_source().unwrap();
+        let keys = source
+            .parse("", answer["keys"].as_str().unwrap().as_bytes(), at)
+            .unwrap();
+        (body, keys.into_iter().map(Arc::new).collect::<Vec<_>>())
+    };
+    let none = Headers::default();
+    let verify = |ours: &Verifier, body: &str, keys: &[Arc<FetchedKey>], at: u64| {
+        let head = HeadRef {
+            method: &Method::POST,
+            target: "/in",
+            headers: &none,
+        };
+        let mut aged = ours.present(&head)?.age(at, None)?;
+        let pieces = [Bytes::copy_from_slice(body.as_bytes())];
+        assert_eq!(aged.wanted_key(None)?, WantedKey::InBody);
+        let mut asked = 0;
+        while let WantedKey::Id(id) = aged.wanted_key(Some(&pieces))? {
+            let key = keys.iter().find(|key| key.id == id).ok_or(Rejection::KeyUnknown)?;
+            aged.use_key(key.clone());
+            asked += 1;
+        }
+        assert_eq!(asked, 2);
+        aged.update(body.as_bytes());
+        aged.verify(&pieces, at)
+    };
+    for _ in 0..4 {
+        let (body, keys) = sign(&mut oracle, "");
+        let ours = graph("audience");
+        assert!(verify(&ours, &body, &keys, at).is_ok(), "{body}");
+        let refused = |changed: &str, expected| {
+            assert_ne!(changed, body);
+            assert_eq!(verify(&ours, changed, &keys, at), Err(expected), "{changed}");
+        };
+        // Without the right text no key is asked for.
+        refused(
+            &body.replace(SECRET, "another text of a stranger"),
+            Rejection::SignatureMismatch,
+        );
+        refused(
+            &body.replacen(SECRET, "another text of a stranger", 1),
+            Rejection::SignatureMismatch,
+        );
+        refused(&body.replace("validationTokens", "tokens"), Rejection::SignatureMissing);
+        let start = body.find("\"validationTokens\":[").unwrap() + 20;
+        refused(&format!("{}]}}", &body[..start]), Rejection::SignatureMissing);
+        refused(
+            &format!("{}\"a.b.c\",{}", &body[..start], &body[start..]),
+            Rejection::SignatureMalformed,
+        );
+        assert_eq!(
+            verify(&graph("other"), &body, &keys, at),
+            Err(Rejection::SignatureMismatch)
+        );
+        assert_eq!(verify(&ours, &body, &keys, at + 4_000), Err(Rejection::TimestampStale));
+        assert_eq!(verify(&ours, &body, &keys, at - 4_000), Err(Rejection::TimestampFuture));
+        // A token of another application of Microsoft's customers.
+        let (body, keys) = sign(&mut oracle, "11111111-2222-3333-4444-555555555555");
+        assert_eq!(verify(&ours, &body, &keys, at), Err(Rejection::SignatureMismatch));
+        // The ids of the keys with other keys.
+        let (body, keys) = sign(&mut oracle, "");
+        let swapped = [(0, 1), (1, 0)].map(|(name, key)| (keys[name].id.clone(), keys[key].clone()));
+        let head = HeadRef {
+            method: &Method::POST,
+            target: "/in",
+            headers: &none,
+        };
+        let mut aged = ours.present(&head).unwrap().at_any_time();
+        let pieces = [Bytes::copy_from_slice(body.as_bytes())];
+        while let WantedKey::Id(id) = aged.wanted_key(Some(&pieces)).unwrap() {
+            let (_, key) = swapped.iter().find(|(name, _)| *name == id).unwrap();
+            aged.use_key(key.clone());
+        }
+        assert_eq!(aged.verify(&pieces, at), Err(Rejection::SignatureMismatch));
+        // Without keys nothing is genuine.
+        let aged = ours.present(&head).unwrap().at_any_time();
+        assert_eq!(aged.verify(&pieces, at), Err(Rejection::SignatureMismatch));
     }
 }
 

@@ -4,7 +4,7 @@ use super::samples::Sample;
 
 /// The samples, one of each provider.
 #[rustfmt::skip]
-pub(super) const EVENTS: [Sample; 126] = [
+pub(super) const EVENTS: [Sample; 127] = [
     ("adyen", "AUTHORISATION", r#"{"live":"false","notificationItems":[{"NotificationRequestItem":{"additionalData":{"hmacSignature":""},"amount":{"currency":"EUR","value":3000},"eventCode":"AUTHORISATION","eventDate":"2026-01-01T00:00:00+01:00","merchantAccountCode":"TestMerchant","merchantReference":"order-{{number}}","pspReference":"{{run}}{{number}}","success":"true"}}]}"#),
     ("adyen-platform", "balancePlatform.transfer.created", r#"{"data":{"id":"{{run}}{{number}}","balancePlatform":"TestPlatform","amount":{"currency":"EUR","value":3000},"status":"received"},"environment":"test","type":"balancePlatform.transfer.created"}"#),
     ("airtable", "notification", r#"{"base":{"id":"app00000000000000"},"webhook":{"id":"ach00000000000000"},"timestamp":"2026-01-01T00:00:00.{{number}}Z"}"#),
@@ -84,6 +84,7 @@ pub(super) const EVENTS: [Sample; 126] = [
     ("meta", "messages", r#"{"object":"page","entry":[{"id":"1","time":1767225600000,"messaging":[{"sender":{"id":"2"},"recipient":{"id":"1"},"message":{"mid":"m_{{run}}_{{number}}","text":"hello"}}]}]}"#),
     ("modern-treasury", "payment_order.completed", r#"{"event":"completed","data":{"id":"{{run}}_{{number}}","object":"payment_order","amount":3000,"currency":"EUR","status":"completed"}}"#),
     ("ms-teams", "message", r#"{"type":"message","id":"{{run}}_{{number}}","timestamp":"2026-01-01T00:00:00.000Z","text":"<at>hook</at> hello","from":{"id":"29:1","name":"Jo"},"conversation":{"id":"19:1"}}"#),
+    ("ms-graph", "created", r#"{"value":[{"id":"{{run}}_{{number}}","subscriptionId":"76619225-ff6b-4489-96ca-4ef547e78b22","subscriptionExpirationDateTime":"2026-01-01T00:00:00Z","clientState":"","changeType":"created","resource":"users/1/messages/1","tenantId":"84bd8158-6d4d-4958-8b9f-9d6445542f95"}]}"#),
     ("mux", "video.asset.ready", r#"{"type":"video.asset.ready","id":"{{run}}_{{number}}","created_at":"2026-01-01T00:00:00.000000Z","object":{"type":"asset","id":"1"},"data":{"status":"ready"}}"#),
     ("netlify", "deploy_created", r#"{"id":"{{run}}{{number}}","site_id":"1","state":"ready","name":"hello","url":"https://hello.example.com","created_at":"2026-01-01T00:00:00.000Z"}"#),
     ("notion", "page.created", r#"{"id":"{{run}}_{{number}}","timestamp":"2026-01-01T00:00:00.000Z","type":"page.created","workspace_id":"1","entity":{"id":"1","type":"page"},"attempt_number":1}"#),
