@@ -86,7 +86,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway
-    Serve,
+    Serve(ServeArguments),
     /// Validate the configuration and report every fault in it, without binding a socket
     Check(CheckArguments),
     /// Write a configuration file for one provider, with comments, and show how to try it
@@ -123,6 +123,13 @@ enum Command {
     Providers(providers::ProvidersArguments),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct ServeArguments {
+    /// Configuration file, in place of --config
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -166,7 +173,9 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
     let Some(command) = arguments.command else {
         return ExitCode::from(2);
     };
-    let named = if let Command::Check(CheckArguments { file: Some(file), .. }) = &command {
+    let named = if let Command::Check(CheckArguments { file: Some(file), .. })
+    | Command::Serve(ServeArguments { file: Some(file) }) = &command
+    {
         Some(file.clone())
     } else {
         arguments.config
@@ -177,7 +186,7 @@ pub fn run(arguments: Arguments, environment: Environment) -> ExitCode {
         overrides: arguments.overrides,
     };
     let result = match command {
-        Command::Serve => serve::run(sources),
+        Command::Serve(_) => serve::run(sources),
         Command::Check(arguments) => check(&sources, &arguments),
         #[cfg(feature = "tools")]
         Command::Init(arguments) => tools::init::run(&arguments),

@@ -83,6 +83,23 @@ fn init_writes_a_valid_file_for_every_provider() {
     }
 }
 
+/// `check FILE` and `serve FILE` read the same file; a person who has used one expects the other.
+#[test]
+fn serve_takes_the_file_as_check_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("shop.toml");
+    std::fs::write(&file, "workers = 0\n").unwrap();
+    let file = file.to_str().unwrap();
+    for command in ["check", "serve"] {
+        let (code, text) = run(&[command, file], &[]);
+        assert_eq!(code, Some(2), "{command}: {text}");
+        assert!(
+            text.contains("shop.toml has ") && text.contains("workers"),
+            "{command}: {text}"
+        );
+    }
+}
+
 #[test]
 fn init_asks_for_what_is_missing_and_keeps_a_file_that_exists() {
     let directory = tempfile::tempdir().unwrap();
