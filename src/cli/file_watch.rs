@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// How often the files are read.
+/// How often the files are looked at, unless they are many.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// Of many files so many are looked at in a second, so that ten thousand secrets do not keep an idle process busy.
+const FILES_PER_SECOND: u32 = 500;
 /// A changed file is taken when its content has been the same for this long, so that it is not read while it is
 /// written.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -73,9 +75,9 @@ pub(super) struct FileWatch {
 impl FileWatch {
     /// Watches `files` from now on.
     pub(super) async fn new(files: Vec<PathBuf>) -> Self {
-        let none = Arc::default();
+        let files = files.into_iter().map(|file| (Arc::from(file), None));
         Self {
-            contents: Arc::new(read(files.into_iter().map(Arc::from).collect(), none).await),
+            contents: Arc::new(read(files.collect()).await),
         }
     }
 
@@ -88,26 +90,33 @@ impl FileWatch {
     /// Watches `files` from now on. Files that were watched before keep what was recorded of them.
     pub(super) async fn set_files(&mut self, files: Vec<PathBuf>) {
         let mut contents = Contents::new();
-        let mut new: Vec<Arc<Path>> = Vec::new();
+        let mut new: Vec<(Arc<Path>, Option<Content>)> = Vec::new();
         for file in files.into_iter().map(Arc::from) {
             match self.contents.get(&file) {
                 Some(content) => {
                     contents.insert(file, *content);
                 }
-                None => new.push(file),
+                None => new.push((file, None)),
             }
         }
-        contents.extend(read(new, Arc::default()).await);
+        contents.extend(read(new).await);
         self.contents = Arc::new(contents);
     }
 
     async fn current(&self) -> Contents {
-        read(self.contents.keys().cloned().collect(), self.contents.clone()).await
+        let known = self.contents.iter();
+        read(known.map(|(file, content)| (file.clone(), Some(*content))).collect()).await
+    }
+
+    /// How often the files are looked at.
+    fn interval(&self) -> Duration {
+        let files = u32::try_from(self.contents.len()).unwrap_or(u32::MAX);
+        INTERVAL.max(Duration::from_secs(1) * files / FILES_PER_SECOND)
     }
 
     /// Waits until the content of any file differs from the recorded one, then records the new contents.
     pub(super) async fn changed(&mut self) {
-        let mut ticks = interval(INTERVAL);
+        let mut ticks = interval(self.interval());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -134,21 +143,21 @@ impl FileWatch {
     }
 }
 
-/// What each file contains; a missing file has a hash of its own. Files with the metadata of `known` are not read. Many files,
-/// or a slow file system, must not delay what else the calling thread does.
-async fn read(files: Vec<Arc<Path>>, known: Arc<Contents>) -> Contents {
-    let read = move || read_all(files, &known, unix_now());
+/// What each file contains; a missing file has a hash of its own. A file with the metadata that it had before is not read.
+/// Many files, or a slow file system, must not delay what else the calling thread does.
+async fn read(files: Vec<(Arc<Path>, Option<Content>)>) -> Contents {
+    let read = move || read_all(files, unix_now());
     // It fails only when the process ends.
     tokio::task::spawn_blocking(read).await.unwrap_or_default()
 }
 
-fn read_all(files: Vec<Arc<Path>>, known: &Contents, now: u64) -> Contents {
-    let contents = files.into_iter().map(|file| {
+fn read_all(files: Vec<(Arc<Path>, Option<Content>)>, now: u64) -> Contents {
+    let contents = files.into_iter().map(|(file, known)| {
         // Before the content: a change in between is found the next time.
         let metadata = Metadata::of(&file, now);
-        let content = match known.get(&file) {
-            Some(content) if metadata.is_some() && content.metadata == metadata => *content,
-            _ => Content {
+        let content = match known {
+            Some(content) if metadata.is_some() && content.metadata == metadata => content,
+            Some(_) | None => Content {
                 hash: tls::content_hash([&*file]),
                 metadata,
             },
@@ -213,12 +222,24 @@ mod tests {
             hash: 7,
             metadata: settled,
         };
-        let known: Arc<Contents> = Arc::new([(file.clone(), recorded)].into());
-        let read_at = |now| read_all(vec![file.clone()], &known, now);
+        let read_at = |now| read_all(vec![(file.clone(), Some(recorded))], now);
         assert_eq!(read_at(now + 10)[&file].hash, 7);
         assert_ne!(read_at(now)[&file].hash, 7);
         fs::write(&file, "longer").unwrap();
         assert_ne!(read_at(now + 10)[&file].hash, 7);
+    }
+
+    #[tokio::test]
+    async fn many_files_are_looked_at_less_often() {
+        let files = |count: u32| {
+            (0..count)
+                .map(|number| PathBuf::from(format!("/nowhere/{number}")))
+                .collect()
+        };
+        let mut file_watch = FileWatch::new(files(1_000)).await;
+        assert_eq!(file_watch.interval(), INTERVAL);
+        file_watch.set_files(files(10_000)).await;
+        assert_eq!(file_watch.interval(), Duration::from_secs(20));
     }
 
     /// A change between `refresh` and the end of the reading must be detected.

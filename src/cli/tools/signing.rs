@@ -76,7 +76,7 @@ impl SigningArguments {
                 "`{provider}` is signed with a certificate that the provider alone has, so nobody else can send a sample: {test}"
             )));
         }
-        let kind = presets::description(provider).and_then(|row| private_key_kind(&row));
+        let kind = presets::description(provider).and_then(|row| private_key_kind(row));
         let expect = self.expected();
         let public_url = self.public_url.as_deref();
         let faults = |faults: Vec<String>| Failure::Usage(faults.join("\n"));
