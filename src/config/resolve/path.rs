@@ -49,7 +49,7 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
             }
             b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' => {
                 return Err(format!(
-                    "`{}` is not allowed in a path; write it as an escape",
+                    "`{}` does not occur in a path as it is sent, where it is `%{byte:02X}`",
                     char::from(*byte)
                 ));
             }

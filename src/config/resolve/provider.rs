@@ -23,15 +23,25 @@ impl Resolver<'_> {
                 String::new(),
             )
         } else {
-            let fix = format!(
-                "write {}; `custom` describes any other scheme",
-                alternatives(known(), "or")
-            );
+            let mut fix = String::from("`hookgate providers` lists the names; `custom` describes any other scheme");
+            let similar: Vec<&str> = known().filter(|name| is_part(&lower, name)).collect();
+            if !similar.is_empty() {
+                fix = format!("write {}; {fix}", alternatives(similar, "or"));
+            }
             (format!("unknown provider `{provider}`"), fix)
         };
         self.report.fault(format!("{key}.provider"), problem, fix);
         false
     }
+}
+
+/// Whether a name has a word of the text: `google` or `google-cloud` for `google-pubsub`.
+fn is_part(text: &str, name: &str) -> bool {
+    let words = || {
+        text.split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|word| word.len() > 2)
+    };
+    name.split('-').any(|part| words().any(|word| word == part))
 }
 
 /// Why the webhooks of a well-known provider cannot be verified, in lower case.

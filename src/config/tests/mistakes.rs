@@ -104,6 +104,33 @@ fn mistakes_of_new_users_are_explained() {
     );
 }
 
+/// A list of more than a hundred names explains nothing: it names what is similar, and where the others are.
+#[test]
+fn an_unknown_provider_and_a_bare_sign_in_a_path_are_explained() {
+    for (path, provider, expected) in [
+        (
+            "/hook",
+            "amazon-sns",
+            "route[0].provider: unknown provider `amazon-sns`; write `aws-sns`; `hookgate providers` lists the names; `custom` describes any other scheme",
+        ),
+        (
+            "/hook",
+            "acme-inc",
+            "route[0].provider: unknown provider `acme-inc`; `hookgate providers` lists the names; `custom` describes any other scheme",
+        ),
+        (
+            "/a|b",
+            "paddle",
+            "route[0].path: `|` does not occur in a path as it is sent, where it is `%7C`; write the path as the sender sends it, such as \"/webhooks/paddle\" or \"/webhooks/*\"",
+        ),
+    ] {
+        let text = format!(
+            "listen = {{ address = \"0.0.0.0:8443\", tls = {{ certificate = \"DIR/tls.crt\", key = \"DIR/tls.key\" }} }}\n[[route]]\npath = {path:?}\nprovider = {provider:?}\nsecrets = [{{ env = \"PADDLE_WEBHOOK_SECRET\" }}]\nupstream = \"http://127.0.0.1:8000\"\n"
+        );
+        assert_eq!(message(only(&Fixture::new(&text))), expected);
+    }
+}
+
 /// The fault of a value shows its line with a mark below the value.
 #[test]
 fn the_line_of_a_fault_is_shown() {
