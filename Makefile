@@ -49,10 +49,10 @@ example-%: $(APPS)/debian.stamp
 # ciphers that a server must refuse. puma and WEBrick show how an application reads a forwarded request. Replicas share a
 # redis-server. iproute2 and util-linux create network namespaces with a name server of the test, or with a cut link.
 # Prometheus checks metrics, rules and dashboard. HAProxy sends PROXY protocol headers, curl sends uploads that are refused.
-# pebble is an ACME server.
+# pebble is an ACME server. rsyslog reads the log with the recipe of the documents.
 $(APPS)/debian.stamp: tests/apps/packages
 	@mkdir -p $(APPS)
-	tests/apps/packages curl libfaketime openssl strace prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server haproxy valgrind pebble
+	tests/apps/packages curl libfaketime openssl strace prometheus puma ruby-rack ruby-webrick iproute2 util-linux redis-server haproxy valgrind pebble rsyslog
 	@touch $@
 
 $(APPS)/python.stamp: tests/apps/python/requirements.txt

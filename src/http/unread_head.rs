@@ -17,6 +17,9 @@ pub enum UnreadHead {
 }
 
 impl UnreadHead {
+    /// Every one of them.
+    pub const ALL: [Self; 4] = [Self::Syntax, Self::TooLarge, Self::Timeout, Self::Stream];
+
     /// The status of the answer.
     #[must_use]
     pub const fn status(self) -> StatusCode {

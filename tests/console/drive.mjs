@@ -35,7 +35,7 @@ report.after_login = new URL(first.url()).pathname;
 // Every page: accessibility, size, time; wide and narrow, light and dark.
 await open(first, '/requests?refused=1');
 const one = await first.$eval('tbody a', (link) => link.getAttribute('href')).catch(() => null);
-const paths = { now: '/', requests: '/requests', check: '/check', configuration: '/configuration', ...(process.env.INBOX ? { deliveries: '/deliveries', dead: '/dead' } : {}), ...(one ? { request: one } : {}) };
+const paths = { now: '/', requests: '/requests', check: '/check', configuration: '/configuration', help: '/help', ...(process.env.INBOX ? { deliveries: '/deliveries', dead: '/dead' } : {}), ...(one ? { request: one } : {}) };
 for (const [name, path] of Object.entries(paths)) {
   for (const [kind, setup] of Object.entries({
     wide: {}, dark: { scheme: 'dark' }, narrow: { width: 390, height: 844 }, 'narrow-dark': { width: 390, height: 844, scheme: 'dark' },

@@ -58,7 +58,7 @@ if (wanted('slack')) {
       return true;
     });
 }
-for (const [provider, library, prefix] of [['svix', 'svix', 'svix'], ['standard-webhooks', 'standardwebhooks', 'webhook'], ['gitlab', 'standardwebhooks', 'webhook']]) {
+for (const [provider, library, prefix] of [['svix', 'svix', 'svix'], ['vanta', 'svix', 'svix'], ['standard-webhooks', 'standardwebhooks', 'webhook'], ['gitlab', 'standardwebhooks', 'webhook']]) {
   if (!wanted(provider)) continue;
   const { Webhook } = await import(library);
   providers[provider] = {

@@ -6,8 +6,10 @@
 //! | [`providers`] | the documents of the providers |
 //! | [`cases`] | the list of cases in `docs/security.md` |
 //! | [`manual`] | the manual page |
+//! | [`help`] | the data of the console's help page |
 
 pub(crate) mod cases;
+pub(crate) mod help;
 pub(crate) mod manual;
 pub(crate) mod providers;
 
@@ -65,7 +67,7 @@ impl Document {
 /// All generated files.
 pub(crate) fn all() -> Vec<Document> {
     let mut documents = providers::documents();
-    documents.extend([cases::document(), manual::document(), schema()]);
+    documents.extend([cases::document(), manual::document(), help::document(), schema()]);
     documents.extend(chart());
     documents
 }

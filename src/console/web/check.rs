@@ -1,5 +1,6 @@
 //! Check a capture: is a pasted request genuine, and why not? Nothing of it is kept, and no expected signature is shown.
 
+use super::help;
 use super::layout::{Frame, route_field};
 use crate::config::{SecretFiles, read_secret};
 use crate::console::Console;
@@ -173,7 +174,7 @@ fn causes(findings: &[Finding]) -> Markup {
         @for finding in findings {
             div.cause.certain[finding.is_certain] {
                 p { b { (if finding.is_certain { "Cause: " } else { "Likely cause: " }) } (finding.description) }
-                p.soft { "What to do: " (finding.fix) "." }
+                p.soft { "What to do: " (finding.fix) ". " (help::of_cause(finding.cause)) }
             }
         }
     }
@@ -195,6 +196,7 @@ fn shown(judgement: &Judgement, diagnosis: &Diagnosis, route: &CompiledRoute, ha
             }
             Some(rejection) => {
                 p.row { span.pill.bad { (rejection.reason()) } span { (rejection.title()) " · route " b { (name) } ", " (provider) } }
+                p { (help::of_reason(rejection.reason())) }
                 (causes(&judgement.findings))
                 (causes(&diagnosis.findings))
                 @if diagnosis.rejection.is_none() { p.soft { "Its signature is genuine." } }

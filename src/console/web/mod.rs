@@ -10,12 +10,14 @@
 //! | [`now`] | is it flowing? |
 //! | [`check`] | a pasted request, checked |
 //! | [`configuration`] | what is in force |
+//! | [`help`] | what each reason and each cause means |
 //! | [`login`] | a token for a session |
 //! | [`layout`] | the frame of every page |
 
 mod check;
 mod configuration;
 mod deliveries;
+mod help;
 mod layout;
 mod live;
 mod login;
@@ -104,6 +106,7 @@ async fn read(console: &Console, identity: &Identity, head: &Parts) -> Result<An
         ["deliveries", id] => deliveries::one(console, &frame(console, identity, "/deliveries"), id, &query).await,
         ["check"] => check::form(console, &frame(console, identity, "/check")),
         ["configuration"] => configuration::page(console, &frame(console, identity, "/configuration"), &query),
+        ["help"] => Ok(help::page(&frame(console, identity, "/help"))),
         ["live", "now"] => live::now(console, &query),
         ["live", "requests"] => Ok(live::rows(console, &query)),
         _ => Err(refusal(StatusCode::NOT_FOUND, "There is no such page.")),

@@ -1,7 +1,7 @@
 //! The list of requests with its filters, and one request with each step of its way.
 
 use super::layout::{Frame, beginning, colour, route_field};
-use super::{call, check, login};
+use super::{call, check, help, login};
 use crate::console::Console;
 use crate::console::access::Identity;
 use crate::console::answer::{Answer, Refusal, refusal};
@@ -159,7 +159,8 @@ pub(super) fn one(console: &Console, frame: &Frame<'_>, id: &str) -> Result<Answ
         p { a href="/requests" { "← Requests" } }
         div.row { h1 { span.mono { (text("method")) " " (text("path")) } } span class=(colour(&verdict)) { (verdict) @if reason != "none" { ": " (reason) } } }
         p.lead { (super::now::time_of(&text("time"), now_unix)) " · " (text("time")) @if !route.is_empty() { " · route " b { (route) } } }
-        @if let Some(rejection) = rejection { p.note.(if verdict == "acknowledged" { "info" } else { "bad" }) { (rejection.title()) "." } }
+        @if let Some(rejection) = rejection { p.note.(if verdict == "acknowledged" { "info" } else { "bad" }) { (rejection.title()) ". " (help::of_reason(&reason)) } }
+        @else if reason != "none" { p { (help::of_reason(&reason)) } }
         div.two {
             section.card aria-label="Steps" {
                 h2 { "Its way" }

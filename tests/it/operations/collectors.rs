@@ -1,8 +1,10 @@
 //! The recipes for log collectors in `docs/monitoring.md`, held against real lines: their syntax, the names of the fields
-//! and the format of the time. The collectors themselves are not run.
+//! and the format of the time. rsyslog itself is run with its recipe.
 
 use crate::support::tools::{repository, run, tool};
-use crate::support::{Setup, Upstream, Webhook};
+use crate::support::{Setup, Upstream, Webhook, eventually};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
 
 /// Reads the document from its first argument and real lines from standard input.
 const JUDGE: &str = r#"
@@ -64,4 +66,68 @@ fn the_recipes_for_collectors_fit_real_lines() {
     judge.args(["-c", JUDGE]).arg(repository("docs/monitoring.md"));
     let output = run(&mut judge, lines.join("\n").as_bytes());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The recipe as it is shipped, with its files in another folder: rsyslog gets real lines as journald passes them on, and
+/// writes those that the recipe chooses, whole.
+#[test]
+fn rsyslog_writes_the_lines_that_its_recipe_chooses() {
+    let upstream = Upstream::ok();
+    let gateway = Setup::new(&upstream.url()).route("allow = [\"192.0.2.0/24\"]").start();
+    assert_eq!(gateway.exchange(&Webhook::new("{}").bytes()).status, 403);
+    gateway.exchange(&Webhook::new("{}").path("/\"'\\{}%").bytes());
+    gateway.wait_for_audit_lines("peer_not_allowed", 1);
+    gateway.wait_for_audit_lines("no_route", 1);
+    let lines = gateway.logs.objects();
+
+    let document = std::fs::read_to_string(repository("docs/monitoring.md")).unwrap();
+    let (_, recipe) = document.split_once("# /etc/rsyslog.d/30-hookgate.conf\n").unwrap();
+    let (recipe, _) = recipe.split_once("```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let included = recipe.replace("/var/log/", &path(""));
+    std::fs::write(path("30-hookgate.conf"), included).unwrap();
+    let main = format!(
+        "global(workDirectory=\"{}\")\nmodule(load=\"imuxsock\" SysSock.Use=\"off\")\ninput(type=\"imuxsock\" Socket=\"{}\" RateLimit.Interval=\"0\")\n$IncludeConfig {}\n",
+        folder.path().display(),
+        path("log"),
+        path("30-hookgate.conf")
+    );
+    std::fs::write(path("rsyslog.conf"), main).unwrap();
+    let mut daemon = Command::new("/usr/sbin/rsyslogd")
+        .args(["-n", "-f", &path("rsyslog.conf"), "-i", &path("pid")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("rsyslogd is missing: run `make test-apps` once");
+    let socket = UnixDatagram::unbound().unwrap();
+    eventually("the socket of rsyslog", || socket.connect(path("log")).ok());
+    for line in &lines {
+        socket
+            .send(format!("<30>Nov 29 11:00:00 hookgate[1]: {line}").as_bytes())
+            .unwrap();
+    }
+    socket
+        .send(b"<30>Nov 29 11:00:00 hookgate[1]: Started hookgate.service")
+        .unwrap();
+    let is_refused = |line: &&serde_json::Value| line["kind"] == "request" && line["verdict"] == "rejected";
+    let is_warning = |line: &&serde_json::Value| {
+        line["kind"] == "log" && ["WARN", "ERROR"].contains(&line["level"].as_str().unwrap())
+    };
+    let refused: Vec<_> = lines.iter().filter(is_refused).cloned().collect();
+    let warnings: Vec<_> = lines.iter().filter(is_warning).cloned().collect();
+    assert_eq!(refused.len(), 2);
+    for (file, wanted) in [("hookgate-refused.json", refused), ("hookgate-warnings.json", warnings)] {
+        if wanted.is_empty() {
+            continue;
+        }
+        eventually(file, || {
+            let text = std::fs::read_to_string(path(file)).ok()?;
+            let written: Option<Vec<serde_json::Value>> =
+                text.lines().map(|line| serde_json::from_str(line).ok()).collect();
+            (written? == wanted).then_some(())
+        });
+    }
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
 }

@@ -96,7 +96,14 @@ fn hostile_content_is_text_and_no_secret_is_shown() {
         assert_eq!(page.status, 200);
         pages.push(page.body);
     }
-    for path in ["/", "/check", "/configuration", "/api/v1/status", "/api/v1/captures"] {
+    for path in [
+        "/",
+        "/check",
+        "/configuration",
+        "/help",
+        "/api/v1/status",
+        "/api/v1/captures",
+    ] {
         let page = get(&gateway, path);
         assert_eq!(page.status, 200, "{path}");
         assert!(page.body.len() < 50_000, "{path} has {} bytes", page.body.len());

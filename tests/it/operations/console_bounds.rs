@@ -292,6 +292,21 @@ fn the_page_of_a_refused_request_says_why() {
         assert!(why.contains(words), "{words}: {why}");
     }
     assert!(page(&missing, OPERATOR).contains("What to do: "));
+    // Its links lead to the row of its reason and of its cause, on a page of the console itself.
+    let help = get(&gateway, "/help");
+    assert_eq!(help.status, 200);
+    for anchor in ["signature_mismatch", "cause-trailing_newline"] {
+        assert!(why.contains(&format!("href=\"/help#{anchor}\"")), "{anchor}: {why}");
+        assert!(
+            help.body.contains(&format!("id=\"{anchor}\"")),
+            "{anchor}: {}",
+            help.body
+        );
+    }
+    for rejection in hookgate::outcome::Rejection::ALL {
+        let anchor = format!("id=\"{}\"", rejection.reason());
+        assert!(help.body.contains(&anchor), "no row for {anchor}");
+    }
     // A viewer sees the cause and not the content.
     let viewed = page(&mismatch, VIEWER);
     assert!(

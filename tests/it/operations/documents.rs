@@ -5,6 +5,7 @@ use crate::support::gateway::{Gateway, binary};
 use crate::support::setup::Setup;
 use crate::support::tools::repository;
 use crate::support::upstream::Upstream;
+use hookgate::http::unread_head::UnreadHead;
 use hookgate::outcome::{Rejection, Repeat, StoreReason, Verdict};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -134,6 +135,7 @@ fn every_reason_is_explained_and_every_explained_reason_exists() {
         .iter()
         .map(|rejection| rejection.reason().to_owned())
         .chain(StoreReason::ALL.map(|reason| reason.label().to_owned()))
+        .chain(UnreadHead::ALL.map(|failure| failure.reason().to_owned()))
         .chain([Verdict::Acknowledged(Repeat::Stored).reason().to_owned()])
         .collect();
     let missing: Vec<_> = reasons.difference(&documented).collect();

@@ -28,4 +28,5 @@ mod supply;
 mod terminal;
 mod training;
 mod unsigned_cpu;
+mod worker_instructions;
 mod workload;

@@ -23,3 +23,4 @@ mod servers;
 mod slow;
 mod smuggling;
 mod targets;
+mod unreadable;

@@ -4,7 +4,7 @@ use super::samples::Sample;
 
 /// The samples, one of each provider.
 #[rustfmt::skip]
-pub(super) const EVENTS: [Sample; 127] = [
+pub(super) const EVENTS: [Sample; 128] = [
     ("adyen", "AUTHORISATION", r#"{"live":"false","notificationItems":[{"NotificationRequestItem":{"additionalData":{"hmacSignature":""},"amount":{"currency":"EUR","value":3000},"eventCode":"AUTHORISATION","eventDate":"2026-01-01T00:00:00+01:00","merchantAccountCode":"TestMerchant","merchantReference":"order-{{number}}","pspReference":"{{run}}{{number}}","success":"true"}}]}"#),
     ("adyen-platform", "balancePlatform.transfer.created", r#"{"data":{"id":"{{run}}{{number}}","balancePlatform":"TestPlatform","amount":{"currency":"EUR","value":3000},"status":"received"},"environment":"test","type":"balancePlatform.transfer.created"}"#),
     ("airtable", "notification", r#"{"base":{"id":"app00000000000000"},"webhook":{"id":"ach00000000000000"},"timestamp":"2026-01-01T00:00:00.{{number}}Z"}"#),
@@ -121,6 +121,7 @@ pub(super) const EVENTS: [Sample; 127] = [
     ("trello", "updateCard", r#"{"action":{"id":"{{run}}_{{number}}","type":"updateCard","date":"2026-01-01T00:00:00.000Z","data":{"card":{"name":"A card"}}},"model":{"id":"1","name":"Board"}}"#),
     ("twitch", "stream.online", r#"{"subscription":{"id":"s1","type":"stream.online","version":"1","status":"enabled"},"event":{"id":"{{run}}_{{number}}","broadcaster_user_id":"1","broadcaster_user_login":"jo","type":"live"}}"#),
     ("typeform", "form_response", r#"{"event_id":"{{run}}_{{number}}","event_type":"form_response","form_response":{"form_id":"f1","token":"{{run}}_{{number}}","submitted_at":"2026-01-01T00:00:00Z","answers":[{"type":"text","text":"Jo"}]}}"#),
+    ("vanta", "control.failing", r#"{"eventType":"control.failing","eventId":"{{run}}_{{number}}","data":{"id":"c1"}}"#),
     ("vercel", "deployment.succeeded", r#"{"id":"{{run}}_{{number}}","type":"deployment.succeeded","createdAt":1767225600000,"region":"fra1","payload":{"deployment":{"id":"dpl_1","name":"web","url":"web.vercel.app"}}}"#),
     ("viber", "message", r#"{"event":"message","timestamp":1767225600000,"message_token":{{run}}{{number}},"sender":{"id":"1","name":"Jo"},"message":{"type":"text","text":"hello"}}"#),
     ("vonage", "inbound", r#"{"channel":"sms","message_uuid":"{{run}}-{{number}}","to":"447700900000","from":"447700900001","timestamp":"2026-01-01T00:00:00Z","text":"hello","message_type":"text"}"#),
