@@ -254,7 +254,7 @@ impl Gateway {
         // key
         if let Some(keys) = &route.fetched_keys {
             stopwatch.pause();
-            aged = Box::pin(keyed::with_key(aged, keys, None, now_unix)).await;
+            aged = Box::pin(keyed::with_key(aged, keys, None, now_unix, &self.long_work)).await;
             if !may_ask {
                 route.enforce(&aged)?;
             }
@@ -285,7 +285,14 @@ impl Gateway {
 
         // key, where the body names it
         if let Some(keys) = &route.fetched_keys {
-            aged = Box::pin(keyed::with_key(aged, keys, Some(body.pieces()), now_unix)).await;
+            aged = Box::pin(keyed::with_key(
+                aged,
+                keys,
+                Some(body.pieces()),
+                now_unix,
+                &self.long_work,
+            ))
+            .await;
         }
 
         // verify

@@ -33,8 +33,8 @@ fn beside_short_ones(gateway: &Gateway, large: &[u8], statuses: &[u16]) -> (Dura
     })
 }
 
-/// One worker, and bodies whose check takes long: the JSON of Adyen, a form of Twilio, a genuine body of 24 MiB that is
-/// hashed for its identity.
+/// One worker, and bodies whose check takes long: the JSON of Adyen, a form of Twilio, the JSON of AWS SNS that names the
+/// certificate, a genuine body of 24 MiB that is hashed for its identity.
 #[test]
 fn short_webhooks_pass_while_a_large_body_is_verified() {
     let upstream = Upstream::ok();
@@ -52,6 +52,7 @@ fn short_webhooks_pass_while_a_large_body_is_verified() {
             "twilio",
             &format!("{secret}\npublic_url = \"https://h.example/twilio\""),
         ),
+        route("/sns", "aws-sns", ""),
     ];
     let setup = Setup::new(&url)
         .top("workers = 1")
@@ -79,9 +80,17 @@ fn short_webhooks_pass_while_a_large_body_is_verified() {
     }
     let signature =
         "X-Twilio-Signature: MfKQ9r8GKYqrTwjUPD8ILPZIo2I=\r\nContent-Type: application/x-www-form-urlencoded\r\n";
-    let large: [(_, &[u16]); 3] = [
+    // Nothing is fetched from there.
+    let named = [
+        &br#"{"SigningCertURL":"https://keys.example/a.pem""#[..],
+        &br#","\u0061":0"#.repeat(4 * MIB / 11),
+        b"}",
+    ]
+    .concat();
+    let large: [(_, &[u16]); 4] = [
         (request("/adyen", "", &json), &[401]),
         (request("/twilio", signature, &form), &[401]),
+        (request("/sns", "", &named), &[401]),
         // Repeated, it is a replay.
         (Webhook::new(vec![b'x'; 24 * MIB]).bytes(), &[200, 409]),
     ];
