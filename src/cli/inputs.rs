@@ -2,7 +2,7 @@
 
 use super::{Environment, Failure};
 use crate::config::{SecretError, SecretFiles, read_secret};
-use crate::scheme::{NamedSecret, presets};
+use crate::scheme::{Expected, NamedSecret, presets};
 use crate::settings::{SecretInfo, SecretSource};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -61,6 +61,24 @@ pub(super) fn read_again(secrets: &[SecretInfo], environment: &Environment) -> R
         })
     };
     secrets.iter().map(read).collect()
+}
+
+/// Parses `NAME=VALUE`.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as aud=shop")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// The values that requests must carry, from pairs of names and values.
+pub(super) fn expected(pairs: &[(String, String)]) -> Expected {
+    let mut expected = Expected::new();
+    for (name, value) in pairs {
+        expected.entry(name.clone()).or_default().push(value.clone());
+    }
+    expected
 }
 
 /// The names of providers, for shells that complete them. A name that is not one of them is accepted here, because the

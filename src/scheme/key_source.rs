@@ -102,6 +102,18 @@ impl KeySource {
         }
     }
 
+    /// Where a person finds the keys.
+    #[must_use]
+    pub fn published_at(&self) -> String {
+        match self {
+            Self::Jwks { url } => url.clone(),
+            Self::Plaid { url, .. } => format!("the answer of {url} about the key of the request"),
+            Self::Certificates(_) => {
+                "the certificate, with those up to its authority, at the URL that the request names".to_owned()
+            }
+        }
+    }
+
     /// What shares one rate of fetches: the host for certificates, everything for other sources.
     #[must_use]
     pub fn rate_group<'i>(&self, document: &'i str) -> &'i str {

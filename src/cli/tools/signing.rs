@@ -2,7 +2,7 @@
 
 use super::key_file;
 use crate::cli::Failure;
-use crate::cli::inputs::{provider_names, read_secrets};
+use crate::cli::inputs::{expected, name_and_value, provider_names, read_secrets};
 use crate::config::{Loaded, Sources, inspect};
 use crate::scheme::{
     Expected, PrivateKey, SchemeDescription, Sender, SignRequest, SignedRequest, facts, presets, private_key_kind,
@@ -76,7 +76,7 @@ impl SigningArguments {
                 "`{provider}` is signed with a certificate that the provider alone has, so nobody else can send a sample: {test}"
             )));
         }
-        let kind = presets::description(provider).and_then(|row| private_key_kind(row));
+        let kind = presets::description(provider).and_then(private_key_kind);
         let expect = self.expected();
         let public_url = self.public_url.as_deref();
         let faults = |faults: Vec<String>| Failure::Usage(faults.join("\n"));
@@ -139,11 +139,7 @@ impl SigningArguments {
 
     /// The values that tokens carry.
     fn expected(&self) -> Expected {
-        let mut expected = Expected::new();
-        for (name, value) in &self.expect {
-            expected.entry(name.clone()).or_default().push(value.clone());
-        }
-        expected
+        expected(&self.expect)
     }
 }
 
@@ -165,12 +161,6 @@ impl Signer {
             ))
         })
     }
-}
-
-/// Parses `NAME=VALUE`.
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as aud=shop")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

@@ -54,6 +54,12 @@ pub(super) struct VerifyArguments {
     /// URL that the provider was given, for providers that sign it (twilio, square, hubspot-v3)
     #[arg(long, value_name = "URL", conflicts_with = "route")]
     public_url: Option<String>,
+    /// File with the keys that the provider publishes, for a provider whose keys are fetched: a key set (JWKS), or the certificate of the signer in PEM
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// Value that the provider's tokens carry, such as aud=shop (repeatable); `expect` of the route has the same
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "route", value_parser = super::inputs::name_and_value)]
+    expect: Vec<(String, String)>,
     /// Environment variable that holds another secret that may have signed the request, such as that of a test environment (repeatable)
     #[arg(long, value_name = "NAME")]
     other_secret_env: Vec<String>,

@@ -2,13 +2,15 @@
 //! come from the arguments, or else from the configuration, which also says what the gateway would do.
 
 use super::VerifyArguments;
-use crate::cli::inputs::{read_again, read_secrets};
+use crate::cli::inputs::{expected, read_again, read_body, read_secrets};
 use crate::cli::{Environment, Failure};
 use crate::config::{Loaded, Sources, inspect};
 use crate::gateway::diagnosis::judge::{CapturedHead, Judgement, Routes};
-use crate::gateway::diagnosis::{Capture, OtherSecret, Reference, guess_provider, with_secrets};
+use crate::gateway::diagnosis::{Capture, OtherSecret, PublishedKeys, Reference, guess_provider, with_secrets};
 use crate::gateway::snapshot::CompiledRoute;
-use crate::scheme::{NamedSecret, Verifier};
+use crate::scheme::{KeySettings, ListedKeys, NamedSecret, RouteContext, UrlOfRoute, Verifier, presets};
+use crate::secret::Secret;
+use crate::time::clock;
 use std::sync::Arc;
 
 /// What a captured request is compared with.
@@ -33,11 +35,14 @@ impl Compared {
         capture: &Capture,
         body: &[u8],
     ) -> Result<Self, Failure> {
-        let mut compared = if arguments.secret_env.is_empty() && arguments.secret_file.is_empty() {
-            Self::from_configuration(arguments, sources, capture, body)?
-        } else {
-            Self::from_arguments(arguments, &sources.environment, capture, body)?
+        let has_secrets = !arguments.secret_env.is_empty() || !arguments.secret_file.is_empty();
+        // With published keys the provider alone says what the request is compared with.
+        let names_keys = arguments.keys.is_some() && arguments.provider.is_some();
+        let mut compared = match has_secrets || names_keys {
+            true => Self::from_arguments(arguments, &sources.environment, capture, body)?,
+            false => Self::from_configuration(arguments, sources, capture, body)?,
         };
+        compared.reference.keys = published_keys(arguments, capture)?;
         let more = compared.other_secrets_of_arguments(arguments, &sources.environment)?;
         compared.reference.other_secrets.extend(more);
         Ok(compared)
@@ -60,8 +65,11 @@ impl Compared {
         let public_url = arguments.public_url.clone();
         let guessed = guess_provider(&capture.headers, body).filter(|_| arguments.provider.is_none());
         let provider = arguments.provider.as_deref().or(guessed).unwrap_or("paddle");
-        let verifier = Verifier::new(provider, None, secrets.clone(), public_url.clone())
-            .map_err(|faults| Failure::Usage(faults.join("\n")))?;
+        let verifier = match arguments.keys.is_some() || !arguments.expect.is_empty() {
+            true => fetching(provider, secrets.clone(), arguments),
+            false => Verifier::new(provider, None, secrets.clone(), public_url.clone()),
+        };
+        let verifier = verifier.map_err(|faults| Failure::Usage(faults.join("\n")))?;
         Ok(Self {
             reference: Reference {
                 tolerance_seconds: verifier.default_tolerance().map(|tolerance| tolerance.as_secs()),
@@ -69,6 +77,7 @@ impl Compared {
                 secrets,
                 public_url,
                 other_secrets: Vec::new(),
+                keys: None,
                 unknown_tenant: None,
             },
             gateway: None,
@@ -124,6 +133,7 @@ impl Compared {
             secrets,
             public_url: settings.public_url.clone(),
             other_secrets,
+            keys: None,
             unknown_tenant: None,
         };
         Ok(Self {
@@ -155,6 +165,55 @@ impl Compared {
         };
         secrets.into_iter().map(other).collect()
     }
+}
+
+/// The document of `--keys`.
+///
+/// # Errors
+/// It cannot be read.
+fn published_keys(arguments: &VerifyArguments, capture: &Capture) -> Result<Option<PublishedKeys>, Failure> {
+    let Some(path) = &arguments.keys else {
+        return Ok(None);
+    };
+    let document = read_body(path).map_err(|failure| match failure {
+        Failure::Usage(text) => Failure::Usage(text.replace("the body", "the keys")),
+        Failure::Failed(text) => Failure::Failed(text),
+    })?;
+    Ok(Some(PublishedKeys {
+        document,
+        at_unix: capture.received_at_unix.unwrap_or_else(clock::unix_now),
+    }))
+}
+
+/// The scheme of a route whose keys are fetched. What the route says only to fetch them stands empty.
+///
+/// # Errors
+/// Sentences about what is missing.
+fn fetching(provider: &str, secrets: Vec<NamedSecret>, arguments: &VerifyArguments) -> Result<Verifier, Vec<String>> {
+    let keys = presets::description(provider).and_then(|row| row.keys.as_ref());
+    let is_of_route = keys.is_some_and(|keys| keys.jwks.as_deref() == Some("")) && arguments.keys.is_some();
+    let is_of_account = keys.is_some_and(|keys| keys.plaid.is_some());
+    let settings = KeySettings {
+        url: is_of_route.then(|| String::from("https://keys.invalid/")),
+        client_id: is_of_account.then(String::new),
+        secret: is_of_account.then(|| Secret::new(Vec::new())),
+        ..KeySettings::default()
+    };
+    let lists = ListedKeys {
+        secrets,
+        ..ListedKeys::default()
+    };
+    let route = RouteContext {
+        url: UrlOfRoute {
+            public: arguments.public_url.as_deref(),
+            credentials: None,
+            is_path_fixed: true,
+        },
+        expect: &expected(&arguments.expect),
+        keys: &settings,
+    };
+    Verifier::for_route(provider, None, lists, &route)
+        .map_err(|faults| faults.into_iter().map(|fault| fault.text).collect())
 }
 
 /// The head of the capture, as the gateway's steps read it.

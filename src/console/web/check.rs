@@ -137,6 +137,7 @@ fn judged(console: &Console, routes: &Routes, route: &CompiledRoute, forced: boo
             })
             .collect(),
         tolerance_seconds: route.tolerance_seconds(),
+        keys: None,
         unknown_tenant: None,
     };
     let reference = match (&settings.tenants, tenant) {

@@ -2,10 +2,13 @@
 
 use crate::http::message::Headers;
 use crate::outcome::Rejection;
-use crate::scheme::{HeadRef, NamedSecret, SchemeDescription, UrlOfRoute, Verified, Verifier, WantedKey, presets};
+use crate::scheme::{
+    FetchedKey, HeadRef, NamedSecret, SchemeDescription, UrlOfRoute, Verified, Verifier, WantedKey, presets,
+};
 use crate::secret::Secret;
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};
+use std::sync::Arc;
 
 /// A captured request, and the scheme, secrets and time to verify it with.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub struct Case {
     pub tolerance_seconds: Option<u64>,
     /// The framework in whose words fixes are given.
     pub framework: Option<String>,
+    /// The keys that the provider publishes, for a scheme whose keys are fetched; `None` if they were not given.
+    pub keys: Option<PublishedKeys>,
     /// The name of the tenant, if the request names one that is not known, on a route with tenants.
     pub(super) unknown_tenant: Option<String>,
     /// Whether the scheme signs the decoded fields of a form.
@@ -56,6 +61,15 @@ pub struct OtherSecret {
     pub verifier: Verifier,
 }
 
+/// What a provider publishes: a key set, or the certificate of a signer. A diagnosis fetches nothing.
+#[derive(Clone, Debug)]
+pub struct PublishedKeys {
+    /// The document.
+    pub document: Vec<u8>,
+    /// When its keys must be valid, in Unix seconds.
+    pub at_unix: u64,
+}
+
 /// What is compared with the captured request: a scheme with its secrets, and when the request was received.
 #[derive(Debug)]
 pub struct Reference {
@@ -69,6 +83,8 @@ pub struct Reference {
     pub other_secrets: Vec<OtherSecret>,
     /// Tolerance of the route or the provider, in seconds; `None` if the age is not limited.
     pub tolerance_seconds: Option<u64>,
+    /// The keys that the provider publishes, for a scheme whose keys are fetched.
+    pub keys: Option<PublishedKeys>,
     /// The name of the tenant, if the request names one that is not known, on a route with tenants.
     pub unknown_tenant: Option<String>,
 }
@@ -123,6 +139,7 @@ impl Case {
             signs_fields,
             verifier: reference.verifier,
             secrets: reference.secrets,
+            keys: reference.keys,
             unknown_tenant: reference.unknown_tenant,
             public_url: reference.public_url,
             other_secrets: reference.other_secrets,
@@ -170,11 +187,41 @@ impl Case {
         let mut request = verifier.present(&head)?.at_any_time();
         request.update(body);
         let body = [Bytes::copy_from_slice(body)];
-        // A diagnosis has no key ring.
-        if request.wanted_key(Some(&body))? != WantedKey::None {
-            return Err(Rejection::KeyUnavailable);
+        while let WantedKey::Id(id) = request.wanted_key(Some(&body))? {
+            request.use_key(self.published_key(verifier, &id)?);
         }
-        request.verify(&body, 0)
+        // Only tokens in the body are judged by it.
+        let at_unix = self.received_at_unix.or(self.keys.as_ref().map(|keys| keys.at_unix));
+        request.verify(&body, at_unix.unwrap_or_default())
+    }
+
+    /// The published key with this id.
+    ///
+    /// # Errors
+    /// `KeyUnavailable` without the document, `KeyUnknown` where it does not have the key.
+    fn published_key(&self, verifier: &Verifier, id: &str) -> Result<Arc<FetchedKey>, Rejection> {
+        let given = self.keys.as_ref().ok_or(Rejection::KeyUnavailable)?;
+        let source = verifier.key_source().ok_or(Rejection::KeyUnavailable)?;
+        let document = source.document(id);
+        source.request(document).ok_or(Rejection::KeyUnknown)?;
+        let keys = source.parse(document, &given.document, given.at_unix);
+        let keys = keys.map_err(|_| Rejection::KeyUnknown)?;
+        let is_only = keys.len() == 1 && id.is_empty();
+        let named = |key: &FetchedKey| is_only || key.id == id || (!id.is_empty() && key.thumbprint == id);
+        keys.into_iter().find(named).map(Arc::new).ok_or(Rejection::KeyUnknown)
+    }
+
+    /// Why the gateway would refuse the genuine token of this request for its times, if the time of receipt is known.
+    pub(super) fn refused_for_its_times(&self) -> Option<Rejection> {
+        self.verifier.description().signature_token()?;
+        let headers = self.fields();
+        let head = HeadRef {
+            method: &self.method,
+            target: &self.target,
+            headers: &headers,
+        };
+        let presented = self.verifier.present(&head).ok()?;
+        presented.age(self.received_at_unix?, self.tolerance_seconds).err()
     }
 
     /// The scheme with other secrets. `None` if it does not accept them.

@@ -3,6 +3,7 @@
 use super::case::Case;
 use super::finding::Change;
 use crate::gateway::captures::MASK;
+use crate::outcome::Rejection;
 use crate::scheme::{Algorithm, SignatureEncoding};
 use hyper::header::HeaderName;
 
@@ -30,6 +31,43 @@ pub(super) fn masked(case: &Case) -> Option<Change> {
         ),
         "compare the secret with the one that the provider shows, or give the header with --header",
     ))
+}
+
+/// The key that the provider publishes was not given, or is another one.
+pub(super) fn published_keys(case: &Case, rejection: Rejection) -> Option<Change> {
+    let published = case.verifier.key_source()?.published_at();
+    let (what, fix) = if rejection == Rejection::KeyUnavailable {
+        (
+            String::from(
+                "The provider signs with a key that it publishes, and nothing is fetched here: the form of the request and the claims of its token are right, but neither the signature was verified nor that the body is the signed one.",
+            ),
+            format!("save {published} to a file, and give it with --keys FILE"),
+        )
+    } else if rejection == Rejection::KeyUnknown {
+        (
+            String::from(
+                "The request names a key that the file of --keys does not have, or whose certificate is not the provider's: it was replaced since, or somebody else made the request.",
+            ),
+            format!("save {published} again, and compare the id of the key with that of the request"),
+        )
+    } else {
+        return None;
+    };
+    Some(Change::new("published_keys", what, fix))
+}
+
+/// A genuine token that is too old or too new.
+pub(super) fn times(rejection: Rejection) -> Change {
+    let what = if rejection == Rejection::TimestampFuture {
+        "The token is genuine and was not valid yet when the request was received (claims `nbf` and `iat`): this machine's clock is behind."
+    } else {
+        "The token is genuine and was not valid any more when the request was received (claims `exp` and `iat`): the request was delivered late or repeated, or this machine's clock is ahead."
+    };
+    Change::new(
+        "clock",
+        what,
+        "compare the machine's clock with the provider's delivery log",
+    )
 }
 
 /// Explains the form of the signature header; `None` if it has the form that the scheme expects.

@@ -41,7 +41,7 @@ mod slip;
 mod url;
 
 pub use capture::{Capture, header, parse, parse_time};
-pub use case::{Case, OtherSecret, Reference, with_secrets};
+pub use case::{Case, OtherSecret, PublishedKeys, Reference, with_secrets};
 pub use finding::Finding;
 pub use frameworks::names as framework_names;
 pub use providers::{guess as guess_provider, secret_place};
@@ -106,6 +106,10 @@ pub fn diagnose(case: &Case) -> Diagnosis {
                     });
                 }
             }
+            if let Some(rejection) = case.refused_for_its_times().filter(|_| diagnosis.rejection.is_none()) {
+                diagnosis.findings.push(explain::times(rejection).certain());
+                diagnosis.rejection = Some(rejection);
+            }
         }
     }
     for finding in &mut diagnosis.findings {
@@ -121,6 +125,10 @@ fn explain(case: &Case, rejection: Rejection, diagnosis: &mut Diagnosis) {
         return;
     }
     if let Some(change) = explain::masked(case) {
+        diagnosis.findings.push(change.certain());
+        return;
+    }
+    if let Some(change) = explain::published_keys(case, rejection) {
         diagnosis.findings.push(change.certain());
         return;
     }

@@ -250,6 +250,7 @@ fn diagnosed(provider: &'static str, bytes: &[u8], other_body: Option<&str>) -> 
         public_url: None,
         other_secrets: Vec::new(),
         tolerance_seconds: None,
+        keys: None,
         unknown_tenant: None,
     };
     Ok(diagnosis::diagnose(&Case::new(capture, body, reference)))

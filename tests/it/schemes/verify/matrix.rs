@@ -354,6 +354,7 @@ fn diagnosed(provider: &str, mut capture: Capture) -> Diagnosis {
         public_url,
         other_secrets: Vec::new(),
         tolerance_seconds: None,
+        keys: None,
         unknown_tenant: None,
     };
     diagnosis::diagnose(&Case::new(capture, body, reference))

@@ -8,6 +8,7 @@ mod command;
 mod documents;
 mod gateway;
 mod matrix;
+mod published_keys;
 mod values;
 mod variations;
 
@@ -410,7 +411,8 @@ fn every_cause_is_documented_and_shown_by_a_captured_request() {
         include_str!("mod.rs"),
         include_str!("bodies.rs"),
         include_str!("causes.rs"),
-        include_str!("gateway.rs")
+        include_str!("gateway.rs"),
+        include_str!("published_keys.rs")
     );
     // What only a configuration with tenants can show.
     let tenants = include_str!("../tenants/combined.rs");

@@ -67,6 +67,7 @@ pub(super) fn diagnosed(provider: &str, headers: &[(&str, String)], body: &[u8],
         public_url: None,
         other_secrets: Vec::new(),
         tolerance_seconds: None,
+        keys: None,
         unknown_tenant: None,
     };
     diagnosis::diagnose(&Case::new(capture, body, reference))
