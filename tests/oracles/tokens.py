@@ -9,12 +9,14 @@ import hashlib
 import json
 import sys
 import uuid
+import zlib
 from importlib.metadata import version
 
 import google.auth.jwt
 import requests
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from google.auth import crypt
 from http_message_signatures import HTTPMessageSigner, HTTPMessageVerifier, HTTPSignatureKeyResolver, algorithms
 
@@ -83,9 +85,37 @@ def google_signs(request):
     return {"headers": {"Authorization": f"Bearer {token}"}, "kid": kid, "keys": json.dumps({"keys": [jwk]})}
 
 
+def paypal_text(request, headers):
+    """What PayPal signs, by its documentation of the verification on one's own."""
+    checksum = zlib.crc32(request["body"].encode())
+    return f"{headers['paypal-transmission-id']}|{headers['paypal-transmission-time']}|{request['webhook']}|{checksum}".encode()
+
+
+def paypal_signs(request):
+    time = datetime.datetime.fromtimestamp(request["now"], datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    headers = {
+        "paypal-transmission-id": str(uuid.uuid4()),
+        "paypal-transmission-time": time,
+        "paypal-cert-url": request["certificate_url"],
+        "paypal-auth-algo": "SHA256withRSA",
+    }
+    key = serialization.load_pem_private_key(request["key"].encode(), None)
+    signature = key.sign(paypal_text(request, headers), padding.PKCS1v15(), hashes.SHA256())
+    return {"headers": {**headers, "paypal-transmission-sig": base64.b64encode(signature).decode()}}
+
+
+def paypal_verifies(request):
+    headers = request["headers"]
+    certificate = x509.load_pem_x509_certificate(request["certificate"].encode())
+    signature = base64.b64decode(headers["paypal-transmission-sig"], validate=True)
+    certificate.public_key().verify(signature, paypal_text(request, headers), padding.PKCS1v15(), hashes.SHA256())
+    return True
+
+
 PROVIDERS = {
     "google-pubsub": ("google-auth", google_signs, None),
     "http-signatures": ("http-message-signatures", message_signs, message_verifies),
+    "paypal": ("cryptography", paypal_signs, paypal_verifies),
 }
 
 

@@ -16,6 +16,8 @@
 mod documents;
 mod source;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use source::{KeySample, Source};
 

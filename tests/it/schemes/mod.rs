@@ -7,6 +7,8 @@ mod differential;
 mod facts;
 mod fetched;
 mod fetching;
+mod graph;
+mod message_signatures;
 mod oracles;
 mod report;
 #[cfg(feature = "tools")]
