@@ -265,3 +265,34 @@ fn a_build_without_tools_links_none_of_their_crates() {
         assert!(build.contains("--no-default-features"), "{build}");
     }
 }
+
+/// The largest package that crates.io accepts, in bytes.
+const LARGEST_PACKAGE: u64 = 10 << 20;
+
+/// `cargo package` accepts the project, and what the library includes at compile time is in the package.
+#[test]
+fn cargo_accepts_the_package() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["package", "--no-verify", "--offline", "--allow-dirty", "--target-dir"])
+        .arg(directory.path());
+    let output = cargo.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let name = concat!("hookgate-", env!("CARGO_PKG_VERSION"));
+    let package = directory.path().join(format!("package/{name}.crate"));
+    let size = std::fs::metadata(&package).unwrap().len();
+    assert!(size < LARGEST_PACKAGE, "{size}");
+    let list = Command::new("tar").arg("-tzf").arg(&package).output().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    for file in [
+        "Cargo.lock",
+        "gateway.toml",
+        "docs/configuration.md",
+        "src/scheme/presets.toml",
+        "LICENSE-MIT",
+    ] {
+        assert!(list.lines().any(|line| line == format!("{name}/{file}")), "{file}");
+    }
+}
