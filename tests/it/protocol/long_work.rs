@@ -8,7 +8,7 @@ const MIB: usize = 1 << 20;
 
 /// Sends `large` while short webhooks are sent on other connections. Returns how long `large` took from its last byte to
 /// its answer, and the longest time of a short one meanwhile.
-fn beside_short_ones(gateway: &Gateway, large: &[u8], statuses: &[u16]) -> (Duration, Duration) {
+fn beside_short_ones(gateway: &Gateway, large: &[u8], statuses: &[u16], attempt: usize) -> (Duration, Duration) {
     let mut client = gateway.connect();
     let is_answered = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -25,7 +25,7 @@ fn beside_short_ones(gateway: &Gateway, large: &[u8], statuses: &[u16]) -> (Dura
         while !is_answered.load(Ordering::Relaxed) {
             let begun = Instant::now();
             number += 1;
-            let short = Webhook::new(format!("short {number} of {}", large.len())).bytes();
+            let short = Webhook::new(format!("short {number} of {}, attempt {attempt}", large.len())).bytes();
             assert_eq!(gateway.exchange(&short).status, 200);
             longest = longest.max(begun.elapsed());
         }
@@ -97,8 +97,8 @@ fn short_webhooks_pass_while_a_large_body_is_verified() {
     for (large, statuses) in large {
         // The machine may be busy with other work for a while; a worker that is held shows each time.
         let mut seen = Vec::new();
-        let passes = (0..4).any(|_| {
-            let (whole, longest) = beside_short_ones(&gateway, &large, statuses);
+        let passes = (0..4).any(|attempt| {
+            let (whole, longest) = beside_short_ones(&gateway, &large, statuses, attempt);
             seen.push((whole, longest));
             longest < whole / 2
         });
