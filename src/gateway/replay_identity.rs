@@ -142,7 +142,15 @@ impl ReplayIdentity {
         let location = dedupe.map(|dedupe| &dedupe.id);
         let location = location.or_else(|| route.verifier.delivery_id_location());
         let Some(id) = location.and_then(|location| location.find(head, body)) else {
-            return claim.request.as_ref().map(|(key, _)| key.identity);
+            let (key, _) = claim.request.as_ref()?;
+            return match route.verifier.identity_hash() {
+                IdentityHash::None | IdentityHash::Sha256 => Some(key.identity),
+                // The id must be the same after a restart and on other replicas.
+                IdentityHash::ThisProcess => {
+                    let identity = route.verifier.stable_identity(head, body)?;
+                    Some(of_tenant(verified, identity))
+                }
+            };
         };
         let facts = route.verifier.facts();
         let is_event = facts.is_some_and(|facts| facts.id == Some(IdScope::Event));

@@ -30,7 +30,8 @@ pub enum IdentityHash {
     /// this process.
     #[default]
     Sha256,
-    /// SHA-256 of the GMAC tags of the signed bytes, under a random key of this process: for the replay guard in memory.
+    /// SHA-256 of the GMAC tags of the signed bytes, under a random key of this process: for the replay guard in memory,
+    /// where nothing else needs the identity, because webhooks have an id of the provider.
     ThisProcess,
 }
 

@@ -100,6 +100,11 @@ impl StreamingHead {
         })
     }
 
+    /// The identity of the request with this body, in pieces.
+    pub(super) fn identity(&self, hash: IdentityHash, body: &[Bytes]) -> [u8; 32] {
+        signed_identity(hash, &self.before, body, &self.after)
+    }
+
     /// Clones the keyed states and absorbs what is signed before the body. `tolerance` in seconds, for a time in the
     /// body. `identity`: how the result's identity is computed.
     pub(super) fn start(
@@ -221,12 +226,15 @@ impl StreamingCheck {
         Ok(Verified {
             secret: usize::try_from(secret).unwrap_or_default(),
             timestamp,
-            identity: self.identity.of([self.before.as_slice()]
-                .into_iter()
-                .chain(body.iter().map(|piece| piece.as_ref()))
-                .chain([after.as_slice()])),
+            identity: signed_identity(self.identity, &self.before, body, &after),
             tenant: self.tenant,
             sealed: (),
         })
     }
+}
+
+/// The identity of a signed payload: what is before the body, the body in pieces, and what is after it.
+fn signed_identity(hash: IdentityHash, before: &SmallBuffer, body: &[Bytes], after: &[u8]) -> [u8; 32] {
+    let body = body.iter().map(|piece| piece.as_ref());
+    hash.of([before.as_slice()].into_iter().chain(body).chain([after]))
 }

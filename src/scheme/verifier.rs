@@ -14,6 +14,7 @@ use super::private_key::PrivateKey;
 use super::route_context::RouteContext;
 use super::scheme_work::SchemeWork;
 use super::sign::SigningKeys;
+use super::streaming::StreamingHead;
 use super::strength::Weakness;
 use super::template::PayloadPart;
 use super::tenant::SigningKey;
@@ -159,6 +160,25 @@ impl Verifier {
     #[must_use]
     pub const fn identity_hash(&self) -> IdentityHash {
         self.identity
+    }
+
+    /// The identity of a request by SHA-256, without its signature: for the few requests that need it where
+    /// [`Verifier::identified_by`] chose a hash of this process. `None` for a scheme that signs more than can be hashed as
+    /// it arrives, or not all of the body.
+    #[must_use]
+    pub fn stable_identity(&self, head: &HeadRef<'_>, body: &[Bytes]) -> Option<[u8; 32]> {
+        let PayloadPlan::Streamed { before, after, hash } = &self.scheme.payload else {
+            return None;
+        };
+        let head = StreamingHead::read(&self.scheme, head, (before, after, *hash)).ok()?;
+        Some(head.identity(IdentityHash::Sha256, body))
+    }
+
+    /// Whether [`Verifier::stable_identity`] finds the identity of a verified request.
+    #[must_use]
+    pub fn has_stable_identity(&self) -> bool {
+        let is_streamed = matches!(self.scheme.payload, PayloadPlan::Streamed { .. });
+        is_streamed && matches!(self.scheme.coverage, Coverage::Whole | Coverage::BodyOnly)
     }
 
     /// The verifier of a route whose tenants have the real keys: `header` names the tenant, or the body does, so that the

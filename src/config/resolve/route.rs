@@ -154,10 +154,14 @@ impl Resolver<'_> {
                 if challenges.iter().any(Challenge::signs) {
                     scheme.verifier.refuse_plain_payloads();
                 }
-                let identity = match (settings.replay.is_enabled(), &delivery) {
-                    (false, _) => IdentityHash::None,
-                    (true, None) if !process.shares_replay_keys => IdentityHash::ThisProcess,
-                    (true, _) => IdentityHash::Sha256,
+                // Where requests have an id of the provider, only the replay guard looks at their identity.
+                let verifier = &scheme.verifier;
+                let has_id = settings.dedupe.is_some() || verifier.delivery_id_location().is_some();
+                let is_local = !process.shares_replay_keys && has_id && verifier.has_stable_identity();
+                let identity = match settings.replay.is_enabled() {
+                    false => IdentityHash::None,
+                    true if is_local => IdentityHash::ThisProcess,
+                    true => IdentityHash::Sha256,
                 };
                 let (allow, allow_published) = self.allowed(format_args!("{key}.allow"), written.allow);
                 let route = Route {

@@ -314,6 +314,26 @@ fn a_used_token_is_a_replay_with_any_body() {
     assert_eq!(upstream.requests().len(), 4);
 }
 
+/// `Hookgate-Delivery` of a webhook without an id of the provider is the same before and after a restart, and other
+/// signed bytes have another one.
+#[test]
+fn a_webhook_without_an_id_is_the_same_delivery_in_every_process() {
+    let upstream = Upstream::ok();
+    let (first, other) = (Webhook::new("{}").bytes(), Webhook::new("{} ").bytes());
+    for _ in 0..2 {
+        let gateway = Setup::new(&upstream.url()).start();
+        assert_eq!(gateway.exchange(&first).status, 200);
+        assert_eq!(gateway.exchange(&other).status, 200);
+    }
+    let requests = upstream.requests();
+    let ids: Vec<_> = requests
+        .iter()
+        .map(|request| request.header("hookgate-delivery").unwrap())
+        .collect();
+    assert_eq!(ids[..2], ids[2..]);
+    assert_ne!(ids[0], ids[1]);
+}
+
 /// Deliveries are told apart by their ids even where nothing hashes what was signed.
 #[test]
 fn deliveries_are_told_apart_where_the_guard_is_off() {
