@@ -55,8 +55,8 @@ impl Balancer {
                 let halves = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let record = |is_request| records.then(|| (kept.clone(), number, is_request));
                 let (requests, answers) = (record(true), record(false));
-                thread::spawn(move || carry(halves.0, halves.1, requests));
-                thread::spawn(move || carry(server, client, answers));
+                thread::spawn(move || carry(halves.0, halves.1, requests.as_ref()));
+                thread::spawn(move || carry(server, client, answers.as_ref()));
             }
         });
         Self {
@@ -82,10 +82,10 @@ impl Balancer {
 }
 
 /// Copies bytes in one direction until either side closes; then both directions are closed.
-fn carry(mut from: TcpStream, mut to: TcpStream, record: Option<(Pieces, usize, bool)>) {
+fn carry(mut from: TcpStream, mut to: TcpStream, record: Option<&(Pieces, usize, bool)>) {
     let mut piece = [0; 16 * 1024];
     while let Ok(read) = from.read(&mut piece) {
-        if let Some((pieces, connection, is_request)) = &record {
+        if let Some((pieces, connection, is_request)) = record {
             pieces.lock().unwrap().push(Piece {
                 connection: *connection,
                 is_request: *is_request,
