@@ -29,6 +29,8 @@ fn build_all(directory: &Path, formats: &[&str]) -> Vec<PathBuf> {
         // Fast compression; a release uses a small one.
         .env("COMPRESSION", "gzip")
         .env("SOURCE_DATE_EPOCH", "1700000000")
+        .env("HOMEPAGE", "https://hookgate.example")
+        .env("MAINTAINER", "Packagers <packages@hookgate.example>")
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -103,6 +105,18 @@ fn the_package_holds_what_a_service_needs() {
         ("-rw-r--r-- root/root", "./usr/share/hookgate/prometheus/alerts.yml"),
         ("-rw-r--r-- root/root", "./usr/share/hookgate/prometheus/recording.yml"),
         ("-rw-r--r-- root/root", "./usr/share/hookgate/grafana/hookgate.json"),
+        (
+            "-rw-r--r-- root/root",
+            "./usr/share/hookgate/schema/gateway.schema.json",
+        ),
+        (
+            "-rw-r--r-- root/root",
+            "./usr/share/doc/hookgate/providers/stripe.md.gz",
+        ),
+        (
+            "-rw-r--r-- root/root",
+            "./usr/share/doc/hookgate/examples/proxies/nginx.conf",
+        ),
         ("-rw-r--r-- root/root", "./etc/hookgate/gateway.toml"),
         ("drwx------ root/root", "./etc/hookgate/credentials/"),
     ] {
@@ -114,6 +128,12 @@ fn the_package_holds_what_a_service_needs() {
         fields.contains("Depends: libc6 (>= "),
         "the tested binary is not static: {fields}"
     );
+    for field in [
+        "Homepage: https://hookgate.example\n",
+        "Maintainer: Packagers <packages@hookgate.example>\n",
+    ] {
+        assert!(fields.contains(field), "{fields}");
+    }
     assert!(
         fields.contains(&format!("\nVersion: {}\n", env!("CARGO_PKG_VERSION"))),
         "{fields}"
