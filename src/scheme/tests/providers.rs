@@ -216,7 +216,7 @@ fn every_preset_has_vectors_or_an_independent_implementation() {
         assert!(tested.contains(*same));
         tested.insert((*name).to_owned());
     }
-    // Their tokens and keys are made in every run, with the libraries of tests/it/schemes/token_oracles.rs.
+    // Their tokens and keys are made in every run, with the libraries of tests/it/schemes/token_oracles.
     let is_live = |name: &&str| presets::find(name).is_ok_and(|row| row.jwt.is_some() || row.keys.is_some());
     tested.extend(presets::names().filter(is_live).map(str::to_owned));
     let missing: Vec<_> = presets::names().filter(|name| !tested.contains(*name)).collect();
