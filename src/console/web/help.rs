@@ -50,13 +50,13 @@ pub(super) fn page(frame: &Frame<'_>) -> Answer {
         h1 { "Reasons and causes" }
         p.lead { "Why a request was refused, and what changed it on its way. The answer to the sender, the metric and the audit line have the same reason." }
         h2 { "Reasons" }
-        div.wide { table {
+        div.wide tabindex="0" role="region" aria-label="Reasons" { table {
             thead { tr { th scope="col" { "reason" } th scope="col" { "status" } th scope="col" { "what it means" } th scope="col" { "what to do" } } }
             tbody { @for row in &TABLES.reasons { (table_row(row, "")) } }
         } }
         h2 { "Causes of a signature that does not fit" }
         p.soft { "A captured request shows its cause on its page. On a command line: " code { "hookgate verify request.txt --config gateway.toml" } }
-        div.wide { table {
+        div.wide tabindex="0" role="region" aria-label="Causes" { table {
             thead { tr { th scope="col" { "cause" } th scope="col" { "what it means" } } }
             tbody { @for row in &TABLES.causes { (table_row(row, "cause-")) } }
         } }
