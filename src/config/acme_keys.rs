@@ -1,11 +1,10 @@
 //! The keys of `tls` of a listener: a certificate from files, or one that is ordered from an ACME server.
 
 use super::secret_reference::{SecretReference, TextOrSecret};
-use super::value::{Flag, Keyword, Keywords, OneOrMany};
+use super::value::{Flag, Keyword, Keywords, OneOrMany, TextOrTable};
 use crate::settings::AcmeChallenge;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor, value};
-use std::fmt;
+use serde::de::Deserializer;
 
 /// An entry of `tls` of a listener.
 #[derive(Debug, Default, Deserialize)]
@@ -71,25 +70,10 @@ impl Keywords for AcmeChallenge {
 
 impl<'de> Deserialize<'de> for AcmeStorage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StorageVisitor)
-    }
-}
-
-struct StorageVisitor;
-
-impl<'de> Visitor<'de> for StorageVisitor {
-    type Value = AcmeStorage;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a directory, the URL of a Redis such as \"rediss://redis:6379\", or a table with `redis`")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<AcmeStorage, E> {
-        Ok(AcmeStorage::Text(text.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AcmeStorage, A::Error> {
-        let table = AcmeStorageTable::deserialize(value::MapAccessDeserializer::new(map));
-        table.map(|table| AcmeStorage::Table(Box::new(table)))
+        let expected = "a directory, the URL of a Redis such as \"rediss://redis:6379\", or a table with `redis`";
+        Ok(match TextOrTable::read(deserializer, expected)? {
+            TextOrTable::Text(text) => Self::Text(text),
+            TextOrTable::Table(table) => Self::Table(Box::new(table)),
+        })
     }
 }

@@ -10,7 +10,9 @@ use super::operator_keys::{Api, Capture, Console};
 pub(super) use super::secret_reference::{
     RouteSecret, RouteSecretTable, SecretReference, SecretTable, TenantBy, TenantPlaceTable, TextOrSecret,
 };
-use super::value::{Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, Tolerance};
+use super::value::{
+    Count, DurationValue, FileMode, Flag, Keyword, Keywords, OneOrMany, RequestRate, Size, TextOrTable, Tolerance,
+};
 use crate::scheme;
 use crate::settings::{Audit, LogFormat, ReadyWhen, RouteMode, TlsVersion};
 use serde::Deserialize;
@@ -369,28 +371,14 @@ impl<'de> Visitor<'de> for UpstreamVisitor {
 
 impl<'de> Deserialize<'de> for ServerEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ServerVisitor)
-    }
-}
-
-struct ServerVisitor;
-
-impl<'de> Visitor<'de> for ServerVisitor {
-    type Value = ServerEntry;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a URL such as \"http://127.0.0.1:8000\", or { url = \"…\", weight = 2 }")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<ServerEntry, E> {
-        Ok(ServerEntry(ServerTable {
-            url: Some(text.to_owned()),
-            is_text: true,
-            ..ServerTable::default()
-        }))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ServerEntry, A::Error> {
-        ServerTable::deserialize(value::MapAccessDeserializer::new(map)).map(ServerEntry)
+        let expected = "a URL such as \"http://127.0.0.1:8000\", or { url = \"…\", weight = 2 }";
+        Ok(match TextOrTable::read(deserializer, expected)? {
+            TextOrTable::Text(url) => Self(ServerTable {
+                url: Some(url),
+                is_text: true,
+                ..ServerTable::default()
+            }),
+            TextOrTable::Table(table) => Self(table),
+        })
     }
 }

@@ -2,11 +2,10 @@
 //! `file`, every field may be missing.
 
 use super::secret_reference::SecretReference;
-use super::value::{Count, DurationValue, Flag, Keyword, Keywords, OneOrMany, Size};
+use super::value::{Count, DurationValue, Flag, Keyword, Keywords, OneOrMany, Size, TextOrTable};
 use crate::scheme;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor, value};
-use std::fmt;
+use serde::de::{Deserializer, IntoDeserializer as _};
 
 /// `[inbox]`. The table turns the inbox on.
 #[derive(Debug, Default, Deserialize)]
@@ -116,24 +115,10 @@ impl Keywords for AnswerUse {
 
 impl<'de> Deserialize<'de> for Order {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OrderVisitor)
-    }
-}
-
-struct OrderVisitor;
-
-impl<'de> Visitor<'de> for OrderVisitor {
-    type Value = Order;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"none\", \"route\", { pointer = \"/data/id\" } or { header = \"X-Order\" }")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Order, E> {
-        Keyword::deserialize(value::StrDeserializer::new(text)).map(Order::Word)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Order, A::Error> {
-        scheme::LocationDescription::deserialize(value::MapAccessDeserializer::new(map)).map(Order::Key)
+        let expected = "\"none\", \"route\", { pointer = \"/data/id\" } or { header = \"X-Order\" }";
+        match TextOrTable::read(deserializer, expected)? {
+            TextOrTable::Text(word) => Keyword::deserialize(word.into_deserializer()).map(Self::Word),
+            TextOrTable::Table(location) => Ok(Self::Key(location)),
+        }
     }
 }

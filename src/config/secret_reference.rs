@@ -1,7 +1,7 @@
 //! Where a secret or public key is: `{ env = "NAME" }` or `{ file = "/path" }`.
 
 use super::fault::LITERAL_SECRET;
-use super::value::Flag;
+use super::value::{Flag, TextOrTable};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor, value};
 use std::fmt;
@@ -118,24 +118,10 @@ pub(super) enum TextOrSecret {
 
 impl<'de> Deserialize<'de> for TextOrSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(HeaderVisitor)
-    }
-}
-
-struct HeaderVisitor;
-
-impl<'de> Visitor<'de> for HeaderVisitor {
-    type Value = TextOrSecret;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string, { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<TextOrSecret, E> {
-        Ok(TextOrSecret::Literal(text.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TextOrSecret, A::Error> {
-        SecretTable::deserialize(value::MapAccessDeserializer::new(map)).map(TextOrSecret::Source)
+        let expected = "a string, { env = \"NAME_OF_A_VARIABLE\" } or { file = \"/path\" }";
+        Ok(match TextOrTable::read(deserializer, expected)? {
+            TextOrTable::Text(text) => Self::Literal(text),
+            TextOrTable::Table(source) => Self::Source(source),
+        })
     }
 }

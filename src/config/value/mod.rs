@@ -8,12 +8,15 @@
 //! | --- | --- |
 //! | [`list`] | a list, or a single item instead of it |
 //! | [`quantity`] | numbers, durations, sizes, rates, modes |
+//! | [`text_or_table`] | a value that is written as a text or as a table |
 
 mod list;
 mod quantity;
+mod text_or_table;
 
 pub(super) use list::OneOrMany;
 pub(super) use quantity::{Count, DurationValue, FileMode, Flag, RequestRate, Size, Tolerance};
+pub(super) use text_or_table::TextOrTable;
 
 use crate::settings::{Audit, LogFormat, ReadyWhen, TlsVersion};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
