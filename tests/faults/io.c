@@ -10,7 +10,8 @@
  *   IO_TRACE=/path           every write and sync is appended to this file
  *
  * A record of the trace: kind ('w', 's', 't' for truncate, 'f' for a sync that failed), file ('d' database, 'w' log), CLOCK_MONOTONIC in ns, offset and
- * length (three u64 in the byte order of the machine), then the bytes of a write. A sync is recorded when it has returned.
+ * length (three u64 in the byte order of the machine), then the bytes of a write. A sync is recorded when it has returned; its
+ * offset is the time at which it began.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -86,15 +87,19 @@ static int fails(int what) {
 
 static ssize_t (*real_writev)(int, const struct iovec *, int);
 
+static uint64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static void record(char kind, char file, uint64_t offset, uint64_t length, const void *bytes) {
   const char *path = getenv("IO_TRACE");
   if (!path) return;
   pthread_mutex_lock(&lock);
   if (trace < 0) trace = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
   char head[26] = {kind, file};
-  uint64_t numbers[3] = {(uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, offset, length};
+  uint64_t numbers[3] = {now_ns(), offset, length};
   memcpy(head + 2, numbers, sizeof numbers);
   struct iovec parts[2] = {{head, sizeof head}, {(void *)bytes, bytes ? length : 0}};
   if (real_writev(trace, parts, 2) < 0) abort();
@@ -138,9 +143,10 @@ static int synced(int fd, int (*real)(int)) {
   char file = kind_of(fd);
   if (!file) return real(fd);
   count_down();
+  uint64_t begun = now_ns();
   if (fails(1)) {
     int error = errno;
-    record('f', file, 0, 0, NULL);
+    record('f', file, begun, 0, NULL);
     errno = error;
     return -1;
   }
@@ -152,7 +158,7 @@ static int synced(int fd, int (*real)(int)) {
   } else {
     result = real(fd);
   }
-  if (!result) record('s', file, 0, 0, NULL);
+  if (!result) record('s', file, begun, 0, NULL);
   return result;
 }
 

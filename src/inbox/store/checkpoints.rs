@@ -1,21 +1,26 @@
 //! Checkpoints: the write-ahead log is copied into the file by a thread of its own, so that no commit waits for it.
 //!
-//! Emptying the log needs a moment in which nobody writes. Under load the thread only copies, which disturbs nobody, and
-//! the writer empties the log itself between two transactions when it has become large; most of it has been copied by then.
+//! The log can be begun anew only in a moment in which nobody writes. Under load the thread only copies, which disturbs
+//! nobody. When the log has become large, the writer begins it anew itself between two transactions, right after such a
+//! copy, so that little is left to be copied. The thread empties the log once nobody writes any more.
 
-use super::schema;
+use super::schema::{self, Checkpoint, Log};
 use crate::inbox::place;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Size of the write-ahead log from which the thread copies it under load, and by how much it grows until the next copy.
-const COPY_BYTES: u64 = 4 << 20;
-/// Size of the write-ahead log from which the writer empties it itself; half of `inbox.max_log` if that is less.
-const LARGE_BYTES: u64 = 16 << 20;
+/// Bytes of the write-ahead log from which the thread copies it under load.
+const COPY_BYTES: u64 = 8 << 20;
+/// The thread copies until this much is left to be copied, or [`COPIES`] times.
+const LITTLE_BYTES: u64 = 1 << 20;
+/// How often the thread copies at most, one copy after the other.
+const COPIES: usize = 3;
+/// Bytes of the write-ahead log from which the writer begins it anew; half of `inbox.max_log` if that is less.
+const LARGE_BYTES: u64 = 64 << 20;
 /// By how much the log has grown when the writer tries again, after a reader prevented it; or after [`INTERVAL`].
 const RETRY_BYTES: u64 = 1 << 20;
 /// The longest time between two looks of the thread at the log.
@@ -24,69 +29,95 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The thread that copies the write-ahead log into the file, with a connection of its own, so that no commit waits for
 /// it.
 pub(super) struct Checkpoints {
-    signal: Arc<(Mutex<Signal>, Condvar)>,
-    /// SQLite refuses a checkpoint while another one runs; they take turns by this.
-    turn: Arc<Mutex<()>>,
+    shared: Arc<Shared>,
     log: PathBuf,
-    /// Size of the log at which the thread is woken.
-    copy_at: u64,
-    /// Size of the log from which the writer empties it.
+    /// Bytes of the log from which the writer begins it anew.
     large_bytes: u64,
-    /// When the writer could not empty the log, and its size then.
+    /// When the writer could not begin the log anew, and its bytes then.
     failed: Option<(Instant, u64)>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the writer and the thread share.
+#[derive(Default)]
+struct Shared {
+    signal: Mutex<Signal>,
+    changed: Condvar,
+    /// SQLite refuses a checkpoint while another one runs; they take turns by this.
+    turn: Mutex<()>,
 }
 
 #[derive(Default)]
 struct Signal {
     is_dirty: bool,
+    /// Whether the thread is to copy now.
+    is_wanted: bool,
+    /// Whether the thread has copied since the writer looked last.
+    is_copied: bool,
     is_ended: bool,
+}
+
+impl Shared {
+    fn signal(&self) -> MutexGuard<'_, Signal> {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread. Errors are ignored: the next commit meets them too.
+    fn run(&self, connection: &Connection) {
+        let mut is_empty = false;
+        loop {
+            let mut signal = self.signal();
+            if !signal.is_wanted && !signal.is_ended {
+                let waited = self.changed.wait_timeout(signal, INTERVAL);
+                signal = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            if signal.is_ended {
+                return;
+            }
+            let (was_dirty, was_wanted) = (
+                std::mem::take(&mut signal.is_dirty),
+                std::mem::take(&mut signal.is_wanted),
+            );
+            drop(signal);
+            if was_wanted {
+                is_empty = false;
+                let _turn = self.turn();
+                for _ in 0..COPIES {
+                    match schema::checkpoint(connection, Checkpoint::Copy) {
+                        Ok(Some(log)) if log.uncopied > LITTLE_BYTES => {}
+                        Ok(_) | Err(_) => break,
+                    }
+                }
+                self.signal().is_copied = true;
+            } else if was_dirty {
+                is_empty = false;
+            } else if !is_empty {
+                let _turn = self.turn();
+                is_empty = matches!(schema::checkpoint(connection, Checkpoint::Truncate), Ok(Some(_)));
+            }
+        }
+    }
 }
 
 impl Checkpoints {
     pub(super) fn start(store: &Path, max_log: usize) -> Self {
-        let signal: Arc<(Mutex<Signal>, Condvar)> = Arc::default();
-        let path = store.to_owned();
-        let (wait, log) = (signal.clone(), place::beside(&path, "-wal"));
-        let own_log = log.clone();
-        let turn: Arc<Mutex<()>> = Arc::default();
-        let own_turn = turn.clone();
+        let shared: Arc<Shared> = Arc::default();
+        let (path, own) = (store.to_owned(), shared.clone());
         let thread = std::thread::Builder::new()
             .name("inbox-checkpoint".into())
             .spawn(move || {
-                let Ok(connection) = schema::connect(&path) else { return };
-                let _ = connection.busy_timeout(Duration::ZERO);
-                let mut is_dirty = true;
-                loop {
-                    let size = size_of(&own_log);
-                    let (signal, condition) = &*wait;
-                    let mut state = signal.lock().unwrap_or_else(PoisonError::into_inner);
-                    if state.is_ended {
-                        return;
-                    }
-                    let was_dirty = std::mem::take(&mut state.is_dirty);
-                    let is_idle = is_dirty && !was_dirty && size > 0;
-                    is_dirty |= was_dirty;
-                    drop(state);
-                    let turn = own_turn.lock().unwrap_or_else(PoisonError::into_inner);
-                    if is_idle {
-                        is_dirty = !schema::checkpoint(&connection).unwrap_or(false);
-                    } else if was_dirty && size >= COPY_BYTES {
-                        // An error is ignored: the next commit meets it too.
-                        let _ = schema::copy_log(&connection);
-                    }
-                    drop(turn);
-                    let state = signal.lock().unwrap_or_else(PoisonError::into_inner);
-                    if !state.is_ended {
-                        drop(condition.wait_timeout(state, INTERVAL));
-                    }
+                if let Ok(connection) = schema::connect(&path) {
+                    let _ = connection.busy_timeout(Duration::ZERO);
+                    own.run(&connection);
                 }
             });
         Self {
-            signal,
-            turn,
-            log,
-            copy_at: COPY_BYTES,
+            shared,
+            log: place::beside(store, "-wal"),
             large_bytes: u64::try_from(max_log / 2).unwrap_or(u64::MAX).min(LARGE_BYTES),
             failed: None,
             thread: thread.ok(),
@@ -99,47 +130,51 @@ impl Checkpoints {
         if !has_written {
             return;
         }
-        let size = size_of(&self.log);
-        {
-            let (signal, condition) = &*self.signal;
-            signal.lock().unwrap_or_else(PoisonError::into_inner).is_dirty = true;
-            if size >= self.copy_at {
-                condition.notify_all();
-            }
-        }
-        self.copy_at = match size {
-            0..COPY_BYTES => COPY_BYTES,
-            _ if size >= self.copy_at => size + COPY_BYTES,
-            _ => self.copy_at,
-        };
-        if size < self.large_bytes {
-            self.failed = None;
+        self.shared.signal().is_dirty = true;
+        let Ok(Some(Log { written, uncopied })) = schema::checkpoint(connection, Checkpoint::Measure) else {
             return;
+        };
+        let is_large = written >= self.large_bytes;
+        if !is_large {
+            self.failed = None;
         }
-        let is_early = |(at, then): (Instant, u64)| at.elapsed() < INTERVAL && size < then + RETRY_BYTES;
+        let is_early = |(at, then): (Instant, u64)| at.elapsed() < INTERVAL && written < then + RETRY_BYTES;
         if self.failed.is_some_and(is_early) {
             return;
         }
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_copied = {
+            let mut signal = self.shared.signal();
+            let is_copied = std::mem::take(&mut signal.is_copied);
+            signal.is_wanted |= uncopied >= COPY_BYTES || is_large && !is_copied;
+            if signal.is_wanted {
+                self.shared.changed.notify_one();
+            }
+            is_copied
+        };
+        let is_urgent = written >= self.large_bytes / 2 * 3;
+        if !is_large || !is_copied && !is_urgent {
+            return;
+        }
+        let _turn = self.shared.turn();
+        // The space of a log that a reader made large goes back to the file system.
+        let how = match std::fs::metadata(&self.log) {
+            Ok(file) if file.len() > self.large_bytes * 2 => Checkpoint::Truncate,
+            Ok(_) | Err(_) => Checkpoint::Restart,
+        };
         let _ = connection.busy_timeout(Duration::ZERO);
         // An error is ignored here: the thread tries again, and the next commit meets the same error.
-        let is_empty = schema::checkpoint(connection).unwrap_or(false);
+        let is_anew = matches!(schema::checkpoint(connection, how), Ok(Some(_)));
         let _ = connection.busy_timeout(schema::BUSY_TIMEOUT);
-        self.failed = (!is_empty).then(|| (Instant::now(), size));
+        self.failed = (!is_anew).then(|| (Instant::now(), written));
     }
 
     pub(super) fn end(mut self) {
-        let (signal, condition) = &*self.signal;
-        signal.lock().unwrap_or_else(PoisonError::into_inner).is_ended = true;
-        condition.notify_all();
+        self.shared.signal().is_ended = true;
+        self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
-}
-
-fn size_of(log: &Path) -> u64 {
-    std::fs::metadata(log).map_or(0, |found| found.len())
 }
 
 #[cfg(test)]
@@ -155,7 +190,7 @@ mod tests {
         let connection = schema::open(&store).unwrap();
         connection.execute_batch("CREATE TABLE t (x)").unwrap();
         let log = place::beside(&store, "-wal");
-        let mut checkpoints = Checkpoints::start(&store, 64 << 20);
+        let mut checkpoints = Checkpoints::start(&store, 32 << 20);
         let mut largest = 0;
         for _ in 0..500 {
             connection.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -168,9 +203,9 @@ mod tests {
             }
             connection.execute_batch("COMMIT").unwrap();
             checkpoints.after_transaction(&connection, true);
-            largest = largest.max(size_of(&log));
+            largest = largest.max(std::fs::metadata(&log).unwrap().len());
         }
         checkpoints.end();
-        assert!(largest < 2 * LARGE_BYTES, "{largest} bytes");
+        assert!(largest < 32 << 20, "{largest} bytes");
     }
 }

@@ -1,11 +1,13 @@
 //! The store: an SQLite file with one writer thread, which commits whatever is waiting.
 //!
 //! The writer owns the file. Everybody else sends it commands and waits for the answer, which comes after the commit
-//! has been synced. The sync in progress is the only timer: what arrives meanwhile is the next transaction.
+//! has been synced. What arrives while the writer works is the next transaction; it need not wait for the sync of the
+//! one before.
 //!
 //! | module | what it is |
 //! | --- | --- |
 //! | [`writer`] | the writer thread: opens the store, commits, maintains |
+//! | [`syncs`] | syncs what is committed, then answers |
 //! | [`measure`] | the bounds of the store, and its figures |
 //! | [`checkpoints`] | copies the write-ahead log into the file |
 //! | [`command`] | what the writer is asked, and its answers |
@@ -27,6 +29,7 @@ mod rows;
 mod schema;
 pub mod shared;
 pub mod status;
+mod syncs;
 pub mod types;
 mod upkeep;
 pub mod writer;

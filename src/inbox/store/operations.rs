@@ -343,7 +343,7 @@ pub fn step(
         format!("SELECT {ENTRY}, route FROM delivery WHERE {condition} AND seq <= {until} ORDER BY seq LIMIT {limit}");
     let mut statement = db.prepare(&sql)?;
     let found: Vec<(Entry, String)> = statement
-        .query_map(params_from_iter(values), |row| Ok((entry(row)?, row.get(9)?)))?
+        .query_map(params_from_iter(values), |row| Ok((entry(row)?, row.get(10)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut step = Step { last: None, changed: 0 };
     for (old, route) in &found {

@@ -24,10 +24,12 @@ pub(super) struct Entry {
     pub(super) control: Control,
     pub(super) bytes: i64,
     pub(super) order_key: Option<Vec<u8>>,
+    /// Until when a repetition of its id is recognized.
+    pub(super) known_until: Millis,
 }
 
 /// The columns of an [`Entry`].
-pub(super) const ENTRY: &str = "seq, state, attempts, tried_ms, wait_ms, next_at, why, bytes, order_key";
+pub(super) const ENTRY: &str = "seq, state, attempts, tried_ms, wait_ms, next_at, why, bytes, order_key, known_until";
 
 /// Reads the columns of [`ENTRY`].
 pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
@@ -45,6 +47,7 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         },
         bytes: row.get(7)?,
         order_key: row.get(8)?,
+        known_until: row.get(9)?,
     })
 }
 
@@ -76,57 +79,68 @@ pub(super) fn write(db: &Connection, seq: i64, control: &Control) -> rusqlite::R
     Ok(())
 }
 
-/// Whether the id is remembered although its row may be gone.
-fn is_known(db: &Connection, route: &str, id: &Id, now: Millis) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM known_id WHERE route = ?1 AND id = ?2 AND expires_at > ?3";
-    db.prepare_cached(sql)?.exists(params![route, id, now])
-}
-
 /// The state of the webhook with this id, if it is stored or was.
 pub(super) fn look_up(db: &Connection, route: &str, id: &Id, now: Millis) -> rusqlite::Result<Option<State>> {
-    let is_known = is_known(db, route, id, now)?;
-    Ok(match find(db, route, id)? {
-        Some(entry) if entry.control.state.is_open() || is_known => Some(entry.control.state),
-        Some(Entry { control, .. }) if control.state == State::Dead => Some(State::Dead),
-        Some(_) => None,
-        None => is_known.then_some(State::Delivered),
-    })
+    known_state(db, route, id, find(db, route, id)?.as_ref(), now)
 }
 
-/// Stores a webhook, or finds that it is a repetition. `is_held` when a direct attempt of its order key is under way.
+/// The state of the webhook with this id, given its row. The id is remembered when its row is gone, too.
+fn known_state(
+    db: &Connection,
+    route: &str,
+    id: &Id,
+    row: Option<&Entry>,
+    now: Millis,
+) -> rusqlite::Result<Option<State>> {
+    if let Some(Entry { control, .. }) = row
+        && (control.state.is_open() || control.state == State::Dead)
+    {
+        return Ok(Some(control.state));
+    }
+    let is_known = row.is_some_and(|row| row.known_until > now) || {
+        let sql = "SELECT 1 FROM known_id WHERE route = ?1 AND id = ?2 AND expires_at > ?3";
+        db.prepare_cached(sql)?.exists(params![route, id, now])?
+    };
+    Ok(is_known.then(|| row.map_or(State::Delivered, |row| row.control.state)))
+}
+
+/// Stores a webhook, or finds that it is a repetition. `is_held` when a direct attempt of its order key is under way;
+/// `may_be_known` is false when its id was certainly never stored.
 pub(super) fn store(
     db: &Connection,
     vault: &Vault,
     new: &NewDelivery,
-    is_held: bool,
+    (is_held, may_be_known): (bool, bool),
     now: Millis,
     changes: &mut Changes,
 ) -> rusqlite::Result<Stored> {
-    if let Some(state) = look_up(db, &new.route, &new.id, now)? {
-        let revived = match state {
-            State::Waiting | State::InFlight | State::Behind | State::Blocked | State::Delivered => false,
-            State::Dead | State::Dropped => true,
-        };
-        if !revived {
-            return Ok(Stored::Repeat { state, revived });
-        }
-        insert(db, vault, new, is_held, now, changes)?;
-        return Ok(Stored::Repeat { state, revived });
+    let (mut old, mut state) = (None, None);
+    if may_be_known {
+        old = find(db, &new.route, &new.id)?;
+        state = known_state(db, &new.route, &new.id, old.as_ref(), now)?;
     }
-    insert(db, vault, new, is_held, now, changes).map(Stored::New)
+    match state {
+        Some(state @ (State::Waiting | State::InFlight | State::Behind | State::Blocked | State::Delivered)) => {
+            return Ok(Stored::Repeat { state, revived: false });
+        }
+        Some(State::Dead | State::Dropped) | None => {}
+    }
+    let seq = insert(db, vault, new, old, is_held, now, changes)?;
+    Ok(state.map_or(Stored::New(seq), |state| Stored::Repeat { state, revived: true }))
 }
 
-/// Writes the row of a webhook that is to be delivered; a settled row with the same id is replaced.
+/// Writes the row of a webhook that is to be delivered; an `old` settled row with the same id is replaced.
 fn insert(
     db: &Connection,
     vault: &Vault,
     new: &NewDelivery,
+    old: Option<Entry>,
     is_held: bool,
     now: Millis,
     changes: &mut Changes,
 ) -> rusqlite::Result<i64> {
     let mut attempts = 0;
-    if let Some(old) = find(db, &new.route, &new.id)? {
+    if let Some(old) = old {
         attempts = old.control.attempts;
         remove(db, &new.route, &old, changes)?;
     }
@@ -163,8 +177,8 @@ fn insert(
     let bytes = i64::try_from(head.len() + body.len()).unwrap_or(i64::MAX);
     db.prepare_cached(
         "INSERT INTO delivery (id, route, state, order_key, position, next_at, attempts, tried_ms, wait_ms,
-             received_at, reason, bytes, head)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, ?8, ?9, ?10, ?11)",
+             received_at, reason, bytes, known_until, head)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         new.id,
@@ -177,6 +191,7 @@ fn insert(
         now,
         new.reason,
         bytes,
+        now.saturating_add(milliseconds(new.window)),
         head,
     ])?;
     let seq = db.last_insert_rowid();
@@ -195,12 +210,11 @@ fn insert(
         };
         record_attempt(db, &end, control.attempts, now)?;
     }
-    remember(db, &new.route, &new.id, now, new.window)?;
     changes.moved(&new.route, None, Some(control.state), bytes);
     Ok(seq)
 }
 
-/// Remembers an id for `window`.
+/// Remembers the id of a webhook that was never stored for `window`.
 pub(super) fn remember(db: &Connection, route: &str, id: &Id, now: Millis, window: Duration) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR REPLACE INTO known_id (route, id, expires_at) VALUES (?1, ?2, ?3)")?
         .execute(params![route, id, now.saturating_add(milliseconds(window))])?;
@@ -219,6 +233,8 @@ fn is_behind(db: &Connection, new: &NewDelivery) -> rusqlite::Result<bool> {
 /// Removes a row with everything that belongs to it, except its id.
 pub(super) fn remove(db: &Connection, route: &str, old: &Entry, changes: &mut Changes) -> rusqlite::Result<()> {
     for sql in [
+        "INSERT OR REPLACE INTO known_id (route, id, expires_at)
+         SELECT route, id, known_until FROM delivery WHERE seq = ?1 AND known_until > 0",
         "DELETE FROM body WHERE seq = ?1",
         "DELETE FROM attempt WHERE seq = ?1",
         "DELETE FROM action WHERE seq = ?1",

@@ -5,20 +5,26 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables, in `PRAGMA user_version`. The previous release must be able to read the file.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
+
+/// A page of the file, with its header in the write-ahead log.
+const LOGGED_PAGE_BYTES: u64 = 4_096 + 24;
 
 /// How long a statement waits for a checkpoint or for another process that reads the file.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The tables of version 1. `state` and `why` are numbers of the model; times are milliseconds since 1970.
+/// Makes the tables of version 1 those of version 2.
+const FROM_1: &str = "ALTER TABLE delivery ADD COLUMN known_until INTEGER NOT NULL DEFAULT 0;";
+
+/// The tables of version 2. `state` and `why` are numbers of the model; times are milliseconds since 1970.
 ///
 /// - `delivery`: one row for each stored webhook. `position` is its place in the order of its key. `target` is for
 ///   several applications behind one route; it has one value now. `expires_at` is when its content is erased, or the
-///   whole row if it has none.
+///   whole row if it has none. `known_until` is how long a repetition of its id is recognized by the row.
 /// - `body`: bodies apart, so that the rows of `delivery` stay small.
 /// - `attempt`: the last attempts of each delivery.
 /// - `action`: what operators did to each delivery.
-/// - `known_id`: ids of stored webhooks; they outlive the rows.
+/// - `known_id`: ids of webhooks that have no row: their row was removed, or they were never stored.
 /// - `route`: what operators have set for a route.
 /// - `probe`: one row, written regularly, to notice a bad disk.
 const TABLES: &str = "
@@ -41,6 +47,7 @@ CREATE TABLE delivery (
     expires_at INTEGER,
     reason TEXT NOT NULL,
     bytes INTEGER NOT NULL,
+    known_until INTEGER NOT NULL DEFAULT 0,
     head BLOB
 );
 CREATE UNIQUE INDEX delivery_id ON delivery (id, route);
@@ -92,17 +99,19 @@ pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
     // Checkpoints have a thread of their own.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        0 => {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
-        }
-        VERSION => {}
+    let missing = match version {
+        0 => Some(TABLES),
+        1 => Some(FROM_1),
+        VERSION => None,
         later => return Err(written_by_a_later_release(later)),
+    };
+    if let Some(sql) = missing {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.commit()?;
     }
-    checkpoint(&connection)?;
+    checkpoint(&connection, Checkpoint::Truncate)?;
     Ok(connection)
 }
 
@@ -140,20 +149,46 @@ pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Copies what can be copied of the write-ahead log into the file, without waiting for anybody or keeping anybody waiting.
-///
-/// # Errors
-/// When the file cannot be read, written or synced.
-pub(super) fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+/// The write-ahead log, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Log {
+    /// What has been written to it since it was emptied or begun anew.
+    pub(super) written: u64,
+    /// What of that is not copied into the file yet.
+    pub(super) uncopied: u64,
 }
 
-/// Copies the write-ahead log into the file and empties it. Returns whether it is empty now; a reader or a writer can
-/// prevent that.
+/// How a checkpoint treats the write-ahead log.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Checkpoint {
+    /// Only measures it.
+    Measure,
+    /// Copies what can be copied, without waiting for anybody or keeping anybody waiting.
+    Copy,
+    /// Copies all of it and begins it anew, in the space that it has; a reader or a writer can prevent that.
+    Restart,
+    /// Copies all of it and gives its space back; a reader or a writer can prevent that.
+    Truncate,
+}
+
+/// Copies the write-ahead log into the file. Returns what is left of it, or `None` when it could not be begun anew or
+/// emptied as asked.
 ///
 /// # Errors
 /// When the file cannot be read, written or synced.
-pub(super) fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
-    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    Ok(busy == 0)
+pub(super) fn checkpoint(connection: &Connection, how: Checkpoint) -> rusqlite::Result<Option<Log>> {
+    let sql = match how {
+        Checkpoint::Measure => "PRAGMA wal_checkpoint(NOOP)",
+        Checkpoint::Copy => "PRAGMA wal_checkpoint(PASSIVE)",
+        Checkpoint::Restart => "PRAGMA wal_checkpoint(RESTART)",
+        Checkpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+    };
+    let (busy, pages, copied) = connection.prepare_cached(sql)?.query_row([], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    })?;
+    let bytes = |pages: i64| u64::try_from(pages).unwrap_or(0) * LOGGED_PAGE_BYTES;
+    Ok((busy == 0).then(|| Log {
+        written: bytes(pages),
+        uncopied: bytes(pages - copied),
+    }))
 }

@@ -92,7 +92,7 @@ impl Rig {
             retry: retry(),
             reason: "queue",
         };
-        self.apply(|db, changes| rows::store(db, &self.vault, &new, false, self.now, changes))
+        self.apply(|db, changes| rows::store(db, &self.vault, &new, (false, true), self.now, changes))
     }
 
     fn take(&self, limit: usize) -> Vec<i64> {

@@ -56,7 +56,7 @@ pub(super) fn expire(db: &Connection, now: Millis, limit: u32, changes: &mut Cha
         let mut statement = db.prepare_cached(&sql)?;
         let mut rows = statement.query(params![now, limit])?;
         while let Some(row) = rows.next()? {
-            expired.push((entry(row)?, row.get(9)?, row.get(10)?, row.get(11)?));
+            expired.push((entry(row)?, row.get(10)?, row.get(11)?, row.get(12)?));
         }
     }
     for (old, route, is_erased, settled_at) in &expired {

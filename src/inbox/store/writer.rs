@@ -5,9 +5,10 @@ use super::checkpoints::Checkpoints;
 use super::command::{Command, Effect, Refusal};
 use super::measure;
 use super::rows;
-use super::schema;
+use super::schema::{self, Checkpoint};
 use super::shared::Shared;
 use super::status::{Bound, Phase};
+use super::syncs::{Committed, Syncs};
 use super::types::Keep;
 use super::upkeep;
 use crate::inbox::model::delivery::{Ending, State};
@@ -48,11 +49,10 @@ pub fn start(shared: Arc<Shared>, commands: mpsc::Receiver<Option<Command>>) -> 
             last_maintenance: 0,
             last_probe: 0,
         };
-        let Some((lock, connection)) = writer.open() else {
-            return;
-        };
-        writer.run(connection);
-        drop(lock);
+        if let Some((lock, connection, syncs)) = writer.open() {
+            writer.run(connection, syncs);
+            drop(lock);
+        }
     })
 }
 
@@ -76,14 +76,14 @@ struct Batch {
 
 impl Writer {
     /// Waits for the lock and opens the store. `None` when the process ends first.
-    fn open(&mut self) -> Option<(StoreLock, Connection)> {
+    fn open(&mut self) -> Option<(StoreLock, Connection, Syncs)> {
         let shared = self.shared.clone();
         let path = &shared.settings.store;
         let mut told = String::new();
         loop {
             let opened = match StoreLock::take(path) {
                 Ok(Some(lock)) => match self.load() {
-                    Ok(connection) => Ok((lock, connection)),
+                    Ok((connection, syncs)) => Ok((lock, connection, syncs)),
                     Err(error) => Err(format!("the inbox cannot be opened: {error}")),
                 },
                 Ok(None) => Err(String::from("another process uses the inbox; waiting for its end")),
@@ -112,9 +112,11 @@ impl Writer {
     }
 
     /// Opens the file and loads what is kept in memory.
-    fn load(&self) -> rusqlite::Result<Connection> {
+    fn load(&self) -> Result<(Connection, Syncs), Box<dyn std::error::Error>> {
         let shared = &self.shared;
         let mut connection = schema::open(&shared.settings.store)?;
+        // Commits are synced by threads of their own.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
         let now = shared.clock.now();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let cut_off = upkeep::load(&transaction, now)?;
@@ -159,10 +161,11 @@ impl Writer {
         shared
             .position
             .fetch_max(last.unwrap_or(0).saturating_add(1), Ordering::Relaxed);
-        Ok(connection)
+        let syncs = Syncs::start(shared)?;
+        Ok((connection, syncs))
     }
 
-    fn run(&mut self, mut connection: Connection) {
+    fn run(&mut self, mut connection: Connection, syncs: Syncs) {
         let mut checkpoints = Checkpoints::start(&self.shared.settings.store, self.shared.settings.max_log);
         loop {
             let Batch { commands, is_last } = self.wait();
@@ -172,8 +175,8 @@ impl Writer {
                     .for_each(|command| command.answer(Err(Refusal::Down)));
             } else {
                 let has_written = !commands.is_empty() || !self.kept.is_empty();
-                self.transact(&mut connection, commands);
-                let has_written = self.maintain(&mut connection) || has_written;
+                self.transact(&mut connection, &syncs, commands);
+                let has_written = self.maintain(&mut connection, &syncs) || has_written;
                 checkpoints.after_transaction(&connection, has_written);
             }
             if is_last {
@@ -182,12 +185,13 @@ impl Writer {
         }
         // The last settlements of a full disk have another chance.
         if self.shared.status.phase() != Phase::Failed {
-            self.transact(&mut connection, Vec::new());
+            self.transact(&mut connection, &syncs, Vec::new());
         }
+        drop(syncs);
         checkpoints.end();
         self.shared.status.set_phase(Phase::Closed);
         // An error is ignored: the next start does the same.
-        let _ = schema::checkpoint(&connection);
+        let _ = schema::checkpoint(&connection, Checkpoint::Truncate);
     }
 
     /// Waits for commands and collects those that are waiting, up to the size of a transaction.
@@ -220,26 +224,23 @@ impl Writer {
         batch
     }
 
-    /// Does everything in one transaction and answers after its commit.
-    fn transact(&mut self, connection: &mut Connection, batch: Vec<Command>) {
+    /// Does everything in one transaction; it is answered once the commit is durable.
+    fn transact(&mut self, connection: &mut Connection, syncs: &Syncs, batch: Vec<Command>) {
         let mut batch: Vec<Command> = self.kept.drain(..).chain(batch).collect();
         if batch.is_empty() {
             return;
         }
-        let started = tokio::time::Instant::now();
+        let since = tokio::time::Instant::now();
+        let changed_before = connection.total_changes();
         let mut changes = Changes::default();
         match self.attempt(connection, &mut batch, &mut changes) {
             Ok(effects) => {
-                let shared = &self.shared;
-                shared.tallies.apply(&changes);
-                shared.status.last_commit.store(shared.clock.now(), Ordering::Relaxed);
-                shared.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
-                #[expect(clippy::cast_precision_loss, reason = "a batch has at most 2,048 commands")]
-                shared.metrics.commit_size.observe(batch.len() as f64);
-                for (command, effect) in batch.into_iter().zip(effects) {
-                    command.answer(Ok(effect));
-                }
-                shared.work.notify_one();
+                self.shared.tallies.apply(&changes);
+                syncs.answer(Committed {
+                    done: batch.into_iter().zip(effects).collect(),
+                    since,
+                    has_written: connection.total_changes() != changed_before,
+                });
             }
             Err(error) => {
                 let refusal = self.failed(&error);
@@ -289,8 +290,8 @@ impl Writer {
                 if self.is_full(&new.route) {
                     return Ok(Effect::Refused(Refusal::Full));
                 }
-                let is_behind = is_held && *only_behind;
-                let stored = rows::store(db, &shared.vault, new, is_behind, now, changes)?;
+                let found = (is_held && *only_behind, shared.known.may_contain(&new.id));
+                let stored = rows::store(db, &shared.vault, new, found, now, changes)?;
                 // Before the commit: a request that sees a wrong positive looks the id up after this transaction.
                 shared.known.add(&new.id);
                 Effect::Stored(Some(stored))
@@ -381,7 +382,7 @@ impl Writer {
     }
 
     /// Measures the bounds, erases what has expired, and commits a row now and then. Returns whether it has written.
-    fn maintain(&mut self, connection: &mut Connection) -> bool {
+    fn maintain(&mut self, connection: &mut Connection, syncs: &Syncs) -> bool {
         let shared = self.shared.clone();
         let now = shared.clock.now();
         let elapsed =
@@ -408,12 +409,19 @@ impl Writer {
                 shared.tallies.apply(&changes);
                 if is_probe_due {
                     self.last_probe = now;
-                    shared.status.last_commit.store(now, Ordering::Relaxed);
                 }
                 if more {
                     self.last_maintenance = 0;
                 }
-                is_probe_due || !changes.is_empty()
+                let has_written = is_probe_due || !changes.is_empty();
+                if has_written {
+                    syncs.answer(Committed {
+                        done: Vec::new(),
+                        since: tokio::time::Instant::now(),
+                        has_written,
+                    });
+                }
+                has_written
             }
             Err(error) => {
                 self.failed(&error);

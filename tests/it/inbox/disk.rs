@@ -266,31 +266,6 @@ fn kills_under_load_lose_nothing_and_double_only_what_was_cut_off() {
     }
 }
 
-/// No 2xx leaves before the sync of its commit has returned: the order of the system calls in one process.
-#[test]
-fn no_acknowledgement_leaves_before_its_sync() {
-    let tools = tempfile::tempdir().unwrap();
-    let library = library(tools.path());
-    let trace = tools.path().join("trace");
-    let directory = tempfile::tempdir().unwrap();
-    let gone = format!("http://{}", free_address());
-    let traced = with_library(setup(&gone, directory.path(), "queue", ""), &library)
-        .variable("IO_TRACE", trace.to_str().unwrap())
-        .variable("IO_SYNC_MS", "30");
-    let gateway = opened(traced.start());
-    for at in 0..10 {
-        let sent_at = monotonic_ns();
-        assert_eq!(gateway.exchange(&webhook(&format!("evt_{at}"), 0).bytes()).status, 200);
-        let answered_at = monotonic_ns();
-        let operations = recorded(&std::fs::read(&trace).unwrap());
-        let synced = operations.iter().any(|operation| {
-            operation.kind == b's' && operation.file == 1 && (sent_at..answered_at).contains(&operation.at_ns)
-        });
-        assert!(synced, "webhook {at} was answered without a sync");
-        assert!(answered_at - sent_at >= 30_000_000);
-    }
-}
-
 /// `failover` touches no disk while the application answers: no write and no sync, whatever the number of webhooks. The row
 /// that is committed every 30 s is the exception.
 #[test]

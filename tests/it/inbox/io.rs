@@ -37,6 +37,7 @@ pub(super) struct Recorded {
     /// 0 for the database, 1 for its log.
     pub(super) file: usize,
     pub(super) at_ns: u64,
+    /// Of a sync, the time at which it began.
     pub(super) offset: usize,
     pub(super) bytes: Vec<u8>,
 }
@@ -80,7 +81,7 @@ pub(super) fn power_cuts(operations: &[Recorded], acknowledged: &[(u64, String)]
         match operation.kind {
             b's' => {}
             b'f' => {
-                pending[operation.file].clear();
+                pending[operation.file].retain(|write| write.at_ns > operation.offset as u64);
                 continue;
             }
             _ => {
@@ -88,7 +89,13 @@ pub(super) fn power_cuts(operations: &[Recorded], acknowledged: &[(u64, String)]
                 continue;
             }
         }
-        for write in pending[operation.file].drain(..) {
+        // Syncs overlap, and the program writes while one is under way: only what was written before it began is safe.
+        let (before, later) = std::mem::take(&mut pending[operation.file])
+            .into_iter()
+            .partition(|write| write.at_ns <= operation.offset as u64);
+        pending[operation.file] = later;
+        let before: Vec<&Recorded> = before;
+        for write in before {
             apply(&mut disk[operation.file], write);
         }
         let next = operations[number + 1..].iter().find(|later| later.kind == b's');

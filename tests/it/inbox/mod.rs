@@ -18,6 +18,7 @@ mod queue;
 mod repeats;
 mod routes;
 mod signatures;
+mod syncs;
 
 use crate::support::paddle::{SECRET, now};
 use crate::support::{Gateway, Setup, Upstream, Webhook, eventually};

@@ -221,8 +221,8 @@ fn with_too_little_time_left_the_webhook_is_stored_without_asking() {
 }
 
 /// A file that a release has written: `tests/vectors/inbox-1.sql` has the tables of version 1 with a delivery that waits and a
-/// dead one. It is opened as it is, and its tables are those that a new file gets. A file of a later release is left alone,
-/// and the log says what to do.
+/// dead one. It is opened, and its tables and columns become those that a new file gets. A file of a later release is left
+/// alone, and the log says what to do.
 #[test]
 fn a_file_of_every_released_version_is_opened() {
     let written = std::fs::read_to_string(repository("tests/vectors/inbox-1.sql")).unwrap();
@@ -234,7 +234,10 @@ fn a_file_of_every_released_version_is_opened() {
     );
     let tables = |directory: &Path| -> Vec<String> {
         let file = rusqlite::Connection::open(directory.join("inbox.db")).unwrap();
-        let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+        let sql =
+            "SELECT s.name || ' ' || i.name || ' ' || i.type || ' ' || i.\"notnull\" || coalesce(i.dflt_value, '')
+                   FROM sqlite_schema s, pragma_table_info(s.name) i WHERE s.type = 'table'
+                   UNION ALL SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1";
         let mut statement = file.prepare(sql).unwrap();
         let found = statement.query_map([], |row| row.get(0)).unwrap();
         found.map(Result::unwrap).collect()
@@ -258,7 +261,7 @@ fn a_file_of_every_released_version_is_opened() {
 
     let file = rusqlite::Connection::open(later.path().join("inbox.db")).unwrap();
     file.execute_batch(&written).unwrap();
-    file.pragma_update(None, "user_version", 2).unwrap();
+    file.pragma_update(None, "user_version", 3).unwrap();
     drop(file);
     let before = std::fs::read(later.path().join("inbox.db")).unwrap();
     let gateway = setup(&upstream.url(), later.path(), "failover", "").start();
