@@ -118,17 +118,22 @@ pub struct BegunAnswer {
 }
 
 impl BegunAnswer {
-    /// Reads what is at hand of an answer.
+    /// Reads what is at hand of an answer. Returns its first piece, for [`BegunAnswer::new`].
     ///
     /// # Errors
     /// The failure of the upstream.
-    pub async fn read(mut answer: upstream::Answer) -> Result<Self, Rejection> {
+    pub async fn first(answer: &mut upstream::Answer) -> Result<Option<Bytes>, Rejection> {
         let first = poll_fn(|cx| match answer.poll(cx) {
             Poll::Ready(piece) => Poll::Ready(piece.transpose()),
             Poll::Pending => Poll::Ready(Ok(None)),
         });
-        let first = first.await?;
-        Ok(Self { first, answer })
+        first.await
+    }
+
+    /// An answer after its `first` piece.
+    #[must_use]
+    pub const fn new(first: Option<Bytes>, answer: upstream::Answer) -> Self {
+        Self { first, answer }
     }
 
     /// Whether the whole answer has been read.

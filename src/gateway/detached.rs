@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The application's answer, and the server that was tried last.
-pub(super) type Asked = (Result<Response<Answer>, ForwardError>, Option<usize>);
+pub(super) type Asked = (Result<Box<Response<Answer>>, ForwardError>, Option<usize>);
 pub(super) type Asking = Pin<Box<dyn Future<Output = Asked> + Send>>;
 
 /// Notes the end of a direct attempt for the state of the upstream. Returns whether it belongs to an outage.
@@ -52,7 +52,7 @@ impl Detached {
         let (answer, _) = asking.await;
         let finished = match answer {
             Ok(response) => {
-                let (outcome, answer) = attempt::read(response).await;
+                let (outcome, answer) = attempt::read(*response).await;
                 Finished {
                     outcome,
                     took: self.asked_at.elapsed(),

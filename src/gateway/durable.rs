@@ -6,11 +6,10 @@
 use crate::gateway::Passed;
 use crate::gateway::answer::BegunAnswer;
 use crate::gateway::detached::{Asked, Asking, note};
-use crate::gateway::examine::DeliveryKeys;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::held::{HeldKey, HeldWebhook, STORE_BEFORE};
-use crate::gateway::steps::{Cleared, Identified};
-use crate::gateway::storing::{Delivering, Webhook, rejection};
+use crate::gateway::steps::Cleared;
+use crate::gateway::storing::{Delivering, rejection};
 use crate::inbox::attempt;
 use crate::inbox::health::Admission;
 use crate::inbox::model::delivery::Outcome;
@@ -34,9 +33,8 @@ const CLAIM_INTERVAL: Duration = Duration::from_millis(20);
 impl Delivering<'_> {
     /// Delivers the webhook, or stores it.
     pub(super) async fn run(
-        self,
-        claim: ClaimRequest,
-        keys: DeliveryKeys,
+        &mut self,
+        claim: &ClaimRequest,
         exchange: &mut Exchange,
         now: Instant,
     ) -> Result<Passed, Rejection> {
@@ -46,27 +44,26 @@ impl Delivering<'_> {
         }
         let store_at = deadline.checked_sub(STORE_BEFORE).unwrap_or(now);
         let answer_at = deadline.checked_sub(ANSWER_BEFORE).unwrap_or(now);
-        let mut webhook = self.identify(keys);
 
         // claim: the store knows what it has; the replay guard knows the rest
-        if self.inbox.may_know(&webhook.id)
-            && let Some(repeat) = self.repeated(&webhook, exchange, answer_at).await
+        if self.inbox.may_know(&self.webhook.id)
+            && let Some(repeat) = Box::pin(self.repeated(exchange, answer_at)).await
         {
             return repeat;
         }
-        if let Some(repeat) = self.claim(&webhook, &claim, exchange, now, store_at, answer_at).await? {
+        if let Some(repeat) = self.claim(claim, exchange, now, store_at, answer_at).await? {
             return repeat;
         }
 
         // store, where the application is not asked
         if self.target.settings.mode == DeliveryMode::Queue {
             return self
-                .store(&webhook, FirstAttempt::None, StoreReason::Queue, answer_at, exchange)
+                .store(FirstAttempt::None, StoreReason::Queue, answer_at, exchange)
                 .await;
         }
-        if let Some(key) = webhook.order_key {
-            webhook.position = self.inbox.next_position();
-            if let Some(stored) = self.wait_for_order(&webhook, key, exchange, answer_at).await? {
+        if let Some(key) = self.webhook.order_key {
+            self.webhook.position = self.inbox.next_position();
+            if let Some(stored) = Box::pin(self.wait_for_order(key, exchange, answer_at)).await? {
                 return Ok(stored);
             }
         }
@@ -74,14 +71,12 @@ impl Delivering<'_> {
         let is_probe = match self.admission(now, store_at) {
             Ok(is_probe) => is_probe,
             Err(reason) => {
-                return self
-                    .store(&webhook, FirstAttempt::None, reason, answer_at, exchange)
-                    .await;
+                return self.store(FirstAttempt::None, reason, answer_at, exchange).await;
             }
         };
 
         // forward
-        let mut asking = self.ask(&webhook, exchange, now);
+        let mut asking = self.ask(exchange, now);
         let asked = tokio::select! {
             biased;
             asked = &mut asking => Some(asked),
@@ -89,40 +84,21 @@ impl Delivering<'_> {
         };
         let asked = match asked {
             Some(asked) => asked,
-            None => match self
-                .store_under_way(&webhook, asking, is_probe, now, answer_at, exchange)
-                .await
-            {
-                Ok(passed) => return passed,
-                // The inbox cannot take it: the sender gets what the application says, as on a direct route.
-                Err(asking) => asking.await,
-            },
+            None => {
+                asking = match Box::pin(self.store_under_way(asking, is_probe, now, answer_at, exchange)).await {
+                    Ok(passed) => return passed,
+                    // The inbox cannot take it: the sender gets what the application says, as on a direct route.
+                    Err(asking) => asking,
+                };
+                asking.await
+            }
         };
-        self.conclude(&webhook, asked, is_probe, now, answer_at, exchange).await
-    }
-
-    /// The id and the order key of the webhook.
-    fn identify(&self, keys: DeliveryKeys) -> Webhook {
-        let DeliveryKeys {
-            id,
-            order_key,
-            signature,
-        } = keys;
-        if order_key.is_err() {
-            self.target.metrics.without_key.inc();
-        }
-        Webhook {
-            id,
-            order_key: order_key.unwrap_or(None),
-            position: 0,
-            identified: Identified::new(&id, signature),
-        }
+        self.conclude(asked, is_probe, now, answer_at, exchange).await
     }
 
     /// Claims the webhook. While the same one is in flight, waits until `store_at`. `Some` when it was stored meanwhile.
     async fn claim(
         &self,
-        webhook: &Webhook,
         request: &ClaimRequest,
         exchange: &mut Exchange,
         now: Instant,
@@ -139,10 +115,12 @@ impl Delivering<'_> {
                     exchange.claim = claim;
                     return Ok(None);
                 }
-                Err(Rejection::InFlight) if at < store_at => sleep(CLAIM_INTERVAL).await,
-                Err(rejection @ (Rejection::Replayed | Rejection::Duplicate)) if self.inbox.may_know(&webhook.id) => {
+                Err(Rejection::InFlight) if at < store_at => Box::pin(sleep(CLAIM_INTERVAL)).await,
+                Err(rejection @ (Rejection::Replayed | Rejection::Duplicate))
+                    if self.inbox.may_know(&self.webhook.id) =>
+                {
                     // It may have been stored since the store was asked.
-                    return match self.repeated(webhook, exchange, answer_at).await {
+                    return match Box::pin(self.repeated(exchange, answer_at)).await {
                         Some(repeat) => Ok(Some(repeat)),
                         None => Err(rejection),
                     };
@@ -156,7 +134,6 @@ impl Delivering<'_> {
     /// Takes the order key for a direct attempt, or stores the webhook behind those before it.
     async fn wait_for_order(
         &self,
-        webhook: &Webhook,
         key: OrderKey,
         exchange: &mut Exchange,
         answer_at: Instant,
@@ -169,9 +146,9 @@ impl Delivering<'_> {
                 exchange.order = Some(held);
                 return Ok(None);
             }
-            let new = self.new_delivery(webhook, FirstAttempt::None, StoreReason::Order, exchange);
+            let new = self.new_delivery(FirstAttempt::None, StoreReason::Order, exchange);
             match timeout_at(answer_at, self.inbox.store_behind(new)).await {
-                Ok(Ok(Some(_))) => return Ok(Some(self.passed(webhook, StoreReason::Order, exchange))),
+                Ok(Ok(Some(_))) => return Ok(Some(self.passed(StoreReason::Order, exchange))),
                 Ok(Ok(None)) => {
                     if let Some(held) = HeldKey::take(self.inbox, self.target, key) {
                         exchange.order = Some(held);
@@ -205,26 +182,30 @@ impl Delivering<'_> {
     }
 
     /// Begins the direct attempt. It does not borrow the exchange, so that it can go on after the sender was answered.
-    fn ask(&self, webhook: &Webhook, exchange: &mut Exchange, now: Instant) -> Asking {
+    fn ask(&self, exchange: &mut Exchange, now: Instant) -> Asking {
         let cleared = Cleared::verified(self.verified);
         let (request, downstream) = (self.request, self.downstream);
         let body = self.body.share();
-        let outgoing = self
-            .admitted
-            .outgoing(request, downstream, body, &cleared, exchange, Some(&webhook.identified));
+        let mut outgoing = self.admitted.outgoing(
+            request,
+            downstream,
+            body,
+            &cleared,
+            exchange,
+            Some(&self.webhook.identified),
+        );
         exchange.begin_forwarding(now);
         let (upstream, worker) = (self.target.upstream.clone(), downstream.worker);
         Box::pin(async move {
             let mut server = None;
-            let answer = upstream.forward(worker, outgoing, now, &mut server).await;
-            (answer, server)
+            let answer = upstream.forward(worker, &mut outgoing, now, &mut server).await;
+            (answer.map(Box::new), server)
         })
     }
 
     /// The attempt has ended before the deadline, or nothing else could be done.
     async fn conclude(
-        self,
-        webhook: &Webhook,
+        &mut self,
         (answer, server): Asked,
         is_probe: bool,
         asked_at: Instant,
@@ -241,48 +222,45 @@ impl Delivering<'_> {
             Ok(response) => response,
             Err(error) => {
                 let outcome = attempt::failure(error);
-                let in_outage = self.note(webhook, outcome, is_probe);
+                let in_outage = self.note(outcome, is_probe);
                 let reason = if error.is_sent {
                     StoreReason::NoAnswer
                 } else {
                     StoreReason::Unreachable
                 };
-                let stored = self
-                    .store(webhook, ended(outcome, in_outage), reason, answer_at, exchange)
-                    .await;
+                let stored = self.store(ended(outcome, in_outage), reason, answer_at, exchange).await;
                 return stored.map_err(|_| error.rejection);
             }
         };
         let outcome = attempt::answered(&response);
-        let in_outage = self.note(webhook, outcome, is_probe);
+        let in_outage = self.note(outcome, is_probe);
         if self.target.settings.store_on.contains(&response.status.as_u16()) {
             let first = ended(outcome, in_outage);
-            if let Ok(stored) = self
-                .store(webhook, first, StoreReason::Status, answer_at, exchange)
-                .await
-            {
+            if let Ok(stored) = self.store(first, StoreReason::Status, answer_at, exchange).await {
                 exchange.outcome.upstream_status = Some(response.status);
-                tokio::spawn(attempt::read(response));
+                tokio::spawn(attempt::read(*response));
                 return Ok(stored);
             }
         }
-        let (head, answer) = response.split();
-        match BegunAnswer::read(answer).await {
-            Ok(begun) => {
+        let (head, mut answer) = response.split();
+        match BegunAnswer::first(&mut answer).await {
+            Ok(first) => {
+                let begun = BegunAnswer::new(first, answer);
                 let remembers = self.remembers().filter(|_| head.status.is_success());
                 if begun.is_complete()
                     && let Some(window) = remembers
                 {
                     // The application has it, so its answer goes back even if the id cannot be stored.
-                    let _ = timeout_at(answer_at, self.inbox.remember(&self.target.name, webhook.id, window)).await;
+                    let remembering = self.inbox.remember(&self.target.name, self.webhook.id, window);
+                    let _ = Box::pin(timeout_at(answer_at, remembering)).await;
                 }
                 if !begun.is_complete() && head.status.is_success() {
-                    let new = self.new_delivery(webhook, FirstAttempt::None, StoreReason::NoAnswer, exchange);
+                    let new = self.new_delivery(FirstAttempt::None, StoreReason::NoAnswer, exchange);
                     exchange.held = Some(Box::new(HeldWebhook {
                         inbox: self.inbox.clone(),
                         target: self.target.clone(),
                         new,
-                        body: self.body,
+                        body: std::mem::take(&mut self.body),
                         asked: asked_at,
                         remembers,
                     }));
@@ -291,9 +269,7 @@ impl Delivering<'_> {
             }
             Err(rejection) => {
                 let first = ended(Outcome::Unknown, false);
-                let stored = self
-                    .store(webhook, first, StoreReason::NoAnswer, answer_at, exchange)
-                    .await;
+                let stored = self.store(first, StoreReason::NoAnswer, answer_at, exchange).await;
                 stored.map_err(|_| rejection)
             }
         }
@@ -306,7 +282,7 @@ impl Delivering<'_> {
     }
 
     /// Notes the end of a direct attempt for the state of the upstream. Returns whether it belongs to an outage.
-    fn note(&self, webhook: &Webhook, outcome: Outcome, is_probe: bool) -> bool {
-        note(self.target, &webhook.id, outcome, is_probe)
+    fn note(&self, outcome: Outcome, is_probe: bool) -> bool {
+        note(self.target, &self.webhook.id, outcome, is_probe)
     }
 }

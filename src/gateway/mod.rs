@@ -70,7 +70,7 @@ use crate::gateway::long_work::LongWork;
 use crate::gateway::rate::SourceRates;
 use crate::gateway::snapshot::Snapshot;
 use crate::gateway::steps::{Admission, Cleared, Identified, Matched};
-use crate::gateway::storing::Delivering;
+use crate::gateway::storing::{Delivering, Webhook};
 use crate::http::body::{self, Holder};
 use crate::http::budget::Budget;
 use crate::http::message::{Request, Response};
@@ -326,7 +326,7 @@ impl Gateway {
         if let (Some((inbox, target)), Ok(verified)) = (&route.durable, &verified) {
             let claim = claim?;
             let keys = keys.ok_or(Rejection::Internal)?;
-            let delivering = Delivering {
+            let mut delivering = Delivering {
                 gateway: self,
                 inbox,
                 target,
@@ -335,9 +335,10 @@ impl Gateway {
                 admitted: &admitted,
                 verified,
                 body,
+                webhook: Webhook::new(keys, target),
             };
             // Boxed, so that other routes do not need the space for it.
-            return Box::pin(delivering.run(claim, keys, exchange, now)).await;
+            return Box::pin(delivering.run(&claim, exchange, now)).await;
         }
 
         // claim
@@ -358,10 +359,13 @@ impl Gateway {
 
         // forward
         let payload = body.into_payload();
-        let outgoing = admitted.outgoing(request, downstream, payload, &cleared, exchange, identified.as_ref());
+        let mut outgoing = admitted.outgoing(request, downstream, payload, &cleared, exchange, identified.as_ref());
         exchange.begin_forwarding(now);
         let server = &mut exchange.outcome.upstream;
-        let answer = route.upstream.forward(downstream.worker, outgoing, now, server).await;
+        let answer = route
+            .upstream
+            .forward(downstream.worker, &mut outgoing, now, server)
+            .await;
         let answer = answer.map_err(|error| error.rejection)?;
         Ok(Passed::Forwarded(answer, cleared.verdict))
     }

@@ -1,6 +1,7 @@
 //! The steps of a route with an inbox that store a webhook, or find that it is stored.
 
 use crate::gateway::detached::{Asking, Detached};
+use crate::gateway::examine::DeliveryKeys;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::snapshot::CompiledRoute;
 use crate::gateway::steps::{Admitted, Identified};
@@ -30,6 +31,7 @@ pub(super) struct Delivering<'a> {
     pub(super) admitted: &'a Admitted<'a>,
     pub(super) verified: &'a Verified,
     pub(super) body: ReceivedBody,
+    pub(super) webhook: Webhook,
 }
 
 /// What is known of the webhook before the application is asked.
@@ -41,19 +43,33 @@ pub(super) struct Webhook {
     pub(super) identified: Identified,
 }
 
+impl Webhook {
+    pub(super) fn new(keys: DeliveryKeys, target: &Target) -> Self {
+        let DeliveryKeys {
+            id,
+            order_key,
+            signature,
+        } = keys;
+        if order_key.is_err() {
+            target.metrics.without_key.inc();
+        }
+        Self {
+            id,
+            order_key: order_key.unwrap_or(None),
+            position: 0,
+            identified: Identified::new(&id, signature),
+        }
+    }
+}
+
 impl Delivering<'_> {
     pub(super) fn route(&self) -> &CompiledRoute {
         &self.admitted.route
     }
 
     /// The answer to a webhook that the store has, or had. A dead or dropped one is tried again.
-    pub(super) async fn repeated(
-        &self,
-        webhook: &Webhook,
-        exchange: &Exchange,
-        answer_at: Instant,
-    ) -> Option<Result<Passed, Rejection>> {
-        let found = timeout_at(answer_at, self.inbox.look_up(&self.target.name, webhook.id)).await;
+    pub(super) async fn repeated(&self, exchange: &Exchange, answer_at: Instant) -> Option<Result<Passed, Rejection>> {
+        let found = timeout_at(answer_at, self.inbox.look_up(&self.target.name, self.webhook.id)).await;
         let state = match found {
             Ok(Ok(state)) => state?,
             // The store does not work: the replay guard decides alone.
@@ -63,7 +79,7 @@ impl Delivering<'_> {
         match state {
             State::Waiting | State::InFlight | State::Behind | State::Blocked | State::Delivered => {}
             State::Dead | State::Dropped => {
-                let new = self.new_delivery(webhook, FirstAttempt::None, StoreReason::Queue, exchange);
+                let new = self.new_delivery(FirstAttempt::None, StoreReason::Queue, exchange);
                 match timeout_at(answer_at, self.inbox.store(new)).await {
                     Ok(Ok(_)) => {}
                     Ok(Err(refusal)) => return Some(Err(rejection(refusal))),
@@ -74,7 +90,7 @@ impl Delivering<'_> {
         Some(Ok(Passed::Inbox(
             Verdict::Acknowledged(Repeat::Stored),
             self.route().acknowledgement_body(),
-            webhook.id,
+            self.webhook.id,
         )))
     }
 
@@ -82,7 +98,6 @@ impl Delivering<'_> {
     /// error when the inbox cannot take the webhook.
     pub(super) async fn store_under_way(
         &self,
-        webhook: &Webhook,
         asking: Asking,
         is_probe: bool,
         asked_at: Instant,
@@ -92,7 +107,7 @@ impl Delivering<'_> {
         if !self.inbox.status().accepts() {
             return Err(asking);
         }
-        let new = self.new_delivery(webhook, FirstAttempt::UnderWay, StoreReason::Deadline, exchange);
+        let new = self.new_delivery(FirstAttempt::UnderWay, StoreReason::Deadline, exchange);
         let inbox = self.inbox.clone();
         let mut storing: Pin<Box<dyn Future<Output = Result<Stored, Refusal>> + Send>> =
             Box::pin(async move { inbox.store(new).await });
@@ -101,7 +116,7 @@ impl Delivering<'_> {
             inbox: self.inbox.clone(),
             target: self.target.clone(),
             active: self.inbox.begin(),
-            id: webhook.id,
+            id: self.webhook.id,
             is_probe,
             asked_at,
             key: exchange.order.take(),
@@ -109,12 +124,12 @@ impl Delivering<'_> {
         match stored {
             Ok(Ok(Stored::New(seq))) => {
                 tokio::spawn(async move { detached.finish(asking, seq).await });
-                Ok(Ok(self.passed(webhook, StoreReason::Deadline, exchange)))
+                Ok(Ok(self.passed(StoreReason::Deadline, exchange)))
             }
             // Stored by another exchange meanwhile: its attempt goes on as well, without a row of its own.
             Ok(Ok(Stored::Repeat { .. })) => {
                 tokio::spawn(async move { drop((asking.await, detached)) });
-                Ok(Ok(self.passed(webhook, StoreReason::Deadline, exchange)))
+                Ok(Ok(self.passed(StoreReason::Deadline, exchange)))
             }
             Ok(Err(_)) => {
                 exchange.order = detached.key;
@@ -137,37 +152,35 @@ impl Delivering<'_> {
     /// running at `answer_at` may succeed later.
     pub(super) async fn store(
         &self,
-        webhook: &Webhook,
         first: FirstAttempt,
         reason: StoreReason,
         answer_at: Instant,
         exchange: &mut Exchange,
     ) -> Result<Passed, Rejection> {
-        let new = self.new_delivery(webhook, first, reason, exchange);
-        match timeout_at(answer_at, self.inbox.store(new)).await {
-            Ok(Ok(_)) => Ok(self.passed(webhook, reason, exchange)),
+        let new = self.new_delivery(first, reason, exchange);
+        match Box::pin(timeout_at(answer_at, self.inbox.store(new))).await {
+            Ok(Ok(_)) => Ok(self.passed(reason, exchange)),
             Ok(Err(refusal)) => Err(rejection(refusal)),
             Err(_) => Err(Rejection::InboxDown),
         }
     }
 
     /// The webhook is stored: its claim is settled, so that every repetition finds the row.
-    pub(super) fn passed(&self, webhook: &Webhook, reason: StoreReason, exchange: &mut Exchange) -> Passed {
+    pub(super) fn passed(&self, reason: StoreReason, exchange: &mut Exchange) -> Passed {
         if let Some(claim) = exchange.claim.take() {
             claim.commit();
         }
         self.target.metrics.stored(reason);
-        Passed::Inbox(Verdict::Stored(reason), self.route().acknowledgement_body(), webhook.id)
+        Passed::Inbox(
+            Verdict::Stored(reason),
+            self.route().acknowledgement_body(),
+            self.webhook.id,
+        )
     }
 
-    pub(super) fn new_delivery(
-        &self,
-        webhook: &Webhook,
-        first: FirstAttempt,
-        reason: StoreReason,
-        exchange: &Exchange,
-    ) -> NewDelivery {
+    pub(super) fn new_delivery(&self, first: FirstAttempt, reason: StoreReason, exchange: &Exchange) -> NewDelivery {
         let secret = self.verified.secret;
+        let webhook = &self.webhook;
         let position = match webhook.position {
             0 => self.inbox.next_position(),
             position => position,

@@ -68,13 +68,14 @@ pub struct Holder {
 
 /// A complete body. It keeps its reservation in the budget until it is dropped, or until the [`Payload`] that it
 /// becomes is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ReceivedBody {
     /// In the order of arrival; none of them is empty.
     pieces: Vec<Bytes>,
     /// The total length of `pieces`.
     length_bytes: usize,
-    reservation: Reservation,
+    /// `None` when the value was taken.
+    reservation: Option<Reservation>,
 }
 
 impl ReceivedBody {
@@ -105,7 +106,7 @@ impl ReceivedBody {
     /// The body of the forwarded request.
     #[must_use]
     pub fn into_payload(self) -> Payload {
-        Payload::new(self.pieces, self.length_bytes, Some(self.reservation))
+        Payload::new(self.pieces, self.length_bytes, self.reservation)
     }
 }
 
@@ -212,7 +213,7 @@ where
     Ok(ReceivedBody {
         pieces,
         length_bytes,
-        reservation,
+        reservation: Some(reservation),
     })
 }
 

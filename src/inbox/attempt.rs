@@ -167,10 +167,13 @@ fn signature(
 }
 
 /// Sends a request and reads its answer.
-pub async fn send(target: &Target, worker: usize, request: OutgoingRequest) -> Finished {
+pub async fn send(target: &Target, worker: usize, mut request: OutgoingRequest) -> Finished {
     let started = Instant::now();
     let mut server = None;
-    let answer = target.upstream.forward(worker, request, started, &mut server).await;
+    let answer = target
+        .upstream
+        .forward(worker, &mut request, started, &mut server)
+        .await;
     let (outcome, answer) = match answer {
         Ok(response) => read(response).await,
         Err(error) => (failure(error), Vec::new()),

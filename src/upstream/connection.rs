@@ -52,8 +52,8 @@ pub(super) struct UpstreamConnection {
 /// Why a request received no answer.
 #[derive(Debug)]
 pub(super) enum SendError {
-    /// No byte of the request was sent: it can be sent again.
-    NotSent(OutgoingRequest),
+    /// No byte of the request was sent: it is unchanged and can be sent again.
+    NotSent,
     /// The request was sent, completely or in part: it must not be sent again.
     MaybeSent(Rejection),
 }
@@ -90,19 +90,19 @@ impl UpstreamConnection {
         }
     }
 
-    /// Like [`UpstreamConnection::is_idle`]. Also asks the kernel when the connection has been idle for more than
-    /// [`RECENT_USE`]: bytes that nobody asked for would be taken for the next answer.
-    pub(super) async fn is_alive(&mut self, now: Instant) -> bool {
+    /// What the other side has sent that nobody asked for. Asks the kernel only when the connection has been idle for more
+    /// than [`RECENT_USE`]: such bytes would be taken for the next answer.
+    pub(super) fn unread(&self, now: Instant) -> Unread {
         if now.saturating_duration_since(self.idle_since) > RECENT_USE {
-            match self.stream.unread() {
-                Unread::Nothing => {}
-                Unread::End | Unread::Bytes => return false,
-                // TLS sends records without content on an idle connection, such as session tickets. The kernel has
-                // them, so the runtime learns of them when it asks for its next events.
-                Unread::Records => self.stream.readable().await,
-            }
+            self.stream.unread()
+        } else {
+            Unread::Nothing
         }
-        self.is_idle()
+    }
+
+    /// Waits until the runtime knows that there is something to read.
+    pub(super) async fn readable(&self) {
+        self.stream.readable().await;
     }
 
     /// Whether another request can be sent: the last answer is complete, and the other side has neither closed the
@@ -113,10 +113,10 @@ impl UpstreamConnection {
             && self.poll_read(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
-    /// Sends `request` and waits until `deadline` for the head of the final answer.
+    /// Sends `request`, whose bytes are taken from it, and waits until `deadline` for the head of the final answer.
     pub(super) async fn send(
         &mut self,
-        request: OutgoingRequest,
+        request: &mut OutgoingRequest,
         deadline: Instant,
     ) -> Result<Response<IncomingBody>, SendError> {
         let mut reader = AnswerHeadReader::new(request.is_head);
@@ -137,7 +137,7 @@ impl UpstreamConnection {
         })
         .await;
         match head {
-            None => Err(SendError::NotSent(writer.request)),
+            None => Err(SendError::NotSent),
             Some(Err(rejection)) => Err(SendError::MaybeSent(rejection)),
             Some(Ok(head)) => {
                 self.is_reusable = head.is_reusable && writer.flushed;
@@ -236,17 +236,17 @@ fn append(first: Bytes, second: &[u8]) -> Bytes {
 }
 
 /// Writes a request to a stream.
-struct RequestWriter {
+struct RequestWriter<'a> {
     /// The request; the bytes that were written are removed from it.
-    request: OutgoingRequest,
+    request: &'a mut OutgoingRequest,
     /// Whether no byte was written.
     is_unsent: bool,
     /// Whether the whole request was written and flushed.
     flushed: bool,
 }
 
-impl RequestWriter {
-    const fn new(request: OutgoingRequest) -> Self {
+impl<'a> RequestWriter<'a> {
+    const fn new(request: &'a mut OutgoingRequest) -> Self {
         Self {
             request,
             is_unsent: true,
@@ -256,7 +256,7 @@ impl RequestWriter {
 
     /// Writes as much as the stream accepts. Ready when everything is written and flushed.
     fn poll(&mut self, stream: &mut UpstreamStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let OutgoingRequest { head, body, .. } = &mut self.request;
+        let OutgoingRequest { head, body, .. } = &mut *self.request;
         while head.has_remaining() || body.has_remaining() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let [first, rest @ ..] = &mut slices;
@@ -321,9 +321,9 @@ mod tests {
         let (mut upstream, _) = listener.accept().unwrap();
         let mut connection = UpstreamConnection::new(UpstreamStream::Tcp(stream));
         let later = connection.idle_since + 2 * RECENT_USE;
-        assert!(connection.is_alive(later).await);
+        assert_eq!(connection.unread(later), Unread::Nothing);
         upstream.write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
         assert!(connection.is_idle(), "the runtime knows of the bytes already");
-        assert!(!connection.is_alive(later).await);
+        assert_eq!(connection.unread(later), Unread::Bytes);
     }
 }

@@ -1,13 +1,12 @@
 //! Why a request has no answer: from one endpoint, and as callers see it.
 
-use super::message::OutgoingRequest;
 use crate::outcome::Rejection;
 
 /// Why an attempt returned no answer.
 #[derive(Debug)]
 pub(super) enum AttemptError {
-    /// No byte of the request was sent: it can be sent to another endpoint.
-    NotSent(Rejection, OutgoingRequest),
+    /// No byte of the request was sent: it is unchanged and can be sent to another endpoint.
+    NotSent(Rejection),
     /// The request was sent, completely or in part: it must not be sent again.
     MaybeSent(Rejection),
 }
@@ -15,7 +14,7 @@ pub(super) enum AttemptError {
 impl AttemptError {
     pub(super) fn rejection(&self) -> Rejection {
         match self {
-            Self::NotSent(rejection, _) | Self::MaybeSent(rejection) => *rejection,
+            Self::NotSent(rejection) | Self::MaybeSent(rejection) => *rejection,
         }
     }
 }
@@ -34,7 +33,7 @@ impl From<&AttemptError> for ForwardError {
         Self {
             rejection: error.rejection(),
             is_sent: match error {
-                AttemptError::NotSent(..) => false,
+                AttemptError::NotSent(_) => false,
                 AttemptError::MaybeSent(_) => true,
             },
         }

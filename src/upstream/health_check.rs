@@ -95,11 +95,11 @@ async fn check_once(endpoint: &Endpoint, check: &HealthCheck) -> Result<(), Stri
     let answered = async {
         let stream = endpoint.open_stream().await.map_err(|error| error.to_string())?;
         let mut connection = UpstreamConnection::new(stream);
-        let request = request(endpoint, check);
-        match connection.send(request, deadline).await {
+        let mut request = request(endpoint, check);
+        match connection.send(&mut request, deadline).await {
             Ok(response) => Ok(response.status),
             Err(failure) => Err(match failure {
-                super::connection::SendError::NotSent(_) => Rejection::UpstreamReset.to_string(),
+                super::connection::SendError::NotSent => Rejection::UpstreamReset.to_string(),
                 super::connection::SendError::MaybeSent(rejection) => rejection.to_string(),
             }),
         }

@@ -209,7 +209,7 @@ impl Upstream {
     pub async fn forward(
         &self,
         worker: usize,
-        request: OutgoingRequest,
+        request: &mut OutgoingRequest,
         now: Instant,
         server: &mut Option<usize>,
     ) -> Result<Response<Answer>, ForwardError> {
@@ -220,7 +220,7 @@ impl Upstream {
             return answer.map_err(|error| ForwardError::from(&error));
         }
         let deadline = now + connect_timeout;
-        let (mut request, mut now) = (request, now);
+        let mut now = now;
         let mut tried = TriedEndpoints::default();
         let mut rejection = Rejection::UpstreamUnreachable;
         while let Some((endpoint, has_alternative)) = self.endpoints.choose(&self.shared, &tried, now) {
@@ -237,9 +237,8 @@ impl Upstream {
                         is_sent: true,
                     });
                 }
-                Err(AttemptError::NotSent(why, unsent)) => {
+                Err(AttemptError::NotSent(why)) => {
                     rejection = why;
-                    request = unsent;
                     now = Instant::now();
                     tried.add(endpoint.id);
                     if !has_alternative || now >= deadline {

@@ -10,7 +10,7 @@ use super::endpoint_health::EndpointHealth;
 use super::forward_error::AttemptError;
 use super::message::OutgoingRequest;
 use super::server::{Shared, UpstreamServer};
-use super::stream::UpstreamStream;
+use super::stream::{Unread, UpstreamStream};
 use super::wait_queue::WaitQueue;
 use crate::http::message::Response;
 use crate::outcome::Rejection;
@@ -117,19 +117,16 @@ impl Endpoint {
     pub(super) async fn attempt(
         self: &Arc<Self>,
         worker: usize,
-        request: OutgoingRequest,
+        request: &mut OutgoingRequest,
         now: Instant,
         connect_timeout: Duration,
         may_wait: bool,
     ) -> Result<Response<Answer>, AttemptError> {
-        let (mut request, mut now) = (request, now);
+        let mut now = now;
         loop {
-            let (mut lease, is_from_pool) = match self.checkout(worker, now).await {
-                Some(lease) => (lease, true),
-                None => match self.connect(worker, connect_timeout, may_wait).await {
-                    Ok(new) => new,
-                    Err(rejection) => return Err(AttemptError::NotSent(rejection, request)),
-                },
+            let (mut lease, is_from_pool) = match self.lease(worker, now, connect_timeout, may_wait).await {
+                Ok(lease) => lease,
+                Err(rejection) => return Err(AttemptError::NotSent(rejection)),
             };
             if !is_from_pool {
                 now = Instant::now();
@@ -150,12 +147,9 @@ impl Endpoint {
                     }
                     return Ok(response.map(|body| Answer::new(lease, body, deadline)));
                 }
-                Err(SendError::NotSent(unsent)) if is_from_pool => (request, now) = (unsent, Instant::now()),
-                Err(SendError::NotSent(unsent)) => {
-                    return Err(AttemptError::NotSent(
-                        self.unreachable(Rejection::UpstreamReset),
-                        unsent,
-                    ));
+                Err(SendError::NotSent) if is_from_pool => now = Instant::now(),
+                Err(SendError::NotSent) => {
+                    return Err(AttemptError::NotSent(self.unreachable(Rejection::UpstreamReset)));
                 }
                 Err(SendError::MaybeSent(rejection)) => {
                     if is_from_pool && rejection == Rejection::UpstreamReset {
@@ -251,19 +245,44 @@ impl Endpoint {
             < self.no_reuse_until_seconds.load(Ordering::Relaxed)
     }
 
+    /// A connection from the pool, or a new one, and whether it may have been used before.
+    async fn lease(
+        self: &Arc<Self>,
+        worker: usize,
+        now: Instant,
+        connect_timeout: Duration,
+        may_wait: bool,
+    ) -> Result<(Lease, bool), Rejection> {
+        if let Some(lease) = self.checkout(worker, now).await {
+            return Ok((lease, true));
+        }
+        // In a box, because it is rare and would make the future of every request larger.
+        Box::pin(self.connect(worker, connect_timeout, may_wait)).await
+    }
+
     /// Takes the most recently used idle connection from the pool: it is the most likely to be open, and the others can
     /// reach the idle timeout.
     async fn checkout(self: &Arc<Self>, worker: usize, now: Instant) -> Option<Lease> {
         loop {
-            let connection = lock(self.idle.get(worker)?).pop()?;
-            let mut lease = Lease::new(self, worker, Some(connection));
+            let mut lease = Lease::new(self, worker, Some(lock(self.idle.get(worker)?).pop()?));
             let Some(connection) = &mut lease.connection else {
                 continue;
             };
-            if connection.is_alive(now).await {
+            let is_open = match connection.unread(now) {
+                Unread::Nothing => true,
+                Unread::End | Unread::Bytes => false,
+                // TLS sends records without content on an idle connection, such as session tickets. The kernel has
+                // them, so the runtime learns of them when it asks for its next events.
+                Unread::Records => {
+                    Box::pin(connection.readable()).await;
+                    true
+                }
+            };
+            let idle_since = connection.idle_since;
+            if is_open && connection.is_idle() {
                 return Some(lease);
             }
-            if now.saturating_duration_since(connection.idle_since) < EARLY_CLOSE {
+            if now.saturating_duration_since(idle_since) < EARLY_CLOSE {
                 self.disable_reuse();
             }
         }

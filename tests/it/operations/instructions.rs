@@ -213,8 +213,8 @@ fn instructions(binary: &Path) -> Figures {
     count.figures
 }
 
-/// `failover` costs next to nothing while the application answers: at most 6 % more instructions than the same route with
-/// `direct` (1.019 measured in a debug build on a quiet machine; the longer it takes, the more of the store's regular work is
+/// `failover` costs next to nothing while the application answers: at most 4 % more instructions than the same route with
+/// `direct` (1.012 measured in a release build; the longer it takes, the more of the store's regular work is
 /// counted).
 #[test]
 fn failover_costs_next_to_nothing_while_the_application_answers() {
@@ -247,7 +247,7 @@ fn failover_costs_next_to_nothing_while_the_application_answers() {
     });
     let ratio = failover as f64 / direct as f64;
     println!("direct: {direct}, failover: {failover} instructions, ratio {ratio:.4}");
-    assert!(ratio <= 1.06, "{ratio:.4}");
+    assert!(ratio <= 1.04, "{ratio:.4}");
 }
 
 /// A gateway in valgrind, and its counts.
