@@ -30,7 +30,14 @@ pub(super) fn configuration(trust: &Trust) -> Result<ClientConfig, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match trust {
         Trust::AnyCertificate => Arc::new(AcceptAnyCertificate(provider.signature_verification_algorithms)),
-        Trust::File(path) => tls::server_trust(Some(path)).map_err(|fault| fault.to_string())?,
+        Trust::File(path) => tls::server_trust(Some(path)).map_err(|fault| {
+            // The fix of the fault is written for a key of the configuration.
+            format!(
+                "--ca: {}; write the path of a PEM file with the certificate of the authority that issued the server's, or \
+                 with the server's own",
+                fault.problem
+            )
+        })?,
         Trust::Platform => tls::server_trust(None).map_err(|fault| fault.to_string())?,
     };
     let builder = ClientConfig::builder_with_provider(provider)
@@ -63,13 +70,18 @@ const fn explain_tls(error: &Error) -> &'static str {
         Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
             "the server's certificate is not valid yet; check the clock of this machine, or use --insecure for a test"
         }
+        Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })
+            if presented.is_empty() =>
+        {
+            "the server's certificate has no alternative name, and an authority's certificates need one; issue it with subjectAltName=DNS:HOST, use --ca FILE with the server's own certificate, or --insecure for a test"
+        }
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => {
             "the server's certificate is for another host name; write the URL with a name of the certificate, or use --insecure for a test"
         }
         Error::InvalidCertificate(_) => {
-            "the server's certificate is not trusted; for a self-signed one use --ca FILE with the certificate's PEM file, or --insecure"
+            "the server's certificate is not trusted; use --ca FILE with the certificate of the authority that issued it, or with the server's own if it is self-signed, or --insecure for a test"
         }
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "the server does not speak TLS; write the URL with http://, or check its port"

@@ -5,6 +5,7 @@ use crate::cli::terminal;
 use crate::cli::{CommandResult, Failure};
 use crate::gateway::diagnosis::secret_place;
 use crate::scheme::{facts, presets};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
@@ -233,6 +234,36 @@ impl Plan<'_> {
         text
     }
 
+    /// The command that makes a certificate for a test, where the file names one that does not exist.
+    fn certificate_step(&self) -> String {
+        let arguments = self.arguments;
+        let certificate = Path::new(&arguments.certificate);
+        if arguments.plaintext || beside(&arguments.output, certificate).exists() {
+            return String::new();
+        }
+        let key = Path::new(&arguments.certificate_key);
+        let [certificate, key] = [certificate, key].map(|path| beside(&arguments.output, path));
+        let folders: BTreeSet<String> = [&certificate, &key]
+            .iter()
+            .filter_map(|path| path.parent())
+            .filter(|folder| !folder.is_dir() && !folder.as_os_str().is_empty())
+            .map(in_shell)
+            .collect();
+        let make_folders = match Vec::from_iter(folders) {
+            none if none.is_empty() => String::new(),
+            some => format!("mkdir -p {} && ", some.join(" ")),
+        };
+        let (certificate, key) = (in_shell(&certificate), in_shell(&key));
+        let name = arguments.host.as_deref().filter(|name| !name.contains('*'));
+        let more = name.map_or_else(String::new, |name| format!(",DNS:{name}"));
+        format!(
+            "  # There is no certificate in {certificate} yet. Copy the one of your host name to it, or order it from an ACME\n  \
+             # server (docs/certificates.md). This makes a self-signed one for a test:\n  \
+             {make_folders}openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost \
+             -addext subjectAltName=DNS:localhost{more} -keyout {key} -out {certificate}\n"
+        )
+    }
+
     fn next_steps(&self) -> String {
         let file = self.arguments.output.display();
         let scheme = if self.arguments.plaintext { "http" } else { "https" };
@@ -245,7 +276,8 @@ impl Plan<'_> {
             format!("export {variable}='…'")
         };
         let mut text = format!(
-            "wrote {file}. Next:\n\n  {first}\n  hookgate check --config {file}\n  hookgate serve --config {file}\n"
+            "wrote {file}. Next:\n\n{}  {first}\n  hookgate check --config {file}\n  hookgate serve --config {file}\n",
+            self.certificate_step()
         );
         if is_fetched
             || ["mailgun", "adyen"].contains(&self.provider.as_str())
@@ -261,6 +293,22 @@ impl Plan<'_> {
             );
         }
         text
+    }
+}
+
+/// A path of the configuration, as seen from the current directory: a relative one starts at the directory of `file`.
+fn beside(file: &Path, path: &Path) -> PathBuf {
+    file.parent()
+        .map_or_else(|| path.to_owned(), |folder| folder.join(path))
+}
+
+/// A path as one word of a command line.
+fn in_shell(path: impl AsRef<Path>) -> String {
+    let text = path.as_ref().display().to_string();
+    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));
+    match is_plain {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }
 

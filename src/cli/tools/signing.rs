@@ -73,7 +73,7 @@ impl SigningArguments {
         let provider = &self.provider;
         if let Some(test) = facts::find(provider).and_then(|facts| facts.own_test.as_deref()) {
             return Err(Failure::Usage(format!(
-                "`{provider}` is signed with a certificate that the provider alone has, so nobody else can send a sample: {test}"
+                "`{provider}` is signed with a certificate that the provider alone has, so no one else can send a sample: {test}"
             )));
         }
         let kind = presets::description(provider).and_then(private_key_kind);

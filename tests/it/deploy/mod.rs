@@ -1,5 +1,6 @@
 //! Deployment files checked by the real tools: compose, container images, Kubernetes, systemd.
 
+mod chart;
 mod compose;
 mod container;
 mod kubernetes;

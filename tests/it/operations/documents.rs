@@ -292,3 +292,48 @@ fn every_command_line_of_a_code_block_is_understood() {
     }
     assert!(checked > 5, "{checked}");
 }
+
+/// Words that a reader whose first language is not English has to look up or may take literally, with plain ones.
+const PLAIN: [(&str, &str); 14] = [
+    ("nobody", "no one"),
+    ("whoever", "anyone who"),
+    ("anew", "again"),
+    ("for ever", "forever"),
+    ("for keeps", "permanently"),
+    ("mend", "fix"),
+    ("mending", "fixing"),
+    ("mended", "fixed"),
+    ("turned away", "refused"),
+    ("is gone", "was removed"),
+    ("was gone", "was removed"),
+    ("as it must be", "as expected"),
+    ("without a meaning", "leave the row out"),
+    ("answered for", "answered by hookgate"),
+];
+
+#[test]
+fn the_documents_are_in_plain_words() {
+    let mut texts: Vec<(PathBuf, String)> = documents();
+    for path in [
+        "gateway.toml",
+        "deploy/prometheus/alerts.yml",
+        "deploy/helm/hookgate/values.yaml",
+    ] {
+        texts.push((repository(path), std::fs::read_to_string(repository(path)).unwrap()));
+    }
+    for (path, text) in texts {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '`';
+        let spaced: String = prose(&text).chars().map(|c| if is_word(c) { c } else { ' ' }).collect();
+        let words = format!(
+            " {} ",
+            spaced.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+        );
+        for (word, plain) in PLAIN {
+            assert!(
+                !words.contains(&format!(" {word} ")),
+                "{}: `{word}`: {plain}",
+                path.display()
+            );
+        }
+    }
+}

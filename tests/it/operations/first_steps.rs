@@ -243,3 +243,26 @@ fn the_recording_of_the_demo_has_the_rows_of_the_demo() {
         "run docs/pictures/record.py"
     );
 }
+
+/// A new user has no certificate. The command that `init` prints makes one, and `send` trusts it with `--ca`.
+#[test]
+fn init_prints_a_command_that_makes_the_missing_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gateway.toml");
+    let at = file.to_str().unwrap();
+    let init = ["init", "--provider", "stripe", "--to", "3000", "--force", "-o", at];
+    let files = ["--certificate", "new folder/tls.crt", "--certificate-key", "tls.key"];
+    let (code, text) = run(&[&init[..], &files].concat(), &[]);
+    assert_eq!(code, Some(0), "{text}");
+    let line = text.lines().find(|line| line.contains("openssl req")).unwrap();
+    let made = Command::new("sh").args(["-c", line]).output().unwrap();
+    assert!(made.status.success(), "{line}\n{made:?}");
+    let (code, checked) = run(&["check", at], &[("STRIPE_WEBHOOK_SECRET", SECRET)]);
+    assert_eq!(code, Some(0), "{line}\n{checked}");
+    // Nothing is said about a certificate that exists, or where a proxy has it.
+    for arguments in [&files[..], &["--plaintext"]] {
+        let (code, text) = run(&[&init[..], arguments].concat(), &[]);
+        assert_eq!(code, Some(0), "{text}");
+        assert!(!text.contains("openssl"), "{text}");
+    }
+}

@@ -102,7 +102,7 @@ fn a_certificate_that_is_not_listed_is_refused_in_plain_words() {
     for (url, reason) in [
         (
             format!("https://localhost:{port}/webhooks/paddle"),
-            "is not trusted; for a self-signed one use --ca FILE",
+            "is not trusted; use --ca FILE with the certificate of the authority",
         ),
         (format!("https://localhost:{plain}/"), "does not speak TLS"),
     ] {
@@ -111,4 +111,50 @@ fn a_certificate_that_is_not_listed_is_refused_in_plain_words() {
         assert!(text.contains(reason) && !text.contains("Other("), "{text}");
     }
     assert_eq!(upstream.requests().len(), 0);
+}
+
+/// Makes an authority in `ca.crt`, and a certificate that it issued, with these alternative names, in `tls.crt`.
+fn private_authority(directory: &Path, names: Option<&str>) {
+    let authority = ["-subj", "/CN=Company authority", "-days", "30"];
+    openssl(directory, &authority);
+    std::fs::rename(directory.join("tls.crt"), directory.join("ca.crt")).unwrap();
+    std::fs::rename(directory.join("tls.key"), directory.join("ca.key")).unwrap();
+    let mut further = vec!["-subj", "/CN=localhost", "-CA", "ca.crt", "-CAkey", "ca.key"];
+    further.extend(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    further.extend(names.into_iter().flat_map(|names| ["-addext", names]));
+    openssl(directory, &further);
+}
+
+/// A private authority issued the gateway's certificate: its file is enough, and so is the file of the certificate alone.
+#[test]
+fn the_certificate_of_a_private_authority_is_trusted_and_the_words_say_which_file() {
+    let upstream = Upstream::ok();
+    for (names, ca, expected) in [
+        (Some("subjectAltName=DNS:localhost"), "ca.crt", Ok(())),
+        (Some("subjectAltName=DNS:localhost"), "tls.crt", Ok(())),
+        (Some("subjectAltName=DNS:localhost"), "ca.key", Err("--ca: ")),
+        (
+            Some("subjectAltName=DNS:localhost"),
+            "missing.crt",
+            Err("--ca: the file "),
+        ),
+        (None, "ca.crt", Err("has no alternative name")),
+        (None, "tls.crt", Ok(())),
+    ] {
+        let setup = Setup::new(&upstream.url());
+        private_authority(setup.directory(), names);
+        let gateway = setup.start();
+        let file = gateway.setup.directory().join(ca);
+        let port = gateway.tls().port();
+        let (code, text) = send(&format!("https://localhost:{port}/webhooks/paddle"), &file);
+        match expected {
+            Ok(()) => assert_eq!(code, Some(0), "{names:?} {ca}: {text}"),
+            Err(words) => {
+                assert!(code.is_some_and(|code| code > 0), "{names:?} {ca}: {text}");
+                assert!(text.contains(words), "{names:?} {ca}: {text}");
+                let is_for_a_key = text.contains("configuration file") || text.contains("`key`");
+                assert!(!is_for_a_key, "{names:?} {ca}: {text}");
+            }
+        }
+    }
 }

@@ -58,7 +58,8 @@ pub(in crate::cli) struct SendArguments {
     /// Longest wait for each answer
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// PEM file with the root certificate to trust instead of the platform's
+    /// PEM file with what to trust instead of the platform's authorities: the certificate of a private authority, or the
+    /// server's own
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     ca: Option<PathBuf>,
     /// Accept any certificate
