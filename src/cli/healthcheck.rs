@@ -6,7 +6,7 @@
 //! reload.
 
 use super::client::{ClientResponse, Connection};
-use super::{CommandResult, Failure, block_on, terminal};
+use super::{CommandResult, Failure, block_on, inputs, terminal};
 use crate::config::Sources;
 use crate::settings::defaults::ADMIN_ADDRESS;
 use http_body_util::Full;
@@ -67,7 +67,10 @@ async fn request(address: &str, method: Method, path: &str, limit: Duration) -> 
     let connected = timeout(limit, TcpStream::connect(address)).await;
     let stream = connected
         .map_err(|_| format!("no connection within {}", humantime::format_duration(limit)))?
-        .map_err(|error| format!("no connection: {error}; check that hookgate runs with this admin.address"))?;
+        .map_err(|error| {
+            let error = inputs::in_words(&error);
+            format!("no connection: {error}; check that hookgate runs with this admin.address")
+        })?;
     let request = Request::builder()
         .method(method)
         .uri(path)

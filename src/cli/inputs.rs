@@ -7,6 +7,8 @@ use crate::settings::{SecretInfo, SecretSource};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+#[cfg(feature = "tools")]
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Reads a body from a file, or from standard input for `-`.
@@ -19,7 +21,57 @@ pub(super) fn read_body(source: &Path) -> Result<Vec<u8>, Failure> {
     } else {
         File::open(source).and_then(|file| read_bounded(file, MAX_BODY_BYTES))
     };
-    body.map_err(|error| Failure::Usage(format!("cannot read the body from {}: {error}", source.display())))
+    body.map_err(|error| Failure::Usage(unreadable(source, &error)))
+}
+
+/// Why a file that the command line names cannot be read, and what to do.
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
+    let path = path.display();
+    if error.kind() == io::ErrorKind::NotFound {
+        format!("the file {path} does not exist; write the path of an existing file")
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        format!("this user may not read {path}; change its owner or mode, or run the command as another user")
+    } else if error.kind() == io::ErrorKind::IsADirectory {
+        format!("{path} is a directory; write the path of a file in it")
+    } else {
+        format!("cannot read {path}: {}", in_words(error))
+    }
+}
+
+/// Why a file that the command line names cannot be written, and what to do.
+#[cfg(feature = "tools")]
+pub(super) fn unwritable(path: &Path, error: &io::Error) -> String {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.display(),
+        Some(_) | None => Path::new(".").display(),
+    };
+    let path = path.display();
+    if error.kind() == io::ErrorKind::NotFound {
+        format!("cannot write {path}: the directory {directory} does not exist; create it with `mkdir -p {directory}`")
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        format!(
+            "cannot write {path}: this user may not write to {directory}; write another path, or run the command as another user"
+        )
+    } else {
+        format!("cannot write {path}: {}", in_words(error))
+    }
+}
+
+/// The error without the number that the system has for it.
+pub(super) fn in_words(error: &io::Error) -> String {
+    error
+        .get_ref()
+        .map_or_else(|| error.kind().to_string(), ToString::to_string)
+}
+
+/// Parses an IP address with a port.
+///
+/// # Errors
+/// What to write instead.
+#[cfg(feature = "tools")]
+pub(super) fn listener_address(text: &str) -> Result<SocketAddr, String> {
+    let parsed = text.parse();
+    parsed.map_err(|_| String::from("write an IP address and a port, such as 127.0.0.1:8443 or [::]:8443"))
 }
 
 /// Reads the secrets that arguments such as `--secret-env` and `--secret-file` name: first all variables, then all
@@ -118,7 +170,9 @@ impl From<SecretError> for Failure {
                     "{error}; write the name of an environment variable that holds the secret, not the secret itself"
                 )
             }
-            SecretError::UnreadableFile { .. } => format!("cannot read the secret: {error}"),
+            SecretError::UnreadableFile { .. } => {
+                format!("cannot read the secret: {error}; write the path of a readable file")
+            }
         })
     }
 }

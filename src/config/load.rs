@@ -106,7 +106,7 @@ fn read(path: &Path, report: &mut Report) -> Document {
             report.fault(
                 "",
                 format!("the file {}", unreadable(&error)),
-                "write the path of a readable file after `--config`; without it, ./gateway.toml and /etc/hookgate/gateway.toml are tried; `hookgate demo` needs no file",
+                "write the path of a readable file after `--config`; without it, ./gateway.toml and /etc/hookgate/gateway.toml are tried; `hookgate init` writes one",
             );
             Document::default()
         }

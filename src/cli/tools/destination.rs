@@ -2,11 +2,13 @@
 
 use super::client_tls::{self, Trust};
 use crate::cli::client::Connection;
+use crate::cli::inputs;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{HOST, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Uri};
 use rustls::pki_types::ServerName;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -29,6 +31,20 @@ pub(super) struct Destination {
     target: String,
     /// TLS settings and the server name to verify; `None` for plain HTTP.
     tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+/// Parses a URL with its scheme.
+///
+/// # Errors
+/// What to write instead.
+pub(super) fn url(text: &str) -> Result<Uri, String> {
+    match text.parse::<Uri>() {
+        Ok(url) if url.scheme().is_some() => Ok(url),
+        Ok(_) | Err(_) if !text.contains("://") && !text.starts_with('/') => {
+            Err(format!("a URL begins with https:// or http://; write https://{text}"))
+        }
+        Ok(_) | Err(_) => Err(String::from("write it like https://localhost:8443/webhooks/paddle")),
+    }
 }
 
 impl Destination {
@@ -93,7 +109,13 @@ impl Destination {
                     CONNECT_TIMEOUT.as_secs()
                 )
             })?
-            .map_err(|error| format!("cannot connect to {address}: {error}"))?;
+            .map_err(|error| match error.kind() == ErrorKind::ConnectionRefused {
+                true => format!(
+                    "cannot connect to {address}: nothing listens there; check that the gateway runs (`hookgate serve`), and \
+                     the port of the URL"
+                ),
+                false => format!("cannot connect to {address}: {}; check the host of the URL", inputs::in_words(&error)),
+            })?;
         // Sends small requests without delay. If the option cannot be set, requests are only slower.
         let _ = stream.set_nodelay(true);
         let Some((connector, name)) = &self.tls else {

@@ -3,7 +3,7 @@
 
 use super::files::{PrivateDirectory, preferred_address, random_bytes, random_hex};
 use super::sample_route::{self, Application, CUSTOM};
-use crate::cli::{CommandResult, Environment, Failure, serve, terminal};
+use crate::cli::{CommandResult, Environment, Failure, inputs, serve, terminal};
 use crate::config::{Sources, is_key_variable};
 use crate::scheme::{KeyEncoding, presets};
 use crate::time::clock;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct DevArguments {
     /// Provider of the webhooks
-    #[arg(long, value_name = "NAME", value_parser = crate::cli::inputs::provider_names())]
+    #[arg(long, value_name = "NAME", value_parser = inputs::provider_names())]
     provider: String,
     /// URL of the application, such as localhost:3000
     #[arg(long, value_name = "URL")]
@@ -34,7 +34,7 @@ pub(in crate::cli) struct DevArguments {
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
     /// Address of the listener; by default 127.0.0.1:8443, or another port if that one is in use
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = inputs::listener_address)]
     listen: Option<SocketAddr>,
     /// Without TLS, for a tunnel that terminates it
     #[arg(long)]
@@ -168,7 +168,7 @@ fn free(address: SocketAddr) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     let listener = std::net::TcpListener::bind(address).and_then(|listener| listener.local_addr());
-    listener.map_err(|error| format!("cannot listen on {address}: {error}"))
+    listener.map_err(|error| format!("cannot listen on {address}: {}", inputs::in_words(&error)))
 }
 
 /// The host of the URL: the certificate is for `localhost`.

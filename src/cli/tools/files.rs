@@ -1,5 +1,6 @@
 //! Files that only the current user can read: a temporary directory, a self-signed certificate, generated secrets.
 
+use crate::cli::inputs;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
 use std::fs::{DirBuilder, OpenOptions, remove_dir_all};
 use std::io::{self, Write as _};
@@ -38,7 +39,7 @@ impl PrivateDirectory {
     pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<(), String> {
         let path = self.file(name);
         let created = write(&path, content);
-        created.map_err(|error| format!("cannot write {}: {error}", path.display()))
+        created.map_err(|error| inputs::unwritable(&path, &error))
     }
 
     /// Creates `tls.crt` and `tls.key`: a self-signed certificate for `localhost` that is valid from one hour before

@@ -2,7 +2,7 @@
 
 use super::sample_route::{self, Application, CUSTOM};
 use crate::cli::terminal;
-use crate::cli::{CommandResult, Failure};
+use crate::cli::{CommandResult, Failure, inputs};
 use crate::gateway::diagnosis::secret_place;
 use crate::scheme::{facts, presets};
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct InitArguments {
     /// Provider of the webhooks, or custom; asked for on a terminal
-    #[arg(long, value_name = "NAME", value_parser = crate::cli::inputs::provider_names())]
+    #[arg(long, value_name = "NAME", value_parser = inputs::provider_names())]
     provider: Option<String>,
     /// URL of the application, such as localhost:3000; asked for on a terminal
     #[arg(long, value_name = "URL")]
@@ -31,7 +31,7 @@ pub(in crate::cli) struct InitArguments {
     #[arg(long, value_name = "NAME")]
     secret_env: Option<String>,
     /// Address of the listener
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443", value_parser = inputs::listener_address)]
     listen: std::net::SocketAddr,
     /// Certificate chain in PEM
     #[arg(long, value_name = "FILE", default_value = "/etc/hookgate/tls/tls.crt")]
@@ -120,7 +120,7 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
             "{} exists; --force replaces it, and --output writes another file",
             path.display()
         ))),
-        Err(error) => Err(Failure::Failed(format!("cannot write {}: {error}", path.display()))),
+        Err(error) => Err(Failure::Failed(inputs::unwritable(path, &error))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The file of a private key that plays a provider, and what a route needs beside it: the public key, or a key set.
 
 use super::files;
-use crate::cli::Failure;
+use crate::cli::{Failure, inputs};
 use crate::scheme::{PrivateKey, PrivateKeyKind, PublishedKey};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -26,10 +26,10 @@ pub(super) fn read_or_make(path: &Path, kind: PrivateKeyKind) -> Result<(Private
             let (key, pem) = PrivateKey::generate(kind)
                 .ok_or_else(|| Failure::Failed("the system's random number generator failed".into()))?;
             let written = files::write(path, pem.as_bytes());
-            written.map_err(|error| Failure::Usage(format!("cannot write {}: {error}", path.display())))?;
+            written.map_err(|error| Failure::Usage(inputs::unwritable(path, &error)))?;
             Ok((key, true))
         }
-        Err(error) => Err(Failure::Usage(format!("cannot read {}: {error}", path.display()))),
+        Err(error) => Err(Failure::Usage(inputs::unreadable(path, &error))),
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) fn read_or_make(path: &Path, kind: PrivateKeyKind) -> Result<(Private
 /// The file cannot be written.
 pub(super) fn publish(key: &Path, key_is_new: bool, published: &PublishedKey) -> Result<Option<String>, Failure> {
     let path = beside(key, published);
-    let failed = |error| Failure::Usage(format!("cannot write {}: {error}", path.display()));
+    let failed = |error| Failure::Usage(inputs::unwritable(&path, &error));
     let mut file = match File::create_new(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::AlreadyExists && !key_is_new => return Ok(None),

@@ -90,12 +90,7 @@ pub(super) struct VerifyArguments {
 /// within the tolerance if the time of receipt is known, and the gateway would forward or answer it if a configuration
 /// was used; otherwise 1.
 pub(super) fn run(arguments: &VerifyArguments, sources: &Sources) -> CommandResult {
-    let captured = read_body(&arguments.capture).map_err(|failure| match failure {
-        Failure::Usage(text) => {
-            Failure::Usage(text.replace("cannot read the body from", "cannot read the capture from"))
-        }
-        Failure::Failed(text) => Failure::Failed(text),
-    })?;
+    let captured = read_body(&arguments.capture)?;
     let mut capture = diagnosis::parse(&captured, arguments.entry).map_err(Failure::Usage)?;
     for header in &arguments.headers {
         let (name, value) = diagnosis::header(header).map_err(|error| Failure::Usage(format!("--header: {error}")))?;

@@ -100,7 +100,7 @@ fn a_file_that_cannot_be_read_is_the_only_fault() {
     let mut sources = Fixture::new("").sources();
     sources.file = Some("/nonexistent/gateway.toml".into());
     let faults = super::inspect(&sources).unwrap_err();
-    let expected = "/nonexistent/gateway.toml has 1 fault:\n  the file does not exist; write the path of a readable file after `--config`; without it, ./gateway.toml and /etc/hookgate/gateway.toml are tried; `hookgate demo` needs no file";
+    let expected = "/nonexistent/gateway.toml has 1 fault:\n  the file does not exist; write the path of a readable file after `--config`; without it, ./gateway.toml and /etc/hookgate/gateway.toml are tried; `hookgate init` writes one";
     assert_eq!(faults.to_string(), expected);
     let fixture = Fixture::new("");
     std::fs::write(fixture.path("gateway.toml"), b"workers = \xff").unwrap();

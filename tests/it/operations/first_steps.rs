@@ -266,3 +266,81 @@ fn init_prints_a_command_that_makes_the_missing_certificate() {
         assert!(!text.contains("openssl"), "{text}");
     }
 }
+
+/// What people mistype in the first minutes is answered with what to write instead, and without numbers of the system.
+#[test]
+fn mistyped_files_addresses_and_urls_are_answered_with_what_to_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (missing, folder, secret) = (place("missing"), place(""), place("secret"));
+    std::fs::write(&secret, SECRET).unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let (closed, url) = (closed.to_string(), format!("http://{closed}/"));
+    let below = place("missing/gateway.toml");
+    let send = ["send", "--provider", "stripe", "--secret-file"];
+    let init = ["init", "--provider", "stripe", "--to", "3000"];
+    let dev = ["dev", "--provider", "stripe", "--to", "3000"];
+    for (command, further, words) in [
+        (
+            &send[..],
+            &[&missing, &url][..],
+            "does not exist; write the path of a readable file",
+        ),
+        (
+            &send,
+            &[&secret, "--body", &missing, &url],
+            "does not exist; write the path of an existing file",
+        ),
+        (
+            &send,
+            &[&secret, "--body", &folder, &url],
+            "is a directory; write the path of a file in it",
+        ),
+        (
+            &send,
+            &[&secret, &url],
+            "nothing listens there; check that the gateway runs",
+        ),
+        (
+            &send,
+            &[&secret, "localhost:8443/webhooks/stripe"],
+            "write https://localhost:8443/webhooks/stripe",
+        ),
+        (&send, &[&secret, "localhost:8443"], "write https://localhost:8443"),
+        (
+            &send,
+            &[&secret, "/webhooks/stripe"],
+            "write it like https://localhost:8443/",
+        ),
+        (
+            &["verify"],
+            &[&missing],
+            "does not exist; write the path of an existing file",
+        ),
+        (&init, &["-o", &below], "create it with `mkdir -p "),
+        (
+            &init,
+            &["--listen", "8443"],
+            "write an IP address and a port, such as 127.0.0.1:8443",
+        ),
+        (
+            &dev,
+            &["--listen", "localhost:8443"],
+            "write an IP address and a port, such as 127.0.0.1:8443",
+        ),
+        (
+            &["healthcheck"],
+            &["--address", &closed],
+            "check that hookgate runs with this admin.address",
+        ),
+        (&["check"], &[&missing], "`hookgate init` writes one"),
+    ] {
+        let (code, text) = run(&[command, further].concat(), &[]);
+        assert!(code.is_some_and(|code| code > 0), "{command:?} {further:?}: {text}");
+        assert!(text.contains(words), "{command:?} {further:?}: {text}");
+        assert!(!text.contains("os error"), "{command:?} {further:?}: {text}");
+    }
+}

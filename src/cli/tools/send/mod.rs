@@ -9,7 +9,7 @@ mod samples;
 mod summary;
 
 use super::client_tls::Trust;
-use super::destination::Destination;
+use super::destination::{self, Destination};
 use super::signing::{Prepared, Signer, SigningArguments};
 use crate::cli::client::{ClientResponse, Connection};
 use crate::cli::terminal::{self, Paint};
@@ -36,7 +36,7 @@ use tokio::time::Instant;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct SendArguments {
     /// Where to deliver, such as https://localhost:8443/webhooks/paddle
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = destination::url)]
     url: Uri,
     #[command(flatten)]
     signing: SigningArguments,
