@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// Reads a body from a file, or from standard input for `-`.
+/// Reads a body, a capture or a key set from a file, or from standard input for `-`.
 ///
 /// # Errors
 /// The body cannot be read or is larger than [`MAX_BODY_BYTES`].

@@ -175,10 +175,7 @@ fn published_keys(arguments: &VerifyArguments, capture: &Capture) -> Result<Opti
     let Some(path) = &arguments.keys else {
         return Ok(None);
     };
-    let document = read_body(path).map_err(|failure| match failure {
-        Failure::Usage(text) => Failure::Usage(text.replace("the body", "the keys")),
-        Failure::Failed(text) => Failure::Failed(text),
-    })?;
+    let document = read_body(path)?;
     Ok(Some(PublishedKeys {
         document,
         at_unix: capture.received_at_unix.unwrap_or_else(clock::unix_now),

@@ -280,47 +280,49 @@ fn mistyped_files_addresses_and_urls_are_answered_with_what_to_write() {
         .unwrap();
     let (closed, url) = (closed.to_string(), format!("http://{closed}/"));
     let below = place("missing/gateway.toml");
+    let [missing, folder, secret] = [&missing, &folder, &secret].map(String::as_str);
+    let [closed, url, below] = [&closed, &url, &below].map(String::as_str);
     let send = ["send", "--provider", "stripe", "--secret-file"];
     let init = ["init", "--provider", "stripe", "--to", "3000"];
     let dev = ["dev", "--provider", "stripe", "--to", "3000"];
     for (command, further, words) in [
         (
             &send[..],
-            &[&missing, &url][..],
+            &[missing, url][..],
             "does not exist; write the path of a readable file",
         ),
         (
             &send,
-            &[&secret, "--body", &missing, &url],
+            &[secret, "--body", missing, url],
             "does not exist; write the path of an existing file",
         ),
         (
             &send,
-            &[&secret, "--body", &folder, &url],
+            &[secret, "--body", folder, url],
             "is a directory; write the path of a file in it",
         ),
         (
             &send,
-            &[&secret, &url],
+            &[secret, url],
             "nothing listens there; check that the gateway runs",
         ),
         (
             &send,
-            &[&secret, "localhost:8443/webhooks/stripe"],
+            &[secret, "localhost:8443/webhooks/stripe"],
             "write https://localhost:8443/webhooks/stripe",
         ),
-        (&send, &[&secret, "localhost:8443"], "write https://localhost:8443"),
+        (&send, &[secret, "localhost:8443"], "write https://localhost:8443"),
         (
             &send,
-            &[&secret, "/webhooks/stripe"],
+            &[secret, "/webhooks/stripe"],
             "write it like https://localhost:8443/",
         ),
         (
             &["verify"],
-            &[&missing],
+            &[missing],
             "does not exist; write the path of an existing file",
         ),
-        (&init, &["-o", &below], "create it with `mkdir -p "),
+        (&init, &["-o", below], "create it with `mkdir -p "),
         (
             &init,
             &["--listen", "8443"],
@@ -333,10 +335,10 @@ fn mistyped_files_addresses_and_urls_are_answered_with_what_to_write() {
         ),
         (
             &["healthcheck"],
-            &["--address", &closed],
+            &["--address", closed],
             "check that hookgate runs with this admin.address",
         ),
-        (&["check"], &[&missing], "`hookgate init` writes one"),
+        (&["check"], &[missing], "`hookgate init` writes one"),
     ] {
         let (code, text) = run(&[command, further].concat(), &[]);
         assert!(code.is_some_and(|code| code > 0), "{command:?} {further:?}: {text}");

@@ -40,7 +40,7 @@ fn a_token_is_verified_with_the_keys_of_a_file() {
     let missing = run(&capture, &["--provider", "fusionauth", "--keys", "/no/such/file"], &[]);
     assert_eq!(missing.status.code(), Some(2));
     let text = String::from_utf8(missing.stderr).unwrap();
-    assert!(text.contains("cannot read the keys"), "{text}");
+    assert!(text.contains("the file /no/such/file does not exist"), "{text}");
 }
 
 /// With a configuration, and without the keys: what was not verified is said, with the place of the keys.
