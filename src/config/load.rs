@@ -70,14 +70,14 @@ pub fn inspect(sources: &Sources) -> Result<Loaded, Faults> {
         return Err(faults(sources, report, Vec::new(), &document, &Origins::new()));
     }
     let (tree, origins) = merge(std::mem::take(&mut document.tree), sources, &mut report);
-    let mut tree = service_credential::resolve(tree, &sources.environment, &mut report);
-    let file = decode(&mut tree, &mut report);
     let base = sources
         .file
         .as_deref()
         .and_then(Path::parent)
         .map(Path::to_path_buf)
         .unwrap_or_default();
+    let mut tree = service_credential::resolve(tree, &sources.environment, &base, &mut report);
+    let file = decode(&mut tree, &mut report);
     let Resolved {
         config,
         mut files,

@@ -1,5 +1,7 @@
 //! Replaces `credential:NAME` by the path of a file in `$CREDENTIALS_DIRECTORY`. The service manager puts such files
-//! there for this process alone (`LoadCredential=` of a systemd unit, <https://systemd.io/CREDENTIALS>).
+//! there for this process alone (`LoadCredential=` of a systemd unit, <https://systemd.io/CREDENTIALS>). Without the
+//! variable it is the directory `credentials` beside the configuration file, from which the unit of the package loads
+//! them, so that a person can run `check` and `verify` with the same file.
 //!
 //! This happens in the merged values, before they are decoded, so that it works for every path: secrets, public keys,
 //! certificates, private keys and root certificates.
@@ -7,13 +9,16 @@
 use super::fault::Report;
 use figment::value::{Dict, Empty, Value};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Start of a value that names a credential.
 const PREFIX: &str = "credential:";
 
 /// Variable that the service manager sets.
 const DIRECTORY_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+
+/// Directory beside the configuration file that is used without the variable.
+const DIRECTORY: &str = "credentials";
 
 /// Table whose texts are literal values for the upstream and never paths.
 const LITERAL_TABLE: &str = "headers";
@@ -22,20 +27,23 @@ const LITERAL_TABLE: &str = "headers";
 const MAX_NAME_BYTES: usize = 255;
 
 /// Replaces every `credential:NAME` by the path of its file. A value that cannot be replaced is removed and recorded as
-/// a fault.
-pub(super) fn resolve(tree: Dict, environment: &[(OsString, OsString)], report: &mut Report) -> Dict {
+/// a fault. `base` is the directory of the configuration file.
+pub(super) fn resolve(tree: Dict, environment: &[(OsString, OsString)], base: &Path, report: &mut Report) -> Dict {
+    let variable = environment
+        .iter()
+        .find(|(name, directory)| name == DIRECTORY_VARIABLE && !directory.is_empty());
+    // A user who may not list the directory may not read its files either, and gets the fault that says what to do.
+    let beside = || Some(base.join(DIRECTORY)).filter(|directory| std::fs::read_dir(directory).is_ok());
     let mut resolver = CredentialResolver {
-        directory: environment
-            .iter()
-            .find(|(name, directory)| name == DIRECTORY_VARIABLE && !directory.is_empty())
-            .map(|(_, directory)| PathBuf::from(directory)),
+        directory: variable.map_or_else(beside, |(_, directory)| Some(PathBuf::from(directory))),
         report,
     };
     resolver.table("", tree, false)
 }
 
 struct CredentialResolver<'a> {
-    /// Value of [`DIRECTORY_VARIABLE`]; `None` if it is unset or empty.
+    /// Where the files are; `None` if [`DIRECTORY_VARIABLE`] is unset or empty, and there is no such directory beside the
+    /// configuration file that this user may read.
     directory: Option<PathBuf>,
     report: &'a mut Report,
 }
@@ -99,7 +107,7 @@ impl CredentialResolver<'_> {
                 key,
                 format!("`credential:{name}` cannot be found, because the variable {DIRECTORY_VARIABLE} is not set"),
                 format!(
-                    "let systemd start hookgate with `LoadCredential={name}:/path`, or set {DIRECTORY_VARIABLE} to a directory that contains `{name}`"
+                    "let systemd start hookgate with `LoadCredential={name}:/path`; for a command by hand, run it as a user who may read the directory `{DIRECTORY}` beside the configuration file, with `{name}` in it, or set {DIRECTORY_VARIABLE} to another directory"
                 ),
             );
             return None;

@@ -47,6 +47,22 @@ fn credentials_are_files_of_the_credentials_directory() {
     assert_eq!(headers, ["credential:next".to_owned(), format!("{SECRET}-next")]);
 }
 
+/// A person who runs `check` has no variable; the files are where the unit of the package loads them from.
+#[test]
+fn without_the_variable_credentials_are_beside_the_configuration() {
+    let fixture = Fixture::new(TABLES);
+    std::fs::create_dir(fixture.path("credentials")).unwrap();
+    for file in ["tls.crt", "tls.key"] {
+        std::fs::rename(fixture.path(file), fixture.path("credentials").join(file)).unwrap();
+    }
+    fixture.write_private("credentials/next", format!("{SECRET}-next\n").as_bytes());
+    let loaded = fixture.inspect().unwrap_or_else(|faults| panic!("{faults}"));
+    assert!(loaded.files.contains(&fixture.path("credentials/tls.key")));
+    // The variable comes first.
+    let faults = fixture.variable("CREDENTIALS_DIRECTORY", "/nonexistent").faults();
+    assert!(faults.to_string().contains("/nonexistent/tls.crt"), "{faults}");
+}
+
 /// Each credential is one fault at its key, without further faults.
 #[test]
 fn without_the_directory_each_credential_is_a_fault_with_its_fix() {

@@ -70,11 +70,10 @@ fn dpkg(root: &Path, arguments: &[&str]) -> String {
     run(command.args(arguments))
 }
 
-fn check(root: &Path, credentials: Option<&Path>) -> Output {
+fn check(root: &Path) -> Output {
     let mut command = Command::new(root.join("usr/bin/hookgate"));
     command.env_clear().args(["check", "--config"]);
     command.arg(root.join("etc/hookgate/gateway.toml"));
-    command.envs(credentials.map(|directory| ("CREDENTIALS_DIRECTORY", directory)));
     command.output().unwrap()
 }
 
@@ -157,15 +156,15 @@ fn the_package_installs_checks_its_configuration_and_is_removed() {
     dpkg(&root, &["--install", package]);
 
     // Before the first start: each missing file is reported with the fix.
-    let missing = check(&root, None);
+    let missing = check(&root);
     let text = String::from_utf8_lossy(&missing.stdout).into_owned();
     assert_eq!(missing.status.code(), Some(2), "{text}");
     for name in ["tls.crt", "tls.key", "paddle"] {
-        assert!(text.contains(&format!("LoadCredential={name}:")), "{text}");
+        assert!(text.contains(&format!("etc/hookgate/credentials/{name}")), "{text}");
     }
     let secrets = root.join("etc/hookgate/credentials");
     credentials(&secrets);
-    let valid = check(&root, Some(&secrets));
+    let valid = check(&root);
     let text = String::from_utf8_lossy(&valid.stdout).into_owned();
     assert_eq!(valid.status.code(), Some(0), "{text}");
     assert!(!text.contains(SECRET) && !text.contains("# warning"), "{text}");
