@@ -159,7 +159,7 @@ Environment:
   HOOKGATE_CONFIG  the configuration file
   HOOKGATE_…       any key of the configuration, nested with two underscores (HOOKGATE_LIMITS__CONNECTIONS=500)
   NO_COLOR         no colours
-  CREDENTIALS_DIRECTORY  directory of the files that credential:NAME refers to; set by systemd for LoadCredential=; without it `credentials` beside the configuration
+  CREDENTIALS_DIRECTORY  directory of the files that credential:NAME refers to; set by systemd for LoadCredential=; without it credentials beside the configuration
   LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID  listening sockets from the service manager
   NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID  socket and interval for notifications to the service manager
 
