@@ -1,5 +1,6 @@
 //! Measures the bounds of the store, and samples what the metrics show of its rows.
 
+use super::rows;
 use super::shared::Shared;
 use super::status::Bound;
 use crate::inbox::model::delivery::State;
@@ -30,9 +31,8 @@ pub(super) fn measure(shared: &Shared, connection: &Connection) {
         let oldest = if tally.open() == 0 {
             None
         } else {
-            let sql = "SELECT received_at FROM delivery WHERE route = ?1 AND state < 4 ORDER BY seq LIMIT 1";
             let found = connection
-                .prepare_cached(sql)
+                .prepare_cached(rows::OLDEST)
                 .and_then(|mut statement| statement.query_row([&*route], |row| row.get::<_, i64>(0)));
             found.ok()
         };

@@ -18,6 +18,28 @@ const FRESH_MS: Millis = 15_000;
 /// The backlog has one of this many places at least.
 const BACKLOG_SHARE: usize = 8;
 
+/// Whether an open delivery of an order key came in before a position.
+pub(super) const BEHIND: &str = "SELECT 1 FROM delivery INDEXED BY delivery_order
+    WHERE route = ?1 AND order_key = ?2 AND state < 4 AND position < ?3";
+/// Whether an order key has open deliveries.
+pub(super) const KEY_BUSY: &str = "SELECT 1 FROM delivery INDEXED BY delivery_order
+    WHERE route = ?1 AND order_key = ?2 AND state < 4";
+/// The first open delivery of an order key.
+pub(super) const FIRST_OF_KEY: &str = "SELECT seq, state FROM delivery INDEXED BY delivery_order
+    WHERE route = ?1 AND order_key = ?2 AND state < 4 ORDER BY position LIMIT 1";
+/// Deliveries that are due.
+pub(super) const DUE: &str = "SELECT seq FROM delivery INDEXED BY delivery_due
+    WHERE route = ?1 AND state = 0 AND next_at >= ?2 AND next_at <= ?3 ORDER BY next_at, seq LIMIT ?4";
+/// The same without those that an operator wants to be delivered again.
+pub(super) const DUE_BY_ITSELF: &str = "SELECT seq FROM delivery INDEXED BY delivery_due
+    WHERE route = ?1 AND state = 0 AND next_at >= ?2 AND next_at <= ?3 AND is_manual = 0 ORDER BY next_at, seq LIMIT ?4";
+/// When the next delivery is due.
+pub(super) const NEXT_DUE: &str =
+    "SELECT min(next_at) FROM delivery INDEXED BY delivery_due WHERE route = ?1 AND state = 0";
+/// When the oldest open delivery came in.
+pub(super) const OLDEST: &str =
+    "SELECT received_at FROM delivery INDEXED BY delivery_open WHERE route = ?1 AND state < 4 ORDER BY seq LIMIT 1";
+
 /// What a row says about its state.
 pub(super) struct Entry {
     pub(super) seq: i64,
@@ -226,8 +248,8 @@ fn is_behind(db: &Connection, new: &NewDelivery) -> rusqlite::Result<bool> {
     let Some(key) = new.order_key else {
         return Ok(false);
     };
-    let sql = "SELECT 1 FROM delivery WHERE route = ?1 AND order_key = ?2 AND state < 4 AND position < ?3";
-    db.prepare_cached(sql)?.exists(params![&*new.route, key, new.position])
+    db.prepare_cached(BEHIND)?
+        .exists(params![&*new.route, key, new.position])
 }
 
 /// Removes a row with everything that belongs to it, except its id.
@@ -248,8 +270,7 @@ pub(super) fn remove(db: &Connection, route: &str, old: &Entry, changes: &mut Ch
 
 /// Whether the open deliveries of this order key keep a new one from being sent directly.
 pub(super) fn is_key_busy(db: &Connection, route: &str, key: &OrderKey) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM delivery WHERE route = ?1 AND order_key = ?2 AND state < 4";
-    db.prepare_cached(sql)?.exists(params![route, key])
+    db.prepare_cached(KEY_BUSY)?.exists(params![route, key])
 }
 
 /// Begins attempts of up to `limit` deliveries of a route that are due. In `rotation`, those that have waited longest
@@ -271,9 +292,9 @@ pub(super) fn take(
     let fresh = limit - limit.div_ceil(BACKLOG_SHARE).min(limit);
     if !rotation && fresh > 0 {
         // What operators redeliver is not new: it goes behind what waits already.
-        numbers = due(db, route, now - FRESH_MS, now, fresh, "AND is_manual = 0")?;
+        numbers = due(db, DUE_BY_ITSELF, route, now - FRESH_MS, now, fresh)?;
     }
-    for number in due(db, route, Millis::MIN, now, limit, "")? {
+    for number in due(db, DUE, route, Millis::MIN, now, limit)? {
         if numbers.len() < limit && !numbers.contains(&number) {
             numbers.push(number);
         }
@@ -309,19 +330,13 @@ pub(super) fn take(
             })
         })?);
     }
-    let sql = "SELECT min(next_at) FROM delivery WHERE route = ?1 AND state = 0";
-    taken.next_at = db.prepare_cached(sql)?.query_row([route], |row| row.get(0))?;
+    taken.next_at = db.prepare_cached(NEXT_DUE)?.query_row([route], |row| row.get(0))?;
     Ok(taken)
 }
 
-fn due(db: &Connection, route: &str, from: Millis, to: Millis, limit: usize, more: &str) -> rusqlite::Result<Vec<i64>> {
-    let sql = format!(
-        "SELECT seq FROM delivery WHERE route = ?1 AND state = 0 AND next_at >= ?2 AND next_at <= ?3 {more}
-         ORDER BY next_at, seq LIMIT ?4"
-    );
-    let mut statement = db.prepare_cached(&sql)?;
+fn due(db: &Connection, sql: &str, route: &str, from: Millis, to: Millis, limit: usize) -> rusqlite::Result<Vec<i64>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    statement
+    db.prepare_cached(sql)?
         .query_map(params![route, from, to, limit], |row| row.get(0))?
         .collect()
 }
@@ -426,10 +441,8 @@ pub(super) fn release_key(
     now: Millis,
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
-    let sql = "SELECT seq, state FROM delivery WHERE route = ?1 AND order_key = ?2 AND state < 4
-               ORDER BY position LIMIT 1";
     let first: Option<(i64, i64)> = db
-        .prepare_cached(sql)?
+        .prepare_cached(FIRST_OF_KEY)?
         .query_row(params![route, key], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     if let Some((seq, state)) = first

@@ -240,6 +240,27 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// No statement that each delivery needs reads the backlog: all of them search an index, and none sorts.
+#[test]
+fn the_statements_of_a_delivery_do_not_read_the_backlog() {
+    let rig = Rig::new();
+    for sql in [
+        rows::BEHIND,
+        rows::KEY_BUSY,
+        rows::FIRST_OF_KEY,
+        rows::DUE,
+        rows::DUE_BY_ITSELF,
+        rows::NEXT_DUE,
+        rows::OLDEST,
+    ] {
+        let mut statement = rig.db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let parameters = vec![rusqlite::types::Null; statement.parameter_count()];
+        let steps = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get(3));
+        let plan: Vec<String> = steps.unwrap().map(Result::unwrap).collect();
+        assert!(plan.len() == 1 && plan[0].contains("SEARCH"), "{sql}: {plan:?}");
+    }
+}
+
 /// A delivery as the reference sees it.
 #[derive(Clone, Debug)]
 struct Known {

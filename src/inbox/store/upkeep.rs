@@ -25,9 +25,10 @@ pub(super) fn load(db: &Connection, now: Millis) -> rusqlite::Result<usize> {
         write(db, old.seq, &old.control.load(now))?;
     }
     // A direct attempt that kept a key busy has ended with the earlier process.
-    let sql = "UPDATE delivery SET state = 0, next_at = ?1 WHERE state = 2 AND NOT EXISTS (
-                   SELECT 1 FROM delivery e WHERE e.route = delivery.route AND e.order_key = delivery.order_key
-                   AND e.order_key IS NOT NULL AND e.state < 4 AND e.position < delivery.position)";
+    let sql = "UPDATE delivery INDEXED BY delivery_order SET state = 0, next_at = ?1
+               WHERE order_key IS NOT NULL AND state < 4 AND state = 2 AND NOT EXISTS (
+                   SELECT 1 FROM delivery e INDEXED BY delivery_order WHERE e.route = delivery.route
+                   AND e.order_key = delivery.order_key AND e.state < 4 AND e.position < delivery.position)";
     db.execute(sql, [now])?;
     Ok(cut_off)
 }
