@@ -73,7 +73,7 @@ pub fn certified(
 /// The file, the fault and what to do.
 pub fn certificate(files: &CertificateFiles) -> Result<LoadedCertificate, FileFault> {
     let path = files.certificate.display();
-    let chain = pem_file::certificates(&files.certificate).map_err(|fault| or_swapped(fault, files))?;
+    let chain = pem_file::certificates(&files.certificate).map_err(|fault| of_both(fault, files))?;
     let parsed = parse(&files.certificate, &chain)?;
     let Some(leaf) = parsed.first() else {
         return Err(unusable(&files.certificate));
@@ -125,9 +125,17 @@ pub fn certificate(files: &CertificateFiles) -> Result<LoadedCertificate, FileFa
     })
 }
 
-/// A file without a certificate: where the other file has no key but a certificate, the two paths were exchanged.
-fn or_swapped(fault: FileFault, files: &CertificateFiles) -> FileFault {
+/// The fault of a file without a certificate, or one of both files: neither exists yet, or the other file has no key but a
+/// certificate, so that the two paths were exchanged.
+fn of_both(fault: FileFault, files: &CertificateFiles) -> FileFault {
     let (certificate, key) = (&files.certificate, &files.key);
+    let is_missing = |path: &Path| path.try_exists().is_ok_and(|exists| !exists);
+    if certificate != key && is_missing(certificate) && is_missing(key) {
+        return FileFault::new(
+            format!("the files {} and {} do not exist", certificate.display(), key.display()),
+            "copy the certificate chain and its key there, or write the paths of existing files; a relative path starts at the directory of the configuration file",
+        );
+    }
     if certificate != key
         && pem_file::has_private_key(certificate)
         && !pem_file::has_private_key(key)

@@ -123,6 +123,11 @@ fn check_explains_each_file_that_tls_cannot_use() {
             &["gone.crt does not exist", "write the path"][..],
         ),
         ("full.crt", "gone.key", &["gone.key does not exist", "write the path"]),
+        (
+            "gone.crt",
+            "gone.key",
+            &["gone.crt and ", "gone.key do not exist", "copy the certificate chain"],
+        ),
         ("full.crt", "folder", &["folder is a directory", "write the path"]),
         (
             "full.crt",

@@ -159,7 +159,7 @@ fn the_package_installs_checks_its_configuration_and_is_removed() {
     let missing = check(&root);
     let text = String::from_utf8_lossy(&missing.stdout).into_owned();
     assert_eq!(missing.status.code(), Some(2), "{text}");
-    for name in ["tls.crt", "paddle"] {
+    for name in ["tls.crt", "tls.key", "paddle"] {
         assert!(text.contains(&format!("etc/hookgate/credentials/{name}")), "{text}");
     }
     let secrets = root.join("etc/hookgate/credentials");
