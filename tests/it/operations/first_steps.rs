@@ -3,6 +3,7 @@
 use crate::support::Client;
 use crate::support::gateway::binary;
 use crate::support::logs::Logs;
+use crate::support::tools::repository;
 use crate::support::upstream::Upstream;
 use crate::support::wait::eventually;
 use rustix::process::{Pid, Signal, kill_process};
@@ -255,6 +256,10 @@ fn init_prints_a_command_that_makes_the_missing_certificate() {
     let (code, text) = run(&[&init[..], &files].concat(), &[]);
     assert_eq!(code, Some(0), "{text}");
     let line = text.lines().find(|line| line.contains("openssl req")).unwrap();
+    let (command, _) = line.split_once(" -addext").unwrap();
+    let command = command.rsplit(" && ").next().unwrap().trim();
+    let page = std::fs::read_to_string(repository("docs/start.md")).unwrap();
+    assert!(page.contains(command), "docs/start.md does not have `{command}`");
     let made = Command::new("sh").args(["-c", line]).output().unwrap();
     assert!(made.status.success(), "{line}\n{made:?}");
     let (code, checked) = run(&["check", at], &[("STRIPE_WEBHOOK_SECRET", SECRET)]);
