@@ -154,7 +154,7 @@ impl Writer {
             }
         }
         let last: Option<i64> = connection.query_row(
-            "SELECT max(position) FROM delivery WHERE order_key IS NOT NULL AND state < 4",
+            "SELECT max(position) FROM delivery INDEXED BY delivery_order WHERE order_key IS NOT NULL AND state < 4",
             [],
             |row| row.get(0),
         )?;
