@@ -95,7 +95,8 @@ impl Upstream {
         address: &str,
         handler: impl Fn(&Recorded, &mut Connection) -> AfterAnswer + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        // A connection of another test may have the port for a while.
+        let listener = super::eventually(address, || TcpListener::bind(address).ok());
         let address = listener.local_addr().unwrap();
         let shared = Shared::new(handler);
         let accept = move || listener.accept().map(|(stream, _)| Connection::Tcp(stream));
