@@ -3,6 +3,7 @@
 //! own.
 
 use super::Example;
+use crate::support::gateway::binary_path;
 use crate::support::logs::Logs;
 use crate::support::metrics::Metrics;
 use crate::support::wait::within;
@@ -87,10 +88,11 @@ impl Application {
             "{} is missing: run `make test-apps` once",
             installed.display()
         );
+        let binary = binary_path();
         let environment = [
             ("EXAMPLE_STATE", state.path().to_str().unwrap()),
             ("EXAMPLE_INSTALLED", installed.to_str().unwrap()),
-            ("EXAMPLE_HOOKGATE", env!("CARGO_BIN_EXE_hookgate")),
+            ("EXAMPLE_HOOKGATE", binary.to_str().unwrap()),
             ("EXAMPLE_UPSTREAM", &upstream),
             ("PYTHONDONTWRITEBYTECODE", "1"),
             ("HOOKGATE_LISTEN__ADDRESS", "127.0.0.1:0"),
@@ -114,6 +116,8 @@ impl Application {
             command.arg(argument);
         }
         command
+            // hookgate would take it for a key of its configuration.
+            .env_remove("HOOKGATE_UNDER_TEST")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
