@@ -118,16 +118,13 @@ impl Endpoint {
         self: &Arc<Self>,
         worker: usize,
         request: &mut OutgoingRequest,
-        now: Instant,
+        mut now: Instant,
         connect_timeout: Duration,
         may_wait: bool,
     ) -> Result<Response<Answer>, AttemptError> {
-        let mut now = now;
         loop {
-            let (mut lease, is_from_pool) = match self.lease(worker, now, connect_timeout, may_wait).await {
-                Ok(lease) => lease,
-                Err(rejection) => return Err(AttemptError::NotSent(rejection)),
-            };
+            let lease = self.lease(worker, now, connect_timeout, may_wait).await;
+            let (mut lease, is_from_pool) = lease.map_err(AttemptError::NotSent)?;
             if !is_from_pool {
                 now = Instant::now();
             }

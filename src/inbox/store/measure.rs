@@ -1,7 +1,7 @@
 //! Measures the bounds of the store, and samples what the metrics show of its rows.
 
-use super::rows;
 use super::shared::Shared;
+use super::statements;
 use super::status::Bound;
 use crate::inbox::model::delivery::State;
 use crate::inbox::place;
@@ -32,7 +32,7 @@ pub(super) fn measure(shared: &Shared, connection: &Connection) {
             None
         } else {
             let found = connection
-                .prepare_cached(rows::OLDEST)
+                .prepare_cached(statements::OLDEST)
                 .and_then(|mut statement| statement.query_row([&*route], |row| row.get::<_, i64>(0)));
             found.ok()
         };

@@ -14,6 +14,7 @@
 //! | [`upkeep`] | what is done to the rows at a start and at intervals |
 //! | [`operations`] | what operators see of the rows, and do to them |
 //! | [`rows`] | what each command does to the rows |
+//! | [`statements`] | how deliveries are found among many |
 //! | [`schema`] | the tables, and how the file is opened |
 //! | [`shared`] | what the writer shares with the rest of the inbox |
 //! | [`status`] | whether the store accepts webhooks, and its figures |
@@ -28,6 +29,7 @@ pub mod operations;
 mod rows;
 mod schema;
 pub mod shared;
+mod statements;
 pub mod status;
 mod syncs;
 pub mod types;

@@ -2,6 +2,7 @@
 //! the decisions are the model's.
 
 use super::changes::Changes;
+use super::statements;
 use super::types::{AttemptEnd, Begun, FirstAttempt, Keep, NewDelivery, OrderKey, Stored, Taken, Wanted};
 use crate::inbox::crypt::{Part, Vault};
 use crate::inbox::known::Id;
@@ -17,28 +18,6 @@ const ATTEMPTS_KEPT: u32 = 10;
 const FRESH_MS: Millis = 15_000;
 /// The backlog has one of this many places at least.
 const BACKLOG_SHARE: usize = 8;
-
-/// Whether an open delivery of an order key came in before a position.
-pub(super) const BEHIND: &str = "SELECT 1 FROM delivery INDEXED BY delivery_order
-    WHERE route = ?1 AND order_key = ?2 AND state < 4 AND position < ?3";
-/// Whether an order key has open deliveries.
-pub(super) const KEY_BUSY: &str = "SELECT 1 FROM delivery INDEXED BY delivery_order
-    WHERE route = ?1 AND order_key = ?2 AND state < 4";
-/// The first open delivery of an order key.
-pub(super) const FIRST_OF_KEY: &str = "SELECT seq, state FROM delivery INDEXED BY delivery_order
-    WHERE route = ?1 AND order_key = ?2 AND state < 4 ORDER BY position LIMIT 1";
-/// Deliveries that are due.
-pub(super) const DUE: &str = "SELECT seq FROM delivery INDEXED BY delivery_due
-    WHERE route = ?1 AND state = 0 AND next_at >= ?2 AND next_at <= ?3 ORDER BY next_at, seq LIMIT ?4";
-/// The same without those that an operator wants to be delivered again.
-pub(super) const DUE_BY_ITSELF: &str = "SELECT seq FROM delivery INDEXED BY delivery_due
-    WHERE route = ?1 AND state = 0 AND next_at >= ?2 AND next_at <= ?3 AND is_manual = 0 ORDER BY next_at, seq LIMIT ?4";
-/// When the next delivery is due.
-pub(super) const NEXT_DUE: &str =
-    "SELECT min(next_at) FROM delivery INDEXED BY delivery_due WHERE route = ?1 AND state = 0";
-/// When the oldest open delivery came in.
-pub(super) const OLDEST: &str =
-    "SELECT received_at FROM delivery INDEXED BY delivery_open WHERE route = ?1 AND state < 4 ORDER BY seq LIMIT 1";
 
 /// What a row says about its state.
 pub(super) struct Entry {
@@ -248,7 +227,7 @@ fn is_behind(db: &Connection, new: &NewDelivery) -> rusqlite::Result<bool> {
     let Some(key) = new.order_key else {
         return Ok(false);
     };
-    db.prepare_cached(BEHIND)?
+    db.prepare_cached(statements::BEHIND)?
         .exists(params![&*new.route, key, new.position])
 }
 
@@ -270,7 +249,7 @@ pub(super) fn remove(db: &Connection, route: &str, old: &Entry, changes: &mut Ch
 
 /// Whether the open deliveries of this order key keep a new one from being sent directly.
 pub(super) fn is_key_busy(db: &Connection, route: &str, key: &OrderKey) -> rusqlite::Result<bool> {
-    db.prepare_cached(KEY_BUSY)?.exists(params![route, key])
+    db.prepare_cached(statements::KEY_BUSY)?.exists(params![route, key])
 }
 
 /// Begins attempts of up to `limit` deliveries of a route that are due. In `rotation`, those that have waited longest
@@ -292,9 +271,9 @@ pub(super) fn take(
     let fresh = limit - limit.div_ceil(BACKLOG_SHARE).min(limit);
     if !rotation && fresh > 0 {
         // What operators redeliver is not new: it goes behind what waits already.
-        numbers = due(db, DUE_BY_ITSELF, route, now - FRESH_MS, now, fresh)?;
+        numbers = due(db, statements::DUE_BY_ITSELF, route, now - FRESH_MS, now, fresh)?;
     }
-    for number in due(db, DUE, route, Millis::MIN, now, limit)? {
+    for number in due(db, statements::DUE, route, Millis::MIN, now, limit)? {
         if numbers.len() < limit && !numbers.contains(&number) {
             numbers.push(number);
         }
@@ -330,7 +309,9 @@ pub(super) fn take(
             })
         })?);
     }
-    taken.next_at = db.prepare_cached(NEXT_DUE)?.query_row([route], |row| row.get(0))?;
+    taken.next_at = db
+        .prepare_cached(statements::NEXT_DUE)?
+        .query_row([route], |row| row.get(0))?;
     Ok(taken)
 }
 
@@ -442,7 +423,7 @@ pub(super) fn release_key(
     changes: &mut Changes,
 ) -> rusqlite::Result<()> {
     let first: Option<(i64, i64)> = db
-        .prepare_cached(FIRST_OF_KEY)?
+        .prepare_cached(statements::FIRST_OF_KEY)?
         .query_row(params![route, key], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     if let Some((seq, state)) = first

@@ -5,6 +5,7 @@
 use super::changes::{Changes, Tallies};
 use super::rows;
 use super::schema;
+use super::statements;
 use super::types::{AttemptEnd, FirstAttempt, Keep, NewDelivery, Stored, Wanted};
 use super::upkeep;
 use crate::inbox::crypt::Vault;
@@ -245,13 +246,13 @@ fn step() -> impl Strategy<Value = Step> {
 fn the_statements_of_a_delivery_do_not_read_the_backlog() {
     let rig = Rig::new();
     for sql in [
-        rows::BEHIND,
-        rows::KEY_BUSY,
-        rows::FIRST_OF_KEY,
-        rows::DUE,
-        rows::DUE_BY_ITSELF,
-        rows::NEXT_DUE,
-        rows::OLDEST,
+        statements::BEHIND,
+        statements::KEY_BUSY,
+        statements::FIRST_OF_KEY,
+        statements::DUE,
+        statements::DUE_BY_ITSELF,
+        statements::NEXT_DUE,
+        statements::OLDEST,
     ] {
         let mut statement = rig.db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let parameters = vec![rusqlite::types::Null; statement.parameter_count()];
