@@ -192,12 +192,29 @@ fn size(line: &[u8]) -> Result<(u64, usize), FramingError> {
     let (digits, rest) = line.split_at(end.unwrap_or(line.len()));
     let after_blanks = rest.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
     let is_extension = rest.is_empty() || after_blanks == Some(&b';');
-    if !is_extension || !rest.iter().all(|byte| is_field_byte(*byte)) {
+    if !is_extension || !rest.iter().all(|byte| is_field_byte(*byte)) || !extensions_have_names(rest) {
         return Err(FramingError);
     }
     let digits = str::from_utf8(digits).map_err(|_| FramingError)?;
     let size = u64::from_str_radix(digits, 16).map_err(|_| FramingError)?;
     Ok((size, rest.len()))
+}
+
+/// Whether a token follows each semicolon outside of a quoted string, as the name of an extension (RFC 9112, section
+/// 7.1.1; llhttp, gunicorn and waitress refuse `5;` too).
+fn extensions_have_names(extensions: &[u8]) -> bool {
+    let (mut is_quoted, mut is_escaped, mut lacks_name) = (false, false, false);
+    for byte in extensions {
+        match byte {
+            b' ' | b'\t' if lacks_name => continue,
+            _ if lacks_name && !is_token_byte(byte) => return false,
+            b'"' if !is_escaped => is_quoted = !is_quoted,
+            _ => {}
+        }
+        lacks_name = *byte == b';' && !is_quoted;
+        is_escaped = *byte == b'\\' && is_quoted && !is_escaped;
+    }
+    !lacks_name
 }
 
 /// Whether `line` is a field of a trailer section: a name that is a token, a colon, and a value without control
@@ -207,8 +224,12 @@ fn is_field_line(line: &[u8]) -> bool {
         return false;
     };
     let (name, value) = line.split_at(colon);
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !name.is_empty() && name.iter().all(is_token) && value.iter().all(|byte| is_field_byte(*byte))
+    !name.is_empty() && name.iter().all(is_token_byte) && value.iter().all(|byte| is_field_byte(*byte))
+}
+
+/// Whether a byte may stand in a token.
+fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 /// Whether a byte may stand in a field's value or in the extensions of a chunk: anything but control characters other
@@ -222,6 +243,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn extensions_need_names() {
+        for valid in ["", ";a", " ;a=b", "; a;b=\"x;;\\\";\";c", ";a=\";\""] {
+            assert!(extensions_have_names(valid.as_bytes()), "{valid}");
+        }
+        for invalid in [";", "; ", ";;a", ";a;", ";a=b; ;c", ";\"a\"", ";=b"] {
+            assert!(!extensions_have_names(invalid.as_bytes()), "{invalid}");
+        }
+    }
 
     /// Feeds `wire` in pieces of `step` bytes; returns the body, the bytes after its end, and whether it is complete.
     fn read(mut framing: Framing, wire: &[u8], step: usize) -> Result<(Vec<u8>, Vec<u8>, bool), FramingError> {

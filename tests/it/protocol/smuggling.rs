@@ -193,6 +193,8 @@ fn nothing_after_a_malformed_chunk_is_a_request() {
         chunk(format!("0x{size:x}\r\n")),
         chunk(format!("+{size:x}\r\n")),
         chunk(format!(" {size:x}\r\n")),
+        chunk(format!("{size:x};\r\n")),
+        chunk(format!("{size:x};a;\r\n")),
         chunk(format!("{size:x};a\nb\r\n")),
         chunk(format!("{size:x};a\rb\r\n")),
         chunk(format!("{size:x};\0\r\n")),
