@@ -227,6 +227,11 @@ impl Gateway {
         self.status("VmHWM:") * 1024
     }
 
+    /// Resident pages of files, in bytes: mostly of the program's file, which is large in a debug build.
+    pub(crate) fn resident_files(&self) -> u64 {
+        self.status("RssFile:") * 1024
+    }
+
     fn status(&self, key: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
