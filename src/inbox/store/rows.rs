@@ -5,7 +5,7 @@ use super::changes::Changes;
 use super::statements;
 use super::types::{AttemptEnd, Begun, FirstAttempt, Keep, NewDelivery, OrderKey, Stored, Taken, Wanted};
 use crate::inbox::crypt::{Part, Vault};
-use crate::inbox::known::Id;
+use crate::inbox::known::{Id, KnownIds};
 use crate::inbox::model::delivery::{Control, Ending, Millis, Outcome, State, Why, milliseconds};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::time::Duration;
@@ -105,18 +105,19 @@ fn known_state(
     Ok(is_known.then(|| row.map_or(State::Delivered, |row| row.control.state)))
 }
 
-/// Stores a webhook, or finds that it is a repetition. `is_held` when a direct attempt of its order key is under way;
-/// `may_be_known` is false when its id was certainly never stored.
+/// Stores a webhook, or finds that it is a repetition; an id that is not in `known` is not looked up. `is_held` when a direct
+/// attempt of its order key is under way.
 pub(super) fn store(
     db: &Connection,
     vault: &Vault,
+    known: &KnownIds,
     new: &NewDelivery,
-    (is_held, may_be_known): (bool, bool),
+    is_held: bool,
     now: Millis,
     changes: &mut Changes,
 ) -> rusqlite::Result<Stored> {
     let (mut old, mut state) = (None, None);
-    if may_be_known {
+    if known.may_contain(&new.id) {
         old = find(db, &new.route, &new.id)?;
         state = known_state(db, &new.route, &new.id, old.as_ref(), now)?;
     }
@@ -127,6 +128,8 @@ pub(super) fn store(
         Some(State::Dead | State::Dropped) | None => {}
     }
     let seq = insert(db, vault, new, old, is_held, now, changes)?;
+    // Before the commit: a request that sees a wrong positive looks the id up after this transaction.
+    known.add(&new.id);
     Ok(state.map_or(Stored::New(seq), |state| Stored::Repeat { state, revived: true }))
 }
 

@@ -9,7 +9,7 @@ use super::statements;
 use super::types::{AttemptEnd, FirstAttempt, Keep, NewDelivery, Stored, Wanted};
 use super::upkeep;
 use crate::inbox::crypt::Vault;
-use crate::inbox::known::Id;
+use crate::inbox::known::{Id, KnownIds};
 use crate::inbox::model::delivery::{Ending, Outcome, State};
 use crate::secret::Secret;
 use crate::settings::Retry;
@@ -47,6 +47,7 @@ struct Rig {
     _directory: tempfile::TempDir,
     db: Connection,
     vault: Vault,
+    known: KnownIds,
     tallies: Tallies,
     now: i64,
     position: i64,
@@ -63,6 +64,7 @@ impl Rig {
             _directory: directory,
             db,
             vault: Vault::new(&[Secret::new(b"a key of the inbox that is long enough".to_vec())]).unwrap(),
+            known: KnownIds::default(),
             tallies: Tallies::default(),
             now: 1_000_000,
             position: 0,
@@ -93,7 +95,7 @@ impl Rig {
             retry: retry(),
             reason: "queue",
         };
-        self.apply(|db, changes| rows::store(db, &self.vault, &new, (false, true), self.now, changes))
+        self.apply(|db, changes| rows::store(db, &self.vault, &self.known, &new, false, self.now, changes))
     }
 
     fn take(&self, limit: usize) -> Vec<i64> {

@@ -290,10 +290,8 @@ impl Writer {
                 if self.is_full(&new.route) {
                     return Ok(Effect::Refused(Refusal::Full));
                 }
-                let found = (is_held && *only_behind, shared.known.may_contain(&new.id));
-                let stored = rows::store(db, &shared.vault, new, found, now, changes)?;
-                // Before the commit: a request that sees a wrong positive looks the id up after this transaction.
-                shared.known.add(&new.id);
+                let is_held = is_held && *only_behind;
+                let stored = rows::store(db, &shared.vault, &shared.known, new, is_held, now, changes)?;
                 Effect::Stored(Some(stored))
             }
             Command::LookUp { route, id, .. } => Effect::Found(rows::look_up(db, route, id, now)?),
