@@ -16,8 +16,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many syncs may be under way at once. They begin at least a share of this of the last one's duration apart, so
-/// that webhooks that arrive together share one.
+/// How many syncs may be under way at once. While one is, the next begins a quarter of the last sync's duration after it at
+/// the earliest, so that webhooks that arrive together share a sync.
 const SYNCS: u32 = 4;
 
 /// A transaction that is committed and not synced yet: its commands with what they did.
